@@ -1,0 +1,1 @@
+//! Weighted consistent-hash ring with snapshots, walks and client-side selection.

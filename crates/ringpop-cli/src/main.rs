@@ -1,0 +1,3 @@
+//! The `ringpop` command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Where the members or backends of a cluster come from.

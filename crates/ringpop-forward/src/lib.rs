@@ -1,0 +1,1 @@
+//! Tower layer that handles a tonic request locally or forwards it to the owner of its key.

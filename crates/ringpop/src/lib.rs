@@ -1,0 +1,1 @@
+//! Application-layer sharding: gossip membership, a consistent-hash ring and request forwarding.

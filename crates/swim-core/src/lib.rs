@@ -1,0 +1,1 @@
+//! Sans-IO SWIM membership state machine with the rules of Ringpop.
