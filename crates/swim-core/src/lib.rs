@@ -1,1 +1,47 @@
-//! Sans-IO SWIM membership state machine with the rules of Ringpop.
+//! Membership of a cluster by gossip, as a state machine without I/O.
+//!
+//! Members of one service find each other, agree on who is alive, and learn
+//! within seconds when one fails, with a constant number of messages for each
+//! member and second. The protocol is SWIM (Das, Gupta, Motivala, DSN 2002)
+//! with the rules of Uber's Ringpop: five statuses, round-robin probes with
+//! helpers, suspicion with refutation, piggybacked changes, a checksum over
+//! the view, and a full sync of what differs when checksums stay different.
+//!
+//! The crate holds no socket, no clock, no thread and no randomness of its
+//! own. [`Node`] takes inputs and gives outputs; put it on UDP, gRPC, QUIC, a
+//! message bus or a simulator. Its documentation has the driving contract.
+//!
+//! # Features
+//!
+//! * `wire`: the canonical protobuf encoding of the messages (module `wire`).
+
+mod address;
+mod config;
+mod core;
+mod dissemination;
+mod event;
+mod join;
+mod labels;
+mod leave;
+pub mod limits;
+mod member;
+mod membership;
+mod message;
+mod node;
+mod page;
+mod probe;
+mod rng;
+mod stats;
+mod sync;
+mod time;
+mod timers;
+
+pub use address::{Address, AddressError};
+pub use config::{Config, ConfigBuilder, ConfigError};
+pub use event::{Cause, Event, JoinFailure, Output, Rejection, Transmit};
+pub use labels::{IDENTITY_LABEL, INTERNAL_PREFIX, LabelError, LabelLimits, Labels};
+pub use member::{Member, Status};
+pub use message::{Body, Change, Cursor, Message, Refusal, Source, SyncStep};
+pub use node::{CommandError, Init, Node, State};
+pub use stats::Stats;
+pub use time::Instant;

@@ -1,0 +1,382 @@
+//! How a member behaves: presets, a builder, and what it refuses.
+
+use std::time::Duration;
+
+use crate::labels::LabelLimits;
+use crate::limits;
+
+/// The settings of a [`Node`](crate::Node). Made by a preset or by
+/// [`Config::builder`], which checks every value.
+///
+/// ```
+/// use std::time::Duration;
+/// use swim_core::Config;
+///
+/// let config = Config::builder().suspect_timeout(Duration::from_secs(3)).build()?;
+/// assert_eq!(config.suspect_timeout(), Duration::from_secs(3));
+///
+/// let error = Config::builder().protocol_period(Duration::ZERO).build().unwrap_err();
+/// assert_eq!(error.to_string(), "protocol_period is 0ns, it must be at least 1ms");
+/// # Ok::<(), swim_core::ConfigError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    fields: ConfigBuilder,
+}
+
+/// Sets the values of a [`Config`]. Starts from a preset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct ConfigBuilder {
+    protocol_period: Duration,
+    ping_timeout: Duration,
+    ping_req_timeout: Duration,
+    ping_req_helpers: usize,
+    inconclusive_probes_max: u32,
+    suspect_timeout: Duration,
+    faulty_timeout: Duration,
+    tombstone_timeout: Duration,
+    piggyback_factor: u32,
+    message_bytes_max: usize,
+    join_size: usize,
+    join_parallelism: usize,
+    join_timeout: Duration,
+    join_delay_min: Duration,
+    join_delay_max: Duration,
+    join_duration_max: Duration,
+    sync_jobs_max: usize,
+    sync_timeout: Duration,
+    leave_pings_max: usize,
+    members_max: usize,
+    label_limits: LabelLimits,
+}
+
+/// Declares for each field the setter and the getter under one doc text.
+macro_rules! fields {
+    ($($(#[$doc:meta])* $field:ident: $type:ty;)*) => {
+        impl ConfigBuilder {
+            $($(#[$doc])* pub const fn $field(mut self, value: $type) -> Self {
+                self.$field = value;
+                self
+            })*
+        }
+
+        impl Config {
+            $($(#[$doc])* #[must_use] pub const fn $field(&self) -> $type {
+                self.fields.$field
+            })*
+        }
+    };
+}
+
+fields! {
+    /// Time between the starts of two probes. Shorter detects failures sooner
+    /// and costs more messages. At least 1 ms; LAN 200 ms.
+    protocol_period: Duration;
+    /// How long a ping may take before helpers are asked. Should exceed the
+    /// round trip under load. At least 1 ms; LAN 500 ms.
+    ping_timeout: Duration;
+    /// How long the helpers may take. Longer than `ping_timeout`, because a
+    /// helper waits that long for the target. LAN 1.5 s.
+    ping_req_timeout: Duration;
+    /// Helpers that are asked to ping a member that did not answer: `k` of the
+    /// SWIM paper. 0 to 16; 3 everywhere.
+    ping_req_helpers: usize;
+    /// How often in a row a probe of one member may end without an answer from
+    /// any of a full set of helpers before the member is suspected all the
+    /// same. Such a probe tells more about the prober than about the target;
+    /// but when most of a cluster is gone, the members that remain must be
+    /// able to find out. LAN 1; Ringpop has no such bound.
+    inconclusive_probes_max: u32;
+    /// How long a suspect member has to refute before it is faulty. LAN 4 s.
+    suspect_timeout: Duration;
+    /// How long a faulty member, or one that left, is remembered before its
+    /// tombstone is spread. 24 h everywhere.
+    faulty_timeout: Duration;
+    /// How long a tombstone is kept before the member is forgotten. Must
+    /// outlast the spreading of the tombstone. 60 s everywhere.
+    tombstone_timeout: Duration;
+    /// A change is piggybacked `factor * ceil(log10(n + 1))` times, `n` being
+    /// the number of other reachable members. 1 to 1,000; 15 everywhere, as in Ringpop.
+    piggyback_factor: u32;
+    /// Bytes of changes in one message in the encoding of feature `wire`.
+    /// Datagram transports set their packet budget less 512 bytes or so for
+    /// the header. A single change that is larger is sent alone. 512 bytes to
+    /// 16 MiB; 60 KiB everywhere.
+    message_bytes_max: usize;
+    /// Members that a join wants answers from, at most as many as there are
+    /// other peers. 1 to 1,000; 3 everywhere.
+    join_size: usize;
+    /// Join requests under way at once for each answer that is still wanted.
+    /// 1 to 100; 2 everywhere.
+    join_parallelism: usize;
+    /// How long a peer may take to answer a join request. 1 s everywhere.
+    join_timeout: Duration;
+    /// First pause after all peers were tried in vain; it doubles each time,
+    /// and the actual pause is drawn between the last and the next bound. 100 ms.
+    join_delay_min: Duration;
+    /// Longest pause between two rounds over the peers. LAN 5 s.
+    join_delay_max: Duration;
+    /// How long a join may take as a whole before it fails. 120 s everywhere.
+    join_duration_max: Duration;
+    /// Full syncs that a member runs at once; further ones are left out and
+    /// counted. 1 to 1,000; 5 everywhere, as in Ringpop.
+    sync_jobs_max: usize;
+    /// How long one step of a full sync may take. LAN 1 s.
+    sync_timeout: Duration;
+    /// Members that are told directly about a leave. 0 to 1,000; 16 everywhere.
+    leave_pings_max: usize;
+    /// Members that are remembered, whatever their status; changes about
+    /// further ones are refused and counted. At least 2; 100,000 everywhere.
+    members_max: usize;
+    /// How many and how long the labels of a member may be.
+    label_limits: LabelLimits;
+}
+
+impl Config {
+    /// Starts from [`Config::lan`].
+    pub const fn builder() -> ConfigBuilder {
+        Self::lan().fields
+    }
+
+    /// For members in one data centre. The default.
+    #[must_use]
+    pub const fn lan() -> Self {
+        Self {
+            fields: ConfigBuilder {
+                protocol_period: Duration::from_millis(200),
+                ping_timeout: Duration::from_millis(500),
+                ping_req_timeout: Duration::from_millis(1500),
+                ping_req_helpers: 3,
+                inconclusive_probes_max: 1,
+                suspect_timeout: Duration::from_secs(4),
+                faulty_timeout: Duration::from_secs(24 * 60 * 60),
+                tombstone_timeout: Duration::from_secs(60),
+                piggyback_factor: 15,
+                message_bytes_max: 60 * 1024,
+                join_size: 3,
+                join_parallelism: 2,
+                join_timeout: Duration::from_secs(1),
+                join_delay_min: Duration::from_millis(100),
+                join_delay_max: Duration::from_secs(5),
+                join_duration_max: Duration::from_secs(120),
+                sync_jobs_max: 5,
+                sync_timeout: Duration::from_secs(1),
+                leave_pings_max: 16,
+                members_max: 100_000,
+                label_limits: LabelLimits {
+                    count: 5,
+                    key_bytes: 32,
+                    value_bytes: 128,
+                },
+            },
+        }
+    }
+
+    /// For members that are far apart: everything takes longer.
+    #[must_use]
+    pub const fn wan() -> Self {
+        let mut config = Self::lan();
+        config.fields.protocol_period = Duration::from_secs(1);
+        config.fields.ping_timeout = Duration::from_secs(3);
+        config.fields.ping_req_timeout = Duration::from_secs(8);
+        config.fields.suspect_timeout = Duration::from_secs(20);
+        config.fields.join_timeout = Duration::from_secs(5);
+        config.fields.sync_timeout = Duration::from_secs(5);
+        config
+    }
+
+    /// For processes on one machine, such as a development cluster.
+    #[must_use]
+    pub const fn local() -> Self {
+        let mut config = Self::lan();
+        config.fields.ping_timeout = Duration::from_millis(300);
+        config.fields.ping_req_timeout = Duration::from_millis(900);
+        config.fields.suspect_timeout = Duration::from_secs(2);
+        config.fields.join_delay_max = Duration::from_secs(1);
+        config
+    }
+
+    /// The timings of ringpop-go.
+    #[must_use]
+    pub const fn ringpop() -> Self {
+        let mut config = Self::lan();
+        config.fields.ping_timeout = Duration::from_millis(1500);
+        config.fields.ping_req_timeout = Duration::from_secs(5);
+        config.fields.inconclusive_probes_max = u32::MAX;
+        config.fields.suspect_timeout = Duration::from_secs(5);
+        config.fields.join_delay_max = Duration::from_secs(60);
+        config
+    }
+
+    /// A builder that starts from this configuration.
+    pub fn to_builder(&self) -> ConfigBuilder {
+        self.fields.clone()
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::lan()
+    }
+}
+
+impl Default for ConfigBuilder {
+    fn default() -> Self {
+        Config::builder()
+    }
+}
+
+impl ConfigBuilder {
+    /// Checks the values.
+    ///
+    /// # Errors
+    ///
+    /// When a value is out of its range; the error names field, value and bound.
+    pub fn build(self) -> Result<Config, ConfigError> {
+        let ms = Duration::from_millis(1);
+        at_least("protocol_period", self.protocol_period, ms)?;
+        at_least("ping_timeout", self.ping_timeout, ms)?;
+        at_least("ping_req_timeout", self.ping_req_timeout, self.ping_timeout)?;
+        within(
+            "ping_req_helpers",
+            self.ping_req_helpers,
+            0,
+            limits::HELPERS_MAX,
+        )?;
+        at_least("suspect_timeout", self.suspect_timeout, ms)?;
+        at_least("faulty_timeout", self.faulty_timeout, ms)?;
+        at_least("tombstone_timeout", self.tombstone_timeout, ms)?;
+        within("piggyback_factor", self.piggyback_factor as usize, 1, 1000)?;
+        within("message_bytes_max", self.message_bytes_max, 512, 16 << 20)?;
+        within("join_size", self.join_size, 1, 1000)?;
+        within("join_parallelism", self.join_parallelism, 1, 100)?;
+        at_least("join_timeout", self.join_timeout, ms)?;
+        at_least("join_delay_min", self.join_delay_min, ms)?;
+        at_least("join_delay_max", self.join_delay_max, self.join_delay_min)?;
+        at_least(
+            "join_duration_max",
+            self.join_duration_max,
+            self.join_timeout,
+        )?;
+        within("sync_jobs_max", self.sync_jobs_max, 1, 1000)?;
+        at_least("sync_timeout", self.sync_timeout, ms)?;
+        within("leave_pings_max", self.leave_pings_max, 0, 1000)?;
+        within("members_max", self.members_max, 2, u32::MAX as usize)?;
+        within(
+            "label_limits.count",
+            self.label_limits.count,
+            0,
+            limits::LABELS_MAX / 2,
+        )?;
+        let LabelLimits {
+            key_bytes,
+            value_bytes,
+            ..
+        } = self.label_limits;
+        within(
+            "label_limits.key_bytes",
+            key_bytes,
+            1,
+            limits::LABEL_KEY_BYTES_MAX,
+        )?;
+        within(
+            "label_limits.value_bytes",
+            value_bytes,
+            0,
+            limits::LABEL_VALUE_BYTES_MAX,
+        )?;
+        Ok(Config { fields: self })
+    }
+}
+
+/// A value of a configuration is out of its range.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A duration is too short.
+    #[error("{field} is {value:?}, it must be at least {min:?}")]
+    TooShort {
+        /// Name of the field.
+        field: &'static str,
+        /// The value.
+        value: Duration,
+        /// Its lower bound.
+        min: Duration,
+    },
+    /// A number is out of range.
+    #[error("{field} is {value}, it must be between {min} and {max}")]
+    OutOfRange {
+        /// Name of the field.
+        field: &'static str,
+        /// The value.
+        value: usize,
+        /// Its lower bound.
+        min: usize,
+        /// Its upper bound.
+        max: usize,
+    },
+    /// The application name is empty or too long.
+    #[error("application name has {bytes} bytes, it must have between 1 and {max}")]
+    AppName {
+        /// Length of the name.
+        bytes: usize,
+        /// The bound.
+        max: usize,
+    },
+    /// The labels of the local member are refused.
+    #[error(transparent)]
+    Labels(#[from] crate::labels::LabelError),
+}
+
+fn at_least(field: &'static str, value: Duration, min: Duration) -> Result<(), ConfigError> {
+    if value < min {
+        return Err(ConfigError::TooShort { field, value, min });
+    }
+    Ok(())
+}
+
+fn within(field: &'static str, value: usize, min: usize, max: usize) -> Result<(), ConfigError> {
+    if value < min || value > max {
+        return Err(ConfigError::OutOfRange {
+            field,
+            value,
+            min,
+            max,
+        });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_pass_their_own_checks() {
+        for config in [
+            Config::lan(),
+            Config::wan(),
+            Config::local(),
+            Config::ringpop(),
+        ] {
+            assert_eq!(config.to_builder().build(), Ok(config));
+        }
+    }
+
+    #[test]
+    fn errors_name_field_value_and_bound() {
+        let error = Config::builder().ping_req_helpers(17).build().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "ping_req_helpers is 17, it must be between 0 and 16"
+        );
+        let error = Config::builder()
+            .ping_req_timeout(Duration::from_millis(1))
+            .build();
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "ping_req_timeout is 1ms, it must be at least 500ms"
+        );
+    }
+}

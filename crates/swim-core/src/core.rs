@@ -1,0 +1,468 @@
+//! What all parts of the machine share: the member list and the one place
+//! where statements about members are weighed, the outgoing queue, time.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::address::Address;
+use crate::config::Config;
+use crate::dissemination::{Dissemination, Issued, sends_max};
+use crate::event::{Cause, Event, Output, Rejection, Transmit};
+use crate::labels::Labels;
+use crate::limits::INCARNATION_MAX;
+use crate::member::{Member, Status};
+use crate::membership::{Membership, SlotId};
+use crate::message::{Body, Change, Message, Refusal, Source};
+use crate::rng::Rng;
+use crate::stats::Stats;
+use crate::time::Instant;
+use crate::timers::{Timer, Timers};
+
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) config: Config,
+    pub(crate) app: Arc<str>,
+    pub(crate) local: Address,
+    local_slot: SlotId,
+    pub(crate) now: Instant,
+    /// Wall clock at the driver's start, in milliseconds of the Unix epoch.
+    unix_ms_at_start: u64,
+    pub(crate) rng: Rng,
+    pub(crate) members: Membership,
+    pub(crate) gossip: Dissemination,
+    pub(crate) timers: Timers,
+    pub(crate) outbox: VecDeque<Output>,
+    pub(crate) stats: Stats,
+    next_seq: u64,
+}
+
+/// An open request.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub(crate) to: Address,
+    pub(crate) seq: u64,
+    pub(crate) deadline: Instant,
+}
+
+impl Request {
+    pub(crate) fn is(&self, from: &Address, seq: u64) -> bool {
+        self.seq == seq && self.to == *from
+    }
+}
+
+impl Core {
+    pub(crate) fn new(
+        config: Config,
+        app: Arc<str>,
+        local: Member,
+        seed: u64,
+        now: Instant,
+        unix_ms: u64,
+    ) -> Self {
+        let mut rng = Rng::new(seed);
+        let mut members = Membership::new(rng.next());
+        // Numbers begin at random, so that a reply to a former process at this
+        // address is not taken for one to this process.
+        let next_seq = rng.next() >> 16;
+        let address = local.address.clone();
+        let (local_slot, _) = members.set(local, &mut rng);
+        Self {
+            config,
+            app,
+            local: address,
+            local_slot,
+            now,
+            unix_ms_at_start: unix_ms.saturating_sub(as_ms(now.since_start())),
+            rng,
+            members,
+            gossip: Dissemination::default(),
+            timers: Timers::default(),
+            outbox: VecDeque::new(),
+            stats: Stats::default(),
+            next_seq,
+        }
+    }
+
+    pub(crate) fn local_member(&self) -> &Member {
+        &self.members.slot(self.local_slot).member
+    }
+
+    fn unix_ms(&self) -> u64 {
+        self.unix_ms_at_start
+            .saturating_add(as_ms(self.now.since_start()))
+    }
+
+    /// Reachable members other than this one.
+    pub(crate) fn others(&self) -> usize {
+        let reachable = self.members.count(Status::Alive) + self.members.count(Status::Suspect);
+        reachable - usize::from(self.local_member().is_reachable())
+    }
+
+    // --- Sending ---
+
+    pub(crate) fn event(&mut self, event: Event) {
+        tracing::trace!(local = %self.local, ?event, "event");
+        self.outbox.push_back(Output::Event(event));
+    }
+
+    pub(crate) fn send(&mut self, to: Address, seq: u64, body: Body) {
+        let message = Message {
+            app: self.app.clone(),
+            from: self.local.clone(),
+            from_incarnation: self.local_member().incarnation,
+            seq,
+            body,
+        };
+        self.outbox
+            .push_back(Output::Transmit(Transmit { to, message }));
+    }
+
+    /// Sends a request and arms its deadline.
+    pub(crate) fn request(&mut self, to: Address, timeout: Duration, body: Body) -> Request {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        let deadline = self.now + timeout;
+        self.timers.set(deadline, Timer::Request(seq));
+        self.send(to.clone(), seq, body);
+        Request { to, seq, deadline }
+    }
+
+    /// Disarms the deadline of a request that is over.
+    pub(crate) fn close(&mut self, request: &Request) {
+        self.timers
+            .cancel(request.deadline, Timer::Request(request.seq));
+    }
+
+    /// Pings a member. The changes that go along count as sent only when it
+    /// answers.
+    pub(crate) fn ping(&mut self, to: Address, timeout: Duration) -> (Request, Vec<Issued>) {
+        let (changes, issued) = self.piggyback(&to);
+        self.stats.pings_sent += 1;
+        let body = Body::Ping {
+            checksum: self.members.checksum(),
+            changes,
+        };
+        (self.request(to, timeout, body), issued)
+    }
+
+    /// The changes for a request to a member.
+    pub(crate) fn piggyback(&mut self, to: &Address) -> (Vec<Change>, Vec<Issued>) {
+        let incarnation = self.members.get(to).map(|member| member.incarnation);
+        self.pick(to, incarnation)
+    }
+
+    /// The changes for a reply. They count as sent at once, because nobody
+    /// tells whether a reply arrives.
+    pub(crate) fn piggyback_reply(&mut self, to: &Address, incarnation: u64) -> Vec<Change> {
+        let (changes, issued) = self.pick(to, Some(incarnation));
+        self.delivered(&issued);
+        changes
+    }
+
+    fn pick(&mut self, to: &Address, incarnation: Option<u64>) -> (Vec<Change>, Vec<Issued>) {
+        let bytes_max = self.config.message_bytes_max();
+        let (changes, issued) = self
+            .gossip
+            .pick(&self.members, (to, incarnation), bytes_max);
+        self.stats.changes_sent += changes.len() as u64;
+        (changes, issued)
+    }
+
+    /// Counts changes that arrived.
+    pub(crate) fn delivered(&mut self, issued: &[Issued]) {
+        let max = sends_max(self.config.piggyback_factor(), self.others());
+        self.gossip.bump(issued, max);
+    }
+
+    // --- Refusing ---
+
+    /// Refuses a message: counted and reported, nothing else changes.
+    pub(crate) fn reject(&mut self, from: &Address, reason: Rejection) {
+        let counter = match reason {
+            Rejection::AppMismatch { .. } => &mut self.stats.rejected_app,
+            Rejection::SelfAddress => &mut self.stats.rejected_self,
+            Rejection::NotReady => &mut self.stats.rejected_not_ready,
+            Rejection::UnexpectedReply => &mut self.stats.rejected_replies,
+            Rejection::Invalid { .. } => &mut self.stats.rejected_invalid,
+            Rejection::Busy => &mut self.stats.rejected_busy,
+            Rejection::MembersFull => &mut self.stats.rejected_members_full,
+            Rejection::LabelsDropped => &mut self.stats.rejected_labels,
+        };
+        *counter += 1;
+        self.event(Event::Rejected {
+            from: from.clone(),
+            reason,
+        });
+    }
+
+    /// Refuses a request and says so to its sender.
+    pub(crate) fn refuse(&mut self, from: &Address, seq: u64, reason: Rejection) {
+        let refusal = match reason {
+            Rejection::AppMismatch { .. } => Refusal::AppMismatch,
+            Rejection::SelfAddress => Refusal::SelfAddress,
+            Rejection::NotReady => Refusal::NotReady,
+            Rejection::Busy => Refusal::Busy,
+            Rejection::UnexpectedReply
+            | Rejection::Invalid { .. }
+            | Rejection::MembersFull
+            | Rejection::LabelsDropped => Refusal::Invalid,
+        };
+        self.reject(from, reason);
+        self.send(from.clone(), seq, Body::Refused { reason: refusal });
+    }
+
+    // --- Weighing statements ---
+
+    /// Weighs the statements of a message; returns how many were news.
+    pub(crate) fn apply(&mut self, changes: Vec<Change>, cause: &Cause) -> usize {
+        self.stats.changes_received += changes.len() as u64;
+        let mut applied = 0;
+        for change in changes {
+            applied += usize::from(self.apply_one(change, cause));
+        }
+        self.stats.changes_applied += applied as u64;
+        applied
+    }
+
+    fn apply_one(&mut self, mut change: Change, cause: &Cause) -> bool {
+        let known = self.members.get(&change.member.address);
+        if let Err(rejection) = self.validate(&mut change.member, known.cloned().as_ref()) {
+            let from = sender(cause).unwrap_or(&self.local).clone();
+            let fatal = rejection != Rejection::LabelsDropped;
+            self.reject(&from, rejection);
+            if fatal {
+                return false;
+            }
+        }
+        if !change
+            .member
+            .overrides(self.members.get(&change.member.address))
+        {
+            return false;
+        }
+        if change.member.address == self.local {
+            self.refute(change.member, sender(cause).cloned());
+            return true;
+        }
+        self.set(change.member, change.source, cause.clone());
+        true
+    }
+
+    /// Checks what the network says about a member. Labels beyond the limits
+    /// must not hide a failure: they are dropped and the status still counts,
+    /// as in Temporal's fork of ringpop-go.
+    fn validate(&self, member: &mut Member, known: Option<&Member>) -> Result<(), Rejection> {
+        if member.incarnation > INCARNATION_MAX {
+            return Err(Rejection::Invalid {
+                what: "incarnation is beyond the bound",
+            });
+        }
+        if known.is_none() && self.members.len() >= self.config.members_max() {
+            return Err(Rejection::MembersFull);
+        }
+        if member.labels.check(&self.config.label_limits()).is_err() {
+            member.labels = known.map_or_else(Labels::default, |known| known.labels.clone());
+            return Err(Rejection::LabelsDropped);
+        }
+        Ok(())
+    }
+
+    /// Contradicts a statement about this member with a higher incarnation.
+    /// The status stays: a member that left refutes as one that left.
+    fn refute(&mut self, statement: Member, from: Option<Address>) {
+        self.stats.refuted += 1;
+        let Member { status, labels, .. } = self.local_member().clone();
+        let incarnation = self.reincarnate(status, labels, statement.incarnation);
+        self.event(Event::Refuted {
+            statement,
+            from,
+            incarnation,
+        });
+    }
+
+    /// Changes what this member says about itself.
+    pub(crate) fn set_local(&mut self, status: Status, labels: Labels) {
+        let before = self.local_member().clone();
+        self.reincarnate(status, labels, before.incarnation);
+        let after = self.local_member().clone();
+        self.event(Event::MemberChanged {
+            before: Some(before),
+            after: Some(after),
+            cause: Cause::Command,
+        });
+    }
+
+    /// Raises the own incarnation above `seen` and spreads the new statement.
+    ///
+    /// Ringpop takes the wall clock alone, so that a member whose clock is
+    /// behind cannot refute; taking the larger of clock and `seen + 1` always
+    /// can, and still exceeds what a former process at this address said.
+    fn reincarnate(&mut self, status: Status, labels: Labels, seen: u64) -> u64 {
+        let own = self.local_member().incarnation;
+        let incarnation = self.unix_ms().min(INCARNATION_MAX).max(own.max(seen) + 1);
+        let member = Member::new(self.local.clone(), status, incarnation, labels);
+        self.members.set(member, &mut self.rng);
+        self.spread_local();
+        incarnation
+    }
+
+    /// Spreads what this member says about itself.
+    pub(crate) fn spread_local(&mut self) {
+        let source = self.local_source();
+        self.gossip.record(self.local_slot, Some(source));
+    }
+
+    fn local_source(&self) -> Source {
+        Source {
+            address: self.local.clone(),
+            incarnation: self.local_member().incarnation,
+        }
+    }
+
+    /// States something about another member on this member's own account.
+    /// Nothing happens when newer is known meanwhile.
+    pub(crate) fn declare(
+        &mut self,
+        address: &Address,
+        status: Status,
+        incarnation: u64,
+        cause: Cause,
+    ) {
+        let Some(known) = self.members.get(address) else {
+            return;
+        };
+        let member = Member {
+            status,
+            incarnation,
+            ..known.clone()
+        };
+        if member.overrides(Some(known)) {
+            let source = self.local_source();
+            self.set(member, Some(source), cause);
+        }
+    }
+
+    /// Records a statement that won, spreads it and arms its deadline.
+    fn set(&mut self, member: Member, source: Option<Source>, cause: Cause) {
+        let after = member.clone();
+        let (slot, before) = self.members.set(member, &mut self.rng);
+        // The list of a peer at join is not spread: everybody has it already
+        // (ringpop-go `AddJoinList`).
+        if !matches!(cause, Cause::Join { .. }) {
+            self.gossip.record(slot, source);
+        }
+        self.arm_expiry(slot);
+        tracing::debug!(
+            local = %self.local,
+            member = %after.address,
+            status = %after.status,
+            incarnation = after.incarnation,
+            "member changed"
+        );
+        self.event(Event::MemberChanged {
+            before,
+            after: Some(after),
+            cause,
+        });
+    }
+
+    // --- Deadlines of statuses ---
+
+    /// Arms the deadline of the present status and incarnation; a former one
+    /// is void. (ringpop-go keeps the former timer when only the incarnation
+    /// is newer, and then fires it in vain: the member stays suspect.)
+    fn arm_expiry(&mut self, id: SlotId) {
+        let now = self.now;
+        let (suspect, faulty, tombstone) = (
+            self.config.suspect_timeout(),
+            self.config.faulty_timeout(),
+            self.config.tombstone_timeout(),
+        );
+        let slot = self.members.slot_mut(id);
+        if let Some(at) = slot.expiry.take() {
+            self.timers.cancel(at, Timer::Expiry(id));
+        }
+        let timeout = match slot.member.status {
+            Status::Alive => return,
+            Status::Suspect => suspect,
+            // A member that left and stays away is forgotten like a faulty one.
+            Status::Faulty | Status::Leave => faulty,
+            Status::Tombstone => tombstone,
+        };
+        slot.expiry = Some(now + timeout);
+        self.timers.set(now + timeout, Timer::Expiry(id));
+    }
+
+    /// The status of a member has held for as long as it may.
+    pub(crate) fn expire(&mut self, id: SlotId) {
+        let slot = self.members.slot_mut(id);
+        slot.expiry = None;
+        let Member {
+            address,
+            status,
+            incarnation,
+            ..
+        } = slot.member.clone();
+        match status {
+            Status::Alive => {}
+            Status::Suspect => self.declare(&address, Status::Faulty, incarnation, Cause::Timeout),
+            Status::Faulty | Status::Leave => {
+                self.declare(&address, Status::Tombstone, incarnation, Cause::Timeout);
+            }
+            Status::Tombstone => self.evict(id),
+        }
+    }
+
+    fn evict(&mut self, id: SlotId) {
+        self.gossip.forget(id);
+        let member = self.members.remove(id);
+        self.stats.evicted += 1;
+        self.event(Event::MemberChanged {
+            before: Some(member),
+            after: None,
+            cause: Cause::Timeout,
+        });
+    }
+
+    /// See [`Node::check_invariants`](crate::Node::check_invariants).
+    pub(crate) fn check(&self) {
+        self.members.check();
+        self.gossip.check(&self.members);
+        let local = self.local_member();
+        assert_eq!(
+            local.address, self.local,
+            "the local slot holds the local member"
+        );
+        assert!(
+            !matches!(local.status, Status::Suspect | Status::Tombstone),
+            "a member never takes itself for suspect or forgotten"
+        );
+        for member in self.members.iter() {
+            let id = self
+                .members
+                .find(&member.address)
+                .expect("every member is indexed");
+            let expiry = self.members.slot(id).expiry;
+            let armed = expiry.is_some_and(|at| self.timers.contains(at, Timer::Expiry(id)));
+            let wants = member.status != Status::Alive && id != self.local_slot;
+            assert_eq!(
+                armed, wants,
+                "deadline of {} ({})",
+                member.address, member.status
+            );
+        }
+    }
+}
+
+/// Who sent the message that a cause stems from.
+fn sender(cause: &Cause) -> Option<&Address> {
+    match cause {
+        Cause::Gossip { from } | Cause::Join { from } | Cause::Sync { from } => Some(from),
+        Cause::Command | Cause::Probe | Cause::Timeout => None,
+    }
+}
+
+fn as_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

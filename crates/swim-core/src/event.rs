@@ -1,0 +1,206 @@
+//! What the machine tells its driver.
+
+use std::time::Duration;
+
+use crate::address::Address;
+use crate::member::Member;
+use crate::message::{Message, Refusal};
+
+/// One effect of an input, in the order in which the effects happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send a message.
+    Transmit(Transmit),
+    /// Something happened.
+    Event(Event),
+}
+
+/// A message to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transmit {
+    /// Whom to send it to.
+    pub to: Address,
+    /// The message.
+    pub message: Message,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// What is known about a member changed.
+    MemberChanged {
+        /// What was known before; `None` when the member is new.
+        before: Option<Member>,
+        /// What is known now; `None` when the member was forgotten.
+        after: Option<Member>,
+        /// Why.
+        cause: Cause,
+    },
+    /// Somebody said something about this member that is not so, and it
+    /// contradicted with a higher incarnation.
+    Refuted {
+        /// The statement that was contradicted.
+        statement: Member,
+        /// Who sent it.
+        from: Option<Address>,
+        /// The incarnation of the contradiction.
+        incarnation: u64,
+    },
+    /// A round over all peers brought no join, another follows. The driver may
+    /// resolve its peers again and call [`Node::join`](crate::Node::join) with
+    /// the result.
+    JoinRetrying {
+        /// How many rounds are over.
+        rounds: u32,
+        /// When the next one begins.
+        delay: Duration,
+        /// The last failure.
+        failure: JoinFailure,
+    },
+    /// The join is complete: the member probes and is ready.
+    JoinComplete {
+        /// The members that answered.
+        joined: Vec<Address>,
+        /// How long it took.
+        duration: Duration,
+        /// Members known after the join, this one included.
+        members: usize,
+    },
+    /// The join failed; it may be tried again.
+    JoinFailed {
+        /// How long it was tried.
+        duration: Duration,
+        /// The last failure.
+        failure: JoinFailure,
+    },
+    /// A probe of a member got no answer, neither directly nor by helpers.
+    ProbeFailed {
+        /// The member that was probed.
+        target: Address,
+        /// Helpers that were asked.
+        helpers: usize,
+        /// Whether the member is suspected for it: `false` when no helper
+        /// answered, which tells nothing about the target.
+        conclusive: bool,
+    },
+    /// A full sync with a member ended.
+    SyncEnded {
+        /// The other member.
+        peer: Address,
+        /// Changes that it brought here.
+        applied: usize,
+        /// Whether it ran to its end.
+        complete: bool,
+    },
+    /// A message was refused and changed nothing.
+    Rejected {
+        /// The sender, as the message gives it.
+        from: Address,
+        /// Why.
+        reason: Rejection,
+    },
+    /// All members that were told about the leave have answered or had their
+    /// time to.
+    LeaveComplete {
+        /// Members that answered.
+        acknowledged: usize,
+        /// Members that were told.
+        told: usize,
+    },
+}
+
+/// Why what is known about a member changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The driver asked for it.
+    Command,
+    /// A piggybacked change.
+    Gossip {
+        /// Who sent it.
+        from: Address,
+    },
+    /// The member list of a peer at join.
+    Join {
+        /// The peer.
+        from: Address,
+    },
+    /// A full sync.
+    Sync {
+        /// The other member.
+        from: Address,
+    },
+    /// A failed probe of this member's own.
+    Probe,
+    /// The status held for as long as it may.
+    Timeout,
+}
+
+/// Why a peer could not be joined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum JoinFailure {
+    /// The peer did not answer in time.
+    Timeout {
+        /// The peer.
+        peer: Address,
+    },
+    /// The transport could not deliver the request.
+    Unreachable {
+        /// The peer.
+        peer: Address,
+    },
+    /// The peer refused.
+    Refused {
+        /// The peer.
+        peer: Address,
+        /// Why.
+        reason: Refusal,
+    },
+    /// The peer answered with pages that do not end.
+    Endless {
+        /// The peer.
+        peer: Address,
+    },
+}
+
+impl std::fmt::Display for JoinFailure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Timeout { peer } => write!(f, "{peer} did not answer in time"),
+            Self::Unreachable { peer } => write!(f, "{peer} could not be reached"),
+            Self::Refused { peer, reason } => write!(f, "{peer} refused: {}", reason.as_str()),
+            Self::Endless { peer } => write!(f, "{peer} sent a member list without an end"),
+        }
+    }
+}
+
+/// Why a message was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// The sender belongs to another application.
+    AppMismatch {
+        /// The name it gave.
+        theirs: std::sync::Arc<str>,
+    },
+    /// The sender claims this member's own address.
+    SelfAddress,
+    /// This member has not joined yet.
+    NotReady,
+    /// No request with this number is open with the sender.
+    UnexpectedReply,
+    /// A field is out of bounds.
+    Invalid {
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// This member serves as many requests of the kind as it allows.
+    Busy,
+    /// A change about a new member was dropped because the list is full.
+    MembersFull,
+    /// The labels of a change were dropped because they exceed the limits; its
+    /// status counted.
+    LabelsDropped,
+}

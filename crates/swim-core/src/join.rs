@@ -1,0 +1,306 @@
+//! Joining: asking several peers for their member lists.
+//!
+//! The peers do not add the one who asks; it spreads itself afterwards by
+//! probing (ringpop-go#65: a peer that adds a joiner which then fails to start
+//! has invented a member).
+
+use std::time::Duration;
+
+use crate::address::Address;
+use crate::core::{Core, Request};
+use crate::event::{Event, JoinFailure};
+use crate::limits::JOIN_PEERS_MAX;
+use crate::message::{Body, Cursor, Refusal};
+use crate::time::Instant;
+use crate::timers::Timer;
+
+#[derive(Debug, Default)]
+pub(crate) struct Join(Option<Attempt>);
+
+#[derive(Debug)]
+struct Attempt {
+    started: Instant,
+    /// All peers but this member.
+    peers: Vec<Address>,
+    /// Peers that this round has still to ask; the next one is last.
+    queue: Vec<Address>,
+    open: Vec<Open>,
+    joined: Vec<Address>,
+    rounds: u32,
+    /// Upper bound of the last pause.
+    delay: Duration,
+    next_round: Option<Instant>,
+    /// Whether every peer of this round refused as another application's.
+    all_foreign: bool,
+    last_failure: Option<JoinFailure>,
+}
+
+#[derive(Debug)]
+struct Open {
+    request: Request,
+    /// Members received from the peer so far.
+    received: usize,
+}
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub(crate) enum JoinEnd {
+    Complete {
+        joined: Vec<Address>,
+        duration: Duration,
+    },
+    Failed {
+        duration: Duration,
+        failure: JoinFailure,
+    },
+}
+
+/// Why a request got no answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum NoAnswer {
+    Timeout,
+    Undelivered,
+    Refused(Refusal),
+}
+
+impl Join {
+    /// Starts to join, or goes on with other peers when a join is under way.
+    pub(crate) fn start(&mut self, core: &mut Core, peers: Vec<Address>) -> Option<JoinEnd> {
+        let mut peers: Vec<Address> = peers
+            .into_iter()
+            .take(JOIN_PEERS_MAX)
+            .filter(|peer| *peer != core.local)
+            .collect();
+        peers.sort_unstable();
+        peers.dedup();
+        if let Some(attempt) = &mut self.0 {
+            attempt.peers = peers;
+            return None;
+        }
+        core.timers
+            .set(core.now + core.config.join_duration_max(), Timer::JoinLimit);
+        let mut attempt = Attempt {
+            started: core.now,
+            peers,
+            queue: Vec::new(),
+            open: Vec::new(),
+            joined: Vec::new(),
+            rounds: 0,
+            delay: Duration::ZERO,
+            next_round: None,
+            all_foreign: true,
+            last_failure: None,
+        };
+        attempt.refill(core);
+        self.0 = Some(attempt);
+        self.advance(core)
+    }
+
+    /// The next round begins.
+    pub(crate) fn on_round(&mut self, core: &mut Core) -> Option<JoinEnd> {
+        let attempt = self.0.as_mut()?;
+        attempt.next_round = None;
+        attempt.refill(core);
+        self.advance(core)
+    }
+
+    /// The attempt has taken as long as it may.
+    pub(crate) fn on_limit(&mut self, core: &mut Core) -> Option<JoinEnd> {
+        let attempt = self.0.as_ref()?;
+        if attempt.joined.is_empty() {
+            self.fail(core)
+        } else {
+            self.complete(core)
+        }
+    }
+
+    /// A page arrived; its members are applied already. `None` when no request
+    /// with this number is open with the peer.
+    pub(crate) fn on_ack(
+        &mut self,
+        core: &mut Core,
+        from: &Address,
+        seq: u64,
+        received: usize,
+        next: Option<Cursor>,
+    ) -> Option<JoinEnd> {
+        let attempt = self.0.as_mut()?;
+        let i = attempt
+            .open
+            .iter()
+            .position(|open| open.request.is(from, seq))?;
+        let mut open = attempt.open.swap_remove(i);
+        core.close(&open.request);
+        open.received += received;
+        let Some(cursor) = next else {
+            attempt.joined.push(open.request.to);
+            return self.advance(core);
+        };
+        // A page that brings nothing, or more members than can be, is no page.
+        if received == 0 || open.received > core.config.members_max() {
+            core.stats.joins_failed += 1;
+            attempt.all_foreign = false;
+            attempt.last_failure = Some(JoinFailure::Endless {
+                peer: open.request.to,
+            });
+            return self.advance(core);
+        }
+        let body = Body::Join {
+            cursor: Some(cursor),
+        };
+        open.request = core.request(open.request.to, core.config.join_timeout(), body);
+        attempt.open.push(open);
+        None
+    }
+
+    pub(crate) fn is_open(&self, from: &Address, seq: u64) -> bool {
+        self.0
+            .iter()
+            .flat_map(|attempt| &attempt.open)
+            .any(|open| open.request.is(from, seq))
+    }
+
+    /// A request got no answer. `Err` gives the number back when it is none of
+    /// these.
+    pub(crate) fn on_no_answer(
+        &mut self,
+        core: &mut Core,
+        seq: u64,
+        why: NoAnswer,
+    ) -> Result<Option<JoinEnd>, u64> {
+        let Some(attempt) = &mut self.0 else {
+            return Err(seq);
+        };
+        let Some(i) = attempt.open.iter().position(|open| open.request.seq == seq) else {
+            return Err(seq);
+        };
+        let Open { request, .. } = attempt.open.swap_remove(i);
+        core.close(&request);
+        core.stats.joins_failed += 1;
+        let peer = request.to;
+        attempt.all_foreign &= matches!(why, NoAnswer::Refused(Refusal::AppMismatch));
+        attempt.last_failure = Some(match why {
+            NoAnswer::Timeout => JoinFailure::Timeout { peer },
+            NoAnswer::Undelivered => JoinFailure::Unreachable { peer },
+            NoAnswer::Refused(reason) => JoinFailure::Refused { peer, reason },
+        });
+        Ok(self.advance(core))
+    }
+
+    /// Sends what may be sent and ends the attempt or the round when due.
+    fn advance(&mut self, core: &mut Core) -> Option<JoinEnd> {
+        let attempt = self.0.as_mut()?;
+        let wanted = core.config.join_size().min(attempt.peers.len());
+        if attempt.joined.len() >= wanted {
+            return self.complete(core);
+        }
+        let parallel = (wanted - attempt.joined.len()) * core.config.join_parallelism();
+        while attempt.open.len() < parallel {
+            let Some(peer) = attempt.queue.pop() else {
+                break;
+            };
+            core.stats.joins_sent += 1;
+            let body = Body::Join { cursor: None };
+            let request = core.request(peer, core.config.join_timeout(), body);
+            attempt.open.push(Open {
+                request,
+                received: 0,
+            });
+        }
+        if !attempt.open.is_empty() || attempt.next_round.is_some() {
+            return None;
+        }
+        // All peers were asked. One answer is enough to know the cluster; more
+        // were wanted only against a peer that knows part of it.
+        if !attempt.joined.is_empty() {
+            return self.complete(core);
+        }
+        if attempt.all_foreign {
+            return self.fail(core);
+        }
+        attempt.pause(core);
+        None
+    }
+
+    fn complete(&mut self, core: &mut Core) -> Option<JoinEnd> {
+        let attempt = self.take(core)?;
+        Some(JoinEnd::Complete {
+            joined: attempt.joined,
+            duration: core.now - attempt.started,
+        })
+    }
+
+    fn fail(&mut self, core: &mut Core) -> Option<JoinEnd> {
+        let attempt = self.take(core)?;
+        let failure = attempt.last_failure.or_else(|| {
+            let open = attempt.open.into_iter().next()?;
+            Some(JoinFailure::Timeout {
+                peer: open.request.to,
+            })
+        });
+        Some(JoinEnd::Failed {
+            duration: core.now - attempt.started,
+            failure: failure.unwrap_or_else(|| JoinFailure::Timeout {
+                peer: core.local.clone(),
+            }),
+        })
+    }
+
+    /// Ends the attempt without a result.
+    pub(crate) fn abort(&mut self, core: &mut Core) {
+        self.take(core);
+    }
+
+    fn take(&mut self, core: &mut Core) -> Option<Attempt> {
+        let attempt = self.0.take()?;
+        core.timers.cancel(
+            attempt.started + core.config.join_duration_max(),
+            Timer::JoinLimit,
+        );
+        if let Some(at) = attempt.next_round {
+            core.timers.cancel(at, Timer::JoinRound);
+        }
+        attempt
+            .open
+            .iter()
+            .for_each(|open| core.close(&open.request));
+        Some(attempt)
+    }
+}
+
+impl Attempt {
+    /// Puts the peers in the order in which they are asked: random, those on
+    /// other hosts first, since they are less likely to share a fault with us.
+    fn refill(&mut self, core: &mut Core) {
+        self.queue.clone_from(&self.peers);
+        core.rng.shuffle(&mut self.queue);
+        let host = core.local.host();
+        self.queue.sort_by_key(|peer| peer.host() != host);
+        self.all_foreign = !self.peers.is_empty();
+    }
+
+    /// Pauses before the next round: the bound doubles each time, the pause is
+    /// drawn between the former bound and the new one (ringpop-go).
+    fn pause(&mut self, core: &mut Core) {
+        self.rounds += 1;
+        let former = self.delay;
+        self.delay = (former * 2).clamp(core.config.join_delay_min(), core.config.join_delay_max());
+        let span = usize::try_from((self.delay - former).as_micros()).unwrap_or(usize::MAX);
+        let extra = Duration::from_micros(core.rng.below(span) as u64);
+        let delay = if span == 0 {
+            self.delay
+        } else {
+            former + extra
+        };
+        let at = core.now + delay;
+        self.next_round = Some(at);
+        core.timers.set(at, Timer::JoinRound);
+        if let Some(failure) = self.last_failure.clone() {
+            core.event(Event::JoinRetrying {
+                rounds: self.rounds,
+                delay,
+                failure,
+            });
+        }
+    }
+}

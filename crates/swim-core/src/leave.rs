@@ -1,0 +1,74 @@
+//! Leaving: the new status is told to some members directly, so that it is
+//! known before the process ends.
+
+use crate::address::Address;
+use crate::core::{Core, Request};
+use crate::dissemination::Issued;
+use crate::event::Event;
+use crate::member::Status;
+
+#[derive(Debug, Default)]
+pub(crate) struct Leave {
+    open: Vec<(Request, Vec<Issued>)>,
+    told: usize,
+    acknowledged: usize,
+}
+
+impl Leave {
+    /// Declares that this member leaves and tells some members. `true` when
+    /// there is nobody to tell.
+    pub(crate) fn start(&mut self, core: &mut Core) -> bool {
+        let labels = core.local_member().labels.clone();
+        core.set_local(Status::Leave, labels);
+        let local = core.local.clone();
+        let n = core.config.leave_pings_max();
+        let peers = core
+            .members
+            .pick_random(n, &mut core.rng, |member| member.address != local);
+        *self = Self {
+            open: Vec::new(),
+            told: peers.len(),
+            acknowledged: 0,
+        };
+        for peer in peers {
+            let timeout = core.config.ping_timeout();
+            self.open.push(core.ping(peer, timeout));
+        }
+        self.end_if_over(core)
+    }
+
+    /// A member answered. `None` when the number belongs to no ping of these,
+    /// otherwise whether all are over.
+    pub(crate) fn on_ack(&mut self, core: &mut Core, from: &Address, seq: u64) -> Option<bool> {
+        let i = self
+            .open
+            .iter()
+            .position(|(request, _)| request.is(from, seq))?;
+        let (request, issued) = self.open.swap_remove(i);
+        core.close(&request);
+        core.delivered(&issued);
+        self.acknowledged += 1;
+        Some(self.end_if_over(core))
+    }
+
+    /// A member did not answer. `None` when the number belongs to no ping of
+    /// these, otherwise whether all are over.
+    pub(crate) fn on_no_answer(&mut self, core: &mut Core, seq: u64) -> Option<bool> {
+        let i = self
+            .open
+            .iter()
+            .position(|(request, _)| request.seq == seq)?;
+        let (request, _) = self.open.swap_remove(i);
+        core.close(&request);
+        Some(self.end_if_over(core))
+    }
+
+    fn end_if_over(&self, core: &mut Core) -> bool {
+        let over = self.open.is_empty();
+        if over {
+            let (acknowledged, told) = (self.acknowledged, self.told);
+            core.event(Event::LeaveComplete { acknowledged, told });
+        }
+        over
+    }
+}

@@ -1,0 +1,47 @@
+//! The bounds that hold whatever the configuration says.
+//!
+//! They exist so that no peer, broken or hostile, can make a member hold or do
+//! an unbounded amount of anything. The numbers leave an order of magnitude
+//! above what a healthy cluster needs.
+
+/// Longest address in bytes: a DNS name has at most 253, plus the port.
+pub const ADDRESS_BYTES_MAX: usize = 262;
+
+/// Longest application name in bytes.
+pub const APP_BYTES_MAX: usize = 128;
+
+/// Labels of one member, internal ones included: twice what Temporal's fork of
+/// ringpop-go accepts.
+pub const LABELS_MAX: usize = 32;
+
+/// Longest label key in bytes.
+pub const LABEL_KEY_BYTES_MAX: usize = 256;
+
+/// Longest label value in bytes.
+pub const LABEL_VALUE_BYTES_MAX: usize = 1024;
+
+/// Changes in one incoming message. A page of 64 KiB holds about 1,000 changes
+/// without labels.
+pub const CHANGES_PER_MESSAGE_MAX: usize = 4096;
+
+/// Largest incarnation that is accepted. Incarnations are milliseconds of the
+/// wall clock, about 2^41 today; the bound keeps `incarnation + 1` far from
+/// overflow, so that a refutation is always possible.
+pub const INCARNATION_MAX: u64 = 1 << 62;
+
+/// Buckets of the membership digest. With 128 buckets the digests take 1 KiB,
+/// which fits one datagram.
+pub const BUCKETS_MAX: usize = 128;
+
+/// Probes under way at once. A period starts one probe, so that this many
+/// periods may pass before the first of them is over; a further one is skipped.
+pub const PROBES_MAX: usize = 16;
+
+/// Pings that a member makes for others at once.
+pub const RELAYS_MAX: usize = 256;
+
+/// Helpers of one indirect probe.
+pub const HELPERS_MAX: usize = 16;
+
+/// Addresses that `join` takes; further ones are ignored.
+pub const JOIN_PEERS_MAX: usize = 4096;

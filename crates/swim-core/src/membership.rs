@@ -1,0 +1,486 @@
+//! The member list: slots, lookup by address, probe order, digests.
+//!
+//! This is a container: it knows which member is where and keeps its sums
+//! right. What replaces what is decided in `core.rs`.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, DefaultHasher, Hasher};
+
+use twox_hash::XxHash3_64;
+
+use crate::address::Address;
+use crate::limits::BUCKETS_MAX;
+use crate::member::{Member, Status};
+use crate::rng::{Rng, mix};
+use crate::time::Instant;
+
+/// Index of a member for as long as it is known.
+pub(crate) type SlotId = u32;
+
+#[derive(Debug)]
+pub(crate) struct Membership {
+    slots: Vec<Option<Slot>>,
+    free: Vec<SlotId>,
+    index: HashMap<Address, SlotId, SeededHasher>,
+    /// Members of each bucket, for the pages of a full sync.
+    buckets: Vec<Vec<SlotId>>,
+    /// Sum of the member hashes of each bucket.
+    digests: Vec<u64>,
+    checksum: u64,
+    /// Round-robin probe order, a permutation of the occupied slots.
+    order: Vec<SlotId>,
+    position: usize,
+    counts: [usize; Status::ALL.len()],
+}
+
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) member: Member,
+    /// When the status has held for as long as it may.
+    pub(crate) expiry: Option<Instant>,
+    /// Probes in a row that no helper answered.
+    pub(crate) inconclusive: u32,
+    address_hash: u64,
+    /// Contribution to the checksum; 0 for tombstones.
+    hash: u64,
+}
+
+impl Slot {
+    fn bucket(&self) -> usize {
+        bucket_of(self.address_hash, BUCKETS_MAX)
+    }
+}
+
+impl Membership {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            index: HashMap::with_hasher(SeededHasher(seed)),
+            buckets: vec![Vec::new(); BUCKETS_MAX],
+            digests: vec![0; BUCKETS_MAX],
+            checksum: 0,
+            order: Vec::new(),
+            position: 0,
+            counts: [0; Status::ALL.len()],
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    pub(crate) fn find(&self, address: &Address) -> Option<SlotId> {
+        self.index.get(address).copied()
+    }
+
+    pub(crate) fn get(&self, address: &Address) -> Option<&Member> {
+        self.find(address).map(|id| &self.slot(id).member)
+    }
+
+    pub(crate) fn slot(&self, id: SlotId) -> &Slot {
+        self.slots[id as usize]
+            .as_ref()
+            .expect("a slot id is used only while its member is known")
+    }
+
+    pub(crate) fn slot_mut(&mut self, id: SlotId) -> &mut Slot {
+        self.slots[id as usize]
+            .as_mut()
+            .expect("a slot id is used only while its member is known")
+    }
+
+    pub(crate) fn contains(&self, id: SlotId) -> bool {
+        self.slots.get(id as usize).is_some_and(Option::is_some)
+    }
+
+    /// All members in slot order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Member> {
+        self.slots.iter().flatten().map(|slot| &slot.member)
+    }
+
+    /// Members with this status.
+    pub(crate) const fn count(&self, status: Status) -> usize {
+        self.counts[status as usize]
+    }
+
+    /// Order-independent 64-bit sum over all members but tombstones.
+    pub(crate) const fn checksum(&self) -> u64 {
+        self.checksum
+    }
+
+    /// Replaces a member, or adds it at a random place of the probe order, so
+    /// that a new member is probed within a bounded time (SWIM, section 4.3).
+    /// Returns its slot and what was known before.
+    pub(crate) fn set(&mut self, member: Member, rng: &mut Rng) -> (SlotId, Option<Member>) {
+        let status = member.status;
+        let (id, before) = match self.find(&member.address) {
+            Some(id) => {
+                let known = std::mem::replace(&mut self.slot_mut(id).member, member);
+                self.counts[known.status as usize] -= 1;
+                (id, Some(known))
+            }
+            None => (self.insert(member, rng), None),
+        };
+        self.counts[status as usize] += 1;
+        let slot = self.slot(id);
+        let hash = member_hash(slot.address_hash, &slot.member);
+        self.rehash(id, hash);
+        (id, before)
+    }
+
+    fn insert(&mut self, member: Member, rng: &mut Rng) -> SlotId {
+        let address = member.address.clone();
+        let address_hash = XxHash3_64::oneshot(address.as_str().as_bytes());
+        let slot = Slot {
+            member,
+            expiry: None,
+            inconclusive: 0,
+            address_hash,
+            hash: 0,
+        };
+        let bucket = slot.bucket();
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            SlotId::try_from(self.slots.len() - 1).expect("members_max is below 2^32")
+        });
+        self.slots[id as usize] = Some(slot);
+        self.index.insert(address, id);
+        self.buckets[bucket].push(id);
+        // Swap into a random place: those before `position` were probed in this
+        // round already, so the new member may wait for the next one.
+        self.order.push(id);
+        let last = self.order.len() - 1;
+        let place = rng.below(self.order.len());
+        self.order.swap(place, last);
+        id
+    }
+
+    fn rehash(&mut self, id: SlotId, hash: u64) {
+        let slot = self.slot_mut(id);
+        let bucket = slot.bucket();
+        let delta = hash.wrapping_sub(slot.hash);
+        slot.hash = hash;
+        self.digests[bucket] = self.digests[bucket].wrapping_add(delta);
+        self.checksum = self.checksum.wrapping_add(delta);
+    }
+
+    /// Forgets a member.
+    pub(crate) fn remove(&mut self, id: SlotId) -> Member {
+        self.rehash(id, 0);
+        let slot = self.slots[id as usize]
+            .take()
+            .expect("a slot is removed once");
+        self.free.push(id);
+        self.index.remove(&slot.member.address);
+        self.counts[slot.member.status as usize] -= 1;
+        self.buckets[slot.bucket()].retain(|other| *other != id);
+        if let Some(place) = self.order.iter().position(|other| *other == id) {
+            self.order.remove(place);
+            if place < self.position {
+                self.position -= 1;
+            }
+        }
+        slot.member
+    }
+
+    /// The next reachable member in round-robin order for which `wanted` holds.
+    /// The order is shuffled after each round (SWIM, section 4.3).
+    pub(crate) fn next_in_order(
+        &mut self,
+        rng: &mut Rng,
+        wanted: impl Fn(&Member) -> bool,
+    ) -> Option<SlotId> {
+        // Twice, because the shuffle may put the only wanted member among those
+        // that this call would not reach in one round.
+        for _ in 0..2 * self.order.len() {
+            if self.position >= self.order.len() {
+                self.position = 0;
+                rng.shuffle(&mut self.order);
+            }
+            let id = self.order[self.position];
+            self.position += 1;
+            let member = &self.slot(id).member;
+            if member.is_reachable() && wanted(member) {
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// Up to `n` distinct reachable members for which `wanted` holds, drawn at
+    /// random.
+    pub(crate) fn pick_random(
+        &self,
+        n: usize,
+        rng: &mut Rng,
+        wanted: impl Fn(&Member) -> bool,
+    ) -> Vec<Address> {
+        let eligible = |id: &SlotId| {
+            let member = &self.slot(*id).member;
+            member.is_reachable() && wanted(member)
+        };
+        // Drawing beats a full permutation unless few members are left to draw.
+        let mut picked: Vec<SlotId> = Vec::with_capacity(n.min(self.order.len()));
+        for _ in 0..4 * n {
+            if picked.len() == n || self.order.is_empty() {
+                break;
+            }
+            let id = self.order[rng.below(self.order.len())];
+            if eligible(&id) && !picked.contains(&id) {
+                picked.push(id);
+            }
+        }
+        if picked.len() < n {
+            let mut rest: Vec<SlotId> = self.order.iter().copied().filter(&eligible).collect();
+            rest.retain(|id| !picked.contains(id));
+            rng.shuffle(&mut rest);
+            rest.truncate(n - picked.len());
+            picked.extend(rest);
+        }
+        picked
+            .into_iter()
+            .map(|id| self.slot(id).member.address.clone())
+            .collect()
+    }
+
+    /// Number of buckets that suits the size of the list: about eight members
+    /// in each.
+    pub(crate) fn suitable_buckets(&self) -> usize {
+        (self.len() / 8).next_power_of_two().clamp(1, BUCKETS_MAX)
+    }
+
+    /// The digest of each of `buckets` buckets. Buckets are the low bits of a
+    /// hash, so that a coarser digest is a sum of finer ones.
+    pub(crate) fn digests(&self, buckets: usize) -> Vec<u64> {
+        let mut sums = vec![0u64; buckets];
+        for (fine, digest) in self.digests.iter().enumerate() {
+            let coarse = fine & (buckets - 1);
+            sums[coarse] = sums[coarse].wrapping_add(*digest);
+        }
+        sums
+    }
+
+    /// The members of one of `buckets` buckets, sorted by address.
+    pub(crate) fn bucket(&self, bucket: usize, buckets: usize) -> Vec<&Member> {
+        let fine = (bucket..BUCKETS_MAX).step_by(buckets);
+        let ids = fine.flat_map(|fine| &self.buckets[fine]);
+        let mut members: Vec<&Member> = ids.map(|id| &self.slot(*id).member).collect();
+        members.sort_unstable_by(|a, b| a.address.cmp(&b.address));
+        members
+    }
+
+    /// Recomputes every sum and index from the slots.
+    ///
+    /// # Panics
+    ///
+    /// When one of them is not what it should be.
+    pub(crate) fn check(&self) {
+        let occupied: Vec<(SlotId, &Slot)> = (0..)
+            .zip(&self.slots)
+            .filter_map(|(id, slot)| slot.as_ref().map(|slot| (id, slot)))
+            .collect();
+        assert_eq!(
+            self.index.len(),
+            occupied.len(),
+            "one index entry for each member"
+        );
+        assert_eq!(
+            self.order.len(),
+            occupied.len(),
+            "each member once in the probe order"
+        );
+        assert_eq!(
+            self.slots.len(),
+            occupied.len() + self.free.len(),
+            "no slot is lost"
+        );
+        assert!(
+            self.position <= self.order.len(),
+            "the position is within the order"
+        );
+        let mut digests = vec![0u64; BUCKETS_MAX];
+        for (id, slot) in &occupied {
+            assert_eq!(
+                self.find(&slot.member.address),
+                Some(*id),
+                "the index finds the slot"
+            );
+            assert!(
+                self.buckets[slot.bucket()].contains(id),
+                "the bucket has the member"
+            );
+            assert_eq!(
+                slot.hash,
+                member_hash(slot.address_hash, &slot.member),
+                "hash is current"
+            );
+            let digest = &mut digests[slot.bucket()];
+            *digest = digest.wrapping_add(slot.hash);
+        }
+        assert_eq!(self.digests, digests, "digests are the sums of the hashes");
+        let sum = digests
+            .iter()
+            .fold(0u64, |sum, digest| sum.wrapping_add(*digest));
+        assert_eq!(self.checksum, sum, "the checksum is the sum of the digests");
+        for status in Status::ALL {
+            let count = self.iter().filter(|member| member.status == status).count();
+            assert_eq!(self.count(status), count, "count of {status}");
+        }
+    }
+}
+
+fn bucket_of(address_hash: u64, buckets: usize) -> usize {
+    address_hash as usize & (buckets - 1)
+}
+
+/// The contribution of a member to the checksum. Tombstones contribute
+/// nothing, because members forget them at different times.
+fn member_hash(address_hash: u64, member: &Member) -> u64 {
+    if member.status == Status::Tombstone {
+        return 0;
+    }
+    let words = [
+        member.incarnation,
+        u64::from(member.status.code()),
+        member.labels.hash(),
+    ];
+    words
+        .into_iter()
+        .fold(address_hash, |hash, word| mix(hash ^ mix(word)))
+}
+
+/// SipHash keyed with the seed of the machine: addresses come from the
+/// network, so their sender must not be able to choose collisions.
+#[derive(Clone, Debug)]
+struct SeededHasher(u64);
+
+impl BuildHasher for SeededHasher {
+    type Hasher = DefaultHasher;
+
+    fn build_hasher(&self) -> DefaultHasher {
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u64(self.0);
+        hasher
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{any, prop, prop_assert_eq, proptest};
+
+    use super::*;
+    use crate::labels::Labels;
+
+    fn address(i: u32) -> Address {
+        Address::new(&format!("10.0.0.{i}:7946")).unwrap()
+    }
+
+    fn member(i: u32, status: Status, incarnation: u64) -> Member {
+        Member::new(address(i), status, incarnation, Labels::default())
+    }
+
+    fn filled(n: u32) -> (Membership, Rng) {
+        let (mut members, mut rng) = (Membership::new(1), Rng::new(1));
+        for i in 0..n {
+            members.set(member(i, Status::Alive, 1), &mut rng);
+        }
+        (members, rng)
+    }
+
+    #[test]
+    fn each_round_visits_each_member_once_in_a_new_order() {
+        let (mut members, mut rng) = filled(8);
+        let mut rounds = Vec::new();
+        // The first round may be cut short by where the position stood.
+        while members.position < members.order.len() {
+            members.next_in_order(&mut rng, |_| true);
+        }
+        for _ in 0..5 {
+            let round: Vec<_> = (0..8)
+                .map(|_| members.next_in_order(&mut rng, |_| true).unwrap())
+                .collect();
+            let mut sorted = round.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, (0..8).collect::<Vec<_>>());
+            rounds.push(round);
+        }
+        rounds.dedup();
+        assert!(rounds.len() > 1, "the order changes between rounds");
+    }
+
+    #[test]
+    fn unreachable_members_are_not_probed_nor_picked() {
+        let (mut members, mut rng) = filled(4);
+        members.set(member(1, Status::Faulty, 1), &mut rng);
+        members.set(member(2, Status::Leave, 1), &mut rng);
+        members.set(member(3, Status::Tombstone, 1), &mut rng);
+        for _ in 0..10 {
+            let id = members.next_in_order(&mut rng, |_| true).unwrap();
+            assert_eq!(members.slot(id).member.address, address(0));
+        }
+        assert_eq!(members.pick_random(3, &mut rng, |_| true), vec![address(0)]);
+    }
+
+    #[test]
+    fn pick_random_gives_distinct_wanted_members() {
+        let (members, mut rng) = filled(10);
+        for _ in 0..50 {
+            let mut picked = members.pick_random(3, &mut rng, |m| m.address != address(0));
+            assert!(!picked.contains(&address(0)));
+            picked.sort_unstable();
+            picked.dedup();
+            assert_eq!(picked.len(), 3);
+        }
+    }
+
+    #[test]
+    fn tombstones_do_not_count_in_the_checksum() {
+        let (mut members, mut rng) = filled(3);
+        let before = members.checksum();
+        members.set(member(9, Status::Faulty, 1), &mut rng);
+        assert_ne!(members.checksum(), before);
+        members.set(member(9, Status::Tombstone, 1), &mut rng);
+        assert_eq!(members.checksum(), before);
+    }
+
+    #[test]
+    fn coarse_digests_are_sums_of_fine_ones_and_buckets_partition_the_members() {
+        let (members, _) = filled(100);
+        for buckets in [1, 2, 16, BUCKETS_MAX] {
+            let sum = members
+                .digests(buckets)
+                .into_iter()
+                .fold(0u64, u64::wrapping_add);
+            assert_eq!(sum, members.checksum());
+            let total: usize = (0..buckets).map(|b| members.bucket(b, buckets).len()).sum();
+            assert_eq!(total, 100);
+        }
+    }
+
+    proptest! {
+        /// Whatever the history, the sums depend only on the final content.
+        #[test]
+        fn checksum_depends_on_content_only(
+            ops in prop::collection::vec((0..12u32, 0..5usize, 0..4u64, any::<bool>()), 0..120)
+        ) {
+            let (mut members, mut rng) = (Membership::new(1), Rng::new(2));
+            for (i, status, incarnation, remove) in ops {
+                match members.find(&address(i)) {
+                    Some(id) if remove => { members.remove(id); }
+                    _ => { members.set(member(i, Status::ALL[status], incarnation), &mut rng); }
+                }
+                members.check();
+                members.next_in_order(&mut rng, |_| true);
+            }
+            let mut fresh = Membership::new(9);
+            let mut content: Vec<Member> = members.iter().cloned().collect();
+            content.sort_by(|a, b| b.address.cmp(&a.address));
+            for member in content {
+                fresh.set(member, &mut rng);
+            }
+            prop_assert_eq!(fresh.checksum(), members.checksum());
+            prop_assert_eq!(fresh.digests, members.digests);
+        }
+    }
+}

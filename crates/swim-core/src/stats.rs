@@ -1,0 +1,78 @@
+//! Counters of everything that is done, dropped, refused or retried.
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// How often things happened since the start of the [`Node`](crate::Node).
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct Stats {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Stats {
+            /// All counters by name, in order of declaration.
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name),)*].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    /// Pings sent: direct probes, for others, and to tell of a leave.
+    pings_sent,
+    /// Pings received and answered.
+    pings_received,
+    /// Ping-reqs sent.
+    ping_reqs_sent,
+    /// Ping-reqs received and taken on.
+    ping_reqs_received,
+    /// Probes that got no answer and led to a suspicion.
+    probes_failed,
+    /// Probes that no helper answered and that led to nothing.
+    probes_inconclusive,
+    /// Periods without a probe because too many were under way.
+    probes_skipped,
+    /// Changes received in messages.
+    changes_received,
+    /// Changes received that replaced what was known.
+    changes_applied,
+    /// Changes sent in messages.
+    changes_sent,
+    /// Statements about this member that it contradicted.
+    refuted,
+    /// Members forgotten after their tombstone.
+    evicted,
+    /// Join requests sent.
+    joins_sent,
+    /// Join requests answered.
+    joins_received,
+    /// Join requests that failed.
+    joins_failed,
+    /// Full syncs started.
+    syncs_started,
+    /// Full syncs that ran to their end.
+    syncs_completed,
+    /// Full syncs left out because enough were under way.
+    syncs_omitted,
+    /// Steps of full syncs answered.
+    syncs_received,
+    /// Messages of another application.
+    rejected_app,
+    /// Messages that claimed this member's own address.
+    rejected_self,
+    /// Requests that came before this member had joined.
+    rejected_not_ready,
+    /// Replies that no open request waited for. Late ones count here, too.
+    rejected_replies,
+    /// Messages or changes with a field out of bounds.
+    rejected_invalid,
+    /// Requests refused because too many were under way.
+    rejected_busy,
+    /// Changes about new members that the full list could not take.
+    rejected_members_full,
+    /// Changes whose labels were dropped because they exceed the limits.
+    rejected_labels,
+    /// Requests that the transport could not deliver.
+    undelivered,
+}

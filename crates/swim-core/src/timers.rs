@@ -1,0 +1,57 @@
+//! The deadlines of the machine.
+
+use std::collections::BTreeSet;
+
+use crate::membership::SlotId;
+use crate::time::Instant;
+
+/// What happens at a deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Timer {
+    /// The next protocol period begins.
+    Period,
+    /// The status of a member has held for as long as it may.
+    Expiry(SlotId),
+    /// A request got no answer in time. The number tells who sent it.
+    Request(u64),
+    /// The next round of joining begins.
+    JoinRound,
+    /// Joining has taken too long.
+    JoinLimit,
+}
+
+/// An ordered set of deadlines. Whoever sets one remembers when it is due and
+/// cancels it, so that the set holds no stale ones.
+#[derive(Debug, Default)]
+pub(crate) struct Timers(BTreeSet<(Instant, Timer)>);
+
+impl Timers {
+    pub(crate) fn set(&mut self, at: Instant, timer: Timer) {
+        self.0.insert((at, timer));
+    }
+
+    pub(crate) fn cancel(&mut self, at: Instant, timer: Timer) {
+        self.0.remove(&(at, timer));
+    }
+
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.0.first().map(|(at, _)| *at)
+    }
+
+    /// Takes the earliest timer that is due.
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<Timer> {
+        let (at, _) = self.0.first()?;
+        if *at > now {
+            return None;
+        }
+        self.0.pop_first().map(|(_, timer)| timer)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn contains(&self, at: Instant, timer: Timer) -> bool {
+        self.0.contains(&(at, timer))
+    }
+}
