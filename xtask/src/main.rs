@@ -2,7 +2,10 @@
 //!
 //! This file turns flags into calls; each command lives in a file of its own.
 
+mod bench;
 mod codegen;
+mod msrv;
+mod tree;
 mod workspace;
 
 use std::process::ExitCode;
@@ -19,17 +22,35 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Measure ours against its peers in one process run; exits 1 when a bar does not hold.
+    Bench {
+        /// Name of the bench: the NAME of a directory xtask/peers-NAME.
+        name: String,
+        /// Print one JSON object per line instead of a table.
+        #[arg(long)]
+        json: bool,
+        /// Further arguments for the bench itself.
+        #[arg(last = true)]
+        args: Vec<String>,
+    },
     /// Write the Rust code of the protobuf schemas in proto/.
     Codegen {
         /// Write nothing; fail when a committed file differs from its schema.
         #[arg(long)]
         check: bool,
     },
+    /// Compare the workspace's minimum Rust version with every dependency and with the documents.
+    Msrv,
+    /// Check that the crates without I/O depend on no runtime, and that they build for wasm.
+    Tree,
 }
 
 fn main() -> ExitCode {
     let result = match Args::parse().command {
+        Command::Bench { name, json, args } => bench::run(&name, json, &args),
         Command::Codegen { check } => codegen::run(check),
+        Command::Msrv => msrv::run(),
+        Command::Tree => tree::run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

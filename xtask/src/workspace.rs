@@ -1,6 +1,7 @@
-//! Where the workspace is. Commands work from any directory inside it.
+//! Where the workspace is and how its cargo is called. Commands work from any directory.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The directory that holds the workspace manifest.
 ///
@@ -12,4 +13,11 @@ pub(crate) fn root() -> PathBuf {
     manifest_dir
         .parent()
         .map_or_else(|| manifest_dir.clone(), Path::to_path_buf)
+}
+
+/// The cargo that runs this command, so that a chosen toolchain stays chosen.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
 }
