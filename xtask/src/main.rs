@@ -1,3 +1,62 @@
-//! Developer automation.
+//! Developer automation: `cargo xtask COMMAND`.
+//!
+//! This file turns flags into calls; each command lives in a file of its own.
 
-fn main() {}
+mod bench;
+mod codegen;
+mod msrv;
+mod tree;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Developer automation of the workspace.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Measure ours against its peers in one process run; exits 1 when a bar does not hold.
+    Bench {
+        /// Name of the bench: the NAME of a directory xtask/peers-NAME.
+        name: String,
+        /// Print one JSON object per line instead of a table.
+        #[arg(long)]
+        json: bool,
+        /// Further arguments for the bench itself.
+        #[arg(last = true)]
+        args: Vec<String>,
+    },
+    /// Write the Rust code of the protobuf schemas in proto/.
+    Codegen {
+        /// Write nothing; fail when a committed file differs from its schema.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Compare the workspace's minimum Rust version with every dependency and with the documents.
+    Msrv,
+    /// Check that the crates without I/O depend on no runtime, and that they build for wasm.
+    Tree,
+}
+
+fn main() -> ExitCode {
+    let result = match Args::parse().command {
+        Command::Bench { name, json, args } => bench::run(&name, json, &args),
+        Command::Codegen { check } => codegen::run(check),
+        Command::Msrv => msrv::run(),
+        Command::Tree => tree::run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

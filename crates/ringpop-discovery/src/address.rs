@@ -1,0 +1,291 @@
+//! Addresses: text of the form `host:port` that has been checked.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV6};
+use std::str::FromStr;
+
+use crate::limits::MAX_ADDRESS_BYTES;
+
+/// Where a peer is reached: `host:port`, with an IPv6 host in brackets.
+///
+/// The text is kept as it was given. Members compare addresses as text, so two spellings of one
+/// place are two addresses.
+///
+/// ```
+/// use ringpop_discovery::Address;
+///
+/// let address: Address = "worker-1.internal:7100".parse().expect("the form is host:port");
+/// assert_eq!(address.host(), "worker-1.internal");
+/// assert_eq!(address.port(), 7100);
+/// assert!("worker-1.internal".parse::<Address>().is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Address {
+    text: String,
+    port: u16,
+}
+
+impl Address {
+    /// The host, without the brackets of an IPv6 address.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        let (host, _) = self.text.rsplit_once(':').unwrap_or((&self.text, ""));
+        host.trim_start_matches('[').trim_end_matches(']')
+    }
+
+    /// The port, 1 to 65,535.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The whole address as it was given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        // The length comes first, so that no other message can repeat a huge text.
+        if text.len() > MAX_ADDRESS_BYTES {
+            return Err(AddressError::TooLong { bytes: text.len() });
+        }
+        let address = || text.to_owned();
+        let Some((host, port)) = text.rsplit_once(':') else {
+            return Err(AddressError::PortMissing { address: address() });
+        };
+        if host.is_empty() {
+            return Err(AddressError::HostMissing { address: address() });
+        }
+        if host.starts_with('[') {
+            // The brackets are checked first: in `[::1]` the last colon does not begin a port.
+            if !host.ends_with(']') {
+                return Err(AddressError::PortMissing { address: address() });
+            }
+        } else if host.contains(':') {
+            return Err(AddressError::BracketsMissing { address: address() });
+        } else if !is_host(host) {
+            return Err(AddressError::HostInvalid { address: address() });
+        }
+        let port =
+            parse_port(port).ok_or_else(|| AddressError::PortInvalid { address: address() })?;
+        if host.starts_with('[') && text.parse::<SocketAddrV6>().is_err() {
+            return Err(AddressError::HostInvalid { address: address() });
+        }
+        Ok(Self {
+            text: address(),
+            port,
+        })
+    }
+}
+
+impl TryFrom<SocketAddr> for Address {
+    type Error = AddressError;
+
+    fn try_from(address: SocketAddr) -> Result<Self, AddressError> {
+        address.to_string().parse()
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl AsRef<str> for Address {
+    fn as_ref(&self) -> &str {
+        &self.text
+    }
+}
+
+/// Why a text is no address. The text is quoted, so that control characters stay visible.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddressError {
+    /// More than [`MAX_ADDRESS_BYTES`] bytes.
+    #[error(
+        "an address has {bytes} bytes, more than the {MAX_ADDRESS_BYTES} allowed: write it as host:port"
+    )]
+    TooLong {
+        /// Length of the refused text in bytes.
+        bytes: usize,
+    },
+    /// There is no `:port` at the end.
+    #[error("address {address:?} has no port: write it as host:port")]
+    PortMissing {
+        /// The refused text.
+        address: String,
+    },
+    /// The port is not a decimal number from 1 to 65,535.
+    #[error("address {address:?} has an invalid port: use a number from 1 to 65535")]
+    PortInvalid {
+        /// The refused text.
+        address: String,
+    },
+    /// There is nothing before the port.
+    #[error("address {address:?} has no host: write it as host:port")]
+    HostMissing {
+        /// The refused text.
+        address: String,
+    },
+    /// The host is neither a name nor an IPv4 address nor an IPv6 address in brackets.
+    #[error(
+        "address {address:?} has an invalid host: use a DNS name, an IPv4 address or an IPv6 address in brackets"
+    )]
+    HostInvalid {
+        /// The refused text.
+        address: String,
+    },
+    /// An IPv6 address without brackets, which leaves open where the port begins.
+    #[error(
+        "address {address:?} has more than one colon: put an IPv6 address in brackets, as in [::1]:7100"
+    )]
+    BracketsMissing {
+        /// The refused text.
+        address: String,
+    },
+}
+
+/// A name or an IPv4 address. Names are left to the resolver but for the characters, which must
+/// not break out of a URL authority or a comma-separated list.
+fn is_host(host: &str) -> bool {
+    let numeric = host
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    if numeric {
+        return host.parse::<Ipv4Addr>().is_ok();
+    }
+    host.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
+}
+
+/// Digits only and no leading zero: `+80` and `080` would be further spellings of one address.
+fn parse_port(port: &str) -> Option<u16> {
+    let canonical = port.bytes().all(|byte| byte.is_ascii_digit()) && !port.starts_with('0');
+    if canonical { port.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        text.parse::<Address>().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn accepts_names_and_addresses_of_both_families() {
+        for (text, host, port) in [
+            ("localhost:1", "localhost", 1),
+            (
+                "worker_1.a-b.internal:65535",
+                "worker_1.a-b.internal",
+                65_535,
+            ),
+            ("10.0.0.1:7100", "10.0.0.1", 7100),
+            ("[::1]:7100", "::1", 7100),
+            ("[fe80::1%2]:7100", "fe80::1%2", 7100),
+        ] {
+            let address: Address = text.parse().unwrap();
+            assert_eq!(
+                (address.host(), address.port(), address.as_str()),
+                (host, port, text)
+            );
+            assert_eq!(address.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn each_refusal_names_the_text_and_the_way_out() {
+        for (text, expected) in [
+            ("", "address \"\" has no port: write it as host:port"),
+            (
+                "localhost",
+                "address \"localhost\" has no port: write it as host:port",
+            ),
+            (
+                "[::1]",
+                "address \"[::1]\" has no port: write it as host:port",
+            ),
+            (
+                ":7100",
+                "address \":7100\" has no host: write it as host:port",
+            ),
+        ] {
+            assert_eq!(error(text), expected);
+        }
+        for port in [
+            "",
+            "0",
+            "65536",
+            "+80",
+            "080",
+            "-1",
+            "80 ",
+            "http",
+            "99999999999999999999",
+        ] {
+            assert!(
+                error(&format!("host:{port}")).contains("number from 1 to 65535"),
+                "{port}"
+            );
+            assert!(
+                error(&format!("[::1]:{port}")).contains("number from 1 to 65535"),
+                "{port}"
+            );
+        }
+        for host in [
+            "a b",
+            "a/b",
+            "user@a",
+            "a,b",
+            "a\n",
+            "ä",
+            "10.0.0.256",
+            "10.0.0",
+            "..",
+            "[]",
+            "[10.0.0.1]",
+            "[::g]",
+            "a]",
+        ] {
+            assert!(
+                error(&format!("{host}:80")).contains("invalid host"),
+                "{host}"
+            );
+        }
+        for text in ["::1:7100", "fe80::1", "http://a:80"] {
+            assert!(
+                error(text).contains("in brackets, as in [::1]:7100"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_longest_address_has_255_bytes() {
+        let longest = format!("{}:7100", "a".repeat(MAX_ADDRESS_BYTES - 5));
+        assert!(longest.parse::<Address>().is_ok());
+        assert_eq!(
+            format!("a{longest}").parse::<Address>(),
+            Err(AddressError::TooLong { bytes: 256 })
+        );
+        assert!(error(&"x".repeat(1_000_000)).len() < 200);
+    }
+
+    #[test]
+    fn a_socket_address_needs_a_port() {
+        let with_port: SocketAddr = "[::1]:80".parse().unwrap();
+        assert_eq!(Address::try_from(with_port).unwrap().as_str(), "[::1]:80");
+        let without: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        assert!(matches!(
+            Address::try_from(without),
+            Err(AddressError::PortInvalid { .. })
+        ));
+    }
+}
