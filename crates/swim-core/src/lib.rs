@@ -35,6 +35,8 @@ mod stats;
 mod sync;
 mod time;
 mod timers;
+#[cfg(feature = "wire")]
+pub mod wire;
 
 pub use address::{Address, AddressError};
 pub use config::{Config, ConfigBuilder, ConfigError};

@@ -182,7 +182,7 @@ pub enum Refusal {
     /// The receiver has not joined yet.
     NotReady = 2,
     /// The sender has the address of the receiver.
-    Self_ = 3,
+    SelfAddress = 3,
     /// The receiver serves as many requests of this kind as it allows.
     Busy = 4,
     /// A field is missing, malformed or out of bounds.
@@ -198,7 +198,7 @@ impl Refusal {
             Self::Unspecified => "REFUSAL_UNSPECIFIED",
             Self::AppMismatch => "REFUSAL_APP_MISMATCH",
             Self::NotReady => "REFUSAL_NOT_READY",
-            Self::Self_ => "REFUSAL_SELF",
+            Self::SelfAddress => "REFUSAL_SELF_ADDRESS",
             Self::Busy => "REFUSAL_BUSY",
             Self::Invalid => "REFUSAL_INVALID",
         }
@@ -209,7 +209,7 @@ impl Refusal {
             "REFUSAL_UNSPECIFIED" => Some(Self::Unspecified),
             "REFUSAL_APP_MISMATCH" => Some(Self::AppMismatch),
             "REFUSAL_NOT_READY" => Some(Self::NotReady),
-            "REFUSAL_SELF" => Some(Self::Self_),
+            "REFUSAL_SELF_ADDRESS" => Some(Self::SelfAddress),
             "REFUSAL_BUSY" => Some(Self::Busy),
             "REFUSAL_INVALID" => Some(Self::Invalid),
             _ => None,
