@@ -1,0 +1,169 @@
+//! How a ring starts.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::{Ring, assemble::NodePlan};
+use crate::{
+    limits::{DEFAULT_MAX_POINTS, MAX_NODES, MAX_POINTS},
+    node::Node,
+    scheme::{PointRule, Scheme, Xxh3},
+};
+
+/// Collects nodes and options for a [`Ring`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct RingBuilder<N = (), S = Xxh3> {
+    scheme: S,
+    points_per_weight_unit: Option<u32>,
+    max_points: u32,
+    nodes: Vec<Arc<Node<N>>>,
+}
+
+impl<N> Default for RingBuilder<N> {
+    fn default() -> Self {
+        Self {
+            scheme: Xxh3,
+            points_per_weight_unit: None,
+            max_points: DEFAULT_MAX_POINTS,
+            nodes: Vec::new(),
+        }
+    }
+}
+
+impl<N, S> RingBuilder<N, S> {
+    /// Lays the ring out by another scheme.
+    pub fn scheme<T: Scheme>(self, scheme: T) -> RingBuilder<N, T> {
+        RingBuilder {
+            scheme,
+            points_per_weight_unit: self.points_per_weight_unit,
+            max_points: self.max_points,
+            nodes: self.nodes,
+        }
+    }
+
+    /// Sets the points of a node of weight 1, at least 1. The default is the scheme's: 100 for most of them.
+    ///
+    /// More points spread keys more evenly (the deviation falls with the square root) and take 16 to 20 bytes each.
+    pub fn points_per_weight_unit(mut self, points: u32) -> Self {
+        self.points_per_weight_unit = Some(points);
+        self
+    }
+
+    /// Sets how many points all nodes together may have, 1 to [`MAX_POINTS`]. The default is
+    /// [`DEFAULT_MAX_POINTS`]. It is a guard against mistaken weights and holds for later updates as well.
+    pub fn max_points(mut self, points: u32) -> Self {
+        self.max_points = points;
+        self
+    }
+
+    /// Adds a node.
+    pub fn node(mut self, node: impl Into<Arc<Node<N>>>) -> Self {
+        self.nodes.push(node.into());
+        self
+    }
+
+    /// Adds nodes.
+    pub fn nodes<I>(mut self, nodes: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<Node<N>>,
+    {
+        self.nodes
+            .extend(nodes.into_iter().map(|node| Arc::new(node.into())));
+        self
+    }
+}
+
+impl<N, S: Scheme + Clone> RingBuilder<N, S> {
+    /// Builds the ring. No node at all, or none with a weight, is fine: nobody owns a key then.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] if an id occurs twice, an option is out of its range, the points exceed their limit, or the
+    /// scheme breaks its contract.
+    pub fn build(self) -> Result<Ring<N, S>, BuildError> {
+        let points_per_weight_unit = self.checked_points_per_weight_unit()?;
+        if !(1..=MAX_POINTS).contains(&self.max_points) {
+            return Err(BuildError::MaxPoints {
+                value: self.max_points,
+            });
+        }
+        let bits = self.scheme.circle_bits();
+        if !(1..=u64::BITS).contains(&bits) {
+            return Err(BuildError::BrokenScheme {
+                scheme: self.scheme.name().to_owned(),
+                reason: format!("its circle has {bits} bits; the range is 1 to 64"),
+            });
+        }
+        let ring = Ring::without_nodes(self.scheme, points_per_weight_unit, self.max_points);
+        let plan = NodePlan::replacing(&ring, self.nodes)?;
+        ring.assemble(plan)
+    }
+
+    /// The points per weight unit, 0 under a scheme that has none.
+    fn checked_points_per_weight_unit(&self) -> Result<u32, BuildError> {
+        match (self.scheme.point_rule(), self.points_per_weight_unit) {
+            (PointRule::PerWeightUnit { .. }, Some(0)) => Err(BuildError::ZeroPointsPerWeightUnit),
+            (PointRule::PerWeightUnit { default }, points) => Ok(points.unwrap_or(default)),
+            (PointRule::WholeRing, None) => Ok(0),
+            (PointRule::WholeRing, Some(_)) => Err(BuildError::PointsDecidedByScheme {
+                scheme: self.scheme.name().to_owned(),
+            }),
+        }
+    }
+}
+
+/// Why a ring cannot be built.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// Two nodes have one id.
+    #[error("two nodes have the id {id:?}; give each node an id of its own")]
+    DuplicateId {
+        /// The id.
+        id: String,
+    },
+    /// No node could have a point.
+    #[error("points_per_weight_unit is 0; it must be at least 1")]
+    ZeroPointsPerWeightUnit,
+    /// The option has no meaning under this scheme.
+    #[error(
+        "scheme {scheme} decides the number of points itself; leave points_per_weight_unit unset"
+    )]
+    PointsDecidedByScheme {
+        /// Name of the scheme.
+        scheme: String,
+    },
+    /// The option is out of its range.
+    #[error("max_points is {value}; it must be 1 to {MAX_POINTS}")]
+    MaxPoints {
+        /// What was asked for.
+        value: u32,
+    },
+    /// Weights and points per unit ask for more points than the ring may have.
+    #[error(
+        "the nodes need {needed} points and the limit is {limit}; lower their weights or points_per_weight_unit, or raise max_points"
+    )]
+    TooManyPoints {
+        /// Points that the nodes would have.
+        needed: u64,
+        /// Points that the ring may have.
+        limit: u32,
+    },
+    /// More nodes than a ring can number.
+    #[error("{nodes} nodes are more than the {MAX_NODES} that a ring can hold")]
+    TooManyNodes {
+        /// How many there were.
+        nodes: usize,
+    },
+    /// A [`Scheme`] does not do what the trait asks of it.
+    #[error("scheme {scheme} breaks its contract: {reason}")]
+    BrokenScheme {
+        /// Name of the scheme.
+        scheme: String,
+        /// What it did.
+        reason: String,
+    },
+}

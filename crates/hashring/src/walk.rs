@@ -1,0 +1,137 @@
+//! Clockwise from a place, over distinct nodes.
+
+use std::{fmt, iter::FusedIterator, sync::Arc};
+
+use crate::{limits::WALK_LOOKBACK, node::Node, points::Points, ring::Ring};
+
+/// Distinct nodes clockwise from a place; made by [`Ring::walk`].
+///
+/// Every node with points comes once, in the order of its first point, and then the walk ends; so it ends also when a
+/// predicate refuses every node. The nodes before the first accepted one do not matter to the result: the first
+/// accepted node is the owner in the ring that is built without the refused ones.
+///
+/// Nothing is allocated for the first 128 points. A walk beyond them, which needs many refusals or a large `n`, makes a
+/// bitmap of one bit a node.
+#[must_use = "a walk does nothing until it is iterated"]
+pub struct Walk<'r, N, S> {
+    ring: &'r Ring<N, S>,
+    cursor: Cursor,
+}
+
+impl<'r, N, S> Walk<'r, N, S> {
+    pub(crate) fn new(ring: &'r Ring<N, S>, place: u64) -> Self {
+        Self {
+            ring,
+            cursor: Cursor::new(ring.raw_points(), place, Vec::new()),
+        }
+    }
+}
+
+impl<'r, N, S> Iterator for Walk<'r, N, S> {
+    type Item = &'r Arc<Node<N>>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let owner = self.cursor.next(self.ring.raw_points(), self.ring.len())?;
+        self.ring.nodes().get(owner as usize)
+    }
+}
+
+impl<N, S> FusedIterator for Walk<'_, N, S> {}
+
+impl<N, S> Clone for Walk<'_, N, S> {
+    fn clone(&self) -> Self {
+        Self {
+            ring: self.ring,
+            cursor: self.cursor.clone(),
+        }
+    }
+}
+
+impl<N, S> fmt::Debug for Walk<'_, N, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Walk")
+            .field("cursor", &self.cursor)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where a walk is, apart from the ring that it walks.
+#[derive(Clone, Debug)]
+pub(crate) struct Cursor {
+    start: usize,
+    /// Points looked at.
+    passed: usize,
+    /// One bit a node, once more points are passed than a look back is good for.
+    seen: Vec<u64>,
+}
+
+impl Cursor {
+    /// A walk from a place. `seen` is memory that an earlier walk used, or nothing.
+    pub(crate) fn new(points: &Points, place: u64, mut seen: Vec<u64>) -> Self {
+        seen.clear();
+        let start = points.ceil(place);
+        Self {
+            start: if start == points.len() { 0 } else { start },
+            passed: 0,
+            seen,
+        }
+    }
+
+    /// The next owner that did not come before.
+    #[inline]
+    pub(crate) fn next(&mut self, points: &Points, nodes: usize) -> Option<u32> {
+        let owners = points.owners();
+        while self.passed < owners.len() {
+            let owner = owners[self.position(self.passed, owners.len())];
+            let repeated = self.check_seen(owner, owners, nodes);
+            self.passed += 1;
+            if !repeated {
+                return Some(owner);
+            }
+        }
+        None
+    }
+
+    fn position(&self, offset: usize, len: usize) -> usize {
+        let position = self.start + offset;
+        if position < len {
+            position
+        } else {
+            position - len
+        }
+    }
+
+    /// Whether an owner came before; from now on it has.
+    #[inline]
+    fn check_seen(&mut self, owner: u32, owners: &[u32], nodes: usize) -> bool {
+        if self.passed < WALK_LOOKBACK {
+            let end = self.start + self.passed;
+            let before_wrap = &owners[self.start..end.min(owners.len())];
+            let after_wrap = &owners[..end.saturating_sub(owners.len())];
+            return before_wrap.contains(&owner) || after_wrap.contains(&owner);
+        }
+        if self.passed == WALK_LOOKBACK {
+            self.start_bitmap(owners, nodes);
+        }
+        let (word, bit) = bit_of(owner);
+        let repeated = self.seen[word] & bit != 0;
+        self.seen[word] |= bit;
+        repeated
+    }
+
+    /// Marks every owner that was passed so far.
+    #[cold]
+    fn start_bitmap(&mut self, owners: &[u32], nodes: usize) {
+        self.seen.clear();
+        self.seen.resize(nodes.div_ceil(u64::BITS as usize), 0);
+        for offset in 0..self.passed {
+            let (word, bit) = bit_of(owners[self.position(offset, owners.len())]);
+            self.seen[word] |= bit;
+        }
+    }
+}
+
+fn bit_of(owner: u32) -> (usize, u64) {
+    ((owner / u64::BITS) as usize, 1 << (owner % u64::BITS))
+}
