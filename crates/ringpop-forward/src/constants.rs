@@ -1,0 +1,146 @@
+//! Every name, default and limit of this crate, with how it was chosen.
+
+use std::time::Duration;
+
+use http::HeaderName;
+
+/// Metadata that carries the routing key as visible ASCII text.
+pub const KEY_HEADER: HeaderName = HeaderName::from_static("ringpop-key");
+
+/// Metadata that carries the routing key as base64 of arbitrary bytes, as gRPC encodes `-bin` metadata.
+pub const KEY_BIN_HEADER: HeaderName = HeaderName::from_static("ringpop-key-bin");
+
+/// Metadata by which a caller states that this one call may be executed twice.
+///
+/// The value is not looked at; the route table is the better place for what holds for every call of a method.
+pub const IDEMPOTENT_HEADER: HeaderName = HeaderName::from_static("ringpop-idempotent");
+
+/// Metadata by which a caller asks for [`HANDLED_BY_HEADER`] and [`HOPS_HEADER`] on the response.
+pub const EXPLAIN_HEADER: HeaderName = HeaderName::from_static("ringpop-explain");
+
+/// The hop header, set on every forwarded request.
+///
+/// It is the only header that forwarding adds for itself, and its value is constant while the epoch is, so that HPACK
+/// sends it as one byte from the second request of a connection on.
+pub const HOP_HEADER: HeaderName = HeaderName::from_static("ringpop-fwd");
+
+/// Response metadata: the name of the process whose handler answered.
+pub const HANDLED_BY_HEADER: HeaderName = HeaderName::from_static("ringpop-handled-by");
+
+/// Response metadata: how often the request was forwarded before its handler ran.
+pub const HOPS_HEADER: HeaderName = HeaderName::from_static("ringpop-hops");
+
+/// Response metadata of a refusal that was made before the handler saw the request, so that it is safe to send again.
+pub const REFUSED_HEADER: HeaderName = HeaderName::from_static("ringpop-refused");
+
+/// gRPC's header for the time a call may still take.
+pub(crate) const GRPC_TIMEOUT_HEADER: HeaderName = HeaderName::from_static("grpc-timeout");
+
+/// gRPC's header (proposal A6) by which a server learns that it does not see the first attempt.
+pub(crate) const GRPC_ATTEMPTS_HEADER: HeaderName =
+    HeaderName::from_static("grpc-previous-rpc-attempts");
+
+/// Longest routing key, in bytes. Keys are identifiers; hashing one must never cost as much as serving the request.
+pub const KEY_BYTES_MAX: usize = 4096;
+
+/// Keys up to this length live inside the request's own memory; 64 bytes hold a UUID or a path of three of them.
+pub(crate) const KEY_BYTES_INLINE: usize = 64;
+
+/// How many bytes of the first message are read in search of the key. The same figure as [`REPLAY_BYTES`], because
+/// the bytes that were read have to be kept until they are sent.
+pub const PEEK_BYTES_MAX: usize = 64 * 1024;
+
+/// How deeply groups may nest in a message that is searched for a key; the limit that protobuf decoders use.
+pub(crate) const PEEK_DEPTH_MAX: usize = 100;
+
+/// Longest hop header that is parsed: three numbers and one name of [`NAME_BYTES_MAX`].
+pub(crate) const HOP_HEADER_BYTES_MAX: usize = 512;
+
+/// Longest name of a process: the longest DNS name (255) plus a port.
+pub const NAME_BYTES_MAX: usize = 261;
+
+/// A request that was forwarded this often is not forwarded again. One hop reaches the owner; every further hop means
+/// that two members disagree, and then serving is better than travelling.
+pub const HOPS_MAX_DEFAULT: u8 = 1;
+
+/// Largest configurable number of hops. Rings disagree only for moments; a longer path is a loop.
+pub const HOPS_MAX_LIMIT: u8 = 4;
+
+/// A hop count that was not believed still ends a journey here. It lies above [`HOPS_MAX_LIMIT`] and its allowance
+/// while draining, so that no honest path reaches it.
+pub(crate) const HOPS_UNTRUSTED_MAX: u8 = 8;
+
+/// Bytes of a request that are kept so that it can be sent to another owner; linkerd and gRPC keep as much.
+pub const REPLAY_BYTES: usize = 64 * 1024;
+
+/// Largest configurable replay limit. It is memory per call in flight.
+pub const REPLAY_BYTES_LIMIT: usize = 16 * 1024 * 1024;
+
+/// Attempts per call, the first included; gRPC's proposal A6 caps a policy at five.
+pub const ATTEMPTS_MAX_DEFAULT: u32 = 5;
+
+/// Largest configurable number of attempts: beyond it a retry storm costs more than the failed call.
+pub const ATTEMPTS_LIMIT: u32 = 16;
+
+/// How many owners of a key are tried before the first one is tried again.
+pub const OWNERS_DEFAULT: usize = 3;
+
+/// Largest configurable number of owners, so that one lookup stays a short walk.
+pub const OWNERS_LIMIT: usize = 16;
+
+/// Back-off before each further round over the owners; the last entry repeats.
+pub(crate) const SCHEDULE_MS: [u64; 4] = [0, 50, 200, 1000];
+
+/// Longest configurable back-off entry.
+pub const BACKOFF_LIMIT: Duration = Duration::from_secs(60);
+
+/// Most entries of a back-off schedule: as many as there can be attempts.
+pub const SCHEDULE_LEN_LIMIT: usize = ATTEMPTS_LIMIT as usize;
+
+/// Jitter on each back-off, as a fraction of it in either direction (A6).
+pub(crate) const BACKOFF_JITTER: f64 = 0.2;
+
+/// A deadline is answered this much early at most, so that our DEADLINE_EXCEEDED overtakes the CANCELLED of tonic's
+/// own timer, which runs outside of this layer.
+pub(crate) const DEADLINE_MARGIN_MAX: Duration = Duration::from_millis(5);
+
+/// The same margin as a divisor of the whole timeout: 2 %.
+pub(crate) const DEADLINE_MARGIN_DIVISOR: u32 = 50;
+
+/// How long one dial may take, name resolution and HTTP/2 preface included. A black-holed peer costs its callers this
+/// much once; then the dial gate keeps others away.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// After a failed dial the peer is skipped this long. The time doubles with each further failure.
+pub(crate) const DIAL_BACKOFF_MIN: Duration = Duration::from_millis(50);
+
+/// Upper end of the doubling; short, because a restarted process should be found again soon.
+pub(crate) const DIAL_BACKOFF_MAX: Duration = Duration::from_secs(2);
+
+/// An HTTP/2 PING goes out this often on a peer connection, so that a half-open one is noticed.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+
+/// A PING that is not answered within this time ends the connection.
+pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connection that carried nothing for this long is closed.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// HTTP/2 window of one stream, for peer connections and for servers that accept them.
+pub const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// HTTP/2 window of one connection. It must exceed the stream window times the streams in use, or a few streams whose
+/// callers do not read hold up every other call to that peer; 1 GiB takes it out of play.
+pub const CONNECTION_WINDOW_BYTES: u32 = 1 << 30;
+
+/// Bytes that h2 buffers for one outgoing stream before its sender has to wait.
+pub(crate) const SEND_BUFFER_BYTES: usize = 256 * 1024;
+
+/// Largest header block that a peer may answer with.
+pub(crate) const HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
+
+/// Streams that may be opened before the peer's SETTINGS arrived: what RFC 9113 section 6.5.2 recommends as a minimum.
+pub(crate) const STREAMS_BEFORE_SETTINGS: usize = 100;
+
+/// Peers that the pool remembers. Above it, peers without a connection are forgotten first.
+pub const PEERS_MAX: usize = 16 * 1024;

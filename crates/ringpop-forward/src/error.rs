@@ -1,0 +1,71 @@
+//! What can be wrong with a configuration.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// Why [`Builder::build`](crate::Builder::build) refused a configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A number is outside of its range.
+    #[error("{field} is {value}, it must be between {min} and {max}")]
+    Range {
+        /// The builder method.
+        field: &'static str,
+        /// What was given.
+        value: u64,
+        /// Smallest allowed value.
+        min: u64,
+        /// Largest allowed value.
+        max: u64,
+    },
+    /// A duration is outside of its range.
+    #[error("{field} is {value:?}, it must be between {min:?} and {max:?}")]
+    DurationRange {
+        /// The builder method.
+        field: &'static str,
+        /// What was given.
+        value: Duration,
+        /// Smallest allowed value.
+        min: Duration,
+        /// Largest allowed value.
+        max: Duration,
+    },
+    /// The name of this process cannot be a header value.
+    #[error("name {value:?} must be 1 to {max} visible ASCII characters without ';'")]
+    Name {
+        /// What was given.
+        value: String,
+        /// Longest name in bytes.
+        max: usize,
+    },
+    /// A route's path is not a path.
+    #[error("route path {path:?} must have the form /package.Service/Method")]
+    RoutePath {
+        /// What was given.
+        path: String,
+    },
+    /// A path has two routes.
+    #[error("route {path} is given twice, remove one")]
+    RouteTwice {
+        /// The path.
+        path: String,
+    },
+    /// A field path is empty or has a number that protobuf does not allow.
+    #[error(
+        "route {path} has field path {field:?}; it needs at least one number, each from 1 to 536870911"
+    )]
+    Field {
+        /// The path of the route.
+        path: String,
+        /// The path of field numbers.
+        field: Vec<u32>,
+    },
+    /// A modifier came before any route.
+    #[error("{what}() refines the route before it, and there is none; name a method first")]
+    NoRouteToRefine {
+        /// The modifier.
+        what: &'static str,
+    },
+}

@@ -1,0 +1,284 @@
+//! The routing key of a request and where it is read from.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::request::Parts;
+use smallvec::SmallVec;
+use thiserror::Error;
+use tonic::Status;
+use tonic::metadata::MetadataMap;
+
+use crate::constants::{
+    KEY_BIN_HEADER, KEY_BYTES_INLINE, KEY_BYTES_MAX, KEY_HEADER, PEEK_BYTES_MAX,
+};
+use crate::peek::PeekError;
+
+/// What decides which member owns a request: an opaque string of bytes.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Key(SmallVec<[u8; KEY_BYTES_INLINE]>);
+
+impl Key {
+    /// The bytes that the resolver hashes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// A numeric field as a key: its decimal digits, so that `lookup("42")` on a ring names the same owner.
+    pub(crate) fn from_number(number: u64) -> Self {
+        const DIGITS_MAX: usize = 20;
+        let mut digits = [0_u8; DIGITS_MAX];
+        let mut start = DIGITS_MAX;
+        let mut rest = number;
+        loop {
+            start -= 1;
+            digits[start] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                return Self(SmallVec::from_slice(&digits[start..]));
+            }
+        }
+    }
+}
+
+impl From<&[u8]> for Key {
+    fn from(bytes: &[u8]) -> Self {
+        Self(SmallVec::from_slice(bytes))
+    }
+}
+
+impl From<&str> for Key {
+    fn from(text: &str) -> Self {
+        text.as_bytes().into()
+    }
+}
+
+impl From<String> for Key {
+    fn from(text: String) -> Self {
+        Self(SmallVec::from_vec(text.into_bytes()))
+    }
+}
+
+impl From<Vec<u8>> for Key {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(SmallVec::from_vec(bytes))
+    }
+}
+
+impl AsRef<[u8]> for Key {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key(\"{}\")", self.0.escape_ascii())
+    }
+}
+
+/// What happens to a request of a routed method that carries no key. An empty key counts as none, because protobuf does
+/// not tell an empty string from an absent one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MissingKey {
+    /// Answer INVALID_ARGUMENT. The default: a keyed method without a key is a mistake of the caller, and serving it
+    /// wherever it arrives would scatter its state.
+    #[default]
+    Refuse,
+    /// Handle it in the process that received it.
+    Local,
+}
+
+/// Reads a key from the head of a request.
+pub(crate) type HeadFn = Arc<dyn Fn(&Parts) -> Option<Key> + Send + Sync>;
+
+/// Where the key of a method comes from. The key headers come first in every case: they are the way out for callers
+/// whose messages are compressed or carry the key late.
+#[derive(Clone)]
+pub(crate) enum KeySource {
+    Header,
+    Head(HeadFn),
+    Field(Box<[u32]>),
+}
+
+/// What the head of a request says about its key.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum HeadKey {
+    Found(Key),
+    InMessage,
+    Missing,
+}
+
+impl KeySource {
+    pub(crate) fn from_head(&self, parts: &Parts) -> Result<HeadKey, KeyError> {
+        if let Some(key) = from_headers(&parts.headers)? {
+            return Ok(HeadKey::Found(key));
+        }
+        match self {
+            Self::Header => Ok(HeadKey::Missing),
+            Self::Head(read) => match read(parts) {
+                Some(key) => Ok(checked(key)?.map_or(HeadKey::Missing, HeadKey::Found)),
+                None => Ok(HeadKey::Missing),
+            },
+            Self::Field(_) => Ok(HeadKey::InMessage),
+        }
+    }
+
+    /// Says in words where a key was looked for, so that an error can tell the caller what to set.
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Self::Header => format!("set metadata {KEY_HEADER}"),
+            Self::Head(_) => format!("the request head has none; set metadata {KEY_HEADER}"),
+            Self::Field(path) => {
+                let path: Vec<_> = path.iter().map(u32::to_string).collect();
+                format!(
+                    "set message field {} or metadata {KEY_HEADER}",
+                    path.join(".")
+                )
+            }
+        }
+    }
+}
+
+impl fmt::Debug for KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header => f.write_str("Header"),
+            Self::Head(_) => f.write_str("Head"),
+            Self::Field(path) => f.debug_tuple("Field").field(path).finish(),
+        }
+    }
+}
+
+/// Why a request that should have a key cannot be routed. Each is the caller's to mend.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub(crate) enum KeyError {
+    #[error("routing key is missing: {0}")]
+    Missing(String),
+    #[error("routing key has {0} bytes, at most {KEY_BYTES_MAX} are allowed")]
+    TooLong(usize),
+    #[error("metadata {KEY_BIN_HEADER} is not base64")]
+    NotBase64,
+    #[error("first message is compressed, so its key cannot be read; set metadata {KEY_HEADER}")]
+    Compressed,
+    #[error(
+        "routing key is not within the first {PEEK_BYTES_MAX} bytes of the message; put its field first or set \
+         metadata {KEY_HEADER}"
+    )]
+    TooFar,
+    #[error("first message is not valid protobuf: {0}")]
+    Malformed(#[from] PeekError),
+}
+
+impl From<KeyError> for Status {
+    fn from(error: KeyError) -> Self {
+        Self::invalid_argument(error.to_string())
+    }
+}
+
+/// Applies the rules that hold for keys from every source: not empty and not too long.
+pub(crate) fn checked(key: Key) -> Result<Option<Key>, KeyError> {
+    match key.as_bytes().len() {
+        0 => Ok(None),
+        len if len > KEY_BYTES_MAX => Err(KeyError::TooLong(len)),
+        _ => Ok(Some(key)),
+    }
+}
+
+fn from_headers(headers: &HeaderMap) -> Result<Option<Key>, KeyError> {
+    if let Some(value) = headers.get(KEY_HEADER) {
+        return checked(value.as_bytes().into());
+    }
+    let Some(value) = headers.get(KEY_BIN_HEADER) else {
+        return Ok(None);
+    };
+    // tonic's decoder is the one that agrees with every gRPC implementation on padding; it takes a map.
+    let mut one = HeaderMap::with_capacity(1);
+    one.insert(KEY_BIN_HEADER, value.clone());
+    let metadata = MetadataMap::from_headers(one);
+    let decoded: Option<Bytes> = metadata
+        .get_bin(KEY_BIN_HEADER.as_str())
+        .and_then(|value| value.to_bytes().ok());
+    checked(decoded.ok_or(KeyError::NotBase64)?.as_ref().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(name: &str, value: &str) -> Parts {
+        http::Request::builder()
+            .header(name, value)
+            .uri("/users/7")
+            .body(())
+            .unwrap()
+            .into_parts()
+            .0
+    }
+
+    fn found(key: &str) -> Result<HeadKey, KeyError> {
+        Ok(HeadKey::Found(key.into()))
+    }
+
+    #[test]
+    fn key_headers_win_over_every_other_source() {
+        let head = KeySource::Head(Arc::new(|_| Some("head".into())));
+        for source in [KeySource::Header, head, KeySource::Field([1].into())] {
+            assert_eq!(source.from_head(&parts("ringpop-key", "k")), found("k"));
+            assert_eq!(
+                source.from_head(&parts("ringpop-key-bin", "AP8")),
+                Ok(HeadKey::Found([0, 255][..].into()))
+            );
+        }
+    }
+
+    #[test]
+    fn each_source_is_asked_when_no_header_is_set() {
+        let head = KeySource::Head(Arc::new(|p| {
+            p.uri.path().strip_prefix("/users/").map(Key::from)
+        }));
+        assert_eq!(head.from_head(&parts("x", "y")), found("7"));
+        assert_eq!(
+            KeySource::Header.from_head(&parts("x", "y")),
+            Ok(HeadKey::Missing)
+        );
+        assert_eq!(
+            KeySource::Field([1].into()).from_head(&parts("x", "y")),
+            Ok(HeadKey::InMessage)
+        );
+    }
+
+    #[test]
+    fn an_empty_key_is_missing_and_a_long_one_is_an_error() {
+        let source = KeySource::Header;
+        assert_eq!(
+            source.from_head(&parts("ringpop-key", "")),
+            Ok(HeadKey::Missing)
+        );
+        let longest = "k".repeat(KEY_BYTES_MAX);
+        assert_eq!(
+            source.from_head(&parts("ringpop-key", &longest)),
+            found(&longest)
+        );
+        let longer = "k".repeat(KEY_BYTES_MAX + 1);
+        assert_eq!(
+            source.from_head(&parts("ringpop-key", &longer)),
+            Err(KeyError::TooLong(KEY_BYTES_MAX + 1))
+        );
+        assert_eq!(
+            source.from_head(&parts("ringpop-key-bin", "*")),
+            Err(KeyError::NotBase64)
+        );
+    }
+
+    #[test]
+    fn numbers_become_their_decimal_digits() {
+        for number in [0, 7, 10, 42, u64::MAX] {
+            assert_eq!(Key::from_number(number), Key::from(number.to_string()));
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! What may be sent again, to whom and when: one table, without input or output.
+//!
+//! Two questions decide. Could the failed attempt have been executed? And is an owner left that was not tried? What was
+//! never executed moves on at once and for free; what may have been executed moves on only when executing it twice is
+//! harmless; what has answered stays answered.
+
+use std::time::Duration;
+
+use crate::constants::{
+    ATTEMPTS_LIMIT, ATTEMPTS_MAX_DEFAULT, BACKOFF_JITTER, BACKOFF_LIMIT, OWNERS_DEFAULT,
+    OWNERS_LIMIT, SCHEDULE_LEN_LIMIT, SCHEDULE_MS,
+};
+use crate::error::ConfigError;
+
+/// Who is asked after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RetryTarget {
+    /// The next of the first `owners` owners of the key, each once before the first is asked again. Availability over
+    /// consistency: while an owner is unreachable, its keys are served by their next owner.
+    NextOwner {
+        /// How many owners are asked, 1 to 16.
+        owners: usize,
+    },
+    /// Whoever owns the key at that moment, which is the same owner until the ring changes. For state that must not be
+    /// in two places.
+    Reroute,
+}
+
+impl RetryTarget {
+    pub(crate) fn owners(self) -> usize {
+        match self {
+            Self::NextOwner { owners } => owners,
+            Self::Reroute => 1,
+        }
+    }
+}
+
+impl Default for RetryTarget {
+    /// The next owner, out of three.
+    fn default() -> Self {
+        Self::NextOwner {
+            owners: OWNERS_DEFAULT,
+        }
+    }
+}
+
+/// How long to wait before each further round over the owners.
+///
+/// Moving on to an owner that was not tried yet needs no wait. Only when all were tried, or when the failed attempt may
+/// have been executed, the next entry is waited for, with 20 % of jitter. A change of the ring ends the wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule(Vec<Duration>);
+
+impl Schedule {
+    /// Waits for each entry in turn, and for the last one from then on. No entry means no wait.
+    pub fn new(waits: impl IntoIterator<Item = Duration>) -> Self {
+        Self(waits.into_iter().collect())
+    }
+
+    /// What ringpop-go waits: 3, 6 and 12 seconds.
+    #[must_use]
+    pub fn ringpop_go() -> Self {
+        Self::new([3, 6, 12].map(Duration::from_secs))
+    }
+
+    /// What ringpop-node waits: nothing, 1 second and 3.5 seconds.
+    #[must_use]
+    pub fn ringpop_node() -> Self {
+        Self::new([0, 1000, 3500].map(Duration::from_millis))
+    }
+
+    /// The wait before round `round` (0 is the first wait). `unit` is a random number from 0 to 1 that places the wait
+    /// within its jitter.
+    fn wait(&self, round: u32, unit: f64) -> Duration {
+        let last = self.0.len().saturating_sub(1);
+        let base = self
+            .0
+            .get(last.min(round as usize))
+            .copied()
+            .unwrap_or_default();
+        base.mul_f64(1.0 + BACKOFF_JITTER * (2.0 * unit.clamp(0.0, 1.0) - 1.0))
+    }
+}
+
+impl Default for Schedule {
+    /// 0, 50, 200 and 1000 milliseconds.
+    fn default() -> Self {
+        Self::new(SCHEDULE_MS.map(Duration::from_millis))
+    }
+}
+
+/// When and where a failed call is sent again.
+///
+/// ```
+/// use ringpop_forward::{Policy, RetryTarget, Schedule};
+///
+/// let policy = Policy::default()
+///     .max_attempts(3)
+///     .target(RetryTarget::Reroute)
+///     .schedule(Schedule::ringpop_node());
+/// # let _ = policy;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    max_attempts: u32,
+    target: RetryTarget,
+    schedule: Schedule,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            max_attempts: ATTEMPTS_MAX_DEFAULT,
+            target: RetryTarget::default(),
+            schedule: Schedule::default(),
+        }
+    }
+}
+
+impl Policy {
+    /// Attempts per call, the first included: 1 (no retry) to 16, by default 5.
+    #[must_use]
+    pub fn max_attempts(mut self, max_attempts: u32) -> Self {
+        self.max_attempts = max_attempts;
+        self
+    }
+
+    /// Who is asked after a failure, by default the next of three owners.
+    #[must_use]
+    pub fn target(mut self, target: RetryTarget) -> Self {
+        self.target = target;
+        self
+    }
+
+    /// How long to wait when every owner was tried, by default 0, 50, 200 and then 1000 ms; up to 16 entries of up to 60 s.
+    #[must_use]
+    pub fn schedule(mut self, schedule: Schedule) -> Self {
+        self.schedule = schedule;
+        self
+    }
+
+    pub(crate) fn owners(&self) -> usize {
+        self.target.owners()
+    }
+
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let range = |field, value: u64, max: u64| match value {
+            value if (1..=max).contains(&value) => Ok(()),
+            value => Err(ConfigError::Range {
+                field,
+                value,
+                min: 1,
+                max,
+            }),
+        };
+        range(
+            "max_attempts",
+            self.max_attempts.into(),
+            ATTEMPTS_LIMIT.into(),
+        )?;
+        range("target: owners", self.owners() as u64, OWNERS_LIMIT as u64)?;
+        if self.schedule.0.len() > SCHEDULE_LEN_LIMIT {
+            let (value, max) = (self.schedule.0.len() as u64, SCHEDULE_LEN_LIMIT as u64);
+            return Err(ConfigError::Range {
+                field: "schedule: entries",
+                value,
+                min: 0,
+                max,
+            });
+        }
+        match self.schedule.0.iter().find(|&&wait| wait > BACKOFF_LIMIT) {
+            Some(&value) => Err(ConfigError::DurationRange {
+                field: "schedule",
+                value,
+                min: Duration::ZERO,
+                max: BACKOFF_LIMIT,
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// How an attempt ended without a response that the caller may see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FailureClass {
+    /// Nothing was sent: no owner, no connection, or the connection took no more requests.
+    NeverSent,
+    /// It was sent, and the peer says that no handler saw it: GOAWAY below its last stream, REFUSED_STREAM, or a refusal
+    /// by the peer's own forwarder.
+    Refused,
+    /// The peer answered nothing but the status UNAVAILABLE. Its handler may have run.
+    Unavailable,
+    /// The connection broke before a response. Whether the handler ran is unknown.
+    Ambiguous,
+    /// A response has begun.
+    Committed,
+    /// The caller's own request failed: it was cancelled or its body broke.
+    Caller,
+}
+
+/// What is known when an attempt has failed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Situation {
+    pub(crate) class: FailureClass,
+    /// Executing the call twice is harmless.
+    pub(crate) idempotent: bool,
+    /// The whole request can be produced again.
+    pub(crate) replayable: bool,
+    /// Attempts made so far, the failed one included.
+    pub(crate) attempts: u32,
+    /// Waits made so far.
+    pub(crate) waits: u32,
+    /// An owner is left that was not tried in this round.
+    pub(crate) untried: bool,
+    /// Time left until the deadline, if there is one.
+    pub(crate) remaining: Option<Duration>,
+    /// A random number from 0 to 1 for the jitter.
+    pub(crate) jitter: f64,
+}
+
+/// What to do about a failed attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// Ask the next owner now.
+    NextOwner,
+    /// Wait, then look up again and begin a new round.
+    Wait(Duration),
+    /// Answer with the failure.
+    GiveUp(GiveUp),
+}
+
+/// Why a failed call is not sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GiveUp {
+    Committed,
+    Caller,
+    NotReplayable,
+    MaybeExecuted,
+    AttemptsSpent,
+    NoTimeLeft,
+}
+
+impl GiveUp {
+    /// The end of the sentence that the caller reads.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Committed => "a response had begun",
+            Self::Caller => "the request itself failed",
+            Self::NotReplayable => {
+                "not sent again, because more of the request was sent than is kept for a replay"
+            }
+            Self::MaybeExecuted => {
+                "not sent again, because it may have been executed and the method is not marked idempotent"
+            }
+            Self::AttemptsSpent => "no attempt is left",
+            Self::NoTimeLeft => "the deadline leaves no time for another attempt",
+        }
+    }
+}
+
+/// The table. The order of the rows matters: the first that applies decides.
+pub(crate) fn decide(policy: &Policy, now: &Situation) -> Decision {
+    use FailureClass::{Ambiguous, Caller, Committed, NeverSent, Refused, Unavailable};
+
+    let not_executed = matches!(now.class, NeverSent | Refused);
+    match now.class {
+        Committed => return Decision::GiveUp(GiveUp::Committed),
+        Caller => return Decision::GiveUp(GiveUp::Caller),
+        Ambiguous | Unavailable if !now.idempotent => {
+            return Decision::GiveUp(GiveUp::MaybeExecuted);
+        }
+        NeverSent | Refused | Ambiguous | Unavailable => {}
+    }
+    if !now.replayable {
+        return Decision::GiveUp(GiveUp::NotReplayable);
+    }
+    if now.attempts >= policy.max_attempts {
+        return Decision::GiveUp(GiveUp::AttemptsSpent);
+    }
+    if now.remaining.is_some_and(|left| left.is_zero()) {
+        return Decision::GiveUp(GiveUp::NoTimeLeft);
+    }
+    if not_executed && now.untried {
+        return Decision::NextOwner;
+    }
+    let wait = policy.schedule.wait(now.waits, now.jitter);
+    match now.remaining {
+        Some(left) if wait >= left => Decision::GiveUp(GiveUp::NoTimeLeft),
+        _ => Decision::Wait(wait),
+    }
+}
+
+#[cfg(test)]
+mod tests;

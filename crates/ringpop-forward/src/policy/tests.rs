@@ -1,0 +1,165 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const CLASSES: [FailureClass; 6] = [
+    FailureClass::NeverSent,
+    FailureClass::Refused,
+    FailureClass::Unavailable,
+    FailureClass::Ambiguous,
+    FailureClass::Committed,
+    FailureClass::Caller,
+];
+
+fn failed(class: FailureClass) -> Situation {
+    Situation {
+        class,
+        idempotent: false,
+        replayable: true,
+        attempts: 1,
+        waits: 0,
+        untried: true,
+        remaining: None,
+        jitter: 0.5,
+    }
+}
+
+#[test]
+fn the_table() {
+    use Decision::{GiveUp as No, NextOwner, Wait};
+    use FailureClass::{Ambiguous, Caller, Committed, NeverSent, Refused, Unavailable};
+
+    let now = Wait(Duration::ZERO);
+    // Failure, decision for a method that is not idempotent, decision for one that is.
+    let rows = [
+        (NeverSent, NextOwner, NextOwner),
+        (Refused, NextOwner, NextOwner),
+        (Unavailable, No(GiveUp::MaybeExecuted), now),
+        (Ambiguous, No(GiveUp::MaybeExecuted), now),
+        (Committed, No(GiveUp::Committed), No(GiveUp::Committed)),
+        (Caller, No(GiveUp::Caller), No(GiveUp::Caller)),
+    ];
+    assert_eq!(rows.map(|row| row.0), CLASSES);
+    for (class, careful, idempotent) in rows {
+        let situation = failed(class);
+        assert_eq!(decide(&Policy::default(), &situation), careful, "{class:?}");
+        let situation = Situation {
+            idempotent: true,
+            ..situation
+        };
+        assert_eq!(
+            decide(&Policy::default(), &situation),
+            idempotent,
+            "{class:?}, idempotent"
+        );
+    }
+}
+
+#[test]
+fn a_round_over_the_owners_is_free_and_the_next_one_waits() {
+    let policy = Policy::default();
+    let tried_all = Situation {
+        untried: false,
+        ..failed(FailureClass::NeverSent)
+    };
+    for (waits, expected) in [(0, 0), (1, 50), (2, 200), (3, 1000), (9, 1000)] {
+        let decision = decide(&policy, &Situation { waits, ..tried_all });
+        assert_eq!(decision, Decision::Wait(Duration::from_millis(expected)));
+    }
+}
+
+#[test]
+fn a_wait_that_would_outlast_the_deadline_is_not_begun() {
+    let policy = Policy::default().schedule(Schedule::ringpop_go());
+    let tried_all = Situation {
+        untried: false,
+        ..failed(FailureClass::NeverSent)
+    };
+    let with = |secs| Situation {
+        remaining: Some(Duration::from_secs(secs)),
+        ..tried_all
+    };
+    assert_eq!(
+        decide(&policy, &with(4)),
+        Decision::Wait(Duration::from_secs(3))
+    );
+    assert_eq!(
+        decide(&policy, &with(3)),
+        Decision::GiveUp(GiveUp::NoTimeLeft)
+    );
+}
+
+#[test]
+fn settings_are_checked_by_name() {
+    let error = |policy: Policy| policy.check().map_err(|e| e.to_string()).unwrap_err();
+    assert!(Policy::default().check().is_ok());
+    assert!(error(Policy::default().max_attempts(0)).contains("max_attempts is 0"));
+    assert!(error(Policy::default().max_attempts(17)).contains("max_attempts is 17"));
+    assert!(
+        error(Policy::default().target(RetryTarget::NextOwner { owners: 0 }))
+            .contains("owners is 0")
+    );
+    let long = Schedule::new([Duration::from_secs(61)]);
+    assert!(error(Policy::default().schedule(long)).contains("schedule is 61s"));
+    let many = Schedule::new([Duration::ZERO; 17]);
+    assert!(error(Policy::default().schedule(many)).contains("entries is 17"));
+}
+
+prop_compose! {
+    fn situations()(
+        class in proptest::sample::select(&CLASSES[..]),
+        idempotent: bool,
+        replayable: bool,
+        attempts in 1..20_u32,
+        waits in 0..20_u32,
+        untried: bool,
+        remaining in proptest::option::of((0..5_000_u64).prop_map(Duration::from_millis)),
+        jitter in 0.0..=1.0_f64,
+    ) -> Situation {
+        Situation { class, idempotent, replayable, attempts, waits, untried, remaining, jitter }
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_may_have_been_executed_is_sent_again_only_if_idempotent(now in situations(), max in 1..=16_u32) {
+        if !matches!(decide(&Policy::default().max_attempts(max), &now), Decision::GiveUp(_)) {
+            let not_executed = matches!(now.class, FailureClass::NeverSent | FailureClass::Refused);
+            prop_assert!(not_executed || now.idempotent);
+            prop_assert!(!matches!(now.class, FailureClass::Committed | FailureClass::Caller));
+            prop_assert!(now.replayable);
+        }
+    }
+
+    #[test]
+    fn never_more_than_the_allowed_attempts(now in situations(), max in 1..=16_u32) {
+        if now.attempts >= max {
+            let decision = decide(&Policy::default().max_attempts(max), &now);
+            prop_assert!(matches!(decision, Decision::GiveUp(_)));
+        }
+    }
+
+    #[test]
+    fn never_past_the_deadline(now in situations()) {
+        let Some(left) = now.remaining else { return Ok(()) };
+        match decide(&Policy::default().max_attempts(16), &now) {
+            Decision::Wait(wait) => prop_assert!(wait < left),
+            Decision::NextOwner => prop_assert!(!left.is_zero()),
+            Decision::GiveUp(_) => {}
+        }
+    }
+
+    #[test]
+    fn moving_on_at_once_needs_an_untried_owner(now in situations()) {
+        if decide(&Policy::default().max_attempts(16), &now) == Decision::NextOwner {
+            prop_assert!(now.untried);
+        }
+    }
+
+    #[test]
+    fn jitter_stays_within_a_fifth(round in 0..10_u32, unit in 0.0..=1.0_f64) {
+        let exact = Schedule::default().wait(round, 0.5);
+        let jittered = Schedule::default().wait(round, unit);
+        prop_assert!(jittered >= exact.mul_f64(0.8) && jittered <= exact.mul_f64(1.2));
+    }
+}

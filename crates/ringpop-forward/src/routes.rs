@@ -1,0 +1,227 @@
+//! The table of methods that are sharded: where each finds its key and what may be done with it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use http::request::Parts;
+
+use crate::error::ConfigError;
+use crate::key::{HeadFn, Key, KeySource};
+
+/// Largest protobuf field number.
+const FIELD_NUMBER_MAX: u32 = (1 << 29) - 1;
+
+/// The methods that are sharded. A path without a route is always handled locally.
+///
+/// Each method starts as the careful case: a stream, and not to be executed twice. [`unary`](Self::unary) and
+/// [`idempotent`](Self::idempotent) refine the method that was named last. Mistakes are reported by
+/// [`Builder::build`](crate::Builder::build).
+///
+/// ```
+/// use ringpop_forward::Routes;
+///
+/// let routes = Routes::new()
+///     .field("/kv.v1.Kv/Get", &[1]).unary().idempotent()
+///     .field("/kv.v1.Kv/Put", &[2, 1]).unary()
+///     .header("/kv.v1.Kv/Watch");
+/// ```
+#[derive(Default)]
+pub struct Routes {
+    by_path: HashMap<String, Arc<Route>>,
+    fallback: Option<Arc<Route>>,
+    last: Option<String>,
+    error: Option<ConfigError>,
+}
+
+/// How the calls of one method are treated.
+#[derive(Clone, Debug)]
+pub(crate) struct Route {
+    pub(crate) key: KeySource,
+    /// One message each way: the request can be collected before it is sent.
+    pub(crate) unary: bool,
+    /// Executing a call twice has the same effect as once.
+    pub(crate) idempotent: bool,
+}
+
+impl Route {
+    pub(crate) fn new(key: KeySource) -> Self {
+        Self {
+            key,
+            unary: false,
+            idempotent: false,
+        }
+    }
+}
+
+impl Routes {
+    /// A table without routes.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Routes `path`, such as `/pkg.Service/Method`, by a field of its first message.
+    ///
+    /// `field` is the path of field numbers from the message to the key: `&[4, 3]` is field 3 of the message in field 4.
+    /// Strings and bytes are the key as they are; an integer is its decimal digits, read as unsigned from its wire form.
+    /// Without the field the metadata [`KEY_HEADER`](crate::KEY_HEADER) decides, which also wins when both are present.
+    #[must_use]
+    pub fn field(mut self, path: &str, field: &[u32]) -> Self {
+        if field.is_empty() || field.iter().any(|&n| n == 0 || n > FIELD_NUMBER_MAX) {
+            self.fail(ConfigError::Field {
+                path: path.to_owned(),
+                field: field.to_vec(),
+            });
+        }
+        self.insert(path, KeySource::Field(field.into()))
+    }
+
+    /// Routes `path` by metadata [`KEY_HEADER`](crate::KEY_HEADER) or [`KEY_BIN_HEADER`](crate::KEY_BIN_HEADER).
+    #[must_use]
+    pub fn header(self, path: &str) -> Self {
+        self.insert(path, KeySource::Header)
+    }
+
+    /// Routes `path` by what `key` reads from the head of the request.
+    #[must_use]
+    pub fn head(
+        self,
+        path: &str,
+        key: impl Fn(&Parts) -> Option<Key> + Send + Sync + 'static,
+    ) -> Self {
+        self.insert(path, KeySource::Head(Arc::new(key)))
+    }
+
+    /// Routes what has no route of its own, as far as `key` finds one in the head of the request; the rest stays local.
+    /// Meant for paths that cannot be listed, such as `/users/{id}` of an HTTP service on the same port.
+    #[must_use]
+    pub fn any_head(mut self, key: impl Fn(&Parts) -> Option<Key> + Send + Sync + 'static) -> Self {
+        self.last = None;
+        let source = KeySource::Head(Arc::new(key) as HeadFn);
+        self.fallback = Some(Arc::new(Route::new(source)));
+        self
+    }
+
+    /// States that the last method takes one message and answers one message.
+    #[must_use]
+    pub fn unary(self) -> Self {
+        self.refine("unary", |route| route.unary = true)
+    }
+
+    /// States that executing a call of the last method twice has the effect of executing it once, so that it is sent
+    /// again when it is unknown whether it was executed.
+    #[must_use]
+    pub fn idempotent(self) -> Self {
+        self.refine("idempotent", |route| route.idempotent = true)
+    }
+
+    pub(crate) fn find(&self, parts: &Parts) -> Option<&Arc<Route>> {
+        if let Some(route) = self.by_path.get(parts.uri.path()) {
+            return Some(route);
+        }
+        let fallback = self.fallback.as_ref()?;
+        match fallback.key.from_head(parts) {
+            Ok(crate::key::HeadKey::Missing) => None,
+            _ => Some(fallback),
+        }
+    }
+
+    pub(crate) fn error(&self) -> Option<&ConfigError> {
+        self.error.as_ref()
+    }
+
+    fn insert(mut self, path: &str, key: KeySource) -> Self {
+        if !path.starts_with('/') || path.len() < 2 {
+            self.fail(ConfigError::RoutePath {
+                path: path.to_owned(),
+            });
+        }
+        let route = Arc::new(Route::new(key));
+        if self.by_path.insert(path.to_owned(), route).is_some() {
+            self.fail(ConfigError::RouteTwice {
+                path: path.to_owned(),
+            });
+        }
+        self.last = Some(path.to_owned());
+        self
+    }
+
+    fn refine(mut self, what: &'static str, change: impl FnOnce(&mut Route)) -> Self {
+        let last = self
+            .last
+            .as_ref()
+            .and_then(|path| self.by_path.get_mut(path));
+        match last {
+            Some(route) => change(Arc::make_mut(route)),
+            None => self.fail(ConfigError::NoRouteToRefine { what }),
+        }
+        self
+    }
+
+    /// Keeps the first error: later ones often follow from it.
+    fn fail(&mut self, error: ConfigError) {
+        self.error.get_or_insert(error);
+    }
+}
+
+impl fmt::Debug for Routes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(&self.by_path).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(path: &str) -> Parts {
+        http::Request::builder()
+            .uri(path)
+            .body(())
+            .unwrap()
+            .into_parts()
+            .0
+    }
+
+    #[test]
+    fn modifiers_refine_the_method_named_last() {
+        let routes = Routes::new()
+            .field("/a/B", &[1])
+            .header("/a/C")
+            .unary()
+            .header("/a/D")
+            .idempotent();
+        let kind = |path| routes.find(&parts(path)).map(|r| (r.unary, r.idempotent));
+        assert_eq!(kind("/a/B"), Some((false, false)));
+        assert_eq!(kind("/a/C"), Some((true, false)));
+        assert_eq!(kind("/a/D"), Some((false, true)));
+        assert_eq!(kind("/a/E"), None);
+    }
+
+    #[test]
+    fn a_fallback_routes_only_what_it_finds_a_key_in() {
+        let routes =
+            Routes::new().any_head(|p| p.uri.path().strip_prefix("/users/").map(Key::from));
+        assert!(routes.find(&parts("/users/7")).is_some());
+        assert!(routes.find(&parts("/users/")).is_none());
+        assert!(routes.find(&parts("/health")).is_none());
+    }
+
+    #[test]
+    fn mistakes_are_kept_for_the_builder() {
+        let error = |routes: Routes| {
+            routes
+                .error()
+                .cloned()
+                .map(|e| e.to_string())
+                .unwrap_or_default()
+        };
+        assert!(error(Routes::new().unary()).contains("unary"));
+        assert!(error(Routes::new().header("no-slash")).contains("no-slash"));
+        assert!(error(Routes::new().header("/a/B").field("/a/B", &[1])).contains("/a/B"));
+        assert!(error(Routes::new().field("/a/B", &[])).contains("/a/B"));
+        assert!(error(Routes::new().field("/a/B", &[1, 0])).contains("/a/B"));
+        assert!(error(Routes::new().field("/a/B", &[1])).is_empty());
+    }
+}
