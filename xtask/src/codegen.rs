@@ -188,3 +188,61 @@ fn replace(path: &Path, code: &str) -> Result<()> {
     println!("wrote {}", path.display());
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn generate_all() -> Vec<(&'static str, String)> {
+        let root = workspace::root();
+        TARGETS
+            .iter()
+            .map(|target| (target.output, generate(&root, target).unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn the_same_schemas_give_the_same_code() {
+        assert_eq!(generate_all(), generate_all());
+    }
+
+    #[test]
+    fn a_type_is_generated_once_and_named_elsewhere() {
+        let files = generate_all();
+        let with = |text: &str| -> Vec<&str> {
+            let mut found = files.clone();
+            found.retain(|(_, code)| code.contains(text));
+            found.iter().map(|(output, _)| *output).collect()
+        };
+        let swim = "crates/swim-core/src/wire/generated.rs";
+        let facade = "crates/ringpop/src/generated/ringpop.v1.rs";
+        assert_eq!(with("pub struct Message {"), [swim]);
+        assert_eq!(with("pub enum Status {"), [swim]);
+        assert_eq!(with("::swim_core::wire::pb::Message"), [facade]);
+        // The crates choose their transport.
+        assert!(with("tonic::transport").is_empty());
+    }
+
+    #[test]
+    fn check_names_each_stale_file_and_the_command() {
+        let root = tempfile::tempdir().unwrap();
+        let files = ["a.rs", "b.rs", "c.rs"].map(|output| (output, "new".to_owned()));
+        fs::write(root.path().join("a.rs"), "new").unwrap();
+        fs::write(root.path().join("b.rs"), "old").unwrap();
+
+        let error = check_files(root.path(), &files).unwrap_err().to_string();
+        assert!(!error.contains("a.rs"), "{error}");
+        assert!(error.contains("b.rs differs from its schema"), "{error}");
+        assert!(error.contains("c.rs cannot be read"), "{error}");
+        assert!(
+            error.ends_with("run `cargo xtask codegen` and commit the result"),
+            "{error}"
+        );
+
+        for (output, code) in &files {
+            replace(&root.path().join(output), code).unwrap();
+        }
+        check_files(root.path(), &files).unwrap();
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), files.len());
+    }
+}

@@ -1,5 +1,7 @@
 //! Peers behind a DNS name, such as a headless service.
 
+use std::net::SocketAddr;
+
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
@@ -43,10 +45,7 @@ impl Dns {
                 name: self.name.to_string(),
                 cause,
             })?;
-        let records = addresses
-            .map(|address| Ok(Record::new(Address::try_from(address)?)))
-            .collect::<Result<Vec<_>, DiscoveryError>>()?;
-        normalize(records, &self.origin())
+        records(addresses, &self.origin())
     }
 }
 
@@ -60,9 +59,35 @@ impl Discovery for Dns {
     }
 }
 
+/// One record for each address, in whatever order and how often the resolver gave it.
+fn records(
+    addresses: impl Iterator<Item = SocketAddr>,
+    origin: &str,
+) -> Result<Vec<Record>, DiscoveryError> {
+    let records = addresses
+        .map(|address| Ok(Record::new(Address::try_from(address)?)))
+        .collect::<Result<Vec<_>, DiscoveryError>>()?;
+    normalize(records, origin)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_resolver_that_rotates_and_repeats_gives_one_list() {
+        let list = |addresses: &[&str]| {
+            records(
+                addresses.iter().map(|address| address.parse().unwrap()),
+                "the name",
+            )
+        };
+        let once = list(&["10.0.0.1:80", "10.0.0.2:80", "[::1]:80"]).unwrap();
+        let again = list(&["10.0.0.2:80", "[::1]:80", "10.0.0.1:80", "10.0.0.2:80"]).unwrap();
+        assert_eq!(once, again);
+        assert_eq!(once.len(), 3);
+        assert!(matches!(list(&[]), Err(DiscoveryError::Empty { .. })));
+    }
 
     async fn peers(name: &str) -> Result<Vec<String>, DiscoveryError> {
         let peers = Dns::new(name)?.peers().await?;
