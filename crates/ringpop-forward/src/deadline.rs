@@ -127,7 +127,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_passed_on_is_never_more_than_what_is_left(nanos in 0..=u64::MAX) {
+        fn what_is_passed_on_is_never_more_than_what_is_left(nanos in 0..=99_999_999_000_000_000_u64) {
             let left = Duration::from_nanos(nanos);
             let passed = parse(&format(left)).unwrap();
             prop_assert!(passed <= left);

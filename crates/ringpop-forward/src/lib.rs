@@ -1,18 +1,91 @@
-//! Tower layer that handles a tonic request locally or forwards it to the owner of its key.
+//! Any process answers any request: handle it here, or forward it to the owner of its key.
+//!
+//! A [`Forwarder`] is a tower layer around tonic services. It finds the key of a request, asks a [`Resolver`] who owns
+//! the key, and either lets the service of this process handle the request or sends the whole of it, untouched, to the
+//! owner and the owner's response back. Every shape of call is carried: metadata, messages, trailers, deadlines and
+//! cancellation, and no message is ever decoded.
+//!
+//! ```no_run
+//! use ringpop_forward::{Forwarder, Routes, StaticResolver, incoming, server};
+//! # use std::convert::Infallible;
+//! # use std::task::{Context, Poll};
+//! # #[derive(Clone)]
+//! # struct KvServer;
+//! # impl tonic::server::NamedService for KvServer { const NAME: &'static str = "kv.v1.Kv"; }
+//! # impl tower_service::Service<http::Request<tonic::body::Body>> for KvServer {
+//! #     type Response = http::Response<tonic::body::Body>;
+//! #     type Error = Infallible;
+//! #     type Future = std::future::Ready<Result<Self::Response, Infallible>>;
+//! #     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> { Poll::Ready(Ok(())) }
+//! #     fn call(&mut self, _: http::Request<tonic::body::Body>) -> Self::Future {
+//! #         std::future::ready(Ok(http::Response::new(tonic::body::Body::empty())))
+//! #     }
+//! # }
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let me = "10.0.0.1:7100";
+//! let forwarder = Forwarder::builder(StaticResolver::new(me, [me, "10.0.0.2:7100"])?)
+//!     .name(me)
+//!     .routes(
+//!         Routes::new()
+//!             .field("/kv.v1.Kv/Get", &[1]).unary().idempotent()
+//!             .field("/kv.v1.Kv/Put", &[1]).unary(),
+//!     )
+//!     .trust_hop_headers(|_| true)
+//!     .build()?;
+//! let listener = tokio::net::TcpListener::bind(me).await?;
+//! server()
+//!     .layer(forwarder.layer())
+//!     .add_service(KvServer)
+//!     .serve_with_incoming(incoming(listener))
+//!     .await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What a request goes through
+//!
+//! Its path finds a [route](Routes); without one it is handled locally, untouched. The route says where the key is, and
+//! the key finds the owner. If that is this process, the request goes on to the service. If not, it is sent, and when an
+//! attempt fails, the [`Policy`] decides whether it is sent again and to whom: what was never executed moves on to the
+//! next owner at once, what may have been executed is sent again only if its method is marked idempotent, and what was
+//! answered stays answered.
+//!
+//! A request says in one header how often it was forwarded, so that two processes that disagree about an owner cannot
+//! send it in circles. See [`Builder::trust_hop_headers`] for whom to believe.
 
+mod answer;
+mod attempt;
+mod body;
+mod call;
 mod constants;
 mod deadline;
+mod drain;
 mod error;
+mod forwarder;
 mod header;
+mod incoming;
 mod key;
+mod layer;
 mod peek;
 mod policy;
 mod resolver;
 mod routes;
+mod stats;
+mod transport;
 
-pub use constants::{KEY_BIN_HEADER, KEY_HEADER};
+pub use body::RequestBody;
+pub use constants::*;
 pub use error::ConfigError;
+pub use forwarder::{Builder, Forwarder};
+pub use incoming::{incoming, server};
 pub use key::{Key, MissingKey};
+pub use layer::{ForwardFuture, ForwardLayer, ForwardService};
 pub use policy::{FailureClass, Policy, RetryTarget, Schedule};
 pub use resolver::{Changed, InvalidAddress, Owner, Owners, Peer, Resolver, StaticResolver};
 pub use routes::Routes;
+pub use stats::Stats;
+pub use transport::{
+    Answer, Class, Connector, Dialing, H2Config, H2Transport, Io, PeerRequest, PeerTransport,
+    SendError, TcpConnector, TransportStats,
+};

@@ -14,7 +14,7 @@ pub(crate) const PREFIX_BYTES: usize = 5;
 
 /// Why bytes are not a protobuf message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum PeekError {
+pub(crate) enum PeekError {
     /// A varint has more than ten bytes.
     #[error("a varint is longer than ten bytes")]
     Varint,

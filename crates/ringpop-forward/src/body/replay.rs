@@ -1,0 +1,251 @@
+//! A request body that can be sent more than once.
+//!
+//! What is read from the caller is kept until it exceeds the replay limit. Up to there, another attempt starts again from
+//! the first byte and then goes on reading. Beyond it the kept bytes are freed and the request can no longer be sent
+//! again. Frames are reference-counted, so keeping one copies nothing.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body as HttpBody, Frame};
+use smallvec::SmallVec;
+use tonic::Status;
+
+use super::Guard;
+
+/// The request as it comes in: what was read of it, and where the rest comes from.
+#[derive(Debug)]
+pub(crate) struct Intake {
+    /// `None` when the caller's body has ended.
+    source: Option<Guard>,
+    frames: SmallVec<[Bytes; 2]>,
+    trailers: Option<HeaderMap>,
+    /// Bytes in `frames`.
+    kept: usize,
+    limit: usize,
+    /// Frames are kept after they were handed out.
+    keep: bool,
+    /// Something was handed out that is gone.
+    consumed: bool,
+}
+
+impl Intake {
+    /// Takes a body of which at most `limit` bytes are kept.
+    pub(crate) fn new(source: Guard, limit: usize) -> Self {
+        let source = (!source.is_end_stream()).then_some(source);
+        Self {
+            source,
+            frames: SmallVec::new(),
+            trailers: None,
+            kept: 0,
+            limit,
+            keep: true,
+            consumed: false,
+        }
+    }
+
+    /// Reads until the body has ended or `bytes` are here.
+    pub(crate) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: usize,
+    ) -> Poll<Result<(), Status>> {
+        while self.kept < bytes && self.source.is_some() {
+            if let Some(data) = ready!(self.poll_source(cx))? {
+                self.kept += data.len();
+                self.frames.push(data);
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads the whole body, or a little more than is kept of it.
+    pub(crate) fn poll_collect(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        ready!(self.poll_fill(cx, self.limit.saturating_add(1)))?;
+        if self.kept > self.limit {
+            self.keep = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The bytes that were read so far.
+    pub(crate) fn frames(&self) -> &[Bytes] {
+        &self.frames
+    }
+
+    /// Whether the caller's body has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.source.is_none()
+    }
+
+    fn is_replayable(&self) -> bool {
+        !self.consumed
+    }
+
+    /// Whether a reader that has handed out `cursor` frames is at the end.
+    fn is_end(&self, cursor: usize) -> bool {
+        self.source.is_none() && cursor >= self.frames.len() && self.trailers.is_none()
+    }
+
+    fn poll_next(
+        &mut self,
+        cursor: &mut usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if let Some(frame) = self.frames.get_mut(*cursor) {
+            *cursor += 1;
+            if self.keep {
+                return Poll::Ready(Some(Ok(Frame::data(frame.clone()))));
+            }
+            self.consumed = true;
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(frame)))));
+        }
+        while self.source.is_some() {
+            match ready!(self.poll_source(cx)) {
+                Ok(Some(data)) => {
+                    self.hand_out(cursor, &data);
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                Ok(None) => {}
+                Err(status) => return Poll::Ready(Some(Err(status))),
+            }
+        }
+        Poll::Ready(self.trailers.take().map(|trailers| {
+            // gRPC requests have no trailers; others are not worth a copy.
+            self.consumed = true;
+            Ok(Frame::trailers(trailers))
+        }))
+    }
+
+    /// Keeps a frame that is handed out for the first time, or stops keeping.
+    fn hand_out(&mut self, cursor: &mut usize, data: &Bytes) {
+        if self.keep && self.kept + data.len() <= self.limit {
+            self.kept += data.len();
+            self.frames.push(data.clone());
+            *cursor += 1;
+        } else {
+            self.keep = false;
+            self.consumed = true;
+            self.frames.clear();
+            *cursor = 0;
+        }
+    }
+
+    /// Reads one frame from the caller. `None` stands for a frame without data, the end included.
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Status>> {
+        let Some(source) = &mut self.source else {
+            return Poll::Ready(Ok(None));
+        };
+        let frame = ready!(Pin::new(&mut *source).poll_frame(cx)).transpose();
+        if !matches!(frame, Ok(Some(_))) || source.is_end_stream() {
+            self.source = None;
+        }
+        let Some(frame) = frame? else {
+            return Poll::Ready(Ok(None));
+        };
+        match frame.into_data() {
+            Ok(data) => Poll::Ready(Ok(Some(data))),
+            Err(frame) => {
+                self.trailers = frame.into_trailers().ok();
+                self.source = None;
+                Poll::Ready(Ok(None))
+            }
+        }
+    }
+
+    /// The body for a handler in this process. It is read once.
+    pub(crate) fn into_body(mut self) -> OnceBody {
+        self.keep = false;
+        OnceBody {
+            intake: self,
+            cursor: 0,
+        }
+    }
+}
+
+/// A request body that is read once.
+#[derive(Debug)]
+pub(crate) struct OnceBody {
+    intake: Intake,
+    cursor: usize,
+}
+
+impl HttpBody for OnceBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let Self { intake, cursor } = &mut *self;
+        intake.poll_next(cursor, cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.intake.is_end(self.cursor)
+    }
+}
+
+/// A request that may be sent several times, one attempt after the other.
+#[derive(Debug)]
+pub(crate) struct Replay(Arc<Mutex<Intake>>);
+
+impl Replay {
+    pub(crate) fn new(intake: Intake) -> Self {
+        Self(Arc::new(Mutex::new(intake)))
+    }
+
+    /// The body from its first byte. Bodies of earlier attempts must be gone, or both would read from the caller.
+    pub(crate) fn attempt(&self) -> RequestBody {
+        RequestBody {
+            intake: Arc::clone(&self.0),
+            cursor: 0,
+        }
+    }
+
+    /// Whether [`attempt`](Self::attempt) still gives the body from its first byte.
+    pub(crate) fn is_replayable(&self) -> bool {
+        lock(&self.0).is_replayable()
+    }
+
+    /// Ends the keeping: an attempt was answered.
+    pub(crate) fn commit(&self) {
+        lock(&self.0).keep = false;
+    }
+}
+
+/// The body of one attempt, as a transport reads it.
+#[derive(Debug)]
+pub struct RequestBody {
+    intake: Arc<Mutex<Intake>>,
+    cursor: usize,
+}
+
+impl HttpBody for RequestBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let Self { intake, cursor } = &mut *self;
+        lock(intake).poll_next(cursor, cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        lock(&self.intake).is_end(self.cursor)
+    }
+}
+
+/// A panic while the lock is held leaves a body whose call is lost anyway; the lock is private to one call.
+fn lock(intake: &Mutex<Intake>) -> MutexGuard<'_, Intake> {
+    intake.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

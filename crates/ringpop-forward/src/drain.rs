@@ -1,0 +1,125 @@
+//! Counts calls in flight and, at the end of a process's life, lets no more in.
+//!
+//! The order of a stop without loss: leave the ring; [`drain`](crate::Forwarder::drain), so that calls that others still
+//! send here travel on to their new owner; when the others have heard of the leave,
+//! [`refuse_new_work`](crate::Forwarder::refuse_new_work), which makes senders move on; await
+//! [`drained`](crate::Forwarder::drained); stop the server.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use tokio::sync::Notify;
+
+/// The highest bit of the gate's word; the others count.
+const CLOSED: u64 = 1 << 63;
+
+/// Lets calls in and counts them.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    /// The closed bit and the count share a word, so that a call either is counted before the gate closes or sees that
+    /// it is closed.
+    word: AtomicU64,
+    draining: AtomicBool,
+    idle: Notify,
+}
+
+impl Gate {
+    /// Lets one call in, unless the gate is closed.
+    pub(crate) fn enter(self: &Arc<Self>) -> Option<Ticket> {
+        let ticket = Ticket(Arc::clone(self));
+        let before = self.word.fetch_add(1, Ordering::AcqRel);
+        (before & CLOSED == 0).then_some(ticket)
+    }
+
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn close(&self) {
+        self.drain();
+        self.word.fetch_or(CLOSED, Ordering::AcqRel);
+    }
+
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.word.load(Ordering::Acquire) & !CLOSED
+    }
+
+    /// Resolves at a moment when nothing is in flight.
+    pub(crate) async fn drained(&self) {
+        loop {
+            let idle = self.idle.notified();
+            tokio::pin!(idle);
+            // Registered before the count is read, or the last ticket could drop in between unheard.
+            idle.as_mut().enable();
+            if self.in_flight() == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+}
+
+/// One call in flight; it leaves when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Ticket(Arc<Gate>);
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let before = self.0.word.fetch_sub(1, Ordering::AcqRel);
+        if before & !CLOSED == 1 {
+            self.0.idle.notify_waiters();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_test_free::poll_once;
+
+    use super::*;
+
+    /// Polls a future once without a runtime.
+    mod tokio_test_free {
+        use std::future::Future;
+        use std::pin::Pin;
+        use std::task::{Context, Waker};
+
+        pub(super) fn poll_once<F: Future>(future: Pin<&mut F>) -> bool {
+            future
+                .poll(&mut Context::from_waker(Waker::noop()))
+                .is_ready()
+        }
+    }
+
+    #[test]
+    fn drained_waits_for_the_last_ticket() {
+        let gate = Arc::new(Gate::default());
+        let (one, two) = (gate.enter(), gate.enter());
+        assert!(one.is_some() && two.is_some());
+        let drained = gate.drained();
+        tokio::pin!(drained);
+        assert!(!poll_once(drained.as_mut()));
+        drop(one);
+        assert!(!poll_once(drained.as_mut()));
+        drop(two);
+        assert!(poll_once(drained.as_mut()));
+    }
+
+    #[test]
+    fn a_draining_gate_still_lets_in_and_a_closed_one_does_not() {
+        let gate = Arc::new(Gate::default());
+        gate.drain();
+        let ticket = gate.enter();
+        assert!(ticket.is_some());
+        gate.close();
+        assert!(gate.enter().is_none());
+        assert_eq!(gate.in_flight(), 1);
+        drop(ticket);
+        assert_eq!(gate.in_flight(), 0);
+        assert!(gate.enter().is_none());
+    }
+}

@@ -1,0 +1,378 @@
+//! The doors: a tower layer, the service that it makes, and the future of one request.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use http::{Request, Response};
+use pin_project_lite::pin_project;
+use tokio::time::{Sleep, sleep_until};
+use tonic::body::Body;
+use tonic::server::NamedService;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::attempt::forward;
+use crate::body::Intake;
+use crate::call::{Admission, Call, MessageKey, Place, admit, message_key};
+use crate::deadline::exceeded;
+use crate::forwarder::Engine;
+use crate::key::{HeadKey, Key, KeyError, KeySource};
+use crate::transport::{H2Transport, PeerTransport};
+
+/// Makes services sharded. See [`Forwarder::layer`](crate::Forwarder::layer).
+pub struct ForwardLayer<T = H2Transport> {
+    engine: Arc<Engine<T>>,
+}
+
+impl<T> ForwardLayer<T> {
+    pub(crate) fn new(engine: Arc<Engine<T>>) -> Self {
+        Self { engine }
+    }
+}
+
+impl<T> Clone for ForwardLayer<T> {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.engine))
+    }
+}
+
+impl<T> fmt::Debug for ForwardLayer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ForwardLayer").finish_non_exhaustive()
+    }
+}
+
+impl<S, T> Layer<S> for ForwardLayer<T> {
+    type Service = ForwardService<S, T>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        ForwardService::new(inner, Arc::clone(&self.engine), Door::Server)
+    }
+}
+
+/// Which way a request came in.
+#[derive(Clone, Debug)]
+pub(crate) enum Door {
+    /// From the network, through a server.
+    Server,
+    /// From this process, with the key of all its calls if there is one.
+    Client { key: Option<Key> },
+}
+
+/// Handles a request in `S`, or forwards it to the owner of its key.
+pub struct ForwardService<S, T = H2Transport> {
+    local: S,
+    engine: Arc<Engine<T>>,
+    door: Door,
+}
+
+impl<S, T> ForwardService<S, T> {
+    pub(crate) fn new(local: S, engine: Arc<Engine<T>>, door: Door) -> Self {
+        Self {
+            local,
+            engine,
+            door,
+        }
+    }
+}
+
+impl<S: Clone, T> Clone for ForwardService<S, T> {
+    fn clone(&self) -> Self {
+        Self::new(
+            self.local.clone(),
+            Arc::clone(&self.engine),
+            self.door.clone(),
+        )
+    }
+}
+
+impl<S, T> fmt::Debug for ForwardService<S, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ForwardService")
+            .field("door", &self.door)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S: NamedService, T> NamedService for ForwardService<S, T> {
+    const NAME: &'static str = S::NAME;
+}
+
+impl<S, T> Service<Request<Body>> for ForwardService<S, T>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Send,
+    T: PeerTransport,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = ForwardFuture<S, T>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.local.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let (head, body) = request.into_parts();
+        let (call, key) = match admit(&self.engine, &self.door, head) {
+            Admission::Unrouted(head) => {
+                let future = self.local.call(Request::from_parts(head, body));
+                return ForwardFuture {
+                    state: State::Unrouted { future },
+                };
+            }
+            Admission::Answered(response) => return ForwardFuture::answered(response),
+            Admission::Admitted(call, key) => (call, key),
+        };
+        let place = match key {
+            HeadKey::Found(key) => (call.place(&key), key),
+            HeadKey::Missing => match call.place_without_key() {
+                Ok(place) => (place, Key::from("")),
+                Err(error) => return ForwardFuture::answered(call.refuse_key(error)),
+            },
+            HeadKey::InMessage => {
+                let intake = call.intake(body);
+                let local = self.take_local();
+                let peeking = Some(Peeking {
+                    call,
+                    intake,
+                    local,
+                });
+                return ForwardFuture {
+                    state: State::Peeking { peeking },
+                };
+            }
+        };
+        let state = match place {
+            (Place::Here, _) => {
+                let body = call.body_for_handler(body);
+                State::here(call, body, |request| self.local.call(request))
+            }
+            (Place::There(owner), key) => {
+                let intake = call.intake(body);
+                let future = Box::pin(forward(call, key, owner, intake, self.take_local()));
+                State::There { future }
+            }
+            (Place::Nowhere, _) => return ForwardFuture::answered(call.refuse_loop()),
+        };
+        ForwardFuture { state }
+    }
+}
+
+impl<S: Clone, T> ForwardService<S, T> {
+    /// Takes the service that was polled ready and leaves a clone, which is not.
+    fn take_local(&mut self) -> S {
+        let clone = self.local.clone();
+        std::mem::replace(&mut self.local, clone)
+    }
+}
+
+/// A request that waits for its first message.
+struct Peeking<S, T> {
+    call: Call<T>,
+    intake: Intake,
+    local: S,
+}
+
+impl<S, T> Peeking<S, T> {
+    /// Reads until the key is known. `None` when the message has none.
+    fn poll_key(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Key>, PeekFailure>> {
+        let KeySource::Field(field) = &self.call.route.key else {
+            return Poll::Ready(Ok(None));
+        };
+        loop {
+            match message_key(&self.intake, field)? {
+                MessageKey::Found(key) => return Poll::Ready(Ok(Some(key))),
+                MessageKey::Missing => return Poll::Ready(Ok(None)),
+                MessageKey::Need(bytes) => ready!(self.intake.poll_fill(cx, bytes))?,
+            }
+        }
+    }
+}
+
+enum PeekFailure {
+    Key(KeyError),
+    Body(tonic::Status),
+}
+
+impl From<KeyError> for PeekFailure {
+    fn from(error: KeyError) -> Self {
+        Self::Key(error)
+    }
+}
+
+impl From<tonic::Status> for PeekFailure {
+    fn from(status: tonic::Status) -> Self {
+        Self::Body(status)
+    }
+}
+
+pin_project! {
+    /// The response of a [`ForwardService`]. Handling locally allocates nothing for it.
+    pub struct ForwardFuture<S, T>
+    where
+        S: Service<Request<Body>>,
+    {
+        #[pin]
+        state: State<S, T>,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    enum State<S, T>
+    where
+        S: Service<Request<Body>>,
+    {
+        Unrouted { #[pin] future: S::Future },
+        Answered { response: Option<Response<Body>> },
+        Peeking { peeking: Option<Peeking<S, T>> },
+        Here { #[pin] future: S::Future, #[pin] timer: Option<Sleep>, call: Option<Call<T>> },
+        There { future: Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>> },
+    }
+}
+
+impl<S: Service<Request<Body>>, T> State<S, T> {
+    fn here(
+        mut call: Call<T>,
+        body: Body,
+        handle: impl FnOnce(Request<Body>) -> S::Future,
+    ) -> Self {
+        call.engine.counters.local.add_one();
+        let head = std::mem::replace(&mut call.head, Request::new(()).into_parts().0);
+        let future = handle(Request::from_parts(head, body));
+        Self::Here {
+            future,
+            timer: None,
+            call: Some(call),
+        }
+    }
+}
+
+impl<S: Service<Request<Body>>, T> ForwardFuture<S, T> {
+    fn answered(response: Response<Body>) -> Self {
+        Self {
+            state: State::Answered {
+                response: Some(response),
+            },
+        }
+    }
+}
+
+impl<S: Service<Request<Body>>, T> fmt::Debug for ForwardFuture<S, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ForwardFuture").finish_non_exhaustive()
+    }
+}
+
+impl<S, T> Future for ForwardFuture<S, T>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Send,
+    T: PeerTransport,
+{
+    type Output = Result<Response<Body>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            let next = match state.as_mut().project() {
+                StateProjection::Unrouted { future } => return future.poll(cx),
+                StateProjection::There { future } => return future.as_mut().poll(cx),
+                StateProjection::Answered { response } => {
+                    return Poll::Ready(Ok(response.take().expect("polled after it was ready")));
+                }
+                StateProjection::Here {
+                    future,
+                    timer,
+                    call,
+                } => return poll_here(cx, future, timer, call),
+                StateProjection::Peeking { peeking } => {
+                    let key = ready!(
+                        peeking
+                            .as_mut()
+                            .expect("polled after it was ready")
+                            .poll_key(cx)
+                    );
+                    let peeking = peeking.take().expect("taken once, right here");
+                    peeking.into_state(key)
+                }
+            };
+            state.set(next);
+        }
+    }
+}
+
+impl<S, T> Peeking<S, T>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Send,
+    T: PeerTransport,
+{
+    /// Goes on as the key tells.
+    fn into_state(self, key: Result<Option<Key>, PeekFailure>) -> State<S, T> {
+        let Self {
+            call,
+            intake,
+            mut local,
+        } = self;
+        let placed = match key {
+            Ok(Some(key)) => Ok((call.place(&key), key)),
+            Ok(None) => call.place_without_key().map(|place| (place, Key::from(""))),
+            Err(PeekFailure::Key(error)) => Err(error),
+            Err(PeekFailure::Body(status)) => {
+                return State::Answered {
+                    response: Some(call.answer(status)),
+                };
+            }
+        };
+        match placed {
+            Ok((Place::Here, _)) => State::here(call, Body::new(intake.into_body()), |request| {
+                local.call(request)
+            }),
+            Ok((Place::There(owner), key)) => State::There {
+                future: Box::pin(forward(call, key, owner, intake, local)),
+            },
+            Ok((Place::Nowhere, _)) => State::Answered {
+                response: Some(call.refuse_loop()),
+            },
+            Err(error) => State::Answered {
+                response: Some(call.refuse_key(error)),
+            },
+        }
+    }
+}
+
+/// Waits for a handler in this process, until the deadline.
+fn poll_here<F, E, T>(
+    cx: &mut Context<'_>,
+    future: Pin<&mut F>,
+    mut timer: Pin<&mut Option<Sleep>>,
+    call: &mut Option<Call<T>>,
+) -> Poll<Result<Response<Body>, E>>
+where
+    F: Future<Output = Result<Response<Body>, E>>,
+{
+    let finished = future.poll(cx);
+    let running = call.as_ref().expect("polled after it was ready");
+    if let Poll::Ready(result) = finished {
+        let call = call.take().expect("it was there a line ago");
+        return Poll::Ready(result.map(|response| call.finish_here(response)));
+    }
+    let Some(deadline) = running.deadline else {
+        return Poll::Pending;
+    };
+    if timer.is_none() {
+        timer.set(Some(sleep_until(deadline.answer_at)));
+    }
+    if let Some(timer) = timer.as_pin_mut() {
+        ready!(timer.poll(cx));
+    }
+    Poll::Ready(Ok(running.answer(exceeded())))
+}

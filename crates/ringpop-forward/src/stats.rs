@@ -1,0 +1,120 @@
+//! Counters of everything that forwarding decided.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What a [`Forwarder`](crate::Forwarder) has done since it was built. Every figure but the gauges only grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Calls of routed methods that were handled in this process.
+    pub local: u64,
+    /// Calls that were answered by another process.
+    pub forwarded: u64,
+    /// Calls that failed here: no owner could be asked, or asked again.
+    pub failed: u64,
+    /// Further attempts after one that was never sent.
+    pub retries_never_sent: u64,
+    /// Further attempts after one that was refused before a handler saw it.
+    pub retries_refused: u64,
+    /// Further attempts after one that was answered UNAVAILABLE.
+    pub retries_unavailable: u64,
+    /// Further attempts after one that may have been executed.
+    pub retries_ambiguous: u64,
+    /// Further attempts that went to another owner than the one before.
+    pub rerouted: u64,
+    /// Calls that were refused because the drain had ended.
+    pub refused: u64,
+    /// Calls that were refused because their key was missing or unreadable.
+    pub bad_keys: u64,
+    /// Calls that arrived with the last allowed hop for a key that this process does not own.
+    pub loops_stopped: u64,
+    /// Hop headers from senders that are not trusted, or that could not be read.
+    pub bad_hop_headers: u64,
+    /// Forwarded calls whose sender saw another epoch of the ring.
+    pub epochs_differed: u64,
+    /// Dials that failed.
+    pub dial_failures: u64,
+    /// Gauge: calls of routed methods in flight.
+    pub in_flight: u64,
+    /// Gauge: open connections to peers.
+    pub connections: u64,
+}
+
+impl Stats {
+    /// All figures by name, in order of declaration.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        [
+            ("local", self.local),
+            ("forwarded", self.forwarded),
+            ("failed", self.failed),
+            ("retries_never_sent", self.retries_never_sent),
+            ("retries_refused", self.retries_refused),
+            ("retries_unavailable", self.retries_unavailable),
+            ("retries_ambiguous", self.retries_ambiguous),
+            ("rerouted", self.rerouted),
+            ("refused", self.refused),
+            ("bad_keys", self.bad_keys),
+            ("loops_stopped", self.loops_stopped),
+            ("bad_hop_headers", self.bad_hop_headers),
+            ("epochs_differed", self.epochs_differed),
+            ("dial_failures", self.dial_failures),
+            ("in_flight", self.in_flight),
+            ("connections", self.connections),
+        ]
+        .into_iter()
+    }
+}
+
+/// The counters behind [`Stats`]. They are statistics and order nothing, hence relaxed.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) local: Counter,
+    pub(crate) forwarded: Counter,
+    pub(crate) failed: Counter,
+    pub(crate) retries_never_sent: Counter,
+    pub(crate) retries_refused: Counter,
+    pub(crate) retries_unavailable: Counter,
+    pub(crate) retries_ambiguous: Counter,
+    pub(crate) rerouted: Counter,
+    pub(crate) refused: Counter,
+    pub(crate) bad_keys: Counter,
+    pub(crate) loops_stopped: Counter,
+    pub(crate) bad_hop_headers: Counter,
+    pub(crate) epochs_differed: Counter,
+}
+
+impl Counters {
+    /// Everything that is counted here; the rest is left to its owners.
+    pub(crate) fn snapshot(&self) -> Stats {
+        Stats {
+            local: self.local.get(),
+            forwarded: self.forwarded.get(),
+            failed: self.failed.get(),
+            retries_never_sent: self.retries_never_sent.get(),
+            retries_refused: self.retries_refused.get(),
+            retries_unavailable: self.retries_unavailable.get(),
+            retries_ambiguous: self.retries_ambiguous.get(),
+            rerouted: self.rerouted.get(),
+            refused: self.refused.get(),
+            bad_keys: self.bad_keys.get(),
+            loops_stopped: self.loops_stopped.get(),
+            bad_hop_headers: self.bad_hop_headers.get(),
+            epochs_differed: self.epochs_differed.get(),
+            ..Stats::default()
+        }
+    }
+}
+
+/// A number that grows.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add_one(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,130 @@
+//! One HTTP/2 connection to a peer: its handshake, and the task that drives it until it ends.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::{Builder, Connection, SendRequest};
+use h2::{Ping, PingPong};
+use tokio::time::{sleep, timeout};
+
+use super::dial::{DialError, Io};
+use super::h2::H2Config;
+use crate::constants::{
+    CONNECTION_WINDOW_BYTES, HEADER_LIST_BYTES_MAX, SEND_BUFFER_BYTES, STREAM_WINDOW_BYTES,
+    STREAMS_BEFORE_SETTINGS,
+};
+
+/// A connection as the pool keeps it.
+#[derive(Clone, Debug)]
+pub(crate) struct Live {
+    /// Tells this connection from its successors in the same place.
+    pub(crate) id: u64,
+    pub(crate) sender: SendRequest<Bytes>,
+    pub(crate) activity: Arc<Activity>,
+}
+
+/// What happens on a connection, to tell an idle one.
+#[derive(Debug, Default)]
+pub(crate) struct Activity {
+    streams: AtomicUsize,
+    uses: AtomicU64,
+}
+
+impl Activity {
+    /// Begins a stream. One that begins while the connection is given up is not lost: a connection ends only when
+    /// nobody can send on it any more.
+    pub(crate) fn begin(self: &Arc<Self>) -> Lease {
+        self.streams.fetch_add(1, Ordering::AcqRel);
+        self.uses.fetch_add(1, Ordering::AcqRel);
+        Lease(Arc::clone(self))
+    }
+
+    /// Whether no stream is open and none began since `uses` was read.
+    pub(crate) fn is_idle_since(&self, uses: u64) -> bool {
+        self.streams.load(Ordering::Acquire) == 0 && self.uses() == uses
+    }
+
+    pub(crate) fn uses(&self) -> u64 {
+        self.uses.load(Ordering::Acquire)
+    }
+}
+
+/// One stream on a connection.
+#[derive(Debug)]
+pub(crate) struct Lease(Arc<Activity>);
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.0.streams.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// The driving half of a connection.
+pub(crate) struct Driver {
+    connection: Connection<Box<dyn Io>, Bytes>,
+    ping: Option<PingPong>,
+}
+
+/// Speaks the HTTP/2 preface.
+pub(crate) async fn handshake(io: Box<dyn Io>) -> Result<(SendRequest<Bytes>, Driver), DialError> {
+    let (sender, mut connection) = Builder::new()
+        .enable_push(false)
+        .initial_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buffer_size(SEND_BUFFER_BYTES)
+        .max_header_list_size(HEADER_LIST_BYTES_MAX)
+        .initial_max_send_streams(STREAMS_BEFORE_SETTINGS)
+        .handshake::<_, Bytes>(io)
+        .await
+        .map_err(|error| DialError::Handshake(Arc::new(error)))?;
+    let ping = connection.ping_pong();
+    Ok((sender, Driver { connection, ping }))
+}
+
+impl Driver {
+    /// Drives the connection until it ends: because either side closed it, because a PING was not answered, or because
+    /// nobody can send on it any more. `evict_if_idle` is asked now and then whether it gave the connection up.
+    pub(crate) async fn run(self, config: &H2Config, evict_if_idle: impl FnMut() -> bool) {
+        let Self { connection, ping } = self;
+        tokio::select! {
+            end = connection => {
+                if let Err(error) = end {
+                    tracing::debug!(%error, "peer connection ended");
+                }
+            }
+            () = keepalive(ping, config.keepalive_interval, config.keepalive_timeout) => {
+                tracing::debug!("peer connection did not answer a ping");
+            }
+            () = watch_idle(config.idle_timeout, evict_if_idle) => {}
+        }
+    }
+}
+
+/// Resolves when a PING is not answered in time.
+async fn keepalive(ping: Option<PingPong>, interval: Duration, limit: Duration) {
+    let Some(mut ping) = ping else {
+        return std::future::pending().await;
+    };
+    loop {
+        sleep(interval).await;
+        match timeout(limit, ping.ping(Ping::opaque())).await {
+            Ok(Ok(_)) => {}
+            // The connection itself reports its end better than its ping does.
+            Ok(Err(_)) => return std::future::pending().await,
+            Err(_) => return,
+        }
+    }
+}
+
+/// Looks twice per idle time, so a connection ends after being idle for one half to one idle time more. Never resolves:
+/// a connection that was given up ends by itself, in the order that HTTP/2 wants.
+async fn watch_idle(idle: Duration, mut evict_if_idle: impl FnMut() -> bool) {
+    loop {
+        sleep(idle / 2).await;
+        if evict_if_idle() {
+            return std::future::pending().await;
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! One request and its response on an open connection.
+//!
+//! The request body is pumped by whoever polls: first the wait for the response, then the response body. There is no task
+//! per call, and a caller that does not read slows its own upload down, nobody else's.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::client::{ResponseFuture, SendRequest};
+use h2::{Reason, RecvStream, SendStream};
+use http_body::{Body, Frame};
+use tonic::Status;
+
+use super::SendError;
+use super::connection::Lease;
+use crate::body::RequestBody;
+use crate::resolver::Peer;
+
+/// Sends the request and waits for the head of the response.
+pub(crate) async fn exchange(
+    peer: &Arc<Peer>,
+    mut sender: SendRequest<Bytes>,
+    lease: Lease,
+    head: http::Request<()>,
+    body: RequestBody,
+) -> Result<http::Response<Answer>, SendError> {
+    let is_empty = body.is_end_stream();
+    let (mut response, stream) = sender
+        .send_request(head, is_empty)
+        .map_err(SendError::never_sent)?;
+    // A connection that its pool gave up ends when nobody can send on it; a running call must not count.
+    drop(sender);
+    let mut upload = (!is_empty).then(|| Upload {
+        stream,
+        body,
+        pending: Bytes::new(),
+    });
+    let response = std::future::poll_fn(|cx| poll_response(cx, &mut response, &mut upload)).await?;
+    Ok(response.map(|download| Answer {
+        download,
+        upload,
+        data_done: false,
+        peer: Arc::clone(peer),
+        _lease: lease,
+    }))
+}
+
+fn poll_response(
+    cx: &mut Context<'_>,
+    response: &mut ResponseFuture,
+    upload: &mut Option<Upload>,
+) -> Poll<Result<http::Response<RecvStream>, SendError>> {
+    if let Err(status) = pump(upload, cx) {
+        return Poll::Ready(Err(SendError::caller(status)));
+    }
+    Pin::new(response).poll(cx).map_err(classify)
+}
+
+/// What a failed stream says about its request.
+fn classify(error: h2::Error) -> SendError {
+    // h2 gives GOAWAY to the streams above the last one that the peer has looked at, and a broken pipe to the others.
+    let is_above_last = error.is_remote() && error.is_go_away();
+    let is_refused =
+        error.is_remote() && error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
+    if is_above_last || is_refused {
+        SendError::refused(error)
+    } else {
+        SendError::ambiguous(error)
+    }
+}
+
+/// Sends what can be sent of the request, and drops the upload at its end.
+///
+/// Fails only when the caller's body does. When the stream fails, the response tells why.
+fn pump(upload: &mut Option<Upload>, cx: &mut Context<'_>) -> Result<(), Status> {
+    let Some(running) = upload else { return Ok(()) };
+    match running.poll(cx) {
+        Poll::Pending => Ok(()),
+        Poll::Ready(end) => {
+            *upload = None;
+            end
+        }
+    }
+}
+
+/// The part of a request body that is still to be sent.
+#[derive(Debug)]
+struct Upload {
+    stream: SendStream<Bytes>,
+    body: RequestBody,
+    /// Read from the body, waiting for room on the stream.
+    pending: Bytes,
+}
+
+impl Upload {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        loop {
+            while !self.pending.is_empty() {
+                if ready!(self.poll_send_pending(cx)).is_none() {
+                    return Poll::Ready(Ok(()));
+                }
+                if self.pending.is_empty() && self.body.is_end_stream() {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            if let Poll::Ready(_) = self.stream.poll_reset(cx) {
+                return Poll::Ready(Ok(()));
+            }
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.pending = data,
+                    Err(frame) => {
+                        let trailers = frame.into_trailers().unwrap_or_default();
+                        let _ = self.stream.send_trailers(trailers);
+                        return Poll::Ready(Ok(()));
+                    }
+                },
+                Some(Err(status)) => {
+                    self.stream.send_reset(Reason::CANCEL);
+                    return Poll::Ready(Err(status));
+                }
+                None => {
+                    let _ = self.stream.send_data(Bytes::new(), true);
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+    }
+
+    /// Sends as much as the peer has room for. `None` when the stream is over.
+    fn poll_send_pending(&mut self, cx: &mut Context<'_>) -> Poll<Option<()>> {
+        self.stream.reserve_capacity(self.pending.len());
+        let room = match self.stream.capacity() {
+            0 => match ready!(self.stream.poll_capacity(cx)) {
+                Some(Ok(room)) => room,
+                Some(Err(_)) | None => return Poll::Ready(None),
+            },
+            room => room,
+        };
+        let data = self.pending.split_to(room.min(self.pending.len()));
+        let is_last = self.pending.is_empty() && self.body.is_end_stream();
+        Poll::Ready(self.stream.send_data(data, is_last).ok())
+    }
+}
+
+/// The body of a peer's response, which also drives what is left of the request.
+#[derive(Debug)]
+pub struct Answer {
+    download: RecvStream,
+    upload: Option<Upload>,
+    data_done: bool,
+    peer: Arc<Peer>,
+    _lease: Lease,
+}
+
+impl Answer {
+    fn broken(&self, error: &h2::Error) -> Status {
+        Status::unavailable(format!(
+            "owner {} broke off its response: {error}",
+            self.peer.address()
+        ))
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = &mut *self;
+        if let Err(status) = pump(&mut this.upload, cx) {
+            return Poll::Ready(Some(Err(status)));
+        }
+        if !this.data_done {
+            match ready!(this.download.poll_data(cx)) {
+                Some(Ok(data)) => {
+                    // Whoever polls has room for the data, so the peer may send as much again.
+                    let _ = this.download.flow_control().release_capacity(data.len());
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(this.broken(&error)))),
+                None => this.data_done = true,
+            }
+        }
+        match ready!(this.download.poll_trailers(cx)) {
+            Ok(trailers) => Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers)))),
+            Err(error) => Poll::Ready(Some(Err(this.broken(&error)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.download.is_end_stream()
+    }
+}

@@ -1,0 +1,198 @@
+//! The transport that is used unless another is chosen: pooled HTTP/2 connections, spoken by `h2` itself.
+//!
+//! A level above, hyper's client and tonic's channel, costs a task switch per request and cannot say whether a failed
+//! request was sent.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::dial::{Connector, TcpConnector};
+use super::exchange::{Answer, exchange};
+use super::pool::Pool;
+use super::{PeerRequest, PeerTransport, SendError, TransportStats};
+use crate::constants::{CONNECT_TIMEOUT, IDLE_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT};
+use crate::error::ConfigError;
+use crate::resolver::Peer;
+
+/// Times of an [`H2Transport`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct H2Config {
+    pub(crate) connect_timeout: Duration,
+    pub(crate) keepalive_interval: Duration,
+    pub(crate) keepalive_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
+}
+
+/// Shortest time that may be configured. Below it, timers cost more than they save.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// Longest time that may be configured.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+impl Default for H2Config {
+    fn default() -> Self {
+        Self {
+            connect_timeout: CONNECT_TIMEOUT,
+            keepalive_interval: KEEPALIVE_INTERVAL,
+            keepalive_timeout: KEEPALIVE_TIMEOUT,
+            idle_timeout: IDLE_TIMEOUT,
+        }
+    }
+}
+
+impl H2Config {
+    /// How long one dial may take, name resolution and handshake included; by default 1 s. A peer that swallows packets
+    /// costs its callers this much once.
+    #[must_use]
+    pub fn connect_timeout(mut self, connect_timeout: Duration) -> Self {
+        self.connect_timeout = connect_timeout;
+        self
+    }
+
+    /// How often a PING is sent, by default every 20 s, so that a half-open connection is noticed.
+    #[must_use]
+    pub fn keepalive_interval(mut self, keepalive_interval: Duration) -> Self {
+        self.keepalive_interval = keepalive_interval;
+        self
+    }
+
+    /// How long an answer to a PING may take before the connection counts as broken, by default 10 s.
+    #[must_use]
+    pub fn keepalive_timeout(mut self, keepalive_timeout: Duration) -> Self {
+        self.keepalive_timeout = keepalive_timeout;
+        self
+    }
+
+    /// How long a connection may carry nothing before it is closed, by default 300 s.
+    #[must_use]
+    pub fn idle_timeout(mut self, idle_timeout: Duration) -> Self {
+        self.idle_timeout = idle_timeout;
+        self
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let fields = [
+            ("connect_timeout", self.connect_timeout),
+            ("keepalive_interval", self.keepalive_interval),
+            ("keepalive_timeout", self.keepalive_timeout),
+            ("idle_timeout", self.idle_timeout),
+        ];
+        match fields
+            .into_iter()
+            .find(|(_, value)| !(SHORTEST..=LONGEST).contains(value))
+        {
+            Some((field, value)) => Err(ConfigError::DurationRange {
+                field,
+                value,
+                min: SHORTEST,
+                max: LONGEST,
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Sends requests over pooled HTTP/2 connections.
+///
+/// A connection is opened when it is first needed, by one dial however many calls wait for it. Unary calls and streams
+/// have a connection each. It closes when it is idle for long, when a PING stays unanswered and when the peer is
+/// forgotten.
+pub struct H2Transport {
+    pool: Pool,
+}
+
+impl H2Transport {
+    /// A transport over TCP.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] for a time that is outside of 1 ms to 24 h.
+    pub fn new(config: H2Config) -> Result<Self, ConfigError> {
+        Self::with_connector(config, TcpConnector)
+    }
+
+    /// A transport over the byte streams that `connector` opens.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] for a time that is outside of 1 ms to 24 h.
+    pub fn with_connector(
+        config: H2Config,
+        connector: impl Connector,
+    ) -> Result<Self, ConfigError> {
+        config.check()?;
+        Ok(Self {
+            pool: Pool::new(Box::new(connector), config),
+        })
+    }
+}
+
+impl Default for H2Transport {
+    /// Over TCP, with the default times.
+    fn default() -> Self {
+        Self {
+            pool: Pool::new(Box::new(TcpConnector), H2Config::default()),
+        }
+    }
+}
+
+impl PeerTransport for H2Transport {
+    type Body = Answer;
+
+    async fn send(
+        &self,
+        peer: &Arc<Peer>,
+        request: PeerRequest,
+    ) -> Result<http::Response<Answer>, SendError> {
+        let PeerRequest { head, body, class } = request;
+        let mut last = None;
+        // A connection from the pool may have ended a moment ago. That says nothing about the peer, so it is dialled
+        // once before the request counts as unsendable.
+        for _ in 0..2 {
+            let (live, lease) = self
+                .pool
+                .checkout(peer, class)
+                .await
+                .map_err(SendError::never_sent)?;
+            match live.sender.ready().await {
+                Ok(sender) => return exchange(peer, sender, lease, head, body).await,
+                Err(error) => last = Some(error),
+            }
+            self.pool.discard(peer, class, live.id);
+        }
+        let last = last.map(|error| error.to_string()).unwrap_or_default();
+        Err(SendError::never_sent(format!(
+            "connections end before they take a request: {last}"
+        )))
+    }
+
+    fn forget(&self, peer: &Peer) {
+        self.pool.forget(peer);
+    }
+
+    fn stats(&self) -> TransportStats {
+        self.pool.stats()
+    }
+}
+
+impl fmt::Debug for H2Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("H2Transport")
+            .field("stats", &self.pool.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_checked_by_name() {
+        let config = H2Config::default().keepalive_timeout(Duration::ZERO);
+        let error = H2Transport::new(config).unwrap_err().to_string();
+        assert!(error.contains("keepalive_timeout is 0ns"), "{error}");
+        assert!(H2Transport::new(H2Config::default()).is_ok());
+    }
+}

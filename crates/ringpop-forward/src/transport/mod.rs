@@ -1,0 +1,188 @@
+//! How a request gets to a peer.
+//!
+//! The forwarder decides who is asked; a transport asks. What it owes the forwarder is the truth about a failure: whether
+//! the peer's handler can have seen the request decides whether it may be sent again.
+
+mod connection;
+mod dial;
+mod exchange;
+mod h2;
+mod pool;
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tonic::Status;
+
+pub use self::dial::{Connector, Dialing, Io, TcpConnector};
+pub use self::exchange::Answer;
+pub use self::h2::{H2Config, H2Transport};
+use crate::body::RequestBody;
+use crate::policy::FailureClass;
+use crate::resolver::Peer;
+
+/// Sends requests to peers.
+pub trait PeerTransport: Send + Sync + 'static {
+    /// The body of a response. A broken body is a [`Status`] that names the peer.
+    type Body: http_body::Body<Data = Bytes, Error = Status> + Send + 'static;
+
+    /// Sends one request and resolves with the head of the response. Dropping the future, or the response body, cancels
+    /// the call at the peer.
+    ///
+    /// An unsent request needs no giving back: the forwarder can produce the request again as long as the transport has
+    /// read no more of its body than is kept for a replay.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] when no response came, with what is known about the request.
+    fn send(
+        &self,
+        peer: &Arc<Peer>,
+        request: PeerRequest,
+    ) -> impl Future<Output = Result<http::Response<Self::Body>, SendError>> + Send;
+
+    /// Forgets `peer`: its connections close when the calls on them have ended.
+    fn forget(&self, peer: &Peer) {
+        let _ = peer;
+    }
+
+    /// What the transport counts by itself.
+    fn stats(&self) -> TransportStats {
+        TransportStats::default()
+    }
+}
+
+/// The figures of a transport.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TransportStats {
+    /// Dials that failed.
+    pub dial_failures: u64,
+    /// Open connections.
+    pub connections: u64,
+}
+
+/// What kind of call a request begins. Unary calls and streams use different connections, so that streams that their
+/// callers do not read cannot hold up unary calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// One message each way.
+    Unary,
+    /// Anything else.
+    Stream,
+}
+
+/// A request on its way to a peer.
+#[derive(Debug)]
+pub struct PeerRequest {
+    /// The head, addressed to the peer.
+    pub head: http::Request<()>,
+    /// The body.
+    pub body: RequestBody,
+    /// What kind of call it begins.
+    pub class: Class,
+}
+
+/// A request that got no response.
+#[derive(Debug)]
+pub struct SendError {
+    class: FailureClass,
+    source: Box<dyn StdError + Send + Sync>,
+}
+
+impl SendError {
+    /// Nothing of the request was sent.
+    pub fn never_sent(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self {
+            class: FailureClass::NeverSent,
+            source: source.into(),
+        }
+    }
+
+    /// The peer says that no handler saw the request.
+    pub fn refused(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self {
+            class: FailureClass::Refused,
+            source: source.into(),
+        }
+    }
+
+    /// The request may have been executed.
+    pub fn ambiguous(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self {
+            class: FailureClass::Ambiguous,
+            source: source.into(),
+        }
+    }
+
+    /// The caller's body failed with `status` while it was sent.
+    #[must_use]
+    pub fn caller(status: Status) -> Self {
+        Self {
+            class: FailureClass::Caller,
+            source: status.into(),
+        }
+    }
+
+    /// What is known about the request.
+    #[must_use]
+    pub fn class(&self) -> FailureClass {
+        self.class
+    }
+
+    /// The failure as the caller will see it if nothing else can be tried.
+    pub(crate) fn into_status(self, peer: &Peer, reason: &str) -> Status {
+        match self.source.downcast::<Status>() {
+            Ok(status) if self.class == FailureClass::Caller => *status,
+            Ok(status) => unavailable(peer, status.message(), reason),
+            Err(source) => unavailable(peer, &Chain(&*source).to_string(), reason),
+        }
+    }
+}
+
+fn unavailable(peer: &Peer, failure: &str, reason: &str) -> Status {
+    Status::unavailable(format!(
+        "owner {} failed: {failure}; {reason}",
+        peer.address()
+    ))
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "request got no response ({:?}): {}",
+            self.class, self.source
+        )
+    }
+}
+
+impl StdError for SendError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&*self.source)
+    }
+}
+
+/// An error with its causes, for people who read a status message and see nothing else.
+struct Chain<'a>(&'a (dyn StdError + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = self.0.to_string();
+        write!(f, "{text}")?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            let next = error.to_string();
+            // Many errors repeat their cause in their own text.
+            if !text.contains(&next) {
+                write!(f, ": {next}")?;
+            }
+            text = next;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,312 @@
+//! The connections to each peer: opened when first needed, by one dial however many wait for it, and closed when idle,
+//! broken or forgotten.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use dashmap::DashMap;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+use super::connection::{Driver, Lease, Live, handshake};
+use super::dial::{Connector, DialError, DialGate};
+use super::h2::H2Config;
+use super::{Class, TransportStats};
+use crate::constants::PEERS_MAX;
+use crate::resolver::Peer;
+
+/// Connections by peer address.
+pub(crate) struct Pool {
+    peers: DashMap<Box<str>, Arc<PeerPool>>,
+    shared: Arc<Shared>,
+}
+
+/// What every dial needs.
+struct Shared {
+    connector: Box<dyn Connector>,
+    config: H2Config,
+    next_id: AtomicU64,
+    dial_failures: AtomicU64,
+    connections: AtomicU64,
+}
+
+/// The connections to one peer.
+pub(crate) struct PeerPool {
+    gate: Mutex<DialGate>,
+    unary: Mutex<Slot>,
+    stream: Mutex<Slot>,
+}
+
+/// The place of one connection.
+enum Slot {
+    Empty,
+    Dialing(watch::Receiver<Option<DialResult>>),
+    Live(Live),
+    /// The peer was forgotten; whoever still holds this dials no more.
+    Forgotten,
+}
+
+type DialResult = Result<Live, DialError>;
+
+impl Pool {
+    pub(crate) fn new(connector: Box<dyn Connector>, config: H2Config) -> Self {
+        let shared = Shared {
+            connector,
+            config,
+            next_id: AtomicU64::new(0),
+            dial_failures: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
+        };
+        Self {
+            peers: DashMap::new(),
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// A connection to `peer` with a stream on it reserved, dialled now if there is none.
+    pub(crate) async fn checkout(
+        &self,
+        peer: &Peer,
+        class: Class,
+    ) -> Result<(Live, Lease), DialError> {
+        let peer_pool = self.peer(peer)?;
+        let mut waiting = match self.begin(&peer_pool, peer, class)? {
+            Begun::Live(live, lease) => return Ok((live, lease)),
+            Begun::Dialing(waiting) => waiting,
+        };
+        let done = waiting
+            .wait_for(Option::is_some)
+            .await
+            .map_err(|_| DialError::Abandoned)?;
+        let live = done.clone().unwrap_or(Err(DialError::Abandoned))?;
+        let lease = live.activity.begin();
+        Ok((live, lease))
+    }
+
+    /// Gives a connection up that does not take requests any more.
+    pub(crate) fn discard(&self, peer: &Peer, class: Class, id: u64) {
+        if let Some(peer_pool) = self.peers.get(peer.address()) {
+            peer_pool.clear(class, id);
+        }
+    }
+
+    pub(crate) fn forget(&self, peer: &Peer) {
+        if let Some((_, peer_pool)) = self.peers.remove(peer.address()) {
+            for class in [Class::Unary, Class::Stream] {
+                *lock(peer_pool.slot(class)) = Slot::Forgotten;
+            }
+        }
+    }
+
+    pub(crate) fn stats(&self) -> TransportStats {
+        TransportStats {
+            dial_failures: self.shared.dial_failures.load(Ordering::Relaxed),
+            connections: self.shared.connections.load(Ordering::Relaxed),
+        }
+    }
+
+    fn peer(&self, peer: &Peer) -> Result<Arc<PeerPool>, DialError> {
+        if let Some(peer_pool) = self.peers.get(peer.address()) {
+            return Ok(Arc::clone(&peer_pool));
+        }
+        if self.peers.len() >= PEERS_MAX {
+            self.peers.retain(|_, peer_pool| !peer_pool.is_empty());
+            if self.peers.len() >= PEERS_MAX {
+                return Err(DialError::TooManyPeers(PEERS_MAX));
+            }
+        }
+        let entry = self
+            .peers
+            .entry(peer.address().into())
+            .or_insert_with(PeerPool::new);
+        Ok(Arc::clone(&entry))
+    }
+
+    /// Takes what the slot has, or begins a dial.
+    fn begin(
+        &self,
+        peer_pool: &Arc<PeerPool>,
+        peer: &Peer,
+        class: Class,
+    ) -> Result<Begun, DialError> {
+        let mut slot = lock(peer_pool.slot(class));
+        match &*slot {
+            Slot::Live(live) => return Ok(Begun::Live(live.clone(), live.activity.begin())),
+            Slot::Forgotten => return Err(DialError::Abandoned),
+            // A dial whose connector panicked left its place behind, and its channel closed.
+            Slot::Dialing(waiting) if waiting.has_changed().is_ok() => {
+                return Ok(Begun::Dialing(waiting.clone()));
+            }
+            Slot::Dialing(_) | Slot::Empty => lock(&peer_pool.gate).check(Instant::now())?,
+        }
+        let (done, waiting) = watch::channel(None);
+        *slot = Slot::Dialing(waiting.clone());
+        let dial = Dial {
+            shared: Arc::clone(&self.shared),
+            peer_pool: Arc::clone(peer_pool),
+            peer: peer.clone(),
+            class,
+        };
+        // A task of its own, so that a caller that gives up takes no dial down that others wait for.
+        tokio::spawn(dial.run(done));
+        Ok(Begun::Dialing(waiting))
+    }
+}
+
+impl Drop for Pool {
+    /// Ends every connection and dial when the calls on them have ended.
+    fn drop(&mut self) {
+        for entry in &self.peers {
+            for class in [Class::Unary, Class::Stream] {
+                *lock(entry.slot(class)) = Slot::Forgotten;
+            }
+        }
+    }
+}
+
+enum Begun {
+    Live(Live, Lease),
+    Dialing(watch::Receiver<Option<DialResult>>),
+}
+
+impl PeerPool {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            gate: Mutex::default(),
+            unary: Mutex::new(Slot::Empty),
+            stream: Mutex::new(Slot::Empty),
+        })
+    }
+
+    fn slot(&self, class: Class) -> &Mutex<Slot> {
+        match class {
+            Class::Unary => &self.unary,
+            Class::Stream => &self.stream,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        [Class::Unary, Class::Stream]
+            .iter()
+            .all(|&class| matches!(*lock(self.slot(class)), Slot::Empty))
+    }
+
+    /// Empties the slot if it still holds connection `id`.
+    fn clear(&self, class: Class, id: u64) {
+        let mut slot = lock(self.slot(class));
+        if matches!(&*slot, Slot::Live(live) if live.id == id) {
+            *slot = Slot::Empty;
+        }
+    }
+
+    /// Empties the slot if connection `id` in it is idle.
+    fn clear_if_idle(&self, class: Class, id: u64, uses_before: u64) -> bool {
+        let mut slot = lock(self.slot(class));
+        match &*slot {
+            Slot::Live(live) if live.id == id && live.activity.is_idle_since(uses_before) => {
+                *slot = Slot::Empty;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// One dial, and then the life of the connection that it opened.
+struct Dial {
+    shared: Arc<Shared>,
+    peer_pool: Arc<PeerPool>,
+    peer: Peer,
+    class: Class,
+}
+
+impl Dial {
+    async fn run(self, done: watch::Sender<Option<DialResult>>) {
+        let limit = self.shared.config.connect_timeout;
+        let opened = match timeout(limit, self.open()).await {
+            Ok(opened) => opened,
+            Err(_) => Err(DialError::Timeout(limit)),
+        };
+        let (live, driver) = match opened {
+            Ok(opened) => opened,
+            Err(error) => return self.fail(error, &done),
+        };
+        if !self.publish(&live) {
+            return;
+        }
+        let id = live.id;
+        let activity = Arc::clone(&live.activity);
+        // The result is handed over and dropped here: a sender kept alive would keep the connection open.
+        let _ = done.send(Some(Ok(live)));
+        drop(done);
+        let open = Open::new(&self.shared);
+        let mut uses = activity.uses();
+        let evict_if_idle = || {
+            let before = std::mem::replace(&mut uses, activity.uses());
+            self.peer_pool.clear_if_idle(self.class, id, before)
+        };
+        driver.run(&self.shared.config, evict_if_idle).await;
+        drop(open);
+        self.peer_pool.clear(self.class, id);
+    }
+
+    async fn open(&self) -> Result<(Live, Driver), DialError> {
+        let io = self.shared.connector.connect(&self.peer).await;
+        let io = io.map_err(|error| DialError::Connect(Arc::new(error)))?;
+        let (sender, driver) = handshake(io).await?;
+        let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
+        Ok((
+            Live {
+                id,
+                sender,
+                activity: Arc::default(),
+            },
+            driver,
+        ))
+    }
+
+    /// Puts the connection where callers find it. False if the peer was forgotten meanwhile.
+    fn publish(&self, live: &Live) -> bool {
+        lock(&self.peer_pool.gate).on_success();
+        let mut slot = lock(self.peer_pool.slot(self.class));
+        let wanted = matches!(*slot, Slot::Dialing(_));
+        if wanted {
+            *slot = Slot::Live(live.clone());
+        }
+        wanted
+    }
+
+    fn fail(&self, error: DialError, done: &watch::Sender<Option<DialResult>>) {
+        tracing::debug!(peer = self.peer.address(), %error, "dial failed");
+        self.shared.dial_failures.fetch_add(1, Ordering::Relaxed);
+        let jitter = fastrand::f64();
+        lock(&self.peer_pool.gate).on_failure(error.clone(), Instant::now(), jitter);
+        let mut slot = lock(self.peer_pool.slot(self.class));
+        if matches!(*slot, Slot::Dialing(_)) {
+            *slot = Slot::Empty;
+        }
+        drop(slot);
+        let _ = done.send(Some(Err(error)));
+    }
+}
+
+/// Counts an open connection.
+struct Open<'a>(&'a Shared);
+
+impl<'a> Open<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        shared.connections.fetch_add(1, Ordering::Relaxed);
+        Self(shared)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// No lock of the pool is held while foreign code runs, so a poisoned one guards whole data.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

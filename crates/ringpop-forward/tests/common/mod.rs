@@ -1,0 +1,29 @@
+//! Real servers on loopback that share one test service, and a client for it.
+
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of the harness")]
+
+pub mod cluster;
+pub mod service;
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+
+/// No condition of these tests takes longer than this on a loaded machine.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until `condition` holds, and fails the test when it does not in good time.
+pub async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < end, "did not happen: {what}");
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// Awaits `future`, and fails the test when it takes too long.
+pub async fn soon<F: Future>(what: &str, future: F) -> F::Output {
+    timeout(PATIENCE, future)
+        .await
+        .unwrap_or_else(|_| panic!("did not finish: {what}"))
+}
