@@ -1,1 +1,58 @@
-//! Application-layer sharding: gossip membership, a consistent-hash ring and request forwarding.
+//! Application-layer sharding for services.
+//!
+//! Workers of one service find each other by gossip, agree on who is alive,
+//! place themselves on a weighted consistent-hash ring, and any of them
+//! answers any request: it handles the request when it owns its key, and
+//! forwards it to the owner otherwise, or to the next owner when that one is
+//! gone.
+//!
+//! [`Ringpop`] is one member. It puts together the parts, each of which is a
+//! crate that serves alone: the membership machine (`swim-core`), the ring
+//! (`hashring`), the forwarder (`ringpop-forward`), and discovery
+//! (`ringpop-discovery`).
+
+mod admin;
+mod bootstrap;
+mod builder;
+mod event;
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications,
+    clippy::all,
+    clippy::pedantic,
+    clippy::nursery,
+    reason = "generated"
+)]
+mod generated {
+    include!("generated/ringpop.v1.rs");
+}
+mod gossip;
+mod lifecycle;
+pub mod limits;
+mod member;
+mod server;
+mod shutdown;
+mod view;
+
+pub use bootstrap::{BootstrapError, Bootstrapped};
+pub use builder::{BindError, Builder};
+pub use event::{Event, Events};
+pub use lifecycle::State;
+pub use member::Ringpop;
+pub use server::ServeError;
+pub use shutdown::ShutdownReport;
+pub use view::{MemberRing, RingChange, View};
+
+/// Client of the administration service of a running member.
+pub mod admin_client {
+    pub use crate::generated::admin_client::AdminClient;
+    pub use crate::generated::{
+        Counter, GetStatusRequest, GetStatusResponse, LookupRequest, LookupResponse, MemberStatus,
+    };
+    pub use swim_core::wire::pb::{Label, Status};
+}
+
+pub use ringpop_discovery as discovery;
+pub use ringpop_forward as forward;
+pub use swim_core as swim;

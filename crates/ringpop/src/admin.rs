@@ -1,0 +1,146 @@
+//! What an operator asks a running member.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use ringpop_forward::Stats as ForwardStats;
+use swim_core::wire::pb;
+use swim_core::{Member, Stats as SwimStats, Status as MemberStatus};
+use tonic::{Request, Response, Status};
+
+use crate::generated as proto;
+use crate::generated::admin_server::Admin;
+use crate::gossip::Command;
+use crate::limits::{LOOKUP_KEY_BYTES_MAX, LOOKUP_OWNERS_MAX};
+use crate::member::Inner;
+use crate::view::View;
+
+/// The gRPC service of administration. It reads only.
+#[derive(Debug)]
+pub(crate) struct AdminService(Weak<Inner>);
+
+impl AdminService {
+    pub(crate) const fn new(inner: Weak<Inner>) -> Self {
+        Self(inner)
+    }
+
+    fn inner(&self) -> Result<Arc<Inner>, Status> {
+        self.0
+            .upgrade()
+            .ok_or_else(|| Status::unavailable("this member has stopped"))
+    }
+}
+
+#[tonic::async_trait]
+impl Admin for AdminService {
+    async fn get_status(
+        &self,
+        _request: Request<proto::GetStatusRequest>,
+    ) -> Result<Response<proto::GetStatusResponse>, Status> {
+        let inner = self.inner()?;
+        let swim = inner.handle.ask(Command::Stats).await;
+        let swim = swim.ok_or_else(|| Status::unavailable("this member is stopping"))?;
+        let view = inner.views.load();
+        let uptime = inner.start.elapsed().as_millis();
+        Ok(Response::new(proto::GetStatusResponse {
+            app: inner.app.clone(),
+            address: inner.address.to_string(),
+            state: inner.lifecycle.state().as_str().to_owned(),
+            membership_checksum: view.membership_checksum,
+            ring_checksum: view.ring_checksum,
+            members: members(&view),
+            uptime_ms: u64::try_from(uptime).unwrap_or(u64::MAX),
+            counters: counters(&swim, &inner.forwarder.stats()),
+        }))
+    }
+
+    async fn lookup(
+        &self,
+        request: Request<proto::LookupRequest>,
+    ) -> Result<Response<proto::LookupResponse>, Status> {
+        let proto::LookupRequest { key, n } = request.into_inner();
+        if key.len() > LOOKUP_KEY_BYTES_MAX {
+            let bytes = key.len();
+            return Err(Status::invalid_argument(format!(
+                "key has {bytes} bytes, at most {LOOKUP_KEY_BYTES_MAX} are allowed"
+            )));
+        }
+        let n = usize::try_from(n.max(1))
+            .unwrap_or(LOOKUP_OWNERS_MAX)
+            .min(LOOKUP_OWNERS_MAX);
+        let view = self.inner()?.views.load();
+        let owners = view
+            .lookup_n(&key, n)
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
+        Ok(Response::new(proto::LookupResponse {
+            owners,
+            ring_checksum: view.ring_checksum,
+        }))
+    }
+}
+
+fn members(view: &View) -> Vec<proto::MemberStatus> {
+    let shares = shares(view);
+    let entry = |member: &Member| {
+        let id = member.address.as_str();
+        proto::MemberStatus {
+            address: member.address.to_string(),
+            identity: member.identity().to_owned(),
+            status: status(member.status).into(),
+            incarnation: member.incarnation,
+            labels: member
+                .labels
+                .iter()
+                .map(|(key, value)| pb::Label {
+                    key: key.into(),
+                    value: value.into(),
+                })
+                .collect(),
+            points: view.ring.points_of(id).unwrap_or(0),
+            share: shares
+                .get(id)
+                .map_or(0.0, |places| *places as f64 / 2f64.powi(64)),
+        }
+    };
+    view.members.iter().map(entry).collect()
+}
+
+/// Places of the 64-bit circle that each member owns.
+fn shares(view: &View) -> HashMap<&str, u128> {
+    let mut shares = HashMap::new();
+    let Some(last) = view.ring.points().last() else {
+        return shares;
+    };
+    let mut after = u128::from(last.place);
+    let mut before_start = 1 << 64;
+    for point in view.ring.points() {
+        let place = u128::from(point.place);
+        *shares.entry(point.node.id()).or_insert(0) += before_start + place - after;
+        (after, before_start) = (place, 0);
+    }
+    shares
+}
+
+const fn status(status: MemberStatus) -> pb::Status {
+    match status {
+        MemberStatus::Alive => pb::Status::Alive,
+        MemberStatus::Suspect => pb::Status::Suspect,
+        MemberStatus::Faulty => pb::Status::Faulty,
+        MemberStatus::Leave => pb::Status::Leave,
+        MemberStatus::Tombstone => pb::Status::Tombstone,
+    }
+}
+
+fn counters(swim: &SwimStats, forward: &ForwardStats) -> Vec<proto::Counter> {
+    let counter = |prefix: &str, (name, value): (&str, u64)| proto::Counter {
+        name: format!("{prefix}.{name}"),
+        value,
+    };
+    let swim = swim.iter().map(|entry| counter("membership", entry));
+    let forward = forward.iter().map(|entry| counter("forward", entry));
+    let mut counters: Vec<_> = swim.chain(forward).collect();
+    counters.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    counters
+}

@@ -1,0 +1,317 @@
+//! How a member is set up.
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ringpop_discovery::{Discovery, StaticList};
+use ringpop_forward::{Forwarder, Policy, Routes};
+use swim_core::{Address, Config, ConfigError, Init, Instant, LabelError, Labels, Node};
+use tokio::net::TcpListener;
+use tokio::time::Instant as Clock;
+
+use crate::event::Listeners;
+use crate::gossip::{Driver, DriverSetup};
+use crate::lifecycle::Lifecycle;
+use crate::limits::{POINTS_PER_WEIGHT_UNIT, WEIGHT_LABEL, ZONE_LABEL};
+use crate::member::{Parts, Ringpop};
+use crate::view::Views;
+
+/// Sets up a member; made by [`Ringpop::builder`].
+#[must_use = "a builder does nothing until `bind` is called"]
+pub struct Builder {
+    app: String,
+    listen: SocketAddr,
+    advertise: Option<String>,
+    identity: Option<String>,
+    labels: Vec<(String, String)>,
+    discovery: Option<Arc<dyn Discovery>>,
+    config: Config,
+    points_per_weight_unit: u32,
+    routes: Routes,
+    policy: Policy,
+    explain: bool,
+}
+
+impl Builder {
+    pub(crate) fn new(app: String) -> Self {
+        Self {
+            app,
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            advertise: None,
+            identity: None,
+            labels: Vec::new(),
+            discovery: None,
+            config: Config::lan(),
+            points_per_weight_unit: POINTS_PER_WEIGHT_UNIT,
+            routes: Routes::new(),
+            policy: Policy::default(),
+            explain: false,
+        }
+    }
+
+    /// Where to listen. Default: loopback, a free port.
+    pub const fn listen(mut self, listen: SocketAddr) -> Self {
+        self.listen = listen;
+        self
+    }
+
+    /// The address `host:port` at which other members reach this one.
+    /// Default: the address it listens on, which must then be a real one, not
+    /// `0.0.0.0` or `::`.
+    pub fn advertise(mut self, address: impl Into<String>) -> Self {
+        self.advertise = Some(address.into());
+        self
+    }
+
+    /// A stable name that places this member on the ring, so that it owns the
+    /// same keys after it came back at another address. Default: the address.
+    pub fn identity(mut self, identity: impl Into<String>) -> Self {
+        self.identity = Some(identity.into());
+        self
+    }
+
+    /// Adds a label that all members see.
+    pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.labels.push((key.into(), value.into()));
+        self
+    }
+
+    /// How much of the keys this member owns, relative to others: 0 to
+    /// [`WEIGHT_MAX`](crate::limits::WEIGHT_MAX), default 1. Others need no
+    /// configuration; the weight travels as a label.
+    pub fn weight(self, weight: u32) -> Self {
+        self.label(WEIGHT_LABEL, weight.to_string())
+    }
+
+    /// The failure domain of this member.
+    pub fn zone(self, zone: impl Into<String>) -> Self {
+        self.label(ZONE_LABEL, zone)
+    }
+
+    /// Where the other members come from. Default: nowhere, a cluster of one.
+    pub fn discovery(mut self, discovery: Arc<dyn Discovery>) -> Self {
+        self.discovery = Some(discovery);
+        self
+    }
+
+    /// The settings of the membership protocol. Default: [`Config::lan`].
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Points on the ring for each unit of weight; must be the same at all
+    /// members. More points, more even shares. Default 100, as in Ringpop.
+    pub const fn points_per_weight_unit(mut self, points: u32) -> Self {
+        self.points_per_weight_unit = points;
+        self
+    }
+
+    /// Which methods belong to the owner of a key; others are handled where
+    /// they arrive.
+    pub fn routes(mut self, routes: Routes) -> Self {
+        self.routes = routes;
+        self
+    }
+
+    /// When and where a request that could not be answered is sent again.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Whether every response says which member handled it and after how many
+    /// hops; otherwise only those to requests that ask. Default: no.
+    pub const fn explain(mut self, explain: bool) -> Self {
+        self.explain = explain;
+        self
+    }
+
+    /// Takes the port and starts the membership task. The member does nothing
+    /// else until [`Ringpop::serve`] and [`Ringpop::bootstrap`].
+    ///
+    /// Must be called on a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// When the port cannot be taken, or a setting is wrong.
+    pub async fn bind(self) -> Result<Ringpop, BindError> {
+        let listener = TcpListener::bind(self.listen).await;
+        let listener = listener.map_err(|source| self.listen_error(source))?;
+        let bound = listener
+            .local_addr()
+            .map_err(|source| self.listen_error(source))?;
+        let address = advertised(self.advertise.as_deref(), bound)?;
+        let local = Address::new(address.as_str()).map_err(|error| BindError::Advertise {
+            reason: error.to_string(),
+        })?;
+        let start = Clock::now();
+        let node = Node::new(
+            self.config.clone(),
+            Init {
+                app: self.app.as_str().into(),
+                address: local.clone(),
+                identity: self.identity,
+                labels: Labels::new(self.labels)?,
+                seed: RandomState::new().hash_one(bound),
+                now: Instant::ZERO,
+                unix_ms: unix_ms(),
+            },
+        )?;
+        let views = Views::new(local.clone(), self.points_per_weight_unit);
+        let views = Arc::new(views.map_err(|error| BindError::Ring {
+            reason: error.to_string(),
+        })?);
+        let forwarder = Forwarder::builder(Arc::clone(&views))
+            .name(local.as_str())
+            .routes(self.routes)
+            .policy(self.policy)
+            .explain(self.explain)
+            // Members and clients share the port. Without certificates they
+            // cannot be told apart, and a client that forges the header only
+            // has its own request handled at the wrong member.
+            .trust_hop_headers(|_| true)
+            .build()
+            .map_err(|error| BindError::Forwarder {
+                reason: error.to_string(),
+            })?;
+        let (listeners, events) = Listeners::new();
+        let lifecycle = Arc::new(Lifecycle::new(listeners.clone()));
+        let discovery = match self.discovery {
+            Some(discovery) => discovery,
+            None => alone(address)?,
+        };
+        let (driver, handle) = Driver::new(DriverSetup {
+            node,
+            start,
+            views: Arc::clone(&views),
+            listeners: listeners.clone(),
+        });
+        tokio::spawn(driver.run());
+        Ok(Ringpop::assemble(Parts {
+            app: self.app,
+            address: local,
+            config: self.config,
+            listener,
+            views,
+            lifecycle,
+            listeners,
+            events,
+            handle,
+            forwarder,
+            discovery,
+            start,
+        }))
+    }
+}
+
+impl Builder {
+    const fn listen_error(&self, source: io::Error) -> BindError {
+        BindError::Listen {
+            address: self.listen,
+            source,
+        }
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("app", &self.app)
+            .field("listen", &self.listen)
+            .field("advertise", &self.advertise)
+            .field("identity", &self.identity)
+            .field("labels", &self.labels)
+            .field("discovery", &self.discovery)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The address that others are told.
+fn advertised(
+    wanted: Option<&str>,
+    bound: SocketAddr,
+) -> Result<ringpop_discovery::Address, BindError> {
+    let Some(text) = wanted else {
+        if bound.ip().is_unspecified() {
+            return Err(BindError::Unspecified { bound });
+        }
+        return ringpop_discovery::Address::try_from(bound).map_err(|error| BindError::Advertise {
+            reason: error.to_string(),
+        });
+    };
+    text.parse().map_err(
+        |error: ringpop_discovery::AddressError| BindError::Advertise {
+            reason: error.to_string(),
+        },
+    )
+}
+
+/// The discovery of a cluster of one.
+fn alone(address: ringpop_discovery::Address) -> Result<Arc<dyn Discovery>, BindError> {
+    let list = StaticList::from_addresses([address]);
+    let list = list.map_err(|error| BindError::Advertise {
+        reason: error.to_string(),
+    })?;
+    Ok(Arc::new(list))
+}
+
+/// A clock before 1970 counts as 1970: the machine raises its incarnation
+/// above whatever the cluster remembers of this address anyway.
+fn unix_ms() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Why a member could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The port could not be taken.
+    #[error(
+        "cannot listen on {address}: {source}; choose another address or stop the process that uses it"
+    )]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The member listens on all interfaces and was not told which address
+    /// others reach it at.
+    #[error("listening on {bound}, which others cannot dial; set the address to advertise")]
+    Unspecified {
+        /// The address it listens on.
+        bound: SocketAddr,
+    },
+    /// The address to advertise is none.
+    #[error("cannot advertise this address: {reason}")]
+    Advertise {
+        /// What is wrong.
+        reason: String,
+    },
+    /// A setting of the membership protocol is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A label is wrong.
+    #[error(transparent)]
+    Label(#[from] LabelError),
+    /// A setting of the ring is wrong.
+    #[error("ring: {reason}")]
+    Ring {
+        /// What is wrong.
+        reason: String,
+    },
+    /// A setting of forwarding is wrong.
+    #[error("forwarding: {reason}")]
+    Forwarder {
+        /// What is wrong.
+        reason: String,
+    },
+}

@@ -1,0 +1,67 @@
+//! What happens in the cluster, for whoever listens.
+
+use tokio::sync::broadcast;
+
+use crate::lifecycle::State;
+use crate::limits::EVENTS_MAX;
+use crate::view::RingChange;
+
+/// Something that happened. The [`View`](crate::View) has it already.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Event {
+    /// The membership machine reports something: a member changed, a join
+    /// went on or ended, a message was refused.
+    Membership(swim_core::Event),
+    /// Owners of keys changed.
+    RingChanged(RingChange),
+    /// This member entered another state of its life.
+    StateChanged(State),
+    /// This listener was too slow and missed so many events.
+    Missed(u64),
+}
+
+/// Receives events in the order in which they happened. Ends when the member
+/// has stopped.
+#[derive(Debug)]
+pub struct Events(broadcast::Receiver<Event>);
+
+impl Events {
+    /// The next event; `None` after the last one. A listener that lags far
+    /// behind gets [`Event::Missed`] and goes on with what is kept.
+    pub async fn next(&mut self) -> Option<Event> {
+        match self.0.recv().await {
+            Ok(event) => Some(event),
+            Err(broadcast::error::RecvError::Lagged(missed)) => Some(Event::Missed(missed)),
+            Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
+}
+
+/// Sends events to all listeners. Listeners never hold the sender back.
+#[derive(Debug, Clone)]
+pub(crate) struct Listeners(broadcast::WeakSender<Event>);
+
+impl Listeners {
+    /// The listeners, and what keeps their streams open.
+    pub(crate) fn new() -> (Self, broadcast::Sender<Event>) {
+        let (sender, _) = broadcast::channel(EVENTS_MAX);
+        (Self(sender.downgrade()), sender)
+    }
+
+    pub(crate) fn tell(&self, event: Event) {
+        // Nobody listening is no error.
+        if let Some(sender) = self.0.upgrade() {
+            let _ = sender.send(event);
+        }
+    }
+
+    /// A stream of the events from now on; it ends at once when the member has
+    /// stopped.
+    pub(crate) fn subscribe(&self) -> Events {
+        match self.0.upgrade() {
+            Some(sender) => Events(sender.subscribe()),
+            None => Events(broadcast::channel(1).1),
+        }
+    }
+}

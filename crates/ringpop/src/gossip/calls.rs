@@ -1,0 +1,116 @@
+//! Outgoing membership requests.
+//!
+//! Gossip has connections of its own, so that a flood of forwarded requests
+//! cannot delay failure detection.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use swim_core::wire::{self, Decoded};
+use swim_core::{Address, Message};
+use tokio::task::{AbortHandle, JoinSet};
+use tonic::transport::{Channel, Endpoint};
+
+use crate::generated::membership_client::MembershipClient;
+use crate::limits::{
+    CALLS_MAX, CHANNELS_MAX, CONNECT_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT,
+};
+
+/// The calls that are under way, and their connections.
+#[derive(Debug)]
+pub(crate) struct Calls {
+    running: JoinSet<Answer>,
+    channels: HashMap<Address, Channel>,
+    /// Beyond every timeout of the machine, so that the machine decides.
+    timeout: Duration,
+    message_bytes_max: usize,
+}
+
+/// How a call ended.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) seq: u64,
+    /// The reply; `None` when the request was not delivered or not answered.
+    pub(crate) reply: Option<Decoded>,
+}
+
+impl Calls {
+    pub(crate) fn new(timeout: Duration, message_bytes_max: usize) -> Self {
+        Self {
+            running: JoinSet::new(),
+            channels: HashMap::new(),
+            timeout,
+            message_bytes_max,
+        }
+    }
+
+    /// Starts a call; `false` when it cannot be made.
+    pub(crate) fn start(&mut self, to: &Address, message: Message) -> bool {
+        if self.running.len() >= CALLS_MAX {
+            tracing::warn!(%to, "too many membership requests are under way");
+            return false;
+        }
+        let Some(channel) = self.channel(to) else {
+            return false;
+        };
+        let mut client = MembershipClient::new(channel)
+            .max_decoding_message_size(self.message_bytes_max)
+            .max_encoding_message_size(self.message_bytes_max);
+        let (seq, timeout, to) = (message.seq, self.timeout, to.clone());
+        let call = async move {
+            let request = wire::to_proto(message);
+            let reply = match tokio::time::timeout(timeout, client.exchange(request)).await {
+                Ok(Ok(response)) => match wire::from_proto(response.into_inner()) {
+                    Ok(decoded) => Some(decoded),
+                    Err(error) => {
+                        tracing::warn!(%to, %error, "the answer to a membership request is malformed");
+                        None
+                    }
+                },
+                Ok(Err(status)) => {
+                    tracing::debug!(%to, %status, "a membership request was not answered");
+                    None
+                }
+                Err(_elapsed) => None,
+            };
+            Answer { seq, reply }
+        };
+        let _: AbortHandle = self.running.spawn(call);
+        true
+    }
+
+    /// The connection to a member; it opens with the first call.
+    fn channel(&mut self, to: &Address) -> Option<Channel> {
+        if let Some(channel) = self.channels.get(to) {
+            return Some(channel.clone());
+        }
+        let endpoint = Endpoint::from_shared(format!("http://{to}")).ok()?;
+        let channel = endpoint
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+            .keep_alive_while_idle(true)
+            .connect_lazy();
+        if self.channels.len() < CHANNELS_MAX {
+            self.channels.insert(to.clone(), channel.clone());
+        }
+        Some(channel)
+    }
+
+    /// Closes the connection to a member that is gone.
+    pub(crate) fn forget(&mut self, address: &Address) {
+        self.channels.remove(address);
+    }
+
+    /// The next call that ended. Waits for ever when none is under way.
+    pub(crate) async fn next(&mut self) -> Answer {
+        loop {
+            match self.running.join_next().await {
+                Some(Ok(answer)) => return answer,
+                Some(Err(error)) => tracing::error!(%error, "a membership call broke"),
+                None => std::future::pending().await,
+            }
+        }
+    }
+}

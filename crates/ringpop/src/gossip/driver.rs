@@ -1,0 +1,359 @@
+//! The task that owns the membership machine.
+//!
+//! Its loop is the contract on [`swim_core::Node`]: do what is due, carry out
+//! the outputs, publish, then wait for one input. Nothing else touches the
+//! machine, and no lock is held anywhere.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use swim_core::wire::Decoded;
+use swim_core::{
+    Address, CommandError, Event as SwimEvent, Instant, JoinFailure, Labels, Message, Node, Output,
+    Stats,
+};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant as Clock, sleep_until};
+
+use super::calls::{Answer, Calls};
+use crate::event::{Event, Listeners};
+use crate::limits::{ANSWERS_MAX, CALL_TIMEOUT_MARGIN, INPUTS_MAX};
+use crate::view::Views;
+
+/// What the driver task is made from.
+pub(crate) struct DriverSetup {
+    pub(crate) node: Node,
+    /// The time that the machine calls zero.
+    pub(crate) start: Clock,
+    pub(crate) views: Arc<Views>,
+    pub(crate) listeners: Listeners,
+}
+
+/// The driver task.
+pub(crate) struct Driver {
+    node: Node,
+    start: Clock,
+    views: Arc<Views>,
+    listeners: Listeners,
+    inputs: mpsc::Receiver<Input>,
+    calls: Calls,
+    /// Who waits for the machine's reply to which request.
+    answers: HashMap<(Address, u64), oneshot::Sender<Message>>,
+    join: Option<mpsc::UnboundedSender<JoinProgress>>,
+    leave: Option<oneshot::Sender<LeaveReport>>,
+    /// Events since the last view, told once the next one is published.
+    news: Vec<SwimEvent>,
+}
+
+/// What comes in.
+enum Input {
+    Request(Decoded, oneshot::Sender<Message>),
+    Malformed,
+    Command(Command),
+}
+
+/// What the handle asks for.
+pub(crate) enum Command {
+    /// Joins these peers, or goes on with them; how it goes is sent on.
+    Join(
+        Vec<Address>,
+        mpsc::UnboundedSender<JoinProgress>,
+        oneshot::Sender<Result<(), CommandError>>,
+    ),
+    /// Other peers for a join that is under way.
+    Peers(Vec<Address>),
+    CancelJoin,
+    Leave(
+        oneshot::Sender<LeaveReport>,
+        oneshot::Sender<Result<(), CommandError>>,
+    ),
+    SetLabels(Labels, oneshot::Sender<Result<(), CommandError>>),
+    Stats(oneshot::Sender<Stats>),
+}
+
+/// How a join goes.
+#[derive(Debug)]
+pub(crate) enum JoinProgress {
+    Retrying,
+    Complete {
+        joined: Vec<Address>,
+        members: usize,
+    },
+    Failed(JoinFailure),
+}
+
+/// How a leave went.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LeaveReport {
+    pub(crate) acknowledged: usize,
+    pub(crate) others: usize,
+}
+
+/// Sends inputs to the driver.
+#[derive(Debug, Clone)]
+pub(crate) struct Handle(mpsc::Sender<Input>);
+
+impl Driver {
+    pub(crate) fn new(setup: DriverSetup) -> (Self, Handle) {
+        let DriverSetup {
+            node,
+            start,
+            views,
+            listeners,
+        } = setup;
+        let (sender, inputs) = mpsc::channel(INPUTS_MAX);
+        let config = node.config();
+        let longest = [
+            config.ping_req_timeout(),
+            config.join_timeout(),
+            config.sync_timeout(),
+        ];
+        let timeout = longest.into_iter().max().unwrap_or_default() + CALL_TIMEOUT_MARGIN;
+        let calls = Calls::new(timeout, message_bytes_max(&node));
+        let driver = Self {
+            node,
+            start,
+            views,
+            listeners,
+            inputs,
+            calls,
+            answers: HashMap::new(),
+            join: None,
+            leave: None,
+            news: Vec::new(),
+        };
+        (driver, Handle(sender))
+    }
+
+    /// Runs until every handle is dropped.
+    pub(crate) async fn run(mut self) {
+        self.publish();
+        loop {
+            self.node.handle_timeout(self.now());
+            self.drain();
+            let due = self.node.poll_timeout();
+            let wake = due.map(|at| self.start + at.since_start());
+            tokio::select! {
+                input = self.inputs.recv() => match input {
+                    Some(input) => self.take(input),
+                    None => return,
+                },
+                answer = self.calls.next() => self.take_answer(answer),
+                () = sleep_until(wake.unwrap_or_else(Clock::now)), if wake.is_some() => {}
+            }
+        }
+    }
+
+    fn now(&self) -> Instant {
+        Instant::from_start(self.start.elapsed())
+    }
+
+    fn take(&mut self, input: Input) {
+        let now = self.now();
+        match input {
+            Input::Request(
+                Decoded {
+                    message,
+                    dropped_changes,
+                },
+                answer,
+            ) => {
+                if dropped_changes > 0 {
+                    self.node.handle_malformed(now, dropped_changes);
+                }
+                self.answers.retain(|_, answer| !answer.is_closed());
+                if self.answers.len() < ANSWERS_MAX {
+                    self.answers
+                        .insert((message.from.clone(), message.seq), answer);
+                    self.node.handle_message(now, message);
+                }
+            }
+            Input::Malformed => self.node.handle_malformed(now, 1),
+            Input::Command(command) => self.command(now, command),
+        }
+    }
+
+    fn command(&mut self, now: Instant, command: Command) {
+        // Whoever asked may have given up waiting; the command stands.
+        match command {
+            Command::Join(peers, progress, done) => {
+                let result = self.node.join(now, peers);
+                if result.is_ok() {
+                    self.join = Some(progress);
+                }
+                let _ = done.send(result);
+            }
+            Command::Peers(peers) => {
+                if let Err(error) = self.node.join(now, peers) {
+                    tracing::debug!(%error, "new peers came after the join was over");
+                }
+            }
+            Command::CancelJoin => self.node.cancel_join(now),
+            Command::Leave(report, done) => {
+                let result = self.node.leave(now);
+                if result.is_ok() {
+                    self.leave = Some(report);
+                }
+                let _ = done.send(result);
+            }
+            Command::SetLabels(labels, done) => {
+                let _ = done.send(self.node.set_labels(now, &labels));
+            }
+            Command::Stats(done) => {
+                let _ = done.send(*self.node.stats());
+            }
+        }
+    }
+
+    fn take_answer(&mut self, Answer { seq, reply }: Answer) {
+        let now = self.now();
+        match reply {
+            Some(Decoded {
+                message,
+                dropped_changes,
+            }) => {
+                if dropped_changes > 0 {
+                    self.node.handle_malformed(now, dropped_changes);
+                }
+                self.node.handle_message(now, message);
+            }
+            None => self.node.handle_undelivered(now, seq),
+        }
+    }
+
+    /// Carries out the outputs, then publishes what they amount to.
+    fn drain(&mut self) {
+        let mut changed = false;
+        while let Some(output) = self.node.poll_output() {
+            match output {
+                Output::Transmit(transmit) if transmit.message.is_reply() => {
+                    let key = (transmit.to, transmit.message.seq);
+                    if let Some(answer) = self.answers.remove(&key) {
+                        // The peer may have hung up; it will ask again.
+                        let _ = answer.send(transmit.message);
+                    }
+                }
+                Output::Transmit(transmit) => {
+                    let seq = transmit.message.seq;
+                    if !self.calls.start(&transmit.to, transmit.message) {
+                        let now = self.now();
+                        self.node.handle_undelivered(now, seq);
+                    }
+                }
+                Output::Event(event) => {
+                    changed |= matches!(event, SwimEvent::MemberChanged { .. })
+                        || matches!(event, SwimEvent::Refuted { .. });
+                    self.news.push(event);
+                }
+            }
+        }
+        if changed {
+            self.publish();
+        }
+        self.tell();
+    }
+
+    /// Publishes the view: before anybody is told, so that who hears of a
+    /// change finds it there.
+    fn publish(&mut self) {
+        let members: Vec<_> = self.node.members().cloned().collect();
+        match self.views.publish(members, self.node.checksum()) {
+            Ok(Some(change)) => self.listeners.tell(Event::RingChanged(change)),
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "the ring stays as it was"),
+        }
+    }
+
+    /// Tells listeners and whoever waits for a join or a leave.
+    fn tell(&mut self) {
+        for event in std::mem::take(&mut self.news) {
+            match &event {
+                SwimEvent::MemberChanged { after, before, .. } => {
+                    if !after.as_ref().is_some_and(swim_core::Member::is_reachable)
+                        && let Some(gone) = after.as_ref().or(before.as_ref())
+                    {
+                        self.calls.forget(&gone.address);
+                    }
+                }
+                SwimEvent::JoinRetrying { .. } => self.progress(JoinProgress::Retrying),
+                SwimEvent::JoinComplete {
+                    joined, members, ..
+                } => {
+                    let (joined, members) = (joined.clone(), *members);
+                    self.progress(JoinProgress::Complete { joined, members });
+                    self.join = None;
+                }
+                SwimEvent::JoinFailed { failure, .. } => {
+                    self.progress(JoinProgress::Failed(failure.clone()));
+                    self.join = None;
+                }
+                SwimEvent::LeaveComplete { acknowledged, .. } => {
+                    let reachable = self.node.members().filter(|m| m.is_reachable());
+                    let report = LeaveReport {
+                        acknowledged: *acknowledged,
+                        others: reachable.count(),
+                    };
+                    if let Some(waiting) = self.leave.take() {
+                        let _ = waiting.send(report);
+                    }
+                }
+                SwimEvent::Rejected { from, reason } => {
+                    tracing::debug!(%from, ?reason, "a membership message was refused");
+                }
+                _ => {}
+            }
+            self.listeners.tell(Event::Membership(event));
+        }
+    }
+
+    fn progress(&self, progress: JoinProgress) {
+        if let Some(join) = &self.join {
+            let _ = join.send(progress);
+        }
+    }
+}
+
+impl Handle {
+    /// Gives the machine a request of a peer; the machine's reply, or `None`
+    /// when the member has stopped or is overloaded.
+    pub(crate) async fn request(&self, request: Decoded) -> Option<Message> {
+        let (sender, answer) = oneshot::channel();
+        self.0.send(Input::Request(request, sender)).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// Counts a request that is no message.
+    pub(crate) async fn malformed(&self) {
+        let _ = self.0.send(Input::Malformed).await;
+    }
+
+    /// Runs a command that sends its result. `None` when the member has
+    /// stopped.
+    pub(crate) async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Option<T> {
+        let (sender, result) = oneshot::channel();
+        self.tell(command(sender)).await;
+        result.await.ok()
+    }
+
+    /// Runs a command without a result, for callers that cannot wait. It is
+    /// lost only when the queue is full or the member has stopped.
+    pub(crate) fn tell_now(&self, command: Command) {
+        if let Err(error) = self.0.try_send(Input::Command(command)) {
+            tracing::warn!(%error, "a command was dropped");
+        }
+    }
+
+    /// Runs a command without a result.
+    pub(crate) async fn tell(&self, command: Command) {
+        let _ = self.0.send(Input::Command(command)).await;
+    }
+}
+
+/// Bounds a membership message on the wire: the changes, and as much again for
+/// what goes along.
+pub(crate) fn message_bytes_max(node: &Node) -> usize {
+    2 * node.config().message_bytes_max() + 64 * 1024
+}

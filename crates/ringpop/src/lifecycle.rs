@@ -1,0 +1,94 @@
+//! The life of a member.
+
+use std::fmt;
+
+use tokio::sync::watch;
+
+use crate::event::{Event, Listeners};
+
+/// Where a member is in its life. It only moves forward, but for a bootstrap
+/// that failed, which leads back to [`State::Bound`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum State {
+    /// Has its port. Answers join requests of others.
+    Bound,
+    /// Looks for the other members.
+    Bootstrapping,
+    /// Is a member, owns keys, forwards the others.
+    Ready,
+    /// Has left the ring; finishes what is under way and forwards the rest.
+    Draining,
+    /// Has stopped.
+    Stopped,
+}
+
+impl State {
+    /// The lower-case name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bound => "bound",
+            Self::Bootstrapping => "bootstrapping",
+            Self::Ready => "ready",
+            Self::Draining => "draining",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The state of one member, to be watched.
+#[derive(Debug)]
+pub(crate) struct Lifecycle {
+    state: watch::Sender<State>,
+    listeners: Listeners,
+}
+
+impl Lifecycle {
+    pub(crate) fn new(listeners: Listeners) -> Self {
+        Self {
+            state: watch::Sender::new(State::Bound),
+            listeners,
+        }
+    }
+
+    pub(crate) fn state(&self) -> State {
+        *self.state.borrow()
+    }
+
+    /// Goes from one of the states `from` to `to`. `Err` gives the state when
+    /// it is another one.
+    pub(crate) fn advance(&self, from: &[State], to: State) -> Result<(), State> {
+        let mut found = None;
+        let changed = self.state.send_if_modified(|state| {
+            found = Some(*state);
+            let may = from.contains(state);
+            if may {
+                *state = to;
+            }
+            may
+        });
+        if !changed {
+            return Err(found.unwrap_or(to));
+        }
+        tracing::info!(state = %to, "lifecycle");
+        self.listeners.tell(Event::StateChanged(to));
+        Ok(())
+    }
+
+    /// Waits until the state is `wanted` or a later one.
+    pub(crate) async fn reached(&self, wanted: State) {
+        // The sender lives as long as `self`, so that waiting cannot fail.
+        let _ = self
+            .state
+            .subscribe()
+            .wait_for(|state| *state >= wanted)
+            .await;
+    }
+}

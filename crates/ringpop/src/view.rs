@@ -1,0 +1,382 @@
+//! The view: what this member knows of the cluster, as one immutable value.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use hashring::{Edit, Node as RingNode, Reader, Ring, Shared, UpdateError};
+use ringpop_forward::{Owner, Owners, Peer, Resolver};
+use swim_core::{Address, Member};
+
+use crate::limits::{WEIGHT_LABEL, WEIGHT_MAX};
+
+/// The ring of the cluster. Nodes are named by address, placed by identity,
+/// and carry how to reach them.
+pub type MemberRing = Ring<Owner>;
+
+/// Members and ring at one moment.
+///
+/// A new view is published after each batch of membership changes, before
+/// anybody is told of them: who hears of a change finds it in the view.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct View {
+    /// All known members, sorted by address, whatever their status.
+    pub members: Arc<[Member]>,
+    /// The reachable members on their points.
+    pub ring: MemberRing,
+    /// Checksum of the membership: equal at members with equal views.
+    pub membership_checksum: u64,
+    /// Checksum of the ring: members with equal ones agree on every key.
+    pub ring_checksum: u64,
+}
+
+/// How a ring differs from the one before. Addresses are sorted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RingChange {
+    /// Members that were added.
+    pub added: Vec<Address>,
+    /// Members that were removed.
+    pub removed: Vec<Address>,
+    /// Members whose weight or identity changed.
+    pub updated: Vec<Address>,
+    /// Checksum of the ring before.
+    pub checksum_before: u64,
+    /// Checksum of the ring after.
+    pub checksum_after: u64,
+}
+
+impl View {
+    /// The owner of a key: the first point clockwise of it. `None` when no
+    /// member is on the ring.
+    #[must_use]
+    pub fn lookup(&self, key: &[u8]) -> Option<&str> {
+        self.ring.lookup(key).map(|node| node.id())
+    }
+
+    /// The first `n` distinct owners of a key, best first; fewer when there
+    /// are fewer.
+    #[must_use]
+    pub fn lookup_n(&self, key: &[u8], n: usize) -> Vec<&str> {
+        self.ring.walk(key).take(n).map(|node| node.id()).collect()
+    }
+
+    /// What is known about a member.
+    #[must_use]
+    pub fn member(&self, address: &str) -> Option<&Member> {
+        let place = self
+            .members
+            .binary_search_by(|member| member.address.as_str().cmp(address));
+        place.ok().map(|place| &self.members[place])
+    }
+}
+
+/// Publishes views and answers lookups from the latest one.
+#[derive(Debug)]
+pub(crate) struct Views {
+    shared: Shared<View>,
+    local: Address,
+}
+
+impl Views {
+    pub(crate) fn new(local: Address, points_per_weight_unit: u32) -> Result<Self, UpdateError> {
+        let ring = Ring::builder()
+            .points_per_weight_unit(points_per_weight_unit)
+            .build()?;
+        let ring_checksum = ring.checksum();
+        let view = View {
+            members: Arc::new([]),
+            ring,
+            membership_checksum: 0,
+            ring_checksum,
+        };
+        Ok(Self {
+            shared: Shared::new(view),
+            local,
+        })
+    }
+
+    pub(crate) fn load(&self) -> Arc<View> {
+        self.shared.load()
+    }
+
+    /// Publishes the view that `members` make. Returns how the ring changed,
+    /// when it did; an error leaves the ring as it was.
+    pub(crate) fn publish(
+        &self,
+        mut members: Vec<Member>,
+        membership_checksum: u64,
+    ) -> Result<Option<RingChange>, UpdateError> {
+        members.sort_unstable_by(|a, b| a.address.cmp(&b.address));
+        let former = self.shared.load();
+        let (edits, mut change) = self.difference(&former.ring, &members);
+        let ring = if edits.is_empty() {
+            Ok(former.ring.clone())
+        } else {
+            former.ring.apply(edits)
+        };
+        let (ring, failure) = match ring {
+            Ok(ring) => (ring, None),
+            Err(error) => (former.ring.clone(), Some(error)),
+        };
+        let ring_checksum = ring.checksum();
+        change.checksum_before = former.ring_checksum;
+        change.checksum_after = ring_checksum;
+        let members = members.into();
+        self.shared.publish(Arc::new(View {
+            members,
+            ring,
+            membership_checksum,
+            ring_checksum,
+        }));
+        match failure {
+            Some(error) => Err(error),
+            None => Ok((!change.is_empty()).then_some(change)),
+        }
+    }
+
+    /// The edits that turn a ring into that of these members. Both are sorted
+    /// by address, so that one pass over both finds them.
+    fn difference(&self, ring: &MemberRing, members: &[Member]) -> (Vec<Edit<Owner>>, RingChange) {
+        let (mut edits, mut change) = (Vec::new(), RingChange::default());
+        let mut wanted = members
+            .iter()
+            .filter(|member| weight(member) > 0)
+            .peekable();
+        for node in ring.nodes() {
+            while let Some(new) = wanted.next_if(|member| member.address.as_str() < node.id()) {
+                self.add(new, &mut edits, &mut change);
+            }
+            match wanted.next_if(|member| member.address.as_str() == node.id()) {
+                None => {
+                    change.removed.push(address_of(node));
+                    edits.push(Edit::remove(node.shared_id().clone()));
+                }
+                Some(member)
+                    if node.identity() != member.identity() || node.weight() != weight(member) =>
+                {
+                    change.updated.push(member.address.clone());
+                    edits.push(Edit::replace(place(member, node.data().clone())));
+                }
+                Some(_) => {}
+            }
+        }
+        wanted.for_each(|new| self.add(new, &mut edits, &mut change));
+        (edits, change)
+    }
+
+    fn add(&self, member: &Member, edits: &mut Vec<Edit<Owner>>, change: &mut RingChange) {
+        let owner = if member.address == self.local {
+            Owner::Local
+        } else {
+            match Peer::new(member.address.as_str()) {
+                Ok(peer) => Owner::Remote(Arc::new(peer)),
+                Err(error) => {
+                    tracing::warn!(%error, "a member that cannot be dialled stays off the ring");
+                    return;
+                }
+            }
+        };
+        change.added.push(member.address.clone());
+        edits.push(Edit::add(place(member, owner)));
+    }
+
+    /// Runs `f` on the latest view. Each thread keeps the view that it saw
+    /// last, so that this costs one atomic load while nothing changes.
+    pub(crate) fn with<T>(&self, f: impl FnOnce(&View) -> T) -> T {
+        thread_local! {
+            static LATEST: RefCell<Option<Reader<View>>> = const { RefCell::new(None) };
+        }
+        let mut reader = match LATEST.take() {
+            Some(reader) if reader.reads(&self.shared) => reader,
+            _ => self.shared.reader(),
+        };
+        let result = f(reader.load());
+        LATEST.set(Some(reader));
+        result
+    }
+}
+
+impl RingChange {
+    fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty() && self.updated.is_empty()
+    }
+}
+
+impl Resolver for Views {
+    fn owners(&self, key: &[u8], n: usize, out: &mut Owners) {
+        self.with(|view| out.extend(view.ring.walk(key).take(n).map(|node| node.data().clone())));
+    }
+
+    fn epoch(&self) -> u64 {
+        self.with(|view| view.ring_checksum)
+    }
+}
+
+/// The weight of a member on the ring: 0 keeps it off.
+fn weight(member: &Member) -> u32 {
+    if !member.is_reachable() {
+        return 0;
+    }
+    let label = member.labels.get(WEIGHT_LABEL);
+    label
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(1)
+        .min(WEIGHT_MAX)
+}
+
+fn place(member: &Member, owner: Owner) -> RingNode<Owner> {
+    RingNode::new(member.address.as_str())
+        .with_identity(member.identity())
+        .with_weight(weight(member))
+        .with_data(owner)
+}
+
+fn address_of(node: &RingNode<Owner>) -> Address {
+    Address::new(node.id()).expect("nodes are named by the addresses of members")
+}
+
+#[cfg(test)]
+mod tests {
+    use swim_core::{IDENTITY_LABEL, Labels, Status};
+
+    use super::*;
+
+    fn member(i: u32, status: Status, labels: &[(&str, &str)]) -> Member {
+        let address = Address::new(&format!("10.0.0.{i}:7100")).unwrap();
+        Member::new(
+            address,
+            status,
+            1,
+            Labels::new(labels.iter().copied()).unwrap(),
+        )
+    }
+
+    fn views() -> Views {
+        Views::new(Address::new("10.0.0.1:7100").unwrap(), 100).unwrap()
+    }
+
+    fn ids(addresses: &[Address]) -> Vec<&str> {
+        addresses.iter().map(Address::as_str).collect()
+    }
+
+    #[test]
+    fn reachable_members_are_on_the_ring_and_others_are_not() {
+        let views = views();
+        let change = views.publish(
+            vec![
+                member(5, Status::Tombstone, &[]),
+                member(4, Status::Leave, &[]),
+                member(3, Status::Faulty, &[]),
+                member(2, Status::Suspect, &[]),
+                member(1, Status::Alive, &[]),
+            ],
+            7,
+        );
+        let change = change.unwrap().unwrap();
+        assert_eq!(ids(&change.added), ["10.0.0.1:7100", "10.0.0.2:7100"]);
+        let view = views.load();
+        assert_eq!((view.ring.len(), view.members.len()), (2, 5));
+        assert_eq!(view.membership_checksum, 7);
+        assert_eq!(view.member("10.0.0.4:7100").unwrap().status, Status::Leave);
+        assert_eq!(change.checksum_after, view.ring_checksum);
+    }
+
+    #[test]
+    fn what_does_not_concern_the_ring_does_not_change_it() {
+        let views = views();
+        views
+            .publish(vec![member(1, Status::Alive, &[])], 1)
+            .unwrap();
+        let suspect = member(1, Status::Suspect, &[("color", "red")]);
+        let faulty = member(2, Status::Faulty, &[]);
+        assert_eq!(views.publish(vec![suspect, faulty], 2).unwrap(), None);
+    }
+
+    #[test]
+    fn weight_and_identity_come_from_labels() {
+        let views = views();
+        let one = |labels: &[(&str, &str)]| vec![member(1, Status::Alive, labels)];
+        let points = |views: &Views| views.load().ring.points_of("10.0.0.1:7100");
+        views.publish(one(&[(WEIGHT_LABEL, "3")]), 1).unwrap();
+        assert_eq!(points(&views), Some(300));
+        let change = views
+            .publish(one(&[(WEIGHT_LABEL, "nonsense")]), 2)
+            .unwrap()
+            .unwrap();
+        assert_eq!(points(&views), Some(100));
+        assert_eq!(ids(&change.updated), ["10.0.0.1:7100"]);
+        views
+            .publish(one(&[(WEIGHT_LABEL, "4000000000")]), 3)
+            .unwrap();
+        assert_eq!(points(&views), Some(100 * WEIGHT_MAX));
+        let change = views
+            .publish(one(&[(IDENTITY_LABEL, "worker-1")]), 4)
+            .unwrap()
+            .unwrap();
+        assert_eq!(ids(&change.updated), ["10.0.0.1:7100"]);
+        let change = views
+            .publish(one(&[(WEIGHT_LABEL, "0")]), 5)
+            .unwrap()
+            .unwrap();
+        assert_eq!(ids(&change.removed), ["10.0.0.1:7100"]);
+        assert!(views.load().ring.is_empty());
+    }
+
+    #[test]
+    fn the_ring_does_not_depend_on_its_history() {
+        let (one, two) = (views(), views());
+        let all: Vec<Member> = (1..6).map(|i| member(i, Status::Alive, &[])).collect();
+        one.publish(all.clone(), 1).unwrap();
+        for i in (0..5).rev() {
+            two.publish(vec![all[i].clone()], 1).unwrap();
+        }
+        two.publish(all.into_iter().rev().collect(), 1).unwrap();
+        assert_eq!(one.load().ring_checksum, two.load().ring_checksum);
+    }
+
+    #[test]
+    fn lookups_name_this_member_as_local_and_follow_the_latest_view() {
+        let views = views();
+        let mut owners = Owners::new();
+        views.owners(b"key", 3, &mut owners);
+        assert!(owners.is_empty());
+        views
+            .publish(vec![member(1, Status::Alive, &[])], 1)
+            .unwrap();
+        views.owners(b"key", 3, &mut owners);
+        assert_eq!(owners[..], [Owner::Local]);
+        views
+            .publish((1..4).map(|i| member(i, Status::Alive, &[])).collect(), 2)
+            .unwrap();
+        owners.clear();
+        views.owners(b"key", 3, &mut owners);
+        assert_eq!(owners.len(), 3);
+        assert_eq!(
+            owners
+                .iter()
+                .filter(|owner| **owner == Owner::Local)
+                .count(),
+            1
+        );
+    }
+
+    /// Two clusters in one thread must not see each other's view.
+    #[test]
+    fn threads_keep_the_views_of_several_clusters_apart() {
+        let (one, two) = (views(), views());
+        one.publish(vec![member(1, Status::Alive, &[])], 1).unwrap();
+        for _ in 0..3 {
+            assert_eq!(one.with(|view| view.ring.len()), 1);
+            assert_eq!(two.with(|view| view.ring.len()), 0);
+        }
+    }
+
+    #[test]
+    fn a_member_that_cannot_be_dialled_stays_off_the_ring() {
+        let views = views();
+        let odd = Address::new("not-a-host-and-port").unwrap();
+        let odd = Member::new(odd, Status::Alive, 1, Labels::default());
+        assert_eq!(views.publish(vec![odd], 1).unwrap(), None);
+    }
+}

@@ -1,0 +1,379 @@
+//! Members that really talk to each other, in one process.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringpop::discovery::{JsonFile, StaticList};
+use ringpop::swim::{self, Config, Labels, Status};
+use ringpop::{BindError, BootstrapError, Event, Ringpop, ServeError, State};
+use tokio::time::timeout;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn loopback() -> SocketAddr {
+    "127.0.0.1:0".parse().unwrap()
+}
+
+/// Binds members that all know of each other.
+async fn bind(n: usize) -> Vec<Ringpop> {
+    let mut listeners = Vec::new();
+    for _ in 0..n {
+        listeners.push(tokio::net::TcpListener::bind(loopback()).await.unwrap());
+    }
+    let addresses: Vec<SocketAddr> = listeners
+        .iter()
+        .map(|listener| listener.local_addr().unwrap())
+        .collect();
+    drop(listeners);
+    let text = addresses
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(",");
+    let mut members = Vec::new();
+    for address in addresses {
+        let builder = Ringpop::builder("test")
+            .listen(address)
+            .discovery(Arc::new(StaticList::parse(&text).unwrap()))
+            .config(Config::local());
+        members.push(builder.bind().await.unwrap());
+    }
+    members
+}
+
+async fn start(members: &[Ringpop]) {
+    for member in members {
+        member.serve(tonic::service::Routes::default()).unwrap();
+    }
+    for member in members {
+        let joined = timeout(PATIENCE, member.bootstrap())
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(!joined.joined.is_empty());
+    }
+}
+
+async fn cluster(n: usize) -> Vec<Ringpop> {
+    let members = bind(n).await;
+    start(&members).await;
+    agree(&members).await;
+    members
+}
+
+/// Waits until all members have one view with as many alive members.
+async fn agree(members: &[Ringpop]) {
+    until(members, "one view", |members| {
+        let view = members[0].view();
+        members
+            .iter()
+            .all(|member| member.checksum() == view.membership_checksum)
+            && view
+                .members
+                .iter()
+                .filter(|m| m.status == Status::Alive)
+                .count()
+                == members.len()
+    })
+    .await;
+}
+
+/// Waits for a condition, looking again at each event of any member.
+async fn until(members: &[Ringpop], what: &str, condition: impl Fn(&[Ringpop]) -> bool) {
+    let mut events: Vec<_> = members.iter().map(Ringpop::events).collect();
+    let wait = async {
+        while !condition(members) {
+            let next = events.iter_mut().map(|events| Box::pin(events.next()));
+            let (event, ..) = futures_util::future::select_all(next).await;
+            event.expect("the members run");
+        }
+    };
+    timeout(PATIENCE, wait)
+        .await
+        .unwrap_or_else(|_| panic!("not in time: {what}"));
+}
+
+#[tokio::test]
+async fn members_find_each_other_and_agree_on_every_key() {
+    let members = cluster(4).await;
+    for i in 0..200 {
+        let key = format!("key-{i}");
+        let owner = members[0].lookup(key.as_bytes()).unwrap();
+        let owners = members[0].lookup_n(key.as_bytes(), 3);
+        assert_eq!((owners.len(), &owners[0]), (3, &owner));
+        for member in &members {
+            assert_eq!(member.lookup(key.as_bytes()).as_ref(), Some(&owner));
+            assert_eq!(member.lookup_n(key.as_bytes(), 3), owners);
+            assert_eq!(member.owns(key.as_bytes()), member.whoami() == owner);
+        }
+    }
+    assert!(members.iter().all(|member| member.state() == State::Ready));
+}
+
+#[tokio::test]
+async fn whoever_hears_of_a_change_finds_it_in_the_view() {
+    let members = cluster(3).await;
+    let mut events = members[0].events();
+    let labels = Labels::new([("weight", "3")]).unwrap();
+    members[2].set_labels(labels.clone()).await.unwrap();
+    let about = members[2].whoami().to_owned();
+    let seen = async {
+        loop {
+            let event = events.next().await.expect("the member runs");
+            if let Event::Membership(swim::Event::MemberChanged {
+                after: Some(member),
+                ..
+            }) = event
+                && member.address.as_str() == about
+            {
+                return members[0].view();
+            }
+        }
+    };
+    let view = timeout(PATIENCE, seen).await.unwrap();
+    assert_eq!(view.member(&about).unwrap().labels, labels);
+    assert_eq!(view.ring.points_of(&about), Some(300));
+}
+
+#[tokio::test]
+async fn a_member_that_shuts_down_is_gone_at_once_everywhere() {
+    let members = cluster(4).await;
+    let (gone, rest) = members.split_last().unwrap();
+    let mut events = gone.events();
+    let report = gone.shutdown(PATIENCE).await;
+    assert_eq!((report.told, report.cut_off), (3, 0));
+    assert_eq!(gone.state(), State::Stopped);
+    for member in rest {
+        let view = member.view();
+        assert_eq!(view.member(gone.whoami()).unwrap().status, Status::Leave);
+        assert_eq!(view.ring.len(), 3);
+    }
+    while events.next().await.is_some() {}
+    // The port is free again.
+    let address: SocketAddr = gone.whoami().parse().unwrap();
+    drop(tokio::net::TcpListener::bind(address).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_member_that_vanishes_becomes_faulty_and_may_come_back() {
+    let mut members = cluster(3).await;
+    let gone = members.pop().unwrap();
+    let address = gone.whoami().to_owned();
+    let peers = members[0].whoami().to_owned();
+    // Without a shutdown: dropping the last handle stops everything.
+    drop(gone);
+    until(&members, "faulty", |members| {
+        members.iter().all(|member| {
+            member
+                .view()
+                .member(&address)
+                .is_some_and(|m| m.status == Status::Faulty)
+        })
+    })
+    .await;
+    assert!(members.iter().all(|member| member.view().ring.len() == 2));
+    let back = Ringpop::builder("test")
+        .listen(address.parse().unwrap())
+        .discovery(Arc::new(StaticList::parse(&peers).unwrap()))
+        .config(Config::local())
+        .bind()
+        .await
+        .unwrap();
+    start(std::slice::from_ref(&back)).await;
+    members.push(back);
+    agree(&members).await;
+}
+
+#[tokio::test]
+async fn a_member_without_peers_owns_everything() {
+    let member = Ringpop::builder("alone").bind().await.unwrap();
+    member.serve(tonic::service::Routes::default()).unwrap();
+    let joined = member.bootstrap().await.unwrap();
+    assert!(joined.joined.is_empty());
+    assert_eq!(joined.members, 1);
+    assert!(member.owns(b"anything"));
+}
+
+#[tokio::test]
+async fn another_application_is_refused_with_a_clear_sentence() {
+    let members = cluster(2).await;
+    let foreign = Ringpop::builder("other")
+        .discovery(Arc::new(StaticList::parse(members[0].whoami()).unwrap()))
+        .bind()
+        .await
+        .unwrap();
+    foreign.serve(tonic::service::Routes::default()).unwrap();
+    let error = timeout(PATIENCE, foreign.bootstrap())
+        .await
+        .unwrap()
+        .unwrap_err();
+    assert!(matches!(error, BootstrapError::OtherApp { .. }));
+    let text = error.to_string();
+    assert!(
+        text.contains(members[0].whoami()) && text.contains("`other`"),
+        "{text}"
+    );
+    assert_eq!(foreign.state(), State::Bound);
+    assert_eq!(members[0].membership_stats().await.rejected_app, 1);
+}
+
+#[tokio::test]
+async fn a_peer_that_never_answers_fails_the_bootstrap_in_time() {
+    // Accepts connections and says nothing.
+    let silent = tokio::net::TcpListener::bind(loopback()).await.unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let config = Config::builder()
+        .join_duration_max(Duration::from_secs(2))
+        .build()
+        .unwrap();
+    let member = Ringpop::builder("test")
+        .discovery(Arc::new(StaticList::parse(&address).unwrap()))
+        .config(config)
+        .bind()
+        .await
+        .unwrap();
+    member.serve(tonic::service::Routes::default()).unwrap();
+    let error = timeout(PATIENCE, member.bootstrap())
+        .await
+        .unwrap()
+        .unwrap_err();
+    assert!(matches!(error, BootstrapError::NoPeer { .. }), "{error:?}");
+    assert!(error.to_string().contains(&address), "{error}");
+}
+
+/// Peers that appear in the file after the start are found, because discovery
+/// is asked again in each round.
+#[tokio::test]
+async fn discovery_is_asked_again_while_nobody_answers() {
+    let members = cluster(2).await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), r#"["127.0.0.1:1"]"#).unwrap();
+    let late = Ringpop::builder("test")
+        .discovery(Arc::new(JsonFile::new(file.path())))
+        .config(Config::local())
+        .bind()
+        .await
+        .unwrap();
+    late.serve(tonic::service::Routes::default()).unwrap();
+    let mut events = late.events();
+    let write = async {
+        loop {
+            let event = events.next().await.expect("the member runs");
+            if matches!(event, Event::Membership(swim::Event::JoinRetrying { .. })) {
+                let hosts = format!(r#"["{}"]"#, members[0].whoami());
+                std::fs::write(file.path(), hosts).unwrap();
+                return;
+            }
+        }
+    };
+    let (joined, ()) = timeout(PATIENCE, async { tokio::join!(late.bootstrap(), write) })
+        .await
+        .unwrap();
+    assert_eq!(joined.unwrap().joined.len(), 1);
+}
+
+#[tokio::test]
+async fn what_cannot_work_is_refused_with_a_reason() {
+    let taken = tokio::net::TcpListener::bind(loopback()).await.unwrap();
+    let address = taken.local_addr().unwrap();
+    let error = Ringpop::builder("test")
+        .listen(address)
+        .bind()
+        .await
+        .unwrap_err();
+    assert!(matches!(error, BindError::Listen { .. }));
+    assert!(error.to_string().contains(&address.to_string()), "{error}");
+
+    let everywhere = "0.0.0.0:0".parse().unwrap();
+    let error = Ringpop::builder("test")
+        .listen(everywhere)
+        .bind()
+        .await
+        .unwrap_err();
+    assert!(matches!(error, BindError::Unspecified { .. }), "{error}");
+
+    let error = Ringpop::builder("test")
+        .advertise("no port")
+        .bind()
+        .await
+        .unwrap_err();
+    assert!(matches!(error, BindError::Advertise { .. }), "{error}");
+
+    let error = Ringpop::builder("").bind().await.unwrap_err();
+    assert!(matches!(error, BindError::Config(_)), "{error}");
+
+    let error = Ringpop::builder("test")
+        .label("__identity", "x")
+        .bind()
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("reserved"), "{error}");
+
+    let member = Ringpop::builder("test").bind().await.unwrap();
+    assert!(matches!(
+        member.bootstrap().await,
+        Err(BootstrapError::NotServing)
+    ));
+    member.serve(tonic::service::Routes::default()).unwrap();
+    let again = member.serve(tonic::service::Routes::default());
+    assert_eq!(again, Err(ServeError::AlreadyServing));
+    member.bootstrap().await.unwrap();
+    let again = member.bootstrap().await;
+    assert!(matches!(again, Err(BootstrapError::State(State::Ready))));
+    member.shutdown(PATIENCE).await;
+    assert_eq!(
+        member.serve(tonic::service::Routes::default()),
+        Err(ServeError::Stopped)
+    );
+    assert!(member.bootstrap().await.is_err());
+}
+
+#[tokio::test]
+async fn administration_shows_the_view() {
+    use ringpop::admin_client::{AdminClient, GetStatusRequest, LookupRequest};
+
+    let members = cluster(3).await;
+    let endpoint = format!("http://{}", members[1].whoami());
+    let channel = tonic::transport::Endpoint::new(endpoint)
+        .unwrap()
+        .connect()
+        .await
+        .unwrap();
+    let mut admin = AdminClient::new(channel);
+    let status = admin
+        .get_status(GetStatusRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(
+        (status.app.as_str(), status.state.as_str()),
+        ("test", "ready")
+    );
+    assert_eq!(status.membership_checksum, members[0].checksum());
+    assert_eq!(status.members.len(), 3);
+    let whole: f64 = status.members.iter().map(|member| member.share).sum();
+    assert!((whole - 1.0).abs() < 1e-9, "{whole}");
+    let pings = status
+        .counters
+        .iter()
+        .find(|counter| counter.name == "membership.pings_sent");
+    assert!(pings.unwrap().value > 0);
+
+    let lookup = LookupRequest {
+        key: b"user-1"[..].into(),
+        n: 2,
+    };
+    let owners = admin.lookup(lookup).await.unwrap().into_inner().owners;
+    assert_eq!(owners, members[0].lookup_n(b"user-1", 2));
+    let huge = LookupRequest {
+        key: vec![0; 1 << 20].into(),
+        n: 1,
+    };
+    assert_eq!(
+        admin.lookup(huge).await.unwrap_err().code(),
+        tonic::Code::InvalidArgument
+    );
+}
