@@ -13,7 +13,7 @@ pub use self::{
     limits::{DEFAULT_MAX_POINTS, DEFAULT_POINTS_PER_WEIGHT_UNIT, MAX_NODES, MAX_POINTS},
     node::Node,
     ring::{BuildError, Edit, Point, Ring, RingBuilder, UpdateError},
-    scheme::{Crc32, Scheme, Xxh3},
+    scheme::{Crc32, EnvoyRingHash, Ketama, Ringpop, Scheme, Xxh3},
     shared::{Reader, RingReader, Shared, SharedRing},
     walk::Walk,
 };
