@@ -147,6 +147,12 @@ impl<T> Reader<T> {
         }
         &self.value
     }
+
+    /// Whether this reader belongs to `shared`, for callers that keep readers by thread and have several slots.
+    #[must_use]
+    pub fn reads(&self, shared: &Shared<T>) -> bool {
+        Arc::ptr_eq(&self.slot, &shared.slot)
+    }
 }
 
 impl<T> Clone for Reader<T> {
