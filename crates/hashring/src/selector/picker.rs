@@ -1,6 +1,6 @@
 //! The hot path of selection.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use thiserror::Error;
 
@@ -11,7 +11,8 @@ use crate::{
     ring::Ring,
     scheme::Scheme,
     shared::RingReader,
-    sync::{Arc, Ordering},
+    // Nodes are in plain `Arc`s; what threads race for is in those that the models watch.
+    sync::{Arc as ModelArc, Ordering},
     walk::Cursor,
 };
 
@@ -22,7 +23,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Picker<S> {
     reader: RingReader<Backend, S>,
-    rules: Arc<Rules>,
+    rules: ModelArc<Rules>,
     when_all_quarantined: WhenAllQuarantined,
     /// Memory of long walks.
     seen: Vec<u64>,
@@ -31,7 +32,7 @@ pub struct Picker<S> {
 impl<S: Scheme> Picker<S> {
     pub(super) fn new(
         reader: RingReader<Backend, S>,
-        rules: Arc<Rules>,
+        rules: ModelArc<Rules>,
         when_all_quarantined: WhenAllQuarantined,
     ) -> Self {
         Self {
@@ -95,7 +96,7 @@ impl<S: Scheme> Picker<S> {
     }
 
     /// The ring that the next pick uses.
-    pub fn ring(&mut self) -> &Arc<Ring<Backend, S>> {
+    pub fn ring(&mut self) -> &ModelArc<Ring<Backend, S>> {
         self.reader.load()
     }
 }
