@@ -43,7 +43,7 @@ fn hot_paths_allocate_nothing() {
         assert_no_allocation("lookup_n", |key| ring.lookup_n(key, n, &mut owners));
     }
     assert_no_allocation("owners_spread", |key| {
-        ring.owners_spread(key, 3, |node| *node.data(), &mut owners)
+        ring.owners_spread(key, 3, |node| *node.data(), &mut owners);
     });
     assert_no_allocation("lookup_bounded", |key| {
         black_box(
@@ -90,7 +90,7 @@ fn check_pick() {
         assert_no_allocation("pick_n", |token| {
             picker
                 .pick_n(token, 3, now, &mut picked)
-                .expect("there are backends")
+                .expect("there are backends");
         });
         assert_no_allocation("report", |token| {
             if let Ok(node) = picker.pick(token, now) {
