@@ -13,6 +13,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::failure::Failure;
 use crate::limits::{ANSWER_TIMEOUT, CONNECT_TIMEOUT, STATUS_BYTES_MAX};
+use crate::output::printable;
 
 /// A running member.
 #[derive(Clone, Debug)]
@@ -68,23 +69,23 @@ async fn answer<T>(
 }
 
 fn explain(address: &str, status: &tonic::Status) -> String {
-    match status.code() {
-        Code::Unimplemented => {
-            format!("{address} is not a ringpop node: give the address of its --listen")
+    match (innermost(status), status.code()) {
+        (Some(cause), _) => {
+            format!("{address} cannot be asked ({cause}): check that a ringpop node listens there")
         }
-        Code::Unavailable | Code::Unknown | Code::Internal => format!(
-            "{address} cannot be asked ({}): check that a ringpop node listens there",
-            innermost(status)
-        ),
-        _ => format!("{address} refused: {}", status.message()),
+        (None, Code::Unimplemented | Code::Internal | Code::Unknown) => {
+            format!("{address} is not a ringpop node: give the address of a node's --listen")
+        }
+        (None, _) => format!("{address} refused: {}", printable(status.message())),
     }
 }
 
-/// What the operating system or the protocol said: the layers above it only say that something went wrong.
-fn innermost(status: &tonic::Status) -> String {
-    let mut cause = status.source();
-    while let Some(next) = cause.and_then(Error::source) {
-        cause = Some(next);
+/// What the operating system or the protocol said, when the connection failed: the layers above it only say that
+/// something went wrong.
+fn innermost(status: &tonic::Status) -> Option<&dyn Error> {
+    let mut cause: &dyn Error = status.source()?;
+    while let Some(next) = cause.source() {
+        cause = next;
     }
-    cause.map_or_else(|| status.message().to_owned(), ToString::to_string)
+    Some(cause)
 }

@@ -100,8 +100,7 @@ impl Dev {
     fn end(&mut self, ending: Ending) -> Ending {
         match ending {
             Ending::No => {
-                let nodes = self.cluster.running();
-                self.screen.tell(&DevEvent::Stopping { nodes });
+                self.screen.tell(&self.cluster.stop());
                 self.children.stop();
                 Ending::Graceful
             }

@@ -237,5 +237,5 @@ async fn something_else_listens_there() {
         event["event"] == "state" && event["state"] == "ready"
     })
     .await;
-    complains(&["status", &http], FAILED, &[&http, "check"]).await;
+    complains(&["status", &http], FAILED, &[&http, "not a ringpop node"]).await;
 }

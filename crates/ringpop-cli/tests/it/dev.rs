@@ -131,7 +131,7 @@ async fn it_goes_on_when_a_member_is_killed() {
         .told("the end of a process", |event| event["event"] == "exited")
         .await;
     assert_eq!(exited["address"], *dev.ports.grpc(1));
-    assert_eq!(exited["how"], "killed by signal 9");
+    assert_eq!(exited["how"], "killed (signal 9)");
     dev.converged(NODES - 1).await;
     dev.process.signal(Signal::TERM);
     assert_eq!(dev.process.ended().await.code(), Some(0));

@@ -147,10 +147,10 @@ async fn forward_lines(
 fn describe(status: ExitStatus) -> String {
     #[cfg(unix)]
     if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
-        return format!("killed by signal {signal}");
+        return format!("killed (signal {signal})");
     }
     match status.code() {
-        Some(code) => format!("exited with code {code}"),
+        Some(code) => format!("exited (code {code})"),
         None => status.to_string(),
     }
 }

@@ -25,10 +25,12 @@ pub(super) enum Update {
 #[derive(Debug)]
 pub(super) struct Cluster {
     nodes: Vec<Node>,
-    started: Instant,
-    /// The checksum that all had when they last agreed; `None` while they do not.
+    /// How many agree on which checksum; `None` while they do not.
     agreed: Option<(usize, u64)>,
+    /// When they were started, or last ceased to agree.
+    disagreed: Instant,
     hinted: bool,
+    stopping: bool,
 }
 
 /// One process.
@@ -67,9 +69,10 @@ impl Cluster {
         });
         Self {
             nodes: nodes.collect(),
-            started: Instant::now(),
             agreed: None,
+            disagreed: Instant::now(),
             hinted: false,
+            stopping: false,
         }
     }
 
@@ -105,16 +108,31 @@ impl Cluster {
         match update {
             Update::Status { index, status } => {
                 let seen = status.map(|status| Seen::from(*status));
-                events.extend(self.nodes[index].see(seen));
+                let news = self.nodes[index].see(seen);
+                // That members fall apart is what a stop is about.
+                events.extend(news.filter(|_| !self.stopping));
             }
             Update::Message { index, text } => {
                 let address = self.nodes[index].plan.address.clone();
                 events.push(DevEvent::Message { address, text });
             }
-            Update::Exited { index, how } => events.push(self.nodes[index].end(how)),
+            Update::Exited { index, how } => {
+                events.push(self.nodes[index].end(how, !self.stopping));
+            }
         }
-        self.compare(&mut events);
+        if !self.stopping {
+            self.compare(&mut events);
+        }
         events
+    }
+
+    /// From now on members are expected to end.
+    pub(super) fn stop(&mut self) -> DevEvent {
+        self.stopping = true;
+        self.agreed = None;
+        DevEvent::Stopping {
+            nodes: self.running(),
+        }
     }
 
     /// Tells when all live members came to agree.
@@ -123,12 +141,15 @@ impl Cluster {
         if agreement == self.agreed {
             return;
         }
-        self.agreed = agreement;
+        let former = std::mem::replace(&mut self.agreed, agreement);
+        if former.is_some() {
+            self.disagreed = Instant::now();
+        }
         let Some((nodes, checksum)) = agreement else {
             return;
         };
         let elapsed_ms = self
-            .started
+            .disagreed
             .elapsed()
             .as_millis()
             .try_into()
@@ -183,6 +204,11 @@ impl Node {
         &self.plan.address
     }
 
+    /// The process that was started; somebody may have started another one since.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.pid.filter(|_| self.ended.is_none())
+    }
+
     pub(super) fn seen(&self) -> Option<&Seen> {
         self.seen.as_ref()
     }
@@ -219,13 +245,13 @@ impl Node {
         }
     }
 
-    fn end(&mut self, how: String) -> DevEvent {
+    fn end(&mut self, how: String, unexpected: bool) -> DevEvent {
         self.seen = None;
         self.ended = Some(how.clone());
         DevEvent::Exited {
             address: self.plan.address.clone(),
             how,
-            restart: self.command.clone(),
+            restart: unexpected.then(|| self.command.clone()),
         }
     }
 }
@@ -260,3 +286,6 @@ impl From<GetStatusResponse> for Seen {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

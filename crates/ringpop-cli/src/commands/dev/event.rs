@@ -34,6 +34,7 @@ pub(super) enum DevEvent {
         nodes: usize,
         #[serde(serialize_with = "as_checksum")]
         checksum: u64,
+        /// Since they were started or last ceased to agree.
         elapsed_ms: u64,
     },
     /// What one can try now.
@@ -44,7 +45,8 @@ pub(super) enum DevEvent {
     Exited {
         address: String,
         how: String,
-        restart: String,
+        /// What starts it again, when nobody told it to stop.
+        restart: Option<String>,
     },
     /// The processes are told to stop.
     Stopping { nodes: usize },
@@ -93,7 +95,9 @@ impl fmt::Display for DevEvent {
                 how,
                 restart,
             } => {
-                write!(f, "{address} {how}; start it again with\n  {restart}")
+                write!(f, "{address} {how}")?;
+                let restart = restart.as_ref();
+                restart.map_or(Ok(()), |line| write!(f, "; start it again with\n  {line}"))
             }
             Self::Stopping { nodes } => write!(f, "stopping {nodes}"),
             Self::Stopped => f.write_str("all have stopped"),

@@ -17,13 +17,15 @@ use crate::output::{checksum, printable};
 /// Lines that are not rows of members: the headings and the summary.
 const FRAME_LINES: u16 = 2;
 
-const COLUMNS: [(&str, u16); 7] = [
+/// Headings and widths; with a blank between columns just the 80 of a common terminal.
+const COLUMNS: [(&str, u16); 8] = [
     ("ADDRESS", 15),
-    ("STATE", 18),
+    ("PROCESS", 7),
+    ("STATE", 17),
     ("SEES", 4),
-    ("CHECKSUM", 16),
-    ("SHARE", 7),
-    ("HANDLED", 8),
+    ("CHECKSUM", 8),
+    ("SHARE", 6),
+    ("HANDLED", 7),
     ("FORWARDED", 9),
 ];
 
@@ -63,14 +65,12 @@ impl Table {
         let _ = self.terminal.draw(|frame| render(cluster, frame));
     }
 
-    /// Leaves the last picture and puts the cursor below it.
+    /// Takes the table away, so that the terminal goes on below what was printed.
     pub(super) fn close(&mut self) {
-        let area = self.terminal.get_frame().area();
-        let _ = self
-            .terminal
-            .set_cursor_position((0, area.bottom().saturating_sub(1)));
+        let top = self.terminal.get_frame().area().as_position();
+        let _ = self.terminal.clear();
+        let _ = self.terminal.set_cursor_position(top);
         let _ = self.terminal.show_cursor();
-        println!();
     }
 }
 
@@ -107,9 +107,10 @@ fn render(cluster: &Cluster, frame: &mut Frame<'_>) {
 
 fn row(cluster: &Cluster, node: &Node) -> Row<'static> {
     let address = node.address().to_owned();
+    let pid = node.pid().map_or_else(String::new, |pid| pid.to_string());
     let condition = printable(node.condition());
     let Some(seen) = node.seen() else {
-        return Row::new([address, condition]).style(Style::new().fg(Color::Red));
+        return Row::new([address, pid, condition]).style(Style::new().fg(Color::Red));
     };
     let style = match cluster.agreed() {
         Some(_) => Style::new(),
@@ -117,10 +118,12 @@ fn row(cluster: &Cluster, node: &Node) -> Row<'static> {
     };
     Row::new([
         address,
+        pid,
         condition,
         seen.members.to_string(),
-        checksum(seen.checksum),
-        format!("{:.1} %", seen.share * 100.0),
+        // Half of it: enough to see who differs, and the summary has the whole.
+        checksum(seen.checksum)[..8].to_owned(),
+        format!("{:.1}%", seen.share * 100.0),
         seen.handled.to_string(),
         seen.forwarded.to_string(),
     ])
@@ -136,5 +139,40 @@ fn summary(cluster: &Cluster, hidden: usize) -> String {
     match hidden {
         0 => format!("{state} - Ctrl-C stops"),
         _ => format!("{state} - {hidden} more members - Ctrl-C stops"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ratatui::backend::TestBackend;
+
+    use super::super::plan::Plan;
+    use super::*;
+
+    #[test]
+    fn rows_that_find_no_room_are_counted() {
+        let plan = Plan::new(4, 7100).unwrap();
+        let cluster = Cluster::new(&plan, &[Some(7), Some(8), None, None]);
+        let mut terminal = Terminal::new(TestBackend::new(80, 4)).unwrap();
+        terminal.draw(|frame| render(&cluster, frame)).unwrap();
+        let text: Vec<_> = (0..4)
+            .map(|y| {
+                let cell = |x| terminal.backend().buffer()[(x, y)].symbol();
+                let line: String = (0..80).map(cell).collect();
+                line.trim_end().to_owned()
+            })
+            .collect();
+        assert!(
+            text[0].starts_with("ADDRESS         PROCESS STATE"),
+            "{text:?}"
+        );
+        assert_eq!(text[1], "127.0.0.1:7100  7       no answer");
+        assert_eq!(text[2], "127.0.0.1:7101  8       no answer");
+        assert!(text[3].contains("2 more members"), "{text:?}");
+    }
+
+    #[test]
+    fn long_lines_are_folded_and_none_is_lost() {
+        assert_eq!(folded("abcdefg\n\nh", 3), "abc\ndef\ng\n\nh\n");
     }
 }
