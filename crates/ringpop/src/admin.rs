@@ -1,6 +1,5 @@
 //! What an operator asks a running member.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use ringpop_forward::Stats as ForwardStats;
@@ -71,9 +70,11 @@ impl Admin for AdminService {
 }
 
 fn members(view: &View) -> Vec<proto::MemberStatus> {
-    let shares = shares(view);
+    let shares = view.ring.shares();
+    let mut on_ring = shares.iter().peekable();
+    // Both are sorted by address.
     let entry = |member: &Member| {
-        let id = member.address.as_str();
+        let share = on_ring.next_if(|share| share.node.id() == member.address.as_str());
         proto::MemberStatus {
             address: member.address.to_string(),
             identity: member.identity().to_owned(),
@@ -84,27 +85,11 @@ fn members(view: &View) -> Vec<proto::MemberStatus> {
                 .iter()
                 .map(|(key, value)| pb::Label { key: key.into(), value: value.into() })
                 .collect(),
-            points: view.ring.points_of(id).unwrap_or(0),
-            share: shares.get(id).map_or(0.0, |places| *places as f64 / 2f64.powi(64)),
+            points: share.map_or(0, |share| share.points),
+            share: share.map_or(0.0, |share| share.fraction),
         }
     };
     view.members.iter().map(entry).collect()
-}
-
-/// Places of the 64-bit circle that each member owns.
-fn shares(view: &View) -> HashMap<&str, u128> {
-    let mut shares = HashMap::new();
-    let Some(last) = view.ring.points().last() else {
-        return shares;
-    };
-    let mut after = u128::from(last.place);
-    let mut before_start = 1 << 64;
-    for point in view.ring.points() {
-        let place = u128::from(point.place);
-        *shares.entry(point.node.id()).or_insert(0) += before_start + place - after;
-        (after, before_start) = (place, 0);
-    }
-    shares
 }
 
 const fn status(status: MemberStatus) -> pb::Status {
