@@ -10,6 +10,7 @@ use crate::awareness::Awareness;
 use crate::config::Config;
 use crate::dissemination::{Dissemination, Issued, Picked, sends_max};
 use crate::event::{Cause, Event, Output, Path, Rejection, Transmit};
+use crate::graves::Graves;
 use crate::labels::Labels;
 use crate::limits::INCARNATION_MAX;
 use crate::member::{Member, Status};
@@ -37,6 +38,7 @@ pub(crate) struct Core {
     pub(crate) outbox: VecDeque<Output>,
     pub(crate) stats: Stats,
     pub(crate) awareness: Awareness,
+    graves: Graves,
     next_seq: u64,
 }
 
@@ -85,6 +87,7 @@ impl Core {
             outbox: VecDeque::new(),
             stats: Stats::default(),
             awareness,
+            graves: Graves::default(),
             next_seq,
         }
     }
@@ -258,6 +261,11 @@ impl Core {
 
     fn apply_one(&mut self, mut change: Change, cause: &Cause) -> bool {
         let known = self.members.get(&change.member.address);
+        let Member { address, incarnation, .. } = &change.member;
+        if known.is_none() && self.graves.covers(address, *incarnation) {
+            self.stats.changes_buried += 1;
+            return false;
+        }
         if let Err(rejection) = self.validate(&mut change.member, known.cloned().as_ref()) {
             let from = sender(cause).unwrap_or(&self.local).clone();
             let fatal = rejection != Rejection::LabelsDropped;
@@ -281,7 +289,8 @@ impl Core {
     /// must not hide a failure: they are dropped and the status still counts,
     /// as in Temporal's fork of ringpop-go.
     fn validate(&self, member: &mut Member, known: Option<&Member>) -> Result<(), Rejection> {
-        if member.incarnation > INCARNATION_MAX {
+        let bound = INCARNATION_MAX - u64::from(member.status != Status::Alive);
+        if member.incarnation > bound {
             return Err(Rejection::Invalid { what: "incarnation is beyond the bound" });
         }
         if known.is_none() && self.members.len() >= self.config.members_max() {
@@ -485,6 +494,7 @@ impl Core {
     fn evict(&mut self, id: SlotId) {
         self.gossip.forget(id);
         let member = self.members.remove(id);
+        self.graves.dig(member.address.clone(), member.incarnation);
         self.stats.evicted += 1;
         self.event(Event::MemberChanged {
             before: Some(member),
@@ -497,6 +507,7 @@ impl Core {
     pub(crate) fn check(&self) {
         self.members.check();
         self.gossip.check(&self.members);
+        self.graves.check();
         let local = self.local_member();
         assert_eq!(local.address, self.local, "the local slot holds the local member");
         assert!(

@@ -21,6 +21,7 @@ mod config;
 mod core;
 mod dissemination;
 mod event;
+mod graves;
 mod heal;
 mod join;
 mod labels;

@@ -43,6 +43,9 @@ counters! {
     changes_received,
     /// Changes received that replaced what was known.
     changes_applied,
+    /// Changes received about a forgotten member that were no newer than what
+    /// was forgotten.
+    changes_buried,
     /// Changes sent in messages.
     changes_sent,
     /// Statements about this member that it contradicted.

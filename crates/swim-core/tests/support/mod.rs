@@ -32,6 +32,8 @@ pub struct Cluster {
     events: BTreeMap<Address, Vec<(Instant, Event)>>,
     in_flight: VecDeque<(Instant, Transmit)>,
     cuts: BTreeSet<(Address, Address)>,
+    /// Processes that do not run at the moment, with what waits for them.
+    frozen: BTreeMap<Address, Vec<Transmit>>,
     drop_if: Option<Filter>,
     /// Members that are reached by the second path only.
     first_path_down: BTreeSet<Address>,
@@ -57,6 +59,7 @@ impl Cluster {
             events: BTreeMap::new(),
             in_flight: VecDeque::new(),
             cuts: BTreeSet::new(),
+            frozen: BTreeMap::new(),
             drop_if: None,
             first_path_down: BTreeSet::new(),
             sent: Vec::new(),
@@ -104,6 +107,22 @@ impl Cluster {
 
     pub fn is_running(&self, i: usize) -> bool {
         self.nodes.contains_key(&address(i))
+    }
+
+    /// Stops a process as SIGSTOP does: messages wait, time goes on.
+    pub fn freeze(&mut self, i: usize) {
+        self.frozen.insert(address(i), Vec::new());
+    }
+
+    /// Lets a frozen process run again: due timers first, then what waited.
+    pub fn thaw(&mut self, i: usize) {
+        let waiting = self.frozen.remove(&address(i)).expect("it is frozen");
+        let now = self.now;
+        self.node_mut(i).handle_timeout(now);
+        self.drain(&address(i));
+        for transmit in waiting {
+            self.deliver(transmit);
+        }
     }
 
     /// Stops all messages between two sets of members.
@@ -257,7 +276,9 @@ impl Cluster {
     /// Jumps to the next message or deadline before `end`; `false` when there
     /// is none.
     fn step(&mut self, end: Instant) -> bool {
-        let deadline = self.nodes.iter().filter_map(|(a, n)| Some((n.poll_timeout()?, a))).min();
+        let runs = |(address, _): &(&Address, &Node)| !self.frozen.contains_key(*address);
+        let running = self.nodes.iter().filter(runs);
+        let deadline = running.filter_map(|(a, n)| Some((n.poll_timeout()?, a))).min();
         let arrival = self.in_flight.front().map(|(at, _)| *at);
         let next = match (deadline.as_ref().map(|(at, _)| *at), arrival) {
             (Some(a), Some(b)) => a.min(b),
@@ -286,6 +307,10 @@ impl Cluster {
     fn deliver(&mut self, transmit: Transmit) {
         let now = self.now;
         let to = transmit.to.clone();
+        if let Some(waiting) = self.frozen.get_mut(&to) {
+            waiting.push(transmit);
+            return;
+        }
         if let Some(node) = self.nodes.get_mut(&to) {
             node.handle_message(now, transmit.message);
             self.drain(&to);
