@@ -10,7 +10,8 @@ use crate::limits::DISCOVERED_BACKENDS_MAX;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct BackendRecord {
-    /// The stable name that places the backend on the ring: an instance id rather than an address that changes.
+    /// The stable name that places the backend on the ring: an instance id rather than an address
+    /// that changes.
     pub id: String,
     /// Where the backend is reached.
     pub address: String,
@@ -58,8 +59,8 @@ impl BackendRecord {
 
 /// The healthy backends of the last list, sorted by id.
 ///
-/// Discovery repeats itself: the same backends come again and again, in another order, or twice. A set tells whether
-/// a list changed anything, so that a ring is rebuilt only when it is due.
+/// Discovery repeats itself: the same backends come again and again, in another order, or twice. A
+/// set tells whether a list changed anything, so that a ring is rebuilt only when it is due.
 ///
 /// ```
 /// use hashring::{ActiveSet, BackendRecord, SetChange};
@@ -79,8 +80,9 @@ pub struct ActiveSet {
 impl ActiveSet {
     /// Takes the healthy backends of a new list, and tells what changed.
     ///
-    /// The order of the list does not matter. Of several healthy records of one id the lowest by address, weight and labels
-    /// is taken, whichever came first; a record without an id is left out. Both are counted in the answer.
+    /// The order of the list does not matter. Of several healthy records of one id the lowest by
+    /// address, weight and labels is taken, whichever came first; a record without an id is left
+    /// out. Both are counted in the answer.
     ///
     /// # Errors
     ///

@@ -8,10 +8,10 @@ use crate::{node::Node, ring::Ring, scheme::Scheme};
 
 /// How far above the mean the load of a node may go.
 ///
-/// A node is full when its load reaches `ceil(factor * (total + 1) * weight / total weight)`, and keys of a full node
-/// overflow to the next one clockwise. A small factor balances better and moves more keys: with 100 points a node and
-/// even keys 1.25 moves 0.03 % of requests; where few keys make most of the load it moves a third, and 2.0 a fifth.
-/// 1.25 is what most implementations take.
+/// A node is full when its load reaches `ceil(factor * (total + 1) * weight / total weight)`, and
+/// keys of a full node overflow to the next one clockwise. A small factor balances better and moves
+/// more keys: with 100 points a node and even keys 1.25 moves 0.03 % of requests; where few keys
+/// make most of the load it moves a third, and 2.0 a fifth. 1.25 is what most implementations take.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LoadBound {
     factor: f64,
@@ -31,7 +31,8 @@ impl LoadBound {
         }
     }
 
-    /// The load at which a node is full, at least 1, while `total_load` is spread over nodes of `total_weight`.
+    /// The load at which a node is full, at least 1, while `total_load` is spread over nodes of
+    /// `total_weight`.
     #[must_use]
     pub fn capacity(&self, total_load: u64, weight: u32, total_weight: u64) -> u64 {
         let part = f64::from(weight) / total_weight.max(1) as f64;
@@ -68,9 +69,9 @@ pub struct BoundedOwner<'r, N> {
 impl<N, S: Scheme> Ring<N, S> {
     /// The first node clockwise from a key that is not full; `None` if no node has a point.
     ///
-    /// `load` tells what a node carries now, in whatever unit `total_load` has (requests in flight, for example).
-    /// The ring keeps no count of its own. With a factor above 1 the expected number of nodes asked is constant,
-    /// whatever the size of the ring.
+    /// `load` tells what a node carries now, in whatever unit `total_load` has (requests in flight,
+    /// for example). The ring keeps no count of its own. With a factor above 1 the expected number
+    /// of nodes asked is constant, whatever the size of the ring.
     ///
     /// ```
     /// use hashring::{LoadBound, Ring};

@@ -1,10 +1,12 @@
-//! Local health: which backends this process leaves alone for a while, from its own experience with them.
+//! Local health: which backends this process leaves alone for a while, from its own experience with
+//! them.
 //!
-//! A backend that fails several times in a row is quarantined for a window of time. A success clears everything. Nothing
-//! here moves a point of a ring: health only decides where a walk may stop, so a backend that comes back finds its keys
-//! as it left them.
+//! A backend that fails several times in a row is quarantined for a window of time. A success
+//! clears everything. Nothing here moves a point of a ring: health only decides where a walk may
+//! stop, so a backend that comes back finds its keys as it left them.
 //!
-//! All that is known of a backend is one atomic word. Asking reads it, reporting replaces it, and nobody waits.
+//! All that is known of a backend is one atomic word. Asking reads it, reporting replaces it, and
+//! nobody waits.
 
 mod config;
 mod state;
@@ -56,7 +58,8 @@ pub struct LocalHealth {
 }
 
 impl LocalHealth {
-    /// Health by these rules. `now` is the moment from which its times are counted; earlier ones are taken for it.
+    /// Health by these rules. `now` is the moment from which its times are counted; earlier ones
+    /// are taken for it.
     ///
     /// # Errors
     ///
@@ -70,12 +73,12 @@ impl LocalHealth {
         })
     }
 
-    /// The health of a backend: what is remembered under this id, or a clean record. Keep the handle; it asks and reports
-    /// without a lock.
+    /// The health of a backend: what is remembered under this id, or a clean record. Keep the
+    /// handle; it asks and reports without a lock.
     ///
-    /// At most [`HealthConfig::with_capacity`] backends are remembered. Beyond that those are forgotten whose handles
-    /// are gone: first the ones in good standing, then the quarantined. If all handles are alive, the new backend gets
-    /// a working handle, but its record ends with it.
+    /// At most [`HealthConfig::with_capacity`] backends are remembered. Beyond that those are
+    /// forgotten whose handles are gone: first the ones in good standing, then the quarantined. If
+    /// all handles are alive, the new backend gets a working handle, but its record ends with it.
     pub fn track(&self, id: &str) -> BackendHealth {
         let mut cells = lock(&self.cells);
         let cell = match cells.get(id) {
@@ -168,16 +171,18 @@ impl BackendHealth {
             .then(|| Duration::from_millis(state.until_ms() - now_ms))
     }
 
-    /// Takes note of how a request ended. The answer is the window of the quarantine if this report began one.
+    /// Takes note of how a request ended. The answer is the window of the quarantine if this report
+    /// began one.
     ///
-    /// Failures during a quarantine are not counted: they are late answers to earlier requests. After a quarantine has
-    /// expired, one more failure begins the next one, until there is a success.
+    /// Failures during a quarantine are not counted: they are late answers to earlier requests.
+    /// After a quarantine has expired, one more failure begins the next one, until there is a
+    /// success.
     #[expect(clippy::must_use_candidate, reason = "most callers only report")]
     pub fn report(&self, outcome: Outcome, now: Instant) -> Option<Duration> {
         match outcome {
             Outcome::Success => {
-                // Nearly all reports are successes of backends in good standing. Those must not take the cache line
-                // away from the readers on other processors.
+                // Nearly all reports are successes of backends in good standing. Those must not
+                // take the cache line away from the readers on other processors.
                 if self.cell.load(Ordering::Acquire) != State::CLEAN.pack() {
                     self.cell.store(State::CLEAN.pack(), Ordering::Release);
                 }

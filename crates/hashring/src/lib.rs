@@ -1,4 +1,36 @@
-//! Weighted consistent-hash ring with snapshots, walks and client-side selection.
+//! A weighted consistent-hash ring with immutable snapshots, and client-side selection on top of
+//! it.
+//!
+//! Depend on this crate alone to spread keys over nodes, or requests over backends. It does no I/O,
+//! reads no clock and starts no task.
+//!
+//! | to ... | take |
+//! |---|---|
+//! | find who owns a key | [`Ring::lookup`] |
+//! | place replicas | [`Ring::lookup_n`], [`Ring::owners_spread`] for distinct zones |
+//! | fail over | [`Ring::walk`] with a predicate |
+//! | keep hot nodes from overflowing | [`Ring::lookup_bounded`] |
+//! | add, remove and re-weight nodes | [`Ring::apply`], or [`Ring::with_nodes`] from a whole list |
+//! | replace the ring while others read it | [`SharedRing`] and its [`RingReader`]s |
+//! | see who owns how much | [`Ring::shares`], [`Ring::ranges_of`] |
+//! | hand data over when the ring changes | [`diff`] |
+//! | choose backends in a client | [`Selector`]: discovery, ring and quarantine together |
+//! | agree with another implementation | a [scheme](scheme) |
+//! | know how many points to take | [`plan`] |
+//!
+//! ```
+//! use hashring::{Node, Ring};
+//!
+//! let ring = Ring::builder()
+//!     .node("cache-1")
+//!     .node("cache-2")
+//!     .node(Node::new("cache-3").with_weight(2))
+//!     .build()?;
+//! let owner = ring.lookup(b"user:42").expect("the ring has points");
+//! let fallback = ring.walk(b"user:42").find(|node| node.id() != owner.id());
+//! assert!(fallback.is_some());
+//! # Ok::<(), hashring::BuildError>(())
+//! ```
 
 mod active_set;
 mod bounded;
@@ -7,6 +39,7 @@ pub mod limits;
 mod movement;
 mod node;
 mod ownership;
+pub mod plan;
 mod points;
 mod replicas;
 mod ring;

@@ -6,10 +6,12 @@ use thiserror::Error;
 
 use crate::{node::Node, ownership::PlaceRange, ring::Ring, scheme::Scheme};
 
-/// The ranges of places whose owner is another one in `new` than in `old`, with both owners, clockwise.
+/// The ranges of places whose owner is another one in `new` than in `old`, with both owners,
+/// clockwise.
 ///
 /// It is what an application needs to hand data over when the ring changes: a key moves if its
-/// [place](Ring::place) lies in one of the ranges. Owners are compared by id. It reads all points of both rings.
+/// [place](Ring::place) lies in one of the ranges. Owners are compared by id. It reads all points
+/// of both rings.
 ///
 /// ```
 /// use hashring::{Edit, Node, Ring, diff};
@@ -130,7 +132,8 @@ impl<'r, N> Movement<'r, N> {
         let next = self
             .moves
             .partition_point(|moved| moved.range.through() < place);
-        // Behind the last range, and before the first one, only the range over the end of the circle can be.
+        // Behind the last range, and before the first one, only the range over the end of the
+        // circle can be.
         let candidates = [self.moves.get(next), self.moves.first()];
         candidates
             .into_iter()

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 /// A node of a ring: an id, a weight and whatever the application attaches to it.
 ///
-/// The **id** is unique in the ring. The **identity** is the name that places the node on the circle; it is the id
-/// unless [`with_identity`](Self::with_identity) says otherwise, which a process does that keeps its place when its
-/// address changes. The **weight** multiplies the number of points; a node of weight 0 is listed and owns nothing.
+/// The **id** is unique in the ring. The **identity** is the name that places the node on the
+/// circle; it is the id unless [`with_identity`](Self::with_identity) says otherwise, which a
+/// process does that keeps its place when its address changes. The **weight** multiplies the number
+/// of points; a node of weight 0 is listed and owns nothing.
 ///
 /// ```
 /// use hashring::Node;
@@ -40,7 +41,8 @@ impl Node {
 impl<N> Node<N> {
     /// Places the node by this name instead of by its id.
     ///
-    /// Two nodes with one identity have the same points; the order of their ids then decides who owns them.
+    /// Two nodes with one identity have the same points; the order of their ids then decides who
+    /// owns them.
     #[must_use]
     pub fn with_identity(mut self, identity: impl Into<Arc<str>>) -> Self {
         let identity = identity.into();

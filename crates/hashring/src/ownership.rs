@@ -6,8 +6,8 @@ use crate::{node::Node, points::Points, ring::Ring};
 
 /// A run of places on the circle: those after `after` up to and including `through`, clockwise.
 ///
-/// It passes over the end of the circle where `through` is below `after`, and is the whole circle where both are equal;
-/// there is no empty range.
+/// It passes over the end of the circle where `through` is below `after`, and is the whole circle
+/// where both are equal; there is no empty range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PlaceRange {
     after: u64,
@@ -82,8 +82,8 @@ impl<N, S> Ring<N, S> {
     pub fn shares(&self) -> Shares<'_, N> {
         let points = self.raw_points();
         let mut places = vec![0_u128; self.len()];
-        // The circle closes before the first point, whose arc begins behind the last one. Of equal places the first has
-        // the arc; the distance to the others is 0.
+        // The circle closes before the first point, whose arc begins behind the last one. Of equal
+        // places the first has the arc; the distance to the others is 0.
         let mut after = points.hashes().last().copied().unwrap_or(0);
         for (position, (hash, owner)) in points.hashes().iter().zip(points.owners()).enumerate() {
             let arc = if position == 0 {
@@ -111,13 +111,15 @@ impl<N, S> Ring<N, S> {
         }
     }
 
-    /// The ranges of places with their owners, clockwise; neighbouring points of one node are one range.
+    /// The ranges of places with their owners, clockwise; neighbouring points of one node are one
+    /// range.
     pub fn ranges(&self) -> impl Iterator<Item = (PlaceRange, &Arc<Node<N>>)> {
         let arcs = Arcs::new(self.raw_points());
         arcs.map(|(range, owner)| (range, &self.nodes()[owner as usize]))
     }
 
-    /// The ranges of places that a node owns, clockwise. There is none for a node without points or an unknown id.
+    /// The ranges of places that a node owns, clockwise. There is none for a node without points or
+    /// an unknown id.
     ///
     /// It reads all points.
     pub fn ranges_of(&self, id: &str) -> impl Iterator<Item = PlaceRange> {
@@ -140,7 +142,8 @@ pub struct Share<'r, N> {
     pub node: &'r Arc<Node<N>>,
     /// Its points.
     pub points: u32,
-    /// The places that it owns. Over all nodes of a ring with points they sum to the circle exactly.
+    /// The places that it owns. Over all nodes of a ring with points they sum to the circle
+    /// exactly.
     pub places: u128,
     /// The same as a part of the circle, 0 to 1.
     pub fraction: f64,
@@ -154,14 +157,15 @@ impl<'r, N> Shares<'r, N> {
         self.shares.iter()
     }
 
-    /// The largest ratio of a node's share to what its weight asks for. It is the overload of the busiest node; 1 is
-    /// ideal. `None` if no node has a weight.
+    /// The largest ratio of a node's share to what its weight asks for. It is the overload of the
+    /// busiest node; 1 is ideal. `None` if no node has a weight.
     #[must_use]
     pub fn peak_to_average(&self) -> Option<f64> {
         self.ratios().reduce(f64::max)
     }
 
-    /// The standard deviation of those ratios: 0.1 says that shares deviate by 10 %. `None` if no node has a weight.
+    /// The standard deviation of those ratios: 0.1 says that shares deviate by 10 %. `None` if no
+    /// node has a weight.
     ///
     /// For `n` nodes of `v` points each, a good hash comes close to `sqrt((n - 1) / (n * v + 1))`.
     #[must_use]
@@ -210,7 +214,8 @@ impl<N> fmt::Debug for Share<'_, N> {
 /// The circle cut where the owner changes.
 struct Arcs<'r> {
     points: &'r Points,
-    /// The first position after which the owner is another one; the iteration starts and ends behind it.
+    /// The first position after which the owner is another one; the iteration starts and ends
+    /// behind it.
     start: usize,
     passed: usize,
     after: u64,

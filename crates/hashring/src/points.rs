@@ -1,7 +1,8 @@
 //! The points of a ring: sorted places, their owners, and an index that finds a place in two reads.
 //!
-//! Nothing here knows about nodes or schemes. An owner is a number, and equal places stand in ascending or descending
-//! order of that number (the tie order), so one set of points has one representation.
+//! Nothing here knows about nodes or schemes. An owner is a number, and equal places stand in
+//! ascending or descending order of that number (the tie order), so one set of points has one
+//! representation.
 
 mod index;
 mod merge;
@@ -10,14 +11,14 @@ use self::index::BucketIndex;
 pub(crate) use self::merge::{PointEdits, Renumber};
 use crate::scheme::TieOrder;
 
-/// How many points a search compares at once. With about one point in a bucket, four points hold the answer in
-/// 99.6 % of all searches.
+/// How many points a search compares at once. With about one point in a bucket, four points hold
+/// the answer in 99.6 % of all searches.
 const WINDOW: usize = 4;
 
 /// Sorted points on a circle of `2^bits` places.
 ///
-/// Behind the last point stand `WINDOW` more, at the highest place and of the first point's owner: a search may read a
-/// whole window anywhere, and running off the end is wrapping around.
+/// Behind the last point stand `WINDOW` more, at the highest place and of the first point's owner:
+/// a search may read a whole window anywhere, and running off the end is wrapping around.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Points {
     hashes: Vec<u64>,
@@ -82,13 +83,15 @@ impl Points {
         self.index.last_place()
     }
 
-    /// The first point at or after a place; [`Self::len`] where there is none before the end of the circle.
+    /// The first point at or after a place; [`Self::len`] where there is none before the end of the
+    /// circle.
     #[inline]
     pub(crate) fn ceil(&self, hash: u64) -> usize {
         let hash = hash & self.last_place();
         let (bucket, start) = self.index.locate(hash);
-        // Branches, not a count: a predicted branch lets the processor read the owner while the places are still on
-        // their way, which is worth more in a chain of lookups than a mispredicted one costs.
+        // Branches, not a count: a predicted branch lets the processor read the owner while the
+        // places are still on their way, which is worth more in a chain of lookups than a
+        // mispredicted one costs.
         let window = &self.hashes[start..start + WINDOW];
         if window[0] >= hash {
             start
@@ -128,7 +131,8 @@ impl Points {
     }
 }
 
-/// Stands behind the last point of an empty circle. It is no index of a node: [`crate::MAX_NODES`] is lower.
+/// Stands behind the last point of an empty circle. It is no index of a node: [`crate::MAX_NODES`]
+/// is lower.
 const NO_OWNER: u32 = u32::MAX;
 
 #[cfg(test)]

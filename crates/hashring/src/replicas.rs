@@ -5,12 +5,13 @@ use std::sync::Arc;
 use crate::{node::Node, ring::Ring, scheme::Scheme};
 
 impl<N, S: Scheme> Ring<N, S> {
-    /// Fills `owners` with `n` distinct nodes for a key whose labels differ while that is possible, then with the next
-    /// nodes of the walk whatever their label. What `owners` held before is cleared.
+    /// Fills `owners` with `n` distinct nodes for a key whose labels differ while that is possible,
+    /// then with the next nodes of the walk whatever their label. What `owners` held before is
+    /// cleared.
     ///
-    /// The first is the [owner](Self::lookup). A node is taken if no earlier one has its label, so while there are `n`
-    /// labels each is taken once, in the order of the walk. With fewer labels than `n` the walk goes on until it is
-    /// known that no further label exists.
+    /// The first is the [owner](Self::lookup). A node is taken if no earlier one has its label, so
+    /// while there are `n` labels each is taken once, in the order of the walk. With fewer labels
+    /// than `n` the walk goes on until it is known that no further label exists.
     ///
     /// ```
     /// use hashring::{Node, Ring};
@@ -71,6 +72,7 @@ impl<N, S: Scheme> Ring<N, S> {
     }
 }
 
-/// Nodes with a known label in a row after which the whole list is searched for another label. With labels of equal
-/// weight a missing one shows up much earlier; a search costs as much as some hundred steps of the walk.
+/// Nodes with a known label in a row after which the whole list is searched for another label. With
+/// labels of equal weight a missing one shows up much earlier; a search costs as much as some
+/// hundred steps of the walk.
 const REFUSED_BEFORE_LABELS_ARE_COUNTED: usize = 32;

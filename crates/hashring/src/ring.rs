@@ -26,13 +26,13 @@ use crate::{
 
 /// A weighted consistent-hash ring of nodes that carry data of type `N`, laid out by scheme `S`.
 ///
-/// Each node has a number of **points** on a circle. A key hashes to a place; its **owner** is the node of the first
-/// point at or after that place, and past the last point the circle starts again. A node that comes or goes moves
-/// only the keys that it gains or had.
+/// Each node has a number of **points** on a circle. A key hashes to a place; its **owner** is the
+/// node of the first point at or after that place, and past the last point the circle starts again.
+/// A node that comes or goes moves only the keys that it gains or had.
 ///
-/// A ring never changes: an [update](Self::apply) gives a new one. Share it as `Arc<Ring>`, or publish each next
-/// one through a [`SharedRing`](crate::SharedRing). The same nodes give the same ring, byte for byte, in whatever
-/// order they came and whoever was there before.
+/// A ring never changes: an [update](Self::apply) gives a new one. Share it as `Arc<Ring>`, or
+/// publish each next one through a [`SharedRing`](crate::SharedRing). The same nodes give the same
+/// ring, byte for byte, in whatever order they came and whoever was there before.
 ///
 /// ```
 /// use hashring::{Edit, Node, Ring};
@@ -86,10 +86,11 @@ impl<N, S: Scheme> Ring<N, S> {
         self.scheme.hash_key(key) & self.points.last_place()
     }
 
-    /// Fills `owners` with the first `n` distinct nodes clockwise from a key, or with all that have points if those are
-    /// fewer. What `owners` held before is cleared.
+    /// Fills `owners` with the first `n` distinct nodes clockwise from a key, or with all that have
+    /// points if those are fewer. What `owners` held before is cleared.
     ///
-    /// The first is the [owner](Self::lookup). The order is that in which keys fall to the next node when nodes leave.
+    /// The first is the [owner](Self::lookup). The order is that in which keys fall to the next
+    /// node when nodes leave.
     pub fn lookup_n<'r>(&'r self, key: &[u8], n: usize, owners: &mut Vec<&'r Arc<Node<N>>>) {
         owners.clear();
         owners.extend(self.walk(key).take(n));
@@ -127,7 +128,8 @@ impl<N, S> Ring<N, S> {
         self.nodes.len()
     }
 
-    /// Whether there is no node at all. A ring whose nodes all have weight 0 is not empty, but owns no key either.
+    /// Whether there is no node at all. A ring whose nodes all have weight 0 is not empty, but owns
+    /// no key either.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
@@ -151,7 +153,8 @@ impl<N, S> Ring<N, S> {
         self.index_of(id).ok().map(|index| self.counts[index])
     }
 
-    /// All points in the order of their places. Where several nodes have one place, the first of them owns it.
+    /// All points in the order of their places. Where several nodes have one place, the first of
+    /// them owns it.
     pub fn points(
         &self,
     ) -> impl ExactSizeIterator<Item = Point<'_, N>> + DoubleEndedIterator + Clone {
@@ -205,10 +208,12 @@ impl<N, S> Ring<N, S> {
 }
 
 impl<N, S: Scheme> Ring<N, S> {
-    /// A fingerprint of the layout: scheme, nodes with their weights, and every point with its owner.
+    /// A fingerprint of the layout: scheme, nodes with their weights, and every point with its
+    /// owner.
     ///
-    /// Rings with one checksum send every key to the same node; the data of nodes is not part of it. It is the same
-    /// on every platform. The first call reads all points (about 1 ms for a million), later ones give the kept result.
+    /// Rings with one checksum send every key to the same node; the data of nodes is not part of
+    /// it. It is the same on every platform. The first call reads all points (about 1 ms for a
+    /// million), later ones give the kept result.
     pub fn checksum(&self) -> u64 {
         *self.checksum.get_or_init(|| {
             let mut hasher = XxHash3_64::new();

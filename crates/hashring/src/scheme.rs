@@ -1,5 +1,5 @@
-//! What a scheme decides: the hash, the name of a point, the order of equal points, the size of the circle and how many
-//! points a node gets.
+//! What a scheme decides: the hash, the name of a point, the order of equal points, the size of the
+//! circle and how many points a node gets.
 //!
 //! | scheme | circle | hash | points of weight 1 | sd of shares | use it for |
 //! |---|---|---|---|---|---|
@@ -9,8 +9,8 @@
 //! | [`EnvoyRingHash`] | 64 bit | XXH64 | 1,024 to 8,388,608 for all nodes | 9.9 % | agreement with Envoy and gRPC |
 //! | [`Ketama`] | 32 bit | MD5 | 160, by share of all weights | 7.8 % at 160 | agreement with memcached clients |
 //!
-//! The deviations are those of exact shares for 100 nodes of 100 points, averaged over five families of ids; random
-//! points would give 9.9 %.
+//! The deviations are those of exact shares for 100 nodes of 100 points, averaged over five
+//! families of ids; random points would give 9.9 %.
 
 mod crc32;
 mod envoy;
@@ -32,9 +32,9 @@ pub use self::{
 
 /// The rules by which a ring is laid out.
 ///
-/// A scheme is a pure function of its input: the same arguments give the same answer in every process and for ever,
-/// because that is all that makes two processes agree on an owner. It hashes bytes; `std::hash::Hash` is not stable
-/// across versions of Rust and must not be used here.
+/// A scheme is a pure function of its input: the same arguments give the same answer in every
+/// process and for ever, because that is all that makes two processes agree on an owner. It hashes
+/// bytes; `std::hash::Hash` is not stable across versions of Rust and must not be used here.
 ///
 /// The schemes of this crate are listed in the [module documentation](self). One of your own:
 ///
@@ -77,7 +77,8 @@ pub trait Scheme: fmt::Debug + Send + Sync {
     /// A short stable name. Rings whose schemes differ in name cannot be compared.
     fn name(&self) -> &str;
 
-    /// The size of the circle in bits, 1 to 64: points and keys are numbers below `2^bits`, higher bits are dropped.
+    /// The size of the circle in bits, 1 to 64: points and keys are numbers below `2^bits`, higher
+    /// bits are dropped.
     fn circle_bits(&self) -> u32 {
         64
     }
@@ -93,9 +94,11 @@ pub trait Scheme: fmt::Debug + Send + Sync {
     /// The place of a key on the circle.
     fn hash_key(&self, key: &[u8]) -> u64;
 
-    /// Appends the places of the points `range` of a node, one for each number in the range, in its order.
+    /// Appends the places of the points `range` of a node, one for each number in the range, in its
+    /// order.
     ///
-    /// Point `i` must not depend on the range, so that a node that grows or shrinks keeps the points it had.
+    /// Point `i` must not depend on the range, so that a node that grows or shrinks keeps the
+    /// points it had.
     fn hash_points(&self, node: NodeName<'_>, range: Range<u32>, hashes: &mut Vec<u64>);
 
     /// The number of points of each node, in the order of `nodes` (ascending ids).
@@ -124,8 +127,8 @@ pub struct Placement<'a> {
     pub weight: u32,
 }
 
-/// Who owns a point that several nodes have: all of them keep it, the first in this order owns it, and when that one
-/// leaves, the next does.
+/// Who owns a point that several nodes have: all of them keep it, the first in this order owns it,
+/// and when that one leaves, the next does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TieOrder {
     /// The node whose id is the lowest, byte by byte.
@@ -137,7 +140,8 @@ pub enum TieOrder {
 /// How the number of points of a node is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PointRule {
-    /// Its weight times the ring's points per weight unit. A change of one node never touches the points of another.
+    /// Its weight times the ring's points per weight unit. A change of one node never touches the
+    /// points of another.
     PerWeightUnit {
         /// Points per weight unit where the builder of the ring is not told otherwise.
         default: u32,
@@ -146,9 +150,11 @@ pub enum PointRule {
     WholeRing,
 }
 
-/// The scheme of this name with its default options: `xxh3`, `crc32`, `ringpop`, `envoy` or `ketama`.
+/// The scheme of this name with its default options: `xxh3`, `crc32`, `ringpop`, `envoy` or
+/// `ketama`.
 ///
-/// It is for programs that learn the scheme at run time; a ring of `Arc<dyn Scheme>` pays an indirect call per lookup.
+/// It is for programs that learn the scheme at run time; a ring of `Arc<dyn Scheme>` pays an
+/// indirect call per lookup.
 #[must_use]
 pub fn by_name(name: &str) -> Option<Arc<dyn Scheme>> {
     let schemes: [Arc<dyn Scheme>; 5] = [

@@ -78,10 +78,12 @@ pub enum WhenAllQuarantined {
     Fail,
 }
 
-/// Chooses backends for tokens: the active set of discovery on a ring, minus those in local quarantine.
+/// Chooses backends for tokens: the active set of discovery on a ring, minus those in local
+/// quarantine.
 ///
-/// One selector is shared by all threads; each has a [`Picker`] of its own. Health never changes the ring: a token goes to
-/// the next backend of its walk while its own is quarantined, and back afterwards, and no other token moves.
+/// One selector is shared by all threads; each has a [`Picker`] of its own. Health never changes
+/// the ring: a token goes to the next backend of its walk while its own is quarantined, and back
+/// afterwards, and no other token moves.
 ///
 /// ```
 /// use hashring::{BackendRecord, Outcome, Selector};
@@ -119,14 +121,16 @@ impl Selector {
 }
 
 impl<S: Scheme + Clone> Selector<S> {
-    /// Takes a new list from discovery. The ring changes only if the membership did, and then only by what differs.
+    /// Takes a new list from discovery. The ring changes only if the membership did, and then only
+    /// by what differs.
     ///
-    /// An empty list, or one of unhealthy backends, empties the ring. A discovery that may answer with nothing when it is
-    /// disturbed should be filtered before.
+    /// An empty list, or one of unhealthy backends, empties the ring. A discovery that may answer
+    /// with nothing when it is disturbed should be filtered before.
     ///
     /// # Errors
     ///
-    /// [`SelectorError`] if the list is too long or its weights ask for too many points; all stays as it was.
+    /// [`SelectorError`] if the list is too long or its weights ask for too many points; all stays
+    /// as it was.
     pub fn replace_backends(
         &self,
         records: impl IntoIterator<Item = BackendRecord>,
@@ -153,11 +157,11 @@ impl<S: Scheme + Clone> Selector<S> {
         )
     }
 
-    /// Takes note of how a request to a backend ended; the answer is the window of the quarantine if this report began
-    /// one. An id that is not listed any more is ignored.
+    /// Takes note of how a request to a backend ended; the answer is the window of the quarantine
+    /// if this report began one. An id that is not listed any more is ignored.
     ///
-    /// It takes a lock for the time of a pointer's clone. On a hot path report to [`Backend::health`] of the node that
-    /// was picked.
+    /// It takes a lock for the time of a pointer's clone. On a hot path report to
+    /// [`Backend::health`] of the node that was picked.
     pub fn report(&self, id: &str, outcome: Outcome, now: Instant) -> Option<Duration> {
         self.shared
             .load()
@@ -167,13 +171,15 @@ impl<S: Scheme + Clone> Selector<S> {
             .report(outcome, now)
     }
 
-    /// The ring as it is now, with the counts of every backend. Backends of weight 0 are listed too.
+    /// The ring as it is now, with the counts of every backend. Backends of weight 0 are listed
+    /// too.
     #[must_use]
     pub fn ring(&self) -> Arc<Ring<Backend, S>> {
         self.shared.load()
     }
 
-    /// The node of a record. A backend that was listed before keeps its counters, and what is known of its health.
+    /// The node of a record. A backend that was listed before keeps its counters, and what is known
+    /// of its health.
     fn node(&self, ring: &Ring<Backend, S>, record: &BackendRecord) -> Node<Backend> {
         let listed = ring.node(&record.id).map(|node| node.data());
         let backend = Backend {
@@ -236,7 +242,8 @@ impl<S: Scheme + Clone> SelectorBuilder<S> {
         self
     }
 
-    /// Builds the selector, still without backends. `now` is the moment from which its times are counted.
+    /// Builds the selector, still without backends. `now` is the moment from which its times are
+    /// counted.
     ///
     /// # Errors
     ///

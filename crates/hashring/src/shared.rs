@@ -16,10 +16,10 @@ pub type RingReader<N = (), S = Xxh3> = Reader<Ring<N, S>>;
 
 /// An immutable snapshot that writers replace and readers keep.
 ///
-/// Writers [publish](Self::publish) a whole new value. A [`Reader`] keeps the value that it saw last and asks one
-/// atomic number whether there is a newer one; only then it takes a lock, for the time of a pointer's clone. So reading
-/// costs a quarter of a nanosecond while nothing changes, and readers do not slow each other down. Clones of a `Shared`
-/// are handles to one slot.
+/// Writers [publish](Self::publish) a whole new value. A [`Reader`] keeps the value that it saw
+/// last and asks one atomic number whether there is a newer one; only then it takes a lock, for the
+/// time of a pointer's clone. So reading costs a quarter of a nanosecond while nothing changes, and
+/// readers do not slow each other down. Clones of a `Shared` are handles to one slot.
 ///
 /// ```
 /// use hashring::{Edit, Node, Ring, SharedRing};
@@ -37,11 +37,13 @@ pub struct Shared<T> {
 }
 
 struct Slot<T> {
-    /// Counts publications. It is raised after `value` is replaced, so a reader that sees the new number finds a value
-    /// at least as new; raised before, a reader could keep the old value under the new number for ever.
+    /// Counts publications. It is raised after `value` is replaced, so a reader that sees the new
+    /// number finds a value at least as new; raised before, a reader could keep the old value under
+    /// the new number for ever.
     generation: AtomicU64,
     value: Mutex<Arc<T>>,
-    /// Held by a writer from reading the old value to publishing the next, so that no change is lost between two.
+    /// Held by a writer from reading the old value to publishing the next, so that no change is
+    /// lost between two.
     writer: Mutex<()>,
 }
 
@@ -64,8 +66,8 @@ impl<T> Shared<T> {
         self.slot.replace(value);
     }
 
-    /// Replaces the value by one that is made of it, and returns that. Updates run one after another; readers do not
-    /// wait for them.
+    /// Replaces the value by one that is made of it, and returns that. Updates run one after
+    /// another; readers do not wait for them.
     ///
     /// # Errors
     ///
@@ -129,7 +131,8 @@ impl<T: fmt::Debug> fmt::Debug for Shared<T> {
 
 /// Reads a [`Shared`] value without waiting for anyone.
 ///
-/// It holds the value that it loaded last. A reader that is never used again keeps that old value in memory.
+/// It holds the value that it loaded last. A reader that is never used again keeps that old value
+/// in memory.
 pub struct Reader<T> {
     slot: Arc<Slot<T>>,
     generation: u64,
@@ -148,7 +151,8 @@ impl<T> Reader<T> {
         &self.value
     }
 
-    /// Whether this reader belongs to `shared`, for callers that keep readers by thread and have several slots.
+    /// Whether this reader belongs to `shared`, for callers that keep readers by thread and have
+    /// several slots.
     #[must_use]
     pub fn reads(&self, shared: &Shared<T>) -> bool {
         Arc::ptr_eq(&self.slot, &shared.slot)

@@ -13,7 +13,8 @@ pub(crate) use std::sync::{
 
 use std::sync::PoisonError;
 
-/// Locks a mutex whose content is valid at every moment, so that a panic of another holder does not matter.
+/// Locks a mutex whose content is valid at every moment, so that a panic of another holder does not
+/// matter.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

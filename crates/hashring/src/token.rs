@@ -2,7 +2,8 @@
 
 /// The first field that has anything but white space in it, as it is.
 ///
-/// It is the usual way to keep related requests together: by session if there is one, else by tenant, else by account.
+/// It is the usual way to keep related requests together: by session if there is one, else by
+/// tenant, else by account.
 ///
 /// ```
 /// use hashring::token::first_non_blank;
@@ -18,11 +19,12 @@ pub fn first_non_blank<'f>(fields: impl IntoIterator<Item = Option<&'f str>>) ->
         .find(|field| !field.trim().is_empty())
 }
 
-/// Writes several parts into one token so that different parts give different tokens, and nothing is lost: `("ab", "c")`
-/// is not `("a", "bc")`. What `token` held before is cleared; its memory is used again.
+/// Writes several parts into one token so that different parts give different tokens, and nothing
+/// is lost: `("ab", "c")` is not `("a", "bc")`. What `token` held before is cleared; its memory is
+/// used again.
 ///
-/// Each part is preceded by its length as eight little-endian bytes, which is what a client in another language has to
-/// do to agree.
+/// Each part is preceded by its length as eight little-endian bytes, which is what a client in
+/// another language has to do to agree.
 ///
 /// ```
 /// use hashring::token::compose;

@@ -6,12 +6,13 @@ use crate::{limits::WALK_LOOKBACK, node::Node, ring::Ring};
 
 /// Distinct nodes clockwise from a place; made by [`Ring::walk`].
 ///
-/// Every node with points comes once, in the order of its first point, and then the walk ends; so it ends also when a
-/// predicate refuses every node. The nodes before the first accepted one do not matter to the result: the first
-/// accepted node is the owner in the ring that is built without the refused ones.
+/// Every node with points comes once, in the order of its first point, and then the walk ends; so
+/// it ends also when a predicate refuses every node. The nodes before the first accepted one do not
+/// matter to the result: the first accepted node is the owner in the ring that is built without the
+/// refused ones.
 ///
-/// Nothing is allocated for the first 128 points. A walk beyond them, which needs many refusals or a large `n`, makes a
-/// bitmap of one bit a node.
+/// Nothing is allocated for the first 128 points. A walk beyond them, which needs many refusals or
+/// a large `n`, makes a bitmap of one bit a node.
 #[must_use = "a walk does nothing until it is iterated"]
 pub struct Walk<'r, N, S> {
     ring: &'r Ring<N, S>,

@@ -1,4 +1,5 @@
-//! The hot paths allocate nothing. One test alone in its process, because the counter sees every thread.
+//! The hot paths allocate nothing. One test alone in its process, because the counter sees every
+//! thread.
 #![cfg(not(loom))]
 
 use std::{alloc::System, hint::black_box, time::Instant};

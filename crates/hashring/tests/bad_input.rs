@@ -1,4 +1,5 @@
-//! What nobody should pass, and what happens then: a documented result or an error that says what to do.
+//! What nobody should pass, and what happens then: a documented result or an error that says what
+//! to do.
 #![cfg(not(loom))]
 
 use std::{ops::Range, sync::Arc};

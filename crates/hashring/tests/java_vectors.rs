@@ -1,4 +1,5 @@
-//! Rings that a Java `TreeMap` with `java.util.zip.CRC32` built, point for point and token for token.
+//! Rings that a Java `TreeMap` with `java.util.zip.CRC32` built, point for point and token for
+//! token.
 #![cfg(not(loom))]
 
 use hashring::{Crc32, Node, Ring};
@@ -40,7 +41,8 @@ fn ring_of(set: &Value) -> Ring<(), Crc32> {
         .expect("the set is a valid ring")
 }
 
-/// The sets whose rings do not depend on the order of insertion, or that were inserted in ascending order.
+/// The sets whose rings do not depend on the order of insertion, or that were inserted in ascending
+/// order.
 const AGREEING_SETS: [&str; 4] = [
     "weighted-1-2-3",
     "addr-mixed-with-zero-weight",
@@ -115,8 +117,8 @@ fn the_points_are_those_of_java() {
     }
 }
 
-/// A Java map that is filled in descending order gives colliding points to the other backend. Ours is the ring of the
-/// ascending order, whatever the order was.
+/// A Java map that is filled in descending order gives colliding points to the other backend. Ours
+/// is the ring of the ascending order, whatever the order was.
 #[test]
 fn the_order_of_insertion_decides_in_java_and_not_here() {
     let vectors = vectors();

@@ -1,6 +1,7 @@
 //! Golden vectors of other implementations: every scheme, point for point and key for key.
 //!
-//! The nginx ring is no scheme of this crate. It is here as a scheme that a user writes, with points that chain.
+//! The nginx ring is no scheme of this crate. It is here as a scheme that a user writes, with
+//! points that chain.
 #![cfg(not(loom))]
 
 use std::ops::Range;
@@ -265,7 +266,8 @@ fn crc32_rings() {
     }
 }
 
-/// Two ids with points in common: all points stay, the highest id owns, and the other inherits when it leaves.
+/// Two ids with points in common: all points stay, the highest id owns, and the other inherits when
+/// it leaves.
 #[test]
 fn crc32_collisions() {
     let vectors = vectors();
@@ -304,7 +306,8 @@ fn crc32_collisions() {
     }
 }
 
-/// `hash .. consistent` of nginx: each point is the CRC-32 over the host, a zero byte, the port and the point before.
+/// `hash .. consistent` of nginx: each point is the CRC-32 over the host, a zero byte, the port and
+/// the point before.
 #[derive(Clone, Debug)]
 struct Nginx;
 

@@ -22,7 +22,8 @@ fn zoned_ring(zones: &[u8]) -> Ring<u8> {
 }
 
 proptest! {
-    /// The first node of each new zone in the order of the walk, then the others in the order of the walk.
+    /// The first node of each new zone in the order of the walk, then the others in the order of
+    /// the walk.
     #[test]
     fn spread_takes_new_zones_first(
         zones in prop::collection::vec(0_u8..5, 0..120),

@@ -6,7 +6,8 @@ use thiserror::Error;
 
 use crate::limits::{QUARANTINE_WINDOW_MAX, TRACKED_BACKENDS_DEFAULT};
 
-/// When a backend is quarantined, and for how long. Values are checked by [`LocalHealth::new`](super::LocalHealth::new).
+/// When a backend is quarantined, and for how long. Values are checked by
+/// [`LocalHealth::new`](super::LocalHealth::new).
 ///
 /// The defaults: three failures in a row, 5 seconds, no back-off, no jitter.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,16 +35,16 @@ impl Default for HealthConfig {
 }
 
 impl HealthConfig {
-    /// Sets how many failures in a row begin a quarantine, at least 1. A higher number forgives single lost requests and
-    /// sends more of them to a dead backend.
+    /// Sets how many failures in a row begin a quarantine, at least 1. A higher number forgives
+    /// single lost requests and sends more of them to a dead backend.
     #[must_use]
     pub fn with_threshold(mut self, failures: u16) -> Self {
         self.threshold = failures;
         self
     }
 
-    /// Sets how long a quarantine lasts, 1 ms to 24 hours, always the same. It takes back an earlier
-    /// [`with_back_off`](Self::with_back_off).
+    /// Sets how long a quarantine lasts, 1 ms to 24 hours, always the same. It takes back an
+    /// earlier [`with_back_off`](Self::with_back_off).
     #[must_use]
     pub fn with_window(mut self, window: Duration) -> Self {
         self.window = window;
@@ -51,8 +52,9 @@ impl HealthConfig {
         self
     }
 
-    /// Doubles the window with every quarantine that follows another without a success, from `first` up to `max`, at most
-    /// 24 hours. A backend that stays dead then costs less and less, and is found again later.
+    /// Doubles the window with every quarantine that follows another without a success, from
+    /// `first` up to `max`, at most 24 hours. A backend that stays dead then costs less and less,
+    /// and is found again later.
     #[must_use]
     pub fn with_back_off(mut self, first: Duration, max: Duration) -> Self {
         self.window = first;
@@ -60,9 +62,9 @@ impl HealthConfig {
         self
     }
 
-    /// Shortens each window by a part that is drawn between 0 and this one, 0 to 1, so that many clients do not come back
-    /// to a backend at one moment. The draw depends on the seed, the backend and the time; give each client a seed of its
-    /// own.
+    /// Shortens each window by a part that is drawn between 0 and this one, 0 to 1, so that many
+    /// clients do not come back to a backend at one moment. The draw depends on the seed, the
+    /// backend and the time; give each client a seed of its own.
     #[must_use]
     pub fn with_jitter(mut self, part: f64, seed: u64) -> Self {
         self.jitter = part;

@@ -59,7 +59,8 @@ fn a_racing_success_comes_before_or_after_and_never_half() {
         reporter.join().expect("the reporter does not panic");
         let later = start + Duration::from_secs(2);
         let next = backend.report(Outcome::Failure, later);
-        // Cleared: the next quarantine is a first one. Not cleared: it is the second, and twice as long.
+        // Cleared: the next quarantine is a first one. Not cleared: it is the second, and twice as
+        // long.
         assert!(matches!(next.map(|window| window.as_secs()), Some(1 | 2)));
     });
 }

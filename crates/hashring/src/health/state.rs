@@ -9,7 +9,8 @@ use super::HealthConfig;
 /// The record of a backend. It fits one atomic word, so a report can never be seen by half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct State {
-    /// Milliseconds since the start at which the last quarantine ends; 0 if there was none since the last success.
+    /// Milliseconds since the start at which the last quarantine ends; 0 if there was none since
+    /// the last success.
     until_ms: u64,
     /// Quarantines since the last success.
     quarantines: u8,
@@ -96,7 +97,8 @@ impl Rules {
             return (state, None);
         }
         let failures = state.failures.saturating_add(1);
-        // After a quarantine the backend is on probation: it has to succeed before it may fail several times again.
+        // After a quarantine the backend is on probation: it has to succeed before it may fail
+        // several times again.
         let on_probation = state.quarantines > 0;
         if !on_probation && failures < self.threshold {
             return (State { failures, ..state }, None);

@@ -1,7 +1,7 @@
 //! Where the points of each bucket begin. A bucket is a run of places that share their top bits.
 
-/// One entry per bucket and one behind the last; there are about as many buckets as points, rounded up to a power of
-/// two, so a bucket holds between half a point and one point on average.
+/// One entry per bucket and one behind the last; there are about as many buckets as points, rounded
+/// up to a power of two, so a bucket holds between half a point and one point on average.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct BucketIndex {
     starts: Vec<u32>,
@@ -30,10 +30,12 @@ impl BucketIndex {
         index
     }
 
-    /// The index after points came and went, `None` if the number of buckets changes with the number of points.
+    /// The index after points came and went, `None` if the number of buckets changes with the
+    /// number of points.
     ///
-    /// `edits` are the places of those points in ascending order, each with what it adds to the count (1 or -1).
-    /// Between two edits every start moves by the same distance, which is one addition over a run of memory.
+    /// `edits` are the places of those points in ascending order, each with what it adds to the
+    /// count (1 or -1). Between two edits every start moves by the same distance, which is one
+    /// addition over a run of memory.
     pub(super) fn shifted(
         &self,
         edits: impl Iterator<Item = (u64, i32)>,
@@ -92,7 +94,8 @@ fn push_moved(starts: &mut Vec<u32>, old: &[u32], end: usize, distance: i32) {
     }
 }
 
-/// At least one bit, so that the shift by the remaining ones stays below 64, and never more than the circle has.
+/// At least one bit, so that the shift by the remaining ones stays below 64, and never more than
+/// the circle has.
 fn bucket_bits(points: usize, circle_bits: u32) -> u32 {
     points
         .next_power_of_two()

@@ -15,8 +15,9 @@ pub(crate) struct PointEdits {
 impl Points {
     /// The points after `edits`, with every remaining owner renumbered.
     ///
-    /// `renumber[owner]` is an owner's number after the change. It must ascend; an owner whose points all go has the
-    /// number of the next one that stays. `None` if a point to take out does not exist.
+    /// `renumber[owner]` is an owner's number after the change. It must ascend; an owner whose
+    /// points all go has the number of the next one that stays. `None` if a point to take out does
+    /// not exist.
     pub(crate) fn merged(&self, mut edits: PointEdits, renumber: &Renumber) -> Option<Self> {
         self.sort(&mut edits.removed);
         self.sort(&mut edits.added);

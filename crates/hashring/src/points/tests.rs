@@ -1,7 +1,8 @@
 use super::{PointEdits, Points, Renumber};
 use crate::scheme::TieOrder;
 
-/// Every point set of a toy circle against the definition: the first point at or after a place, else the first.
+/// Every point set of a toy circle against the definition: the first point at or after a place,
+/// else the first.
 #[test]
 fn ceil_is_the_first_point_at_or_after_a_place() {
     for bits in [1, 4, 8] {

@@ -1,7 +1,7 @@
 //! The one way by which rings come to be: an old ring and a plan of its next nodes give a new ring.
 //!
-//! A plan says which nodes stay untouched, so that their points are copied and never hashed again. Building from
-//! nothing is the same with an empty old ring.
+//! A plan says which nodes stay untouched, so that their points are copied and never hashed again.
+//! Building from nothing is the same with an empty old ring.
 
 use std::sync::{Arc, OnceLock};
 
@@ -82,7 +82,8 @@ impl<'r, N, S: Scheme> NodePlan<'r, N, S> {
         self.done = end;
     }
 
-    /// Puts a node, or nothing, in the place of the next old node, or before it if that is another one.
+    /// Puts a node, or nothing, in the place of the next old node, or before it if that is another
+    /// one.
     pub(super) fn put(&mut self, existed: bool, node: Option<Arc<Node<N>>>) {
         let change = Change {
             old: existed.then_some(self.done),
@@ -108,7 +109,8 @@ impl<'r, N, S: Scheme> NodePlan<'r, N, S> {
 
     /// All nodes that come, go or change their number of points or their names may do so.
     ///
-    /// Under a fixed number of points per weight unit these are the changed ones. Otherwise every node may be.
+    /// Under a fixed number of points per weight unit these are the changed ones. Otherwise every
+    /// node may be.
     fn candidates(&self, rule: PointRule) -> Vec<Change> {
         let mut candidates = self.changed.clone();
         if rule == PointRule::WholeRing {
@@ -191,7 +193,8 @@ impl<N, S: Scheme + Clone> Ring<N, S> {
     fn counts_per_weight(&self, plan: &NodePlan<'_, N, S>) -> Result<Vec<u32>, BuildError> {
         let mut counts = vec![0; plan.nodes.len()];
         for (old, new) in plan.new_index.iter().enumerate() {
-            // A node that goes shares its number with the next one that stays, whose own count follows.
+            // A node that goes shares its number with the next one that stays, whose own count
+            // follows.
             if let Some(count) = counts.get_mut(*new as usize) {
                 *count = self.counts[old];
             }
@@ -242,7 +245,8 @@ impl<N, S: Scheme + Clone> Ring<N, S> {
         let new = change
             .new
             .map(|index| (index, &plan.nodes[index], counts[index]));
-        // Point `i` of a name is always the same, so a node that keeps its name keeps the points that both counts have.
+        // Point `i` of a name is always the same, so a node that keeps its name keeps the points
+        // that both counts have.
         let shared = match (old, new) {
             (Some((_, old, old_count)), Some((_, new, new_count)))
                 if name_of(old) == name_of(new) =>

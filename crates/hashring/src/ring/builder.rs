@@ -43,16 +43,19 @@ impl<N, S> RingBuilder<N, S> {
         }
     }
 
-    /// Sets the points of a node of weight 1, at least 1. The default is the scheme's: 100 for most of them.
+    /// Sets the points of a node of weight 1, at least 1. The default is the scheme's: 100 for most
+    /// of them.
     ///
-    /// More points spread keys more evenly (the deviation falls with the square root) and take 16 to 20 bytes each.
+    /// More points spread keys more evenly (the deviation falls with the square root) and take 16
+    /// to 20 bytes each.
     pub fn points_per_weight_unit(mut self, points: u32) -> Self {
         self.points_per_weight_unit = Some(points);
         self
     }
 
     /// Sets how many points all nodes together may have, 1 to [`MAX_POINTS`]. The default is
-    /// [`DEFAULT_MAX_POINTS`]. It is a guard against mistaken weights and holds for later updates as well.
+    /// [`DEFAULT_MAX_POINTS`]. It is a guard against mistaken weights and holds for later updates
+    /// as well.
     pub fn max_points(mut self, points: u32) -> Self {
         self.max_points = points;
         self
@@ -81,8 +84,8 @@ impl<N, S: Scheme + Clone> RingBuilder<N, S> {
     ///
     /// # Errors
     ///
-    /// [`BuildError`] if an id occurs twice, an option is out of its range, the points exceed their limit, or the
-    /// scheme breaks its contract.
+    /// [`BuildError`] if an id occurs twice, an option is out of its range, the points exceed their
+    /// limit, or the scheme breaks its contract.
     pub fn build(self) -> Result<Ring<N, S>, BuildError> {
         let points_per_weight_unit = self.checked_points_per_weight_unit()?;
         if !(1..=MAX_POINTS).contains(&self.max_points) {

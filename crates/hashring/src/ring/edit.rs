@@ -53,14 +53,15 @@ impl<N> Edit<N> {
 impl<N, S: Scheme + Clone> Ring<N, S> {
     /// The ring after these changes, which are made in their order and merged in one pass.
     ///
-    /// A change of a few nodes costs a copy of the points, about a twentieth of building the ring; a batch of
-    /// changes costs little more than one. Under a scheme with a fixed number of points per weight unit only the
-    /// points of changed nodes move, and a new weight only adds points or takes some away.
+    /// A change of a few nodes costs a copy of the points, about a twentieth of building the ring;
+    /// a batch of changes costs little more than one. Under a scheme with a fixed number of points
+    /// per weight unit only the points of changed nodes move, and a new weight only adds points or
+    /// takes some away.
     ///
     /// # Errors
     ///
-    /// [`UpdateError`] if an id to add exists, another one does not, or the new ring breaks a limit. This ring is
-    /// never changed.
+    /// [`UpdateError`] if an id to add exists, another one does not, or the new ring breaks a
+    /// limit. This ring is never changed.
     pub fn apply(&self, edits: impl IntoIterator<Item = Edit<N>>) -> Result<Self, UpdateError>
     where
         N: Clone,
@@ -81,12 +82,14 @@ impl<N, S: Scheme + Clone> Ring<N, S> {
 
     /// The ring of exactly these nodes under the same options.
     ///
-    /// It costs what differs: nodes that were there before with the same weight and identity keep their points
-    /// without being hashed again. It is the update for callers that learn whole lists, from discovery for example.
+    /// It costs what differs: nodes that were there before with the same weight and identity keep
+    /// their points without being hashed again. It is the update for callers that learn whole
+    /// lists, from discovery for example.
     ///
     /// # Errors
     ///
-    /// [`BuildError`] if an id occurs twice or the new ring breaks a limit. This ring is never changed.
+    /// [`BuildError`] if an id occurs twice or the new ring breaks a limit. This ring is never
+    /// changed.
     pub fn with_nodes<I>(&self, nodes: I) -> Result<Self, BuildError>
     where
         I: IntoIterator,

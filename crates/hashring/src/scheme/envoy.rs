@@ -7,17 +7,19 @@ use twox_hash::XxHash64;
 
 use super::{NodeName, Placement, PointRule, Scheme, name::hash_numbered};
 
-/// XXH64 with seed 0 over the key and over `identity_i`, with as many points as Envoy and gRPC give a host.
+/// XXH64 with seed 0 over the key and over `identity_i`, with as many points as Envoy and gRPC give
+/// a host.
 ///
-/// The number of points is scaled so that the lightest host has a whole number of them and the ring has at least
-/// `min_ring_size`, but not more than `max_ring_size`. So a change of one host may change the number of points of all:
-/// taking away 1 of 10 equal hosts moves 6.2 % of the keys needlessly (103 points a host become 114). The hash spreads
-/// ideally, but the default of 1,024 points for the whole ring leaves 100 hosts with 11 points each, a standard deviation
-/// of 30 %. Take it to agree with a mesh, with that mesh's sizes.
+/// The number of points is scaled so that the lightest host has a whole number of them and the ring
+/// has at least `min_ring_size`, but not more than `max_ring_size`. So a change of one host may
+/// change the number of points of all: taking away 1 of 10 equal hosts moves 6.2 % of the keys
+/// needlessly (103 points a host become 114). The hash spreads ideally, but the default of 1,024
+/// points for the whole ring leaves 100 hosts with 11 points each, a standard deviation of 30 %.
+/// Take it to agree with a mesh, with that mesh's sizes.
 ///
-/// The identity of a node is what the mesh hashes: the `hash_key` of the endpoint, or its first address `ip:port`. Where
-/// counts are fractional, hosts are taken in ascending order of identity, as grpc-go does; Envoy takes them as they are
-/// configured. Weights are those of one locality.
+/// The identity of a node is what the mesh hashes: the `hash_key` of the endpoint, or its first
+/// address `ip:port`. Where counts are fractional, hosts are taken in ascending order of identity,
+/// as grpc-go does; Envoy takes them as they are configured. Weights are those of one locality.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EnvoyRingHash {
     min_ring_size: u32,
@@ -134,7 +136,8 @@ impl Scheme for EnvoyRingHash {
         let (mut placed, mut target) = (0.0_f64, 0.0_f64);
         for index in order {
             target += scale * normalized(&nodes[index]);
-            // Envoy adds points while fewer are placed than the target; the number of those is a subtraction.
+            // Envoy adds points while fewer are placed than the target; the number of those is a
+            // subtraction.
             let next = placed.max(target.ceil());
             counts[index] = (next - placed) as u32;
             placed = next;

@@ -1,8 +1,9 @@
 //! FarmHash Fingerprint32, the hash of Ringpop.
 //!
-//! It is written out here because the registry's port adds without wrapping (it panics on ordinary keys where overflow
-//! checks are on) and reads short keys as unsigned bytes, which disagrees with the original on keys that are not ASCII.
-//! The original is `farmhashmk::Hash32` of google/farmhash; its values are in the tests.
+//! It is written out here because the registry's port adds without wrapping (it panics on ordinary
+//! keys where overflow checks are on) and reads short keys as unsigned bytes, which disagrees with
+//! the original on keys that are not ASCII. The original is `farmhashmk::Hash32` of
+//! google/farmhash; its values are in the tests.
 
 const C1: u32 = 0xcc9e_2d51;
 const C2: u32 = 0x1b87_3593;
@@ -132,8 +133,8 @@ fn finish(mut hash: u32) -> u32 {
 mod tests {
     use super::fingerprint32;
 
-    /// `util::Fingerprint32` of google/farmhash for the first 0 to 100 bytes of `177, 177 + 151, 177 + 2 * 151, ...`,
-    /// so that every length class has bytes above 127.
+    /// `util::Fingerprint32` of google/farmhash for the first 0 to 100 bytes of `177, 177 + 151,
+    /// 177 + 2 * 151, ...`, so that every length class has bytes above 127.
     #[rustfmt::skip]
     const OF_PREFIXES: [u32; 101] = [
         3696677242, 3847672934, 707793884, 1999505270, 1029651654, 847597716, 1244639264, 1531836796, 3285105159,

@@ -4,14 +4,14 @@ use std::ops::Range;
 
 use super::{NodeName, Placement, PointRule, Scheme, name::push_decimal};
 
-/// MD5 on a circle of 32 bits, four points from each digest of `identity-k`: the ring of libketama, as memcached
-/// clients use it.
+/// MD5 on a circle of 32 bits, four points from each digest of `identity-k`: the ring of libketama,
+/// as memcached clients use it.
 ///
-/// A node is named as in the server list of the client, `10.0.0.1:11211`; its weight is the server's memory. Equal nodes
-/// have 160 points (156 for some counts of nodes, because libketama computes in single precision, and so does this
-/// scheme). Their number depends on all weights, so a change of one weighted node moves up to 2.4 % of the keys between
-/// others, and a node that is light beside the rest may get no point. MD5 spreads ideally; it takes a few hundred ns
-/// a key.
+/// A node is named as in the server list of the client, `10.0.0.1:11211`; its weight is the
+/// server's memory. Equal nodes have 160 points (156 for some counts of nodes, because libketama
+/// computes in single precision, and so does this scheme). Their number depends on all weights, so
+/// a change of one weighted node moves up to 2.4 % of the keys between others, and a node that is
+/// light beside the rest may get no point. MD5 spreads ideally; it takes a few hundred ns a key.
 ///
 /// Other clients differ: libmemcached and twemproxy leave out `:11211` and round differently.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,8 +69,8 @@ impl Scheme for Ketama {
     }
 }
 
-/// `floorf(pct * 40.0 * (float)numservers)` with a float `pct`: the products are doubles in C, and `floorf` rounds the
-/// last one to single precision before it cuts.
+/// `floorf(pct * 40.0 * (float)numservers)` with a float `pct`: the products are doubles in C, and
+/// `floorf` rounds the last one to single precision before it cuts.
 fn digests(weight: u32, total: u64, nodes: usize) -> u32 {
     if weight == 0 {
         return 0;

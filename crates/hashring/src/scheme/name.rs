@@ -24,7 +24,8 @@ pub(super) fn hash_numbered(
 /// Digits of `u32::MAX`.
 const DECIMAL_DIGITS_MAX: usize = 10;
 
-/// Appends a number in decimal. `write!` does the same at three times the cost, and a ring names a million points.
+/// Appends a number in decimal. `write!` does the same at three times the cost, and a ring names a
+/// million points.
 pub(super) fn push_decimal(out: &mut Vec<u8>, number: u32) {
     let mut digits = [0_u8; DECIMAL_DIGITS_MAX];
     let mut start = DECIMAL_DIGITS_MAX;

@@ -5,14 +5,16 @@ use std::{collections::BTreeSet, fmt::Write as _, ops::Range};
 use super::{NodeName, PointRule, Scheme, fingerprint::fingerprint32, name::hash_numbered};
 use crate::ring::Ring;
 
-/// FarmHash Fingerprint32 on a circle of 32 bits, 100 points a node: the ring of ringpop-go and ringpop-node.
+/// FarmHash Fingerprint32 on a circle of 32 bits, 100 points a node: the ring of ringpop-go and
+/// ringpop-node.
 ///
-/// A node's id is its address. Point `i` is named `{address}{i}` without a separator where the identity is the address,
-/// and `{identity}#{i}` otherwise. Several nodes may have one point (two addresses may even share ten names: `:2100` and
-/// `:21001`); the lowest address owns it. Weights other than 1 are an extension that Ringpop does not know.
+/// A node's id is its address. Point `i` is named `{address}{i}` without a separator where the
+/// identity is the address, and `{identity}#{i}` otherwise. Several nodes may have one point (two
+/// addresses may even share ten names: `:2100` and `:21001`); the lowest address owns it. Weights
+/// other than 1 are an extension that Ringpop does not know.
 ///
-/// It spreads ideally: the standard deviation of shares is 9.9 % for 100 nodes of 100 points (ideal 9.9 %). On 32 bits a
-/// ring of a million points has about 110 that coincide.
+/// It spreads ideally: the standard deviation of shares is 9.9 % for 100 nodes of 100 points (ideal
+/// 9.9 %). On 32 bits a ring of a million points has about 110 that coincide.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ringpop;
 
@@ -48,8 +50,8 @@ impl Scheme for Ringpop {
 }
 
 impl<N> Ring<N, Ringpop> {
-    /// The checksum by which Ringpop compares rings: over the sorted identities. It does not see which address has
-    /// which identity.
+    /// The checksum by which Ringpop compares rings: over the sorted identities. It does not see
+    /// which address has which identity.
     #[must_use]
     pub fn identity_checksum(&self) -> u32 {
         let on_the_ring = self.nodes().iter().filter(|node| node.weight() > 0);
@@ -58,7 +60,8 @@ impl<N> Ring<N, Ringpop> {
         fingerprint32(text.as_bytes())
     }
 
-    /// The newer checksum of ringpop-go: over every point with its address, in the order of the ring.
+    /// The newer checksum of ringpop-go: over every point with its address, in the order of the
+    /// ring.
     ///
     /// It writes all points as text first, about 25 bytes each.
     #[must_use]

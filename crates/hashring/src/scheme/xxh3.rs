@@ -9,12 +9,14 @@ use crate::limits::DEFAULT_POINTS_PER_WEIGHT_UNIT;
 
 /// The default: XXH3 with 64 bits over the key and over `identity#i` for point `i`.
 ///
-/// XXH3 is frozen since xxHash 0.8, takes 2 to 3 ns for a short key and spreads ideally: the standard deviation of
-/// shares is that of random points (9.9 % for 100 nodes of 100 points; ideal 9.9 %) for sequential names, addresses,
-/// Kubernetes pod names and UUIDs alike, and two points of a ring of a million practically never coincide.
+/// XXH3 is frozen since xxHash 0.8, takes 2 to 3 ns for a short key and spreads ideally: the
+/// standard deviation of shares is that of random points (9.9 % for 100 nodes of 100 points; ideal
+/// 9.9 %) for sequential names, addresses, Kubernetes pod names and UUIDs alike, and two points of
+/// a ring of a million practically never coincide.
 ///
-/// The separator makes the name of a point readable in one way only (`i` is what follows the last `#`), so no two
-/// nodes share a name; the scheme of Ringpop, which has none, lets `:2100` and `:21001` share ten points.
+/// The separator makes the name of a point readable in one way only (`i` is what follows the last
+/// `#`), so no two nodes share a name; the scheme of Ringpop, which has none, lets `:2100` and
+/// `:21001` share ten points.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Xxh3;
 

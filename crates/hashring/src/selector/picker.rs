@@ -18,8 +18,8 @@ use crate::{
 
 /// Picks backends for one thread or task; made by [`Selector::picker`](super::Selector::picker).
 ///
-/// It allocates nothing, except a bitmap of one bit a backend the first time that a walk gets long, and it takes a lock
-/// only after the ring changed.
+/// It allocates nothing, except a bitmap of one bit a backend the first time that a walk gets long,
+/// and it takes a lock only after the ring changed.
 #[derive(Clone, Debug)]
 pub struct Picker<S> {
     reader: RingReader<Backend, S>,
@@ -64,8 +64,8 @@ impl<S: Scheme> Picker<S> {
         Ok(node)
     }
 
-    /// Fills `picked` with the first `n` distinct backends clockwise from a token that are not quarantined, or with all
-    /// of those if they are fewer. What it held before is cleared.
+    /// Fills `picked` with the first `n` distinct backends clockwise from a token that are not
+    /// quarantined, or with all of those if they are fewer. What it held before is cleared.
     ///
     /// # Errors
     ///

@@ -1,4 +1,5 @@
-//! Every interleaving of publishers and readers, by loom: `RUSTFLAGS="--cfg loom" cargo test -p hashring --lib --release`.
+//! Every interleaving of publishers and readers, by loom: `RUSTFLAGS="--cfg loom" cargo test -p
+//! hashring --lib --release`.
 
 use std::panic;
 
@@ -76,7 +77,8 @@ fn the_last_reader_frees_the_value() {
     });
 }
 
-/// The number raised before the value is replaced: the model must find the reader that keeps the old value for ever.
+/// The number raised before the value is replaced: the model must find the reader that keeps the
+/// old value for ever.
 #[test]
 fn the_reversed_order_of_publication_is_caught() {
     let caught = panic::catch_unwind(|| {

@@ -1,0 +1,87 @@
+//! Timing that survives a shared machine: subjects take turns, and the best run of each counts.
+
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
+
+/// A subject gives the nanoseconds of one operation, averaged over a short run.
+pub type Subject<'a> = (&'a str, Box<dyn FnMut() -> f64 + 'a>);
+
+/// How long a subject runs untimed at the begin of its turn, until the caches hold its memory and
+/// not that of the subject before: random reads of 16 MB take that long.
+const WARM_UP: Duration = Duration::from_millis(15);
+
+/// Timed runs in a turn.
+const RUNS_PER_TURN: usize = 5;
+
+/// The best time of every subject over `rounds` turns, in their order. They take turns, so that
+/// what else the machine does hits all of them, and each turn warms up first.
+pub fn interleaved(rounds: usize, subjects: &mut [Subject<'_>]) -> Vec<f64> {
+    let mut best = vec![f64::INFINITY; subjects.len()];
+    for _ in 0..rounds {
+        for (best, (_, subject)) in best.iter_mut().zip(subjects.iter_mut()) {
+            let start = Instant::now();
+            while start.elapsed() < WARM_UP {
+                subject();
+            }
+            for _ in 0..RUNS_PER_TURN {
+                *best = best.min(subject());
+            }
+        }
+    }
+    best
+}
+
+/// Runs `operation` on every input and gives the nanoseconds of one.
+#[inline(always)]
+pub fn per_input<T: Copy>(inputs: &[T], mut operation: impl FnMut(T) -> u64) -> f64 {
+    let mut sum = 0_u64;
+    let start = Instant::now();
+    for input in inputs {
+        sum = sum.wrapping_add(operation(*input));
+    }
+    let elapsed = start.elapsed();
+    black_box(sum);
+    elapsed.as_nanos() as f64 / inputs.len() as f64
+}
+
+/// Runs `operation` once and gives its nanoseconds, the drop of its result included.
+pub fn once<T>(mut operation: impl FnMut() -> T) -> f64 {
+    let start = Instant::now();
+    drop(black_box(operation()));
+    start.elapsed().as_nanos() as f64
+}
+
+/// A well-mixed number (SplitMix64).
+pub fn mixed(number: u64) -> u64 {
+    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// Windows of a long list, one after the other, so that each turn sees other inputs.
+pub struct Windows<'a, T> {
+    all: &'a [T],
+    next: usize,
+    size: usize,
+}
+
+impl<'a, T> Windows<'a, T> {
+    pub fn new(all: &'a [T], size: usize) -> Self {
+        Self {
+            all,
+            next: 0,
+            size: size.min(all.len()),
+        }
+    }
+
+    pub fn turn(&mut self) -> &'a [T] {
+        if self.next + self.size > self.all.len() {
+            self.next = 0;
+        }
+        self.next += self.size;
+        &self.all[self.next - self.size..self.next]
+    }
+}
