@@ -183,6 +183,7 @@ impl Builder {
             start,
             views: Arc::clone(&views),
             listeners: listeners.clone(),
+            forwarder: forwarder.clone(),
             discovery: Arc::clone(&discovery),
         });
         tokio::spawn(driver.run());

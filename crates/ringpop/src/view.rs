@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use hashring::{Edit, Node as RingNode, Reader, Ring, Shared, UpdateError};
-use ringpop_forward::{Owner, Owners, Peer, Resolver};
+use ringpop_forward::{Changed, Owner, Owners, Peer, Resolver};
 use swim_core::{Address, Member};
+use tokio::sync::watch;
 
 use crate::limits::{WEIGHT_LABEL, WEIGHT_MAX};
 
@@ -73,6 +74,8 @@ impl View {
 #[derive(Debug)]
 pub(crate) struct Views {
     shared: Shared<View>,
+    /// Checksum of the latest ring, for those who wait for another one.
+    epoch: watch::Sender<u64>,
     local: Address,
 }
 
@@ -81,7 +84,7 @@ impl Views {
         let ring = Ring::builder().points_per_weight_unit(points_per_weight_unit).build()?;
         let ring_checksum = ring.checksum();
         let view = View { members: Arc::new([]), ring, membership_checksum: 0, ring_checksum };
-        Ok(Self { shared: Shared::new(view), local })
+        Ok(Self { shared: Shared::new(view), epoch: watch::Sender::new(ring_checksum), local })
     }
 
     pub(crate) fn load(&self) -> Arc<View> {
@@ -109,6 +112,7 @@ impl Views {
         change.checksum_after = ring_checksum;
         let members = members.into();
         self.shared.publish(Arc::new(View { members, ring, membership_checksum, ring_checksum }));
+        self.epoch.send_replace(ring_checksum);
         match failure {
             Some(error) => Err(error),
             None => Ok((!change.is_empty()).then_some(change)),
@@ -187,6 +191,16 @@ impl Resolver for Views {
 
     fn epoch(&self) -> u64 {
         self.with(|view| view.ring_checksum)
+    }
+
+    fn changed(&self, seen: u64) -> Changed {
+        let mut epoch = self.epoch.subscribe();
+        Box::pin(async move {
+            if epoch.wait_for(|epoch| *epoch != seen).await.is_err() {
+                // The member has stopped: nothing changes any more.
+                std::future::pending::<()>().await;
+            }
+        })
     }
 }
 
@@ -305,6 +319,19 @@ mod tests {
         views.owners(b"key", 3, &mut owners);
         assert_eq!(owners.len(), 3);
         assert_eq!(owners.iter().filter(|owner| **owner == Owner::Local).count(), 1);
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_another_ring_is_woken_by_it() {
+        let views = views();
+        views.publish(vec![member(1, Status::Alive, &[])], 1).unwrap();
+        let seen = views.epoch();
+        let mut changed = std::pin::pin!(views.changed(seen));
+        views.publish(vec![member(1, Status::Suspect, &[])], 2).unwrap();
+        let waits = std::future::poll_fn(|cx| std::task::Poll::Ready(changed.as_mut().poll(cx)));
+        assert!(waits.await.is_pending(), "the ring is the same");
+        views.publish(vec![member(2, Status::Alive, &[])], 3).unwrap();
+        changed.await;
     }
 
     /// Two clusters in one thread must not see each other's view.

@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fxhash::FxHashMap;
+
 use crate::address::Address;
 use crate::awareness::Awareness;
 use crate::config::Config;
@@ -39,6 +41,8 @@ pub(crate) struct Core {
     pub(crate) stats: Stats,
     pub(crate) awareness: Awareness,
     graves: Graves,
+    /// Whom each open request was sent to.
+    open: FxHashMap<u64, Address>,
     next_seq: u64,
 }
 
@@ -88,6 +92,7 @@ impl Core {
             stats: Stats::default(),
             awareness,
             graves: Graves::default(),
+            open: FxHashMap::default(),
             next_seq,
         }
     }
@@ -138,13 +143,25 @@ impl Core {
         self.next_seq += 1;
         let deadline = self.now + timeout;
         self.timers.set(deadline, Timer::Request(seq));
+        self.open.insert(seq, to.clone());
         self.send_by(path, to.clone(), seq, body);
         Request { to, seq, deadline }
     }
 
-    /// Disarms the deadline of a request that is over.
+    /// Ends a request: a reply to it is refused from now on.
     pub(crate) fn close(&mut self, request: &Request) {
+        self.disarm(request);
+        self.open.remove(&request.seq);
+    }
+
+    /// Disarms the deadline of a request whose reply is still welcome.
+    pub(crate) fn disarm(&mut self, request: &Request) {
         self.timers.cancel(request.deadline, Timer::Request(request.seq));
+    }
+
+    /// Whether a request with this number to this peer is open.
+    pub(crate) fn expects(&self, from: &Address, seq: u64) -> bool {
+        self.open.get(&seq).is_some_and(|to| to == from)
     }
 
     /// Pings a member. The changes that go along count as sent only when it

@@ -156,7 +156,7 @@ impl Probes {
     /// not be delivered. `false` when the number belongs to no probe.
     pub(crate) fn on_no_answer(&mut self, core: &mut Core, seq: u64) -> bool {
         if let Some(i) = self.open.iter().position(|probe| probe.ping.seq == seq) {
-            core.close(&self.open[i].ping);
+            core.disarm(&self.open[i].ping);
             if matches!(self.open[i].stage, Stage::Direct) {
                 self.ask_helpers(core, i);
             }

@@ -63,10 +63,6 @@ impl Syncs {
         }
     }
 
-    pub(crate) fn is_open(&self, from: &Address, seq: u64) -> bool {
-        self.0.iter().any(|job| job.request.is(from, seq))
-    }
-
     /// An answer arrived for an open step.
     pub(crate) fn on_ack(
         &mut self,

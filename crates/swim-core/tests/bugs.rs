@@ -229,6 +229,30 @@ fn a_pause_costs_nobody_but_the_paused() {
     }
 }
 
+/// Who guesses the number of a request must not be able to answer for others.
+#[test]
+fn a_reply_counts_only_from_whom_was_asked() {
+    let mut cluster = Cluster::joined(lan(), 3);
+    cluster.forget_traffic();
+    let own_ping = |c: &Cluster| {
+        let own = |t: &&Transmit| {
+            t.message.from == address(0) && matches!(t.message.body, Body::Ping { .. })
+        };
+        c.sent.iter().map(|(_, t)| t).find(own).cloned()
+    };
+    cluster.until("a ping", secs(1), |c| own_ping(c).is_some());
+    let ping = own_ping(&cluster).unwrap();
+    cluster.forget_traffic();
+    let stranger = address(99);
+    let refused = Body::Refused { reason: Refusal::NotReady };
+    cluster.inject(0, message(&stranger, 1, ping.message.seq, refused));
+    let lie = Body::Ack { checksum: 0, changes: vec![change(50, Status::Alive, 1)] };
+    cluster.inject(0, message(&stranger, 1, ping.message.seq, lie));
+    assert_eq!(cluster.sent.len(), 0, "no helper is asked");
+    assert_eq!(cluster.status(0, 50), None);
+    assert_eq!(cluster.node(0).stats().rejected_replies, 2);
+}
+
 /// hyperbahn#32: a storm of full syncs after a change that all learn at once.
 #[test]
 fn a_burst_of_changes_does_not_end_in_a_storm_of_syncs() {

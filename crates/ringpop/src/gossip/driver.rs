@@ -8,10 +8,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use ringpop_discovery::Discovery;
+use ringpop_forward::{Forwarder, Peer};
 use swim_core::wire::Decoded;
 use swim_core::{
-    Address, CommandError, Event as SwimEvent, Instant, JoinFailure, Labels, Message, Node, Output,
-    Stats,
+    Address, CommandError, Event as SwimEvent, Instant, JoinFailure, Labels, Member, Message, Node,
+    Output, Stats,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -30,6 +31,8 @@ pub(crate) struct DriverSetup {
     pub(crate) start: Clock,
     pub(crate) views: Arc<Views>,
     pub(crate) listeners: Listeners,
+    /// Told of members that are gone, so that it closes its connections.
+    pub(crate) forwarder: Forwarder,
     /// Asked when it is time to look for other partitions.
     pub(crate) discovery: Arc<dyn Discovery>,
 }
@@ -40,6 +43,7 @@ pub(crate) struct Driver {
     start: Clock,
     views: Arc<Views>,
     listeners: Listeners,
+    forwarder: Forwarder,
     discovery: Arc<dyn Discovery>,
     /// Asks discovery for the hosts to heal with, one question at a time.
     hosts: Option<JoinHandle<()>>,
@@ -101,7 +105,7 @@ pub(crate) struct Handle(mpsc::Sender<Input>);
 
 impl Driver {
     pub(crate) fn new(setup: DriverSetup) -> (Self, Handle) {
-        let DriverSetup { node, start, views, listeners, discovery } = setup;
+        let DriverSetup { node, start, views, listeners, forwarder, discovery } = setup;
         let (sender, inputs) = mpsc::channel(INPUTS_MAX);
         let config = node.config();
         let longest = [config.ping_req_timeout(), config.join_timeout(), config.sync_timeout()];
@@ -112,6 +116,7 @@ impl Driver {
             start,
             views,
             listeners,
+            forwarder,
             discovery,
             hosts: None,
             inputs,
@@ -263,12 +268,8 @@ impl Driver {
     fn tell(&mut self) {
         for event in std::mem::take(&mut self.news) {
             match &event {
-                SwimEvent::MemberChanged { after, before, .. } => {
-                    if !after.as_ref().is_some_and(swim_core::Member::is_reachable)
-                        && let Some(gone) = after.as_ref().or(before.as_ref())
-                    {
-                        self.calls.forget(&gone.address);
-                    }
+                SwimEvent::MemberChanged { before, after, .. } => {
+                    self.close_if_gone(before.as_ref(), after.as_ref());
                 }
                 SwimEvent::JoinRetrying { .. } => self.progress(JoinProgress::Retrying),
                 SwimEvent::JoinComplete { joined, members, .. } => {
@@ -295,6 +296,18 @@ impl Driver {
                 _ => {}
             }
             self.listeners.tell(Event::Membership(event));
+        }
+    }
+
+    /// Closes the connections to a member that is not reachable any more.
+    fn close_if_gone(&mut self, before: Option<&Member>, after: Option<&Member>) {
+        if after.is_some_and(Member::is_reachable) {
+            return;
+        }
+        let Some(gone) = after.or(before) else { return };
+        self.calls.forget(&gone.address);
+        if let Ok(peer) = Peer::new(gone.address.as_str()) {
+            self.forwarder.forget(&peer);
         }
     }
 

@@ -365,17 +365,18 @@ impl Node {
     /// that is refused is answered by [`Body::Refused`].
     pub fn handle_message(&mut self, now: Instant, message: Message) {
         self.advance_to(now);
+        let is_reply = message.is_reply();
         let Message { app, from, from_incarnation, seq, body } = message;
-        let is_request = matches!(
-            body,
-            Body::Ping { .. } | Body::PingReq { .. } | Body::Join { .. } | Body::Sync(_)
-        );
         if let Some(reason) = self.objection(&app, &from, from_incarnation, &body) {
-            if is_request {
-                self.core.refuse(&from, seq, reason);
-            } else {
+            if is_reply {
                 self.core.reject(&from, reason);
+            } else {
+                self.core.refuse(&from, seq, reason);
             }
+            return;
+        }
+        if is_reply && !self.core.expects(&from, seq) {
+            self.core.reject(&from, Rejection::UnexpectedReply);
             return;
         }
         match body {
@@ -394,10 +395,6 @@ impl Node {
             Body::JoinAck { changes, next, .. } => self.on_join_ack(&from, seq, changes, next),
             Body::Sync(step) => crate::sync::answer(&mut self.core, &from, seq, step),
             Body::SyncAck { differing, changes, next, .. } => {
-                if !self.syncs.is_open(&from, seq) {
-                    self.core.reject(&from, Rejection::UnexpectedReply);
-                    return;
-                }
                 self.syncs.on_ack(&mut self.core, seq, differing, changes, next);
             }
             Body::Refused { reason } => self.on_no_answer(seq, NoAnswer::Refused(reason)),

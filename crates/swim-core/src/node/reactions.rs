@@ -135,8 +135,6 @@ impl Node {
             self.on_join_end(end);
         } else if self.heal.is_open(from, seq) {
             self.heal.on_join_ack(&mut self.core, changes, next);
-        } else {
-            self.core.reject(from, Rejection::UnexpectedReply);
         }
     }
 
