@@ -217,6 +217,7 @@ async fn it_stops_when_its_time_is_over_and_when_its_input_ends() {
         &grpc,
         "--peers",
         &grpc,
+        "--json",
         "--exit-with-stdin",
     ]);
     assert_eq!(node.ended().await.code(), Some(0));
