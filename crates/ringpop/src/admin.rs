@@ -1,6 +1,5 @@
 //! What an operator asks a running member.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use ringpop_forward::Stats as ForwardStats;
@@ -25,9 +24,7 @@ impl AdminService {
     }
 
     fn inner(&self) -> Result<Arc<Inner>, Status> {
-        self.0
-            .upgrade()
-            .ok_or_else(|| Status::unavailable("this member has stopped"))
+        self.0.upgrade().ok_or_else(|| Status::unavailable("this member has stopped"))
     }
 }
 
@@ -65,26 +62,19 @@ impl Admin for AdminService {
                 "key has {bytes} bytes, at most {LOOKUP_KEY_BYTES_MAX} are allowed"
             )));
         }
-        let n = usize::try_from(n.max(1))
-            .unwrap_or(LOOKUP_OWNERS_MAX)
-            .min(LOOKUP_OWNERS_MAX);
+        let n = usize::try_from(n.max(1)).unwrap_or(LOOKUP_OWNERS_MAX).min(LOOKUP_OWNERS_MAX);
         let view = self.inner()?.views.load();
-        let owners = view
-            .lookup_n(&key, n)
-            .into_iter()
-            .map(str::to_owned)
-            .collect();
-        Ok(Response::new(proto::LookupResponse {
-            owners,
-            ring_checksum: view.ring_checksum,
-        }))
+        let owners = view.lookup_n(&key, n).into_iter().map(str::to_owned).collect();
+        Ok(Response::new(proto::LookupResponse { owners, ring_checksum: view.ring_checksum }))
     }
 }
 
 fn members(view: &View) -> Vec<proto::MemberStatus> {
-    let shares = shares(view);
+    let shares = view.ring.shares();
+    let mut on_ring = shares.iter().peekable();
+    // Both are sorted by address.
     let entry = |member: &Member| {
-        let id = member.address.as_str();
+        let share = on_ring.next_if(|share| share.node.id() == member.address.as_str());
         proto::MemberStatus {
             address: member.address.to_string(),
             identity: member.identity().to_owned(),
@@ -93,34 +83,13 @@ fn members(view: &View) -> Vec<proto::MemberStatus> {
             labels: member
                 .labels
                 .iter()
-                .map(|(key, value)| pb::Label {
-                    key: key.into(),
-                    value: value.into(),
-                })
+                .map(|(key, value)| pb::Label { key: key.into(), value: value.into() })
                 .collect(),
-            points: view.ring.points_of(id).unwrap_or(0),
-            share: shares
-                .get(id)
-                .map_or(0.0, |places| *places as f64 / 2f64.powi(64)),
+            points: share.map_or(0, |share| share.points),
+            share: share.map_or(0.0, |share| share.fraction),
         }
     };
     view.members.iter().map(entry).collect()
-}
-
-/// Places of the 64-bit circle that each member owns.
-fn shares(view: &View) -> HashMap<&str, u128> {
-    let mut shares = HashMap::new();
-    let Some(last) = view.ring.points().last() else {
-        return shares;
-    };
-    let mut after = u128::from(last.place);
-    let mut before_start = 1 << 64;
-    for point in view.ring.points() {
-        let place = u128::from(point.place);
-        *shares.entry(point.node.id()).or_insert(0) += before_start + place - after;
-        (after, before_start) = (place, 0);
-    }
-    shares
 }
 
 const fn status(status: MemberStatus) -> pb::Status {

@@ -16,10 +16,13 @@
 //! * `wire`: the canonical protobuf encoding of the messages (module `wire`).
 
 mod address;
+mod awareness;
 mod config;
 mod core;
 mod dissemination;
 mod event;
+mod graves;
+mod heal;
 mod join;
 mod labels;
 mod leave;
@@ -30,8 +33,10 @@ mod message;
 mod node;
 mod page;
 mod probe;
+mod relay;
 mod rng;
 mod stats;
+mod suspicion;
 mod sync;
 mod time;
 mod timers;
@@ -40,7 +45,7 @@ pub mod wire;
 
 pub use address::{Address, AddressError};
 pub use config::{Config, ConfigBuilder, ConfigError};
-pub use event::{Cause, Event, JoinFailure, Output, Rejection, Transmit};
+pub use event::{Cause, Event, JoinFailure, Output, Path, Rejection, Transmit};
 pub use labels::{IDENTITY_LABEL, INTERNAL_PREFIX, LabelError, LabelLimits, Labels};
 pub use member::{Member, Status};
 pub use message::{Body, Change, Cursor, Message, Refusal, Source, SyncStep};

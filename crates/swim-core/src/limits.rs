@@ -26,7 +26,8 @@ pub const CHANGES_PER_MESSAGE_MAX: usize = 4096;
 
 /// Largest incarnation that is accepted. Incarnations are milliseconds of the
 /// wall clock, about 2^41 today; the bound keeps `incarnation + 1` far from
-/// overflow, so that a refutation is always possible.
+/// overflow. At the bound itself only "alive" is accepted, so that there is
+/// always a higher incarnation to refute with.
 pub const INCARNATION_MAX: u64 = 1 << 62;
 
 /// Buckets of the membership digest. With 128 buckets the digests take 1 KiB,
@@ -36,6 +37,10 @@ pub const BUCKETS_MAX: usize = 128;
 /// Probes under way at once. A period starts one probe, so that this many
 /// periods may pass before the first of them is over; a further one is skipped.
 pub const PROBES_MAX: usize = 16;
+
+/// Forgotten members whose last incarnation is remembered. In a rolling update
+/// of a cluster of 1,000 with new addresses, four generations fit.
+pub const GRAVES_MAX: usize = 4096;
 
 /// Pings that a member makes for others at once.
 pub const RELAYS_MAX: usize = 256;

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use swim_core::{
-    Address, Body, Config, Event, Init, Instant, Labels, Member, Message, Node, Output, State,
-    Status, Transmit,
+    Address, Body, Config, Event, Init, Instant, Labels, Member, Message, Node, Output, Path,
+    State, Status, Transmit,
 };
 
 /// Steps after which a run counts as a livelock.
@@ -32,7 +32,11 @@ pub struct Cluster {
     events: BTreeMap<Address, Vec<(Instant, Event)>>,
     in_flight: VecDeque<(Instant, Transmit)>,
     cuts: BTreeSet<(Address, Address)>,
+    /// Processes that do not run at the moment, with what waits for them.
+    frozen: BTreeMap<Address, Vec<Transmit>>,
     drop_if: Option<Filter>,
+    /// Members that are reached by the second path only.
+    first_path_down: BTreeSet<Address>,
     /// Everything that was sent.
     pub sent: Vec<(Instant, Transmit)>,
     random: u64,
@@ -55,7 +59,9 @@ impl Cluster {
             events: BTreeMap::new(),
             in_flight: VecDeque::new(),
             cuts: BTreeSet::new(),
+            frozen: BTreeMap::new(),
             drop_if: None,
+            first_path_down: BTreeSet::new(),
             sent: Vec::new(),
             random: 0x5eed,
             started: 0,
@@ -74,9 +80,7 @@ impl Cluster {
     pub fn start(&mut self, i: usize, peers: impl IntoIterator<Item = usize>) {
         self.start_as(i, "app", Labels::default());
         let now = self.now;
-        self.node_mut(i)
-            .join(now, peers.into_iter().map(address).collect())
-            .unwrap();
+        self.node_mut(i).join(now, peers.into_iter().map(address).collect()).unwrap();
         self.drain(&address(i));
     }
 
@@ -105,6 +109,22 @@ impl Cluster {
         self.nodes.contains_key(&address(i))
     }
 
+    /// Stops a process as SIGSTOP does: messages wait, time goes on.
+    pub fn freeze(&mut self, i: usize) {
+        self.frozen.insert(address(i), Vec::new());
+    }
+
+    /// Lets a frozen process run again: due timers first, then what waited.
+    pub fn thaw(&mut self, i: usize) {
+        let waiting = self.frozen.remove(&address(i)).expect("it is frozen");
+        let now = self.now;
+        self.node_mut(i).handle_timeout(now);
+        self.drain(&address(i));
+        for transmit in waiting {
+            self.deliver(transmit);
+        }
+    }
+
     /// Stops all messages between two sets of members.
     pub fn cut(&mut self, a: &[usize], b: &[usize]) {
         self.cut_one_way(a, b);
@@ -114,9 +134,13 @@ impl Cluster {
     /// Stops messages from `from` to `to`.
     pub fn cut_one_way(&mut self, from: &[usize], to: &[usize]) {
         for f in from {
-            self.cuts
-                .extend(to.iter().map(|t| (address(*f), address(*t))));
+            self.cuts.extend(to.iter().map(|t| (address(*f), address(*t))));
         }
+    }
+
+    /// From now on a member is reached, and answers, by the second path only.
+    pub fn first_path_down(&mut self, i: usize) {
+        self.first_path_down.insert(address(i));
     }
 
     pub fn heal(&mut self) {
@@ -190,11 +214,7 @@ impl Cluster {
     }
 
     pub fn events(&self, i: usize) -> impl Iterator<Item = &Event> {
-        self.events
-            .get(&address(i))
-            .into_iter()
-            .flatten()
-            .map(|(_, event)| event)
+        self.events.get(&address(i)).into_iter().flatten().map(|(_, event)| event)
     }
 
     /// All statuses that `observer` gave `subject`, in order.
@@ -231,11 +251,7 @@ impl Cluster {
         let start = self.now;
         let end = start + limit;
         while !condition(self) {
-            assert!(
-                self.step(end),
-                "not within {limit:?}: {what}\n{}",
-                self.describe()
-            );
+            assert!(self.step(end), "not within {limit:?}: {what}\n{}", self.describe());
         }
         self.now - start
     }
@@ -260,11 +276,9 @@ impl Cluster {
     /// Jumps to the next message or deadline before `end`; `false` when there
     /// is none.
     fn step(&mut self, end: Instant) -> bool {
-        let deadline = self
-            .nodes
-            .iter()
-            .filter_map(|(a, n)| Some((n.poll_timeout()?, a)))
-            .min();
+        let runs = |(address, _): &(&Address, &Node)| !self.frozen.contains_key(*address);
+        let running = self.nodes.iter().filter(runs);
+        let deadline = running.filter_map(|(a, n)| Some((n.poll_timeout()?, a))).min();
         let arrival = self.in_flight.front().map(|(at, _)| *at);
         let next = match (deadline.as_ref().map(|(at, _)| *at), arrival) {
             (Some(a), Some(b)) => a.min(b),
@@ -293,6 +307,10 @@ impl Cluster {
     fn deliver(&mut self, transmit: Transmit) {
         let now = self.now;
         let to = transmit.to.clone();
+        if let Some(waiting) = self.frozen.get_mut(&to) {
+            waiting.push(transmit);
+            return;
+        }
         if let Some(node) = self.nodes.get_mut(&to) {
             node.handle_message(now, transmit.message);
             self.drain(&to);
@@ -309,10 +327,7 @@ impl Cluster {
             match output {
                 Output::Event(event) => {
                     let now = self.now;
-                    self.events
-                        .entry(address.clone())
-                        .or_default()
-                        .push((now, event));
+                    self.events.entry(address.clone()).or_default().push((now, event));
                 }
                 Output::Transmit(transmit) => self.transmit(transmit),
             }
@@ -322,11 +337,13 @@ impl Cluster {
     fn transmit(&mut self, transmit: Transmit) {
         self.sent.push((self.now, transmit.clone()));
         let (from, to) = (transmit.message.from.clone(), transmit.to.clone());
-        let cut = self.cuts.contains(&(from.clone(), to.clone()));
-        let filtered = self
-            .drop_if
-            .as_mut()
-            .is_some_and(|drop| drop(&from, &to, &transmit.message));
+        // A reply goes back the way its request came.
+        let is_reply = transmit.message.is_reply();
+        let first_path = transmit.path == Path::First && !is_reply;
+        let cut = self.cuts.contains(&(from.clone(), to.clone()))
+            || (first_path && self.first_path_down.contains(&to));
+        let filtered =
+            self.drop_if.as_mut().is_some_and(|drop| drop(&from, &to, &transmit.message));
         // A generator of its own for the network: Knuth's MMIX constants.
         self.random = self
             .random
@@ -334,21 +351,14 @@ impl Cluster {
             .wrapping_add(1_442_695_040_888_963_407);
         let lost = (self.random >> 33) % 1000 < self.loss;
         if !cut && !filtered && !lost {
-            self.in_flight
-                .push_back((self.now + self.latency, transmit));
+            self.in_flight.push_back((self.now + self.latency, transmit));
         }
     }
 }
 
 /// A message as another process would send it.
 pub fn message(from: &Address, incarnation: u64, seq: u64, body: Body) -> Message {
-    Message {
-        app: "app".into(),
-        from: from.clone(),
-        from_incarnation: incarnation,
-        seq,
-        body,
-    }
+    Message { app: "app".into(), from: from.clone(), from_incarnation: incarnation, seq, body }
 }
 
 /// A statement about a member without source or labels.

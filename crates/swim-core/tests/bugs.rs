@@ -1,0 +1,276 @@
+//! The classic faults of gossip systems, each as a story that ends well here.
+
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "a test that cannot go on panics")]
+
+mod support;
+
+use std::time::Duration;
+
+use support::{Cluster, address, change, message, secs};
+use swim_core::limits::INCARNATION_MAX;
+use swim_core::{Body, Config, Instant, Labels, Refusal, Status, Transmit};
+
+fn lan() -> Config {
+    Config::lan()
+}
+
+fn tell(cluster: &mut Cluster, to: usize, seq: u64, changes: Vec<swim_core::Change>) {
+    let body = Body::Ping { checksum: 0, changes };
+    cluster.inject(to, message(&address(99), 1, seq, body));
+}
+
+fn faulty_anywhere(cluster: &Cluster, n: usize) -> Vec<(usize, usize)> {
+    let pairs = (0..n).flat_map(|i| (0..n).map(move |j| (i, j)));
+    pairs.filter(|(i, j)| cluster.history(*i, *j).contains(&Some(Status::Faulty))).collect()
+}
+
+/// CASSANDRA-8113, Scylla #5164: an incarnation from the future must neither
+/// lock a member out nor be impossible to contradict.
+#[test]
+fn an_incarnation_from_the_far_future_can_be_refuted() {
+    for future in [u64::from(u32::MAX) << 20, INCARNATION_MAX - 1] {
+        let mut cluster = Cluster::joined(lan(), 4);
+        tell(&mut cluster, 0, 1, vec![change(2, Status::Faulty, future)]);
+        assert_eq!(cluster.status(0, 2), Some(Status::Faulty));
+        cluster.until("refuted", secs(10), |c| c.agree(4));
+        assert_eq!(cluster.node(2).local().incarnation, future + 1);
+    }
+    let mut cluster = Cluster::joined(lan(), 4);
+    for beyond in [INCARNATION_MAX, INCARNATION_MAX + 1, u64::MAX] {
+        tell(&mut cluster, 0, 1, vec![change(2, Status::Faulty, beyond)]);
+    }
+    assert_eq!(cluster.status(0, 2), Some(Status::Alive));
+    assert_eq!(cluster.node(0).stats().rejected_invalid, 3);
+}
+
+/// A driver whose clock jumps back: the machine keeps the latest time it saw.
+#[test]
+fn time_that_goes_backwards_does_no_harm() {
+    let mut cluster = Cluster::joined(lan(), 3);
+    cluster.run_for(secs(10));
+    let incarnation = cluster.node(0).local().incarnation;
+    let due = cluster.node(0).poll_timeout();
+    cluster.command(0, |node, _| node.handle_timeout(Instant::ZERO));
+    assert_eq!(cluster.node(0).poll_timeout(), due);
+    let labels = Labels::new([("a", "b")]).unwrap();
+    cluster.command(0, |node, _| node.set_labels(Instant::ZERO, &labels)).unwrap();
+    assert!(cluster.node(0).local().incarnation > incarnation);
+    cluster.run_for(secs(10));
+    cluster.until("agree", secs(5), |c| c.agree(3));
+}
+
+/// memberlist drops the newer "dead" without recording it, and a delayed
+/// "alive" then wins.
+#[test]
+fn a_stale_alive_does_not_resurrect() {
+    let mut cluster = Cluster::joined(lan(), 3);
+    let statements = [
+        change(9, Status::Alive, 1),
+        change(9, Status::Faulty, 1),
+        change(9, Status::Faulty, 10),
+        change(9, Status::Alive, 2),
+    ];
+    tell(&mut cluster, 0, 1, statements.to_vec());
+    let known = cluster.member(0, 9).unwrap();
+    assert_eq!((known.status, known.incarnation), (Status::Faulty, 10));
+}
+
+/// A member that slept through a failure, its tombstone and its end comes back
+/// with the old story.
+#[test]
+fn a_forgotten_member_is_not_brought_back_by_one_that_slept() {
+    let config = lan().to_builder().faulty_timeout(secs(10)).tombstone_timeout(secs(5));
+    let mut cluster = Cluster::joined(config.build().unwrap(), 6);
+    let incarnation = cluster.member(0, 5).unwrap().incarnation;
+    cluster.crash(5);
+    cluster.until("forgotten", secs(120), |c| (0..5).all(|i| c.status(i, 5).is_none()));
+    for i in 0..5 {
+        tell(&mut cluster, i, 1, vec![change(5, Status::Alive, incarnation)]);
+        tell(&mut cluster, i, 2, vec![change(5, Status::Faulty, incarnation)]);
+        assert_eq!(cluster.status(i, 5), None);
+    }
+    assert!((0..5).all(|i| cluster.node(i).stats().changes_buried == 2));
+    // A process that starts there anew is welcome.
+    cluster.start(5, 0..6);
+    cluster.until("back", secs(10), |c| c.agree(6));
+}
+
+/// Kubernetes gives the address of a dead pod to a new one, of the same
+/// application or of another.
+#[test]
+fn an_address_may_get_a_new_process() {
+    let mut cluster = Cluster::joined(lan(), 4);
+    cluster.crash(3);
+    // Quicker than anybody notices.
+    let labels = Labels::new([("version", "2")]).unwrap();
+    cluster.start_as(3, "app", labels.clone());
+    cluster.command(3, |node, now| node.join(now, vec![address(0)])).unwrap();
+    cluster.until("agree", secs(10), |c| c.agree(4));
+    assert!((0..4).all(|i| cluster.member(i, 3).unwrap().labels == labels));
+
+    cluster.crash(3);
+    cluster.start_as(3, "other", Labels::default());
+    cluster.until("faulty", secs(60), |c| (0..3).all(|i| c.status(i, 3) == Some(Status::Faulty)));
+    assert_eq!(cluster.node(3).len(), 1, "it learned nothing of the others");
+}
+
+/// Two clusters that were given each other's addresses stay apart.
+#[test]
+fn two_applications_on_one_list_do_not_mix() {
+    let mut cluster = Cluster::new(lan());
+    for i in 0..6 {
+        cluster.start_as(i, if i < 3 { "one" } else { "two" }, Labels::default());
+    }
+    for i in 0..6 {
+        let everybody = (0..6).map(address).collect();
+        cluster.command(i, |node, now| node.join(now, everybody)).unwrap();
+    }
+    cluster.run_for(secs(30));
+    for i in 0..6 {
+        let own = if i < 3 { 0..3 } else { 3..6 };
+        assert!((0..6).all(|j| cluster.status(i, j).is_some() == own.contains(&j)), "member {i}");
+    }
+    let refused =
+        |t: &Transmit| matches!(t.message.body, Body::Refused { reason: Refusal::AppMismatch });
+    assert!(cluster.sent.iter().any(|(_, t)| refused(t)));
+}
+
+/// memberlist #311: all members restart at once, with clocks that went back.
+#[test]
+fn a_mass_restart_converges() {
+    let mut cluster = Cluster::joined(lan(), 12);
+    for i in 0..12 {
+        cluster.crash(i);
+    }
+    cluster.run_for(secs(1));
+    cluster.unix_ms -= 10_000_000;
+    (0..12).for_each(|i| cluster.start(i, 0..12));
+    cluster.until("agree", secs(10), |c| c.agree(12));
+
+    // And a part of it, while the others remember.
+    (6..12).for_each(|i| cluster.crash(i));
+    cluster.run_for(secs(1));
+    cluster.unix_ms -= 10_000_000;
+    (6..12).for_each(|i| cluster.start(i, 0..12));
+    cluster.until("agree", secs(20), |c| c.agree(12));
+}
+
+/// Scylla PR #5801: messages to the former process reach the new one.
+#[test]
+fn messages_from_before_a_restart_do_no_harm() {
+    let mut cluster = Cluster::joined(lan(), 4);
+    cluster.run_for(secs(5));
+    let to_three = |(_, t): &(Instant, Transmit)| t.to == address(3);
+    let old: Vec<Transmit> =
+        cluster.sent.iter().filter(|x| to_three(x)).map(|(_, t)| t.clone()).collect();
+    cluster.crash(3);
+    cluster.run_for(secs(20));
+    cluster.start(3, 0..4);
+    cluster.until("agree", secs(10), |c| c.agree(4));
+    let incarnation = cluster.node(3).local().incarnation;
+    // Twice and in the wrong order.
+    for transmit in old.iter().rev().chain(&old) {
+        cluster.inject(3, transmit.message.clone());
+    }
+    assert_eq!(cluster.node(3).local().incarnation, incarnation, "nothing to refute");
+    cluster.run_for(secs(10));
+    assert!(cluster.agree(4));
+    assert!(cluster.node(3).stats().rejected_replies > 0);
+}
+
+/// Rapid's experiments: a member that receives and cannot send. It must go,
+/// and stay gone: views that change for ever are worse than a wrong one.
+#[test]
+fn a_member_that_cannot_send_goes_and_does_not_flap() {
+    let mut cluster = Cluster::joined(lan(), 8);
+    cluster.cut_one_way(&[7], &[0, 1, 2, 3, 4, 5, 6]);
+    cluster.until("gone", secs(60), |c| (0..7).all(|i| c.status(i, 7) == Some(Status::Faulty)));
+    cluster.run_for(secs(300));
+    for i in 0..7 {
+        let history = cluster.history(i, 7);
+        let lost = history.iter().filter(|s| **s == Some(Status::Faulty)).count();
+        assert_eq!(lost, 1, "{history:?}");
+        let others: Vec<usize> = (0..7).filter(|j| *j != i).collect();
+        assert!(others.iter().all(|j| cluster.status(i, *j) == Some(Status::Alive)));
+    }
+}
+
+/// A member that cannot receive hears no answer to its pings: it must not take
+/// all others for faulty and make them believe it.
+#[test]
+fn a_member_that_cannot_receive_does_not_accuse_the_others_for_long() {
+    let mut cluster = Cluster::joined(lan(), 8);
+    cluster.cut_one_way(&[0, 1, 2, 3, 4, 5, 6], &[7]);
+    cluster.run_for(secs(120));
+    for i in 0..7 {
+        for j in 0..7 {
+            let history = cluster.history(i, j);
+            assert!(!history.contains(&Some(Status::Faulty)), "{i} of {j}: {history:?}");
+        }
+    }
+}
+
+/// Lifeguard's case: a process that gets no CPU for a while. The others may
+/// lose it; it must not make anybody lose another.
+#[test]
+fn a_pause_costs_nobody_but_the_paused() {
+    for pause in [1, 5, 20] {
+        let mut cluster = Cluster::joined(lan(), 10);
+        for _ in 0..5 {
+            cluster.freeze(9);
+            cluster.run_for(secs(pause));
+            cluster.thaw(9);
+            cluster.run_for(secs(2));
+        }
+        let wrong: Vec<_> =
+            faulty_anywhere(&cluster, 10).into_iter().filter(|(_, j)| *j != 9).collect();
+        assert_eq!(wrong, [], "pauses of {pause} s");
+        cluster.until("agree", secs(60), |c| c.agree(10));
+    }
+}
+
+/// hyperbahn#32: a storm of full syncs after a change that all learn at once.
+#[test]
+fn a_burst_of_changes_does_not_end_in_a_storm_of_syncs() {
+    let mut cluster = Cluster::joined(lan(), 20);
+    cluster.run_for(secs(60));
+    cluster.forget_traffic();
+    let changes: Vec<_> = (30..130).map(|i| change(i, Status::Faulty, 1)).collect();
+    tell(&mut cluster, 0, 1, changes);
+    cluster.until("all know all", secs(20), |c| (0..20).all(|i| c.node(i).len() == 120));
+    cluster.run_for(secs(60));
+    let syncs = cluster.sent.iter().filter(|(_, t)| matches!(t.message.body, Body::Sync(_)));
+    // Each member starts one in 30 s as a backstop; the burst adds few.
+    let syncs = syncs.count();
+    assert!(syncs < 20 * 6, "{syncs}");
+}
+
+/// memberlist #299: a steady stream of news must not keep one of them waiting.
+#[test]
+fn news_are_not_starved_by_other_news() {
+    let config = lan().to_builder().message_bytes_max(512).build().unwrap();
+    let mut cluster = Cluster::joined(config, 6);
+    let old: Vec<_> = (100..200).map(|i| change(i, Status::Faulty, 1)).collect();
+    tell(&mut cluster, 0, 1, old);
+    tell(&mut cluster, 0, 2, vec![change(250, Status::Faulty, 1)]);
+    let took =
+        cluster.until("all know it", secs(10), |c| (0..6).all(|i| c.status(i, 250).is_some()));
+    assert!(took < Duration::from_secs(3), "the newest goes first: {took:?}");
+    cluster.until("and the rest", secs(60), |c| (0..6).all(|i| c.node(i).len() == 107));
+}
+
+/// foca #25: two members that take each other for dead must not shout at each
+/// other.
+#[test]
+fn two_members_that_take_each_other_for_dead_keep_quiet() {
+    let mut cluster = Cluster::joined(lan(), 2);
+    cluster.cut(&[0], &[1]);
+    cluster.until("apart", secs(60), |c| {
+        c.status(0, 1) == Some(Status::Faulty) && c.status(1, 0) == Some(Status::Faulty)
+    });
+    cluster.run_for(secs(60));
+    cluster.heal();
+    cluster.forget_traffic();
+    cluster.run_for(secs(60));
+    assert_eq!(cluster.sent.len(), 0);
+}
