@@ -184,6 +184,7 @@ impl Builder {
             views: Arc::clone(&views),
             listeners: listeners.clone(),
             discovery: Arc::clone(&discovery),
+            forwarder: forwarder.clone(),
         });
         tokio::spawn(driver.run());
         Ok(Ringpop::assemble(Parts {

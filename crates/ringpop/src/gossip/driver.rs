@@ -8,10 +8,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use ringpop_discovery::Discovery;
+use ringpop_forward::{Forwarder, Peer};
 use swim_core::wire::Decoded;
 use swim_core::{
     Address, CommandError, Event as SwimEvent, Instant, JoinFailure, Labels, Message, Node, Output,
-    Stats,
+    State, Stats,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -32,6 +33,8 @@ pub(crate) struct DriverSetup {
     pub(crate) listeners: Listeners,
     /// Asked when it is time to look for other partitions.
     pub(crate) discovery: Arc<dyn Discovery>,
+    /// Told which members are gone.
+    pub(crate) forwarder: Forwarder,
 }
 
 /// The driver task.
@@ -41,6 +44,7 @@ pub(crate) struct Driver {
     views: Arc<Views>,
     listeners: Listeners,
     discovery: Arc<dyn Discovery>,
+    forwarder: Forwarder,
     /// Asks discovery for the hosts to heal with, one question at a time.
     hosts: Option<JoinHandle<()>>,
     inputs: mpsc::Receiver<Input>,
@@ -101,7 +105,7 @@ pub(crate) struct Handle(mpsc::Sender<Input>);
 
 impl Driver {
     pub(crate) fn new(setup: DriverSetup) -> (Self, Handle) {
-        let DriverSetup { node, start, views, listeners, discovery } = setup;
+        let DriverSetup { node, start, views, listeners, discovery, forwarder } = setup;
         let (sender, inputs) = mpsc::channel(INPUTS_MAX);
         let config = node.config();
         let longest = [config.ping_req_timeout(), config.join_timeout(), config.sync_timeout()];
@@ -113,6 +117,7 @@ impl Driver {
             views,
             listeners,
             discovery,
+            forwarder,
             hosts: None,
             inputs,
             sender: sender.downgrade(),
@@ -236,8 +241,12 @@ impl Driver {
                     }
                 }
                 Output::Event(event) => {
-                    changed |= matches!(event, SwimEvent::MemberChanged { .. })
-                        || matches!(event, SwimEvent::Refuted { .. });
+                    changed |= matches!(
+                        event,
+                        SwimEvent::MemberChanged { .. }
+                            | SwimEvent::Refuted { .. }
+                            | SwimEvent::JoinComplete { .. }
+                    );
                     self.news.push(event);
                 }
             }
@@ -252,7 +261,8 @@ impl Driver {
     /// change finds it there.
     fn publish(&mut self) {
         let members: Vec<_> = self.node.members().cloned().collect();
-        match self.views.publish(members, self.node.checksum()) {
+        let joined = !matches!(self.node.state(), State::Idle | State::Joining);
+        match self.views.publish(members, self.node.checksum(), joined) {
             Ok(Some(change)) => self.listeners.tell(Event::RingChanged(change)),
             Ok(None) => {}
             Err(error) => tracing::error!(%error, "the ring stays as it was"),
@@ -267,7 +277,7 @@ impl Driver {
                     if !after.as_ref().is_some_and(swim_core::Member::is_reachable)
                         && let Some(gone) = after.as_ref().or(before.as_ref())
                     {
-                        self.calls.forget(&gone.address);
+                        self.forget(&gone.address);
                     }
                 }
                 SwimEvent::JoinRetrying { .. } => self.progress(JoinProgress::Retrying),
@@ -315,6 +325,17 @@ impl Driver {
                 Err(error) => tracing::warn!(%error, "cannot look for other partitions"),
             }
         }));
+    }
+
+    /// Closes the connections to a member that is gone. With them goes the
+    /// memory of failed dials: when the member is back on the ring it gets its
+    /// keys at once, and not only after the pause before the next dial.
+    fn forget(&mut self, address: &Address) {
+        self.calls.forget(address);
+        // An address that cannot be dialled has no connections.
+        if let Ok(peer) = Peer::new(address.as_str()) {
+            self.forwarder.forget(&peer);
+        }
     }
 
     fn progress(&self, progress: JoinProgress) {
