@@ -9,6 +9,10 @@ use crate::address::Address;
 use crate::membership::{Membership, SlotId};
 use crate::message::{Change, Source};
 
+/// Bytes of a change with a short address, an incarnation of today and no
+/// source.
+const CHANGE_BYTES_MIN: usize = 24;
+
 /// The changes that still have to be spread, one for each member at most.
 #[derive(Debug, Default)]
 pub(crate) struct Dissemination {
@@ -46,6 +50,11 @@ pub(crate) struct Issued {
 impl Dissemination {
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// Bytes that all changes take together, at the least.
+    pub(crate) fn bytes_min(&self) -> usize {
+        CHANGE_BYTES_MIN * self.entries.len()
     }
 
     /// Spreads what is known about a member from now on; a former change about

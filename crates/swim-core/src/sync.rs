@@ -53,16 +53,6 @@ impl Syncs {
         });
     }
 
-    /// Starts a full sync with a random member: the backstop for whatever
-    /// gossip missed.
-    pub(crate) fn start_any(&mut self, core: &mut Core) {
-        let local = core.local.clone();
-        let any = core.members.pick_random(1, &mut core.rng, |member| member.address != local);
-        if let Some(peer) = any.first() {
-            self.start(core, peer);
-        }
-    }
-
     /// An answer arrived for an open step.
     pub(crate) fn on_ack(
         &mut self,
