@@ -48,11 +48,17 @@ fn kill<P: Peer>(seed: u64) -> Vec<f64> {
     times
 }
 
-/// Over all kills: when the first, the middle and the last member knew, each sorted.
+/// Over all kills, each sorted: when the first, the middle and the last member knew, and how long
+/// the news took from the first to the last.
+///
+/// With one probe per member and period, nobody meets the victim for a while whose share of long
+/// waits falls off like `exp(-t)` in periods: 0.7 periods at p50, 4.6 at p99. It is part of the
+/// first member's time and so of all; `news` is free of it.
 struct Latencies {
     first: Vec<f64>,
-    median: Vec<f64>,
+    middle: Vec<f64>,
     last: Vec<f64>,
+    news: Vec<f64>,
 }
 
 fn latencies<P: Peer>() -> Latencies {
@@ -64,8 +70,9 @@ fn latencies<P: Peer>() -> Latencies {
     };
     Latencies {
         first: sorted(|times| times[0]),
-        median: sorted(|times| times[times.len() / 2]),
+        middle: sorted(|times| times[times.len() / 2]),
         last: sorted(|times| times[times.len() - 1]),
+        news: sorted(|times| times[times.len() - 1] - times[0]),
     }
 }
 
@@ -77,18 +84,18 @@ pub(super) fn run() -> Vec<Row> {
     };
     let spread =
         |latencies: &Latencies| quantile(&latencies.last, 0.99) - quantile(&latencies.last, 0.5);
+    let case = "detection, N=100, last member, p99 - p50";
     vec![
         row("first member, p50", |l| &l.first, 0.5),
-        row("middle member, p50", |l| &l.median, 0.5),
+        row("first member, p99", |l| &l.first, 0.99),
+        row("middle member, p50", |l| &l.middle, 0.5),
         row("last member, p50", |l| &l.last, 0.5),
         row("last member, p99", |l| &l.last, 0.99),
         row("last member, max", |l| &l.last, 1.0),
-        Row::new(
-            "detection, N=100, last member, p99 - p50",
-            "s",
-            spread(&ours),
-        )
-        .peer(spread(&peer))
-        .bar(Bar::Value(2.0)),
+        row("first to last member, p50", |l| &l.news, 0.5),
+        row("first to last member, p99", |l| &l.news, 0.99),
+        Row::new(case, "s", spread(&ours))
+            .peer(spread(&peer))
+            .bar(Bar::Value(2.0)),
     ]
 }

@@ -6,7 +6,7 @@ use crate::sim::Cluster;
 
 const MEMBERS: usize = 100;
 const LOSS: f64 = 0.05;
-const SECONDS: u64 = 300;
+const SECONDS: u64 = 900;
 const SEEDS: [u64; 3] = [11, 12, 13];
 
 #[derive(Default)]
@@ -43,7 +43,7 @@ fn mistakes<P: Peer>() -> Mistakes {
 
 pub(super) fn run() -> Vec<Row> {
     let (ours, peer) = (mistakes::<Ours>(), mistakes::<Foca>());
-    let case = |name: &str| format!("5 % loss, N=100, 900 s, {name}");
+    let case = |name: &str| format!("5 % loss, N=100, 3 x 900 s, {name}");
     vec![
         Row::new(
             case("false faulty verdicts"),
