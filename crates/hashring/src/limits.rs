@@ -1,5 +1,7 @@
 //! Every default and every bound of this crate, with how each number was chosen.
 
+use std::time::Duration;
+
 /// Points of a node per unit of weight, where nothing else is asked for.
 ///
 /// With a hash that spreads ideally, the shares of `n` equal nodes deviate by about `1 / sqrt(points)`: 100 points give
@@ -27,3 +29,14 @@ pub const MAX_NODES: usize = 1 << 24;
 /// Up to here it looks back over the points it has passed, which needs no memory and is faster: a look back over 128
 /// owners reads eight cache lines. A walk on a healthy ring ends after about as many points as it wants owners.
 pub(crate) const WALK_LOOKBACK: usize = 128;
+
+/// The longest quarantine: 24 hours. A backend that stays dead for longer is a matter for discovery.
+pub const QUARANTINE_WINDOW_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Backends whose local health is remembered, unless asked for otherwise: 65,536, more than any client talks to, at
+/// about 100 bytes each.
+pub const TRACKED_BACKENDS_DEFAULT: usize = 65_536;
+
+/// The most backends that one list from discovery may have: 1,048,576. A longer list is refused as a whole, because
+/// a part of it would be a wrong membership.
+pub const DISCOVERED_BACKENDS_MAX: usize = 1 << 20;

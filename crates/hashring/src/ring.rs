@@ -59,6 +59,8 @@ pub struct Ring<N = (), S = Xxh3> {
     nodes: Vec<Arc<Node<N>>>,
     /// Points of each node, in the order of `nodes`.
     counts: Vec<u32>,
+    /// Nodes that have points.
+    owning_nodes: usize,
     total_weight: u64,
     points: Points,
     checksum: OnceLock<u64>,
@@ -187,6 +189,16 @@ impl<N, S> Ring<N, S> {
         &self.points
     }
 
+    /// The number of nodes that have points.
+    pub(crate) fn owning_nodes(&self) -> usize {
+        self.owning_nodes
+    }
+
+    /// Points of each node, in the order of the nodes.
+    pub(crate) fn counts(&self) -> &[u32] {
+        &self.counts
+    }
+
     fn index_of(&self, id: &str) -> Result<usize, usize> {
         self.nodes.binary_search_by(|node| node.id().cmp(id))
     }
@@ -231,6 +243,7 @@ impl<N, S: Scheme> Ring<N, S> {
             max_points,
             nodes: Vec::new(),
             counts: Vec::new(),
+            owning_nodes: 0,
             total_weight: 0,
             points,
             checksum: OnceLock::new(),

@@ -2,7 +2,7 @@
 
 use std::{fmt, iter::FusedIterator, sync::Arc};
 
-use crate::{limits::WALK_LOOKBACK, node::Node, points::Points, ring::Ring};
+use crate::{limits::WALK_LOOKBACK, node::Node, ring::Ring};
 
 /// Distinct nodes clockwise from a place; made by [`Ring::walk`].
 ///
@@ -22,7 +22,7 @@ impl<'r, N, S> Walk<'r, N, S> {
     pub(crate) fn new(ring: &'r Ring<N, S>, place: u64) -> Self {
         Self {
             ring,
-            cursor: Cursor::new(ring.raw_points(), place, Vec::new()),
+            cursor: Cursor::new(ring, place, Vec::new()),
         }
     }
 }
@@ -32,7 +32,7 @@ impl<'r, N, S> Iterator for Walk<'r, N, S> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let owner = self.cursor.next(self.ring.raw_points(), self.ring.len())?;
+        let owner = self.cursor.next(self.ring)?;
         self.ring.nodes().get(owner as usize)
     }
 }
@@ -62,43 +62,58 @@ pub(crate) struct Cursor {
     start: usize,
     /// Points looked at.
     passed: usize,
+    /// Nodes that are still to come. The walk ends with the last of them, not with the last point.
+    remaining: usize,
     /// One bit a node, once more points are passed than a look back is good for.
     seen: Vec<u64>,
 }
 
 impl Cursor {
     /// A walk from a place. `seen` is memory that an earlier walk used, or nothing.
-    pub(crate) fn new(points: &Points, place: u64, mut seen: Vec<u64>) -> Self {
-        seen.clear();
-        let start = points.ceil(place);
+    pub(crate) fn new<N, S>(ring: &Ring<N, S>, place: u64, seen: Vec<u64>) -> Self {
+        let start = ring.raw_points().ceil(place);
+        let start = if start == ring.raw_points().len() {
+            0
+        } else {
+            start
+        };
         Self {
-            start: if start == points.len() { 0 } else { start },
+            start,
             passed: 0,
+            remaining: ring.owning_nodes(),
             seen,
         }
     }
 
-    /// The next owner that did not come before.
+    /// The index of the next owner that did not come before.
     #[inline]
-    pub(crate) fn next(&mut self, points: &Points, nodes: usize) -> Option<u32> {
-        let owners = points.owners();
-        while self.passed < owners.len() {
-            let owner = owners[self.position(self.passed, owners.len())];
-            let repeated = self.check_seen(owner, owners, nodes);
+    pub(crate) fn next<N, S>(&mut self, ring: &Ring<N, S>) -> Option<u32> {
+        if self.remaining == 0 {
+            return None;
+        }
+        let owners = ring.raw_points().owners();
+        loop {
+            let owner = owners[self.position(self.passed, owners)];
+            let repeated = self.check_seen(owner, owners, ring.len());
             self.passed += 1;
             if !repeated {
+                self.remaining -= 1;
                 return Some(owner);
             }
         }
-        None
     }
 
-    fn position(&self, offset: usize, len: usize) -> usize {
+    /// Gives the memory of this walk back, for the next one.
+    pub(crate) fn take_seen(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.seen)
+    }
+
+    fn position(&self, offset: usize, owners: &[u32]) -> usize {
         let position = self.start + offset;
-        if position < len {
+        if position < owners.len() {
             position
         } else {
-            position - len
+            position - owners.len()
         }
     }
 
@@ -126,7 +141,7 @@ impl Cursor {
         self.seen.clear();
         self.seen.resize(nodes.div_ceil(u64::BITS as usize), 0);
         for offset in 0..self.passed {
-            let (word, bit) = bit_of(owners[self.position(offset, owners.len())]);
+            let (word, bit) = bit_of(owners[self.position(offset, owners)]);
             self.seen[word] |= bit;
         }
     }

@@ -1,3 +1,36 @@
-//! The `ringpop` command.
+//! The `ringpop` command: runs a member, starts a cluster for development, asks a running node.
+//!
+//! `args` is what can be typed, `commands` has one module for each word, and `kv` is the service
+//! that a member of the demonstration serves. Everything that is printed goes through `output`.
 
-fn main() {}
+mod admin;
+mod args;
+mod commands;
+mod failure;
+mod kv;
+mod limits;
+mod output;
+mod stop;
+
+use std::process::ExitCode;
+
+use tokio::runtime::Runtime;
+
+fn main() -> ExitCode {
+    let command = match args::parse() {
+        Ok(command) => command,
+        Err(exit) => return exit,
+    };
+    let runtime = match Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return failure::Failure::failed(format!("cannot start: {error}")).report(),
+    };
+    let result = runtime.block_on(commands::run(command));
+    // A name that is still being resolved must not delay the exit: the resolver of the operating
+    // system cannot be interrupted.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

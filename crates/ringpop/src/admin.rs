@@ -25,9 +25,7 @@ impl AdminService {
     }
 
     fn inner(&self) -> Result<Arc<Inner>, Status> {
-        self.0
-            .upgrade()
-            .ok_or_else(|| Status::unavailable("this member has stopped"))
+        self.0.upgrade().ok_or_else(|| Status::unavailable("this member has stopped"))
     }
 }
 
@@ -65,19 +63,10 @@ impl Admin for AdminService {
                 "key has {bytes} bytes, at most {LOOKUP_KEY_BYTES_MAX} are allowed"
             )));
         }
-        let n = usize::try_from(n.max(1))
-            .unwrap_or(LOOKUP_OWNERS_MAX)
-            .min(LOOKUP_OWNERS_MAX);
+        let n = usize::try_from(n.max(1)).unwrap_or(LOOKUP_OWNERS_MAX).min(LOOKUP_OWNERS_MAX);
         let view = self.inner()?.views.load();
-        let owners = view
-            .lookup_n(&key, n)
-            .into_iter()
-            .map(str::to_owned)
-            .collect();
-        Ok(Response::new(proto::LookupResponse {
-            owners,
-            ring_checksum: view.ring_checksum,
-        }))
+        let owners = view.lookup_n(&key, n).into_iter().map(str::to_owned).collect();
+        Ok(Response::new(proto::LookupResponse { owners, ring_checksum: view.ring_checksum }))
     }
 }
 
@@ -93,15 +82,10 @@ fn members(view: &View) -> Vec<proto::MemberStatus> {
             labels: member
                 .labels
                 .iter()
-                .map(|(key, value)| pb::Label {
-                    key: key.into(),
-                    value: value.into(),
-                })
+                .map(|(key, value)| pb::Label { key: key.into(), value: value.into() })
                 .collect(),
             points: view.ring.points_of(id).unwrap_or(0),
-            share: shares
-                .get(id)
-                .map_or(0.0, |places| *places as f64 / 2f64.powi(64)),
+            share: shares.get(id).map_or(0.0, |places| *places as f64 / 2f64.powi(64)),
         }
     };
     view.members.iter().map(entry).collect()

@@ -103,22 +103,17 @@ pub(crate) async fn join(
 
 fn failed(failure: JoinFailure, discovery: &Arc<dyn Discovery>, app: &str) -> BootstrapError {
     match failure {
-        JoinFailure::Refused {
-            peer,
-            reason: swim_core::Refusal::AppMismatch,
-        } => BootstrapError::OtherApp {
-            peer,
-            app: app.to_owned(),
-        },
-        failure => BootstrapError::NoPeer {
-            failure,
-            origin: discovery.origin(),
-        },
+        JoinFailure::Refused { peer, reason: swim_core::Refusal::AppMismatch } => {
+            BootstrapError::OtherApp { peer, app: app.to_owned() }
+        }
+        failure => BootstrapError::NoPeer { failure, origin: discovery.origin() },
     }
 }
 
 /// The healthy peers that discovery lists now.
-async fn resolve(discovery: &Arc<dyn Discovery>) -> Result<Vec<Address>, BootstrapError> {
+pub(crate) async fn resolve(
+    discovery: &Arc<dyn Discovery>,
+) -> Result<Vec<Address>, BootstrapError> {
     let records = discovery.peers().await?;
     let address = |record: Record| {
         Address::new(record.address.as_str()).map_err(|error| BootstrapError::Address {
@@ -126,11 +121,7 @@ async fn resolve(discovery: &Arc<dyn Discovery>) -> Result<Vec<Address>, Bootstr
             reason: error.to_string(),
         })
     };
-    records
-        .into_iter()
-        .filter(|record| record.healthy)
-        .map(address)
-        .collect()
+    records.into_iter().filter(|record| record.healthy).map(address).collect()
 }
 
 /// Gives up the join when whoever waits for it does.

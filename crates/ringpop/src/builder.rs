@@ -142,13 +142,10 @@ impl Builder {
     pub async fn bind(self) -> Result<Ringpop, BindError> {
         let listener = TcpListener::bind(self.listen).await;
         let listener = listener.map_err(|source| self.listen_error(source))?;
-        let bound = listener
-            .local_addr()
-            .map_err(|source| self.listen_error(source))?;
+        let bound = listener.local_addr().map_err(|source| self.listen_error(source))?;
         let address = advertised(self.advertise.as_deref(), bound)?;
-        let local = Address::new(address.as_str()).map_err(|error| BindError::Advertise {
-            reason: error.to_string(),
-        })?;
+        let local = Address::new(address.as_str())
+            .map_err(|error| BindError::Advertise { reason: error.to_string() })?;
         let start = Clock::now();
         let node = Node::new(
             self.config.clone(),
@@ -163,9 +160,7 @@ impl Builder {
             },
         )?;
         let views = Views::new(local.clone(), self.points_per_weight_unit);
-        let views = Arc::new(views.map_err(|error| BindError::Ring {
-            reason: error.to_string(),
-        })?);
+        let views = Arc::new(views.map_err(|error| BindError::Ring { reason: error.to_string() })?);
         let forwarder = Forwarder::builder(Arc::clone(&views))
             .name(local.as_str())
             .routes(self.routes)
@@ -176,9 +171,7 @@ impl Builder {
             // has its own request handled at the wrong member.
             .trust_hop_headers(|_| true)
             .build()
-            .map_err(|error| BindError::Forwarder {
-                reason: error.to_string(),
-            })?;
+            .map_err(|error| BindError::Forwarder { reason: error.to_string() })?;
         let (listeners, events) = Listeners::new();
         let lifecycle = Arc::new(Lifecycle::new(listeners.clone()));
         let discovery = match self.discovery {
@@ -190,6 +183,7 @@ impl Builder {
             start,
             views: Arc::clone(&views),
             listeners: listeners.clone(),
+            discovery: Arc::clone(&discovery),
         });
         tokio::spawn(driver.run());
         Ok(Ringpop::assemble(Parts {
@@ -211,10 +205,7 @@ impl Builder {
 
 impl Builder {
     const fn listen_error(&self, source: io::Error) -> BindError {
-        BindError::Listen {
-            address: self.listen,
-            source,
-        }
+        BindError::Listen { address: self.listen, source }
     }
 }
 
@@ -240,32 +231,25 @@ fn advertised(
         if bound.ip().is_unspecified() {
             return Err(BindError::Unspecified { bound });
         }
-        return ringpop_discovery::Address::try_from(bound).map_err(|error| BindError::Advertise {
-            reason: error.to_string(),
-        });
+        return ringpop_discovery::Address::try_from(bound)
+            .map_err(|error| BindError::Advertise { reason: error.to_string() });
     };
-    text.parse().map_err(
-        |error: ringpop_discovery::AddressError| BindError::Advertise {
-            reason: error.to_string(),
-        },
-    )
+    text.parse().map_err(|error: ringpop_discovery::AddressError| BindError::Advertise {
+        reason: error.to_string(),
+    })
 }
 
 /// The discovery of a cluster of one.
 fn alone(address: ringpop_discovery::Address) -> Result<Arc<dyn Discovery>, BindError> {
     let list = StaticList::from_addresses([address]);
-    let list = list.map_err(|error| BindError::Advertise {
-        reason: error.to_string(),
-    })?;
+    let list = list.map_err(|error| BindError::Advertise { reason: error.to_string() })?;
     Ok(Arc::new(list))
 }
 
 /// A clock before 1970 counts as 1970: the machine raises its incarnation
 /// above whatever the cluster remembers of this address anyway.
 fn unix_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -52,10 +52,7 @@ pub(crate) struct Lifecycle {
 
 impl Lifecycle {
     pub(crate) fn new(listeners: Listeners) -> Self {
-        Self {
-            state: watch::Sender::new(State::Bound),
-            listeners,
-        }
+        Self { state: watch::Sender::new(State::Bound), listeners }
     }
 
     pub(crate) fn state(&self) -> State {
@@ -85,10 +82,6 @@ impl Lifecycle {
     /// Waits until the state is `wanted` or a later one.
     pub(crate) async fn reached(&self, wanted: State) {
         // The sender lives as long as `self`, so that waiting cannot fail.
-        let _ = self
-            .state
-            .subscribe()
-            .wait_for(|state| *state >= wanted)
-            .await;
+        let _ = self.state.subscribe().wait_for(|state| *state >= wanted).await;
     }
 }

@@ -136,9 +136,7 @@ impl Ringpop {
             return Err(BootstrapError::NotServing);
         }
         let lifecycle = &inner.lifecycle;
-        lifecycle
-            .advance(&[State::Bound], State::Bootstrapping)
-            .map_err(BootstrapError::State)?;
+        lifecycle.advance(&[State::Bound], State::Bootstrapping).map_err(BootstrapError::State)?;
         let _back_if_it_fails = BackOnDrop(lifecycle);
         let bootstrapped = bootstrap::join(&inner.handle, &inner.discovery, &inner.app).await?;
         if bootstrapped.joined.is_empty() {
@@ -190,29 +188,20 @@ impl Ringpop {
     /// Takes no lock in the steady state and does no I/O.
     #[must_use]
     pub fn lookup(&self, key: &[u8]) -> Option<String> {
-        self.0
-            .views
-            .with(|view| view.lookup(key).map(str::to_owned))
+        self.0.views.with(|view| view.lookup(key).map(str::to_owned))
     }
 
     /// The addresses of the first `n` distinct owners of a key, best first;
     /// fewer when there are fewer members.
     #[must_use]
     pub fn lookup_n(&self, key: &[u8], n: usize) -> Vec<String> {
-        self.0.views.with(|view| {
-            view.lookup_n(key, n)
-                .into_iter()
-                .map(str::to_owned)
-                .collect()
-        })
+        self.0.views.with(|view| view.lookup_n(key, n).into_iter().map(str::to_owned).collect())
     }
 
     /// Whether this member owns a key.
     #[must_use]
     pub fn owns(&self, key: &[u8]) -> bool {
-        self.0
-            .views
-            .with(|view| view.lookup(key) == Some(self.whoami()))
+        self.0.views.with(|view| view.lookup(key) == Some(self.whoami()))
     }
 
     /// Members and ring as known now.
@@ -241,11 +230,7 @@ impl Ringpop {
     /// When the labels exceed the limits of the configuration, or use the
     /// reserved prefix. Nothing happens when the member has stopped.
     pub async fn set_labels(&self, labels: Labels) -> Result<(), CommandError> {
-        self.0
-            .handle
-            .ask(|done| Command::SetLabels(labels, done))
-            .await
-            .unwrap_or(Ok(()))
+        self.0.handle.ask(|done| Command::SetLabels(labels, done)).await.unwrap_or(Ok(()))
     }
 
     // --- Requests ---

@@ -20,10 +20,7 @@ pub(crate) enum Server {
     /// Has the port and does not serve yet.
     Bound(TcpListener),
     /// Serves. Dropping `stop` lets it finish what is under way and end.
-    Running {
-        stop: oneshot::Sender<()>,
-        task: JoinHandle<()>,
-    },
+    Running { stop: oneshot::Sender<()>, task: JoinHandle<()> },
     /// Has stopped.
     Stopped,
 }

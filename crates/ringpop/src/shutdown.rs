@@ -33,29 +33,16 @@ pub(crate) async fn run(inner: &Arc<Inner>, limit: Duration) -> ShutdownReport {
     if inner.lifecycle.advance(&before, State::Draining).is_err() {
         // Another call is at it.
         let _ = timeout_at(deadline, inner.lifecycle.reached(State::Stopped)).await;
-        return ShutdownReport {
-            told: 0,
-            cut_off: inner.forwarder.stats().in_flight,
-        };
+        return ShutdownReport { told: 0, cut_off: inner.forwarder.stats().in_flight };
     }
     inner.forwarder.drain();
-    let told = timeout_at(deadline, leave(inner, deadline))
-        .await
-        .unwrap_or(0);
+    let told = timeout_at(deadline, leave(inner, deadline)).await.unwrap_or(0);
     inner.forwarder.refuse_new_work();
     let _ = timeout_at(deadline, inner.forwarder.drained()).await;
     let cut_off = inner.forwarder.stats().in_flight;
     stop_server(inner, deadline).await;
-    if inner
-        .lifecycle
-        .advance(&[State::Draining], State::Stopped)
-        .is_ok()
-    {
-        inner
-            .events
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+    if inner.lifecycle.advance(&[State::Draining], State::Stopped).is_ok() {
+        inner.events.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
     ShutdownReport { told, cut_off }
 }

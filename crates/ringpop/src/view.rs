@@ -64,9 +64,7 @@ impl View {
     /// What is known about a member.
     #[must_use]
     pub fn member(&self, address: &str) -> Option<&Member> {
-        let place = self
-            .members
-            .binary_search_by(|member| member.address.as_str().cmp(address));
+        let place = self.members.binary_search_by(|member| member.address.as_str().cmp(address));
         place.ok().map(|place| &self.members[place])
     }
 }
@@ -80,20 +78,10 @@ pub(crate) struct Views {
 
 impl Views {
     pub(crate) fn new(local: Address, points_per_weight_unit: u32) -> Result<Self, UpdateError> {
-        let ring = Ring::builder()
-            .points_per_weight_unit(points_per_weight_unit)
-            .build()?;
+        let ring = Ring::builder().points_per_weight_unit(points_per_weight_unit).build()?;
         let ring_checksum = ring.checksum();
-        let view = View {
-            members: Arc::new([]),
-            ring,
-            membership_checksum: 0,
-            ring_checksum,
-        };
-        Ok(Self {
-            shared: Shared::new(view),
-            local,
-        })
+        let view = View { members: Arc::new([]), ring, membership_checksum: 0, ring_checksum };
+        Ok(Self { shared: Shared::new(view), local })
     }
 
     pub(crate) fn load(&self) -> Arc<View> {
@@ -110,11 +98,8 @@ impl Views {
         members.sort_unstable_by(|a, b| a.address.cmp(&b.address));
         let former = self.shared.load();
         let (edits, mut change) = self.difference(&former.ring, &members);
-        let ring = if edits.is_empty() {
-            Ok(former.ring.clone())
-        } else {
-            former.ring.apply(edits)
-        };
+        let ring =
+            if edits.is_empty() { Ok(former.ring.clone()) } else { former.ring.apply(edits) };
         let (ring, failure) = match ring {
             Ok(ring) => (ring, None),
             Err(error) => (former.ring.clone(), Some(error)),
@@ -123,12 +108,7 @@ impl Views {
         change.checksum_before = former.ring_checksum;
         change.checksum_after = ring_checksum;
         let members = members.into();
-        self.shared.publish(Arc::new(View {
-            members,
-            ring,
-            membership_checksum,
-            ring_checksum,
-        }));
+        self.shared.publish(Arc::new(View { members, ring, membership_checksum, ring_checksum }));
         match failure {
             Some(error) => Err(error),
             None => Ok((!change.is_empty()).then_some(change)),
@@ -139,10 +119,7 @@ impl Views {
     /// by address, so that one pass over both finds them.
     fn difference(&self, ring: &MemberRing, members: &[Member]) -> (Vec<Edit<Owner>>, RingChange) {
         let (mut edits, mut change) = (Vec::new(), RingChange::default());
-        let mut wanted = members
-            .iter()
-            .filter(|member| weight(member) > 0)
-            .peekable();
+        let mut wanted = members.iter().filter(|member| weight(member) > 0).peekable();
         for node in ring.nodes() {
             while let Some(new) = wanted.next_if(|member| member.address.as_str() < node.id()) {
                 self.add(new, &mut edits, &mut change);
@@ -219,10 +196,7 @@ fn weight(member: &Member) -> u32 {
         return 0;
     }
     let label = member.labels.get(WEIGHT_LABEL);
-    label
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(1)
-        .min(WEIGHT_MAX)
+    label.and_then(|text| text.parse().ok()).unwrap_or(1).min(WEIGHT_MAX)
 }
 
 fn place(member: &Member, owner: Owner) -> RingNode<Owner> {
@@ -244,12 +218,7 @@ mod tests {
 
     fn member(i: u32, status: Status, labels: &[(&str, &str)]) -> Member {
         let address = Address::new(&format!("10.0.0.{i}:7100")).unwrap();
-        Member::new(
-            address,
-            status,
-            1,
-            Labels::new(labels.iter().copied()).unwrap(),
-        )
+        Member::new(address, status, 1, Labels::new(labels.iter().copied()).unwrap())
     }
 
     fn views() -> Views {
@@ -285,9 +254,7 @@ mod tests {
     #[test]
     fn what_does_not_concern_the_ring_does_not_change_it() {
         let views = views();
-        views
-            .publish(vec![member(1, Status::Alive, &[])], 1)
-            .unwrap();
+        views.publish(vec![member(1, Status::Alive, &[])], 1).unwrap();
         let suspect = member(1, Status::Suspect, &[("color", "red")]);
         let faulty = member(2, Status::Faulty, &[]);
         assert_eq!(views.publish(vec![suspect, faulty], 2).unwrap(), None);
@@ -300,25 +267,14 @@ mod tests {
         let points = |views: &Views| views.load().ring.points_of("10.0.0.1:7100");
         views.publish(one(&[(WEIGHT_LABEL, "3")]), 1).unwrap();
         assert_eq!(points(&views), Some(300));
-        let change = views
-            .publish(one(&[(WEIGHT_LABEL, "nonsense")]), 2)
-            .unwrap()
-            .unwrap();
+        let change = views.publish(one(&[(WEIGHT_LABEL, "nonsense")]), 2).unwrap().unwrap();
         assert_eq!(points(&views), Some(100));
         assert_eq!(ids(&change.updated), ["10.0.0.1:7100"]);
-        views
-            .publish(one(&[(WEIGHT_LABEL, "4000000000")]), 3)
-            .unwrap();
+        views.publish(one(&[(WEIGHT_LABEL, "4000000000")]), 3).unwrap();
         assert_eq!(points(&views), Some(100 * WEIGHT_MAX));
-        let change = views
-            .publish(one(&[(IDENTITY_LABEL, "worker-1")]), 4)
-            .unwrap()
-            .unwrap();
+        let change = views.publish(one(&[(IDENTITY_LABEL, "worker-1")]), 4).unwrap().unwrap();
         assert_eq!(ids(&change.updated), ["10.0.0.1:7100"]);
-        let change = views
-            .publish(one(&[(WEIGHT_LABEL, "0")]), 5)
-            .unwrap()
-            .unwrap();
+        let change = views.publish(one(&[(WEIGHT_LABEL, "0")]), 5).unwrap().unwrap();
         assert_eq!(ids(&change.removed), ["10.0.0.1:7100"]);
         assert!(views.load().ring.is_empty());
     }
@@ -341,24 +297,14 @@ mod tests {
         let mut owners = Owners::new();
         views.owners(b"key", 3, &mut owners);
         assert!(owners.is_empty());
-        views
-            .publish(vec![member(1, Status::Alive, &[])], 1)
-            .unwrap();
+        views.publish(vec![member(1, Status::Alive, &[])], 1).unwrap();
         views.owners(b"key", 3, &mut owners);
         assert_eq!(owners[..], [Owner::Local]);
-        views
-            .publish((1..4).map(|i| member(i, Status::Alive, &[])).collect(), 2)
-            .unwrap();
+        views.publish((1..4).map(|i| member(i, Status::Alive, &[])).collect(), 2).unwrap();
         owners.clear();
         views.owners(b"key", 3, &mut owners);
         assert_eq!(owners.len(), 3);
-        assert_eq!(
-            owners
-                .iter()
-                .filter(|owner| **owner == Owner::Local)
-                .count(),
-            1
-        );
+        assert_eq!(owners.iter().filter(|owner| **owner == Owner::Local).count(), 1);
     }
 
     /// Two clusters in one thread must not see each other's view.

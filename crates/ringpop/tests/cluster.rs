@@ -23,16 +23,10 @@ async fn bind(n: usize) -> Vec<Ringpop> {
     for _ in 0..n {
         listeners.push(tokio::net::TcpListener::bind(loopback()).await.unwrap());
     }
-    let addresses: Vec<SocketAddr> = listeners
-        .iter()
-        .map(|listener| listener.local_addr().unwrap())
-        .collect();
+    let addresses: Vec<SocketAddr> =
+        listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
     drop(listeners);
-    let text = addresses
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(",");
+    let text = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let mut members = Vec::new();
     for address in addresses {
         let builder = Ringpop::builder("test")
@@ -49,10 +43,7 @@ async fn start(members: &[Ringpop]) {
         member.serve(tonic::service::Routes::default()).unwrap();
     }
     for member in members {
-        let joined = timeout(PATIENCE, member.bootstrap())
-            .await
-            .unwrap()
-            .unwrap();
+        let joined = timeout(PATIENCE, member.bootstrap()).await.unwrap().unwrap();
         assert!(!joined.joined.is_empty());
     }
 }
@@ -68,15 +59,8 @@ async fn cluster(n: usize) -> Vec<Ringpop> {
 async fn agree(members: &[Ringpop]) {
     until(members, "one view", |members| {
         let view = members[0].view();
-        members
-            .iter()
-            .all(|member| member.checksum() == view.membership_checksum)
-            && view
-                .members
-                .iter()
-                .filter(|m| m.status == Status::Alive)
-                .count()
-                == members.len()
+        members.iter().all(|member| member.checksum() == view.membership_checksum)
+            && view.members.iter().filter(|m| m.status == Status::Alive).count() == members.len()
     })
     .await;
 }
@@ -91,9 +75,7 @@ async fn until(members: &[Ringpop], what: &str, condition: impl Fn(&[Ringpop]) -
             event.expect("the members run");
         }
     };
-    timeout(PATIENCE, wait)
-        .await
-        .unwrap_or_else(|_| panic!("not in time: {what}"));
+    timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("not in time: {what}"));
 }
 
 #[tokio::test]
@@ -123,10 +105,7 @@ async fn whoever_hears_of_a_change_finds_it_in_the_view() {
     let seen = async {
         loop {
             let event = events.next().await.expect("the member runs");
-            if let Event::Membership(swim::Event::MemberChanged {
-                after: Some(member),
-                ..
-            }) = event
+            if let Event::Membership(swim::Event::MemberChanged { after: Some(member), .. }) = event
                 && member.address.as_str() == about
             {
                 return members[0].view();
@@ -167,10 +146,7 @@ async fn a_member_that_vanishes_becomes_faulty_and_may_come_back() {
     drop(gone);
     until(&members, "faulty", |members| {
         members.iter().all(|member| {
-            member
-                .view()
-                .member(&address)
-                .is_some_and(|m| m.status == Status::Faulty)
+            member.view().member(&address).is_some_and(|m| m.status == Status::Faulty)
         })
     })
     .await;
@@ -206,16 +182,10 @@ async fn another_application_is_refused_with_a_clear_sentence() {
         .await
         .unwrap();
     foreign.serve(tonic::service::Routes::default()).unwrap();
-    let error = timeout(PATIENCE, foreign.bootstrap())
-        .await
-        .unwrap()
-        .unwrap_err();
+    let error = timeout(PATIENCE, foreign.bootstrap()).await.unwrap().unwrap_err();
     assert!(matches!(error, BootstrapError::OtherApp { .. }));
     let text = error.to_string();
-    assert!(
-        text.contains(members[0].whoami()) && text.contains("`other`"),
-        "{text}"
-    );
+    assert!(text.contains(members[0].whoami()) && text.contains("`other`"), "{text}");
     assert_eq!(foreign.state(), State::Bound);
     assert_eq!(members[0].membership_stats().await.rejected_app, 1);
 }
@@ -225,10 +195,7 @@ async fn a_peer_that_never_answers_fails_the_bootstrap_in_time() {
     // Accepts connections and says nothing.
     let silent = tokio::net::TcpListener::bind(loopback()).await.unwrap();
     let address = silent.local_addr().unwrap().to_string();
-    let config = Config::builder()
-        .join_duration_max(Duration::from_secs(2))
-        .build()
-        .unwrap();
+    let config = Config::builder().join_duration_max(Duration::from_secs(2)).build().unwrap();
     let member = Ringpop::builder("test")
         .discovery(Arc::new(StaticList::parse(&address).unwrap()))
         .config(config)
@@ -236,10 +203,7 @@ async fn a_peer_that_never_answers_fails_the_bootstrap_in_time() {
         .await
         .unwrap();
     member.serve(tonic::service::Routes::default()).unwrap();
-    let error = timeout(PATIENCE, member.bootstrap())
-        .await
-        .unwrap()
-        .unwrap_err();
+    let error = timeout(PATIENCE, member.bootstrap()).await.unwrap().unwrap_err();
     assert!(matches!(error, BootstrapError::NoPeer { .. }), "{error:?}");
     assert!(error.to_string().contains(&address), "{error}");
 }
@@ -269,9 +233,8 @@ async fn discovery_is_asked_again_while_nobody_answers() {
             }
         }
     };
-    let (joined, ()) = timeout(PATIENCE, async { tokio::join!(late.bootstrap(), write) })
-        .await
-        .unwrap();
+    let (joined, ()) =
+        timeout(PATIENCE, async { tokio::join!(late.bootstrap(), write) }).await.unwrap();
     assert_eq!(joined.unwrap().joined.len(), 1);
 }
 
@@ -279,44 +242,25 @@ async fn discovery_is_asked_again_while_nobody_answers() {
 async fn what_cannot_work_is_refused_with_a_reason() {
     let taken = tokio::net::TcpListener::bind(loopback()).await.unwrap();
     let address = taken.local_addr().unwrap();
-    let error = Ringpop::builder("test")
-        .listen(address)
-        .bind()
-        .await
-        .unwrap_err();
+    let error = Ringpop::builder("test").listen(address).bind().await.unwrap_err();
     assert!(matches!(error, BindError::Listen { .. }));
     assert!(error.to_string().contains(&address.to_string()), "{error}");
 
     let everywhere = "0.0.0.0:0".parse().unwrap();
-    let error = Ringpop::builder("test")
-        .listen(everywhere)
-        .bind()
-        .await
-        .unwrap_err();
+    let error = Ringpop::builder("test").listen(everywhere).bind().await.unwrap_err();
     assert!(matches!(error, BindError::Unspecified { .. }), "{error}");
 
-    let error = Ringpop::builder("test")
-        .advertise("no port")
-        .bind()
-        .await
-        .unwrap_err();
+    let error = Ringpop::builder("test").advertise("no port").bind().await.unwrap_err();
     assert!(matches!(error, BindError::Advertise { .. }), "{error}");
 
     let error = Ringpop::builder("").bind().await.unwrap_err();
     assert!(matches!(error, BindError::Config(_)), "{error}");
 
-    let error = Ringpop::builder("test")
-        .label("__identity", "x")
-        .bind()
-        .await
-        .unwrap_err();
+    let error = Ringpop::builder("test").label("__identity", "x").bind().await.unwrap_err();
     assert!(error.to_string().contains("reserved"), "{error}");
 
     let member = Ringpop::builder("test").bind().await.unwrap();
-    assert!(matches!(
-        member.bootstrap().await,
-        Err(BootstrapError::NotServing)
-    ));
+    assert!(matches!(member.bootstrap().await, Err(BootstrapError::NotServing)));
     member.serve(tonic::service::Routes::default()).unwrap();
     let again = member.serve(tonic::service::Routes::default());
     assert_eq!(again, Err(ServeError::AlreadyServing));
@@ -324,10 +268,7 @@ async fn what_cannot_work_is_refused_with_a_reason() {
     let again = member.bootstrap().await;
     assert!(matches!(again, Err(BootstrapError::State(State::Ready))));
     member.shutdown(PATIENCE).await;
-    assert_eq!(
-        member.serve(tonic::service::Routes::default()),
-        Err(ServeError::Stopped)
-    );
+    assert_eq!(member.serve(tonic::service::Routes::default()), Err(ServeError::Stopped));
     assert!(member.bootstrap().await.is_err());
 }
 
@@ -337,43 +278,20 @@ async fn administration_shows_the_view() {
 
     let members = cluster(3).await;
     let endpoint = format!("http://{}", members[1].whoami());
-    let channel = tonic::transport::Endpoint::new(endpoint)
-        .unwrap()
-        .connect()
-        .await
-        .unwrap();
+    let channel = tonic::transport::Endpoint::new(endpoint).unwrap().connect().await.unwrap();
     let mut admin = AdminClient::new(channel);
-    let status = admin
-        .get_status(GetStatusRequest {})
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(
-        (status.app.as_str(), status.state.as_str()),
-        ("test", "ready")
-    );
+    let status = admin.get_status(GetStatusRequest {}).await.unwrap().into_inner();
+    assert_eq!((status.app.as_str(), status.state.as_str()), ("test", "ready"));
     assert_eq!(status.membership_checksum, members[0].checksum());
     assert_eq!(status.members.len(), 3);
     let whole: f64 = status.members.iter().map(|member| member.share).sum();
     assert!((whole - 1.0).abs() < 1e-9, "{whole}");
-    let pings = status
-        .counters
-        .iter()
-        .find(|counter| counter.name == "membership.pings_sent");
+    let pings = status.counters.iter().find(|counter| counter.name == "membership.pings_sent");
     assert!(pings.unwrap().value > 0);
 
-    let lookup = LookupRequest {
-        key: b"user-1"[..].into(),
-        n: 2,
-    };
+    let lookup = LookupRequest { key: b"user-1"[..].into(), n: 2 };
     let owners = admin.lookup(lookup).await.unwrap().into_inner().owners;
     assert_eq!(owners, members[0].lookup_n(b"user-1", 2));
-    let huge = LookupRequest {
-        key: vec![0; 1 << 20].into(),
-        n: 1,
-    };
-    assert_eq!(
-        admin.lookup(huge).await.unwrap_err().code(),
-        tonic::Code::InvalidArgument
-    );
+    let huge = LookupRequest { key: vec![0; 1 << 20].into(), n: 1 };
+    assert_eq!(admin.lookup(huge).await.unwrap_err().code(), tonic::Code::InvalidArgument);
 }

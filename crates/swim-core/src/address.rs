@@ -108,19 +108,10 @@ mod tests {
     #[test]
     fn refuses_what_is_no_address() {
         assert_eq!(Address::new(""), Err(AddressError::Empty));
-        assert!(matches!(
-            Address::new("a b:1"),
-            Err(AddressError::Unprintable(_))
-        ));
-        assert!(matches!(
-            Address::new("a\n:1"),
-            Err(AddressError::Unprintable(_))
-        ));
+        assert!(matches!(Address::new("a b:1"), Err(AddressError::Unprintable(_))));
+        assert!(matches!(Address::new("a\n:1"), Err(AddressError::Unprintable(_))));
         let long = "a".repeat(ADDRESS_BYTES_MAX + 1);
-        assert!(matches!(
-            Address::new(&long),
-            Err(AddressError::TooLong { .. })
-        ));
+        assert!(matches!(Address::new(&long), Err(AddressError::TooLong { .. })));
     }
 
     #[test]

@@ -33,7 +33,16 @@ pub struct ConfigBuilder {
     ping_req_timeout: Duration,
     ping_req_helpers: usize,
     inconclusive_probes_max: u32,
+    probes_max: usize,
+    adaptive_period: bool,
+    awareness_max: u32,
+    late_acks: bool,
+    second_path: bool,
     suspect_timeout: Duration,
+    suspect_timeout_scaled: bool,
+    suspect_timeout_max_factor: u32,
+    suspect_confirmations: usize,
+    faulty_observers_min: usize,
     faulty_timeout: Duration,
     tombstone_timeout: Duration,
     piggyback_factor: u32,
@@ -46,7 +55,12 @@ pub struct ConfigBuilder {
     join_duration_max: Duration,
     sync_jobs_max: usize,
     sync_timeout: Duration,
+    sync_period: Duration,
     leave_pings_max: usize,
+    leave_pings_percent: usize,
+    heal_period: Duration,
+    heal_probability_base: u32,
+    heal_failures_max: usize,
     members_max: usize,
     label_limits: LabelLimits,
 }
@@ -88,8 +102,44 @@ fields! {
     /// but when most of a cluster is gone, the members that remain must be
     /// able to find out. LAN 1; Ringpop has no such bound.
     inconclusive_probes_max: u32;
-    /// How long a suspect member has to refute before it is faulty. LAN 4 s.
+    /// Probes under way at once; while there are that many, a period starts
+    /// none. 1 to 16; 16 everywhere, 1 in Ringpop, where a slow probe delays
+    /// the next.
+    probes_max: usize;
+    /// Whether the period grows to twice the median duration of the last ten
+    /// probes, as in Ringpop. Elsewhere `awareness_max` does that job.
+    adaptive_period: bool;
+    /// Lifeguard: signs that this member itself is slow stretch the period and
+    /// timeout of its probes up to this factor. 1 switches it off; 8 as in the
+    /// paper.
+    awareness_max: u32;
+    /// Whether a helper may answer a ping-req twice: after 80 % of its ping
+    /// timeout that the target was not reached so far, and later that it was.
+    /// On for datagrams; off for transports on which a request has one answer,
+    /// where the answer after 80 % is the last.
+    late_acks: bool;
+    /// Whether the driver offers a second path for probes, such as TCP beside
+    /// UDP: a ping marked [`Path::Second`](crate::Path::Second) is emitted
+    /// along with the ping-reqs. Off everywhere.
+    second_path: bool;
+    /// How long a suspect member has at least to refute before it is faulty.
+    /// LAN 4 s.
     suspect_timeout: Duration;
+    /// Whether `suspect_timeout` is multiplied by `max(1, log10(n))` with `n`
+    /// reachable members, because news take that much longer to reach the
+    /// suspect. On but for Ringpop.
+    suspect_timeout_scaled: bool;
+    /// Lifeguard: a suspicion starts with this multiple of its timeout, which
+    /// confirmations by other members shorten. 1 switches it off. 6 as in
+    /// memberlist.
+    suspect_timeout_max_factor: u32;
+    /// Lifeguard: confirmations that bring the timeout down to its minimum.
+    /// 0 to 16; 3 as in the paper.
+    suspect_confirmations: usize;
+    /// How many distinct members must suspect a member before it is faulty, at
+    /// most as many as can. While there are fewer, it stays suspect. 1 to 16;
+    /// 1 everywhere: more trades completeness for accuracy.
+    faulty_observers_min: usize;
     /// How long a faulty member, or one that left, is remembered before its
     /// tombstone is spread. 24 h everywhere.
     faulty_timeout: Duration;
@@ -124,8 +174,23 @@ fields! {
     sync_jobs_max: usize;
     /// How long one step of a full sync may take. LAN 1 s.
     sync_timeout: Duration;
-    /// Members that are told directly about a leave. 0 to 1,000; 16 everywhere.
+    /// Time between full syncs with a random member, which repair what gossip
+    /// missed. A day or more means hardly ever. At least 100 ms; LAN 30 s.
+    sync_period: Duration;
+    /// Members that are told directly about a leave or an eviction, at most.
+    /// 0 to 1,000; 16 everywhere.
     leave_pings_max: usize;
+    /// The same as a part of the reachable members, in percent. 0 to 100; 100
+    /// everywhere, 40 in Ringpop.
+    leave_pings_percent: usize;
+    /// Time between chances to look for other partitions. 30 s everywhere.
+    heal_period: Duration;
+    /// At each chance a cluster of `n` members looks with probability
+    /// `base / n` at each of them, so that the cluster as a whole looks about
+    /// `base` times. 0 switches it off; 3 everywhere, as in Ringpop.
+    heal_probability_base: u32;
+    /// Failed attempts after which a healing gives up. 1 to 1,000; 10 everywhere.
+    heal_failures_max: usize;
     /// Members that are remembered, whatever their status; changes about
     /// further ones are refused and counted. At least 2; 100,000 everywhere.
     members_max: usize;
@@ -149,7 +214,16 @@ impl Config {
                 ping_req_timeout: Duration::from_millis(1500),
                 ping_req_helpers: 3,
                 inconclusive_probes_max: 1,
+                probes_max: limits::PROBES_MAX,
+                adaptive_period: false,
+                awareness_max: 8,
+                late_acks: false,
+                second_path: false,
                 suspect_timeout: Duration::from_secs(4),
+                suspect_timeout_scaled: true,
+                suspect_timeout_max_factor: 6,
+                suspect_confirmations: 3,
+                faulty_observers_min: 1,
                 faulty_timeout: Duration::from_secs(24 * 60 * 60),
                 tombstone_timeout: Duration::from_secs(60),
                 piggyback_factor: 15,
@@ -162,13 +236,14 @@ impl Config {
                 join_duration_max: Duration::from_secs(120),
                 sync_jobs_max: 5,
                 sync_timeout: Duration::from_secs(1),
+                sync_period: Duration::from_secs(30),
                 leave_pings_max: 16,
+                leave_pings_percent: 100,
+                heal_period: Duration::from_secs(30),
+                heal_probability_base: 3,
+                heal_failures_max: 10,
                 members_max: 100_000,
-                label_limits: LabelLimits {
-                    count: 5,
-                    key_bytes: 32,
-                    value_bytes: 128,
-                },
+                label_limits: LabelLimits { count: 5, key_bytes: 32, value_bytes: 128 },
             },
         }
     }
@@ -197,14 +272,23 @@ impl Config {
         config
     }
 
-    /// The timings of ringpop-go.
+    /// The timings and rules of ringpop-go, without Lifeguard.
     #[must_use]
     pub const fn ringpop() -> Self {
         let mut config = Self::lan();
         config.fields.ping_timeout = Duration::from_millis(1500);
         config.fields.ping_req_timeout = Duration::from_secs(5);
         config.fields.inconclusive_probes_max = u32::MAX;
+        config.fields.probes_max = 1;
+        config.fields.adaptive_period = true;
+        config.fields.awareness_max = 1;
         config.fields.suspect_timeout = Duration::from_secs(5);
+        config.fields.suspect_timeout_scaled = false;
+        config.fields.suspect_timeout_max_factor = 1;
+        config.fields.suspect_confirmations = 0;
+        config.fields.sync_period = Duration::from_secs(24 * 60 * 60);
+        config.fields.leave_pings_max = 1000;
+        config.fields.leave_pings_percent = 40;
         config.fields.join_delay_max = Duration::from_secs(60);
         config
     }
@@ -234,59 +318,65 @@ impl ConfigBuilder {
     ///
     /// When a value is out of its range; the error names field, value and bound.
     pub fn build(self) -> Result<Config, ConfigError> {
+        self.check_probes()?;
+        self.check_statuses()?;
+        self.check_joins()?;
+        self.check_rest()?;
+        Ok(Config { fields: self })
+    }
+
+    fn check_probes(&self) -> Result<(), ConfigError> {
         let ms = Duration::from_millis(1);
         at_least("protocol_period", self.protocol_period, ms)?;
         at_least("ping_timeout", self.ping_timeout, ms)?;
         at_least("ping_req_timeout", self.ping_req_timeout, self.ping_timeout)?;
-        within(
-            "ping_req_helpers",
-            self.ping_req_helpers,
-            0,
-            limits::HELPERS_MAX,
-        )?;
+        within("ping_req_helpers", self.ping_req_helpers, 0, limits::HELPERS_MAX)?;
+        within("probes_max", self.probes_max, 1, limits::PROBES_MAX)?;
+        within("awareness_max", self.awareness_max as usize, 1, 1000)?;
+        Ok(())
+    }
+
+    fn check_statuses(&self) -> Result<(), ConfigError> {
+        let ms = Duration::from_millis(1);
         at_least("suspect_timeout", self.suspect_timeout, ms)?;
+        let factor = self.suspect_timeout_max_factor as usize;
+        within("suspect_timeout_max_factor", factor, 1, 1000)?;
+        within("suspect_confirmations", self.suspect_confirmations, 0, limits::HELPERS_MAX)?;
+        within("faulty_observers_min", self.faulty_observers_min, 1, limits::HELPERS_MAX)?;
         at_least("faulty_timeout", self.faulty_timeout, ms)?;
         at_least("tombstone_timeout", self.tombstone_timeout, ms)?;
-        within("piggyback_factor", self.piggyback_factor as usize, 1, 1000)?;
-        within("message_bytes_max", self.message_bytes_max, 512, 16 << 20)?;
+        Ok(())
+    }
+
+    fn check_joins(&self) -> Result<(), ConfigError> {
+        let ms = Duration::from_millis(1);
         within("join_size", self.join_size, 1, 1000)?;
         within("join_parallelism", self.join_parallelism, 1, 100)?;
         at_least("join_timeout", self.join_timeout, ms)?;
         at_least("join_delay_min", self.join_delay_min, ms)?;
         at_least("join_delay_max", self.join_delay_max, self.join_delay_min)?;
-        at_least(
-            "join_duration_max",
-            self.join_duration_max,
-            self.join_timeout,
-        )?;
+        at_least("join_duration_max", self.join_duration_max, self.join_timeout)?;
+        Ok(())
+    }
+
+    fn check_rest(&self) -> Result<(), ConfigError> {
+        let ms = Duration::from_millis(1);
+        within("piggyback_factor", self.piggyback_factor as usize, 1, 1000)?;
+        within("message_bytes_max", self.message_bytes_max, 512, 16 << 20)?;
         within("sync_jobs_max", self.sync_jobs_max, 1, 1000)?;
         at_least("sync_timeout", self.sync_timeout, ms)?;
+        at_least("sync_period", self.sync_period, ms * 100)?;
         within("leave_pings_max", self.leave_pings_max, 0, 1000)?;
+        within("leave_pings_percent", self.leave_pings_percent, 0, 100)?;
+        at_least("heal_period", self.heal_period, ms * 100)?;
+        within("heal_probability_base", self.heal_probability_base as usize, 0, 1000)?;
+        within("heal_failures_max", self.heal_failures_max, 1, 1000)?;
         within("members_max", self.members_max, 2, u32::MAX as usize)?;
-        within(
-            "label_limits.count",
-            self.label_limits.count,
-            0,
-            limits::LABELS_MAX / 2,
-        )?;
-        let LabelLimits {
-            key_bytes,
-            value_bytes,
-            ..
-        } = self.label_limits;
-        within(
-            "label_limits.key_bytes",
-            key_bytes,
-            1,
-            limits::LABEL_KEY_BYTES_MAX,
-        )?;
-        within(
-            "label_limits.value_bytes",
-            value_bytes,
-            0,
-            limits::LABEL_VALUE_BYTES_MAX,
-        )?;
-        Ok(Config { fields: self })
+        within("label_limits.count", self.label_limits.count, 0, limits::LABELS_MAX / 2)?;
+        let LabelLimits { key_bytes, value_bytes, .. } = self.label_limits;
+        within("label_limits.key_bytes", key_bytes, 1, limits::LABEL_KEY_BYTES_MAX)?;
+        within("label_limits.value_bytes", value_bytes, 0, limits::LABEL_VALUE_BYTES_MAX)?;
+        Ok(())
     }
 }
 
@@ -338,12 +428,7 @@ fn at_least(field: &'static str, value: Duration, min: Duration) -> Result<(), C
 
 fn within(field: &'static str, value: usize, min: usize, max: usize) -> Result<(), ConfigError> {
     if value < min || value > max {
-        return Err(ConfigError::OutOfRange {
-            field,
-            value,
-            min,
-            max,
-        });
+        return Err(ConfigError::OutOfRange { field, value, min, max });
     }
     Ok(())
 }
@@ -354,12 +439,7 @@ mod tests {
 
     #[test]
     fn presets_pass_their_own_checks() {
-        for config in [
-            Config::lan(),
-            Config::wan(),
-            Config::local(),
-            Config::ringpop(),
-        ] {
+        for config in [Config::lan(), Config::wan(), Config::local(), Config::ringpop()] {
             assert_eq!(config.to_builder().build(), Ok(config));
         }
     }
@@ -367,13 +447,8 @@ mod tests {
     #[test]
     fn errors_name_field_value_and_bound() {
         let error = Config::builder().ping_req_helpers(17).build().unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "ping_req_helpers is 17, it must be between 0 and 16"
-        );
-        let error = Config::builder()
-            .ping_req_timeout(Duration::from_millis(1))
-            .build();
+        assert_eq!(error.to_string(), "ping_req_helpers is 17, it must be between 0 and 16");
+        let error = Config::builder().ping_req_timeout(Duration::from_millis(1)).build();
         assert_eq!(
             error.unwrap_err().to_string(),
             "ping_req_timeout is 1ms, it must be at least 500ms"

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::Address;
+use crate::awareness::Awareness;
 use crate::config::Config;
-use crate::dissemination::{Dissemination, Issued, sends_max};
-use crate::event::{Cause, Event, Output, Rejection, Transmit};
+use crate::dissemination::{Dissemination, Issued, Picked, sends_max};
+use crate::event::{Cause, Event, Output, Path, Rejection, Transmit};
 use crate::labels::Labels;
 use crate::limits::INCARNATION_MAX;
 use crate::member::{Member, Status};
@@ -16,6 +17,7 @@ use crate::membership::{Membership, SlotId};
 use crate::message::{Body, Change, Message, Refusal, Source};
 use crate::rng::Rng;
 use crate::stats::Stats;
+use crate::suspicion::{self, Suspicion};
 use crate::time::Instant;
 use crate::timers::{Timer, Timers};
 
@@ -34,6 +36,7 @@ pub(crate) struct Core {
     pub(crate) timers: Timers,
     pub(crate) outbox: VecDeque<Output>,
     pub(crate) stats: Stats,
+    pub(crate) awareness: Awareness,
     next_seq: u64,
 }
 
@@ -67,6 +70,7 @@ impl Core {
         let next_seq = rng.next() >> 16;
         let address = local.address.clone();
         let (local_slot, _) = members.set(local, &mut rng);
+        let awareness = Awareness::new(config.awareness_max());
         Self {
             config,
             app,
@@ -80,6 +84,7 @@ impl Core {
             timers: Timers::default(),
             outbox: VecDeque::new(),
             stats: Stats::default(),
+            awareness,
             next_seq,
         }
     }
@@ -89,8 +94,7 @@ impl Core {
     }
 
     fn unix_ms(&self) -> u64 {
-        self.unix_ms_at_start
-            .saturating_add(as_ms(self.now.since_start()))
+        self.unix_ms_at_start.saturating_add(as_ms(self.now.since_start()))
     }
 
     /// Reachable members other than this one.
@@ -107,6 +111,10 @@ impl Core {
     }
 
     pub(crate) fn send(&mut self, to: Address, seq: u64, body: Body) {
+        self.send_by(Path::First, to, seq, body);
+    }
+
+    fn send_by(&mut self, path: Path, to: Address, seq: u64, body: Body) {
         let message = Message {
             app: self.app.clone(),
             from: self.local.clone(),
@@ -114,24 +122,26 @@ impl Core {
             seq,
             body,
         };
-        self.outbox
-            .push_back(Output::Transmit(Transmit { to, message }));
+        self.outbox.push_back(Output::Transmit(Transmit { to, message, path }));
     }
 
     /// Sends a request and arms its deadline.
     pub(crate) fn request(&mut self, to: Address, timeout: Duration, body: Body) -> Request {
+        self.request_by(Path::First, to, timeout, body)
+    }
+
+    fn request_by(&mut self, path: Path, to: Address, timeout: Duration, body: Body) -> Request {
         let seq = self.next_seq;
         self.next_seq += 1;
         let deadline = self.now + timeout;
         self.timers.set(deadline, Timer::Request(seq));
-        self.send(to.clone(), seq, body);
+        self.send_by(path, to.clone(), seq, body);
         Request { to, seq, deadline }
     }
 
     /// Disarms the deadline of a request that is over.
     pub(crate) fn close(&mut self, request: &Request) {
-        self.timers
-            .cancel(request.deadline, Timer::Request(request.seq));
+        self.timers.cancel(request.deadline, Timer::Request(request.seq));
     }
 
     /// Pings a member. The changes that go along count as sent only when it
@@ -139,34 +149,58 @@ impl Core {
     pub(crate) fn ping(&mut self, to: Address, timeout: Duration) -> (Request, Vec<Issued>) {
         let (changes, issued) = self.piggyback(&to);
         self.stats.pings_sent += 1;
-        let body = Body::Ping {
-            checksum: self.members.checksum(),
-            changes,
-        };
+        let body = Body::Ping { checksum: self.members.checksum(), changes };
         (self.request(to, timeout, body), issued)
     }
 
-    /// The changes for a request to a member.
-    pub(crate) fn piggyback(&mut self, to: &Address) -> (Vec<Change>, Vec<Issued>) {
-        let incarnation = self.members.get(to).map(|member| member.incarnation);
-        self.pick(to, incarnation)
-    }
-
-    /// The changes for a reply. They count as sent at once, because nobody
-    /// tells whether a reply arrives.
-    pub(crate) fn piggyback_reply(&mut self, to: &Address, incarnation: u64) -> Vec<Change> {
-        let (changes, issued) = self.pick(to, Some(incarnation));
-        self.delivered(&issued);
-        changes
-    }
-
-    fn pick(&mut self, to: &Address, incarnation: Option<u64>) -> (Vec<Change>, Vec<Issued>) {
-        let bytes_max = self.config.message_bytes_max();
-        let (changes, issued) = self
-            .gossip
-            .pick(&self.members, (to, incarnation), bytes_max);
+    /// Pings a member with just these changes, which count as nothing.
+    pub(crate) fn ping_with(
+        &mut self,
+        path: Path,
+        to: Address,
+        timeout: Duration,
+        changes: Vec<Change>,
+    ) -> Request {
+        self.stats.pings_sent += 1;
         self.stats.changes_sent += changes.len() as u64;
+        let body = Body::Ping { checksum: self.members.checksum(), changes };
+        self.request_by(path, to, timeout, body)
+    }
+
+    /// The changes for a request to a member. A suspect always hears that it
+    /// is one, so that it refutes at the first contact (Lifeguard's buddy
+    /// system).
+    pub(crate) fn piggyback(&mut self, to: &Address) -> (Vec<Change>, Vec<Issued>) {
+        let known = self.members.get(to);
+        let incarnation = known.map(|member| member.incarnation);
+        let buddy = known.filter(|member| member.status == Status::Suspect).cloned();
+        let Picked { mut changes, issued, .. } = self.pick(to, incarnation);
+        if let Some(member) = buddy
+            && changes.iter().all(|change| change.member.address != *to)
+        {
+            self.stats.changes_sent += 1;
+            changes.push(Change { member, source: Some(self.local_source()) });
+        }
         (changes, issued)
+    }
+
+    /// The changes for a reply, and whether some did not fit. They count as
+    /// sent at once, because nobody tells whether a reply arrives.
+    pub(crate) fn piggyback_reply(
+        &mut self,
+        to: &Address,
+        incarnation: u64,
+    ) -> (Vec<Change>, bool) {
+        let picked = self.pick(to, Some(incarnation));
+        self.delivered(&picked.issued);
+        (picked.changes, picked.cut)
+    }
+
+    fn pick(&mut self, to: &Address, incarnation: Option<u64>) -> Picked {
+        let bytes_max = self.config.message_bytes_max();
+        let picked = self.gossip.pick(&self.members, (to, incarnation), bytes_max);
+        self.stats.changes_sent += picked.changes.len() as u64;
+        picked
     }
 
     /// Counts changes that arrived.
@@ -190,10 +224,7 @@ impl Core {
             Rejection::LabelsDropped => &mut self.stats.rejected_labels,
         };
         *counter += 1;
-        self.event(Event::Rejected {
-            from: from.clone(),
-            reason,
-        });
+        self.event(Event::Rejected { from: from.clone(), reason });
     }
 
     /// Refuses a request and says so to its sender.
@@ -235,11 +266,8 @@ impl Core {
                 return false;
             }
         }
-        if !change
-            .member
-            .overrides(self.members.get(&change.member.address))
-        {
-            return false;
+        if !change.member.overrides(self.members.get(&change.member.address)) {
+            return self.confirm(&change);
         }
         if change.member.address == self.local {
             self.refute(change.member, sender(cause).cloned());
@@ -254,9 +282,7 @@ impl Core {
     /// as in Temporal's fork of ringpop-go.
     fn validate(&self, member: &mut Member, known: Option<&Member>) -> Result<(), Rejection> {
         if member.incarnation > INCARNATION_MAX {
-            return Err(Rejection::Invalid {
-                what: "incarnation is beyond the bound",
-            });
+            return Err(Rejection::Invalid { what: "incarnation is beyond the bound" });
         }
         if known.is_none() && self.members.len() >= self.config.members_max() {
             return Err(Rejection::MembersFull);
@@ -272,13 +298,11 @@ impl Core {
     /// The status stays: a member that left refutes as one that left.
     fn refute(&mut self, statement: Member, from: Option<Address>) {
         self.stats.refuted += 1;
+        // Somebody could not reach this member in time: a sign that it is slow.
+        self.awareness.worsen();
         let Member { status, labels, .. } = self.local_member().clone();
         let incarnation = self.reincarnate(status, labels, statement.incarnation);
-        self.event(Event::Refuted {
-            statement,
-            from,
-            incarnation,
-        });
+        self.event(Event::Refuted { statement, from, incarnation });
     }
 
     /// Changes what this member says about itself.
@@ -314,10 +338,7 @@ impl Core {
     }
 
     fn local_source(&self) -> Source {
-        Source {
-            address: self.local.clone(),
-            incarnation: self.local_member().incarnation,
-        }
+        Source { address: self.local.clone(), incarnation: self.local_member().incarnation }
     }
 
     /// States something about another member on this member's own account.
@@ -329,30 +350,54 @@ impl Core {
         incarnation: u64,
         cause: Cause,
     ) {
-        let Some(known) = self.members.get(address) else {
-            return;
-        };
-        let member = Member {
-            status,
-            incarnation,
-            ..known.clone()
-        };
-        if member.overrides(Some(known)) {
-            let source = self.local_source();
-            self.set(member, Some(source), cause);
+        let Some(known) = self.members.get(address) else { return };
+        let member = Member { status, incarnation, ..known.clone() };
+        let news = member.overrides(Some(known));
+        let change = Change { member, source: Some(self.local_source()) };
+        if news {
+            self.set(change.member, change.source, cause);
+        } else {
+            self.confirm(&change);
         }
+    }
+
+    /// Weighs a statement that is no news: another member that suspects the
+    /// same on its own account shortens the suspicion. The confirmation is
+    /// spread in turn, up to the number that counts (Lifeguard, section IV.B).
+    fn confirm(&mut self, change: &Change) -> bool {
+        let Change { member, source: Some(source) } = change else { return false };
+        let Some(id) = self.members.find(&member.address) else { return false };
+        let observers = self.config.faulty_observers_min() - 1;
+        let wanted = self.config.suspect_confirmations().max(observers);
+        let slot = self.members.slot_mut(id);
+        let same = member.status == Status::Suspect
+            && slot.member.status == Status::Suspect
+            && slot.member.incarnation == member.incarnation;
+        let confirmed = same
+            && source.address != member.address
+            && slot.suspicion.as_mut().is_some_and(|known| known.confirm(&source.address, wanted));
+        if confirmed {
+            self.stats.suspicions_confirmed += 1;
+            self.gossip.record(id, change.source.clone());
+            self.arm_expiry(id);
+        }
+        confirmed
     }
 
     /// Records a statement that won, spreads it and arms its deadline.
     fn set(&mut self, member: Member, source: Option<Source>, cause: Cause) {
         let after = member.clone();
-        let (slot, before) = self.members.set(member, &mut self.rng);
+        let (id, before) = self.members.set(member, &mut self.rng);
+        let suspector = source.as_ref().map(|source| &source.address).or_else(|| sender(&cause));
+        let suspector = suspector.unwrap_or(&self.local).clone();
+        self.members.slot_mut(id).suspicion = (after.status == Status::Suspect)
+            .then(|| Box::new(Suspicion::new(self.now, suspector)));
         // The list of a peer at join is not spread: everybody has it already
         // (ringpop-go `AddJoinList`).
         if !matches!(cause, Cause::Join { .. }) {
-            self.gossip.record(slot, source);
+            self.gossip.record(id, source);
         }
-        self.arm_expiry(slot);
+        self.arm_expiry(id);
         tracing::debug!(
             local = %self.local,
             member = %after.address,
@@ -360,11 +405,7 @@ impl Core {
             incarnation = after.incarnation,
             "member changed"
         );
-        self.event(Event::MemberChanged {
-            before,
-            after: Some(after),
-            cause,
-        });
+        self.event(Event::MemberChanged { before, after: Some(after), cause });
     }
 
     // --- Deadlines of statuses ---
@@ -373,44 +414,71 @@ impl Core {
     /// is void. (ringpop-go keeps the former timer when only the incarnation
     /// is newer, and then fires it in vain: the member stays suspect.)
     fn arm_expiry(&mut self, id: SlotId) {
-        let now = self.now;
-        let (suspect, faulty, tombstone) = (
-            self.config.suspect_timeout(),
-            self.config.faulty_timeout(),
-            self.config.tombstone_timeout(),
-        );
-        let slot = self.members.slot_mut(id);
-        if let Some(at) = slot.expiry.take() {
-            self.timers.cancel(at, Timer::Expiry(id));
-        }
-        let timeout = match slot.member.status {
-            Status::Alive => return,
-            Status::Suspect => suspect,
+        let slot = self.members.slot(id);
+        let at = match (slot.member.status, &slot.suspicion) {
+            (Status::Alive, _) => None,
+            (Status::Suspect, Some(suspicion)) => {
+                Some(suspicion.deadline(self.suspicion_bounds()).max(self.now))
+            }
+            (Status::Suspect, None) => Some(self.now + self.suspicion_bounds().min),
             // A member that left and stays away is forgotten like a faulty one.
-            Status::Faulty | Status::Leave => faulty,
-            Status::Tombstone => tombstone,
+            (Status::Faulty | Status::Leave, _) => Some(self.now + self.config.faulty_timeout()),
+            (Status::Tombstone, _) => Some(self.now + self.config.tombstone_timeout()),
         };
-        slot.expiry = Some(now + timeout);
-        self.timers.set(now + timeout, Timer::Expiry(id));
+        self.set_expiry(id, at);
+    }
+
+    fn set_expiry(&mut self, id: SlotId, at: Option<Instant>) {
+        let slot = self.members.slot_mut(id);
+        if let Some(former) = std::mem::replace(&mut slot.expiry, at) {
+            self.timers.cancel(former, Timer::Expiry(id));
+        }
+        if let Some(at) = at {
+            self.timers.set(at, Timer::Expiry(id));
+        }
+    }
+
+    fn suspicion_bounds(&self) -> suspicion::Bounds {
+        suspicion::bounds(
+            self.config.suspect_timeout(),
+            self.config.suspect_timeout_scaled(),
+            self.config.suspect_timeout_max_factor(),
+            self.config.suspect_confirmations(),
+            self.others() + 1,
+        )
     }
 
     /// The status of a member has held for as long as it may.
     pub(crate) fn expire(&mut self, id: SlotId) {
         let slot = self.members.slot_mut(id);
         slot.expiry = None;
-        let Member {
-            address,
-            status,
-            incarnation,
-            ..
-        } = slot.member.clone();
+        let Member { address, status, incarnation, .. } = slot.member.clone();
         match status {
             Status::Alive => {}
-            Status::Suspect => self.declare(&address, Status::Faulty, incarnation, Cause::Timeout),
-            Status::Faulty | Status::Leave => {
-                self.declare(&address, Status::Tombstone, incarnation, Cause::Timeout);
+            Status::Suspect if !self.enough_observers(id) => {
+                let again = self.now + self.suspicion_bounds().min;
+                self.set_expiry(id, Some(again));
             }
+            Status::Suspect => self.declare(&address, Status::Faulty, incarnation, Cause::Timeout),
+            Status::Faulty | Status::Leave => self.bury(&address, Cause::Timeout),
             Status::Tombstone => self.evict(id),
+        }
+    }
+
+    /// Whether as many members suspect this one as must, or as many as can:
+    /// all but the suspect.
+    fn enough_observers(&self, id: SlotId) -> bool {
+        let suspicion = self.members.slot(id).suspicion.as_ref();
+        let observers = suspicion.map_or(1, |suspicion| suspicion.suspectors.len());
+        observers >= self.config.faulty_observers_min().min(self.others())
+    }
+
+    /// Declares that a member that is gone is to be forgotten.
+    pub(crate) fn bury(&mut self, address: &Address, cause: Cause) {
+        let Some(known) = self.members.get(address) else { return };
+        if matches!(known.status, Status::Faulty | Status::Leave) {
+            let incarnation = known.incarnation;
+            self.declare(address, Status::Tombstone, incarnation, cause);
         }
     }
 
@@ -430,27 +498,17 @@ impl Core {
         self.members.check();
         self.gossip.check(&self.members);
         let local = self.local_member();
-        assert_eq!(
-            local.address, self.local,
-            "the local slot holds the local member"
-        );
+        assert_eq!(local.address, self.local, "the local slot holds the local member");
         assert!(
             !matches!(local.status, Status::Suspect | Status::Tombstone),
             "a member never takes itself for suspect or forgotten"
         );
         for member in self.members.iter() {
-            let id = self
-                .members
-                .find(&member.address)
-                .expect("every member is indexed");
+            let id = self.members.find(&member.address).expect("every member is indexed");
             let expiry = self.members.slot(id).expiry;
             let armed = expiry.is_some_and(|at| self.timers.contains(at, Timer::Expiry(id)));
             let wants = member.status != Status::Alive && id != self.local_slot;
-            assert_eq!(
-                armed, wants,
-                "deadline of {} ({})",
-                member.address, member.status
-            );
+            assert_eq!(armed, wants, "deadline of {} ({})", member.address, member.status);
         }
     }
 }
@@ -458,7 +516,10 @@ impl Core {
 /// Who sent the message that a cause stems from.
 fn sender(cause: &Cause) -> Option<&Address> {
     match cause {
-        Cause::Gossip { from } | Cause::Join { from } | Cause::Sync { from } => Some(from),
+        Cause::Gossip { from }
+        | Cause::Join { from }
+        | Cause::Sync { from }
+        | Cause::Heal { from } => Some(from),
         Cause::Command | Cause::Probe | Cause::Timeout => None,
     }
 }

@@ -27,6 +27,15 @@ struct Entry {
     generation: u64,
 }
 
+/// The changes for one message.
+#[derive(Debug)]
+pub(crate) struct Picked {
+    pub(crate) changes: Vec<Change>,
+    pub(crate) issued: Vec<Issued>,
+    /// Whether there were more than fit.
+    pub(crate) cut: bool,
+}
+
 /// A change that was put into a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Issued {
@@ -44,11 +53,7 @@ impl Dissemination {
     pub(crate) fn record(&mut self, slot: SlotId, source: Option<Source>) {
         self.forget(slot);
         self.generation += 1;
-        let entry = Entry {
-            source,
-            sends: 0,
-            generation: self.generation,
-        };
+        let entry = Entry { source, sends: 0, generation: self.generation };
         self.queue.insert((0, Reverse(entry.generation), slot));
         self.entries.insert(slot, entry);
     }
@@ -56,8 +61,7 @@ impl Dissemination {
     /// Stops spreading the change about a member.
     pub(crate) fn forget(&mut self, slot: SlotId) {
         if let Some(entry) = self.entries.remove(&slot) {
-            self.queue
-                .remove(&(entry.sends, Reverse(entry.generation), slot));
+            self.queue.remove(&(entry.sends, Reverse(entry.generation), slot));
         }
     }
 
@@ -68,8 +72,9 @@ impl Dissemination {
         members: &Membership,
         peer: (&Address, Option<u64>),
         bytes_max: usize,
-    ) -> (Vec<Change>, Vec<Issued>) {
+    ) -> Picked {
         let (mut changes, mut issued) = (Vec::new(), Vec::new());
+        let mut cut = false;
         let mut bytes = 0;
         for &(_, Reverse(generation), slot) in &self.queue {
             let source = &self.entries[&slot].source;
@@ -80,18 +85,16 @@ impl Dissemination {
                 continue;
             }
             let member = members.slot(slot).member.clone();
-            let change = Change {
-                member,
-                source: source.clone(),
-            };
+            let change = Change { member, source: source.clone() };
             bytes += change.encoded_len();
             if bytes > bytes_max && !changes.is_empty() {
+                cut = true;
                 break;
             }
             changes.push(change);
             issued.push(Issued { slot, generation });
         }
-        (changes, issued)
+        Picked { changes, issued, cut }
     }
 
     /// Counts a send of each issued change and drops those that were sent
@@ -115,11 +118,7 @@ impl Dissemination {
     }
 
     pub(crate) fn check(&self, members: &Membership) {
-        assert_eq!(
-            self.entries.len(),
-            self.queue.len(),
-            "one queue entry for each change"
-        );
+        assert_eq!(self.entries.len(), self.queue.len(), "one queue entry for each change");
         for (sends, Reverse(generation), slot) in &self.queue {
             let entry = &self.entries[slot];
             assert_eq!((entry.sends, entry.generation), (*sends, *generation));
@@ -150,10 +149,7 @@ mod tests {
     fn members(n: u32) -> Membership {
         let (mut members, mut rng) = (Membership::new(1), Rng::new(1));
         for i in 0..n {
-            members.set(
-                Member::new(address(i), Status::Alive, 1, Labels::default()),
-                &mut rng,
-            );
+            members.set(Member::new(address(i), Status::Alive, 1, Labels::default()), &mut rng);
         }
         members
     }
@@ -164,22 +160,15 @@ mod tests {
 
     fn picked(gossip: &Dissemination, members: &Membership, bytes: usize) -> Vec<SlotId> {
         let (address, incarnation) = peer();
-        let (_, issued) = gossip.pick(members, (&address, incarnation), bytes);
+        let Picked { issued, .. } = gossip.pick(members, (&address, incarnation), bytes);
         issued.iter().map(|issued| issued.slot).collect()
     }
 
     #[test]
     fn sends_max_is_ringpops() {
-        for (others, expected) in [
-            (0, 0),
-            (1, 15),
-            (9, 15),
-            (10, 30),
-            (99, 30),
-            (100, 45),
-            (999, 45),
-            (1000, 60),
-        ] {
+        for (others, expected) in
+            [(0, 0), (1, 15), (9, 15), (10, 30), (99, 30), (100, 45), (999, 45), (1000, 60)]
+        {
             assert_eq!(sends_max(15, others), expected, "{others} others");
             let formula = 15.0 * ((others as f64) + 1.0).log10().ceil();
             assert_eq!(f64::from(sends_max(15, others)), formula, "{others} others");
@@ -192,7 +181,8 @@ mod tests {
         gossip.record(0, None);
         let (address, incarnation) = peer();
         for _ in 0..3 {
-            let (changes, issued) = gossip.pick(&members, (&address, incarnation), 1000);
+            let Picked { changes, issued, .. } =
+                gossip.pick(&members, (&address, incarnation), 1000);
             assert_eq!(changes.len(), 1);
             gossip.bump(&issued, 3);
             gossip.check(&members);
@@ -207,7 +197,7 @@ mod tests {
         gossip.record(1, None);
         assert_eq!(picked(&gossip, &members, 1000), [1, 0]);
         let (address, incarnation) = peer();
-        let (_, issued) = gossip.pick(&members, (&address, incarnation), 1);
+        let Picked { issued, .. } = gossip.pick(&members, (&address, incarnation), 1);
         gossip.bump(&issued, 9);
         gossip.record(2, None);
         assert_eq!(picked(&gossip, &members, 1000), [2, 0, 1]);
@@ -217,11 +207,7 @@ mod tests {
     fn budget_holds_but_one_change_always_fits() {
         let (members, mut gossip) = (members(3), Dissemination::default());
         (0..3).for_each(|slot| gossip.record(slot, None));
-        let one = Change {
-            member: members.slot(0).member.clone(),
-            source: None,
-        }
-        .encoded_len();
+        let one = Change { member: members.slot(0).member.clone(), source: None }.encoded_len();
         assert_eq!(picked(&gossip, &members, 2 * one).len(), 2);
         assert_eq!(picked(&gossip, &members, 2 * one - 1).len(), 1);
         assert_eq!(picked(&gossip, &members, 1).len(), 1);
@@ -231,22 +217,11 @@ mod tests {
     fn a_change_does_not_go_back_to_its_source() {
         let (members, mut gossip) = (members(1), Dissemination::default());
         let (address, incarnation) = (address(7), 5);
-        gossip.record(
-            0,
-            Some(Source {
-                address: address.clone(),
-                incarnation,
-            }),
-        );
-        assert!(
-            gossip
-                .pick(&members, (&address, Some(5)), 1000)
-                .0
-                .is_empty()
-        );
+        gossip.record(0, Some(Source { address: address.clone(), incarnation }));
+        assert!(gossip.pick(&members, (&address, Some(5)), 1000).changes.is_empty());
         // Another incarnation of the source may have lost its memory.
-        assert_eq!(gossip.pick(&members, (&address, Some(6)), 1000).0.len(), 1);
-        assert_eq!(gossip.pick(&members, (&address, None), 1000).0.len(), 1);
+        assert_eq!(gossip.pick(&members, (&address, Some(6)), 1000).changes.len(), 1);
+        assert_eq!(gossip.pick(&members, (&address, None), 1000).changes.len(), 1);
     }
 
     #[test]
@@ -254,7 +229,7 @@ mod tests {
         let (members, mut gossip) = (members(1), Dissemination::default());
         gossip.record(0, None);
         let (address, incarnation) = peer();
-        let (_, issued) = gossip.pick(&members, (&address, incarnation), 1000);
+        let Picked { issued, .. } = gossip.pick(&members, (&address, incarnation), 1000);
         gossip.record(0, None);
         gossip.bump(&issued, 1);
         assert_eq!(gossip.len(), 1);

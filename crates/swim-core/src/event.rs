@@ -22,6 +22,19 @@ pub struct Transmit {
     pub to: Address,
     /// The message.
     pub message: Message,
+    /// Which way to send it.
+    pub path: Path,
+}
+
+/// Which way a message is sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Path {
+    /// The usual one.
+    #[default]
+    First,
+    /// One that does not share the faults of the first, such as TCP beside
+    /// UDP. Used only when the configuration says that the driver has one.
+    Second,
 }
 
 /// Something that happened.
@@ -100,8 +113,18 @@ pub enum Event {
         /// Why.
         reason: Rejection,
     },
-    /// All members that were told about the leave have answered or had their
-    /// time to.
+    /// It is time to look for other partitions: the driver resolves its peers
+    /// and calls [`Node::heal`](crate::Node::heal).
+    HealWanted,
+    /// A healing ended.
+    HealEnded {
+        /// Members whose lists were compared with this member's.
+        contacted: Vec<Address>,
+        /// Members that did not answer.
+        failures: usize,
+    },
+    /// All members that were told about the leave or the eviction have
+    /// answered or had their time to.
     LeaveComplete {
         /// Members that answered.
         acknowledged: usize,
@@ -129,6 +152,11 @@ pub enum Cause {
     /// A full sync.
     Sync {
         /// The other member.
+        from: Address,
+    },
+    /// The member list of another partition.
+    Heal {
+        /// The member of that partition.
         from: Address,
     },
     /// A failed probe of this member's own.

@@ -45,14 +45,8 @@ struct Open {
 /// How an attempt ended.
 #[derive(Debug)]
 pub(crate) enum JoinEnd {
-    Complete {
-        joined: Vec<Address>,
-        duration: Duration,
-    },
-    Failed {
-        duration: Duration,
-        failure: JoinFailure,
-    },
+    Complete { joined: Vec<Address>, duration: Duration },
+    Failed { duration: Duration, failure: JoinFailure },
 }
 
 /// Why a request got no answer.
@@ -66,19 +60,15 @@ pub(crate) enum NoAnswer {
 impl Join {
     /// Starts to join, or goes on with other peers when a join is under way.
     pub(crate) fn start(&mut self, core: &mut Core, peers: Vec<Address>) -> Option<JoinEnd> {
-        let mut peers: Vec<Address> = peers
-            .into_iter()
-            .take(JOIN_PEERS_MAX)
-            .filter(|peer| *peer != core.local)
-            .collect();
+        let mut peers: Vec<Address> =
+            peers.into_iter().take(JOIN_PEERS_MAX).filter(|peer| *peer != core.local).collect();
         peers.sort_unstable();
         peers.dedup();
         if let Some(attempt) = &mut self.0 {
             attempt.peers = peers;
             return None;
         }
-        core.timers
-            .set(core.now + core.config.join_duration_max(), Timer::JoinLimit);
+        core.timers.set(core.now + core.config.join_duration_max(), Timer::JoinLimit);
         let mut attempt = Attempt {
             started: core.now,
             peers,
@@ -107,11 +97,7 @@ impl Join {
     /// The attempt has taken as long as it may.
     pub(crate) fn on_limit(&mut self, core: &mut Core) -> Option<JoinEnd> {
         let attempt = self.0.as_ref()?;
-        if attempt.joined.is_empty() {
-            self.fail(core)
-        } else {
-            self.complete(core)
-        }
+        if attempt.joined.is_empty() { self.fail(core) } else { self.complete(core) }
     }
 
     /// A page arrived; its members are applied already. `None` when no request
@@ -125,10 +111,7 @@ impl Join {
         next: Option<Cursor>,
     ) -> Option<JoinEnd> {
         let attempt = self.0.as_mut()?;
-        let i = attempt
-            .open
-            .iter()
-            .position(|open| open.request.is(from, seq))?;
+        let i = attempt.open.iter().position(|open| open.request.is(from, seq))?;
         let mut open = attempt.open.swap_remove(i);
         core.close(&open.request);
         open.received += received;
@@ -140,24 +123,17 @@ impl Join {
         if received == 0 || open.received > core.config.members_max() {
             core.stats.joins_failed += 1;
             attempt.all_foreign = false;
-            attempt.last_failure = Some(JoinFailure::Endless {
-                peer: open.request.to,
-            });
+            attempt.last_failure = Some(JoinFailure::Endless { peer: open.request.to });
             return self.advance(core);
         }
-        let body = Body::Join {
-            cursor: Some(cursor),
-        };
+        let body = Body::Join { cursor: Some(cursor) };
         open.request = core.request(open.request.to, core.config.join_timeout(), body);
         attempt.open.push(open);
         None
     }
 
     pub(crate) fn is_open(&self, from: &Address, seq: u64) -> bool {
-        self.0
-            .iter()
-            .flat_map(|attempt| &attempt.open)
-            .any(|open| open.request.is(from, seq))
+        self.0.iter().flat_map(|attempt| &attempt.open).any(|open| open.request.is(from, seq))
     }
 
     /// A request got no answer. `Err` gives the number back when it is none of
@@ -202,10 +178,7 @@ impl Join {
             core.stats.joins_sent += 1;
             let body = Body::Join { cursor: None };
             let request = core.request(peer, core.config.join_timeout(), body);
-            attempt.open.push(Open {
-                request,
-                received: 0,
-            });
+            attempt.open.push(Open { request, received: 0 });
         }
         if !attempt.open.is_empty() || attempt.next_round.is_some() {
             return None;
@@ -224,25 +197,18 @@ impl Join {
 
     fn complete(&mut self, core: &mut Core) -> Option<JoinEnd> {
         let attempt = self.take(core)?;
-        Some(JoinEnd::Complete {
-            joined: attempt.joined,
-            duration: core.now - attempt.started,
-        })
+        Some(JoinEnd::Complete { joined: attempt.joined, duration: core.now - attempt.started })
     }
 
     fn fail(&mut self, core: &mut Core) -> Option<JoinEnd> {
         let attempt = self.take(core)?;
         let failure = attempt.last_failure.or_else(|| {
             let open = attempt.open.into_iter().next()?;
-            Some(JoinFailure::Timeout {
-                peer: open.request.to,
-            })
+            Some(JoinFailure::Timeout { peer: open.request.to })
         });
         Some(JoinEnd::Failed {
             duration: core.now - attempt.started,
-            failure: failure.unwrap_or_else(|| JoinFailure::Timeout {
-                peer: core.local.clone(),
-            }),
+            failure: failure.unwrap_or_else(|| JoinFailure::Timeout { peer: core.local.clone() }),
         })
     }
 
@@ -253,17 +219,11 @@ impl Join {
 
     fn take(&mut self, core: &mut Core) -> Option<Attempt> {
         let attempt = self.0.take()?;
-        core.timers.cancel(
-            attempt.started + core.config.join_duration_max(),
-            Timer::JoinLimit,
-        );
+        core.timers.cancel(attempt.started + core.config.join_duration_max(), Timer::JoinLimit);
         if let Some(at) = attempt.next_round {
             core.timers.cancel(at, Timer::JoinRound);
         }
-        attempt
-            .open
-            .iter()
-            .for_each(|open| core.close(&open.request));
+        attempt.open.iter().for_each(|open| core.close(&open.request));
         Some(attempt)
     }
 }
@@ -287,20 +247,12 @@ impl Attempt {
         self.delay = (former * 2).clamp(core.config.join_delay_min(), core.config.join_delay_max());
         let span = usize::try_from((self.delay - former).as_micros()).unwrap_or(usize::MAX);
         let extra = Duration::from_micros(core.rng.below(span) as u64);
-        let delay = if span == 0 {
-            self.delay
-        } else {
-            former + extra
-        };
+        let delay = if span == 0 { self.delay } else { former + extra };
         let at = core.now + delay;
         self.next_round = Some(at);
         core.timers.set(at, Timer::JoinRound);
         if let Some(failure) = self.last_failure.clone() {
-            core.event(Event::JoinRetrying {
-                rounds: self.rounds,
-                delay,
-                failure,
-            });
+            core.event(Event::JoinRetrying { rounds: self.rounds, delay, failure });
         }
     }
 }

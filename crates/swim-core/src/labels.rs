@@ -52,10 +52,7 @@ impl Labels {
             check_size(&key, &value, LABEL_KEY_BYTES_MAX, LABEL_VALUE_BYTES_MAX)?;
             map.insert(key, value);
             if map.len() > LABELS_MAX {
-                return Err(LabelError::TooMany {
-                    count: map.len(),
-                    max: LABELS_MAX,
-                });
+                return Err(LabelError::TooMany { count: map.len(), max: LABELS_MAX });
             }
         }
         Ok(Self::from_map(map))
@@ -77,9 +74,7 @@ impl Labels {
 
     /// All pairs, sorted by key.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
-            .iter()
-            .flat_map(|content| content.pairs.iter().map(|(k, v)| (&**k, &**v)))
+        self.0.iter().flat_map(|content| content.pairs.iter().map(|(k, v)| (&**k, &**v)))
     }
 
     /// Number of labels, internal ones included.
@@ -117,18 +112,12 @@ impl Labels {
     /// When a public label is too long or there are too many of them.
     pub fn check(&self, limits: &LabelLimits) -> Result<(), LabelError> {
         let mut count = 0;
-        for (key, value) in self
-            .iter()
-            .filter(|(key, _)| !key.starts_with(INTERNAL_PREFIX))
-        {
+        for (key, value) in self.iter().filter(|(key, _)| !key.starts_with(INTERNAL_PREFIX)) {
             check_size(key, value, limits.key_bytes, limits.value_bytes)?;
             count += 1;
         }
         if count > limits.count {
-            return Err(LabelError::TooMany {
-                count,
-                max: limits.count,
-            });
+            return Err(LabelError::TooMany { count, max: limits.count });
         }
         Ok(())
     }
@@ -175,11 +164,7 @@ pub struct LabelLimits {
 
 impl Default for LabelLimits {
     fn default() -> Self {
-        Self {
-            count: 5,
-            key_bytes: 32,
-            value_bytes: 128,
-        }
+        Self { count: 5, key_bytes: 32, value_bytes: 128 }
     }
 }
 
@@ -229,11 +214,7 @@ fn check_size(key: &str, value: &str, key_max: usize, value_max: usize) -> Resul
     }
     if key.len() > key_max {
         let cut = key.chars().take(32).collect();
-        return Err(LabelError::KeyTooLong {
-            key: cut,
-            bytes: key.len(),
-            max: key_max,
-        });
+        return Err(LabelError::KeyTooLong { key: cut, bytes: key.len(), max: key_max });
     }
     if value.len() > value_max {
         return Err(LabelError::ValueTooLong {
@@ -289,35 +270,19 @@ mod tests {
 
     #[test]
     fn limits_hold_for_public_labels_only() {
-        let limits = LabelLimits {
-            count: 1,
-            key_bytes: 3,
-            value_bytes: 3,
-        };
-        assert!(
-            labels(&[("a", "1"), ("__identity", "long enough")])
-                .check(&limits)
-                .is_ok()
-        );
+        let limits = LabelLimits { count: 1, key_bytes: 3, value_bytes: 3 };
+        assert!(labels(&[("a", "1"), ("__identity", "long enough")]).check(&limits).is_ok());
         assert!(matches!(
             labels(&[("a", "1"), ("b", "1")]).check(&limits),
             Err(LabelError::TooMany { count: 2, max: 1 })
         ));
         assert!(matches!(
             labels(&[("long", "1")]).check(&limits),
-            Err(LabelError::KeyTooLong {
-                bytes: 4,
-                max: 3,
-                ..
-            })
+            Err(LabelError::KeyTooLong { bytes: 4, max: 3, .. })
         ));
         assert!(matches!(
             labels(&[("a", "long")]).check(&limits),
-            Err(LabelError::ValueTooLong {
-                bytes: 4,
-                max: 3,
-                ..
-            })
+            Err(LabelError::ValueTooLong { bytes: 4, max: 3, .. })
         ));
     }
 

@@ -1,5 +1,5 @@
-//! Leaving: the new status is told to some members directly, so that it is
-//! known before the process ends.
+//! Leaving, or self-eviction: the new status is told to some members directly,
+//! so that it is known before the process ends.
 
 use crate::address::Address;
 use crate::core::{Core, Request};
@@ -15,21 +15,16 @@ pub(crate) struct Leave {
 }
 
 impl Leave {
-    /// Declares that this member leaves and tells some members. `true` when
-    /// there is nobody to tell.
-    pub(crate) fn start(&mut self, core: &mut Core) -> bool {
+    /// Declares that this member leaves, or evicts itself as faulty, and tells
+    /// some members. `true` when there is nobody to tell.
+    pub(crate) fn start(&mut self, core: &mut Core, status: Status) -> bool {
         let labels = core.local_member().labels.clone();
-        core.set_local(Status::Leave, labels);
+        core.set_local(status, labels);
         let local = core.local.clone();
-        let n = core.config.leave_pings_max();
-        let peers = core
-            .members
-            .pick_random(n, &mut core.rng, |member| member.address != local);
-        *self = Self {
-            open: Vec::new(),
-            told: peers.len(),
-            acknowledged: 0,
-        };
+        let part = (core.others() * core.config.leave_pings_percent()).div_ceil(100);
+        let n = part.min(core.config.leave_pings_max());
+        let peers = core.members.pick_random(n, &mut core.rng, |member| member.address != local);
+        *self = Self { open: Vec::new(), told: peers.len(), acknowledged: 0 };
         for peer in peers {
             let timeout = core.config.ping_timeout();
             self.open.push(core.ping(peer, timeout));
@@ -40,10 +35,7 @@ impl Leave {
     /// A member answered. `None` when the number belongs to no ping of these,
     /// otherwise whether all are over.
     pub(crate) fn on_ack(&mut self, core: &mut Core, from: &Address, seq: u64) -> Option<bool> {
-        let i = self
-            .open
-            .iter()
-            .position(|(request, _)| request.is(from, seq))?;
+        let i = self.open.iter().position(|(request, _)| request.is(from, seq))?;
         let (request, issued) = self.open.swap_remove(i);
         core.close(&request);
         core.delivered(&issued);
@@ -54,10 +46,7 @@ impl Leave {
     /// A member did not answer. `None` when the number belongs to no ping of
     /// these, otherwise whether all are over.
     pub(crate) fn on_no_answer(&mut self, core: &mut Core, seq: u64) -> Option<bool> {
-        let i = self
-            .open
-            .iter()
-            .position(|(request, _)| request.seq == seq)?;
+        let i = self.open.iter().position(|(request, _)| request.seq == seq)?;
         let (request, _) = self.open.swap_remove(i);
         core.close(&request);
         Some(self.end_if_over(core))

@@ -16,10 +16,12 @@
 //! * `wire`: the canonical protobuf encoding of the messages (module `wire`).
 
 mod address;
+mod awareness;
 mod config;
 mod core;
 mod dissemination;
 mod event;
+mod heal;
 mod join;
 mod labels;
 mod leave;
@@ -30,8 +32,10 @@ mod message;
 mod node;
 mod page;
 mod probe;
+mod relay;
 mod rng;
 mod stats;
+mod suspicion;
 mod sync;
 mod time;
 mod timers;
@@ -40,7 +44,7 @@ pub mod wire;
 
 pub use address::{Address, AddressError};
 pub use config::{Config, ConfigBuilder, ConfigError};
-pub use event::{Cause, Event, JoinFailure, Output, Rejection, Transmit};
+pub use event::{Cause, Event, JoinFailure, Output, Path, Rejection, Transmit};
 pub use labels::{IDENTITY_LABEL, INTERNAL_PREFIX, LabelError, LabelLimits, Labels};
 pub use member::{Member, Status};
 pub use message::{Body, Change, Cursor, Message, Refusal, Source, SyncStep};

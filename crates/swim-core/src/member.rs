@@ -24,13 +24,8 @@ pub enum Status {
 
 impl Status {
     /// All statuses in order of precedence.
-    pub const ALL: [Self; 5] = [
-        Self::Alive,
-        Self::Suspect,
-        Self::Faulty,
-        Self::Leave,
-        Self::Tombstone,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::Alive, Self::Suspect, Self::Faulty, Self::Leave, Self::Tombstone];
 
     /// Whether a member with this status is probed and belongs on the ring:
     /// alive or suspect.
@@ -76,21 +71,14 @@ impl Member {
     /// A member as some statement describes it.
     #[must_use]
     pub const fn new(address: Address, status: Status, incarnation: u64, labels: Labels) -> Self {
-        Self {
-            address,
-            status,
-            incarnation,
-            labels,
-        }
+        Self { address, status, incarnation, labels }
     }
 
     /// The stable name that places the member on the ring: the identity label,
     /// or the address when there is none.
     #[must_use]
     pub fn identity(&self) -> &str {
-        self.labels
-            .get(IDENTITY_LABEL)
-            .unwrap_or(self.address.as_str())
+        self.labels.get(IDENTITY_LABEL).unwrap_or(self.address.as_str())
     }
 
     /// Whether the member is probed and belongs on the ring.
@@ -125,12 +113,7 @@ mod tests {
     use super::*;
 
     fn member(status: Status, incarnation: u64) -> Member {
-        Member::new(
-            Address::new("a:1").unwrap(),
-            status,
-            incarnation,
-            Labels::default(),
-        )
+        Member::new(Address::new("a:1").unwrap(), status, incarnation, Labels::default())
     }
 
     #[test]
@@ -174,10 +157,7 @@ mod tests {
     fn at_equal_status_the_greater_labels_win() {
         let small = Labels::new([("a", "1")]).unwrap();
         let great = Labels::new([("a", "2")]).unwrap();
-        let with = |labels: &Labels| Member {
-            labels: labels.clone(),
-            ..member(Alive, 5)
-        };
+        let with = |labels: &Labels| Member { labels: labels.clone(), ..member(Alive, 5) };
         assert!(with(&great).overrides(Some(&with(&small))));
         assert!(!with(&small).overrides(Some(&with(&great))));
         assert!(!with(&small).overrides(Some(&with(&small))));

@@ -12,6 +12,7 @@ use crate::address::Address;
 use crate::limits::BUCKETS_MAX;
 use crate::member::{Member, Status};
 use crate::rng::{Rng, mix};
+use crate::suspicion::Suspicion;
 use crate::time::Instant;
 
 /// Index of a member for as long as it is known.
@@ -40,6 +41,8 @@ pub(crate) struct Slot {
     pub(crate) expiry: Option<Instant>,
     /// Probes in a row that no helper answered.
     pub(crate) inconclusive: u32,
+    /// Who suspects it, while it is suspect. Boxed, because few are.
+    pub(crate) suspicion: Option<Box<Suspicion>>,
     address_hash: u64,
     /// Contribution to the checksum; 0 for tombstones.
     hash: u64,
@@ -79,15 +82,11 @@ impl Membership {
     }
 
     pub(crate) fn slot(&self, id: SlotId) -> &Slot {
-        self.slots[id as usize]
-            .as_ref()
-            .expect("a slot id is used only while its member is known")
+        self.slots[id as usize].as_ref().expect("a slot id is used only while its member is known")
     }
 
     pub(crate) fn slot_mut(&mut self, id: SlotId) -> &mut Slot {
-        self.slots[id as usize]
-            .as_mut()
-            .expect("a slot id is used only while its member is known")
+        self.slots[id as usize].as_mut().expect("a slot id is used only while its member is known")
     }
 
     pub(crate) fn contains(&self, id: SlotId) -> bool {
@@ -132,13 +131,8 @@ impl Membership {
     fn insert(&mut self, member: Member, rng: &mut Rng) -> SlotId {
         let address = member.address.clone();
         let address_hash = XxHash3_64::oneshot(address.as_str().as_bytes());
-        let slot = Slot {
-            member,
-            expiry: None,
-            inconclusive: 0,
-            address_hash,
-            hash: 0,
-        };
+        let slot =
+            Slot { member, expiry: None, inconclusive: 0, suspicion: None, address_hash, hash: 0 };
         let bucket = slot.bucket();
         let id = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
@@ -168,9 +162,7 @@ impl Membership {
     /// Forgets a member.
     pub(crate) fn remove(&mut self, id: SlotId) -> Member {
         self.rehash(id, 0);
-        let slot = self.slots[id as usize]
-            .take()
-            .expect("a slot is removed once");
+        let slot = self.slots[id as usize].take().expect("a slot is removed once");
         self.free.push(id);
         self.index.remove(&slot.member.address);
         self.counts[slot.member.status as usize] -= 1;
@@ -238,10 +230,7 @@ impl Membership {
             rest.truncate(n - picked.len());
             picked.extend(rest);
         }
-        picked
-            .into_iter()
-            .map(|id| self.slot(id).member.address.clone())
-            .collect()
+        picked.into_iter().map(|id| self.slot(id).member.address.clone()).collect()
     }
 
     /// Number of buckets that suits the size of the list: about eight members
@@ -280,48 +269,20 @@ impl Membership {
             .zip(&self.slots)
             .filter_map(|(id, slot)| slot.as_ref().map(|slot| (id, slot)))
             .collect();
-        assert_eq!(
-            self.index.len(),
-            occupied.len(),
-            "one index entry for each member"
-        );
-        assert_eq!(
-            self.order.len(),
-            occupied.len(),
-            "each member once in the probe order"
-        );
-        assert_eq!(
-            self.slots.len(),
-            occupied.len() + self.free.len(),
-            "no slot is lost"
-        );
-        assert!(
-            self.position <= self.order.len(),
-            "the position is within the order"
-        );
+        assert_eq!(self.index.len(), occupied.len(), "one index entry for each member");
+        assert_eq!(self.order.len(), occupied.len(), "each member once in the probe order");
+        assert_eq!(self.slots.len(), occupied.len() + self.free.len(), "no slot is lost");
+        assert!(self.position <= self.order.len(), "the position is within the order");
         let mut digests = vec![0u64; BUCKETS_MAX];
         for (id, slot) in &occupied {
-            assert_eq!(
-                self.find(&slot.member.address),
-                Some(*id),
-                "the index finds the slot"
-            );
-            assert!(
-                self.buckets[slot.bucket()].contains(id),
-                "the bucket has the member"
-            );
-            assert_eq!(
-                slot.hash,
-                member_hash(slot.address_hash, &slot.member),
-                "hash is current"
-            );
+            assert_eq!(self.find(&slot.member.address), Some(*id), "the index finds the slot");
+            assert!(self.buckets[slot.bucket()].contains(id), "the bucket has the member");
+            assert_eq!(slot.hash, member_hash(slot.address_hash, &slot.member), "hash is current");
             let digest = &mut digests[slot.bucket()];
             *digest = digest.wrapping_add(slot.hash);
         }
         assert_eq!(self.digests, digests, "digests are the sums of the hashes");
-        let sum = digests
-            .iter()
-            .fold(0u64, |sum, digest| sum.wrapping_add(*digest));
+        let sum = digests.iter().fold(0u64, |sum, digest| sum.wrapping_add(*digest));
         assert_eq!(self.checksum, sum, "the checksum is the sum of the digests");
         for status in Status::ALL {
             let count = self.iter().filter(|member| member.status == status).count();
@@ -340,14 +301,8 @@ fn member_hash(address_hash: u64, member: &Member) -> u64 {
     if member.status == Status::Tombstone {
         return 0;
     }
-    let words = [
-        member.incarnation,
-        u64::from(member.status.code()),
-        member.labels.hash(),
-    ];
-    words
-        .into_iter()
-        .fold(address_hash, |hash, word| mix(hash ^ mix(word)))
+    let words = [member.incarnation, u64::from(member.status.code()), member.labels.hash()];
+    words.into_iter().fold(address_hash, |hash, word| mix(hash ^ mix(word)))
 }
 
 /// SipHash keyed with the seed of the machine: addresses come from the
@@ -397,9 +352,8 @@ mod tests {
             members.next_in_order(&mut rng, |_| true);
         }
         for _ in 0..5 {
-            let round: Vec<_> = (0..8)
-                .map(|_| members.next_in_order(&mut rng, |_| true).unwrap())
-                .collect();
+            let round: Vec<_> =
+                (0..8).map(|_| members.next_in_order(&mut rng, |_| true).unwrap()).collect();
             let mut sorted = round.clone();
             sorted.sort_unstable();
             assert_eq!(sorted, (0..8).collect::<Vec<_>>());
@@ -448,10 +402,7 @@ mod tests {
     fn coarse_digests_are_sums_of_fine_ones_and_buckets_partition_the_members() {
         let (members, _) = filled(100);
         for buckets in [1, 2, 16, BUCKETS_MAX] {
-            let sum = members
-                .digests(buckets)
-                .into_iter()
-                .fold(0u64, u64::wrapping_add);
+            let sum = members.digests(buckets).into_iter().fold(0u64, u64::wrapping_add);
             assert_eq!(sum, members.checksum());
             let total: usize = (0..buckets).map(|b| members.bucket(b, buckets).len()).sum();
             assert_eq!(total, 100);

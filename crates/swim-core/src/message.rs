@@ -75,6 +75,9 @@ pub enum Body {
         target: Address,
         /// Whether it answered.
         reached: bool,
+        /// Whether it may still answer: another answer under the same number
+        /// follows.
+        pending: bool,
         /// Piggybacked changes.
         changes: Vec<Change>,
     },
@@ -209,9 +212,10 @@ impl Change {
 
     fn content_len(&self) -> usize {
         let member = &self.member;
-        let source = self.source.as_ref().map_or(0, |source| {
-            text_len(source.address.as_str()) + number_len(source.incarnation)
-        });
+        let source = self
+            .source
+            .as_ref()
+            .map_or(0, |source| text_len(source.address.as_str()) + number_len(source.incarnation));
         let labels: usize = member
             .labels
             .iter()
@@ -226,11 +230,7 @@ impl Change {
 
 /// Bytes of a protobuf text field with a one-byte tag; absent when empty.
 fn text_len(text: &str) -> usize {
-    if text.is_empty() {
-        0
-    } else {
-        1 + varint_len(text.len() as u64) + text.len()
-    }
+    if text.is_empty() { 0 } else { 1 + varint_len(text.len() as u64) + text.len() }
 }
 
 /// Bytes of a protobuf number field with a one-byte tag; absent when 0.

@@ -14,52 +14,32 @@ pub(crate) struct Page {
 /// of all. It holds at least one member unless there are no more. The cost is
 /// that of the buckets it touches, not of the list.
 pub(crate) fn page(core: &Core, wanted: Option<&[u16]>, cursor: Cursor) -> Page {
-    let Cursor {
-        buckets,
-        bucket: first,
-        mut after,
-    } = cursor;
+    let Cursor { buckets, bucket: first, mut after } = cursor;
     let bytes_max = core.config.message_bytes_max();
-    let source = Source {
-        address: core.local.clone(),
-        incarnation: core.local_member().incarnation,
-    };
+    let source =
+        Source { address: core.local.clone(), incarnation: core.local_member().incarnation };
     let (mut changes, mut bytes) = (Vec::new(), 0);
     for bucket in first..buckets {
         if wanted.is_some_and(|wanted| wanted.binary_search(&bucket).is_err()) {
             continue;
         }
-        let members = core
-            .members
-            .bucket(usize::from(bucket), usize::from(buckets));
+        let members = core.members.bucket(usize::from(bucket), usize::from(buckets));
         // The position holds for the bucket in which the page begins only.
-        let start = after.take().filter(|_| bucket == first).map_or(0, |after| {
-            members.partition_point(|member| member.address <= after)
-        });
+        let start = after
+            .take()
+            .filter(|_| bucket == first)
+            .map_or(0, |after| members.partition_point(|member| member.address <= after));
         for member in &members[start..] {
-            let change = Change {
-                member: (*member).clone(),
-                source: Some(source.clone()),
-            };
+            let change = Change { member: (*member).clone(), source: Some(source.clone()) };
             bytes += change.encoded_len();
             if bytes > bytes_max && !changes.is_empty() {
                 let after = last_in_bucket(&changes, &members[..]);
-                return Page {
-                    changes,
-                    next: Some(Cursor {
-                        buckets,
-                        bucket,
-                        after,
-                    }),
-                };
+                return Page { changes, next: Some(Cursor { buckets, bucket, after }) };
             }
             changes.push(change);
         }
     }
-    Page {
-        changes,
-        next: None,
-    }
+    Page { changes, next: None }
 }
 
 /// The last member of the page, when it is in this bucket.
@@ -68,10 +48,7 @@ fn last_in_bucket(
     members: &[&crate::member::Member],
 ) -> Option<crate::address::Address> {
     let last = &changes.last()?.member.address;
-    members
-        .iter()
-        .any(|member| member.address == *last)
-        .then(|| last.clone())
+    members.iter().any(|member| member.address == *last).then(|| last.clone())
 }
 
 /// Whether a number of buckets from the network is one that can be served.
@@ -82,16 +59,10 @@ pub(crate) fn valid_buckets(buckets: usize) -> bool {
 /// Whether a list of buckets from the network is ascending and within bounds.
 pub(crate) fn valid_differing(differing: &[u16], buckets: usize) -> bool {
     differing.windows(2).all(|pair| pair[0] < pair[1])
-        && differing
-            .last()
-            .is_none_or(|last| usize::from(*last) < buckets)
+        && differing.last().is_none_or(|last| usize::from(*last) < buckets)
 }
 
 /// The beginning of a list that is split into `buckets`.
 pub(crate) const fn beginning(buckets: u16) -> Cursor {
-    Cursor {
-        buckets,
-        bucket: 0,
-        after: None,
-    }
+    Cursor { buckets, bucket: 0, after: None }
 }

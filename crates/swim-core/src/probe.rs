@@ -1,19 +1,27 @@
-//! Failure detection: ping, then ask helpers (SWIM, sections 3.1 and 4.3), and
-//! the helper's side of it.
+//! Failure detection: ping, then ask helpers (SWIM, sections 3.1 and 4.3).
 
-use fxhash::FxHashMap;
+use std::collections::VecDeque;
+use std::time::Duration;
 
 use crate::address::Address;
 use crate::core::{Core, Request};
 use crate::dissemination::Issued;
-use crate::event::{Cause, Event, Rejection};
-use crate::limits::{PROBES_MAX, RELAYS_MAX};
+use crate::event::{Cause, Event, Path};
+use crate::limits::PROBES_MAX;
 use crate::member::Status;
-use crate::message::{Body, Change};
+use crate::message::Body;
+use crate::time::Instant;
+
+/// Probes whose durations decide the adaptive period (ringpop-go).
+const DURATIONS_MAX: usize = 10;
 
 /// The probes of this member.
 #[derive(Debug, Default)]
-pub(crate) struct Probes(Vec<Probe>);
+pub(crate) struct Probes {
+    open: Vec<Probe>,
+    /// How long the last probes took, for the adaptive period.
+    durations: VecDeque<Duration>,
+}
 
 #[derive(Debug)]
 struct Probe {
@@ -21,6 +29,7 @@ struct Probe {
     /// Incarnation of the target when the probe began: a newer one is not
     /// suspected for an old failure.
     incarnation: u64,
+    started: Instant,
     /// The direct ping. It stays valid while helpers are asked, because a late
     /// answer is an answer.
     ping: Request,
@@ -31,7 +40,11 @@ struct Probe {
 #[derive(Debug)]
 enum Stage {
     Direct,
-    Indirect { helpers: Vec<Helper> },
+    Indirect {
+        helpers: Vec<Helper>,
+        /// The ping on the second path, while it is open.
+        second: Option<Request>,
+    },
 }
 
 #[derive(Debug)]
@@ -44,43 +57,70 @@ struct Helper {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     Pending,
+    /// The helper says that it did not reach the target so far.
+    Nack,
     NotReached,
     /// The helper itself did not answer.
-    None,
+    Silent,
+}
+
+impl Answer {
+    const fn is_final(self) -> bool {
+        matches!(self, Self::NotReached | Self::Silent)
+    }
 }
 
 impl Probes {
-    /// Probes the next member in order.
-    pub(crate) fn start_next(&mut self, core: &mut Core) {
-        if self.0.len() >= PROBES_MAX {
+    /// Probes the next member in order. Returns whether a probe began.
+    pub(crate) fn start_next(&mut self, core: &mut Core) -> bool {
+        if self.open.len() >= core.config.probes_max() {
             core.stats.probes_skipped += 1;
-            return;
+            return false;
         }
         let local = core.local.clone();
-        let idle = |address: &Address| self.0.iter().all(|probe| probe.target != *address);
+        let idle = |address: &Address| self.open.iter().all(|probe| probe.target != *address);
         let next = core.members.next_in_order(&mut core.rng, |member| {
             member.address != local && idle(&member.address)
         });
-        let Some(slot) = next else { return };
+        let Some(slot) = next else { return false };
         let member = &core.members.slot(slot).member;
         let (target, incarnation) = (member.address.clone(), member.incarnation);
-        let (ping, issued) = core.ping(target.clone(), core.config.ping_timeout());
-        self.0.push(Probe {
-            target,
-            incarnation,
-            ping,
-            issued,
-            stage: Stage::Direct,
-        });
+        let timeout = core.awareness.stretch(core.config.ping_timeout());
+        let (ping, issued) = core.ping(target.clone(), timeout);
+        let started = core.now;
+        let stage = Stage::Direct;
+        self.open.push(Probe { target, incarnation, started, ping, issued, stage });
+        true
     }
 
-    /// The target answered the direct ping. `false` when the number belongs to
-    /// no probe.
+    /// The time until the next probe. Ringpop takes at least twice the median
+    /// of the last probes, so that a slow network is not flooded.
+    pub(crate) fn period(&self, core: &Core) -> Duration {
+        let period = core.awareness.stretch(core.config.protocol_period());
+        if !core.config.adaptive_period() || self.durations.is_empty() {
+            return period;
+        }
+        let mut sorted: Vec<Duration> = self.durations.iter().copied().collect();
+        sorted.sort_unstable();
+        period.max(2 * sorted[sorted.len() / 2])
+    }
+
+    /// The target answered a ping. `false` when the number belongs to no
+    /// probe.
     pub(crate) fn on_ack(&mut self, core: &mut Core, from: &Address, seq: u64) -> bool {
-        let Some(i) = self.0.iter().position(|probe| probe.ping.is(from, seq)) else {
+        let second = |probe: &Probe| match &probe.stage {
+            Stage::Indirect { second: Some(second), .. } => second.is(from, seq),
+            Stage::Indirect { second: None, .. } | Stage::Direct => false,
+        };
+        if let Some(i) = self.open.iter().position(second) {
+            core.stats.probes_second_path += 1;
+            self.reached(core, i);
+            return true;
+        }
+        let Some(i) = self.open.iter().position(|probe| probe.ping.is(from, seq)) else {
             return false;
         };
-        let issued = std::mem::take(&mut self.0[i].issued);
+        let issued = std::mem::take(&mut self.open[i].issued);
         core.delivered(&issued);
         self.reached(core, i);
         true
@@ -90,21 +130,23 @@ impl Probes {
     pub(crate) fn on_helper(
         &mut self,
         core: &mut Core,
-        from: &Address,
-        seq: u64,
+        (from, seq): (&Address, u64),
         reached: bool,
+        pending: bool,
     ) -> bool {
         let Some((i, j)) = self.find_helper(|request| request.is(from, seq)) else {
             return false;
         };
         let helper = self.helper_mut(i, j);
         let issued = std::mem::take(&mut helper.issued);
-        helper.answer = Answer::NotReached;
-        core.close(&helper.request);
         core.delivered(&issued);
         if reached {
             self.reached(core, i);
+        } else if pending {
+            helper.answer = Answer::Nack;
         } else {
+            helper.answer = Answer::NotReached;
+            core.close(&helper.request);
             self.conclude_if_answered(core, i);
         }
         true
@@ -113,48 +155,59 @@ impl Probes {
     /// A request got no answer: its time is over, it was refused, or it could
     /// not be delivered. `false` when the number belongs to no probe.
     pub(crate) fn on_no_answer(&mut self, core: &mut Core, seq: u64) -> bool {
-        let direct = |probe: &Probe| probe.ping.seq == seq && matches!(probe.stage, Stage::Direct);
-        if let Some(i) = self.0.iter().position(direct) {
-            let request = self.0[i].ping.clone();
-            core.close(&request);
-            self.ask_helpers(core, i);
+        if let Some(i) = self.open.iter().position(|probe| probe.ping.seq == seq) {
+            core.close(&self.open[i].ping);
+            if matches!(self.open[i].stage, Stage::Direct) {
+                self.ask_helpers(core, i);
+            }
+            return true;
+        }
+        let second = |probe: &Probe| match &probe.stage {
+            Stage::Indirect { second: Some(second), .. } => second.seq == seq,
+            Stage::Indirect { second: None, .. } | Stage::Direct => false,
+        };
+        if let Some(i) = self.open.iter().position(second) {
+            if let Stage::Indirect { second, .. } = &mut self.open[i].stage
+                && let Some(request) = second.take()
+            {
+                core.close(&request);
+            }
+            self.conclude_if_answered(core, i);
             return true;
         }
         let Some((i, j)) = self.find_helper(|request| request.seq == seq) else {
             return false;
         };
         let helper = self.helper_mut(i, j);
-        helper.answer = Answer::None;
+        helper.answer = match helper.answer {
+            Answer::Nack => Answer::NotReached,
+            _ => Answer::Silent,
+        };
         core.close(&helper.request);
         self.conclude_if_answered(core, i);
         true
     }
 
     fn find_helper(&self, wanted: impl Fn(&Request) -> bool) -> Option<(usize, usize)> {
-        self.0.iter().enumerate().find_map(|(i, probe)| {
-            let Stage::Indirect { helpers } = &probe.stage else {
-                return None;
-            };
-            let pending =
-                |helper: &Helper| helper.answer == Answer::Pending && wanted(&helper.request);
-            helpers.iter().position(pending).map(|j| (i, j))
+        self.open.iter().enumerate().find_map(|(i, probe)| {
+            let Stage::Indirect { helpers, .. } = &probe.stage else { return None };
+            let open = |helper: &Helper| !helper.answer.is_final() && wanted(&helper.request);
+            helpers.iter().position(open).map(|j| (i, j))
         })
     }
 
     fn helper_mut(&mut self, i: usize, j: usize) -> &mut Helper {
-        let Stage::Indirect { helpers } = &mut self.0[i].stage else {
+        let Stage::Indirect { helpers, .. } = &mut self.open[i].stage else {
             unreachable!("helpers are found in the indirect stage only")
         };
         &mut helpers[j]
     }
 
     fn ask_helpers(&mut self, core: &mut Core, i: usize) {
-        let target = self.0[i].target.clone();
-        let (k, timeout) = (
-            core.config.ping_req_helpers(),
-            core.config.ping_req_timeout(),
-        );
+        let target = self.open[i].target.clone();
+        let timeout = core.awareness.stretch(core.config.ping_req_timeout());
         let local = core.local.clone();
+        let k = core.config.ping_req_helpers();
         let peers = core.members.pick_random(k, &mut core.rng, |member| {
             member.address != target && member.address != local
         });
@@ -163,77 +216,64 @@ impl Probes {
             let (changes, issued) = core.piggyback(&peer);
             core.stats.ping_reqs_sent += 1;
             let checksum = core.members.checksum();
-            let body = Body::PingReq {
-                target: target.clone(),
-                checksum,
-                changes,
-            };
+            let body = Body::PingReq { target: target.clone(), checksum, changes };
             let request = core.request(peer, timeout, body);
-            helpers.push(Helper {
-                request,
-                issued,
-                answer: Answer::Pending,
-            });
+            helpers.push(Helper { request, issued, answer: Answer::Pending });
         }
-        self.0[i].stage = Stage::Indirect { helpers };
+        let second = core
+            .config
+            .second_path()
+            .then(|| core.ping_with(Path::Second, target, timeout, Vec::new()));
+        self.open[i].stage = Stage::Indirect { helpers, second };
         self.conclude_if_answered(core, i);
     }
 
     /// Ends a probe whose target answered somehow.
     fn reached(&mut self, core: &mut Core, i: usize) {
         let probe = self.remove(core, i);
+        core.awareness.improve();
         if let Some(slot) = core.members.find(&probe.target) {
             core.members.slot_mut(slot).inconclusive = 0;
         }
     }
 
     fn remove(&mut self, core: &mut Core, i: usize) -> Probe {
-        let probe = self.0.swap_remove(i);
+        let probe = self.open.swap_remove(i);
         core.close(&probe.ping);
-        if let Stage::Indirect { helpers } = &probe.stage {
-            helpers
-                .iter()
-                .for_each(|helper| core.close(&helper.request));
+        if let Stage::Indirect { helpers, second } = &probe.stage {
+            let requests = helpers.iter().map(|helper| &helper.request).chain(second);
+            requests.for_each(|request| core.close(request));
         }
+        if self.durations.len() == DURATIONS_MAX {
+            self.durations.pop_front();
+        }
+        self.durations.push_back(core.now - probe.started);
         probe
     }
 
-    /// Ends a probe when no helper can be waited for any longer.
+    /// Ends a probe when nothing can be waited for any longer.
     fn conclude_if_answered(&mut self, core: &mut Core, i: usize) {
-        let Stage::Indirect { helpers } = &self.0[i].stage else {
-            return;
-        };
-        if helpers
-            .iter()
-            .any(|helper| helper.answer == Answer::Pending)
-        {
+        let Stage::Indirect { helpers, second } = &self.open[i].stage else { return };
+        if second.is_some() || helpers.iter().any(|helper| !helper.answer.is_final()) {
             return;
         }
         let asked = helpers.len();
-        let silent = helpers.iter().all(|helper| helper.answer == Answer::None);
+        let silent = helpers.iter().filter(|helper| helper.answer == Answer::Silent).count();
         // ringpop-go: when a full set of helpers stays silent, it is this
         // member that cannot reach anybody.
-        let inconclusive = asked > 0 && asked == core.config.ping_req_helpers() && silent;
-        let Probe {
-            target,
-            incarnation,
-            ..
-        } = self.remove(core, i);
-        let Some(slot) = core.members.find(&target) else {
-            return;
-        };
+        let inconclusive = asked > 0 && asked == core.config.ping_req_helpers() && silent == asked;
+        let Probe { target, incarnation, .. } = self.remove(core, i);
+        // Lifeguard, section IV.A: a failed probe is a sign of slowness here,
+        // a helper that owes an answer another one.
+        core.awareness.worsen();
+        if silent > 0 {
+            core.awareness.worsen();
+        }
+        let Some(slot) = core.members.find(&target) else { return };
         let in_a_row = &mut core.members.slot_mut(slot).inconclusive;
-        *in_a_row = if inconclusive {
-            in_a_row.saturating_add(1)
-        } else {
-            0
-        };
+        *in_a_row = if inconclusive { in_a_row.saturating_add(1) } else { 0 };
         let conclusive = !inconclusive || *in_a_row > core.config.inconclusive_probes_max();
-        core.event(Event::ProbeFailed {
-            target: target.clone(),
-            helpers: asked,
-            conclusive,
-        });
+        core.event(Event::ProbeFailed { target: target.clone(), helpers: asked, conclusive });
         if conclusive {
             core.stats.probes_failed += 1;
             core.declare(&target, Status::Suspect, incarnation, Cause::Probe);
@@ -244,126 +284,20 @@ impl Probes {
 
     /// Ends all probes without a conclusion.
     pub(crate) fn clear(&mut self, core: &mut Core) {
-        while !self.0.is_empty() {
+        while !self.open.is_empty() {
             self.remove(core, 0);
         }
+        self.durations.clear();
     }
 
     pub(crate) fn check(&self, core: &Core) {
-        assert!(self.0.len() <= PROBES_MAX, "probes are bounded");
-        for probe in &self.0 {
+        assert!(self.open.len() <= PROBES_MAX, "probes are bounded");
+        for probe in &self.open {
             assert_ne!(probe.target, core.local, "nobody probes itself");
-            if let Stage::Indirect { helpers } = &probe.stage {
-                let pending = helpers
-                    .iter()
-                    .any(|helper| helper.answer == Answer::Pending);
-                assert!(pending, "a probe without a pending helper is over");
+            if let Stage::Indirect { helpers, second } = &probe.stage {
+                let pending = helpers.iter().any(|helper| !helper.answer.is_final());
+                assert!(pending || second.is_some(), "a probe with nothing open is over");
             }
         }
     }
-}
-
-/// Pings that this member makes for others.
-#[derive(Debug, Default)]
-pub(crate) struct Relays(FxHashMap<u64, Relay>);
-
-#[derive(Debug)]
-struct Relay {
-    ping: Request,
-    issued: Vec<Issued>,
-    /// Who asked, with its incarnation and the number to answer under.
-    asker: Address,
-    asker_incarnation: u64,
-    asker_seq: u64,
-}
-
-impl Relays {
-    /// Pings the target of a ping-req. The changes of the message are applied
-    /// already.
-    pub(crate) fn start(
-        &mut self,
-        core: &mut Core,
-        (asker, asker_incarnation, asker_seq): (Address, u64, u64),
-        target: Address,
-    ) {
-        if self.0.len() >= RELAYS_MAX {
-            core.refuse(&asker, asker_seq, Rejection::Busy);
-            return;
-        }
-        core.stats.ping_reqs_received += 1;
-        if target == core.local {
-            answer(core, &asker, asker_incarnation, asker_seq, target, true);
-            return;
-        }
-        let (ping, issued) = core.ping(target, core.config.ping_timeout());
-        let relay = Relay {
-            ping,
-            issued,
-            asker,
-            asker_incarnation,
-            asker_seq,
-        };
-        self.0.insert(relay.ping.seq, relay);
-    }
-
-    /// The target answered. `false` when the number belongs to no relay.
-    pub(crate) fn on_ack(&mut self, core: &mut Core, from: &Address, seq: u64) -> bool {
-        if !self
-            .0
-            .get(&seq)
-            .is_some_and(|relay| relay.ping.is(from, seq))
-        {
-            return false;
-        }
-        self.finish(core, seq, true)
-    }
-
-    /// The target did not answer. `false` when the number belongs to no relay.
-    /// A helper tells only the asker and suspects nobody (ringpop-go).
-    pub(crate) fn on_no_answer(&mut self, core: &mut Core, seq: u64) -> bool {
-        self.finish(core, seq, false)
-    }
-
-    fn finish(&mut self, core: &mut Core, seq: u64, reached: bool) -> bool {
-        let Some(relay) = self.0.remove(&seq) else {
-            return false;
-        };
-        core.close(&relay.ping);
-        if reached {
-            core.delivered(&relay.issued);
-        }
-        let Relay {
-            ping,
-            asker,
-            asker_incarnation,
-            asker_seq,
-            ..
-        } = relay;
-        answer(core, &asker, asker_incarnation, asker_seq, ping.to, reached);
-        true
-    }
-
-    pub(crate) fn check(&self) {
-        assert!(self.0.len() <= RELAYS_MAX, "relays are bounded");
-    }
-}
-
-fn answer(
-    core: &mut Core,
-    asker: &Address,
-    asker_incarnation: u64,
-    asker_seq: u64,
-    target: Address,
-    reached: bool,
-) {
-    let changes: Vec<Change> = core.piggyback_reply(asker, asker_incarnation);
-    core.send(
-        asker.clone(),
-        asker_seq,
-        Body::PingReqAck {
-            target,
-            reached,
-            changes,
-        },
-    );
 }

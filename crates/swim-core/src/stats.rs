@@ -33,6 +33,12 @@ counters! {
     probes_inconclusive,
     /// Periods without a probe because too many were under way.
     probes_skipped,
+    /// Probes that were answered on the second path only.
+    probes_second_path,
+    /// Answers of this member as a helper that a target was not reached so far.
+    nacks_sent,
+    /// Suspicions of others that confirmed a suspicion known here.
+    suspicions_confirmed,
     /// Changes received in messages.
     changes_received,
     /// Changes received that replaced what was known.
@@ -57,6 +63,10 @@ counters! {
     syncs_omitted,
     /// Steps of full syncs answered.
     syncs_received,
+    /// Attempts to compare member lists with another partition.
+    heal_attempts,
+    /// Attempts that failed.
+    heal_failures,
     /// Messages of another application.
     rejected_app,
     /// Messages that claimed this member's own address.

@@ -40,9 +40,7 @@ impl Syncs {
         }
         core.stats.syncs_started += 1;
         let buckets = core.members.suitable_buckets();
-        let step = SyncStep::Compare {
-            digests: core.members.digests(buckets),
-        };
+        let step = SyncStep::Compare { digests: core.members.digests(buckets) };
         let request = core.request(peer.clone(), core.config.sync_timeout(), Body::Sync(step));
         let buckets = u16::try_from(buckets).expect("buckets are at most BUCKETS_MAX");
         self.0.push(Job {
@@ -53,6 +51,16 @@ impl Syncs {
             received: 0,
             applied: 0,
         });
+    }
+
+    /// Starts a full sync with a random member: the backstop for whatever
+    /// gossip missed.
+    pub(crate) fn start_any(&mut self, core: &mut Core) {
+        let local = core.local.clone();
+        let any = core.members.pick_random(1, &mut core.rng, |member| member.address != local);
+        if let Some(peer) = any.first() {
+            self.start(core, peer);
+        }
     }
 
     pub(crate) fn is_open(&self, from: &Address, seq: u64) -> bool {
@@ -75,31 +83,18 @@ impl Syncs {
         core.close(&job.request);
         let endless = next.is_some() && changes.is_empty();
         job.received += changes.len();
-        let cause = Cause::Sync {
-            from: job.request.to.clone(),
-        };
+        let cause = Cause::Sync { from: job.request.to.clone() };
         job.applied += core.apply(changes, &cause);
         let valid = valid_differing(&differing, usize::from(job.buckets));
         if !valid || endless || job.received > core.config.members_max() {
-            core.reject(
-                &job.request.to,
-                Rejection::Invalid {
-                    what: "answer to a full sync",
-                },
-            );
+            core.reject(&job.request.to, Rejection::Invalid { what: "answer to a full sync" });
             job.end(core, false);
             return;
         }
         let differing = job.differing.get_or_insert(differing);
-        let Page {
-            changes,
-            next: push,
-        } = match job.push.take() {
+        let Page { changes, next: push } = match job.push.take() {
             Some(cursor) => page(core, Some(differing), cursor),
-            None => Page {
-                changes: Vec::new(),
-                next: None,
-            },
+            None => Page { changes: Vec::new(), next: None },
         };
         if changes.is_empty() && next.is_none() {
             core.stats.syncs_completed += 1;
@@ -130,20 +125,13 @@ impl Syncs {
     }
 
     pub(crate) fn check(&self, core: &Core) {
-        assert!(
-            self.0.len() <= core.config.sync_jobs_max(),
-            "full syncs are bounded"
-        );
+        assert!(self.0.len() <= core.config.sync_jobs_max(), "full syncs are bounded");
     }
 }
 
 impl Job {
     fn end(self, core: &mut Core, complete: bool) {
-        core.event(Event::SyncEnded {
-            peer: self.request.to,
-            applied: self.applied,
-            complete,
-        });
+        core.event(Event::SyncEnded { peer: self.request.to, applied: self.applied, complete });
     }
 }
 
@@ -151,27 +139,14 @@ impl Job {
 pub(crate) fn answer(core: &mut Core, from: &Address, seq: u64, step: SyncStep) {
     let valid = match &step {
         SyncStep::Compare { digests } => valid_buckets(digests.len()),
-        SyncStep::Exchange {
-            buckets,
-            differing,
-            cursor,
-            ..
-        } => {
+        SyncStep::Exchange { buckets, differing, cursor, .. } => {
             valid_buckets(usize::from(*buckets))
                 && valid_differing(differing, usize::from(*buckets))
-                && cursor
-                    .as_ref()
-                    .is_none_or(|cursor| cursor.buckets == *buckets)
+                && cursor.as_ref().is_none_or(|cursor| cursor.buckets == *buckets)
         }
     };
     if !valid {
-        core.refuse(
-            from,
-            seq,
-            Rejection::Invalid {
-                what: "step of a full sync",
-            },
-        );
+        core.refuse(from, seq, Rejection::Invalid { what: "step of a full sync" });
         return;
     }
     core.stats.syncs_received += 1;
@@ -185,35 +160,18 @@ pub(crate) fn answer(core: &mut Core, from: &Address, seq: u64, step: SyncStep) 
             let page = page(core, Some(&differing), beginning(buckets));
             (differing, page)
         }
-        SyncStep::Exchange {
-            differing,
-            cursor,
-            changes,
-            ..
-        } => {
+        SyncStep::Exchange { differing, cursor, changes, .. } => {
             core.apply(changes, &Cause::Sync { from: from.clone() });
             let page = match cursor {
                 Some(cursor) => page(core, Some(&differing), cursor),
-                None => Page {
-                    changes: Vec::new(),
-                    next: None,
-                },
+                None => Page { changes: Vec::new(), next: None },
             };
             (Vec::new(), page)
         }
     };
     let Page { changes, next } = page;
     let checksum = core.members.checksum();
-    core.send(
-        from.clone(),
-        seq,
-        Body::SyncAck {
-            checksum,
-            differing,
-            changes,
-            next,
-        },
-    );
+    core.send(from.clone(), seq, Body::SyncAck { checksum, differing, changes, next });
 }
 
 /// Answers a join request with a page of the member list.
@@ -223,25 +181,11 @@ pub(crate) fn answer_join(core: &mut Core, from: &Address, seq: u64, cursor: Opt
         beginning(u16::try_from(buckets).expect("buckets are at most BUCKETS_MAX"))
     });
     if !valid_buckets(usize::from(cursor.buckets)) {
-        core.refuse(
-            from,
-            seq,
-            Rejection::Invalid {
-                what: "cursor of a join",
-            },
-        );
+        core.refuse(from, seq, Rejection::Invalid { what: "cursor of a join" });
         return;
     }
     core.stats.joins_received += 1;
     let Page { changes, next } = page(core, None, cursor);
     let checksum = core.members.checksum();
-    core.send(
-        from.clone(),
-        seq,
-        Body::JoinAck {
-            checksum,
-            changes,
-            next,
-        },
-    );
+    core.send(from.clone(), seq, Body::JoinAck { checksum, changes, next });
 }

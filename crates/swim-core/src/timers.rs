@@ -14,6 +14,13 @@ pub(crate) enum Timer {
     Expiry(SlotId),
     /// A request got no answer in time. The number tells who sent it.
     Request(u64),
+    /// A helper says that the target was not reached so far. The number is that
+    /// of its ping.
+    Nack(u64),
+    /// The next full sync with a random member begins.
+    Sync,
+    /// The next chance to look for other partitions.
+    Heal,
     /// The next round of joining begins.
     JoinRound,
     /// Joining has taken too long.

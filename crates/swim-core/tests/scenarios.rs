@@ -1,10 +1,6 @@
 //! The protocol as stories on a jumping clock.
 
-#![allow(
-    clippy::unwrap_used,
-    unreachable_pub,
-    reason = "a test that cannot go on panics"
-)]
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "a test that cannot go on panics")]
 
 mod support;
 
@@ -36,12 +32,7 @@ fn a_member_without_peers_is_a_cluster_of_its_own_and_says_so() {
     let mut cluster = Cluster::new(lan());
     cluster.start(0, [0]);
     let event = cluster.events(0).next().unwrap().clone();
-    let Event::JoinComplete {
-        joined, members, ..
-    } = event
-    else {
-        panic!("{event:?}")
-    };
+    let Event::JoinComplete { joined, members, .. } = event else { panic!("{event:?}") };
     assert!(joined.is_empty());
     assert_eq!(members, 1);
     cluster.run_for(secs(60));
@@ -57,16 +48,7 @@ fn a_join_request_does_not_add_the_joiner() {
     cluster.run_for(secs(1));
     assert_eq!(cluster.status(0, 9), None);
     let replies = cluster.replies(0, &ghost, 77);
-    let [
-        Body::JoinAck {
-            changes,
-            next: None,
-            ..
-        },
-    ] = &replies[..]
-    else {
-        panic!("{replies:?}")
-    };
+    let [Body::JoinAck { changes, next: None, .. }] = &replies[..] else { panic!("{replies:?}") };
     assert_eq!(changes.len(), 3);
 }
 
@@ -75,29 +57,10 @@ fn a_member_that_has_not_joined_answers_joins_and_refuses_the_rest() {
     let mut cluster = Cluster::new(lan());
     cluster.start_as(0, "app", Labels::default());
     cluster.inject(0, message(&address(1), 1, 1, Body::Join { cursor: None }));
-    assert!(matches!(
-        cluster.replies(0, &address(1), 1)[..],
-        [Body::JoinAck { .. }]
-    ));
-    cluster.inject(
-        0,
-        message(
-            &address(1),
-            1,
-            2,
-            Body::Ping {
-                checksum: 0,
-                changes: vec![],
-            },
-        ),
-    );
+    assert!(matches!(cluster.replies(0, &address(1), 1)[..], [Body::JoinAck { .. }]));
+    cluster.inject(0, message(&address(1), 1, 2, Body::Ping { checksum: 0, changes: vec![] }));
     let replies = cluster.replies(0, &address(1), 2);
-    assert_eq!(
-        replies,
-        [Body::Refused {
-            reason: Refusal::NotReady
-        }]
-    );
+    assert_eq!(replies, [Body::Refused { reason: Refusal::NotReady }]);
     assert_eq!(cluster.node(0).stats().rejected_not_ready, 1);
 }
 
@@ -135,20 +98,11 @@ fn a_join_that_takes_too_long_fails_and_may_be_repeated() {
     cluster.start(0, [1]);
     cluster.run_for(secs(121));
     assert_eq!(cluster.node(0).state(), State::Idle);
-    let failed = |e: &Event| {
-        matches!(
-            e,
-            Event::JoinFailed {
-                failure: JoinFailure::Timeout { .. },
-                ..
-            }
-        )
-    };
+    let failed =
+        |e: &Event| matches!(e, Event::JoinFailed { failure: JoinFailure::Timeout { .. }, .. });
     assert!(cluster.events(0).any(failed));
     cluster.start(1, [1]);
-    cluster
-        .command(0, |node, now| node.join(now, vec![address(1)]))
-        .unwrap();
+    cluster.command(0, |node, now| node.join(now, vec![address(1)])).unwrap();
     cluster.until("both", secs(10), |c| c.agree(2));
 }
 
@@ -164,9 +118,7 @@ fn new_peers_may_be_given_while_joining() {
     let mut cluster = Cluster::joined(lan(), 2);
     cluster.start(5, [9]);
     cluster.run_for(secs(3));
-    cluster
-        .command(5, |node, now| node.join(now, vec![address(0)]))
-        .unwrap();
+    cluster.command(5, |node, now| node.join(now, vec![address(0)])).unwrap();
     cluster.until("three agree", secs(10), |c| c.agree(3));
 }
 
@@ -176,10 +128,7 @@ fn a_large_list_is_joined_page_by_page() {
     let mut cluster = Cluster::joined(config, 40);
     let joins = |c: &Cluster| {
         let is_join = |body: &Body| matches!(body, Body::Join { .. });
-        c.sent
-            .iter()
-            .filter(|(_, t)| is_join(&t.message.body))
-            .count()
+        c.sent.iter().filter(|(_, t)| is_join(&t.message.body)).count()
     };
     cluster.forget_traffic();
     cluster.start(40, [0]);
@@ -200,12 +149,8 @@ fn a_large_list_is_joined_page_by_page() {
 fn a_crashed_member_becomes_suspect_then_faulty_everywhere() {
     let mut cluster = Cluster::joined(lan(), 5);
     cluster.crash(4);
-    cluster.until("suspect", secs(5), |c| {
-        c.status(0, 4) == Some(Status::Suspect)
-    });
-    cluster.until("faulty everywhere", secs(10), |c| {
-        c.all_say(4, Status::Faulty)
-    });
+    cluster.until("suspect", secs(5), |c| c.status(0, 4) == Some(Status::Suspect));
+    cluster.until("faulty everywhere", secs(10), |c| c.all_say(4, Status::Faulty));
     for observer in 0..4 {
         let history = cluster.history(observer, 4);
         assert_eq!(
@@ -250,19 +195,12 @@ fn helpers_keep_a_member_alive_whose_link_to_one_other_is_broken() {
 fn a_helper_does_not_suspect_the_target() {
     let mut cluster = Cluster::joined(lan(), 3);
     cluster.crash(1);
-    let body = Body::PingReq {
-        target: address(1),
-        checksum: 0,
-        changes: vec![],
-    };
+    let body = Body::PingReq { target: address(1), checksum: 0, changes: vec![] };
     // Only the asked ping is looked at: no probe of its own reaches its end.
     cluster.inject(0, message(&address(2), 1, 500, body));
     cluster.run_for(ms(510));
     let replies = cluster.replies(0, &address(2), 500);
-    assert!(
-        matches!(&replies[..], [Body::PingReqAck { reached: false, .. }]),
-        "{replies:?}"
-    );
+    assert!(matches!(&replies[..], [Body::PingReqAck { reached: false, .. }]), "{replies:?}");
     assert_eq!(cluster.status(0, 1), Some(Status::Alive));
 }
 
@@ -271,20 +209,13 @@ fn a_suspect_that_lives_refutes_with_a_higher_incarnation() {
     let mut cluster = Cluster::joined(lan(), 3);
     let before = cluster.node(1).local().incarnation;
     let suspect = vec![change(1, Status::Suspect, before)];
-    let body = Body::Ping {
-        checksum: 0,
-        changes: suspect,
-    };
+    let body = Body::Ping { checksum: 0, changes: suspect };
     cluster.inject(0, message(&address(9), 1, 1, body));
     assert_eq!(cluster.status(0, 1), Some(Status::Suspect));
     cluster.until("refuted", secs(3), |c| c.agree(3));
     assert!(cluster.node(1).local().incarnation > before);
     assert_eq!(cluster.node(1).stats().refuted, 1);
-    assert!(
-        cluster
-            .events(1)
-            .any(|e| matches!(e, Event::Refuted { .. }))
-    );
+    assert!(cluster.events(1).any(|e| matches!(e, Event::Refuted { .. })));
 }
 
 /// ringpop-go takes the wall clock alone and cannot refute here
@@ -293,10 +224,7 @@ fn a_suspect_that_lives_refutes_with_a_higher_incarnation() {
 fn a_member_whose_clock_is_behind_can_refute() {
     let mut cluster = Cluster::joined(lan(), 3);
     let future = cluster.node(1).local().incarnation + 1_000_000_000;
-    let body = Body::Ping {
-        checksum: 0,
-        changes: vec![change(1, Status::Faulty, future)],
-    };
+    let body = Body::Ping { checksum: 0, changes: vec![change(1, Status::Faulty, future)] };
     cluster.inject(0, message(&address(9), 1, 1, body));
     cluster.until("refuted", secs(5), |c| c.agree(3));
     assert_eq!(cluster.node(1).local().incarnation, future + 1);
@@ -310,21 +238,14 @@ fn a_newer_suspicion_gets_its_own_deadline() {
     let known = cluster.member(0, 1).unwrap().incarnation;
     cluster.cut(&[0], &[1]);
     let tell = |cluster: &mut Cluster, seq, change| {
-        let body = Body::Ping {
-            checksum: 0,
-            changes: vec![change],
-        };
+        let body = Body::Ping { checksum: 0, changes: vec![change] };
         cluster.inject(0, message(&address(9), 1, seq, body));
     };
     tell(&mut cluster, 1, change(1, Status::Suspect, known));
     cluster.run_for(secs(3));
     tell(&mut cluster, 2, change(1, Status::Suspect, known + 5));
     cluster.run_for(ms(3900));
-    assert_eq!(
-        cluster.status(0, 1),
-        Some(Status::Suspect),
-        "the former deadline is void"
-    );
+    assert_eq!(cluster.status(0, 1), Some(Status::Suspect), "the former deadline is void");
     cluster.run_for(ms(200));
     assert_eq!(cluster.status(0, 1), Some(Status::Faulty));
 }
@@ -333,32 +254,21 @@ fn a_newer_suspicion_gets_its_own_deadline() {
 fn when_no_helper_answers_the_first_probe_tells_nothing() {
     let mut cluster = Cluster::joined(lan(), 6);
     cluster.cut(&[0], &[1, 2, 3, 4, 5]);
-    let inconclusive = |e: &Event| {
-        matches!(
-            e,
-            Event::ProbeFailed {
-                conclusive: false,
-                helpers: 3,
-                ..
-            }
-        )
-    };
+    let inconclusive =
+        |e: &Event| matches!(e, Event::ProbeFailed { conclusive: false, helpers: 3, .. });
     cluster.run_for(ms(2200));
     assert!(cluster.events(0).any(inconclusive));
     assert!((1..6).all(|i| cluster.status(0, i) == Some(Status::Alive)));
-    // But a member that is alone finds out in the end.
-    cluster.until("alone", secs(20), |c| {
-        (1..6).all(|i| c.status(0, i) == Some(Status::Faulty))
-    });
+    // But a member that is alone finds out in the end. It takes long, because
+    // nobody confirms and it mistrusts itself.
+    cluster.until("alone", secs(300), |c| (1..6).all(|i| c.status(0, i) == Some(Status::Faulty)));
 }
 
 #[test]
 fn two_members_need_no_helper() {
     let mut cluster = Cluster::joined(lan(), 2);
     cluster.crash(1);
-    cluster.until("faulty", secs(6), |c| {
-        c.status(0, 1) == Some(Status::Faulty)
-    });
+    cluster.until("faulty", secs(6), |c| c.status(0, 1) == Some(Status::Faulty));
 }
 
 #[test]
@@ -369,9 +279,7 @@ fn loss_alone_makes_nobody_faulty() {
     for observer in 0..20 {
         for subject in 0..20 {
             assert!(
-                !cluster
-                    .history(observer, subject)
-                    .contains(&Some(Status::Faulty)),
+                !cluster.history(observer, subject).contains(&Some(Status::Faulty)),
                 "{observer} took {subject} for faulty"
             );
         }
@@ -387,9 +295,7 @@ fn a_partition_splits_the_views() {
     cluster.until("both sides see three", secs(30), |c| {
         (0..6).all(|i| {
             let other_side = if i < 3 { 3..6 } else { 0..3 };
-            other_side
-                .into_iter()
-                .all(|j| c.status(i, j) == Some(Status::Faulty))
+            other_side.into_iter().all(|j| c.status(i, j) == Some(Status::Faulty))
         })
     });
 }
@@ -398,37 +304,23 @@ fn a_partition_splits_the_views() {
 
 #[test]
 fn a_faulty_member_becomes_a_tombstone_and_is_forgotten() {
-    let config = Config::builder()
-        .faulty_timeout(secs(10))
-        .tombstone_timeout(secs(5));
+    let config = Config::builder().faulty_timeout(secs(10)).tombstone_timeout(secs(5));
     let mut cluster = Cluster::joined(config.build().unwrap(), 4);
     cluster.crash(3);
     cluster.until("faulty", secs(15), |c| c.all_say(3, Status::Faulty));
     cluster.until("tombstone", secs(15), |c| c.all_say(3, Status::Tombstone));
     let checksum = cluster.node(0).checksum();
-    cluster.until("forgotten", secs(15), |c| {
-        (0..3).all(|i| c.status(i, 3).is_none())
-    });
-    assert_eq!(
-        cluster.node(0).checksum(),
-        checksum,
-        "tombstones do not count"
-    );
+    cluster.until("forgotten", secs(15), |c| (0..3).all(|i| c.status(i, 3).is_none()));
+    assert_eq!(cluster.node(0).checksum(), checksum, "tombstones do not count");
     assert!((0..3).all(|i| cluster.node(i).stats().evicted == 1));
     cluster.run_for(secs(60));
-    assert!(
-        (0..3).all(|i| cluster.status(i, 3).is_none()),
-        "nobody brings it back"
-    );
+    assert!((0..3).all(|i| cluster.status(i, 3).is_none()), "nobody brings it back");
 }
 
 #[test]
 fn a_tombstone_of_an_unknown_member_is_ignored() {
     let mut cluster = Cluster::joined(lan(), 2);
-    let body = Body::Ping {
-        checksum: 0,
-        changes: vec![change(9, Status::Tombstone, 5)],
-    };
+    let body = Body::Ping { checksum: 0, changes: vec![change(9, Status::Tombstone, 5)] };
     cluster.inject(0, message(&address(8), 1, 1, body));
     assert_eq!(cluster.status(0, 9), None);
 }
@@ -462,20 +354,13 @@ fn a_member_that_leaves_is_gone_at_once_and_never_suspect() {
     cluster.command(4, |node, now| node.leave(now)).unwrap();
     cluster.until("left", secs(1), |c| c.node(4).state() == State::Left);
     assert!(cluster.all_say(4, Status::Leave));
-    let complete = Event::LeaveComplete {
-        acknowledged: 4,
-        told: 4,
-    };
+    let complete = Event::LeaveComplete { acknowledged: 4, told: 4 };
     assert!(cluster.events(4).any(|e| *e == complete));
     cluster.crash(4);
     cluster.run_for(secs(30));
     assert!(cluster.all_say(4, Status::Leave));
     for observer in 0..4 {
-        assert!(
-            !cluster
-                .history(observer, 4)
-                .contains(&Some(Status::Suspect))
-        );
+        assert!(!cluster.history(observer, 4).contains(&Some(Status::Suspect)));
     }
 }
 
@@ -485,10 +370,7 @@ fn a_member_that_left_refutes_as_one_that_left() {
     cluster.command(2, |node, now| node.leave(now)).unwrap();
     cluster.run_for(secs(1));
     let incarnation = cluster.node(2).local().incarnation;
-    let body = Body::Ping {
-        checksum: 0,
-        changes: vec![change(2, Status::Alive, incarnation + 1)],
-    };
+    let body = Body::Ping { checksum: 0, changes: vec![change(2, Status::Alive, incarnation + 1)] };
     cluster.inject(2, message(&address(0), 1, 1, body));
     assert_eq!(cluster.node(2).local().status, Status::Leave);
     assert!(cluster.node(2).local().incarnation > incarnation + 1);
@@ -499,34 +381,24 @@ fn a_member_may_leave_and_join_again() {
     let mut cluster = Cluster::joined(lan(), 4);
     cluster.command(3, |node, now| node.leave(now)).unwrap();
     cluster.until("left", secs(1), |c| c.node(3).state() == State::Left);
-    cluster
-        .command(3, |node, now| node.join(now, vec![address(0)]))
-        .unwrap();
+    cluster.command(3, |node, now| node.join(now, vec![address(0)])).unwrap();
     cluster.until("back", secs(3), |c| c.agree(4));
 }
 
 #[test]
 fn a_member_that_left_and_stays_away_is_forgotten() {
-    let config = Config::builder()
-        .faulty_timeout(secs(10))
-        .tombstone_timeout(secs(5));
+    let config = Config::builder().faulty_timeout(secs(10)).tombstone_timeout(secs(5));
     let mut cluster = Cluster::joined(config.build().unwrap(), 3);
     cluster.command(2, |node, now| node.leave(now)).unwrap();
     cluster.run_for(secs(1));
     cluster.crash(2);
-    cluster.until("forgotten", secs(30), |c| {
-        (0..2).all(|i| c.status(i, 2).is_none())
-    });
+    cluster.until("forgotten", secs(30), |c| (0..2).all(|i| c.status(i, 2).is_none()));
 }
 
 #[test]
 fn commands_out_of_order_are_refused() {
     let mut cluster = Cluster::joined(lan(), 2);
-    assert!(
-        cluster
-            .command(0, |node, now| node.join(now, vec![]))
-            .is_err()
-    );
+    assert!(cluster.command(0, |node, now| node.join(now, vec![])).is_err());
     cluster.command(0, |node, now| node.leave(now)).unwrap();
     assert!(cluster.command(0, |node, now| node.leave(now)).is_err());
     cluster.start_as(7, "app", Labels::default());
@@ -537,7 +409,8 @@ fn commands_out_of_order_are_refused() {
 
 #[test]
 fn views_that_differ_without_gossip_are_synced_in_both_directions() {
-    let mut cluster = Cluster::joined(lan(), 8);
+    let config = lan().to_builder().sync_period(secs(86_400)).build().unwrap();
+    let mut cluster = Cluster::joined(config, 8);
     cluster.run_for(secs(30));
     // Two members learn something that is not spread.
     for (observer, subject) in [(0, 20), (1, 21)] {
@@ -552,15 +425,8 @@ fn views_that_differ_without_gossip_are_synced_in_both_directions() {
     cluster.until("all know both", secs(20), |c| {
         (0..8).all(|i| c.status(i, 20).is_some() && c.status(i, 21).is_some())
     });
-    cluster.until("quiet", secs(20), |c| {
-        (0..8).all(|i| c.node(i).pending_changes() == 0)
-    });
-    assert!(
-        (0..8)
-            .map(|i| cluster.node(i).stats().syncs_completed)
-            .sum::<u64>()
-            > 0
-    );
+    cluster.until("quiet", secs(20), |c| (0..8).all(|i| c.node(i).pending_changes() == 0));
+    assert!((0..8).map(|i| cluster.node(i).stats().syncs_completed).sum::<u64>() > 0);
     let started = |c: &Cluster| (0..8).map(|i| c.node(i).stats().syncs_started).sum::<u64>();
     let before = started(&cluster);
     cluster.run_for(secs(60));
@@ -571,13 +437,9 @@ fn views_that_differ_without_gossip_are_synced_in_both_directions() {
 /// applied and not spread.
 fn learn_unspread(cluster: &mut Cluster, observer: usize, ack: Body) {
     let liar = address(99);
-    cluster
-        .command(observer, |node, now| node.leave(now))
-        .unwrap();
+    cluster.command(observer, |node, now| node.leave(now)).unwrap();
     cluster.until("left", secs(1), |c| c.node(observer).state() == State::Left);
-    cluster
-        .command(observer, |node, now| node.join(now, vec![address(99)]))
-        .unwrap();
+    cluster.command(observer, |node, now| node.join(now, vec![address(99)])).unwrap();
     let (_, join) = cluster
         .sent
         .iter()
@@ -592,19 +454,13 @@ fn learn_unspread(cluster: &mut Cluster, observer: usize, ack: Body) {
 fn a_sync_moves_only_the_buckets_that_differ() {
     let mut cluster = Cluster::joined(lan(), 30);
     cluster.run_for(secs(60));
-    let before: u64 = (0..30)
-        .map(|i| cluster.node(i).stats().changes_received)
-        .sum();
+    let before: u64 = (0..30).map(|i| cluster.node(i).stats().changes_received).sum();
     let digests = vec![1, 0, 0, 0];
     let sync = Body::Sync(swim_core::SyncStep::Compare { digests });
     cluster.inject(0, message(&address(50), 1, 9, sync));
-    let Body::SyncAck { differing, .. } = &cluster.replies(0, &address(50), 9)[0] else {
-        panic!()
-    };
+    let Body::SyncAck { differing, .. } = &cluster.replies(0, &address(50), 9)[0] else { panic!() };
     assert_eq!(*differing, [0, 1, 2, 3]);
-    let after: u64 = (0..30)
-        .map(|i| cluster.node(i).stats().changes_received)
-        .sum();
+    let after: u64 = (0..30).map(|i| cluster.node(i).stats().changes_received).sum();
     assert_eq!(before, after, "comparing applies nothing");
 }
 
@@ -614,16 +470,10 @@ fn a_long_sync_runs_page_by_page() {
     let mut cluster = Cluster::joined(config, 3);
     cluster.run_for(secs(20));
     let changes = (100..160).map(|i| change(i, Status::Faulty, 1)).collect();
-    let ack = Body::JoinAck {
-        checksum: 0,
-        changes,
-        next: None,
-    };
+    let ack = Body::JoinAck { checksum: 0, changes, next: None };
     learn_unspread(&mut cluster, 0, ack);
     cluster.forget_traffic();
-    cluster.until("all know all", secs(20), |c| {
-        (0..3).all(|i| c.node(i).len() == 63)
-    });
+    cluster.until("all know all", secs(20), |c| (0..3).all(|i| c.node(i).len() == 63));
     for (_, transmit) in &cluster.sent {
         if let Body::SyncAck { changes, .. } = &transmit.message.body {
             let bytes: usize = changes.iter().map(swim_core::Change::encoded_len).sum();
@@ -637,10 +487,7 @@ fn full_syncs_are_bounded() {
     let mut cluster = Cluster::joined(lan(), 3);
     cluster.run_for(secs(20));
     for i in 0..20 {
-        let body = Body::Ping {
-            checksum: 12345,
-            changes: vec![],
-        };
+        let body = Body::Ping { checksum: 12345, changes: vec![] };
         cluster.inject(0, message(&address(30 + i), 1, 1, body));
     }
     assert_eq!(cluster.node(0).stats().syncs_started, 5);
@@ -654,15 +501,8 @@ fn members_of_another_application_are_refused_in_every_message() {
     let mut cluster = Cluster::joined(lan(), 2);
     let foreign = address(9);
     let bodies = [
-        Body::Ping {
-            checksum: 0,
-            changes: vec![change(5, Status::Alive, 1)],
-        },
-        Body::PingReq {
-            target: address(1),
-            checksum: 0,
-            changes: vec![],
-        },
+        Body::Ping { checksum: 0, changes: vec![change(5, Status::Alive, 1)] },
+        Body::PingReq { target: address(1), checksum: 0, changes: vec![] },
         Body::Join { cursor: None },
         Body::Sync(swim_core::SyncStep::Compare { digests: vec![0] }),
     ];
@@ -671,18 +511,11 @@ fn members_of_another_application_are_refused_in_every_message() {
         message.app = "other".into();
         cluster.inject(0, message);
         let replies = cluster.replies(0, &foreign, seq);
-        assert_eq!(
-            replies,
-            [Body::Refused {
-                reason: Refusal::AppMismatch
-            }]
-        );
+        assert_eq!(replies, [Body::Refused { reason: Refusal::AppMismatch }]);
     }
     assert_eq!(cluster.node(0).stats().rejected_app, 4);
     assert_eq!(cluster.status(0, 5), None);
-    let theirs = Rejection::AppMismatch {
-        theirs: "other".into(),
-    };
+    let theirs = Rejection::AppMismatch { theirs: "other".into() };
     assert!(
         cluster
             .events(0)
@@ -694,18 +527,13 @@ fn members_of_another_application_are_refused_in_every_message() {
 fn joining_another_application_fails_at_once_and_says_why() {
     let mut cluster = Cluster::joined(lan(), 2);
     cluster.start_as(5, "other", Labels::default());
-    cluster
-        .command(5, |node, now| node.join(now, vec![address(0), address(1)]))
-        .unwrap();
+    cluster.command(5, |node, now| node.join(now, vec![address(0), address(1)])).unwrap();
     cluster.until("failed", secs(1), |c| c.node(5).state() == State::Idle);
     let refused = |e: &Event| {
         matches!(
             e,
             Event::JoinFailed {
-                failure: JoinFailure::Refused {
-                    reason: Refusal::AppMismatch,
-                    ..
-                },
+                failure: JoinFailure::Refused { reason: Refusal::AppMismatch, .. },
                 ..
             }
         )
@@ -720,44 +548,19 @@ fn messages_out_of_bounds_are_refused_and_change_nothing() {
     let far = swim_core::limits::INCARNATION_MAX + 1;
     let many = vec![change(5, Status::Alive, 1); swim_core::limits::CHANGES_PER_MESSAGE_MAX + 1];
     let ping = |changes| Body::Ping { checksum, changes };
-    cluster.inject(
-        0,
-        message(&address(9), 1, 1, ping(vec![change(5, Status::Alive, far)])),
-    );
+    cluster.inject(0, message(&address(9), 1, 1, ping(vec![change(5, Status::Alive, far)])));
     cluster.inject(0, message(&address(9), 1, 2, ping(many)));
     cluster.inject(0, message(&address(9), far, 3, ping(vec![])));
     cluster.inject(0, message(&address(0), 1, 4, ping(vec![])));
-    cluster.inject(
-        0,
-        message(
-            &address(9),
-            1,
-            5,
-            Body::Ack {
-                checksum,
-                changes: vec![],
-            },
-        ),
-    );
-    let unknown = Body::PingReq {
-        target: address(77),
-        checksum,
-        changes: vec![],
-    };
+    cluster.inject(0, message(&address(9), 1, 5, Body::Ack { checksum, changes: vec![] }));
+    let unknown = Body::PingReq { target: address(77), checksum, changes: vec![] };
     cluster.inject(0, message(&address(9), 1, 6, unknown));
     for digests in [vec![], vec![0; 3], vec![0; 256]] {
         let sync = Body::Sync(swim_core::SyncStep::Compare { digests });
         cluster.inject(0, message(&address(9), 1, 7, sync));
     }
     let stats = cluster.node(0).stats();
-    assert_eq!(
-        (
-            stats.rejected_invalid,
-            stats.rejected_self,
-            stats.rejected_replies
-        ),
-        (7, 1, 1)
-    );
+    assert_eq!((stats.rejected_invalid, stats.rejected_self, stats.rejected_replies), (7, 1, 1));
     assert_eq!(cluster.node(0).checksum(), checksum);
 }
 
@@ -766,18 +569,7 @@ fn the_member_list_is_bounded() {
     let config = Config::builder().members_max(5).build().unwrap();
     let mut cluster = Cluster::joined(config, 3);
     let changes = (10..20).map(|i| change(i, Status::Faulty, 1)).collect();
-    cluster.inject(
-        0,
-        message(
-            &address(9),
-            1,
-            1,
-            Body::Ping {
-                checksum: 0,
-                changes,
-            },
-        ),
-    );
+    cluster.inject(0, message(&address(9), 1, 1, Body::Ping { checksum: 0, changes }));
     assert_eq!(cluster.node(0).len(), 5);
     assert_eq!(cluster.node(0).stats().rejected_members_full, 8);
 }
@@ -788,20 +580,11 @@ fn the_member_list_is_bounded() {
 fn labels_beyond_the_limits_are_dropped_and_the_status_counts() {
     let mut cluster = Cluster::joined(lan(), 3);
     let good = Labels::new([("zone", "a")]).unwrap();
-    cluster
-        .command(1, |node, now| node.set_labels(now, &good))
-        .unwrap();
+    cluster.command(1, |node, now| node.set_labels(now, &good)).unwrap();
     cluster.until("seen", secs(3), |c| c.member(0, 1).unwrap().labels == good);
-    let mut bad = change(
-        1,
-        Status::Suspect,
-        cluster.member(0, 1).unwrap().incarnation,
-    );
+    let mut bad = change(1, Status::Suspect, cluster.member(0, 1).unwrap().incarnation);
     bad.member.labels = Labels::new((0..6).map(|i| (format!("k{i}"), "v"))).unwrap();
-    let body = Body::Ping {
-        checksum: 0,
-        changes: vec![bad],
-    };
+    let body = Body::Ping { checksum: 0, changes: vec![bad] };
     cluster.inject(0, message(&address(9), 1, 1, body));
     let known = cluster.member(0, 1).unwrap();
     assert_eq!((known.status, &known.labels), (Status::Suspect, &good));
@@ -812,16 +595,10 @@ fn labels_beyond_the_limits_are_dropped_and_the_status_counts() {
 fn a_ping_from_a_faulty_member_does_not_make_it_alive() {
     let mut cluster = Cluster::joined(lan(), 3);
     let incarnation = cluster.member(0, 1).unwrap().incarnation;
-    let body = Body::Ping {
-        checksum: 0,
-        changes: vec![change(1, Status::Faulty, incarnation)],
-    };
+    let body = Body::Ping { checksum: 0, changes: vec![change(1, Status::Faulty, incarnation)] };
     cluster.cut(&[0], &[1, 2]);
     cluster.inject(0, message(&address(9), 1, 1, body));
-    let ping = Body::Ping {
-        checksum: 0,
-        changes: vec![],
-    };
+    let ping = Body::Ping { checksum: 0, changes: vec![] };
     cluster.inject(0, message(&address(1), incarnation, 2, ping));
     assert_eq!(cluster.status(0, 1), Some(Status::Faulty));
 }
@@ -832,23 +609,13 @@ fn a_ping_from_a_faulty_member_does_not_make_it_alive() {
 fn labels_spread_and_equal_labels_change_nothing() {
     let mut cluster = Cluster::joined(lan(), 4);
     let labels = Labels::new([("weight", "3")]).unwrap();
-    cluster
-        .command(0, |node, now| node.set_labels(now, &labels))
-        .unwrap();
+    cluster.command(0, |node, now| node.set_labels(now, &labels)).unwrap();
     let incarnation = cluster.node(0).local().incarnation;
-    cluster.until("seen", secs(3), |c| {
-        (1..4).all(|i| c.member(i, 0).unwrap().labels == labels)
-    });
-    cluster
-        .command(0, |node, now| node.set_labels(now, &labels))
-        .unwrap();
+    cluster.until("seen", secs(3), |c| (1..4).all(|i| c.member(i, 0).unwrap().labels == labels));
+    cluster.command(0, |node, now| node.set_labels(now, &labels)).unwrap();
     assert_eq!(cluster.node(0).local().incarnation, incarnation);
     let reserved = Labels::new([("__identity", "x")]).unwrap();
-    assert!(
-        cluster
-            .command(0, |node, now| node.set_labels(now, &reserved))
-            .is_err()
-    );
+    assert!(cluster.command(0, |node, now| node.set_labels(now, &reserved)).is_err());
 }
 
 #[test]
@@ -859,11 +626,9 @@ fn every_transition_is_an_event_with_its_cause() {
     let causes: Vec<&Cause> = (0..2)
         .flat_map(|i| cluster.events(i))
         .filter_map(|event| match event {
-            Event::MemberChanged {
-                after: Some(m),
-                cause,
-                ..
-            } if m.address == address(2) => (m.status != Status::Alive).then_some(cause),
+            Event::MemberChanged { after: Some(m), cause, .. } if m.address == address(2) => {
+                (m.status != Status::Alive).then_some(cause)
+            }
             _ => None,
         })
         .collect();
@@ -887,15 +652,13 @@ fn probes_are_fair() {
     }
     assert_eq!(counts[0], 0);
     assert_eq!(counts.iter().sum::<usize>(), 70, "one ping each 200 ms");
-    assert!(
-        counts[1..].iter().all(|count| (9..=11).contains(count)),
-        "{counts:?}"
-    );
+    assert!(counts[1..].iter().all(|count| (9..=11).contains(count)), "{counts:?}");
 }
 
 #[test]
 fn an_idle_cluster_sends_nothing_but_pings_and_acks_without_changes() {
-    let mut cluster = Cluster::joined(lan(), 10);
+    let config = lan().to_builder().sync_period(secs(86_400)).build().unwrap();
+    let mut cluster = Cluster::joined(config, 10);
     cluster.run_for(secs(60));
     cluster.forget_traffic();
     cluster.run_for(secs(10));

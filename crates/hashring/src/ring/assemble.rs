@@ -161,6 +161,7 @@ impl<N, S: Scheme + Clone> Ring<N, S> {
             max_points: self.max_points,
             total_weight: plan.nodes.iter().map(|node| u64::from(node.weight())).sum(),
             nodes: plan.nodes,
+            owning_nodes: counts.iter().filter(|count| **count > 0).count(),
             counts,
             points,
             checksum: OnceLock::new(),

@@ -59,8 +59,8 @@ impl<N, S> RingBuilder<N, S> {
     }
 
     /// Adds a node.
-    pub fn node(mut self, node: impl Into<Arc<Node<N>>>) -> Self {
-        self.nodes.push(node.into());
+    pub fn node(mut self, node: impl Into<Node<N>>) -> Self {
+        self.nodes.push(Arc::new(node.into()));
         self
     }
 

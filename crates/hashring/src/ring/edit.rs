@@ -23,8 +23,8 @@ pub enum Edit<N = ()> {
 
 impl<N> Edit<N> {
     /// A node comes; its id must be new.
-    pub fn add(node: impl Into<Arc<Node<N>>>) -> Self {
-        Self::Add(node.into())
+    pub fn add(node: impl Into<Node<N>>) -> Self {
+        Self::Add(Arc::new(node.into()))
     }
 
     /// The node of this id goes.
@@ -38,8 +38,8 @@ impl<N> Edit<N> {
     }
 
     /// A node takes the place of the one with its id.
-    pub fn replace(node: impl Into<Arc<Node<N>>>) -> Self {
-        Self::Replace(node.into())
+    pub fn replace(node: impl Into<Node<N>>) -> Self {
+        Self::Replace(Arc::new(node.into()))
     }
 
     fn id(&self) -> &str {

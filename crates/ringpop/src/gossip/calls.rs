@@ -36,12 +36,7 @@ pub(crate) struct Answer {
 
 impl Calls {
     pub(crate) fn new(timeout: Duration, message_bytes_max: usize) -> Self {
-        Self {
-            running: JoinSet::new(),
-            channels: HashMap::new(),
-            timeout,
-            message_bytes_max,
-        }
+        Self { running: JoinSet::new(), channels: HashMap::new(), timeout, message_bytes_max }
     }
 
     /// Starts a call; `false` when it cannot be made.

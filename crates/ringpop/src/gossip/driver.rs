@@ -7,15 +7,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use ringpop_discovery::Discovery;
 use swim_core::wire::Decoded;
 use swim_core::{
     Address, CommandError, Event as SwimEvent, Instant, JoinFailure, Labels, Message, Node, Output,
     Stats,
 };
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant as Clock, sleep_until};
 
 use super::calls::{Answer, Calls};
+use crate::bootstrap;
 use crate::event::{Event, Listeners};
 use crate::limits::{ANSWERS_MAX, CALL_TIMEOUT_MARGIN, INPUTS_MAX};
 use crate::view::Views;
@@ -27,6 +30,8 @@ pub(crate) struct DriverSetup {
     pub(crate) start: Clock,
     pub(crate) views: Arc<Views>,
     pub(crate) listeners: Listeners,
+    /// Asked when it is time to look for other partitions.
+    pub(crate) discovery: Arc<dyn Discovery>,
 }
 
 /// The driver task.
@@ -35,7 +40,12 @@ pub(crate) struct Driver {
     start: Clock,
     views: Arc<Views>,
     listeners: Listeners,
+    discovery: Arc<dyn Discovery>,
+    /// Asks discovery for the hosts to heal with, one question at a time.
+    hosts: Option<JoinHandle<()>>,
     inputs: mpsc::Receiver<Input>,
+    /// For tasks that come back with an input; it does not keep the queue open.
+    sender: mpsc::WeakSender<Input>,
     calls: Calls,
     /// Who waits for the machine's reply to which request.
     answers: HashMap<(Address, u64), oneshot::Sender<Message>>,
@@ -63,10 +73,9 @@ pub(crate) enum Command {
     /// Other peers for a join that is under way.
     Peers(Vec<Address>),
     CancelJoin,
-    Leave(
-        oneshot::Sender<LeaveReport>,
-        oneshot::Sender<Result<(), CommandError>>,
-    ),
+    /// Compares member lists with those of these hosts.
+    Heal(Vec<Address>),
+    Leave(oneshot::Sender<LeaveReport>, oneshot::Sender<Result<(), CommandError>>),
     SetLabels(Labels, oneshot::Sender<Result<(), CommandError>>),
     Stats(oneshot::Sender<Stats>),
 }
@@ -75,10 +84,7 @@ pub(crate) enum Command {
 #[derive(Debug)]
 pub(crate) enum JoinProgress {
     Retrying,
-    Complete {
-        joined: Vec<Address>,
-        members: usize,
-    },
+    Complete { joined: Vec<Address>, members: usize },
     Failed(JoinFailure),
 }
 
@@ -95,19 +101,10 @@ pub(crate) struct Handle(mpsc::Sender<Input>);
 
 impl Driver {
     pub(crate) fn new(setup: DriverSetup) -> (Self, Handle) {
-        let DriverSetup {
-            node,
-            start,
-            views,
-            listeners,
-        } = setup;
+        let DriverSetup { node, start, views, listeners, discovery } = setup;
         let (sender, inputs) = mpsc::channel(INPUTS_MAX);
         let config = node.config();
-        let longest = [
-            config.ping_req_timeout(),
-            config.join_timeout(),
-            config.sync_timeout(),
-        ];
+        let longest = [config.ping_req_timeout(), config.join_timeout(), config.sync_timeout()];
         let timeout = longest.into_iter().max().unwrap_or_default() + CALL_TIMEOUT_MARGIN;
         let calls = Calls::new(timeout, message_bytes_max(&node));
         let driver = Self {
@@ -115,7 +112,10 @@ impl Driver {
             start,
             views,
             listeners,
+            discovery,
+            hosts: None,
             inputs,
+            sender: sender.downgrade(),
             calls,
             answers: HashMap::new(),
             join: None,
@@ -151,20 +151,13 @@ impl Driver {
     fn take(&mut self, input: Input) {
         let now = self.now();
         match input {
-            Input::Request(
-                Decoded {
-                    message,
-                    dropped_changes,
-                },
-                answer,
-            ) => {
+            Input::Request(Decoded { message, dropped_changes }, answer) => {
                 if dropped_changes > 0 {
                     self.node.handle_malformed(now, dropped_changes);
                 }
                 self.answers.retain(|_, answer| !answer.is_closed());
                 if self.answers.len() < ANSWERS_MAX {
-                    self.answers
-                        .insert((message.from.clone(), message.seq), answer);
+                    self.answers.insert((message.from.clone(), message.seq), answer);
                     self.node.handle_message(now, message);
                 }
             }
@@ -189,6 +182,11 @@ impl Driver {
                 }
             }
             Command::CancelJoin => self.node.cancel_join(now),
+            Command::Heal(hosts) => {
+                if let Err(error) = self.node.heal(now, hosts) {
+                    tracing::debug!(%error, "hosts to heal with came too late");
+                }
+            }
             Command::Leave(report, done) => {
                 let result = self.node.leave(now);
                 if result.is_ok() {
@@ -208,10 +206,7 @@ impl Driver {
     fn take_answer(&mut self, Answer { seq, reply }: Answer) {
         let now = self.now();
         match reply {
-            Some(Decoded {
-                message,
-                dropped_changes,
-            }) => {
+            Some(Decoded { message, dropped_changes }) => {
                 if dropped_changes > 0 {
                     self.node.handle_malformed(now, dropped_changes);
                 }
@@ -276,9 +271,7 @@ impl Driver {
                     }
                 }
                 SwimEvent::JoinRetrying { .. } => self.progress(JoinProgress::Retrying),
-                SwimEvent::JoinComplete {
-                    joined, members, ..
-                } => {
+                SwimEvent::JoinComplete { joined, members, .. } => {
                     let (joined, members) = (joined.clone(), *members);
                     self.progress(JoinProgress::Complete { joined, members });
                     self.join = None;
@@ -289,14 +282,13 @@ impl Driver {
                 }
                 SwimEvent::LeaveComplete { acknowledged, .. } => {
                     let reachable = self.node.members().filter(|m| m.is_reachable());
-                    let report = LeaveReport {
-                        acknowledged: *acknowledged,
-                        others: reachable.count(),
-                    };
+                    let report =
+                        LeaveReport { acknowledged: *acknowledged, others: reachable.count() };
                     if let Some(waiting) = self.leave.take() {
                         let _ = waiting.send(report);
                     }
                 }
+                SwimEvent::HealWanted => self.look_for_partitions(),
                 SwimEvent::Rejected { from, reason } => {
                     tracing::debug!(%from, ?reason, "a membership message was refused");
                 }
@@ -304,6 +296,25 @@ impl Driver {
             }
             self.listeners.tell(Event::Membership(event));
         }
+    }
+
+    /// Asks discovery who should be there; the answer comes back as an input.
+    fn look_for_partitions(&mut self) {
+        if self.hosts.as_ref().is_some_and(|question| !question.is_finished()) {
+            return;
+        }
+        let (discovery, sender) = (Arc::clone(&self.discovery), self.sender.clone());
+        self.hosts = Some(tokio::spawn(async move {
+            match bootstrap::resolve(&discovery).await {
+                Ok(hosts) => {
+                    if let Some(sender) = sender.upgrade() {
+                        // The member may have stopped meanwhile.
+                        let _ = sender.send(Input::Command(Command::Heal(hosts))).await;
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "cannot look for other partitions"),
+            }
+        }));
     }
 
     fn progress(&self, progress: JoinProgress) {

@@ -10,13 +10,7 @@ use pb::message::Body as Proto;
 
 impl From<Message> for pb::Message {
     fn from(message: Message) -> Self {
-        let Message {
-            app,
-            from,
-            from_incarnation,
-            seq,
-            body,
-        } = message;
+        let Message { app, from, from_incarnation, seq, body } = message;
         Self {
             app: app.to_string(),
             from: from.to_string(),
@@ -30,59 +24,41 @@ impl From<Message> for pb::Message {
 impl From<Body> for Proto {
     fn from(body: Body) -> Self {
         match body {
-            Body::Ping { checksum, changes } => Self::Ping(pb::Ping {
-                checksum,
-                changes: list(changes),
-            }),
-            Body::Ack { checksum, changes } => Self::Ack(pb::Ack {
-                checksum,
-                changes: list(changes),
-            }),
-            Body::PingReq {
-                target,
-                checksum,
-                changes,
-            } => Self::PingReq(pb::PingReq {
+            Body::Ping { checksum, changes } => {
+                Self::Ping(pb::Ping { checksum, changes: list(changes) })
+            }
+            Body::Ack { checksum, changes } => {
+                Self::Ack(pb::Ack { checksum, changes: list(changes) })
+            }
+            Body::PingReq { target, checksum, changes } => Self::PingReq(pb::PingReq {
                 target: target.to_string(),
                 checksum,
                 changes: list(changes),
             }),
-            Body::PingReqAck {
-                target,
-                reached,
-                changes,
-            } => Self::PingReqAck(pb::PingReqAck {
-                target: target.to_string(),
-                reached,
-                changes: list(changes),
-            }),
-            Body::Join { cursor } => Self::Join(pb::Join {
-                cursor: cursor.map(Into::into),
-            }),
-            Body::JoinAck {
-                checksum,
-                changes,
-                next,
-            } => Self::JoinAck(pb::JoinAck {
+            Body::PingReqAck { target, reached, pending, changes } => {
+                Self::PingReqAck(pb::PingReqAck {
+                    target: target.to_string(),
+                    reached,
+                    pending,
+                    changes: list(changes),
+                })
+            }
+            Body::Join { cursor } => Self::Join(pb::Join { cursor: cursor.map(Into::into) }),
+            Body::JoinAck { checksum, changes, next } => Self::JoinAck(pb::JoinAck {
                 checksum,
                 changes: list(changes),
                 next: next.map(Into::into),
             }),
             Body::Sync(step) => Self::Sync(step.into()),
-            Body::SyncAck {
-                checksum,
-                differing,
-                changes,
-                next,
-            } => Self::SyncAck(pb::SyncAck {
+            Body::SyncAck { checksum, differing, changes, next } => Self::SyncAck(pb::SyncAck {
                 checksum,
                 differing: list(differing),
                 changes: list(changes),
                 next: next.map(Into::into),
             }),
-            Body::Refused { reason } => Self::Refused(pb::Refused {
-                reason: pb::Refusal::from(reason).into(),
-            }),
+            Body::Refused { reason } => {
+                Self::Refused(pb::Refused { reason: pb::Refusal::from(reason).into() })
+            }
         }
     }
 }
@@ -95,12 +71,7 @@ impl From<SyncStep> for pb::Sync {
                 digests,
                 ..Self::default()
             },
-            SyncStep::Exchange {
-                buckets,
-                differing,
-                cursor,
-                changes,
-            } => Self {
+            SyncStep::Exchange { buckets, differing, cursor, changes } => Self {
                 buckets: buckets.into(),
                 digests: Vec::new(),
                 differing: list(differing),
@@ -116,22 +87,14 @@ impl From<Cursor> for pb::Cursor {
         Self {
             buckets: cursor.buckets.into(),
             bucket: cursor.bucket.into(),
-            after: cursor
-                .after
-                .map(|after| after.to_string())
-                .unwrap_or_default(),
+            after: cursor.after.map(|after| after.to_string()).unwrap_or_default(),
         }
     }
 }
 
 impl From<Change> for pb::Change {
     fn from(change: Change) -> Self {
-        let Member {
-            address,
-            status,
-            incarnation,
-            labels,
-        } = change.member;
+        let Member { address, status, incarnation, labels } = change.member;
         let (source, source_incarnation) = change
             .source
             .map(|source| (source.address.to_string(), source.incarnation))
@@ -144,10 +107,7 @@ impl From<Change> for pb::Change {
             source_incarnation,
             labels: labels
                 .iter()
-                .map(|(key, value)| pb::Label {
-                    key: key.into(),
-                    value: value.into(),
-                })
+                .map(|(key, value)| pb::Label { key: key.into(), value: value.into() })
                 .collect(),
         }
     }
@@ -185,30 +145,15 @@ impl TryFrom<pb::Message> for Decoded {
     type Error = DecodeError;
 
     fn try_from(message: pb::Message) -> Result<Self, DecodeError> {
-        let pb::Message {
-            app,
-            from,
-            from_incarnation,
-            seq,
-            body,
-        } = message;
+        let pb::Message { app, from, from_incarnation, seq, body } = message;
         if app.is_empty() || app.len() > APP_BYTES_MAX {
             return Err(DecodeError::App { bytes: app.len() });
         }
         let mut reader = Reader::default();
         let body = reader.body(body.ok_or(DecodeError::Body)?)?;
         let from = address("from", &from)?;
-        let message = Message {
-            app: app.into(),
-            from,
-            from_incarnation,
-            seq,
-            body,
-        };
-        Ok(Self {
-            message,
-            dropped_changes: reader.dropped_changes,
-        })
+        let message = Message { app: app.into(), from, from_incarnation, seq, body };
+        Ok(Self { message, dropped_changes: reader.dropped_changes })
     }
 }
 
@@ -221,70 +166,42 @@ struct Reader {
 impl Reader {
     fn body(&mut self, body: Proto) -> Result<Body, DecodeError> {
         Ok(match body {
-            Proto::Ping(pb::Ping { checksum, changes }) => Body::Ping {
-                checksum,
-                changes: self.changes(changes),
-            },
-            Proto::Ack(pb::Ack { checksum, changes }) => Body::Ack {
-                checksum,
-                changes: self.changes(changes),
-            },
-            Proto::PingReq(pb::PingReq {
-                target,
-                checksum,
-                changes,
-            }) => Body::PingReq {
+            Proto::Ping(pb::Ping { checksum, changes }) => {
+                Body::Ping { checksum, changes: self.changes(changes) }
+            }
+            Proto::Ack(pb::Ack { checksum, changes }) => {
+                Body::Ack { checksum, changes: self.changes(changes) }
+            }
+            Proto::PingReq(pb::PingReq { target, checksum, changes }) => Body::PingReq {
                 target: address("target", &target)?,
                 checksum,
                 changes: self.changes(changes),
             },
-            Proto::PingReqAck(pb::PingReqAck {
-                target,
-                reached,
-                changes,
-            }) => Body::PingReqAck {
-                target: address("target", &target)?,
-                reached,
-                changes: self.changes(changes),
-            },
-            Proto::Join(pb::Join { cursor: at }) => Body::Join {
-                cursor: cursor(at)?,
-            },
-            Proto::JoinAck(pb::JoinAck {
-                checksum,
-                changes,
-                next,
-            }) => Body::JoinAck {
-                checksum,
-                changes: self.changes(changes),
-                next: cursor(next)?,
-            },
+            Proto::PingReqAck(pb::PingReqAck { target, reached, pending, changes }) => {
+                Body::PingReqAck {
+                    target: address("target", &target)?,
+                    reached,
+                    pending,
+                    changes: self.changes(changes),
+                }
+            }
+            Proto::Join(pb::Join { cursor: at }) => Body::Join { cursor: cursor(at)? },
+            Proto::JoinAck(pb::JoinAck { checksum, changes, next }) => {
+                Body::JoinAck { checksum, changes: self.changes(changes), next: cursor(next)? }
+            }
             Proto::Sync(step) => Body::Sync(self.step(step)?),
-            Proto::SyncAck(pb::SyncAck {
-                checksum,
-                differing,
-                changes,
-                next,
-            }) => Body::SyncAck {
+            Proto::SyncAck(pb::SyncAck { checksum, differing, changes, next }) => Body::SyncAck {
                 checksum,
                 differing: buckets("differing", differing)?,
                 changes: self.changes(changes),
                 next: cursor(next)?,
             },
-            Proto::Refused(pb::Refused { reason }) => Body::Refused {
-                reason: refusal(reason),
-            },
+            Proto::Refused(pb::Refused { reason }) => Body::Refused { reason: refusal(reason) },
         })
     }
 
     fn step(&mut self, step: pb::Sync) -> Result<SyncStep, DecodeError> {
-        let pb::Sync {
-            buckets: count,
-            digests,
-            differing,
-            cursor: at,
-            changes,
-        } = step;
+        let pb::Sync { buckets: count, digests, differing, cursor: at, changes } = step;
         if digests.len() > BUCKETS_MAX {
             return Err(DecodeError::Buckets { field: "digests" });
         }
@@ -310,14 +227,7 @@ impl Reader {
 /// `None` when the change cannot be read: a status of a later version, an
 /// address that is none, labels beyond every limit.
 fn change(change: pb::Change) -> Option<Change> {
-    let pb::Change {
-        address,
-        status,
-        incarnation,
-        source,
-        source_incarnation,
-        labels,
-    } = change;
+    let pb::Change { address, status, incarnation, source, source_incarnation, labels } = change;
     let status = match pb::Status::try_from(status).ok()? {
         pb::Status::Unspecified => return None,
         pb::Status::Alive => Status::Alive,
@@ -330,10 +240,7 @@ fn change(change: pb::Change) -> Option<Change> {
     let source = if source.is_empty() {
         None
     } else {
-        Some(Source {
-            address: Address::new(&source).ok()?,
-            incarnation: source_incarnation,
-        })
+        Some(Source { address: Address::new(&source).ok()?, incarnation: source_incarnation })
     };
     let member = Member::new(Address::new(&address).ok()?, status, incarnation, labels);
     Some(Change { member, source })
@@ -355,19 +262,10 @@ fn address(field: &'static str, text: &str) -> Result<Address, DecodeError> {
 }
 
 fn cursor(cursor: Option<pb::Cursor>) -> Result<Option<Cursor>, DecodeError> {
-    let Some(pb::Cursor {
-        buckets,
-        bucket: at,
-        after,
-    }) = cursor
-    else {
+    let Some(pb::Cursor { buckets, bucket: at, after }) = cursor else {
         return Ok(None);
     };
-    let after = if after.is_empty() {
-        None
-    } else {
-        Some(address("cursor.after", &after)?)
-    };
+    let after = if after.is_empty() { None } else { Some(address("cursor.after", &after)?) };
     Ok(Some(Cursor {
         buckets: bucket("cursor.buckets", buckets)?,
         bucket: bucket("cursor.bucket", at)?,
@@ -386,8 +284,5 @@ fn buckets(field: &'static str, numbers: Vec<u32>) -> Result<Vec<u16>, DecodeErr
     if numbers.len() > BUCKETS_MAX {
         return Err(DecodeError::Buckets { field });
     }
-    numbers
-        .into_iter()
-        .map(|number| bucket(field, number))
-        .collect()
+    numbers.into_iter().map(|number| bucket(field, number)).collect()
 }

@@ -76,6 +76,9 @@ pub struct PingReqAck {
     pub reached: bool,
     #[prost(message, repeated, tag = "3")]
     pub changes: ::prost::alloc::vec::Vec<Change>,
+    /// Not reached so far; another answer with the same `seq` follows.
+    #[prost(bool, tag = "4")]
+    pub pending: bool,
 }
 /// Asks for one page of the membership. The receiver does not add the sender.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

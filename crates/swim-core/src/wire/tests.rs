@@ -19,32 +19,22 @@ fn labels() -> impl Strategy<Value = Labels> {
 }
 
 fn changes() -> impl Strategy<Value = Vec<Change>> {
-    let source = (addresses(), any::<u64>()).prop_map(|(address, incarnation)| Source {
-        address,
-        incarnation,
-    });
-    let change = (
-        addresses(),
-        0..5usize,
-        any::<u64>(),
-        labels(),
-        option::of(source),
-    )
-        .prop_map(|(address, status, incarnation, labels, source)| Change {
+    let source = (addresses(), any::<u64>())
+        .prop_map(|(address, incarnation)| Source { address, incarnation });
+    let change = (addresses(), 0..5usize, any::<u64>(), labels(), option::of(source)).prop_map(
+        |(address, status, incarnation, labels, source)| Change {
             member: Member::new(address, Status::ALL[status], incarnation, labels),
             source,
-        });
+        },
+    );
     vec(change, 0..4)
 }
 
 fn cursors() -> impl Strategy<Value = Option<Cursor>> {
-    option::of((0..=128u16, 0..=128u16, option::of(addresses())).prop_map(
-        |(buckets, bucket, after)| Cursor {
-            buckets,
-            bucket,
-            after,
-        },
-    ))
+    option::of(
+        (0..=128u16, 0..=128u16, option::of(addresses()))
+            .prop_map(|(buckets, bucket, after)| Cursor { buckets, bucket, after }),
+    )
 }
 
 fn bodies() -> impl Strategy<Value = Body> {
@@ -60,19 +50,13 @@ fn bodies() -> impl Strategy<Value = Body> {
         (any::<u64>(), changes()).prop_map(|(checksum, changes)| Body::Ping { checksum, changes }),
         (any::<u64>(), changes()).prop_map(|(checksum, changes)| Body::Ack { checksum, changes }),
         (addresses(), any::<u64>(), changes()).prop_map(|(target, checksum, changes)| {
-            Body::PingReq {
-                target,
-                checksum,
-                changes,
-            }
+            Body::PingReq { target, checksum, changes }
         }),
-        (addresses(), any::<bool>(), changes()).prop_map(|(target, reached, changes)| {
-            Body::PingReqAck {
-                target,
-                reached,
-                changes,
+        (addresses(), any::<bool>(), any::<bool>(), changes()).prop_map(
+            |(target, reached, pending, changes)| {
+                Body::PingReqAck { target, reached, pending, changes }
             }
-        }),
+        ),
         cursors().prop_map(|cursor| Body::Join { cursor }),
         (any::<u64>(), changes(), cursors()).prop_map(|(checksum, changes, next)| Body::JoinAck {
             checksum,
@@ -82,12 +66,7 @@ fn bodies() -> impl Strategy<Value = Body> {
         vec(any::<u64>(), 1..=128).prop_map(|digests| Body::Sync(SyncStep::Compare { digests })),
         (0..=128u16, differing(), cursors(), changes()).prop_map(
             |(buckets, differing, cursor, changes)| {
-                Body::Sync(SyncStep::Exchange {
-                    buckets,
-                    differing,
-                    cursor,
-                    changes,
-                })
+                Body::Sync(SyncStep::Exchange { buckets, differing, cursor, changes })
             }
         ),
         (any::<u64>(), differing(), changes(), cursors()).prop_map(
@@ -103,20 +82,15 @@ fn bodies() -> impl Strategy<Value = Body> {
 }
 
 fn messages() -> impl Strategy<Value = Message> {
-    (
-        "[a-z]{1,20}",
-        addresses(),
-        any::<u64>(),
-        any::<u64>(),
-        bodies(),
-    )
-        .prop_map(|(app, from, from_incarnation, seq, body)| Message {
+    ("[a-z]{1,20}", addresses(), any::<u64>(), any::<u64>(), bodies()).prop_map(
+        |(app, from, from_incarnation, seq, body)| Message {
             app: Arc::from(app),
             from,
             from_incarnation,
             seq,
             body,
-        })
+        },
+    )
 }
 
 proptest! {
@@ -177,103 +151,47 @@ fn ping(changes: Vec<pb::Change>) -> pb::Message {
         from: "a:1".into(),
         from_incarnation: 1,
         seq: 1,
-        body: Some(pb::message::Body::Ping(pb::Ping {
-            checksum: 0,
-            changes,
-        })),
+        body: Some(pb::message::Body::Ping(pb::Ping { checksum: 0, changes })),
     }
 }
 
 #[test]
 fn a_change_that_cannot_be_read_does_not_poison_the_others() {
-    let good = pb::Change {
-        address: "b:1".into(),
-        status: 1,
-        ..Default::default()
-    };
-    let later_status = pb::Change {
-        status: 99,
-        ..good.clone()
-    };
-    let no_address = pb::Change {
-        address: String::new(),
-        ..good.clone()
-    };
-    let bad_source = pb::Change {
-        source: "a b".into(),
-        ..good.clone()
-    };
+    let good = pb::Change { address: "b:1".into(), status: 1, ..Default::default() };
+    let later_status = pb::Change { status: 99, ..good.clone() };
+    let no_address = pb::Change { address: String::new(), ..good.clone() };
+    let bad_source = pb::Change { source: "a b".into(), ..good.clone() };
     let many_labels = pb::Change {
-        labels: (0..100)
-            .map(|i| pb::Label {
-                key: i.to_string(),
-                value: "x".into(),
-            })
-            .collect(),
+        labels: (0..100).map(|i| pb::Label { key: i.to_string(), value: "x".into() }).collect(),
         ..good.clone()
     };
     let all = vec![later_status, no_address, good, bad_source, many_labels];
     let decoded = from_proto(ping(all)).unwrap();
     assert_eq!(decoded.dropped_changes, 4);
-    let Body::Ping { changes, .. } = decoded.message.body else {
-        panic!()
-    };
+    let Body::Ping { changes, .. } = decoded.message.body else { panic!() };
     assert_eq!(changes.len(), 1);
 }
 
 #[test]
 fn what_a_message_needs_must_be_there() {
     let good = ping(vec![]);
-    let no_body = pb::Message {
-        body: None,
-        ..good.clone()
-    };
+    let no_body = pb::Message { body: None, ..good.clone() };
     assert_eq!(from_proto(no_body), Err(DecodeError::Body));
-    let no_app = pb::Message {
-        app: String::new(),
-        ..good.clone()
-    };
+    let no_app = pb::Message { app: String::new(), ..good.clone() };
     assert_eq!(from_proto(no_app), Err(DecodeError::App { bytes: 0 }));
-    let no_from = pb::Message {
-        from: String::new(),
-        ..good
-    };
-    assert!(matches!(
-        from_proto(no_from),
-        Err(DecodeError::Address { field: "from", .. })
-    ));
+    let no_from = pb::Message { from: String::new(), ..good };
+    assert!(matches!(from_proto(no_from), Err(DecodeError::Address { field: "from", .. })));
 }
 
 #[test]
 fn lists_of_buckets_are_bounded() {
-    let sync = |sync| pb::Message {
-        body: Some(pb::message::Body::Sync(sync)),
-        ..ping(vec![])
-    };
-    let digests = pb::Sync {
-        digests: vec![0; 129],
-        ..Default::default()
-    };
-    assert_eq!(
-        from_proto(sync(digests)),
-        Err(DecodeError::Buckets { field: "digests" })
-    );
-    let differing = pb::Sync {
-        differing: vec![0; 129],
-        ..Default::default()
-    };
-    assert_eq!(
-        from_proto(sync(differing)),
-        Err(DecodeError::Buckets { field: "differing" })
-    );
-    let buckets = pb::Sync {
-        buckets: 1 << 20,
-        ..Default::default()
-    };
-    assert_eq!(
-        from_proto(sync(buckets)),
-        Err(DecodeError::Buckets { field: "buckets" })
-    );
+    let sync = |sync| pb::Message { body: Some(pb::message::Body::Sync(sync)), ..ping(vec![]) };
+    let digests = pb::Sync { digests: vec![0; 129], ..Default::default() };
+    assert_eq!(from_proto(sync(digests)), Err(DecodeError::Buckets { field: "digests" }));
+    let differing = pb::Sync { differing: vec![0; 129], ..Default::default() };
+    assert_eq!(from_proto(sync(differing)), Err(DecodeError::Buckets { field: "differing" }));
+    let buckets = pb::Sync { buckets: 1 << 20, ..Default::default() };
+    assert_eq!(from_proto(sync(buckets)), Err(DecodeError::Buckets { field: "buckets" }));
 }
 
 /// Bytes of the present version, so that a change of the encoding is noticed.
@@ -285,19 +203,13 @@ fn the_encoding_stays_as_it_is() {
         300,
         Labels::new([("k", "v")]).unwrap(),
     );
-    let source = Some(Source {
-        address: Address::new("c:3").unwrap(),
-        incarnation: 1,
-    });
+    let source = Some(Source { address: Address::new("c:3").unwrap(), incarnation: 1 });
     let message = Message {
         app: "app".into(),
         from: Address::new("a:1").unwrap(),
         from_incarnation: 5,
         seq: 6,
-        body: Body::Ping {
-            checksum: 7,
-            changes: vec![Change { member, source }],
-        },
+        body: Body::Ping { checksum: 7, changes: vec![Change { member, source }] },
     };
     let expected = [
         &b"\x0a\x03app\x12\x03a:1\x18\x05\x20\x06\x2a\x24"[..],

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use swim_core::{
-    Address, Body, Config, Event, Init, Instant, Labels, Member, Message, Node, Output, State,
-    Status, Transmit,
+    Address, Body, Config, Event, Init, Instant, Labels, Member, Message, Node, Output, Path,
+    State, Status, Transmit,
 };
 
 /// Steps after which a run counts as a livelock.
@@ -33,6 +33,8 @@ pub struct Cluster {
     in_flight: VecDeque<(Instant, Transmit)>,
     cuts: BTreeSet<(Address, Address)>,
     drop_if: Option<Filter>,
+    /// Members that are reached by the second path only.
+    first_path_down: BTreeSet<Address>,
     /// Everything that was sent.
     pub sent: Vec<(Instant, Transmit)>,
     random: u64,
@@ -56,6 +58,7 @@ impl Cluster {
             in_flight: VecDeque::new(),
             cuts: BTreeSet::new(),
             drop_if: None,
+            first_path_down: BTreeSet::new(),
             sent: Vec::new(),
             random: 0x5eed,
             started: 0,
@@ -74,9 +77,7 @@ impl Cluster {
     pub fn start(&mut self, i: usize, peers: impl IntoIterator<Item = usize>) {
         self.start_as(i, "app", Labels::default());
         let now = self.now;
-        self.node_mut(i)
-            .join(now, peers.into_iter().map(address).collect())
-            .unwrap();
+        self.node_mut(i).join(now, peers.into_iter().map(address).collect()).unwrap();
         self.drain(&address(i));
     }
 
@@ -114,9 +115,13 @@ impl Cluster {
     /// Stops messages from `from` to `to`.
     pub fn cut_one_way(&mut self, from: &[usize], to: &[usize]) {
         for f in from {
-            self.cuts
-                .extend(to.iter().map(|t| (address(*f), address(*t))));
+            self.cuts.extend(to.iter().map(|t| (address(*f), address(*t))));
         }
+    }
+
+    /// From now on a member is reached, and answers, by the second path only.
+    pub fn first_path_down(&mut self, i: usize) {
+        self.first_path_down.insert(address(i));
     }
 
     pub fn heal(&mut self) {
@@ -190,11 +195,7 @@ impl Cluster {
     }
 
     pub fn events(&self, i: usize) -> impl Iterator<Item = &Event> {
-        self.events
-            .get(&address(i))
-            .into_iter()
-            .flatten()
-            .map(|(_, event)| event)
+        self.events.get(&address(i)).into_iter().flatten().map(|(_, event)| event)
     }
 
     /// All statuses that `observer` gave `subject`, in order.
@@ -231,11 +232,7 @@ impl Cluster {
         let start = self.now;
         let end = start + limit;
         while !condition(self) {
-            assert!(
-                self.step(end),
-                "not within {limit:?}: {what}\n{}",
-                self.describe()
-            );
+            assert!(self.step(end), "not within {limit:?}: {what}\n{}", self.describe());
         }
         self.now - start
     }
@@ -260,11 +257,7 @@ impl Cluster {
     /// Jumps to the next message or deadline before `end`; `false` when there
     /// is none.
     fn step(&mut self, end: Instant) -> bool {
-        let deadline = self
-            .nodes
-            .iter()
-            .filter_map(|(a, n)| Some((n.poll_timeout()?, a)))
-            .min();
+        let deadline = self.nodes.iter().filter_map(|(a, n)| Some((n.poll_timeout()?, a))).min();
         let arrival = self.in_flight.front().map(|(at, _)| *at);
         let next = match (deadline.as_ref().map(|(at, _)| *at), arrival) {
             (Some(a), Some(b)) => a.min(b),
@@ -309,10 +302,7 @@ impl Cluster {
             match output {
                 Output::Event(event) => {
                     let now = self.now;
-                    self.events
-                        .entry(address.clone())
-                        .or_default()
-                        .push((now, event));
+                    self.events.entry(address.clone()).or_default().push((now, event));
                 }
                 Output::Transmit(transmit) => self.transmit(transmit),
             }
@@ -322,11 +312,13 @@ impl Cluster {
     fn transmit(&mut self, transmit: Transmit) {
         self.sent.push((self.now, transmit.clone()));
         let (from, to) = (transmit.message.from.clone(), transmit.to.clone());
-        let cut = self.cuts.contains(&(from.clone(), to.clone()));
-        let filtered = self
-            .drop_if
-            .as_mut()
-            .is_some_and(|drop| drop(&from, &to, &transmit.message));
+        // A reply goes back the way its request came.
+        let is_reply = transmit.message.is_reply();
+        let first_path = transmit.path == Path::First && !is_reply;
+        let cut = self.cuts.contains(&(from.clone(), to.clone()))
+            || (first_path && self.first_path_down.contains(&to));
+        let filtered =
+            self.drop_if.as_mut().is_some_and(|drop| drop(&from, &to, &transmit.message));
         // A generator of its own for the network: Knuth's MMIX constants.
         self.random = self
             .random
@@ -334,21 +326,14 @@ impl Cluster {
             .wrapping_add(1_442_695_040_888_963_407);
         let lost = (self.random >> 33) % 1000 < self.loss;
         if !cut && !filtered && !lost {
-            self.in_flight
-                .push_back((self.now + self.latency, transmit));
+            self.in_flight.push_back((self.now + self.latency, transmit));
         }
     }
 }
 
 /// A message as another process would send it.
 pub fn message(from: &Address, incarnation: u64, seq: u64, body: Body) -> Message {
-    Message {
-        app: "app".into(),
-        from: from.clone(),
-        from_incarnation: incarnation,
-        seq,
-        body,
-    }
+    Message { app: "app".into(), from: from.clone(), from_incarnation: incarnation, seq, body }
 }
 
 /// A statement about a member without source or labels.

@@ -6,18 +6,25 @@ use std::sync::Arc;
 use crate::address::Address;
 use crate::config::{Config, ConfigError};
 use crate::core::Core;
-use crate::event::{Cause, Event, Output, Rejection};
-use crate::join::{Join, JoinEnd, NoAnswer};
+use crate::event::{Cause, Output, Rejection};
+use crate::heal::Heal;
+use crate::join::{Join, NoAnswer};
 use crate::labels::{IDENTITY_LABEL, INTERNAL_PREFIX, LabelError, Labels};
 use crate::leave::Leave;
-use crate::limits::{APP_BYTES_MAX, CHANGES_PER_MESSAGE_MAX, INCARNATION_MAX};
+use crate::limits::{APP_BYTES_MAX, INCARNATION_MAX};
 use crate::member::{Member, Status};
-use crate::message::{Body, Change, Message, SyncStep};
-use crate::probe::{Probes, Relays};
+use crate::message::{Body, Message};
+use crate::probe::Probes;
+use crate::relay::{Asker, Relays};
 use crate::stats::Stats;
-use crate::sync::{self, Syncs};
+use crate::sync::Syncs;
 use crate::time::Instant;
 use crate::timers::Timer;
+
+mod reactions;
+mod routine;
+
+use routine::Routine;
 
 /// The membership machine of one process.
 ///
@@ -83,8 +90,9 @@ pub struct Node {
     relays: Relays,
     syncs: Syncs,
     leave: Leave,
-    /// When the next protocol period begins, while this member probes.
-    next_period: Option<Instant>,
+    heal: Heal,
+    routine: Routine,
+    last_sync: Option<Instant>,
 }
 
 /// What a [`Node`] is made from, besides its [`Config`].
@@ -135,6 +143,9 @@ pub enum CommandError {
     /// `leave` was called on a member that has not joined.
     #[error("this member has not joined, it cannot leave")]
     NotJoined,
+    /// `reap` named a member that is unknown or not gone.
+    #[error("{0} is not known as faulty or left, it cannot be reaped")]
+    NotGone(Address),
     /// `leave` was called twice.
     #[error("this member is leaving or has left already")]
     AlreadyLeft,
@@ -152,20 +163,9 @@ impl Node {
     /// When the application name is empty or too long, or the labels exceed
     /// the limits of the configuration.
     pub fn new(config: Config, init: Init) -> Result<Self, ConfigError> {
-        let Init {
-            app,
-            address,
-            identity,
-            labels,
-            seed,
-            now,
-            unix_ms,
-        } = init;
+        let Init { app, address, identity, labels, seed, now, unix_ms } = init;
         if app.is_empty() || app.len() > APP_BYTES_MAX {
-            return Err(ConfigError::AppName {
-                bytes: app.len(),
-                max: APP_BYTES_MAX,
-            });
+            return Err(ConfigError::AppName { bytes: app.len(), max: APP_BYTES_MAX });
         }
         check_public(&labels)?;
         labels.check(&config.label_limits())?;
@@ -183,7 +183,9 @@ impl Node {
             relays: Relays::default(),
             syncs: Syncs::default(),
             leave: Leave::default(),
-            next_period: None,
+            heal: Heal::default(),
+            routine: Routine::default(),
+            last_sync: None,
         })
     }
 
@@ -191,7 +193,7 @@ impl Node {
 
     /// Joins the cluster that `peers` belong to. Peers equal to this member's
     /// address are left out; with no other peers this member is a cluster of
-    /// its own, and [`Event::JoinComplete`] says so by an empty list.
+    /// its own, and [`Event::JoinComplete`](crate::Event::JoinComplete) says so by an empty list.
     ///
     /// While a join is under way, another call replaces the peers from the
     /// next round on. A member that left may join again.
@@ -216,7 +218,7 @@ impl Node {
     }
 
     /// Leaves the cluster: declares it, tells some members directly, and
-    /// reports [`Event::LeaveComplete`] when they had their time to answer.
+    /// reports [`Event::LeaveComplete`](crate::Event::LeaveComplete) when they had their time to answer.
     /// The member goes on answering, so that it can serve until its process
     /// ends.
     ///
@@ -224,18 +226,107 @@ impl Node {
     ///
     /// When this member has not joined, or has left already.
     pub fn leave(&mut self, now: Instant) -> Result<(), CommandError> {
+        self.depart(now, Status::Leave)
+    }
+
+    /// Leaves like [`leave`](Self::leave), but declares this member faulty: a
+    /// process that ends and expects to be replaced at its address, or an
+    /// operator that takes a member out. What Ringpop does on `SIGTERM`.
+    ///
+    /// # Errors
+    ///
+    /// When this member has not joined, or has left already.
+    pub fn evict_self(&mut self, now: Instant) -> Result<(), CommandError> {
+        self.depart(now, Status::Faulty)
+    }
+
+    fn depart(&mut self, now: Instant, status: Status) -> Result<(), CommandError> {
         self.advance_to(now);
         match self.state {
             State::Idle | State::Joining => return Err(CommandError::NotJoined),
             State::Leaving | State::Left => return Err(CommandError::AlreadyLeft),
             State::Ready => {}
         }
-        self.stop_probing();
+        self.stop_routine();
         self.state = State::Leaving;
-        if self.leave.start(&mut self.core) {
+        if self.leave.start(&mut self.core, status) {
             self.state = State::Left;
         }
         Ok(())
+    }
+
+    /// Compares member lists with those of `hosts` that this member does not
+    /// take for reachable, and brings the partitions together: the answer to
+    /// [`Event::HealWanted`](crate::Event::HealWanted), or at will. [`Event::HealEnded`] tells how it
+    /// went. Two rounds may be needed: one in which members that the other
+    /// side would lose refute, and one that merges. Does nothing while a
+    /// healing is under way.
+    ///
+    /// # Errors
+    ///
+    /// When this member has not joined, or has left.
+    pub fn heal(&mut self, now: Instant, hosts: Vec<Address>) -> Result<(), CommandError> {
+        self.advance_to(now);
+        if self.state != State::Ready {
+            return Err(CommandError::NotJoined);
+        }
+        self.heal.start(&mut self.core, hosts);
+        Ok(())
+    }
+
+    /// Forgets a member that is faulty or left: its tombstone is spread.
+    ///
+    /// # Errors
+    ///
+    /// When the member is unknown, or is neither faulty nor has left.
+    pub fn reap(&mut self, now: Instant, address: &Address) -> Result<(), CommandError> {
+        self.advance_to(now);
+        match self.core.members.get(address).map(|member| member.status) {
+            Some(Status::Faulty | Status::Leave) if *address != self.core.local => {
+                self.core.bury(address, Cause::Command);
+                Ok(())
+            }
+            _ => Err(CommandError::NotGone(address.clone())),
+        }
+    }
+
+    /// Forgets all faulty members: their tombstones are spread. Returns how
+    /// many there were.
+    pub fn reap_faulty(&mut self, now: Instant) -> usize {
+        self.advance_to(now);
+        let faulty: Vec<Address> = self
+            .core
+            .members
+            .iter()
+            .filter(|member| member.status == Status::Faulty && member.address != self.core.local)
+            .map(|member| member.address.clone())
+            .collect();
+        for address in &faulty {
+            self.core.bury(address, Cause::Command);
+        }
+        faulty.len()
+    }
+
+    /// Stops to probe, until [`resume`](Self::resume). The member still
+    /// answers. For tests and operators.
+    pub fn pause(&mut self, now: Instant) {
+        self.advance_to(now);
+        self.stop_routine();
+    }
+
+    /// Probes again after a [`pause`](Self::pause).
+    pub fn resume(&mut self, now: Instant) {
+        self.advance_to(now);
+        if self.state == State::Ready && !self.routine.is_running() {
+            self.start_routine();
+        }
+    }
+
+    /// Probes one member now, paused or not. Returns whether there was one to
+    /// probe.
+    pub fn tick(&mut self, now: Instant) -> bool {
+        self.advance_to(now);
+        self.state == State::Ready && self.probes.start_next(&mut self.core)
     }
 
     /// Gives up a join that is under way; otherwise does nothing.
@@ -258,10 +349,7 @@ impl Node {
         check_public(labels)?;
         labels.check(&self.core.config.label_limits())?;
         let local = self.core.local_member();
-        let internal = local
-            .labels
-            .iter()
-            .filter(|(key, _)| key.starts_with(INTERNAL_PREFIX));
+        let internal = local.labels.iter().filter(|(key, _)| key.starts_with(INTERNAL_PREFIX));
         let labels = Labels::new(labels.iter().chain(internal))?;
         if labels != local.labels {
             let status = local.status;
@@ -273,17 +361,11 @@ impl Node {
     // --- Inputs ---
 
     /// Takes a message that arrived. What is malformed, foreign or stale is
-    /// counted, reported by [`Event::Rejected`] and changes nothing; a request
+    /// counted, reported by [`Event::Rejected`](crate::Event::Rejected) and changes nothing; a request
     /// that is refused is answered by [`Body::Refused`].
     pub fn handle_message(&mut self, now: Instant, message: Message) {
         self.advance_to(now);
-        let Message {
-            app,
-            from,
-            from_incarnation,
-            seq,
-            body,
-        } = message;
+        let Message { app, from, from_incarnation, seq, body } = message;
         let is_request = matches!(
             body,
             Body::Ping { .. } | Body::PingReq { .. } | Body::Join { .. } | Body::Sync(_)
@@ -301,41 +383,22 @@ impl Node {
                 self.on_ping(from, from_incarnation, seq, checksum, changes);
             }
             Body::Ack { changes, .. } => self.on_ack(&from, seq, changes),
-            Body::PingReq {
-                target, changes, ..
-            } => {
-                self.on_ping_req((from, from_incarnation, seq), target, changes);
+            Body::PingReq { target, changes, .. } => {
+                let asker = Asker { address: from, incarnation: from_incarnation, seq };
+                self.on_ping_req(asker, target, changes);
             }
-            Body::PingReqAck {
-                reached, changes, ..
-            } => {
-                self.on_ping_req_ack(&from, seq, reached, changes);
+            Body::PingReqAck { reached, pending, changes, .. } => {
+                self.on_ping_req_ack(&from, seq, reached, pending, changes);
             }
-            Body::Join { cursor } => sync::answer_join(&mut self.core, &from, seq, cursor),
-            Body::JoinAck { changes, next, .. } => {
-                if !self.join.is_open(&from, seq) {
-                    self.core.reject(&from, Rejection::UnexpectedReply);
-                    return;
-                }
-                let received = changes.len();
-                self.core
-                    .apply(changes, &Cause::Join { from: from.clone() });
-                let end = self.join.on_ack(&mut self.core, &from, seq, received, next);
-                self.on_join_end(end);
-            }
-            Body::Sync(step) => sync::answer(&mut self.core, &from, seq, step),
-            Body::SyncAck {
-                differing,
-                changes,
-                next,
-                ..
-            } => {
+            Body::Join { cursor } => crate::sync::answer_join(&mut self.core, &from, seq, cursor),
+            Body::JoinAck { changes, next, .. } => self.on_join_ack(&from, seq, changes, next),
+            Body::Sync(step) => crate::sync::answer(&mut self.core, &from, seq, step),
+            Body::SyncAck { differing, changes, next, .. } => {
                 if !self.syncs.is_open(&from, seq) {
                     self.core.reject(&from, Rejection::UnexpectedReply);
                     return;
                 }
-                self.syncs
-                    .on_ack(&mut self.core, seq, differing, changes, next);
+                self.syncs.on_ack(&mut self.core, seq, differing, changes, next);
             }
             Body::Refused { reason } => self.on_no_answer(seq, NoAnswer::Refused(reason)),
         }
@@ -362,8 +425,11 @@ impl Node {
         while let Some(timer) = self.core.timers.pop_due(self.core.now) {
             match timer {
                 Timer::Period => self.on_period(),
+                Timer::Sync => self.on_sync_due(),
+                Timer::Heal => self.on_heal_due(),
                 Timer::Expiry(slot) => self.core.expire(slot),
                 Timer::Request(seq) => self.on_no_answer(seq, NoAnswer::Timeout),
+                Timer::Nack(seq) => self.relays.on_nack(&mut self.core, seq),
                 Timer::JoinRound => {
                     let end = self.join.on_round(&mut self.core);
                     self.on_join_end(end);
@@ -448,6 +514,13 @@ impl Node {
         self.core.members.checksum()
     }
 
+    /// Lifeguard's local health: 0 when this member is well; each step
+    /// stretches its probes by their base duration.
+    #[must_use]
+    pub const fn health_score(&self) -> u32 {
+        self.core.awareness.score()
+    }
+
     /// Number of changes that still have to be spread.
     #[must_use]
     pub fn pending_changes(&self) -> usize {
@@ -477,207 +550,21 @@ impl Node {
         self.probes.check(&self.core);
         self.relays.check();
         self.syncs.check(&self.core);
-        if let Some(at) = self.next_period {
-            assert!(
-                self.core.timers.contains(at, Timer::Period),
-                "the next period is armed"
-            );
-        }
-        assert_eq!(
-            self.next_period.is_some(),
-            self.state == State::Ready,
-            "a member probes exactly while it is ready"
+        self.routine.check(&self.core);
+        assert!(
+            !self.routine.is_running() || self.state == State::Ready,
+            "a member probes only while it is ready"
         );
     }
-
-    // --- Reactions ---
 
     fn advance_to(&mut self, now: Instant) {
         self.core.now = self.core.now.max(now);
-    }
-
-    /// What speaks against taking a message at all.
-    fn objection(
-        &self,
-        app: &Arc<str>,
-        from: &Address,
-        from_incarnation: u64,
-        body: &Body,
-    ) -> Option<Rejection> {
-        // A refusal by a member of another application is an answer, too.
-        if *app != self.core.app && !matches!(body, Body::Refused { .. }) {
-            return Some(Rejection::AppMismatch {
-                theirs: app.clone(),
-            });
-        }
-        if *from == self.core.local {
-            return Some(Rejection::SelfAddress);
-        }
-        if from_incarnation > INCARNATION_MAX {
-            return Some(Rejection::Invalid {
-                what: "incarnation is beyond the bound",
-            });
-        }
-        if changes_of(body).len() > CHANGES_PER_MESSAGE_MAX {
-            return Some(Rejection::Invalid {
-                what: "too many changes in one message",
-            });
-        }
-        let joined = !matches!(self.state, State::Idle | State::Joining);
-        match body {
-            Body::Ping { .. } | Body::PingReq { .. } | Body::Sync(_) if !joined => {
-                Some(Rejection::NotReady)
-            }
-            Body::PingReq { target, .. } if self.core.members.find(target).is_none() => {
-                Some(Rejection::Invalid {
-                    what: "target of a ping-req is unknown here",
-                })
-            }
-            _ => None,
-        }
-    }
-
-    fn on_period(&mut self) {
-        // From now, not from when it was due: a driver that was held up does
-        // not make up for lost periods with a burst.
-        let next = self.core.now + self.core.config.protocol_period();
-        self.core.timers.set(next, Timer::Period);
-        self.next_period = Some(next);
-        self.probes.start_next(&mut self.core);
-    }
-
-    fn stop_probing(&mut self) {
-        if let Some(at) = self.next_period.take() {
-            self.core.timers.cancel(at, Timer::Period);
-        }
-        self.probes.clear(&mut self.core);
-    }
-
-    fn on_ping(
-        &mut self,
-        from: Address,
-        from_incarnation: u64,
-        seq: u64,
-        checksum: u64,
-        changes: Vec<Change>,
-    ) {
-        self.core.stats.pings_received += 1;
-        self.core
-            .apply(changes, &Cause::Gossip { from: from.clone() });
-        let changes = self.core.piggyback_reply(&from, from_incarnation);
-        // Gossip is not enough when it has nothing left to say and the views
-        // still differ (ringpop-go).
-        let stuck = changes.is_empty() && checksum != self.core.members.checksum();
-        let checksum = self.core.members.checksum();
-        self.core
-            .send(from.clone(), seq, Body::Ack { checksum, changes });
-        if stuck {
-            self.syncs.start(&mut self.core, &from);
-        }
-    }
-
-    fn on_ack(&mut self, from: &Address, seq: u64, changes: Vec<Change>) {
-        let known = self.probes.on_ack(&mut self.core, from, seq)
-            || self.relays.on_ack(&mut self.core, from, seq)
-            || self.on_leave_ack(from, seq);
-        if !known {
-            self.core.reject(from, Rejection::UnexpectedReply);
-            return;
-        }
-        self.core
-            .apply(changes, &Cause::Gossip { from: from.clone() });
-    }
-
-    fn on_leave_ack(&mut self, from: &Address, seq: u64) -> bool {
-        let over = self.leave.on_ack(&mut self.core, from, seq);
-        if over == Some(true) {
-            self.state = State::Left;
-        }
-        over.is_some()
-    }
-
-    fn on_ping_req(&mut self, asker: (Address, u64, u64), target: Address, changes: Vec<Change>) {
-        self.core.apply(
-            changes,
-            &Cause::Gossip {
-                from: asker.0.clone(),
-            },
-        );
-        self.relays.start(&mut self.core, asker, target);
-    }
-
-    fn on_ping_req_ack(&mut self, from: &Address, seq: u64, reached: bool, changes: Vec<Change>) {
-        if !self.probes.on_helper(&mut self.core, from, seq, reached) {
-            self.core.reject(from, Rejection::UnexpectedReply);
-            return;
-        }
-        self.core
-            .apply(changes, &Cause::Gossip { from: from.clone() });
-    }
-
-    /// A request got no answer; the number tells whose it was. A number of no
-    /// open request is a reply or a report that came too late.
-    fn on_no_answer(&mut self, seq: u64, why: NoAnswer) {
-        let known = self.probes.on_no_answer(&mut self.core, seq)
-            || self.relays.on_no_answer(&mut self.core, seq)
-            || self.syncs.on_no_answer(&mut self.core, seq);
-        if known {
-            return;
-        }
-        if let Some(over) = self.leave.on_no_answer(&mut self.core, seq) {
-            if over {
-                self.state = State::Left;
-            }
-            return;
-        }
-        if let Ok(end) = self.join.on_no_answer(&mut self.core, seq, why) {
-            self.on_join_end(end);
-        }
-    }
-
-    fn on_join_end(&mut self, end: Option<JoinEnd>) {
-        match end {
-            None => {}
-            Some(JoinEnd::Complete { joined, duration }) => {
-                self.state = State::Ready;
-                let members = self.core.members.len();
-                self.core.event(Event::JoinComplete {
-                    joined,
-                    duration,
-                    members,
-                });
-                // Nobody knows of this member yet: it spreads itself, and
-                // probes at once to do so.
-                self.core.spread_local();
-                self.on_period();
-            }
-            Some(JoinEnd::Failed { duration, failure }) => {
-                self.state = State::Idle;
-                self.core.event(Event::JoinFailed { duration, failure });
-            }
-        }
-    }
-}
-
-fn changes_of(body: &Body) -> &[Change] {
-    match body {
-        Body::Ping { changes, .. }
-        | Body::Ack { changes, .. }
-        | Body::PingReq { changes, .. }
-        | Body::PingReqAck { changes, .. }
-        | Body::JoinAck { changes, .. }
-        | Body::Sync(SyncStep::Exchange { changes, .. })
-        | Body::SyncAck { changes, .. } => changes,
-        Body::Join { .. } | Body::Sync(SyncStep::Compare { .. }) | Body::Refused { .. } => &[],
     }
 }
 
 /// Refuses labels that belong to the library.
 fn check_public(labels: &Labels) -> Result<(), LabelError> {
-    match labels
-        .iter()
-        .find(|(key, _)| key.starts_with(INTERNAL_PREFIX))
-    {
+    match labels.iter().find(|(key, _)| key.starts_with(INTERNAL_PREFIX)) {
         Some((key, _)) => Err(LabelError::Internal(key.into())),
         None => Ok(()),
     }

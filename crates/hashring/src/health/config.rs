@@ -1,0 +1,138 @@
+//! The options of local health.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::limits::{QUARANTINE_WINDOW_MAX, TRACKED_BACKENDS_DEFAULT};
+
+/// When a backend is quarantined, and for how long. Values are checked by [`LocalHealth::new`](super::LocalHealth::new).
+///
+/// The defaults: three failures in a row, 5 seconds, no back-off, no jitter.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HealthConfig {
+    pub(super) threshold: u16,
+    pub(super) window: Duration,
+    pub(super) window_max: Duration,
+    pub(super) jitter: f64,
+    pub(super) seed: u64,
+    pub(super) capacity: usize,
+}
+
+impl Default for HealthConfig {
+    fn default() -> Self {
+        let window = Duration::from_secs(5);
+        Self {
+            threshold: 3,
+            window,
+            window_max: window,
+            jitter: 0.0,
+            seed: 0,
+            capacity: TRACKED_BACKENDS_DEFAULT,
+        }
+    }
+}
+
+impl HealthConfig {
+    /// Sets how many failures in a row begin a quarantine, at least 1. A higher number forgives single lost requests and
+    /// sends more of them to a dead backend.
+    #[must_use]
+    pub fn with_threshold(mut self, failures: u16) -> Self {
+        self.threshold = failures;
+        self
+    }
+
+    /// Sets how long a quarantine lasts, 1 ms to 24 hours, always the same. It takes back an earlier
+    /// [`with_back_off`](Self::with_back_off).
+    #[must_use]
+    pub fn with_window(mut self, window: Duration) -> Self {
+        self.window = window;
+        self.window_max = window;
+        self
+    }
+
+    /// Doubles the window with every quarantine that follows another without a success, from `first` up to `max`, at most
+    /// 24 hours. A backend that stays dead then costs less and less, and is found again later.
+    #[must_use]
+    pub fn with_back_off(mut self, first: Duration, max: Duration) -> Self {
+        self.window = first;
+        self.window_max = max;
+        self
+    }
+
+    /// Shortens each window by a part that is drawn between 0 and this one, 0 to 1, so that many clients do not come back
+    /// to a backend at one moment. The draw depends on the seed, the backend and the time; give each client a seed of its
+    /// own.
+    #[must_use]
+    pub fn with_jitter(mut self, part: f64, seed: u64) -> Self {
+        self.jitter = part;
+        self.seed = seed;
+        self
+    }
+
+    /// Sets how many backends are remembered, at least 1. The default is 65,536.
+    #[must_use]
+    pub fn with_capacity(mut self, backends: usize) -> Self {
+        self.capacity = backends;
+        self
+    }
+
+    pub(super) fn check(&self) -> Result<(), HealthConfigError> {
+        let windows = Duration::from_millis(1)..=QUARANTINE_WINDOW_MAX;
+        if self.threshold == 0 {
+            return Err(HealthConfigError::ZeroThreshold);
+        }
+        if let Some(value) = [self.window, self.window_max]
+            .into_iter()
+            .find(|window| !windows.contains(window))
+        {
+            return Err(HealthConfigError::Window { value });
+        }
+        if self.window > self.window_max {
+            return Err(HealthConfigError::BackOff {
+                first: self.window,
+                max: self.window_max,
+            });
+        }
+        // Not a number is in no range.
+        if !(0.0..=1.0).contains(&self.jitter) {
+            return Err(HealthConfigError::Jitter { value: self.jitter });
+        }
+        if self.capacity == 0 {
+            return Err(HealthConfigError::ZeroCapacity);
+        }
+        Ok(())
+    }
+}
+
+/// Why a [`HealthConfig`] is refused.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum HealthConfigError {
+    /// Backends would be quarantined before they fail.
+    #[error("threshold is 0; it must be at least 1 failure")]
+    ZeroThreshold,
+    /// A window is out of its range.
+    #[error("a quarantine window is {value:?}; it must be 1 ms to 24 hours")]
+    Window {
+        /// What was asked for.
+        value: Duration,
+    },
+    /// The first window is longer than the longest.
+    #[error("the first window {first:?} exceeds the longest {max:?}; swap or equal them")]
+    BackOff {
+        /// The first window.
+        first: Duration,
+        /// The longest window.
+        max: Duration,
+    },
+    /// The jitter is no part of a window.
+    #[error("jitter is {value}; it must be 0 to 1")]
+    Jitter {
+        /// What was asked for.
+        value: f64,
+    },
+    /// Nothing could be remembered.
+    #[error("capacity is 0; it must be at least 1 backend")]
+    ZeroCapacity,
+}

@@ -1,0 +1,144 @@
+//! The scheme of Envoy's and gRPC's `ring_hash` load balancing.
+
+use std::ops::Range;
+
+use thiserror::Error;
+use twox_hash::XxHash64;
+
+use super::{NodeName, Placement, PointRule, Scheme, name::hash_numbered};
+
+/// XXH64 with seed 0 over the key and over `identity_i`, with as many points as Envoy and gRPC give a host.
+///
+/// The number of points is scaled so that the lightest host has a whole number of them and the ring has at least
+/// `min_ring_size`, but not more than `max_ring_size`. So a change of one host may change the number of points of all:
+/// taking away 1 of 10 equal hosts moves 6.2 % of the keys needlessly (103 points a host become 114). The hash spreads
+/// ideally, but the default of 1,024 points for the whole ring leaves 100 hosts with 11 points each, a standard deviation
+/// of 30 %. Take it to agree with a mesh, with that mesh's sizes.
+///
+/// The identity of a node is what the mesh hashes: the `hash_key` of the endpoint, or its first address `ip:port`. Where
+/// counts are fractional, hosts are taken in ascending order of identity, as grpc-go does; Envoy takes them as they are
+/// configured. Weights are those of one locality.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EnvoyRingHash {
+    min_ring_size: u32,
+    max_ring_size: u32,
+}
+
+/// The largest ring that Envoy allows, and its default maximum.
+const ENVOY_RING_SIZE_MAX: u32 = 8_388_608;
+
+/// The default minimum of both.
+const RING_SIZE_MIN_DEFAULT: u32 = 1_024;
+
+/// The default maximum of gRPC, which is its hard cap as well.
+const GRPC_RING_SIZE_MAX: u32 = 4_096;
+
+impl EnvoyRingHash {
+    /// A ring of at least `min_ring_size` and at most `max_ring_size` points; both 1 to 8,388,608.
+    ///
+    /// # Errors
+    ///
+    /// [`RingSizeError`] if a size is out of its range or the minimum exceeds the maximum.
+    pub fn new(min_ring_size: u32, max_ring_size: u32) -> Result<Self, RingSizeError> {
+        for value in [min_ring_size, max_ring_size] {
+            if !(1..=ENVOY_RING_SIZE_MAX).contains(&value) {
+                return Err(RingSizeError::OutOfRange { value });
+            }
+        }
+        if min_ring_size > max_ring_size {
+            return Err(RingSizeError::Reversed {
+                min: min_ring_size,
+                max: max_ring_size,
+            });
+        }
+        Ok(Self {
+            min_ring_size,
+            max_ring_size,
+        })
+    }
+
+    /// The defaults of gRPC: 1,024 to 4,096 points. Those of Envoy are the [`Default`].
+    #[must_use]
+    pub fn grpc() -> Self {
+        Self {
+            min_ring_size: RING_SIZE_MIN_DEFAULT,
+            max_ring_size: GRPC_RING_SIZE_MAX,
+        }
+    }
+}
+
+/// The defaults of Envoy: 1,024 to 8,388,608 points.
+impl Default for EnvoyRingHash {
+    fn default() -> Self {
+        Self {
+            min_ring_size: RING_SIZE_MIN_DEFAULT,
+            max_ring_size: ENVOY_RING_SIZE_MAX,
+        }
+    }
+}
+
+/// Why sizes of an [`EnvoyRingHash`] are refused.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RingSizeError {
+    /// A size is out of its range.
+    #[error("a ring size is {value}; it must be 1 to {ENVOY_RING_SIZE_MAX}")]
+    OutOfRange {
+        /// What was asked for.
+        value: u32,
+    },
+    /// The minimum exceeds the maximum.
+    #[error("the minimum ring size {min} exceeds the maximum {max}; swap or equal them")]
+    Reversed {
+        /// The minimum.
+        min: u32,
+        /// The maximum.
+        max: u32,
+    },
+}
+
+impl Scheme for EnvoyRingHash {
+    fn name(&self) -> &str {
+        "envoy"
+    }
+
+    fn point_rule(&self) -> PointRule {
+        PointRule::WholeRing
+    }
+
+    #[inline]
+    fn hash_key(&self, key: &[u8]) -> u64 {
+        XxHash64::oneshot(0, key)
+    }
+
+    fn hash_points(&self, node: NodeName<'_>, range: Range<u32>, hashes: &mut Vec<u64>) {
+        hash_numbered(node.identity, "_", range, hashes, |name| {
+            XxHash64::oneshot(0, name)
+        });
+    }
+
+    /// In f64, operation by operation as Envoy does it, because rounding decides about points.
+    fn point_counts(&self, nodes: &[Placement<'_>]) -> Vec<u32> {
+        let mut counts = vec![0; nodes.len()];
+        let total: u64 = nodes.iter().map(|node| u64::from(node.weight)).sum();
+        let normalized = |node: &Placement<'_>| f64::from(node.weight) / total as f64;
+        let on_the_ring = nodes.iter().filter(|node| node.weight > 0);
+        let Some(lightest) = on_the_ring.map(normalized).min_by(f64::total_cmp) else {
+            return counts;
+        };
+        let scale = ((lightest * f64::from(self.min_ring_size)).ceil() / lightest)
+            .min(f64::from(self.max_ring_size));
+
+        let mut order: Vec<usize> = (0..nodes.len()).collect();
+        order.sort_by_key(|index| (nodes[*index].name.identity, nodes[*index].name.id));
+        let (mut placed, mut target) = (0.0_f64, 0.0_f64);
+        for index in order {
+            target += scale * normalized(&nodes[index]);
+            // Envoy adds points while fewer are placed than the target; the number of those is a subtraction.
+            let next = placed.max(target.ceil());
+            counts[index] = (next - placed) as u32;
+            placed = next;
+        }
+        counts
+    }
+}

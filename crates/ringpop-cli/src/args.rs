@@ -1,0 +1,318 @@
+//! What can be typed.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ringpop::discovery::{Address, StaticList};
+use ringpop::limits::WEIGHT_MAX;
+use ringpop::swim::Config;
+
+use crate::failure::{EXIT_CODES, Failure};
+use crate::limits::{DEV_NODES_MAX, JOIN_TIMEOUT, KEY_BYTES_MAX, LOOKUP_OWNERS_MAX};
+
+#[derive(Debug, Parser)]
+#[command(name = "ringpop", version, about = "Workers that share keys", after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The words of the command.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run one member that serves the key-value demonstration
+    Node(Box<NodeArgs>),
+    /// Start a cluster of several members on this machine
+    Dev(DevArgs),
+    /// Show a running member and how it sees the cluster
+    Status(StatusArgs),
+    /// Show which members own a key
+    Lookup(LookupArgs),
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct NodeArgs {
+    /// Where to serve gRPC: gossip, forwarded requests, admin and the key-value service
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) listen: Address,
+
+    #[command(flatten)]
+    pub(crate) source: Source,
+
+    /// Address that other members reach this one at [default: the one of --listen]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) advertise: Option<Address>,
+
+    /// Where to serve PUT, GET and DELETE of /kv/{key} over HTTP
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) http: Option<Address>,
+
+    /// Name of the application: members of different applications refuse each other
+    #[arg(long, value_name = "NAME", default_value = "ringpop-demo")]
+    pub(crate) app: String,
+
+    /// Stable name that places the member on the ring [default: its address]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) identity: Option<String>,
+
+    /// Label that other members see, such as zone=a; may be repeated
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]
+    pub(crate) labels: Vec<(String, String)>,
+
+    /// Share of the ring relative to members of weight 1; 0 owns no keys
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=i64::from(WEIGHT_MAX)))]
+    pub(crate) weight: Option<u32>,
+
+    /// Timings of the membership protocol
+    #[arg(long, value_enum, default_value_t = Preset::Lan)]
+    pub(crate) preset: Preset,
+
+    /// How long to look for peers before giving up
+    #[arg(long, value_name = "DURATION", default_value = JOIN_TIMEOUT, value_parser = parse_duration)]
+    pub(crate) join_timeout: Duration,
+
+    /// Log what happens on standard error (RUST_LOG overrides it)
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
+
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+
+    /// Stop when standard input ends, which is how a member notices that the process that started it is gone
+    #[arg(long, hide = true)]
+    pub(crate) exit_with_stdin: bool,
+}
+
+/// Where the peers of a member come from.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Source {
+    /// Peers to join; the member's own address may be among them
+    #[arg(long, value_name = "HOST:PORT,...", value_parser = StaticList::parse)]
+    pub(crate) peers: Option<StaticList>,
+
+    /// JSON file with the peers to join: an array of "host:port"
+    #[arg(long, value_name = "FILE")]
+    pub(crate) hosts: Option<PathBuf>,
+}
+
+/// What every long run has.
+#[derive(Args, Debug)]
+pub(crate) struct RunArgs {
+    /// Write one JSON object per line
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Stop gracefully after this time, such as 30s
+    #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) duration: Option<Duration>,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct DevArgs {
+    /// How many members to start
+    #[arg(long, value_name = "N", default_value_t = 5,
+          value_parser = clap::value_parser!(u16).range(1..=i64::from(DEV_NODES_MAX)))]
+    pub(crate) nodes: u16,
+
+    /// Member i serves gRPC on this port plus i, and HTTP 1000 ports above that
+    #[arg(long, value_name = "PORT", default_value_t = 7100,
+          value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) base_port: u16,
+
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct StatusArgs {
+    /// gRPC address of a running member
+    #[arg(value_name = "HOST:PORT")]
+    pub(crate) address: Address,
+
+    /// Write one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct LookupArgs {
+    /// gRPC address of a running member
+    #[arg(value_name = "HOST:PORT")]
+    pub(crate) address: Address,
+
+    /// The key
+    #[arg(value_parser = parse_key)]
+    pub(crate) key: String,
+
+    /// How many distinct owners to show, best first
+    #[arg(short = 'n', value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(LOOKUP_OWNERS_MAX)))]
+    pub(crate) owners: u32,
+
+    /// Write one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Timings of the membership protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Preset {
+    /// Processes on one machine
+    Local,
+    /// Members in one data centre
+    Lan,
+    /// Members that are far apart
+    Wan,
+    /// The timings of ringpop-go
+    Ringpop,
+}
+
+impl Preset {
+    pub(crate) const fn config(self) -> Config {
+        match self {
+            Self::Local => Config::local(),
+            Self::Lan => Config::lan(),
+            Self::Wan => Config::wan(),
+            Self::Ringpop => Config::ringpop(),
+        }
+    }
+}
+
+/// Reads the command line. What is wrong with it, and what `--help` shows, is already written when an exit code is
+/// returned.
+pub(crate) fn parse() -> Result<Command, ExitCode> {
+    parse_from(std::env::args_os()).map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // Who reads may stop reading, as `head` does.
+            let _ = error.print();
+            ExitCode::SUCCESS
+        }
+        _ => Failure::Usage(one_line(&error)).report(),
+    })
+}
+
+fn parse_from(args: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
+    Cli::try_parse_from(args).map(|cli| cli.command)
+}
+
+/// The message of the parser in one line, without the usage that it appends: who reads logs has one line, and who
+/// sits at a terminal has `--help`.
+fn one_line(error: &clap::Error) -> String {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return "no command is given: try `ringpop --help`".to_owned();
+    }
+    let text = error.render().to_string();
+    let paragraphs = text
+        .trim_start_matches("error: ")
+        .split("\n\n")
+        .map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "))
+        .take_while(|paragraph| {
+            !paragraph.starts_with("Usage:") && !paragraph.starts_with("For more")
+        })
+        .collect::<Vec<_>>();
+    format!("{}; try `--help`", paragraphs.join("; "))
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}: write it with its unit, as in 30s or 5m"))?;
+    if duration.is_zero() {
+        return Err("a duration must be longer than nothing, as 30s or 5m are".to_owned());
+    }
+    Ok(duration)
+}
+
+fn parse_label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write a label as key=value".to_owned()),
+    }
+}
+
+fn parse_key(text: &str) -> Result<String, String> {
+    match text.len() {
+        0 => Err("the key is empty: give at least one character".to_owned()),
+        1..=KEY_BYTES_MAX => Ok(text.to_owned()),
+        bytes => Err(format!(
+            "the key has {bytes} bytes, at most {KEY_BYTES_MAX} are allowed"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse_line(line: &str) -> Result<Command, clap::Error> {
+        parse_from(line.split(' ').map(OsString::from))
+    }
+
+    fn message(line: &str) -> String {
+        one_line(&parse_line(line).unwrap_err())
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_node_takes_its_peers_from_one_place() {
+        let both = message("ringpop node --listen a:1 --peers b:1 --hosts f");
+        assert!(both.contains("cannot be used with"), "{both}");
+        let none = message("ringpop node --listen a:1");
+        assert!(
+            none.contains("--peers") && none.contains("--hosts"),
+            "{none}"
+        );
+    }
+
+    #[test]
+    fn errors_are_one_line_and_say_what_to_do() {
+        for line in [
+            "ringpop",
+            "ringpop nodes",
+            "ringpop node --lisen a:1 --peers b:1",
+            "ringpop node --listen a --peers b:1",
+            "ringpop node --listen a:1 --peers b:1,,c:1",
+            "ringpop node --listen a:1 --peers b:1 --label zone",
+            "ringpop node --listen a:1 --peers b:1 --for 30",
+            "ringpop node --listen a:1 --peers b:1 --for 0s",
+            "ringpop dev --nodes 0",
+            "ringpop dev --nodes 65",
+            "ringpop lookup a:1 k -n 0",
+        ] {
+            let message = message(line);
+            assert!(!message.contains('\n'), "{line}: {message}");
+            assert!(!message.contains("Usage"), "{line}: {message}");
+            assert!(message.contains("try `"), "{line}: {message}");
+        }
+        let unknown = message("ringpop node --lisen a:1 --peers b:1");
+        assert_eq!(
+            unknown,
+            "unexpected argument '--lisen' found; tip: a similar argument exists: '--listen'; try `--help`"
+        );
+    }
+
+    #[test]
+    fn labels_keep_what_follows_the_first_sign() {
+        let Ok(Command::Node(args)) =
+            parse_line("ringpop node --listen a:1 --peers b:1 --label a=b=c --label d=")
+        else {
+            panic!("the line is complete");
+        };
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        assert_eq!(args.labels, [pair("a", "b=c"), pair("d", "")]);
+    }
+}

@@ -1,0 +1,18 @@
+//! One module for each word of the command.
+
+mod dev;
+mod lookup;
+mod node;
+mod status;
+
+use crate::args::Command;
+use crate::failure::Failure;
+
+pub(crate) async fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Node(args) => node::run(*args).await,
+        Command::Dev(args) => dev::run(args).await,
+        Command::Status(args) => status::run(args).await,
+        Command::Lookup(args) => lookup::run(args).await,
+    }
+}

@@ -1,0 +1,156 @@
+//! Which processes a development cluster has, and whether their ports are free.
+
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+
+use crate::failure::Failure;
+use crate::limits::DEV_HTTP_OFFSET;
+
+/// Which processes there are.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) nodes: Vec<NodePlan>,
+}
+
+/// One process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NodePlan {
+    /// Where it serves gRPC.
+    pub(super) address: String,
+    /// Where it serves HTTP.
+    pub(super) http: String,
+    ports: [u16; 2],
+}
+
+impl Plan {
+    pub(super) fn new(nodes: u16, base_port: u16) -> Result<Self, Failure> {
+        let reserved = DEV_HTTP_OFFSET + nodes - 1;
+        let highest = u16::MAX - reserved;
+        if base_port > highest {
+            return Err(Failure::Usage(format!(
+                "--base-port {base_port} leaves no room for {nodes} members and their HTTP ports, \
+                 which are {DEV_HTTP_OFFSET} above: use at most {highest}"
+            )));
+        }
+        let nodes = (base_port..base_port + nodes).map(NodePlan::new).collect();
+        Ok(Self { nodes })
+    }
+
+    /// Fails when a port is taken, before any process is started. A port that is taken in the moment between is
+    /// reported by the process that needs it.
+    pub(super) fn check_ports(&self) -> Result<(), Failure> {
+        for port in self.nodes.iter().flat_map(|node| node.ports) {
+            match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                    return Err(Failure::Failed(format!(
+                        "port {port} is in use: stop what listens there or choose other ports with --base-port"
+                    )));
+                }
+                Err(error) => {
+                    return Err(Failure::Failed(format!(
+                        "cannot listen on port {port} ({error}): choose other ports with --base-port"
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What follows the name of the program to run one node.
+    pub(super) fn arguments(&self, node: &NodePlan) -> [String; 9] {
+        let peers: Vec<_> = self
+            .nodes
+            .iter()
+            .map(|node| node.address.as_str())
+            .collect();
+        [
+            "node",
+            "--listen",
+            &node.address,
+            "--http",
+            &node.http,
+            "--peers",
+            &peers.join(","),
+            "--preset",
+            "local",
+        ]
+        .map(str::to_owned)
+    }
+
+    /// What a person types to run one node.
+    pub(super) fn command(&self, node: &NodePlan) -> String {
+        let program = std::env::args()
+            .next()
+            .unwrap_or_else(|| "ringpop".to_owned());
+        format!("{program} {}", self.arguments(node).join(" "))
+    }
+}
+
+impl NodePlan {
+    fn new(port: u16) -> Self {
+        let http_port = port + DEV_HTTP_OFFSET;
+        Self {
+            address: format!("{}:{port}", Ipv4Addr::LOCALHOST),
+            http: format!("{}:{http_port}", Ipv4Addr::LOCALHOST),
+            ports: [port, http_port],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::DEV_NODES_MAX;
+
+    #[test]
+    fn ports_follow_the_base_port() {
+        let plan = Plan::new(3, 7100).unwrap();
+        let places: Vec<_> = plan
+            .nodes
+            .iter()
+            .map(|node| (&*node.address, &*node.http))
+            .collect();
+        assert_eq!(
+            places,
+            [
+                ("127.0.0.1:7100", "127.0.0.1:8100"),
+                ("127.0.0.1:7101", "127.0.0.1:8101"),
+                ("127.0.0.1:7102", "127.0.0.1:8102"),
+            ]
+        );
+    }
+
+    #[test]
+    fn ports_must_fit() {
+        for nodes in [1, 5, DEV_NODES_MAX] {
+            let highest = u16::MAX - DEV_HTTP_OFFSET - (nodes - 1);
+            let last = Plan::new(nodes, highest).unwrap().nodes.pop().unwrap();
+            assert_eq!(last.http, "127.0.0.1:65535");
+            let Err(Failure::Usage(message)) = Plan::new(nodes, highest + 1) else {
+                panic!("port {} does not fit", highest + 1);
+            };
+            assert!(message.contains(&highest.to_string()), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_taken_port_is_named() {
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let plan = Plan {
+            nodes: vec![NodePlan {
+                ports: [port, port],
+                ..NodePlan::new(1)
+            }],
+        };
+        let Err(Failure::Failed(message)) = plan.check_ports() else {
+            panic!("the port is taken");
+        };
+        assert!(
+            message.starts_with(&format!("port {port} is in use")),
+            "{message}"
+        );
+        assert!(message.contains("--base-port"), "{message}");
+    }
+}

@@ -1,0 +1,44 @@
+//! Asks each member for its status again and again.
+//!
+//! Members are asked as any operator would, over the admin service, also after their process has ended: somebody may
+//! start the member again by hand.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::cluster::Update;
+use super::plan::Plan;
+use crate::admin::Admin;
+use crate::failure::Failure;
+use crate::limits::{DEV_POLL_INTERVAL, DEV_POLL_TIMEOUT};
+
+/// Asks until nobody receives the answers.
+pub(super) fn start(plan: &Plan, updates: &mpsc::Sender<Update>) -> Result<(), Failure> {
+    for (index, node) in plan.nodes.iter().enumerate() {
+        let admin = Admin::new(&node.address)?;
+        tokio::spawn(ask(index, admin, DEV_POLL_INTERVAL, updates.clone()));
+    }
+    Ok(())
+}
+
+async fn ask(index: usize, mut admin: Admin, period: Duration, updates: mpsc::Sender<Update>) {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let status = admin
+            .status_within(DEV_POLL_TIMEOUT)
+            .await
+            .ok()
+            .map(Box::new);
+        if updates
+            .send(Update::Status { index, status })
+            .await
+            .is_err()
+        {
+            return;
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! `ringpop node`: one member that serves the key-value demonstration.
+
+mod event;
+mod http;
+mod report;
+
+use std::io::{self, IsTerminal as _};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ringpop::Ringpop;
+use ringpop::discovery::{Address, Discovery, JsonFile};
+use ringpop::forward::Routes;
+use tokio::net::lookup_host;
+use tokio::time::timeout;
+use tracing_subscriber::EnvFilter;
+
+use self::event::NodeEvent;
+use self::http::HttpServer;
+use self::report::Reporter;
+use crate::args::{NodeArgs, Source};
+use crate::failure::Failure;
+use crate::kv::pb::kv_client::KvClient;
+use crate::kv::pb::kv_server::KvServer;
+use crate::kv::{self, KvService};
+use crate::limits::{RESOLVE_TIMEOUT, SHUTDOWN_TIMEOUT};
+use crate::output::Output;
+use crate::stop::Stop;
+
+pub(crate) async fn run(args: NodeArgs) -> Result<(), Failure> {
+    log(args.verbose);
+    let mut stop = Stop::new(args.run.duration, args.exit_with_stdin)?;
+    let member = Member::start(&args).await?;
+    let result = tokio::select! {
+        result = member.live() => result,
+        () = stop.next() => Ok(()),
+    };
+    tokio::select! {
+        () = member.stop() => result,
+        () = stop.next() => Err(Failure::Interrupted),
+    }
+}
+
+/// A running member: its node, and the HTTP server in front of it.
+struct Member {
+    node: Ringpop,
+    http: Option<HttpServer>,
+    reporter: Reporter,
+}
+
+impl Member {
+    /// Takes all ports, then serves. Nothing is announced to others yet.
+    async fn start(args: &NodeArgs) -> Result<Self, Failure> {
+        let listener = match &args.http {
+            Some(address) => Some((address, http::bind(address).await?)),
+            None => None,
+        };
+        let node = bind(args).await?;
+        let reporter = Reporter::start(Output::new(args.run.json), node.events());
+        let server = KvServer::new(KvService::new());
+        let client = KvClient::new(node.forwarder().client(server.clone()));
+        node.serve(tonic::service::Routes::new(server))
+            .map_err(Failure::failed)?;
+        reporter.tell(&NodeEvent::Listening {
+            app: args.app.clone(),
+            address: node.whoami().to_string(),
+            http: args.http.as_ref().map(ToString::to_string),
+            pid: std::process::id(),
+        });
+        let http =
+            listener.map(|(_, listener)| HttpServer::start(listener, kv::http::router(client)));
+        Ok(Self {
+            node,
+            http,
+            reporter,
+        })
+    }
+
+    /// Joins the cluster and takes part until the future is dropped.
+    async fn live(&self) -> Result<(), Failure> {
+        self.node.bootstrap().await.map_err(Failure::failed)?;
+        std::future::pending().await
+    }
+
+    /// Finishes what is under way, leaves the cluster and stops.
+    async fn stop(self) {
+        // HTTP first: its requests need the forwarder.
+        if let Some(http) = self.http {
+            http.stop().await;
+        }
+        self.node.shutdown(SHUTDOWN_TIMEOUT).await;
+        self.reporter.finish().await;
+    }
+}
+
+async fn bind(args: &NodeArgs) -> Result<Ringpop, Failure> {
+    let listen = resolve(&args.listen).await?;
+    let config = args.preset.config().to_builder();
+    let config = config.join_duration_max(args.join_timeout).build();
+    let mut builder = Ringpop::builder(&args.app)
+        .listen(listen)
+        .advertise(advertised(args, listen)?)
+        .config(config.map_err(|error| Failure::Usage(error.to_string()))?)
+        .discovery(discovery(&args.source))
+        .routes(routes())
+        // The demonstration shows which member answers.
+        .explain(true);
+    if let Some(identity) = &args.identity {
+        builder = builder.identity(identity);
+    }
+    for (key, value) in &args.labels {
+        builder = builder.label(key, value);
+    }
+    if let Some(weight) = args.weight {
+        builder = builder.weight(weight);
+    }
+    builder.bind().await.map_err(Failure::failed)
+}
+
+/// The methods that have a key. All of them may run twice, because the last value of a key counts.
+fn routes() -> Routes {
+    ["Get", "Put", "Delete"]
+        .into_iter()
+        .fold(Routes::new(), |routes, method| {
+            let path = format!("/ringpop.demo.v1.Kv/{method}");
+            routes.field(&path, &[1]).unary().idempotent()
+        })
+}
+
+async fn resolve(address: &Address) -> Result<SocketAddr, Failure> {
+    let fail = |reason: String| {
+        Failure::Failed(format!(
+            "cannot resolve {address} ({reason}): give --listen an address of this machine"
+        ))
+    };
+    match timeout(RESOLVE_TIMEOUT, lookup_host(address.as_str())).await {
+        Ok(Ok(mut addresses)) => addresses
+            .next()
+            .ok_or_else(|| fail("it has no address".to_owned())),
+        Ok(Err(error)) => Err(fail(error.to_string())),
+        Err(_) => Err(fail(format!(
+            "no answer within {} s",
+            RESOLVE_TIMEOUT.as_secs()
+        ))),
+    }
+}
+
+/// The address that others use: as it was typed, because members compare addresses as text.
+fn advertised(args: &NodeArgs, listen: SocketAddr) -> Result<String, Failure> {
+    match &args.advertise {
+        Some(address) => Ok(address.to_string()),
+        None if listen.ip().is_unspecified() => Err(Failure::Usage(format!(
+            "other members cannot reach {listen}: give the address that they use with --advertise"
+        ))),
+        None => Ok(args.listen.to_string()),
+    }
+}
+
+fn discovery(source: &Source) -> Arc<dyn Discovery> {
+    match (&source.peers, &source.hosts) {
+        (Some(peers), _) => Arc::new(peers.clone()),
+        (None, Some(file)) => Arc::new(JsonFile::new(file)),
+        (None, None) => unreachable!("the parser demands one of the two"),
+    }
+}
+
+fn log(verbose: bool) {
+    let default = if verbose {
+        "info,ringpop=debug,swim_core=debug,ringpop_forward=debug"
+    } else {
+        "warn"
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
+}

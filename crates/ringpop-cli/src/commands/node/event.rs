@@ -1,0 +1,192 @@
+//! What `node` tells, as lines for people and objects for programs.
+
+use std::fmt;
+
+use ringpop::swim::{self, Address, Member, Status};
+use ringpop::{Event, RingChange};
+use serde::Serialize;
+
+use crate::output::{checksum, printable};
+
+/// Something that happened to a member or its cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(super) enum NodeEvent {
+    /// The ports are taken and served.
+    Listening {
+        app: String,
+        address: String,
+        http: Option<String>,
+        pid: u32,
+    },
+    /// The member entered another state of its life.
+    State { state: &'static str },
+    /// No peer let the member in; it tries again.
+    JoinRetrying {
+        rounds: u32,
+        reason: String,
+        delay_ms: u64,
+    },
+    /// The member is part of the cluster.
+    Joined { members: usize, duration_ms: u64 },
+    /// What is known about a member changed; `null` stands for nothing.
+    Member {
+        address: String,
+        identity: String,
+        before: Option<&'static str>,
+        after: Option<&'static str>,
+        incarnation: u64,
+    },
+    /// Keys have other owners.
+    Ring {
+        added: Vec<String>,
+        removed: Vec<String>,
+        updated: Vec<String>,
+        checksum: String,
+    },
+    /// Events came faster than they could be told.
+    Missed { events: u64 },
+}
+
+/// An event and when it happened.
+#[derive(Debug, Serialize)]
+pub(super) struct Stamped<'a> {
+    /// Milliseconds since the member began to listen.
+    pub(super) elapsed_ms: u64,
+    #[serde(flatten)]
+    pub(super) event: &'a NodeEvent,
+}
+
+impl NodeEvent {
+    /// What is worth a line; the counters of `ringpop status` have the rest.
+    pub(super) fn from_member(event: Event) -> Option<Self> {
+        match event {
+            Event::Membership(event) => Self::from_membership(event),
+            Event::RingChanged(change) => Some(Self::from_ring(&change)),
+            Event::StateChanged(state) => Some(Self::State {
+                state: state.as_str(),
+            }),
+            Event::Missed(events) => Some(Self::Missed { events }),
+            _ => None,
+        }
+    }
+
+    fn from_membership(event: swim::Event) -> Option<Self> {
+        match event {
+            swim::Event::MemberChanged { before, after, .. } => {
+                Self::from_change(before.as_ref(), after.as_ref())
+            }
+            swim::Event::JoinRetrying {
+                rounds,
+                delay,
+                failure,
+            } => Some(Self::JoinRetrying {
+                rounds,
+                reason: failure.to_string(),
+                delay_ms: millis(delay),
+            }),
+            swim::Event::JoinComplete {
+                duration, members, ..
+            } => Some(Self::Joined {
+                members,
+                duration_ms: millis(duration),
+            }),
+            _ => None,
+        }
+    }
+
+    fn from_change(before: Option<&Member>, after: Option<&Member>) -> Option<Self> {
+        let member = after.or(before)?;
+        let status = |member: &Member| Status::as_str(member.status);
+        Some(Self::Member {
+            address: member.address.to_string(),
+            identity: member.identity().to_owned(),
+            before: before.map(status),
+            after: after.map(status),
+            incarnation: member.incarnation,
+        })
+    }
+
+    fn from_ring(change: &RingChange) -> Self {
+        let texts = |addresses: &[Address]| addresses.iter().map(ToString::to_string).collect();
+        Self::Ring {
+            added: texts(&change.added),
+            removed: texts(&change.removed),
+            updated: texts(&change.updated),
+            checksum: checksum(change.checksum_after),
+        }
+    }
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    duration.as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+impl fmt::Display for Stamped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (seconds, millis) = (self.elapsed_ms / 1000, self.elapsed_ms % 1000);
+        write!(f, "{seconds:4}.{millis:03}  {}", self.event)
+    }
+}
+
+impl fmt::Display for NodeEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listening {
+                app,
+                address,
+                http,
+                pid,
+            } => {
+                write!(f, "listening  {address}, application {app}, process {pid}")?;
+                http.as_ref()
+                    .map_or(Ok(()), |http| write!(f, ", http://{http}"))
+            }
+            Self::State { state } => write!(f, "state      {state}"),
+            Self::JoinRetrying {
+                rounds,
+                reason,
+                delay_ms,
+            } => write!(
+                f,
+                "waiting    after {rounds} rounds over the peers: {}; next in {delay_ms} ms",
+                printable(reason)
+            ),
+            Self::Joined {
+                members,
+                duration_ms,
+            } => {
+                write!(f, "joined     {members} members after {duration_ms} ms")
+            }
+            Self::Member {
+                address,
+                identity,
+                before,
+                after,
+                incarnation,
+            } => {
+                write!(f, "member     {}", printable(address))?;
+                if identity != address {
+                    write!(f, " ({})", printable(identity))?;
+                }
+                let (before, after) = (before.unwrap_or("unknown"), after.unwrap_or("forgotten"));
+                write!(f, " {before} -> {after}, incarnation {incarnation}")
+            }
+            Self::Ring {
+                added,
+                removed,
+                updated,
+                checksum,
+            } => {
+                f.write_str("ring      ")?;
+                for (sign, addresses) in [('+', added), ('-', removed), ('~', updated)] {
+                    for address in addresses {
+                        write!(f, " {sign}{}", printable(address))?;
+                    }
+                }
+                write!(f, ", checksum {checksum}")
+            }
+            Self::Missed { events } => write!(f, "missed     {events} events"),
+        }
+    }
+}

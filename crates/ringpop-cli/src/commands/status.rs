@@ -1,0 +1,210 @@
+//! `ringpop status`: a running member and how it sees the cluster.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use ringpop::admin_client::{GetStatusResponse, MemberStatus, Status};
+use ringpop::swim::INTERNAL_PREFIX;
+use serde::Serialize;
+
+use crate::admin::Admin;
+use crate::args::StatusArgs;
+use crate::failure::Failure;
+use crate::output::{Output, checksum, columns, printable};
+
+pub(crate) async fn run(args: StatusArgs) -> Result<(), Failure> {
+    let response = Admin::new(&args.address)?.status().await?;
+    Output::new(args.json).emit(&Report::from(response));
+    Ok(())
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    app: String,
+    address: String,
+    state: String,
+    uptime_ms: u64,
+    membership_checksum: String,
+    ring_checksum: String,
+    members: Vec<Member>,
+    counters: BTreeMap<String, u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Member {
+    address: String,
+    identity: String,
+    status: &'static str,
+    incarnation: u64,
+    points: u32,
+    share: f64,
+    labels: BTreeMap<String, String>,
+}
+
+impl From<GetStatusResponse> for Report {
+    fn from(response: GetStatusResponse) -> Self {
+        let counters = response.counters.into_iter();
+        Self {
+            app: response.app,
+            address: response.address,
+            state: response.state,
+            uptime_ms: response.uptime_ms,
+            membership_checksum: checksum(response.membership_checksum),
+            ring_checksum: checksum(response.ring_checksum),
+            members: response.members.into_iter().map(Member::from).collect(),
+            counters: counters
+                .map(|counter| (counter.name, counter.value))
+                .collect(),
+        }
+    }
+}
+
+impl From<MemberStatus> for Member {
+    fn from(member: MemberStatus) -> Self {
+        let labels = member.labels.into_iter();
+        Self {
+            status: status_name(member.status),
+            address: member.address,
+            identity: member.identity,
+            incarnation: member.incarnation,
+            points: member.points,
+            share: member.share,
+            labels: labels.map(|label| (label.key, label.value)).collect(),
+        }
+    }
+}
+
+/// The name of a status; a newer member may know one that has no name here.
+fn status_name(status: i32) -> &'static str {
+    match Status::try_from(status) {
+        Ok(Status::Alive) => "alive",
+        Ok(Status::Suspect) => "suspect",
+        Ok(Status::Faulty) => "faulty",
+        Ok(Status::Leave) => "leave",
+        Ok(Status::Tombstone) => "tombstone",
+        Ok(Status::Unspecified) | Err(_) => "unknown",
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let uptime = Duration::from_secs(self.uptime_ms / 1000);
+        writeln!(
+            f,
+            "{} ({}) is {}, up {}",
+            printable(&self.address),
+            printable(&self.app),
+            printable(&self.state),
+            humantime::format_duration(uptime),
+        )?;
+        writeln!(f, "membership checksum {}", self.membership_checksum)?;
+        writeln!(f, "ring checksum       {}", self.ring_checksum)?;
+        writeln!(f)?;
+        f.write_str(&self.member_table())?;
+        writeln!(f)?;
+        let counters = self.counters.iter();
+        let rows: Vec<_> = counters
+            .filter(|(_, value)| **value > 0)
+            .map(|(name, value)| [printable(name), value.to_string()])
+            .collect();
+        f.write_str(columns(&rows).trim_end())
+    }
+}
+
+impl Report {
+    fn member_table(&self) -> String {
+        let head = [
+            "ADDRESS",
+            "IDENTITY",
+            "STATUS",
+            "INCARNATION",
+            "SHARE",
+            "LABELS",
+        ];
+        let mut rows = vec![head.map(str::to_owned)];
+        rows.extend(self.members.iter().map(|member| {
+            [
+                printable(&member.address),
+                printable(&member.identity),
+                member.status.to_owned(),
+                member.incarnation.to_string(),
+                format!("{:.1} %", member.share * 100.0),
+                label_list(&member.labels),
+            ]
+        }));
+        columns(&rows)
+    }
+}
+
+/// Labels of the library itself are shown in columns of their own.
+fn label_list(labels: &BTreeMap<String, String>) -> String {
+    let public = labels
+        .iter()
+        .filter(|(key, _)| !key.starts_with(INTERNAL_PREFIX));
+    let pairs: Vec<_> = public
+        .map(|(key, value)| printable(&format!("{key}={value}")))
+        .collect();
+    pairs.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use ringpop::admin_client::{Counter, Label};
+
+    use super::*;
+
+    fn report() -> Report {
+        let member = |address: &str, status, share| MemberStatus {
+            address: address.to_owned(),
+            identity: address.to_owned(),
+            status,
+            incarnation: 1_700_000_000_000,
+            labels: vec![Label {
+                key: "zone".to_owned(),
+                value: "a".to_owned(),
+            }],
+            points: 100,
+            share,
+        };
+        Report::from(GetStatusResponse {
+            app: "demo".to_owned(),
+            address: "127.0.0.1:7100".to_owned(),
+            state: "ready".to_owned(),
+            membership_checksum: 0xab,
+            ring_checksum: 0xcd,
+            members: vec![
+                member("127.0.0.1:7100", 1, 1.0),
+                member("127.0.0.1:7101", 99, 0.0),
+            ],
+            uptime_ms: 61_500,
+            counters: vec![Counter {
+                name: "pings_sent".to_owned(),
+                value: 7,
+            }],
+        })
+    }
+
+    #[test]
+    fn the_table_is_aligned() {
+        let expected = "\
+127.0.0.1:7100 (demo) is ready, up 1m 1s
+membership checksum 00000000000000ab
+ring checksum       00000000000000cd
+
+ADDRESS         IDENTITY        STATUS   INCARNATION    SHARE    LABELS
+127.0.0.1:7100  127.0.0.1:7100  alive    1700000000000  100.0 %  zone=a
+127.0.0.1:7101  127.0.0.1:7101  unknown  1700000000000  0.0 %    zone=a
+
+pings_sent  7";
+        assert_eq!(report().to_string(), expected);
+    }
+
+    #[test]
+    fn programs_get_checksums_as_text() {
+        let json = serde_json::to_value(report()).unwrap();
+        assert_eq!(json["membership_checksum"], "00000000000000ab");
+        assert_eq!(json["members"][0]["labels"]["zone"], "a");
+        assert_eq!(json["counters"]["pings_sent"], 7);
+    }
+}

@@ -1,0 +1,69 @@
+//! Every limit and default of the command, with how the number was chosen.
+
+use std::time::Duration;
+
+/// Longest key of the key-value service in bytes. Keys are names; a kilobyte is a long one.
+pub(crate) const KEY_BYTES_MAX: usize = 1024;
+
+/// Largest value of the key-value service in bytes. Well below the 4 MiB that a gRPC message may have.
+pub(crate) const VALUE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Most entries of one member's store: what a demonstration needs, with a tenth of a gigabyte of keys at worst.
+pub(crate) const STORE_ENTRIES_MAX: usize = 100_000;
+
+/// Most bytes of keys and values in one member's store, so that a cluster of the default size stays below the
+/// memory of a small machine.
+pub(crate) const STORE_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// HTTP requests that one member serves at once. Each may hold a value of [`VALUE_BYTES_MAX`].
+pub(crate) const HTTP_REQUESTS_MAX: usize = 256;
+
+/// How long a name given to `--listen` may take to resolve.
+pub(crate) const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long one HTTP request may take, its body and all attempts at owners included.
+pub(crate) const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long HTTP requests that are under way may take when the member stops.
+pub(crate) const HTTP_DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a member may take to leave the ring and to finish the requests it has.
+pub(crate) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long `node` looks for peers by default. Long enough for machines that start together, short enough for a
+/// person who mistyped an address.
+pub(crate) const JOIN_TIMEOUT: &str = "30s";
+
+/// How long `status` and `lookup` wait for a connection.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long `status` and `lookup` wait for the whole answer, the connection included.
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Largest status that is taken from a member in bytes: 100,000 members, the most that a member remembers, with labels.
+pub(crate) const STATUS_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Most owners that `lookup` asks for: as many as a member tells.
+pub(crate) const LOOKUP_OWNERS_MAX: u32 = 64;
+
+/// Members that `dev` starts at most: a process each on one machine.
+pub(crate) const DEV_NODES_MAX: u16 = 64;
+
+/// How far the HTTP ports of `dev` lie above the gRPC ports, so that scripts can compute them.
+pub(crate) const DEV_HTTP_OFFSET: u16 = 1000;
+
+/// How often `dev` asks each member for its status: as often as members probe each other.
+pub(crate) const DEV_POLL_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How long `dev` waits for one status. A member on the same machine that takes longer is stuck.
+pub(crate) const DEV_POLL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long `dev` waits for a member that was told to stop before it kills it: more than the member itself takes
+/// at most.
+pub(crate) const DEV_STOP_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Updates of all members that wait to be shown. A member sends a handful each second.
+pub(crate) const DEV_UPDATES_MAX: usize = 1024;
+
+/// Longest line that is taken from the standard error of a member in bytes.
+pub(crate) const DEV_LINE_BYTES_MAX: usize = 4096;

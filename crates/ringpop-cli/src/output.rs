@@ -1,0 +1,92 @@
+//! The one place that writes to standard output: text for people, one JSON object per line for programs.
+
+use std::fmt::{Display, Write as _};
+use std::io::{self, Write as _};
+
+use serde::Serialize;
+
+/// In which form results and events are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// Text for people.
+    Plain,
+    /// One JSON object per line.
+    Json,
+}
+
+impl Output {
+    pub(crate) const fn new(json: bool) -> Self {
+        if json { Self::Json } else { Self::Plain }
+    }
+
+    /// Writes one result or event.
+    pub(crate) fn emit<T: Display + Serialize>(self, item: &T) {
+        let text = match self {
+            Self::Plain => item.to_string(),
+            Self::Json => {
+                serde_json::to_string(item).expect("what is written has string keys and no errors")
+            }
+        };
+        // Who reads may stop reading, as `head` does; that ends neither the run nor its success.
+        let _ = writeln!(io::stdout().lock(), "{text}");
+    }
+}
+
+/// Aligns rows of cells in columns. The last column is not padded.
+pub(crate) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            let _ = write!(line, "{cell:width$}  ");
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// Text of another process without what a terminal would obey.
+pub(crate) fn printable(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            safe.extend(c.escape_default());
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
+/// A checksum as people and programs see it: programs that hold numbers in floating point would round it.
+pub(crate) fn checksum(value: u64) -> String {
+    format!("{value:016x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let row = |a: &str, b: &str| [a.to_owned(), b.to_owned()];
+        let text = columns(&[
+            row("ADDRESS", "STATUS"),
+            row("a", "alive"),
+            row("äöü-äöü-", ""),
+        ]);
+        assert_eq!(text, "ADDRESS   STATUS\na         alive\näöü-äöü-\n");
+    }
+
+    #[test]
+    fn a_terminal_obeys_nothing_from_another_process() {
+        assert_eq!(printable("zone\u{1b}[2Jä\n"), "zone\\u{1b}[2Jä\\n");
+    }
+}

@@ -1,0 +1,214 @@
+//! What the command is for, shown with real processes: any node answers for any key, also while one of them dies or
+//! all of them are restarted.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::support::http::Client;
+use crate::support::load::{Load, Outcome, errors};
+use crate::support::{Cluster, eventually, member, status};
+
+const NODES: u16 = 5;
+
+/// Enough keys that each of five members owns several.
+fn keys() -> Vec<String> {
+    (0..60).map(|i| format!("key-{i}")).collect()
+}
+
+/// The figure that the project promises is two seconds on an idle machine. A busy one gets more time, and the measured
+/// time is printed.
+const CONVERGENCE_MAX: Duration = Duration::from_secs(10);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_processes_agree_and_any_of_them_answers_for_any_key() {
+    let cluster = Cluster::start(NODES);
+    let started = Instant::now();
+    let checksum = cluster.converged().await;
+    let elapsed = started.elapsed();
+    println!("{NODES} processes have the checksum {checksum} {elapsed:?} after the last start");
+    assert!(elapsed < CONVERGENCE_MAX, "{elapsed:?}");
+
+    let client = Client::new();
+    let http = cluster.ports.all_http();
+    let mut owners = BTreeSet::new();
+    for (i, key) in keys().iter().enumerate() {
+        let written = client
+            .put(&http[0], key, &format!("value {i}"))
+            .await
+            .unwrap();
+        assert_eq!(written.code, 204, "{written:?}");
+        owners.insert(written.handled_by.clone());
+        for (node, address) in http.iter().enumerate() {
+            let read = client.get(address, key).await.unwrap();
+            assert_eq!(
+                (read.code, &read.body[..]),
+                (200, format!("value {i}").as_bytes()),
+                "{read:?}"
+            );
+            assert_eq!(
+                read.handled_by, written.handled_by,
+                "every node agrees on the owner"
+            );
+            let is_owner = read.handled_by == cluster.ports.grpc(node.try_into().unwrap());
+            assert_eq!(read.hops, if is_owner { "0" } else { "1" }, "{read:?}");
+        }
+    }
+    assert_eq!(
+        owners,
+        cluster.ports.all_grpc().into_iter().collect(),
+        "every member owns keys"
+    );
+
+    let last = http.last().unwrap();
+    assert_eq!(client.delete(last, "key-0").await.unwrap().code, 204);
+    for address in &http {
+        let read = client.get(address, "key-0").await.unwrap();
+        assert_eq!(
+            (read.code, &read.body[..]),
+            (404, &b"the key has no value\n"[..]),
+            "{read:?}"
+        );
+        assert_eq!(client.delete(address, "key-0").await.unwrap().code, 404);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_owner_answers_at_once_when_the_owner_is_killed() {
+    let mut cluster = Cluster::start(NODES);
+    cluster.converged().await;
+    let victim = NODES - 1;
+    let victim_address = cluster.ports.grpc(victim);
+    let survivors: Vec<_> = (0..victim).map(|i| cluster.ports.grpc(i)).collect();
+    let http: Vec<_> = (0..victim).map(|i| cluster.ports.http(i)).collect();
+
+    let load = Load::start(http, keys(), 200, None);
+    load.more(400).await;
+    let before_kill = Instant::now();
+    cluster.nodes[usize::from(victim)].signal(Signal::KILL);
+    let after_kill = Instant::now();
+    cluster.nodes[usize::from(victim)].ended().await;
+
+    for address in &survivors {
+        eventually("the dead member is faulty and off the ring", || async {
+            let status = status(address).await?;
+            let dead = member(&status, &victim_address)?;
+            (dead["status"] == "faulty" && dead["points"] == 0).then_some(())
+        })
+        .await;
+    }
+    let detected = Instant::now();
+    load.more(200).await;
+    cluster.restart(victim);
+    cluster.converged().await;
+    let back = Instant::now();
+    load.more(200).await;
+    let outcomes = load.finish().await;
+
+    let killing = Killing {
+        victim: victim_address,
+        before: before_kill,
+        after: after_kill,
+        detected,
+    };
+    killing.check(&outcomes);
+    let handled_again = |o: &&Outcome| o.start >= back && o.handled_by == killing.victim;
+    assert!(
+        outcomes.iter().filter(handled_again).count() > 0,
+        "the restarted member owns keys"
+    );
+}
+
+/// When a member was killed and when all others knew.
+struct Killing {
+    victim: String,
+    before: Instant,
+    after: Instant,
+    detected: Instant,
+}
+
+impl Killing {
+    /// Nothing failed but what was in flight on the killed process, and others answered for its keys at once.
+    fn check(&self, outcomes: &[Outcome]) {
+        let victims_keys: BTreeSet<_> = outcomes
+            .iter()
+            .filter(|o| o.end < self.before && o.handled_by == self.victim)
+            .map(|o| &o.key)
+            .collect();
+        assert!(!victims_keys.is_empty(), "the killed member owned keys");
+        let concerned = || outcomes.iter().filter(|o| victims_keys.contains(&o.key));
+        let in_flight = |o: &&Outcome| o.start < self.after && o.end >= self.before;
+        let moved: Vec<_> = concerned()
+            .filter(|o| o.start >= self.after && o.end < self.detected)
+            .collect();
+        let failed: Vec<_> = outcomes.iter().filter(|o| o.error.is_some()).collect();
+        println!(
+            "{} requests, {} failed, {} in flight on the killed process; all others knew of its death after {:?}, until \
+             then {} requests for its {} keys were answered, the slowest in {:?}",
+            outcomes.len(),
+            failed.len(),
+            concerned().filter(in_flight).count(),
+            self.detected - self.after,
+            moved.len(),
+            victims_keys.len(),
+            moved
+                .iter()
+                .map(|o| o.end - o.start)
+                .max()
+                .unwrap_or_default(),
+        );
+        assert!(
+            moved.len() > 20,
+            "its keys were asked for while nobody knew of its death"
+        );
+        for outcome in moved {
+            assert_ne!(outcome.handled_by, self.victim, "{outcome:?}");
+        }
+        for outcome in failed {
+            let excused = in_flight(&outcome) && victims_keys.contains(&outcome.key);
+            assert!(excused, "{outcome:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rolling_restart_loses_no_request() {
+    let mut cluster = Cluster::start(NODES);
+    cluster.converged().await;
+    let load = Load::start(cluster.ports.all_http(), keys(), 200, None);
+    load.more(200).await;
+    for i in 0..NODES {
+        // A client has to leave a server that is about to stop; everything else is up to the nodes.
+        load.avoid(usize::from(i)).await;
+        let address = cluster.ports.grpc(i);
+        cluster.nodes[usize::from(i)].signal(Signal::TERM);
+        let ended = cluster.nodes[usize::from(i)].ended().await;
+        assert_eq!(ended.code(), Some(0), "a graceful stop is a success");
+        for (other, node) in cluster
+            .nodes
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != usize::from(i))
+        {
+            node.told(&format!("node {other} hears of the leave"), |event| {
+                event["event"] == "member"
+                    && event["address"] == *address
+                    && event["after"] == "leave"
+            })
+            .await;
+        }
+        load.more(100).await;
+        cluster.restart(i);
+        cluster.converged().await;
+        load.avoid_nobody();
+        load.more(100).await;
+    }
+    let outcomes = load.finish().await;
+    let failed = outcomes.iter().filter(|o| o.error.is_some()).count();
+    println!(
+        "{} requests during the restart of {NODES} nodes, {failed} failed",
+        outcomes.len()
+    );
+    assert_eq!(failed, 0, "{:?}", errors(&outcomes));
+}

@@ -1,0 +1,8 @@
+//! The command as its users meet it: real processes on loopback.
+#![cfg(unix)]
+
+mod bad_input;
+mod cluster;
+mod dev;
+mod node;
+mod support;

@@ -1,0 +1,223 @@
+//! One member: its limits, what it tells others of itself, and how it ends.
+
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::process::Stdio;
+
+use bytes::Bytes;
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::http::Client;
+use crate::support::ports::{Ports, is_closed};
+use crate::support::process::{Process, ringpop};
+use crate::support::{eventually, member, status};
+
+fn is_ready(event: &Value) -> bool {
+    event["event"] == "state" && event["state"] == "ready"
+}
+
+/// A node that is alone.
+async fn start(ports: &Ports, more: &[&str]) -> Process {
+    let (grpc, http) = (ports.grpc(0), ports.http(0));
+    let node = [
+        "node", "--listen", &grpc, "--http", &http, "--peers", &grpc, "--json",
+    ];
+    let process = Process::start(&[&node[..], more].concat());
+    process.told("the node is ready", is_ready).await;
+    process
+}
+
+/// Runs a command to its end and gives what it wrote.
+async fn output(arguments: &[&str]) -> String {
+    let output = ringpop(arguments).stdout(Stdio::piped()).output().await;
+    let output = output.expect("the command starts");
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_and_values_have_limits() {
+    let ports = Ports::claim(1);
+    let _node = start(&ports, &[]).await;
+    let (client, http) = (Client::new(), ports.http(0));
+    let put = |path: String, value: Vec<u8>| {
+        let (client, http) = (client.clone(), http.clone());
+        async move {
+            client
+                .send("PUT", &http, &path, value.into())
+                .await
+                .unwrap()
+        }
+    };
+
+    let largest: Vec<u8> = (0..1024 * 1024).map(|i| (i % 251) as u8).collect();
+    assert_eq!(put("/kv/large".into(), largest.clone()).await.code, 204);
+    assert_eq!(client.get(&http, "large").await.unwrap().body, largest);
+    let refused = put("/kv/large".into(), vec![0; 1024 * 1024 + 1]).await;
+    assert_eq!(refused.code, 413, "{refused:?}");
+
+    let longest = "k".repeat(1024);
+    assert_eq!(put(format!("/kv/{longest}"), vec![1]).await.code, 204);
+    let refused = put(format!("/kv/{longest}k"), vec![1]).await;
+    assert_eq!(refused.code, 400, "{refused:?}");
+
+    assert_eq!(put("/kv/a%2Fb/%C3%A4".into(), vec![2]).await.code, 204);
+    assert_eq!(
+        client.get(&http, "a/b/%c3%a4").await.unwrap().body,
+        Bytes::from_static(&[2])
+    );
+    let refused = put("/kv/%FF".into(), vec![1]).await;
+    assert_eq!(refused.code, 400, "{refused:?}");
+    for (method, path, code) in [
+        ("PUT", "/kv/", 404),
+        ("GET", "/", 404),
+        ("POST", "/kv/a", 405),
+    ] {
+        let refused = client
+            .send(method, &http, path, Bytes::new())
+            .await
+            .unwrap();
+        assert_eq!(refused.code, code, "{method} {path}: {refused:?}");
+        assert!(!refused.body.is_empty(), "{method} {path} says why");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_an_owner_requests_are_refused_with_the_reason() {
+    let ports = Ports::claim(1);
+    let _node = start(&ports, &["--weight", "0"]).await;
+    let refused = Client::new().get(&ports.http(0), "key").await.unwrap();
+    assert_eq!(refused.code, 503, "{refused:?}");
+    assert!(refused.body.len() > 1, "it says why: {refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_tell_each_other_who_they_are() {
+    let ports = Ports::claim(2);
+    let (one, two) = (ports.grpc(0), ports.grpc(1));
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("hosts.json");
+    std::fs::write(&path, serde_json::to_vec(&[&one, &two]).unwrap()).unwrap();
+    let hosts = path.to_str().unwrap();
+    let more = ["--weight", "3", "--label", "zone=b"];
+    let first = [
+        "node",
+        "--listen",
+        &one,
+        "--hosts",
+        hosts,
+        "--identity",
+        "worker-1",
+        "--json",
+    ];
+    let second = ["node", "--listen", &two, "--hosts", hosts, "--json"];
+    let first = Process::start(&first);
+    let second = Process::start(&[&second[..], &more].concat());
+    first.told("the first is ready", is_ready).await;
+    second.told("the second is ready", is_ready).await;
+
+    let (worker, heavy) = eventually("each knows what the other says of itself", || async {
+        let (from_two, from_one) = (status(&two).await?, status(&one).await?);
+        Some((
+            member(&from_two, &one)?.clone(),
+            member(&from_one, &two)?.clone(),
+        ))
+    })
+    .await;
+    assert_eq!(worker["identity"], "worker-1");
+    assert_eq!(heavy["labels"]["zone"], "b");
+    let points = |member: &Value| member["points"].as_u64().unwrap();
+    assert_eq!(points(&heavy), 3 * points(&worker));
+
+    let table = output(&["status", &one]).await;
+    assert!(
+        table.contains("worker-1") && table.contains("weight=3 zone=b"),
+        "{table}"
+    );
+    let owners = output(&["lookup", &one, "key", "-n", "2"]).await;
+    assert_eq!(owners, output(&["lookup", &two, "key", "-n", "2"]).await);
+    let mut lines: Vec<_> = owners.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, [&one, &two]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_it_at_once() {
+    let ports = Ports::claim(1);
+    let mut node = start(&ports, &[]).await;
+    // A request that does not end keeps the graceful stop waiting.
+    let mut upload = TcpStream::connect(ports.http(0)).unwrap();
+    upload
+        .write_all(b"PUT /kv/slow HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhe")
+        .unwrap();
+    // The answer to a later request shows that the earlier connection was accepted.
+    assert_eq!(
+        Client::new()
+            .put(&ports.http(0), "key", "value")
+            .await
+            .unwrap()
+            .code,
+        204
+    );
+    node.signal(Signal::INT);
+    let http = ports.http(0);
+    eventually("no more connections are taken", || {
+        std::future::ready(is_closed(&http).then_some(()))
+    })
+    .await;
+    node.signal(Signal::TERM);
+    assert_eq!(node.ended().await.code(), Some(130));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_finishes_requests_before_it_ends() {
+    let ports = Ports::claim(1);
+    let mut node = start(&ports, &[]).await;
+    let mut upload = TcpStream::connect(ports.http(0)).unwrap();
+    upload
+        .write_all(
+            b"PUT /kv/slow HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 5\r\n\r\nhe",
+        )
+        .unwrap();
+    assert_eq!(
+        Client::new()
+            .put(&ports.http(0), "key", "value")
+            .await
+            .unwrap()
+            .code,
+        204
+    );
+    node.signal(Signal::TERM);
+    let http = ports.http(0);
+    eventually("no more connections are taken", || {
+        std::future::ready(is_closed(&http).then_some(()))
+    })
+    .await;
+    upload.write_all(b"llo").unwrap();
+    let answer = std::io::read_to_string(upload).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+    assert_eq!(node.ended().await.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_stops_when_its_time_is_over_and_when_its_input_ends() {
+    let ports = Ports::claim(1);
+    let mut node = start(&ports, &["--for", "100ms"]).await;
+    assert_eq!(node.ended().await.code(), Some(0));
+    node.told("the end", |event| {
+        event["event"] == "state" && event["state"] == "stopped"
+    })
+    .await;
+    // The standard input of processes in these tests is empty.
+    let grpc = ports.grpc(0);
+    let mut node = Process::start(&[
+        "node",
+        "--listen",
+        &grpc,
+        "--peers",
+        &grpc,
+        "--exit-with-stdin",
+    ]);
+    assert_eq!(node.ended().await.code(), Some(0));
+}

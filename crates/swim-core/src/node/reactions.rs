@@ -1,0 +1,194 @@
+//! What follows from messages that arrive, and from answers that do not.
+
+use std::sync::Arc;
+
+use super::{Node, State};
+use crate::address::Address;
+use crate::event::{Cause, Event, Rejection};
+use crate::join::{JoinEnd, NoAnswer};
+use crate::limits::{CHANGES_PER_MESSAGE_MAX, INCARNATION_MAX};
+use crate::message::{Body, Change, Cursor, SyncStep};
+use crate::relay::Asker;
+
+impl Node {
+    /// What speaks against taking a message at all.
+    pub(super) fn objection(
+        &self,
+        app: &Arc<str>,
+        from: &Address,
+        from_incarnation: u64,
+        body: &Body,
+    ) -> Option<Rejection> {
+        // A refusal by a member of another application is an answer, too.
+        if *app != self.core.app && !matches!(body, Body::Refused { .. }) {
+            return Some(Rejection::AppMismatch { theirs: app.clone() });
+        }
+        if *from == self.core.local {
+            return Some(Rejection::SelfAddress);
+        }
+        if from_incarnation > INCARNATION_MAX {
+            return Some(Rejection::Invalid { what: "incarnation is beyond the bound" });
+        }
+        if changes_of(body).len() > CHANGES_PER_MESSAGE_MAX {
+            return Some(Rejection::Invalid { what: "too many changes in one message" });
+        }
+        let joined = !matches!(self.state, State::Idle | State::Joining);
+        match body {
+            Body::Ping { .. } | Body::PingReq { .. } | Body::Sync(_) if !joined => {
+                Some(Rejection::NotReady)
+            }
+            Body::PingReq { target, .. } if self.core.members.find(target).is_none() => {
+                Some(Rejection::Invalid { what: "target of a ping-req is unknown here" })
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn on_ping(
+        &mut self,
+        from: Address,
+        from_incarnation: u64,
+        seq: u64,
+        checksum: u64,
+        changes: Vec<Change>,
+    ) {
+        self.core.stats.pings_received += 1;
+        self.core.apply(changes, &Cause::Gossip { from: from.clone() });
+        let (changes, cut) = self.core.piggyback_reply(&from, from_incarnation);
+        let silent = changes.is_empty();
+        let ours = self.core.members.checksum();
+        self.core.send(from.clone(), seq, Body::Ack { checksum: ours, changes });
+        if checksum != ours && (silent || cut) {
+            self.sync_after_ping(&from, silent);
+        }
+    }
+
+    /// Gossip is not enough when it has nothing left to say and the views
+    /// still differ (ringpop-go). Nor is it when it has more to say than fits:
+    /// then a sync in each period spreads whole lists like an infection, where
+    /// one change after the other would take minutes.
+    fn sync_after_ping(&mut self, peer: &Address, silent: bool) {
+        let period = self.core.config.protocol_period();
+        let recent = self.last_sync.is_some_and(|at| self.core.now - at < period);
+        if silent || !recent {
+            self.last_sync = Some(self.core.now);
+            self.syncs.start(&mut self.core, peer);
+        }
+    }
+
+    pub(super) fn on_ack(&mut self, from: &Address, seq: u64, changes: Vec<Change>) {
+        // What another partition says rides on the merge only: taken from the
+        // answer to a ping, it would merge before all have refuted.
+        if self.heal.on_ack(&mut self.core, from, seq) {
+            return;
+        }
+        let known = self.probes.on_ack(&mut self.core, from, seq)
+            || self.relays.on_ack(&mut self.core, from, seq)
+            || self.on_leave_ack(from, seq);
+        if !known {
+            self.core.reject(from, Rejection::UnexpectedReply);
+            return;
+        }
+        self.core.apply(changes, &Cause::Gossip { from: from.clone() });
+    }
+
+    fn on_leave_ack(&mut self, from: &Address, seq: u64) -> bool {
+        let over = self.leave.on_ack(&mut self.core, from, seq);
+        if over == Some(true) {
+            self.state = State::Left;
+        }
+        over.is_some()
+    }
+
+    pub(super) fn on_ping_req(&mut self, asker: Asker, target: Address, changes: Vec<Change>) {
+        self.core.apply(changes, &Cause::Gossip { from: asker.address.clone() });
+        self.relays.start(&mut self.core, asker, target);
+    }
+
+    pub(super) fn on_ping_req_ack(
+        &mut self,
+        from: &Address,
+        seq: u64,
+        reached: bool,
+        pending: bool,
+        changes: Vec<Change>,
+    ) {
+        if !self.probes.on_helper(&mut self.core, (from, seq), reached, pending) {
+            self.core.reject(from, Rejection::UnexpectedReply);
+            return;
+        }
+        self.core.apply(changes, &Cause::Gossip { from: from.clone() });
+    }
+
+    /// A page of a member list belongs to a join or to a healing.
+    pub(super) fn on_join_ack(
+        &mut self,
+        from: &Address,
+        seq: u64,
+        changes: Vec<Change>,
+        next: Option<Cursor>,
+    ) {
+        if self.join.is_open(from, seq) {
+            let received = changes.len();
+            self.core.apply(changes, &Cause::Join { from: from.clone() });
+            let end = self.join.on_ack(&mut self.core, from, seq, received, next);
+            self.on_join_end(end);
+        } else if self.heal.is_open(from, seq) {
+            self.heal.on_join_ack(&mut self.core, changes, next);
+        } else {
+            self.core.reject(from, Rejection::UnexpectedReply);
+        }
+    }
+
+    /// A request got no answer; the number tells whose it was. A number of no
+    /// open request belongs to a report that came too late.
+    pub(super) fn on_no_answer(&mut self, seq: u64, why: NoAnswer) {
+        let known = self.probes.on_no_answer(&mut self.core, seq)
+            || self.relays.on_no_answer(&mut self.core, seq)
+            || self.syncs.on_no_answer(&mut self.core, seq)
+            || self.heal.on_no_answer(&mut self.core, seq);
+        if known {
+            return;
+        }
+        if let Some(over) = self.leave.on_no_answer(&mut self.core, seq) {
+            if over {
+                self.state = State::Left;
+            }
+            return;
+        }
+        if let Ok(end) = self.join.on_no_answer(&mut self.core, seq, why) {
+            self.on_join_end(end);
+        }
+    }
+
+    pub(super) fn on_join_end(&mut self, end: Option<JoinEnd>) {
+        match end {
+            None => {}
+            Some(JoinEnd::Complete { joined, duration }) => {
+                self.state = State::Ready;
+                let members = self.core.members.len();
+                self.core.event(Event::JoinComplete { joined, duration, members });
+                // Nobody knows of this member yet: it spreads itself.
+                self.core.spread_local();
+                self.start_routine();
+            }
+            Some(JoinEnd::Failed { duration, failure }) => {
+                self.state = State::Idle;
+                self.core.event(Event::JoinFailed { duration, failure });
+            }
+        }
+    }
+}
+
+fn changes_of(body: &Body) -> &[Change] {
+    match body {
+        Body::Ping { changes, .. }
+        | Body::Ack { changes, .. }
+        | Body::PingReq { changes, .. }
+        | Body::PingReqAck { changes, .. }
+        | Body::JoinAck { changes, .. }
+        | Body::Sync(SyncStep::Exchange { changes, .. })
+        | Body::SyncAck { changes, .. } => changes,
+        Body::Join { .. } | Body::Sync(SyncStep::Compare { .. }) | Body::Refused { .. } => &[],
+    }
+}

@@ -1,0 +1,110 @@
+//! Pings that this member makes for others, as a helper.
+
+use fxhash::FxHashMap;
+
+use crate::address::Address;
+use crate::core::{Core, Request};
+use crate::dissemination::Issued;
+use crate::event::Rejection;
+use crate::limits::RELAYS_MAX;
+use crate::message::Body;
+use crate::time::Instant;
+use crate::timers::Timer;
+
+/// A helper says after this part of its ping timeout that the target was not
+/// reached so far (Lifeguard, section IV.A), so that the answer arrives while
+/// the one who asked still waits.
+const NACK_PERCENT: u32 = 80;
+
+/// The pings that are open, by their number.
+#[derive(Debug, Default)]
+pub(crate) struct Relays(FxHashMap<u64, Relay>);
+
+#[derive(Debug)]
+struct Relay {
+    ping: Request,
+    issued: Vec<Issued>,
+    asker: Asker,
+    /// When the asker is told that the target was not reached so far.
+    nack: Option<Instant>,
+}
+
+/// Who asked, with its incarnation and the number to answer under.
+#[derive(Clone, Debug)]
+pub(crate) struct Asker {
+    pub(crate) address: Address,
+    pub(crate) incarnation: u64,
+    pub(crate) seq: u64,
+}
+
+impl Relays {
+    /// Pings the target of a ping-req. The changes of the message are applied
+    /// already.
+    pub(crate) fn start(&mut self, core: &mut Core, asker: Asker, target: Address) {
+        if self.0.len() >= RELAYS_MAX {
+            core.refuse(&asker.address, asker.seq, Rejection::Busy);
+            return;
+        }
+        core.stats.ping_reqs_received += 1;
+        if target == core.local {
+            answer(core, &asker, target, true, false);
+            return;
+        }
+        let full = core.config.ping_timeout();
+        let early = full * NACK_PERCENT / 100;
+        let lifeguard = core.config.awareness_max() > 1;
+        let timeout = if lifeguard && !core.config.late_acks() { early } else { full };
+        let (ping, issued) = core.ping(target, timeout);
+        let nack = core.config.late_acks().then(|| {
+            let at = core.now + early;
+            core.timers.set(at, Timer::Nack(ping.seq));
+            at
+        });
+        self.0.insert(ping.seq, Relay { ping, issued, asker, nack });
+    }
+
+    /// It is time to say that the target was not reached so far.
+    pub(crate) fn on_nack(&mut self, core: &mut Core, seq: u64) {
+        let Some(relay) = self.0.get_mut(&seq) else { return };
+        relay.nack = None;
+        core.stats.nacks_sent += 1;
+        answer(core, &relay.asker, relay.ping.to.clone(), false, true);
+    }
+
+    /// The target answered. `false` when the number belongs to no relay.
+    pub(crate) fn on_ack(&mut self, core: &mut Core, from: &Address, seq: u64) -> bool {
+        if !self.0.get(&seq).is_some_and(|relay| relay.ping.is(from, seq)) {
+            return false;
+        }
+        self.finish(core, seq, true)
+    }
+
+    /// The target did not answer. `false` when the number belongs to no relay.
+    /// A helper tells only the asker and suspects nobody (ringpop-go).
+    pub(crate) fn on_no_answer(&mut self, core: &mut Core, seq: u64) -> bool {
+        self.finish(core, seq, false)
+    }
+
+    fn finish(&mut self, core: &mut Core, seq: u64, reached: bool) -> bool {
+        let Some(relay) = self.0.remove(&seq) else { return false };
+        core.close(&relay.ping);
+        if let Some(at) = relay.nack {
+            core.timers.cancel(at, Timer::Nack(seq));
+        }
+        if reached {
+            core.delivered(&relay.issued);
+        }
+        answer(core, &relay.asker, relay.ping.to, reached, false);
+        true
+    }
+
+    pub(crate) fn check(&self) {
+        assert!(self.0.len() <= RELAYS_MAX, "relays are bounded");
+    }
+}
+
+fn answer(core: &mut Core, asker: &Asker, target: Address, reached: bool, pending: bool) {
+    let (changes, _) = core.piggyback_reply(&asker.address, asker.incarnation);
+    let body = Body::PingReqAck { target, reached, pending, changes };
+    core.send(asker.address.clone(), asker.seq, body);
+}

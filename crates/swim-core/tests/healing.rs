@@ -1,0 +1,130 @@
+//! Partitions that come together again (ringpop-go, `heal_partition_test.go`).
+
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "a test that cannot go on panics")]
+
+mod support;
+
+use std::time::Duration;
+
+use support::{Cluster, address, secs};
+use swim_core::{Address, Config, Event, Status};
+
+/// Two sides that took each other for faulty, and can talk again.
+fn partitioned(a: &[usize], b: &[usize]) -> Cluster {
+    let n = a.len() + b.len();
+    let never = Config::lan().to_builder().heal_probability_base(0).build().unwrap();
+    let mut cluster = Cluster::joined(never, n);
+    cluster.cut(a, b);
+    cluster.until("apart", secs(200), |c| {
+        a.iter().all(|i| b.iter().all(|j| c.status(*i, *j) == Some(Status::Faulty)))
+            && b.iter().all(|i| a.iter().all(|j| c.status(*i, *j) == Some(Status::Faulty)))
+    });
+    // Let probes end that began while the other side was not yet faulty.
+    cluster.run_for(secs(60));
+    cluster.heal();
+    cluster
+}
+
+fn hosts(n: usize) -> Vec<Address> {
+    (0..n).map(address).collect()
+}
+
+/// Heals from one member and gives whom it contacted, and with how many
+/// failures.
+fn heal(cluster: &mut Cluster, i: usize, hosts: Vec<Address>) -> (Vec<Address>, usize) {
+    let ended = |c: &Cluster| c.events(i).filter(|e| matches!(e, Event::HealEnded { .. })).count();
+    let before = ended(cluster);
+    cluster.command(i, |node, now| node.heal(now, hosts)).unwrap();
+    cluster.until("healing ends", secs(60), |c| ended(c) > before);
+    let last = cluster.events(i).filter_map(|event| match event {
+        Event::HealEnded { contacted, failures } => Some((contacted.clone(), *failures)),
+        _ => None,
+    });
+    last.last().unwrap()
+}
+
+#[test]
+fn without_healing_a_partition_stays() {
+    let mut cluster = partitioned(&[0, 1, 2], &[3, 4, 5]);
+    cluster.run_for(secs(300));
+    assert_eq!(cluster.status(0, 3), Some(Status::Faulty));
+}
+
+/// Two rounds: in the first each side refutes in its own view, the second
+/// merges. One target is enough: it speaks for its side.
+#[test]
+fn two_sides_that_are_faulty_to_each_other_merge_in_two_rounds() {
+    let mut cluster = partitioned(&[0, 1, 2, 3, 4], &[5, 6, 7, 8, 9]);
+    let (contacted, failures) = heal(&mut cluster, 0, hosts(10));
+    assert_eq!((contacted.len(), failures), (1, 0));
+    cluster.run_for(secs(5));
+    assert!(!cluster.agree(10), "the first round does not merge");
+    assert!((0..5).all(|i| cluster.status(i, i) == Some(Status::Alive)));
+    let (contacted, _) = heal(&mut cluster, 0, hosts(10));
+    assert_eq!(contacted.len(), 1);
+    cluster.until("one view", secs(10), |c| c.agree(10));
+    for i in 0..10 {
+        for j in 0..10 {
+            let history = cluster.history(i, j);
+            let last_faulty = history.iter().rposition(|s| *s == Some(Status::Faulty));
+            let alive_after = history.iter().rposition(|s| *s == Some(Status::Alive));
+            assert!(alive_after >= last_faulty, "{i} lost {j} again: {history:?}");
+        }
+    }
+}
+
+/// Sides that never knew each other merge at once.
+#[test]
+fn sides_that_do_not_know_each_other_merge_in_one_round() {
+    let mut cluster = Cluster::joined(Config::lan(), 3);
+    for i in 3..6 {
+        cluster.start(i, 3..6);
+    }
+    cluster.until("two clusters", secs(10), |c| (3..6).all(|i| c.node(i).len() == 3));
+    heal(&mut cluster, 0, hosts(6));
+    cluster.until("one view", secs(10), |c| c.agree(6));
+}
+
+#[test]
+fn a_healing_gives_up_after_ten_failures() {
+    let mut cluster = Cluster::joined(Config::lan(), 2);
+    let (contacted, failures) = heal(&mut cluster, 0, (10..40).map(address).collect());
+    assert_eq!((contacted.len(), failures), (0, 10));
+}
+
+/// temporal#11429: a static list names hosts that are long gone.
+#[test]
+fn an_address_that_never_answers_is_left_alone_until_it_is_listed_anew() {
+    let mut cluster = Cluster::joined(Config::lan(), 2);
+    for _ in 0..5 {
+        assert_eq!(heal(&mut cluster, 0, vec![address(30)]).1, 1);
+    }
+    assert_eq!(heal(&mut cluster, 0, vec![address(30)]).1, 0, "it is left alone");
+    assert_eq!(heal(&mut cluster, 0, vec![address(31)]).1, 1);
+    assert_eq!(heal(&mut cluster, 0, vec![address(30)]).1, 1, "it is listed anew");
+}
+
+#[test]
+fn members_that_can_be_reached_are_no_targets() {
+    let mut cluster = Cluster::joined(Config::lan(), 4);
+    assert_eq!(heal(&mut cluster, 0, hosts(4)), (vec![], 0));
+    assert_eq!(cluster.node(0).stats().heal_attempts, 0);
+}
+
+/// The members of a cluster together look about three times in 30 s.
+#[test]
+fn a_cluster_looks_for_others_from_time_to_time() {
+    let mut cluster = Cluster::joined(Config::lan(), 20);
+    cluster.run_for(Duration::from_secs(30 * 25));
+    let wanted: usize =
+        (0..20).map(|i| cluster.events(i).filter(|e| matches!(e, Event::HealWanted)).count()).sum();
+    // 75 are expected; four standard deviations are 32.
+    assert!((43..107).contains(&wanted), "{wanted} in 25 periods");
+}
+
+#[test]
+fn a_member_that_has_left_does_not_heal() {
+    let mut cluster = Cluster::joined(Config::lan(), 2);
+    cluster.command(0, swim_core::Node::leave).unwrap();
+    assert!(cluster.command(0, |node, now| node.heal(now, hosts(2))).is_err());
+}
