@@ -36,10 +36,7 @@ fn main() -> ExitCode {
         .collect();
     if chosen.is_empty() {
         let names: Vec<_> = cases::ALL.iter().map(|(name, _)| *name).collect();
-        eprintln!(
-            "error: no case contains that text; cases: {}",
-            names.join(", ")
-        );
+        eprintln!("error: no case contains that text; cases: {}", names.join(", "));
         return ExitCode::FAILURE;
     }
     let mut rows = Vec::new();

@@ -23,9 +23,8 @@ pub(crate) fn cpu_ns(work: impl FnOnce()) -> f64 {
 /// The least of several rounds of each, taken in turn. The least, because everything that
 /// disturbs a computation can only make it longer.
 pub(crate) fn best_of(mut ours: impl FnMut() -> f64, mut peer: impl FnMut() -> f64) -> (f64, f64) {
-    (0..ROUNDS).fold((f64::INFINITY, f64::INFINITY), |best, _| {
-        (best.0.min(ours()), best.1.min(peer()))
-    })
+    (0..ROUNDS)
+        .fold((f64::INFINITY, f64::INFINITY), |best, _| (best.0.min(ours()), best.1.min(peer())))
 }
 
 /// Number of allocations in a piece of work.

@@ -36,13 +36,7 @@ struct Line<'a> {
 
 impl Row {
     pub(crate) fn new(case: impl Into<String>, unit: &'static str, ours: f64) -> Self {
-        Self {
-            case: case.into(),
-            unit,
-            ours,
-            peer: None,
-            bar: None,
-        }
+        Self { case: case.into(), unit, ours, peer: None, bar: None }
     }
 
     /// Sets the same value of the peer.
@@ -57,9 +51,7 @@ impl Row {
     }
 
     fn ratio(&self) -> Option<f64> {
-        self.peer
-            .filter(|peer| *peer > 0.0)
-            .map(|peer| self.ours / peer)
+        self.peer.filter(|peer| *peer > 0.0).map(|peer| self.ours / peer)
     }
 
     /// Whether the bar holds; `None` when there is none.
@@ -104,11 +96,7 @@ pub(crate) fn print_table(rows: &[Row], ours_name: &str, peer_name: &str) {
     );
     for row in rows {
         let bar = row.bar_text().map_or_else(String::new, |bar| {
-            let holds = if row.holds() == Some(true) {
-                "holds"
-            } else {
-                "FAILS"
-            };
+            let holds = if row.holds() == Some(true) { "holds" } else { "FAILS" };
             format!("{bar}: {holds}")
         });
         println!(
@@ -117,8 +105,7 @@ pub(crate) fn print_table(rows: &[Row], ours_name: &str, peer_name: &str) {
             number(row.ours),
             row.peer.map_or_else(String::new, number),
             row.unit,
-            row.ratio()
-                .map_or_else(String::new, |ratio| format!("{ratio:.3}")),
+            row.ratio().map_or_else(String::new, |ratio| format!("{ratio:.3}")),
         );
     }
 }

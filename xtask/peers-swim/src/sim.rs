@@ -91,9 +91,7 @@ impl<P: Peer> Cluster<P> {
             sent: Traffic::default(),
             received: Traffic::default(),
         };
-        let members = (0..setup.members)
-            .map(|index| host(starts(&mut rng, index)))
-            .collect();
+        let members = (0..setup.members).map(|index| host(starts(&mut rng, index))).collect();
         let network = Network {
             now: 0,
             queue: BinaryHeap::new(),
@@ -105,11 +103,7 @@ impl<P: Peer> Cluster<P> {
             seen: Vec::new(),
             largest: 0,
         };
-        Self {
-            setup,
-            members,
-            network,
-        }
+        Self { setup, members, network }
     }
 
     /// A cluster whose members know each other from the start and have spread everything.
@@ -162,9 +156,7 @@ impl<P: Peer> Cluster<P> {
 
     pub(crate) fn live(&self) -> impl Iterator<Item = (usize, &P)> {
         let peers = self.members.iter().map(|host| host.peer.as_ref());
-        peers
-            .enumerate()
-            .filter_map(|(index, peer)| peer.map(|peer| (index, peer)))
+        peers.enumerate().filter_map(|(index, peer)| peer.map(|peer| (index, peer)))
     }
 
     /// Loses this share of all packets from now on.
@@ -202,9 +194,7 @@ impl<P: Peer> Cluster<P> {
     /// Pairs of running members of which one does not know the other.
     pub(crate) fn missing_pairs(&self) -> usize {
         let others = self.setup.members - 1;
-        self.live()
-            .map(|(_, peer)| others.saturating_sub(peer.known()))
-            .sum()
+        self.live().map(|(_, peer)| others.saturating_sub(peer.known())).sum()
     }
 
     pub(crate) fn run_for(&mut self, duration: Nanos) {
@@ -245,10 +235,7 @@ impl<P: Peer> Cluster<P> {
         let now = self.network.now;
         let host = &mut self.members[to];
         if host.starts > now {
-            let event = Event::Packet {
-                to: to as u32,
-                packet,
-            };
+            let event = Event::Packet { to: to as u32, packet };
             self.network.at(host.starts + LATENCY, event);
             return;
         }
@@ -265,11 +252,7 @@ impl<P: Peer> Cluster<P> {
     fn settle(&mut self, index: usize) {
         let host = &mut self.members[index];
         let Some(peer) = &mut host.peer else { return };
-        peer.drain(&mut Outlet {
-            from: index,
-            sent: &mut host.sent,
-            network: &mut self.network,
-        });
+        peer.drain(&mut Outlet { from: index, sent: &mut host.sent, network: &mut self.network });
         let Some(at) = peer.next_deadline() else {
             return;
         };

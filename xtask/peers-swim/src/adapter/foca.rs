@@ -14,7 +14,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use serde::{Deserialize, Serialize};
 
-use super::{Nanos, Observation, PACKET_BYTES_MAX, PROBE_PERIOD, PROBE_TIMEOUT};
+use super::{Nanos, Observation, PACKET_BYTES_MAX, PROBE_PERIOD, PROBE_TIMEOUT, SUSPICION};
 use super::{Peer, Setup, Sink, Update};
 
 const PORT: u16 = 7946;
@@ -29,10 +29,7 @@ pub(crate) struct Id {
 impl Id {
     fn new(index: usize) -> Self {
         let bits = u32::from(Ipv4Addr::new(10, 0, 0, 0)) + index as u32;
-        Self {
-            address: SocketAddrV4::new(bits.into(), PORT),
-            life: 0,
-        }
+        Self { address: SocketAddrV4::new(bits.into(), PORT), life: 0 }
     }
 
     fn index(self) -> usize {
@@ -44,10 +41,7 @@ impl Identity for Id {
     type Addr = SocketAddrV4;
 
     fn renew(&self) -> Option<Self> {
-        Some(Self {
-            life: self.life.wrapping_add(1),
-            ..*self
-        })
+        Some(Self { life: self.life.wrapping_add(1), ..*self })
     }
 
     fn addr(&self) -> SocketAddrV4 {
@@ -108,7 +102,8 @@ impl Foca {
         let mut config = Config::new_lan(members);
         config.probe_period = Duration::from_nanos(PROBE_PERIOD);
         config.probe_rtt = Duration::from_nanos(PROBE_TIMEOUT);
-        config.suspect_to_down_after = Duration::from_nanos(setup.suspicion());
+        let scale = (setup.members as f64).log10().max(1.0);
+        config.suspect_to_down_after = Duration::from_nanos(SUSPICION).mul_f64(scale);
         config.max_packet_size = NonZeroUsize::new(PACKET_BYTES_MAX).expect("it is not zero");
         config
     }
@@ -122,25 +117,15 @@ impl Peer for Foca {
     fn new(setup: Setup, index: usize, now: Nanos) -> Self {
         let rng = SmallRng::seed_from_u64(setup.seed_of(index));
         let machine = ::foca::Foca::new(Id::new(index), Self::config(setup), rng, PostcardCodec);
-        let driver = Driver {
-            now,
-            ..Driver::default()
-        };
-        Self {
-            machine,
-            driver,
-            setup,
-            index,
-        }
+        let driver = Driver { now, ..Driver::default() };
+        Self { machine, driver, setup, index }
     }
 
     fn preload(&mut self, now: Nanos) {
         self.driver.now = now;
         let others = (0..self.setup.members).filter(|other| *other != self.index);
         let others = others.map(|other| Member::alive(Id::new(other)));
-        self.machine
-            .apply_many(others, false, &mut self.driver)
-            .expect("members are valid");
+        self.machine.apply_many(others, false, &mut self.driver).expect("members are valid");
     }
 
     fn join(&mut self, now: Nanos, via: Option<usize>) {
@@ -204,17 +189,13 @@ impl Peer for Foca {
             message: Message::Ping(1),
         };
         let mut bytes = Vec::new();
-        PostcardCodec
-            .encode_header(&header, &mut bytes)
-            .expect("a vector takes everything");
+        PostcardCodec.encode_header(&header, &mut bytes).expect("a vector takes everything");
         let members = self.batch(updates);
         if !members.is_empty() {
             bytes.extend_from_slice(&(members.len() as u16).to_be_bytes());
         }
         for member in &members {
-            PostcardCodec
-                .encode_member(member, &mut bytes)
-                .expect("a vector takes everything");
+            PostcardCodec.encode_member(member, &mut bytes).expect("a vector takes everything");
         }
         bytes
     }

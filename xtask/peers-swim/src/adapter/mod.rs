@@ -26,6 +26,9 @@ pub(crate) const PACKET_BYTES_MAX: usize = 1_400;
 const PROBE_PERIOD: Nanos = SECOND;
 /// How long a probed member may take before others are asked to ping it.
 const PROBE_TIMEOUT: Nanos = 500 * MILLISECOND;
+/// How long a suspect member has at least to refute, among `n` members: this, times `log10(n)`,
+/// which is the rule of foca and memberlist. Both get the same, to be compared at one latency.
+const SUSPICION: Nanos = 4 * PROBE_PERIOD;
 
 /// A cluster: how many members it has, and the seed of all random choices in it.
 #[derive(Clone, Copy, Debug)]
@@ -37,16 +40,7 @@ pub(crate) struct Setup {
 impl Setup {
     /// Seed of one member.
     fn seed_of(self, index: usize) -> u64 {
-        self.seed
-            .wrapping_mul(1_000_003)
-            .wrapping_add(index as u64 + 1)
-    }
-
-    /// How long a suspect member may stay so: `4 * log10(n)` probe periods, foca's and
-    /// memberlist's rule. It is given to both, so that they are compared at one latency.
-    fn suspicion(self) -> Nanos {
-        let periods = 4.0 * (self.members as f64).log10().max(1.0);
-        (periods * PROBE_PERIOD as f64) as Nanos
+        self.seed.wrapping_mul(1_000_003).wrapping_add(index as u64 + 1)
     }
 }
 

@@ -8,7 +8,7 @@ use swim_core::{
     Output, Source, Status, SyncStep, wire,
 };
 
-use super::{Nanos, Observation, PACKET_BYTES_MAX, PROBE_PERIOD, PROBE_TIMEOUT};
+use super::{Nanos, Observation, PACKET_BYTES_MAX, PROBE_PERIOD, PROBE_TIMEOUT, SUSPICION};
 use super::{Peer, Setup, Sink, Update};
 
 const APP: &str = "bench";
@@ -61,27 +61,20 @@ fn instant(now: Nanos) -> Instant {
 fn change(update: Update, source: usize) -> Change {
     let incarnation = UNIX_MS + u64::from(update.age);
     Change {
-        member: Member::new(
-            address(update.subject),
-            Status::Alive,
-            incarnation,
-            Labels::default(),
-        ),
-        source: Some(Source {
-            address: address(source),
-            incarnation: UNIX_MS,
-        }),
+        member: Member::new(address(update.subject), Status::Alive, incarnation, Labels::default()),
+        source: Some(Source { address: address(source), incarnation: UNIX_MS }),
     }
 }
 
 impl Ours {
-    fn config(setup: Setup) -> Config {
+    fn config() -> Config {
         Config::lan()
             .to_builder()
             .protocol_period(Duration::from_nanos(PROBE_PERIOD))
             .ping_timeout(Duration::from_nanos(PROBE_TIMEOUT))
             .ping_req_timeout(Duration::from_nanos(PROBE_TIMEOUT + HELPER_MARGIN))
-            .suspect_timeout(Duration::from_nanos(setup.suspicion()))
+            .suspect_timeout(Duration::from_nanos(SUSPICION))
+            .late_acks(true)
             .message_bytes_max(PACKET_BYTES_MAX - HEADER_BYTES_MAX)
             .build()
             .expect("every value is in its range")
@@ -105,13 +98,7 @@ impl Ours {
     }
 
     fn message(&self, from: usize, seq: u64, body: Body) -> Message {
-        Message {
-            app: self.app.clone(),
-            from: address(from),
-            from_incarnation: UNIX_MS,
-            seq,
-            body,
-        }
+        Message { app: self.app.clone(), from: address(from), from_incarnation: UNIX_MS, seq, body }
     }
 
     /// Answers a join request with one page; `true` when it was the last.
@@ -123,11 +110,7 @@ impl Ours {
         let body = Body::JoinAck {
             checksum: 0,
             changes: changes.collect(),
-            next: more.then(|| Cursor {
-                buckets: 1,
-                bucket: 0,
-                after: Some(address(last - 1)),
-            }),
+            next: more.then(|| Cursor { buckets: 1, bucket: 0, after: Some(address(last - 1)) }),
         };
         let page = wire::encode(&self.message(seed, seq, body));
         self.receive(now, &page);
@@ -156,7 +139,7 @@ impl Peer for Ours {
             now: instant(now),
             unix_ms: UNIX_MS,
         };
-        let node = Node::new(Self::config(setup), init).expect("name and labels are valid");
+        let node = Node::new(Self::config(), init).expect("name and labels are valid");
         Self { node, setup, app }
     }
 
@@ -206,9 +189,9 @@ impl Peer for Ours {
                 Output::Transmit(transmit) => {
                     sink.send(index_of(&transmit.to), &wire::encode(&transmit.message));
                 }
-                Output::Event(Event::MemberChanged {
-                    after: Some(after), ..
-                }) if after.status == Status::Faulty => {
+                Output::Event(Event::MemberChanged { after: Some(after), .. })
+                    if after.status == Status::Faulty =>
+                {
                     sink.observe(Observation::Faulty(index_of(&after.address)));
                 }
                 Output::Event(Event::Refuted { statement, .. }) => {

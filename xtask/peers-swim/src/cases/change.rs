@@ -22,11 +22,7 @@ impl<P: Peer> Prepared<P> {
     fn new(members: usize) -> Self {
         let peer = settled(Setup { members, seed: 5 });
         let made = 0;
-        Self {
-            peer,
-            members,
-            made,
-        }
+        Self { peer, members, made }
     }
 
     /// The next change: members in turn but far apart, so that the processor cannot guess.
@@ -42,10 +38,8 @@ impl<P: Peer> Prepared<P> {
 
     fn round(&mut self) -> f64 {
         let updates: Vec<_> = (0..CHANGES).map(|_| self.update()).collect();
-        let batches: Vec<_> = updates
-            .chunks(TOGETHER)
-            .map(|updates| self.peer.batch(updates))
-            .collect();
+        let batches: Vec<_> =
+            updates.chunks(TOGETHER).map(|updates| self.peer.batch(updates)).collect();
         let cpu = measure::cpu_ns(|| {
             for batch in batches {
                 self.peer.apply(0, batch);
@@ -66,20 +60,12 @@ pub(super) fn run() -> Vec<Row> {
         values.push((a, b));
         let case = format!("one change, {}", size(members));
         let row = Row::new(case, "ns", a).peer(b);
-        rows.push(if members == 10_000 {
-            row.bar(Bar::Value(2_000.0))
-        } else {
-            row
-        });
+        rows.push(if members == 10_000 { row.bar(Bar::Value(2_000.0)) } else { row });
     }
     rows.push(
-        Row::new(
-            "one change, N=10,000 over N=100",
-            "x",
-            values[1].0 / values[0].0,
-        )
-        .peer(values[1].1 / values[0].1)
-        .bar(Bar::Value(2.0)),
+        Row::new("one change, N=10,000 over N=100", "x", values[1].0 / values[0].0)
+            .peer(values[1].1 / values[0].1)
+            .bar(Bar::Value(2.0)),
     );
     rows
 }

@@ -23,11 +23,7 @@ pub(super) fn run() -> Vec<Row> {
         let mut peer: Cluster<Foca> = Cluster::warm(setup);
         let (a, b) = measure::best_of(|| round(&mut ours), || round(&mut peer));
         let row = Row::new(format!("CPU per node-second, {}", size(members)), "us", a).peer(b);
-        rows.push(if members == 1_000 {
-            row.bar(Bar::Ratio(0.6))
-        } else {
-            row
-        });
+        rows.push(if members == 1_000 { row.bar(Bar::Ratio(0.6)) } else { row });
         let case = format!("node-seconds per CPU-second, {}", size(members));
         rows.push(Row::new(case, "1/s", 1e6 / a).peer(1e6 / b));
     }

@@ -94,8 +94,6 @@ pub(super) fn run() -> Vec<Row> {
         row("last member, max", |l| &l.last, 1.0),
         row("first to last member, p50", |l| &l.news, 0.5),
         row("first to last member, p99", |l| &l.news, 0.99),
-        Row::new(case, "s", spread(&ours))
-            .peer(spread(&peer))
-            .bar(Bar::Value(2.0)),
+        Row::new(case, "s", spread(&ours)).peer(spread(&peer)).bar(Bar::Value(2.0)),
     ]
 }

@@ -23,13 +23,7 @@ struct Outcome {
 }
 
 fn join<P: Peer>() -> Outcome {
-    let mut cluster: Cluster<P> = Cluster::cold(
-        Setup {
-            members: MEMBERS,
-            seed: 6,
-        },
-        SPREAD,
-    );
+    let mut cluster: Cluster<P> = Cluster::cold(Setup { members: MEMBERS, seed: 6 }, SPREAD);
     let pairs = (MEMBERS * (MEMBERS - 1)) as f64;
     let allowed = [pairs / 100.0, pairs / 10_000.0, 0.0];
     let mut known = [LIMIT as f64 / SECOND as f64; 3];

@@ -20,10 +20,7 @@ struct Mistakes {
 fn mistakes<P: Peer>() -> Mistakes {
     let mut sum = Mistakes::default();
     for seed in SEEDS {
-        let mut cluster: Cluster<P> = Cluster::warm(Setup {
-            members: MEMBERS,
-            seed,
-        });
+        let mut cluster: Cluster<P> = Cluster::warm(Setup { members: MEMBERS, seed });
         let before = cluster.sent_by_all();
         cluster.take_seen();
         cluster.lose(LOSS);
@@ -45,21 +42,13 @@ pub(super) fn run() -> Vec<Row> {
     let (ours, peer) = (mistakes::<Ours>(), mistakes::<Foca>());
     let case = |name: &str| format!("5 % loss, N=100, 3 x 900 s, {name}");
     vec![
-        Row::new(
-            case("false faulty verdicts"),
-            "verdicts",
-            ours.faulty as f64,
-        )
-        .peer(peer.faulty as f64)
-        .bar(Bar::Value(0.0)),
+        Row::new(case("false faulty verdicts"), "verdicts", ours.faulty as f64)
+            .peer(peer.faulty as f64)
+            .bar(Bar::Value(0.0)),
         Row::new(case("needless renewals"), "renewals", ours.renewed as f64)
             .peer(peer.renewed as f64)
             .bar(Bar::Value(0.0)),
-        Row::new(
-            case("refuted suspicions"),
-            "refutations",
-            ours.refuted as f64,
-        ),
+        Row::new(case("refuted suspicions"), "refutations", ours.refuted as f64),
         Row::new(case("traffic"), "B/node/s", ours.bytes).peer(peer.bytes),
     ]
 }

@@ -19,11 +19,7 @@ pub(super) fn run() -> Vec<Row> {
             let case = format!("idle memory per member, {}", size(members));
             let row = Row::new(case, "bytes", per_member::<Ours>(members))
                 .peer(per_member::<Foca>(members));
-            if members == 10_000 {
-                row.bar(Bar::Value(160.0))
-            } else {
-                row
-            }
+            if members == 10_000 { row.bar(Bar::Value(160.0)) } else { row }
         })
         .collect()
 }

@@ -44,12 +44,7 @@ impl Subjects {
 
     /// Statements that say what everybody knows.
     fn stale(&mut self, n: usize) -> Vec<Update> {
-        (0..n)
-            .map(|_| Update {
-                subject: self.draw(),
-                age: 0,
-            })
-            .collect()
+        (0..n).map(|_| Update { subject: self.draw(), age: 0 }).collect()
     }
 
     /// Statements that are news.
@@ -94,27 +89,17 @@ pub(super) fn stale() -> Vec<Row> {
     for members in SIZES {
         let (mut ours, our_pings) = prepare::<Ours>(members);
         let (mut peer, peer_pings) = prepare::<Foca>(members);
-        let (a, b) = measure::best_of(
-            || handle(&mut ours, &our_pings),
-            || handle(&mut peer, &peer_pings),
-        );
+        let (a, b) =
+            measure::best_of(|| handle(&mut ours, &our_pings), || handle(&mut peer, &peer_pings));
         values.push((a, b));
         let case = format!("ping, 6 stale updates, {}", size(members));
         let row = Row::new(case, "ns", a).peer(b);
-        rows.push(if members == LARGEST {
-            row.bar(Bar::Ratio(0.1))
-        } else {
-            row
-        });
+        rows.push(if members == LARGEST { row.bar(Bar::Ratio(0.1)) } else { row });
         rows.push(machine_only(members));
     }
     let (first, last) = (values[0], values[values.len() - 1]);
     let case = "ping, 6 stale updates, N=10,000 over N=100";
-    rows.push(
-        Row::new(case, "x", last.0 / first.0)
-            .peer(last.1 / first.1)
-            .bar(Bar::Value(2.0)),
-    );
+    rows.push(Row::new(case, "x", last.0 / first.0).peer(last.1 / first.1).bar(Bar::Value(2.0)));
     rows
 }
 
@@ -178,11 +163,7 @@ pub(super) fn fresh() -> Vec<Row> {
             let (a, b) = measure::best_of(|| round(&mut ours), || round(&mut peer));
             let case = format!("ping, 20 fresh updates, full backlog, {}", size(members));
             let row = Row::new(case, "ns", a).peer(b);
-            if members == LARGEST {
-                row.bar(Bar::Ratio(0.05))
-            } else {
-                row
-            }
+            if members == LARGEST { row.bar(Bar::Ratio(0.05)) } else { row }
         })
         .collect()
 }
@@ -226,13 +207,9 @@ pub(super) fn allocations() -> Vec<Row> {
         all as f64 / STALE_PINGS as f64
     }
     vec![
-        Row::new(
-            "allocations per ping, 6 stale updates",
-            "allocations",
-            count::<Ours>(),
-        )
-        .peer(count::<Foca>())
-        .bar(Bar::Value(0.0)),
+        Row::new("allocations per ping, 6 stale updates", "allocations", count::<Ours>())
+            .peer(count::<Foca>())
+            .bar(Bar::Value(0.0)),
         Row::new(
             "allocations per ping, 6 stale updates, without wire",
             "allocations",
