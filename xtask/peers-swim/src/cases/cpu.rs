@@ -6,8 +6,9 @@ use crate::measure;
 use crate::report::{Bar, Row};
 use crate::sim::Cluster;
 
-/// Virtual time of one timed round.
-const ROUND_SECONDS: u64 = 20;
+/// Virtual time of one timed round: a multiple of the 30 s between the rarest things that both do
+/// (foca's announcements, our full syncs), so that each round has the same share of them.
+const ROUND_SECONDS: u64 = 60;
 
 fn round<P: Peer>(cluster: &mut Cluster<P>) -> f64 {
     let members = cluster.live().count();
