@@ -84,7 +84,7 @@ pub(crate) fn admit<T>(engine: &Arc<Engine<T>>, door: &Door, mut head: Parts) ->
         Door::Client { key: Some(key) } => {
             checked(key.clone()).map(|key| key.map_or(HeadKey::Missing, HeadKey::Found))
         }
-        _ => route.key.from_head(&head),
+        _ => route.key.read(&head),
     };
     let key = match key {
         Ok(key) => key,

@@ -1,6 +1,10 @@
 //! Real servers on loopback that share one test service, and a client for it.
 
-#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of the harness")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses a part of the harness"
+)]
 
 pub mod cluster;
 pub mod service;
