@@ -13,7 +13,9 @@ use tower_service::Service;
 use crate::answer::is_grpc;
 use crate::body::{Intake, Replay, Reply};
 use crate::call::{Call, explain};
-use crate::constants::{GRPC_ATTEMPTS_HEADER, HOP_HEADER, IDEMPOTENT_HEADER, REFUSED_HEADER};
+use crate::constants::{
+    EXPLAIN_HEADER, GRPC_ATTEMPTS_HEADER, HOP_HEADER, IDEMPOTENT_HEADER, REFUSED_HEADER,
+};
 use crate::deadline::exceeded;
 use crate::header::strip_hop_by_hop;
 use crate::key::Key;
@@ -174,6 +176,10 @@ impl<T: PeerTransport> Attempts<T> {
         headers.insert(HOP_HEADER, self.call.engine.hop_header(self.hops()));
         if let Some(deadline) = self.call.deadline {
             deadline.write(headers);
+        }
+        if self.call.explain {
+            // Whoever handles the request knows best, whatever its own setting is.
+            headers.insert(EXPLAIN_HEADER, HeaderValue::from_static("1"));
         }
         if self.made > 0 {
             headers.insert(GRPC_ATTEMPTS_HEADER, HeaderValue::from(self.made));

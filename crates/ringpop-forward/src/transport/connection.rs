@@ -64,10 +64,14 @@ impl Drop for Lease {
 /// The driving half of a connection.
 pub(crate) struct Driver {
     connection: Connection<Box<dyn Io>, Bytes>,
-    ping: Option<PingPong>,
+    ping: PingPong,
 }
 
-/// Speaks the HTTP/2 preface.
+/// Speaks the HTTP/2 preface and waits for the first sign of the peer.
+///
+/// The kernel completes connections that nobody has accepted, and a server that is about to stop leaves them so. What
+/// is sent on one is lost in a way that cannot be told from a crash. Hence a connection counts as open when the peer has
+/// answered a PING on it, and until then nothing of a request is sent.
 pub(crate) async fn handshake(io: Box<dyn Io>) -> Result<(SendRequest<Bytes>, Driver), DialError> {
     let (sender, mut connection) = Builder::new()
         .enable_push(false)
@@ -79,8 +83,18 @@ pub(crate) async fn handshake(io: Box<dyn Io>) -> Result<(SendRequest<Bytes>, Dr
         .handshake::<_, Bytes>(io)
         .await
         .map_err(|error| DialError::Handshake(Arc::new(error)))?;
-    let ping = connection.ping_pong();
-    Ok((sender, Driver { connection, ping }))
+    let mut ping = connection
+        .ping_pong()
+        .expect("a new connection has its ping to give");
+    let answered = tokio::select! {
+        end = &mut connection => end.and(Ok(false)),
+        pong = ping.ping(Ping::opaque()) => pong.and(Ok(true)),
+    };
+    match answered {
+        Ok(true) => Ok((sender, Driver { connection, ping })),
+        Ok(false) => Err(DialError::Closed),
+        Err(error) => Err(DialError::Handshake(Arc::new(error))),
+    }
 }
 
 impl Driver {
@@ -103,10 +117,7 @@ impl Driver {
 }
 
 /// Resolves when a PING is not answered in time.
-async fn keepalive(ping: Option<PingPong>, interval: Duration, limit: Duration) {
-    let Some(mut ping) = ping else {
-        return std::future::pending().await;
-    };
+async fn keepalive(mut ping: PingPong, interval: Duration, limit: Duration) {
     loop {
         sleep(interval).await;
         match timeout(limit, ping.ping(Ping::opaque())).await {

@@ -7,6 +7,7 @@
 )]
 
 pub mod cluster;
+pub mod proxy;
 pub mod service;
 
 use std::time::Duration;

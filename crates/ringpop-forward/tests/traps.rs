@@ -1,0 +1,203 @@
+//! Faults that other proxies were caught by. Each test fails without the line of code that it guards.
+
+mod common;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use tokio_stream::StreamExt;
+use tonic::{Code, Request};
+
+use common::cluster::{Node, Ring};
+use common::service::{Ask, Seen};
+use common::{eventually, soon};
+
+fn pair() -> (Node, Node) {
+    let ring = Ring::default();
+    let (asked, owner) = (Node::start(&ring), Node::start(&ring));
+    ring.set("k", &[&owner.address]);
+    ring.set("mine", &[&asked.address]);
+    (asked, owner)
+}
+
+/// A handler must not take half of an upload for all of it, neither at the owner nor where no forwarding happens.
+#[tokio::test]
+async fn a_cancelled_upload_does_not_look_complete() {
+    let (asked, owner) = pair();
+    for (key, node) in [("k", &owner), ("mine", &asked)] {
+        let (sender, receiver) = tokio::sync::mpsc::channel(1);
+        let asks = tokio_stream::wrappers::ReceiverStream::new(receiver);
+        let mut client = asked.client().await;
+        let call = tokio::spawn(async move { client.upload(asks).await });
+        sender.send(Ask::new(key, "")).await.unwrap();
+        eventually("the handler has begun", || {
+            Seen::get(&node.seen().begun) == 1
+        })
+        .await;
+        call.abort();
+        eventually("the handler learns of it, or is dropped", || {
+            Seen::get(&node.seen().broken_uploads) + Seen::get(&node.seen().cancelled) > 0
+                || node.forwarder.stats().in_flight == 0
+        })
+        .await;
+        assert_eq!(Seen::get(&node.seen().complete_uploads), 0, "key {key}");
+    }
+}
+
+/// Streams that nobody reads hold up nothing but themselves.
+#[tokio::test]
+async fn unread_streams_do_not_stall_other_calls() {
+    let (asked, _owner) = pair();
+    let piece = Bytes::from(vec![0; 64 << 10]);
+    let mut unread = Vec::new();
+    for _ in 0..16 {
+        // A connection each, so that the callers' own windows are not what stalls.
+        let mut client = asked.client().await;
+        let ask = Ask::new("k", "endless").with(piece.clone());
+        let mut tells = client.download(ask).await.unwrap().into_inner();
+        assert!(tells.next().await.unwrap().is_ok());
+        unread.push((client, tells));
+    }
+    let mut client = asked.client().await;
+    soon("unary call", client.unary(Ask::new("k", "")))
+        .await
+        .unwrap();
+    let tells = soon("stream", client.download(Ask::new("k", "100")))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(soon("stream", tells.collect::<Vec<_>>()).await.len(), 100);
+}
+
+/// Nagle's algorithm would hold each of these calls up for 40 ms, on either side.
+#[tokio::test]
+async fn both_ends_of_a_peer_connection_send_small_writes_at_once() {
+    let (listener, _) = common::cluster::listener();
+    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut incoming = ringpop_forward::incoming(listener);
+    let dialled = tokio::net::TcpStream::connect(address);
+    let (accepted, _dialled) = tokio::join!(incoming.next(), dialled);
+    assert!(accepted.unwrap().unwrap().nodelay().unwrap());
+}
+
+/// With an exact size hint, hyper would announce a content-length, and trailers would be lost.
+#[tokio::test]
+async fn a_forwarded_response_has_no_content_length() {
+    let (asked, _owner) = pair();
+    let message = Bytes::from_static(&[0, 0, 0, 0, 3, 0x0a, 1, b'k']);
+    let connection = tokio::net::TcpStream::connect(&asked.address)
+        .await
+        .unwrap();
+    let (mut sender, driver) = h2::client::handshake(connection).await.unwrap();
+    tokio::spawn(driver);
+    let request = http::Request::post(format!(
+        "http://{}{}",
+        asked.address,
+        common::service::UNARY
+    ))
+    .header("content-type", "application/grpc")
+    .header("te", "trailers")
+    .body(())
+    .unwrap();
+    let (response, mut body) = sender.send_request(request, false).unwrap();
+    body.send_data(message, true).unwrap();
+    let response = soon("response", response).await.unwrap();
+    assert_eq!(response.headers().get("content-length"), None);
+    let mut body = response.into_body();
+    while let Some(data) = body.data().await {
+        let data = data.unwrap();
+        body.flow_control().release_capacity(data.len()).unwrap();
+    }
+    let trailers = body.trailers().await.unwrap().expect("trailers");
+    assert_eq!(trailers.get("grpc-status").unwrap(), "0");
+}
+
+/// An endless stream whose caller does not read must not pile up in the forwarding node.
+#[tokio::test]
+async fn an_unread_stream_is_held_back_at_its_source() {
+    let (asked, owner) = pair();
+    let mut client = asked.client().await;
+    let ask = Ask::new("k", "endless").with(vec![0; 64 << 10]);
+    let mut tells = client.download(ask).await.unwrap().into_inner();
+    let first = tells.next().await.unwrap().unwrap();
+    assert_eq!(first.node, owner.address);
+    // The windows between owner and caller hold some 4 MiB. What comes after the pause was not sent before it.
+    let rss = resident_bytes();
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+    assert!(resident_bytes() < rss + (64 << 20));
+    drop(tells);
+    eventually("the owner stops", || {
+        Seen::get(&owner.seen().cancelled) == 1
+    })
+    .await;
+}
+
+fn resident_bytes() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm
+        .split(' ')
+        .nth(1)
+        .and_then(|pages| pages.parse::<usize>().ok());
+    pages.unwrap_or_default() * 4096
+}
+
+/// A server that ends its response without a status is at fault, and the caller is told.
+#[tokio::test]
+async fn a_response_without_trailers_becomes_an_internal_error() {
+    let ring = Ring::default();
+    let asked = Node::start(&ring);
+    let (listener, address) = common::cluster::listener();
+    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut connection = h2::server::handshake(stream).await.unwrap();
+        while let Some(Ok((request, mut respond))) = connection.accept().await {
+            drop(request);
+            let head = http::Response::builder()
+                .header("content-type", "application/grpc")
+                .body(())
+                .unwrap();
+            let mut body = respond.send_response(head, false).unwrap();
+            body.send_data(Bytes::from_static(&[0, 0, 0, 0, 0]), true)
+                .unwrap();
+        }
+    });
+    ring.set("k", &[&address]);
+    let status = asked
+        .client()
+        .await
+        .unary(Request::new(Ask::new("k", "")))
+        .await
+        .unwrap_err();
+    assert_eq!(status.code(), Code::Internal);
+    assert!(
+        status.message().contains("without a grpc-status"),
+        "{status:?}"
+    );
+}
+
+/// Calls in both directions at once over the same two nodes.
+#[tokio::test]
+async fn nodes_that_forward_to_each_other_do_not_wait_for_each_other() {
+    let ring = Ring::default();
+    let (a, b) = (Node::start(&ring), Node::start(&ring));
+    ring.set("a", &[&a.address]);
+    ring.set("b", &[&b.address]);
+    let (to_a, to_b) = (a.client().await, b.client().await);
+    let calls = (0..100).map(|index| {
+        let (mut client, key) = if index % 2 == 0 {
+            (to_a.clone(), "b")
+        } else {
+            (to_b.clone(), "a")
+        };
+        async move {
+            client
+                .unary(Ask::new(key, "").with(vec![0; 10_000]))
+                .await
+                .unwrap()
+        }
+    });
+    soon("calls", join_all(calls)).await;
+}
