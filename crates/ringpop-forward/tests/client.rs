@@ -4,12 +4,11 @@ mod common;
 
 use std::time::Duration;
 
-use tokio_stream::StreamExt;
 use tonic::{Code, Request};
 
 use common::cluster::{Node, Ring, builder, dead_address, listener};
-use common::service::{Ask, ONCE, TestClient, TestServer, within};
-use common::{eventually, soon};
+use common::eventually;
+use common::service::{Ask, ONCE, TestClient, TestServer, all, next, within};
 use ringpop_forward::{H2Config, H2Transport, Owner, Peer};
 
 #[tokio::test]
@@ -44,7 +43,7 @@ async fn each_call_runs_where_its_key_is() {
             .await
             .unwrap()
             .into_inner();
-        assert_eq!(tells.map(Result::unwrap).collect::<Vec<_>>().await.len(), 3);
+        assert_eq!(all(tells).await.len(), 3);
         let status = client
             .unary_at(
                 ONCE,
@@ -149,7 +148,7 @@ async fn a_forgotten_peer_keeps_its_running_calls_and_then_no_connection() {
     })
     .await;
     for _ in 0..2 {
-        assert!(soon("running stream", tells.next()).await.unwrap().is_ok());
+        assert!(next(&mut tells).await.unwrap().is_ok());
     }
     drop(tells);
     eventually("the last connection closes", || {
@@ -184,7 +183,7 @@ async fn an_idle_connection_closes_and_the_next_call_opens_another() {
         .await
         .unwrap()
         .into_inner();
-    assert!(tells.next().await.unwrap().is_ok());
+    assert!(next(&mut tells).await.unwrap().is_ok());
     eventually("only the connection in use is left", || {
         here.forwarder.stats().connections == 1
     })

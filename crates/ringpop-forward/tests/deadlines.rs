@@ -4,11 +4,10 @@ mod common;
 
 use std::time::Duration;
 
-use tokio_stream::StreamExt;
 use tonic::{Code, Request};
 
 use common::cluster::{Node, Ring};
-use common::service::{Ask, ONCE, Seen, within};
+use common::service::{Ask, ONCE, Seen, next, within};
 use common::{eventually, soon};
 
 fn pair() -> (Node, Node) {
@@ -42,9 +41,10 @@ async fn the_owner_gets_what_is_left() {
 /// The caller sends a deadline but does not keep it itself, so that the answer is the node's.
 fn server_side(ask: Ask) -> Request<Ask> {
     let mut request = Request::new(ask);
-    request
-        .metadata_mut()
-        .insert("grpc-timeout", "300m".parse().unwrap());
+    request.metadata_mut().insert(
+        "grpc-timeout",
+        tonic::metadata::MetadataValue::from_static("300m"),
+    );
     request
 }
 
@@ -95,11 +95,8 @@ async fn the_deadline_covers_the_body() {
         .await
         .unwrap()
         .into_inner();
-    assert!(tells.next().await.unwrap().is_ok() && tells.next().await.unwrap().is_ok());
-    let status = soon("end of the stream", tells.next())
-        .await
-        .unwrap()
-        .unwrap_err();
+    assert!(next(&mut tells).await.unwrap().is_ok() && next(&mut tells).await.unwrap().is_ok());
+    let status = next(&mut tells).await.unwrap().unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
     eventually("the owner's stream is dropped", || {
         Seen::get(&owner.seen().cancelled) == 1
@@ -125,7 +122,7 @@ async fn a_caller_that_goes_away_stops_the_owner() {
         .await
         .unwrap()
         .into_inner();
-    assert!(tells.next().await.unwrap().is_ok());
+    assert!(next(&mut tells).await.unwrap().is_ok());
     drop(tells);
     eventually("the owner's stream is dropped", || {
         Seen::get(&owner.seen().cancelled) == 2

@@ -139,3 +139,20 @@ async fn watch_idle(idle: Duration, mut evict_if_idle: impl FnMut() -> bool) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_idle_when_no_stream_is_open_and_none_began() {
+        let activity = Arc::new(Activity::default());
+        let lease = activity.begin();
+        let uses = activity.uses();
+        assert!(!activity.is_idle_since(uses), "a stream is open");
+        drop(lease);
+        assert!(activity.is_idle_since(uses));
+        drop(activity.begin());
+        assert!(!activity.is_idle_since(uses), "a stream came and went");
+    }
+}
