@@ -16,7 +16,7 @@ use crate::constants::{
 };
 use crate::deadline::Deadline;
 use crate::drain::Ticket;
-use crate::forwarder::Engine;
+use crate::engine::Engine;
 use crate::header::Hop;
 use crate::key::{HeadKey, Key, KeyError, KeySource, MissingKey, checked};
 use crate::layer::Door;
@@ -224,7 +224,7 @@ impl<T> Call<T> {
             } else {
                 0
             };
-            explain(&mut response, self.engine.settings.name_value.clone(), hops);
+            explain(&mut response, self.engine.name.clone(), hops);
         }
         if self.route.unary {
             return response;

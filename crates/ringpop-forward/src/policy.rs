@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use crate::builder::in_range;
 use crate::constants::{
     ATTEMPTS_LIMIT, ATTEMPTS_MAX_DEFAULT, BACKOFF_JITTER, BACKOFF_LIMIT, OWNERS_DEFAULT,
     OWNERS_LIMIT, SCHEDULE_LEN_LIMIT, SCHEDULE_MS,
@@ -145,30 +146,24 @@ impl Policy {
     }
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        let range = |field, value: u64, max: u64| match value {
-            value if (1..=max).contains(&value) => Ok(()),
-            value => Err(ConfigError::Range {
-                field,
-                value,
-                min: 1,
-                max,
-            }),
-        };
-        range(
+        in_range(
             "max_attempts",
             self.max_attempts.into(),
+            1,
             ATTEMPTS_LIMIT.into(),
         )?;
-        range("target: owners", self.owners() as u64, OWNERS_LIMIT as u64)?;
-        if self.schedule.0.len() > SCHEDULE_LEN_LIMIT {
-            let (value, max) = (self.schedule.0.len() as u64, SCHEDULE_LEN_LIMIT as u64);
-            return Err(ConfigError::Range {
-                field: "schedule: entries",
-                value,
-                min: 0,
-                max,
-            });
-        }
+        in_range(
+            "target: owners",
+            self.owners() as u64,
+            1,
+            OWNERS_LIMIT as u64,
+        )?;
+        in_range(
+            "schedule: entries",
+            self.schedule.0.len() as u64,
+            0,
+            SCHEDULE_LEN_LIMIT as u64,
+        )?;
         match self.schedule.0.iter().find(|&&wait| wait > BACKOFF_LIMIT) {
             Some(&value) => Err(ConfigError::DurationRange {
                 field: "schedule",
