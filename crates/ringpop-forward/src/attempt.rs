@@ -210,6 +210,7 @@ impl<T: PeerTransport> Attempts<T> {
             waits: self.waits,
             untried: untried.is_some(),
             remaining: self.call.deadline.map(|deadline| deadline.remaining()),
+            affordable: self.affords(class),
             jitter: fastrand::f64(),
         };
         let decision = decide(&engine.settings.policy, &situation);
@@ -236,6 +237,12 @@ impl<T: PeerTransport> Attempts<T> {
         };
         self.count_retry(class);
         None
+    }
+
+    /// Pays for an attempt that may have been executed and could be tried again.
+    fn affords(&self, class: FailureClass) -> bool {
+        let costs = matches!(class, FailureClass::Unavailable | FailureClass::Ambiguous);
+        !(costs && self.idempotent) || self.call.engine.budget.on_failure()
     }
 
     /// The first owner that was not asked yet, looked up now.
@@ -270,7 +277,7 @@ impl<T: PeerTransport> Attempts<T> {
             FailureClass::Unavailable => counters.retries_unavailable.add_one(),
             FailureClass::Ambiguous => counters.retries_ambiguous.add_one(),
             // Not sent again, by the table.
-            FailureClass::Committed | FailureClass::Caller => {}
+            FailureClass::Overloaded | FailureClass::Committed | FailureClass::Caller => {}
         }
         let last = self.tried.last().or(self.last.as_ref());
         let goes_elsewhere = match (&self.next, last) {
@@ -311,6 +318,7 @@ impl<T: PeerTransport> Attempts<T> {
             ..
         } = self.call;
         engine.counters.forwarded.add_one();
+        engine.budget.on_answer();
         if wants_explanation
             && let Some(peer) = self.tried.last()
             && let Ok(address) = HeaderValue::from_str(peer.address())

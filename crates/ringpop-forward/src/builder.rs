@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 use http::request::Parts;
 
-use crate::constants::{HOPS_MAX_LIMIT, NAME_BYTES_MAX, REPLAY_BYTES_LIMIT};
+use crate::constants::{HOPS_MAX_LIMIT, IN_FLIGHT_LIMIT, NAME_BYTES_MAX, REPLAY_BYTES_LIMIT};
 use crate::engine::{Engine, Settings};
 use crate::error::ConfigError;
 use crate::forwarder::Forwarder;
@@ -96,6 +96,13 @@ impl<T> Builder<T> {
         self
     }
 
+    /// How many calls of routed methods may be in flight here, handled and forwarded together: 1 to 1,048,576, by
+    /// default 5,000. Further ones are refused with RESOURCE_EXHAUSTED, which makes a forwarding member ask the next owner.
+    pub fn max_in_flight(mut self, calls: usize) -> Self {
+        self.settings.max_in_flight = calls;
+        self
+    }
+
     /// Whose hop headers are believed: `trust` sees the head of a request with its extensions, where a server leaves the
     /// caller's address and certificate. On a port that only members reach, `|_| true` is right.
     ///
@@ -153,6 +160,12 @@ fn check(settings: &Settings) -> Result<HeaderValue, ConfigError> {
         0,
         REPLAY_BYTES_LIMIT as u64,
     )?;
+    in_range(
+        "max_in_flight",
+        settings.max_in_flight as u64,
+        1,
+        IN_FLIGHT_LIMIT as u64,
+    )?;
     let name = Some(&settings.name).filter(|name| is_name(name));
     name.and_then(|name| HeaderValue::from_str(name).ok())
         .ok_or_else(|| ConfigError::Name {
@@ -198,6 +211,7 @@ mod tests {
         assert!(error(builder().name("a;b")).contains("a;b"));
         assert!(error(builder().max_hops(0)).contains("max_hops is 0"));
         assert!(error(builder().max_hops(5)).contains("max_hops is 5"));
+        assert!(error(builder().max_in_flight(0)).contains("max_in_flight is 0"));
         assert!(error(builder().replay_limit(usize::MAX)).contains("replay_limit is"));
         assert!(error(builder().routes(Routes::new().unary())).contains("unary"));
         assert!(

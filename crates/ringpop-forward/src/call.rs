@@ -74,9 +74,12 @@ pub(crate) fn admit<T>(engine: &Arc<Engine<T>>, door: &Door, mut head: Parts) ->
         (None, _) => return Admission::Unrouted(head),
     };
     let is_grpc = is_grpc(&head.headers);
-    let Some(ticket) = engine.gate.enter() else {
-        engine.counters.refused.add_one();
-        return Admission::Answered(refuse("draining", is_grpc));
+    let ticket = match engine.gate.enter(engine.settings.max_in_flight) {
+        Ok(ticket) => ticket,
+        Err(refusal) => {
+            engine.counters.refused.add_one();
+            return Admission::Answered(refuse(refusal, is_grpc));
+        }
     };
     let is_received = matches!(door, Door::Server);
     let travel = travel(engine, &mut head, is_received);

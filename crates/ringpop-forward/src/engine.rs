@@ -5,7 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use http::HeaderValue;
 use http::request::Parts;
 
-use crate::constants::{HOPS_MAX_DEFAULT, REPLAY_BYTES};
+use crate::budget::Budget;
+use crate::constants::{HOPS_MAX_DEFAULT, IN_FLIGHT, REPLAY_BYTES};
 use crate::drain::Gate;
 use crate::header::Hop;
 use crate::key::MissingKey;
@@ -23,6 +24,7 @@ pub(crate) struct Engine<T> {
     pub(crate) name: HeaderValue,
     pub(crate) gate: Arc<Gate>,
     pub(crate) counters: Counters,
+    pub(crate) budget: Budget,
     /// The hop header of a first hop, and the epoch it was made for.
     first_hop: RwLock<(u64, HeaderValue)>,
 }
@@ -36,6 +38,7 @@ pub(crate) struct Settings {
     pub(crate) explain: bool,
     pub(crate) max_hops: u8,
     pub(crate) replay_limit: usize,
+    pub(crate) max_in_flight: usize,
     pub(crate) trust: Option<Trust>,
 }
 
@@ -52,6 +55,7 @@ impl Default for Settings {
             explain: false,
             max_hops: HOPS_MAX_DEFAULT,
             replay_limit: REPLAY_BYTES,
+            max_in_flight: IN_FLIGHT,
             trust: None,
         }
     }
@@ -66,6 +70,7 @@ impl<T> Engine<T> {
         name: HeaderValue,
     ) -> Self {
         let sender = settings.name.clone();
+        let budget = Budget::new(settings.policy.tokens());
         let first_hop = Hop {
             hops: 1,
             epoch: 0,
@@ -79,6 +84,7 @@ impl<T> Engine<T> {
             name,
             gate: Arc::default(),
             counters: Counters::default(),
+            budget,
             first_hop: RwLock::new((0, first_hop)),
         }
     }

@@ -57,6 +57,7 @@
 mod answer;
 mod attempt;
 mod body;
+mod budget;
 mod builder;
 mod call;
 mod constants;

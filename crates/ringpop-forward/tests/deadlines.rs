@@ -1,14 +1,20 @@
 //! Time runs out in one place, with the right status, and whoever works on the call is told.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a helper that cannot go on fails its test"
+)]
+
 mod common;
 
 use std::time::Duration;
 
-use tonic::{Code, Request};
+use tonic::Code;
 
 use common::cluster::{Node, Ring};
-use common::service::{Ask, ONCE, Seen, next, within};
-use common::{eventually, soon};
+use common::eventually;
+use common::raw;
+use common::service::{Ask, DOWNLOAD, ONCE, Seen, next, within};
 
 fn pair() -> (Node, Node) {
     let ring = Ring::default();
@@ -38,28 +44,13 @@ async fn the_owner_gets_what_is_left() {
     );
 }
 
-/// The caller sends a deadline but does not keep it itself, so that the answer is the node's.
-fn server_side(ask: Ask) -> Request<Ask> {
-    let mut request = Request::new(ask);
-    request.metadata_mut().insert(
-        "grpc-timeout",
-        tonic::metadata::MetadataValue::from_static("300m"),
-    );
-    request
-}
+const IN_300_MS: [(&str, &str); 1] = [("grpc-timeout", "300m")];
 
 #[tokio::test]
 async fn a_passed_deadline_is_answered_as_such_and_the_owner_stops() {
     let (asked, owner) = pair();
-    let status = soon(
-        "deadline",
-        asked
-            .client()
-            .await
-            .unary_at(ONCE, server_side(Ask::new("k", "hang"))),
-    )
-    .await;
-    assert_eq!(status.unwrap_err().code(), Code::DeadlineExceeded);
+    let response = raw::call(&asked.address, ONCE, &Ask::new("k", "hang"), &IN_300_MS).await;
+    assert_eq!(raw::status(response).await.code(), Code::DeadlineExceeded);
     eventually("the owner's handler is dropped", || {
         Seen::get(&owner.seen().cancelled) == 1
     })
@@ -71,15 +62,8 @@ async fn a_passed_deadline_is_answered_as_such_and_the_owner_stops() {
 #[tokio::test]
 async fn a_handler_of_this_process_is_bounded_too() {
     let (asked, _owner) = pair();
-    let status = soon(
-        "deadline",
-        asked
-            .client()
-            .await
-            .unary_at(ONCE, server_side(Ask::new("mine", "hang"))),
-    )
-    .await;
-    assert_eq!(status.unwrap_err().code(), Code::DeadlineExceeded);
+    let response = raw::call(&asked.address, ONCE, &Ask::new("mine", "hang"), &IN_300_MS).await;
+    assert_eq!(raw::status(response).await.code(), Code::DeadlineExceeded);
     eventually("the handler is dropped", || {
         Seen::get(&asked.seen().cancelled) == 1
     })
@@ -89,15 +73,10 @@ async fn a_handler_of_this_process_is_bounded_too() {
 #[tokio::test]
 async fn the_deadline_covers_the_body() {
     let (asked, owner) = pair();
-    let mut client = asked.client().await;
-    let mut tells = client
-        .download(server_side(Ask::new("k", "2 then hang")))
-        .await
-        .unwrap()
-        .into_inner();
-    assert!(next(&mut tells).await.unwrap().is_ok() && next(&mut tells).await.unwrap().is_ok());
-    let status = next(&mut tells).await.unwrap().unwrap_err();
-    assert_eq!(status.code(), Code::DeadlineExceeded);
+    let ask = Ask::new("k", "2 then hang");
+    let response = raw::call(&asked.address, DOWNLOAD, &ask, &IN_300_MS).await;
+    assert_eq!(response.headers().get("grpc-status"), None, "it began well");
+    assert_eq!(raw::status(response).await.code(), Code::DeadlineExceeded);
     eventually("the owner's stream is dropped", || {
         Seen::get(&owner.seen().cancelled) == 1
     })

@@ -1,5 +1,10 @@
 //! Every shape of call arrives whole at the owner, and its answer whole at the caller.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a helper that cannot go on fails its test"
+)]
+
 mod common;
 
 use bytes::Bytes;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::client::{Builder, Connection, SendRequest};
 use h2::{Ping, PingPong};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{sleep, timeout};
 
 use super::dial::{DialError, Io};
@@ -35,10 +36,15 @@ pub(crate) struct Activity {
 impl Activity {
     /// Begins a stream. One that begins while the connection is given up is not lost: a connection ends only when
     /// nobody can send on it any more.
-    pub(crate) fn begin(self: &Arc<Self>) -> Lease {
+    ///
+    /// `permit` is the call's place among those that may be in flight to the peer.
+    pub(crate) fn begin(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Lease {
         self.streams.fetch_add(1, Ordering::AcqRel);
         self.uses.fetch_add(1, Ordering::AcqRel);
-        Lease(Arc::clone(self))
+        Lease {
+            activity: Arc::clone(self),
+            _permit: permit,
+        }
     }
 
     /// Whether no stream is open and none began since `uses` was read.
@@ -53,11 +59,14 @@ impl Activity {
 
 /// One stream on a connection.
 #[derive(Debug)]
-pub(crate) struct Lease(Arc<Activity>);
+pub(crate) struct Lease {
+    activity: Arc<Activity>,
+    _permit: OwnedSemaphorePermit,
+}
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.0.streams.fetch_sub(1, Ordering::AcqRel);
+        self.activity.streams.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -147,12 +156,14 @@ mod tests {
     #[test]
     fn a_connection_is_idle_when_no_stream_is_open_and_none_began() {
         let activity = Arc::new(Activity::default());
-        let lease = activity.begin();
+        let permits = Arc::new(tokio::sync::Semaphore::new(1));
+        let begin = || activity.begin(Arc::clone(&permits).try_acquire_owned().unwrap());
+        let lease = begin();
         let uses = activity.uses();
         assert!(!activity.is_idle_since(uses), "a stream is open");
         drop(lease);
         assert!(activity.is_idle_since(uses));
-        drop(activity.begin());
+        drop(begin());
         assert!(!activity.is_idle_since(uses), "a stream came and went");
     }
 }

@@ -13,6 +13,7 @@
 
 pub mod cluster;
 pub mod proxy;
+pub mod raw;
 pub mod service;
 
 use std::time::Duration;
