@@ -18,7 +18,7 @@ use crate::attempt::forward;
 use crate::body::Intake;
 use crate::call::{Admission, Call, MessageKey, Place, admit, message_key};
 use crate::deadline::exceeded;
-use crate::forwarder::Engine;
+use crate::engine::Engine;
 use crate::key::{HeadKey, Key, KeyError, KeySource};
 use crate::transport::{H2Transport, PeerTransport};
 
