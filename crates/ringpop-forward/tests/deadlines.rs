@@ -9,12 +9,16 @@ mod common;
 
 use std::time::Duration;
 
-use tonic::Code;
+use bytes::Bytes;
+use http_body::Frame;
+use http_body_util::StreamBody;
+use tonic::{Code, Status};
+use tower::Service;
 
 use common::cluster::{Node, Ring};
-use common::eventually;
 use common::raw;
-use common::service::{Ask, DOWNLOAD, ONCE, Seen, next, within};
+use common::service::{Ask, DOWNLOAD, ONCE, Seen, TestServer, UNARY, next, within};
+use common::{eventually, soon};
 
 fn pair() -> (Node, Node) {
     let ring = Ring::default();
@@ -57,6 +61,24 @@ async fn a_passed_deadline_is_answered_as_such_and_the_owner_stops() {
     .await;
     let stats = asked.forwarder.stats();
     assert_eq!((stats.failed, stats.in_flight), (1, 0));
+}
+
+#[tokio::test]
+async fn a_message_that_never_comes_is_not_waited_for_longer() {
+    let (asked, _owner) = pair();
+    let never = tonic::body::Body::new(StreamBody::new(tokio_stream::pending::<
+        Result<Frame<Bytes>, Status>,
+    >()));
+    let request = http::Request::post(UNARY)
+        .header("content-type", "application/grpc")
+        .header("grpc-timeout", "100m")
+        .body(never)
+        .unwrap();
+    let mut door = asked.forwarder.client(TestServer(asked.handler.clone()));
+    let response = soon("deadline", door.call(request)).await.unwrap();
+    let status = Status::from_header_map(response.headers()).unwrap();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert_eq!(asked.forwarder.stats().in_flight, 0);
 }
 
 #[tokio::test]

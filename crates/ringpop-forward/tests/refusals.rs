@@ -25,7 +25,7 @@ async fn peer(respond: fn(stream: u32) -> Vec<u8>) -> String {
     peer_counted(respond, Arc::default()).await
 }
 
-/// The same, with the number of HEADERS frames that it has answered.
+/// The same, with the number of answers that were read.
 async fn peer_counted(respond: fn(stream: u32) -> Vec<u8>, answered: Arc<AtomicUsize>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -65,8 +65,10 @@ async fn speak(
             (PING, 0) => stream.write_all(&frame(PING, ACK, 0, &payload)).await?,
             (HEADERS, _) => {
                 stream.write_all(&respond(id)).await?;
-                answered.fetch_add(1, Ordering::AcqRel);
+                stream.write_all(&frame(PING, 0, 0, &[0; 8])).await?;
             }
+            // Frames are read in order: whoever answers the PING has read the answer before it.
+            (PING, ACK) => drop(answered.fetch_add(1, Ordering::AcqRel)),
             _ => {}
         }
     }
@@ -154,7 +156,7 @@ async fn a_connection_that_takes_no_more_requests_is_replaced_before_the_next_ow
         calls.push(tokio::spawn(async move {
             client.unary(Ask::new("k", "")).await
         }));
-        eventually("the peer has looked at one call more", || {
+        eventually("one answer more was read", || {
             answered.load(Ordering::Acquire) == expected
         })
         .await;
