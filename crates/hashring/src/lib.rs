@@ -66,3 +66,8 @@ pub use self::{
     shared::{Reader, RingReader, Shared, SharedRing},
     walk::Walk,
 };
+
+/// Compiles and runs the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -242,9 +242,7 @@ fn parse_key(text: &str) -> Result<String, String> {
     match text.len() {
         0 => Err("the key is empty: give at least one character".to_owned()),
         1..=KEY_BYTES_MAX => Ok(text.to_owned()),
-        bytes => Err(format!(
-            "the key has {bytes} bytes, at most {KEY_BYTES_MAX} are allowed"
-        )),
+        bytes => Err(format!("the key has {bytes} bytes, at most {KEY_BYTES_MAX} are allowed")),
     }
 }
 
@@ -272,10 +270,7 @@ mod tests {
         let both = message("ringpop node --listen a:1 --peers b:1 --hosts f");
         assert!(both.contains("cannot be used with"), "{both}");
         let none = message("ringpop node --listen a:1");
-        assert!(
-            none.contains("--peers") && none.contains("--hosts"),
-            "{none}"
-        );
+        assert!(none.contains("--peers") && none.contains("--hosts"), "{none}");
     }
 
     #[test]

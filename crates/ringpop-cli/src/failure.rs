@@ -1,6 +1,7 @@
 //! How a run ends when it does not end well.
 
 use std::fmt::Display;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 /// What the exit codes mean, as `--help` says it.
@@ -34,19 +35,15 @@ impl Failure {
 
     /// Tells the user and gives the exit code.
     pub(crate) fn report(&self) -> ExitCode {
-        match self {
-            Self::Usage(message) => {
-                eprintln!("error: {message}");
-                ExitCode::from(USAGE)
-            }
-            Self::Failed(message) => {
-                eprintln!("error: {message}");
-                ExitCode::from(FAILED)
-            }
+        let (code, message) = match self {
+            Self::Usage(message) => (USAGE, format!("error: {message}")),
+            Self::Failed(message) => (FAILED, format!("error: {message}")),
             Self::Interrupted => {
-                eprintln!("interrupted before the graceful stop was over");
-                ExitCode::from(INTERRUPTED)
+                (INTERRUPTED, "interrupted before the graceful stop was over".to_owned())
             }
-        }
+        };
+        // When nobody reads, the exit code still tells.
+        let _ = writeln!(io::stderr(), "{message}");
+        ExitCode::from(code)
     }
 }

@@ -77,11 +77,7 @@ mod tests {
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
         let row = |a: &str, b: &str| [a.to_owned(), b.to_owned()];
-        let text = columns(&[
-            row("ADDRESS", "STATUS"),
-            row("a", "alive"),
-            row("äöü-äöü-", ""),
-        ]);
+        let text = columns(&[row("ADDRESS", "STATUS"), row("a", "alive"), row("äöü-äöü-", "")]);
         assert_eq!(text, "ADDRESS   STATUS\na         alive\näöü-äöü-\n");
     }
 

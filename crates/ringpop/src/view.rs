@@ -93,14 +93,19 @@ impl Views {
 
     /// Publishes the view that `members` make. Returns how the ring changed,
     /// when it did; an error leaves the ring as it was.
+    ///
+    /// The ring is empty until this member has `joined`: it knows only itself
+    /// or some of the others before, and would take their keys for its own.
     pub(crate) fn publish(
         &self,
         mut members: Vec<Member>,
         membership_checksum: u64,
+        joined: bool,
     ) -> Result<Option<RingChange>, UpdateError> {
         members.sort_unstable_by(|a, b| a.address.cmp(&b.address));
         let former = self.shared.load();
-        let (edits, mut change) = self.difference(&former.ring, &members);
+        let owners = if joined { &members[..] } else { &[] };
+        let (edits, mut change) = self.difference(&former.ring, owners);
         let ring =
             if edits.is_empty() { Ok(former.ring.clone()) } else { former.ring.apply(edits) };
         let (ring, failure) = match ring {
@@ -255,6 +260,7 @@ mod tests {
                 member(1, Status::Alive, &[]),
             ],
             7,
+            true,
         );
         let change = change.unwrap().unwrap();
         assert_eq!(ids(&change.added), ["10.0.0.1:7100", "10.0.0.2:7100"]);
@@ -268,10 +274,21 @@ mod tests {
     #[test]
     fn what_does_not_concern_the_ring_does_not_change_it() {
         let views = views();
-        views.publish(vec![member(1, Status::Alive, &[])], 1).unwrap();
+        views.publish(vec![member(1, Status::Alive, &[])], 1, true).unwrap();
         let suspect = member(1, Status::Suspect, &[("color", "red")]);
         let faulty = member(2, Status::Faulty, &[]);
-        assert_eq!(views.publish(vec![suspect, faulty], 2).unwrap(), None);
+        assert_eq!(views.publish(vec![suspect, faulty], 2, true).unwrap(), None);
+    }
+
+    #[test]
+    fn the_ring_is_empty_until_this_member_has_joined() {
+        let views = views();
+        let members = vec![member(1, Status::Alive, &[]), member(2, Status::Alive, &[])];
+        assert_eq!(views.publish(members.clone(), 1, false).unwrap(), None);
+        let view = views.load();
+        assert_eq!((view.ring.len(), view.members.len()), (0, 2));
+        let change = views.publish(members, 1, true).unwrap().unwrap();
+        assert_eq!(ids(&change.added), ["10.0.0.1:7100", "10.0.0.2:7100"]);
     }
 
     #[test]
@@ -279,16 +296,16 @@ mod tests {
         let views = views();
         let one = |labels: &[(&str, &str)]| vec![member(1, Status::Alive, labels)];
         let points = |views: &Views| views.load().ring.points_of("10.0.0.1:7100");
-        views.publish(one(&[(WEIGHT_LABEL, "3")]), 1).unwrap();
+        views.publish(one(&[(WEIGHT_LABEL, "3")]), 1, true).unwrap();
         assert_eq!(points(&views), Some(300));
-        let change = views.publish(one(&[(WEIGHT_LABEL, "nonsense")]), 2).unwrap().unwrap();
+        let change = views.publish(one(&[(WEIGHT_LABEL, "nonsense")]), 2, true).unwrap().unwrap();
         assert_eq!(points(&views), Some(100));
         assert_eq!(ids(&change.updated), ["10.0.0.1:7100"]);
-        views.publish(one(&[(WEIGHT_LABEL, "4000000000")]), 3).unwrap();
+        views.publish(one(&[(WEIGHT_LABEL, "4000000000")]), 3, true).unwrap();
         assert_eq!(points(&views), Some(100 * WEIGHT_MAX));
-        let change = views.publish(one(&[(IDENTITY_LABEL, "worker-1")]), 4).unwrap().unwrap();
+        let change = views.publish(one(&[(IDENTITY_LABEL, "worker-1")]), 4, true).unwrap().unwrap();
         assert_eq!(ids(&change.updated), ["10.0.0.1:7100"]);
-        let change = views.publish(one(&[(WEIGHT_LABEL, "0")]), 5).unwrap().unwrap();
+        let change = views.publish(one(&[(WEIGHT_LABEL, "0")]), 5, true).unwrap().unwrap();
         assert_eq!(ids(&change.removed), ["10.0.0.1:7100"]);
         assert!(views.load().ring.is_empty());
     }
@@ -297,11 +314,11 @@ mod tests {
     fn the_ring_does_not_depend_on_its_history() {
         let (one, two) = (views(), views());
         let all: Vec<Member> = (1..6).map(|i| member(i, Status::Alive, &[])).collect();
-        one.publish(all.clone(), 1).unwrap();
+        one.publish(all.clone(), 1, true).unwrap();
         for i in (0..5).rev() {
-            two.publish(vec![all[i].clone()], 1).unwrap();
+            two.publish(vec![all[i].clone()], 1, true).unwrap();
         }
-        two.publish(all.into_iter().rev().collect(), 1).unwrap();
+        two.publish(all.into_iter().rev().collect(), 1, true).unwrap();
         assert_eq!(one.load().ring_checksum, two.load().ring_checksum);
     }
 
@@ -311,10 +328,10 @@ mod tests {
         let mut owners = Owners::new();
         views.owners(b"key", 3, &mut owners);
         assert!(owners.is_empty());
-        views.publish(vec![member(1, Status::Alive, &[])], 1).unwrap();
+        views.publish(vec![member(1, Status::Alive, &[])], 1, true).unwrap();
         views.owners(b"key", 3, &mut owners);
         assert_eq!(owners[..], [Owner::Local]);
-        views.publish((1..4).map(|i| member(i, Status::Alive, &[])).collect(), 2).unwrap();
+        views.publish((1..4).map(|i| member(i, Status::Alive, &[])).collect(), 2, true).unwrap();
         owners.clear();
         views.owners(b"key", 3, &mut owners);
         assert_eq!(owners.len(), 3);
@@ -324,13 +341,13 @@ mod tests {
     #[tokio::test]
     async fn whoever_waits_for_another_ring_is_woken_by_it() {
         let views = views();
-        views.publish(vec![member(1, Status::Alive, &[])], 1).unwrap();
+        views.publish(vec![member(1, Status::Alive, &[])], 1, true).unwrap();
         let seen = views.epoch();
         let mut changed = std::pin::pin!(views.changed(seen));
-        views.publish(vec![member(1, Status::Suspect, &[])], 2).unwrap();
+        views.publish(vec![member(1, Status::Suspect, &[])], 2, true).unwrap();
         let waits = std::future::poll_fn(|cx| std::task::Poll::Ready(changed.as_mut().poll(cx)));
         assert!(waits.await.is_pending(), "the ring is the same");
-        views.publish(vec![member(2, Status::Alive, &[])], 3).unwrap();
+        views.publish(vec![member(2, Status::Alive, &[])], 3, true).unwrap();
         changed.await;
     }
 
@@ -338,7 +355,7 @@ mod tests {
     #[test]
     fn threads_keep_the_views_of_several_clusters_apart() {
         let (one, two) = (views(), views());
-        one.publish(vec![member(1, Status::Alive, &[])], 1).unwrap();
+        one.publish(vec![member(1, Status::Alive, &[])], 1, true).unwrap();
         for _ in 0..3 {
             assert_eq!(one.with(|view| view.ring.len()), 1);
             assert_eq!(two.with(|view| view.ring.len()), 0);
@@ -350,6 +367,6 @@ mod tests {
         let views = views();
         let odd = Address::new("not-a-host-and-port").unwrap();
         let odd = Member::new(odd, Status::Alive, 1, Labels::default());
-        assert_eq!(views.publish(vec![odd], 1).unwrap(), None);
+        assert_eq!(views.publish(vec![odd], 1, true).unwrap(), None);
     }
 }

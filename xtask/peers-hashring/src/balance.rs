@@ -1,6 +1,6 @@
 //! Bytes per point, and how evenly the points spread keys.
 
-use hashring::Ring;
+use hashring::{Crc32, EnvoyRingHash, Ketama, Ring, Ringpop, Scheme, Xxh3};
 
 use crate::{
     measure::mixed,
@@ -78,4 +78,43 @@ pub fn spread(report: &mut Report) {
             });
         }
     }
+}
+
+/// Every scheme on rings of about 100 points a node; these rows inform.
+pub fn schemes(report: &mut Report) {
+    let envoy = EnvoyRingHash::new(10_000, 10_000).expect("the sizes are valid");
+    scheme_row(report, Xxh3);
+    scheme_row(report, Crc32);
+    scheme_row(report, Ringpop);
+    scheme_row(report, envoy);
+    scheme_row(report, Ketama);
+}
+
+/// The mean over the families of ids, five rings each.
+fn scheme_row<S: Scheme + Clone>(report: &mut Report, scheme: S) {
+    const NODES: u64 = 100;
+    const RINGS: u64 = 5;
+    let mut deviations = Vec::new();
+    let mut points = 0;
+    for (_, id) in FAMILIES {
+        for ring in 0..RINGS {
+            let ids = (0..NODES).map(|i| id(ring * NODES + i));
+            let ring = Ring::builder()
+                .scheme(scheme.clone())
+                .nodes(ids)
+                .build()
+                .expect("the ids are unique");
+            deviations.push(ring.shares().deviation().expect("the ring has points"));
+            points = ring.points().len();
+        }
+    }
+    report.row(&Row {
+        bench: "schemes",
+        case: &format!("{}, {NODES} nodes, {points} points", scheme.name()),
+        ours: deviations.iter().sum::<f64>() / deviations.len() as f64,
+        peer: "random points",
+        peer_value: ((NODES - 1) as f64 / (points as f64 + 1.0)).sqrt(),
+        unit: "sd",
+        bar: None,
+    });
 }

@@ -18,7 +18,7 @@ struct VirtualNode {
 }
 
 #[derive(Clone, Debug)]
-struct NamedNode(String, u32);
+struct NamedNode(String);
 
 impl conhash::Node for NamedNode {
     fn name(&self) -> String {
@@ -51,6 +51,10 @@ pub fn run(report: &mut Report) {
     }
 }
 
+fn address_of<T>(node: &T) -> u64 {
+    std::ptr::from_ref(node).addr() as u64
+}
+
 /// A subject that looks up a window of keys at a time.
 fn looking<'a>(
     keys: &'a [&'a str],
@@ -81,15 +85,17 @@ fn run_case(report: &mut Report, keys: &[&str], nodes: usize, points: usize, bar
         .map(|point| (point.place, *point.node.data()))
         .collect();
     let mut named = conhash::ConsistentHash::new();
-    for (node, name) in names.iter().enumerate() {
-        named.add(&NamedNode(name.clone(), node as u32), points);
+    for name in &names {
+        named.add(&NamedNode(name.clone()), points);
     }
     let mut tree = hash_rings::consistent::Ring::new();
     for name in &names {
         tree.insert_node(name, points);
     }
+    // A bucket of weight 1 has 160 points; the nearest weight comes closest to the number of points.
+    let weight = ((points as f64 / 160.0).round() as u32).max(1);
     let buckets: Vec<_> = (0..nodes)
-        .map(|node| pingora_ketama::Bucket::new(address(node), 1))
+        .map(|node| pingora_ketama::Bucket::new(address(node), weight))
         .collect();
     let continuum = pingora_ketama::Continuum::new(&buckets);
     let inserted = (nodes * points <= INSERTION_POINTS_MAX).then(|| {
@@ -99,51 +105,43 @@ fn run_case(report: &mut Report, keys: &[&str], nodes: usize, points: usize, bar
             .build()
     });
 
+    // Every subject ends with a reference to the node, as its own lookup gives it, and reads nothing of it.
     let mut subjects: Vec<Subject<'_>> = vec![
         (
             "ours",
             looking(keys, |key| {
-                ours.lookup(key.as_bytes())
-                    .map_or(0, |node| u64::from(*node.data()))
+                ours.lookup(key.as_bytes()).map_or(0, address_of)
             }),
         ),
         (
             "hashring 0.3.6",
-            looking(keys, |key| {
-                registry.get(&key).map_or(0, |node| node.point as u64)
-            }),
+            looking(keys, |key| registry.get(&key).map_or(0, address_of)),
         ),
         (
             "BTreeMap + the same hash",
             looking(keys, |key| {
                 let place = XxHash3_64::oneshot(key.as_bytes());
-                map.range(place..)
-                    .next()
-                    .or_else(|| map.first_key_value())
-                    .map_or(0, |(_, node)| u64::from(*node))
+                let found = map.range(place..).next().or_else(|| map.first_key_value());
+                found.map_or(0, |(_, node)| address_of(&names[*node as usize]))
             }),
         ),
         (
             "hash-rings 1.1.0",
-            looking(keys, |key| tree.get_node(&key).len() as u64),
+            looking(keys, |key| address_of(tree.get_node(&key))),
         ),
         (
             "conhash 0.5.1",
-            looking(keys, |key| {
-                named
-                    .get(key.as_bytes())
-                    .map_or(0, |node| u64::from(node.1))
-            }),
+            looking(keys, |key| named.get(key.as_bytes()).map_or(0, address_of)),
         ),
         (
-            "pingora-ketama 0.9.1 (160 points)",
+            "pingora-ketama 0.9.1 (160 x n points)",
             looking(keys, |key| continuum.node_idx(key.as_bytes()) as u64),
         ),
     ];
     if let Some(inserted) = &inserted {
         subjects.push((
             "consistent_hash_ring 0.8.0",
-            looking(keys, |key| *inserted.get(key)),
+            looking(keys, |key| address_of(inserted.get(key))),
         ));
     }
     let times = interleaved(ROUNDS, &mut subjects);

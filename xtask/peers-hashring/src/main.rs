@@ -24,7 +24,7 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 type Bench = (&'static str, fn(&mut Report));
 
-const BENCHES: [Bench; 9] = [
+const BENCHES: [Bench; 10] = [
     ("lookup", lookup::run),
     ("search", search::throughput),
     ("latency", search::latency),
@@ -33,6 +33,7 @@ const BENCHES: [Bench; 9] = [
     ("allocations", selection::allocations),
     ("sharing", sharing::run),
     ("spread", balance::spread),
+    ("schemes", balance::schemes),
     ("quarantine", selection::quarantine),
 ];
 

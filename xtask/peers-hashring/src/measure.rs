@@ -8,24 +8,19 @@ use std::{
 /// A subject gives the nanoseconds of one operation, averaged over a short run.
 pub type Subject<'a> = (&'a str, Box<dyn FnMut() -> f64 + 'a>);
 
-/// How long a subject runs untimed at the begin of its turn, until the caches hold its memory and
-/// not that of the subject before: random reads of 16 MB take that long.
-const WARM_UP: Duration = Duration::from_millis(15);
-
-/// Timed runs in a turn.
-const RUNS_PER_TURN: usize = 5;
+/// How long a subject runs in one turn. Its first runs load its memory into the caches, which the
+/// subject before has filled with its own; the later ones are what counts, because only the best
+/// does.
+const TURN: Duration = Duration::from_millis(50);
 
 /// The best time of every subject over `rounds` turns, in their order. They take turns, so that
-/// what else the machine does hits all of them, and each turn warms up first.
+/// what else the machine does hits all of them.
 pub fn interleaved(rounds: usize, subjects: &mut [Subject<'_>]) -> Vec<f64> {
     let mut best = vec![f64::INFINITY; subjects.len()];
     for _ in 0..rounds {
         for (best, (_, subject)) in best.iter_mut().zip(subjects.iter_mut()) {
             let start = Instant::now();
-            while start.elapsed() < WARM_UP {
-                subject();
-            }
-            for _ in 0..RUNS_PER_TURN {
+            while start.elapsed() < TURN {
                 *best = best.min(subject());
             }
         }

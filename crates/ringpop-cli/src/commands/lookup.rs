@@ -11,9 +11,7 @@ use crate::failure::Failure;
 use crate::output::{Output, checksum, printable};
 
 pub(crate) async fn run(args: LookupArgs) -> Result<(), Failure> {
-    let response = Admin::new(&args.address)?
-        .lookup(&args.key, args.owners)
-        .await?;
+    let response = Admin::new(&args.address)?.lookup(&args.key, args.owners).await?;
     if response.owners.is_empty() {
         return Err(Failure::Failed(format!(
             "{} knows no owner of the key: its ring is empty, see `ringpop status {}`",
@@ -34,11 +32,7 @@ struct Owners {
 
 impl Owners {
     fn new(key: String, response: LookupResponse) -> Self {
-        Self {
-            key,
-            owners: response.owners,
-            ring_checksum: checksum(response.ring_checksum),
-        }
+        Self { key, owners: response.owners, ring_checksum: checksum(response.ring_checksum) }
     }
 }
 

@@ -59,8 +59,7 @@ impl Member {
         let reporter = Reporter::start(Output::new(args.run.json), node.events());
         let server = KvServer::new(KvService::new());
         let client = KvClient::new(node.forwarder().client(server.clone()));
-        node.serve(tonic::service::Routes::new(server))
-            .map_err(Failure::failed)?;
+        node.serve(tonic::service::Routes::new(server)).map_err(Failure::failed)?;
         reporter.tell(&NodeEvent::Listening {
             app: args.app.clone(),
             address: node.whoami().to_string(),
@@ -69,11 +68,7 @@ impl Member {
         });
         let http =
             listener.map(|(_, listener)| HttpServer::start(listener, kv::http::router(client)));
-        Ok(Self {
-            node,
-            http,
-            reporter,
-        })
+        Ok(Self { node, http, reporter })
     }
 
     /// Joins the cluster and takes part until the future is dropped.
@@ -119,12 +114,10 @@ async fn bind(args: &NodeArgs) -> Result<Ringpop, Failure> {
 
 /// The methods that have a key. All of them may run twice, because the last value of a key counts.
 fn routes() -> Routes {
-    ["Get", "Put", "Delete"]
-        .into_iter()
-        .fold(Routes::new(), |routes, method| {
-            let path = format!("/ringpop.demo.v1.Kv/{method}");
-            routes.field(&path, &[1]).unary().idempotent()
-        })
+    ["Get", "Put", "Delete"].into_iter().fold(Routes::new(), |routes, method| {
+        let path = format!("/ringpop.demo.v1.Kv/{method}");
+        routes.field(&path, &[1]).unary().idempotent()
+    })
 }
 
 async fn resolve(address: &Address) -> Result<SocketAddr, Failure> {
@@ -134,14 +127,11 @@ async fn resolve(address: &Address) -> Result<SocketAddr, Failure> {
         ))
     };
     match timeout(RESOLVE_TIMEOUT, lookup_host(address.as_str())).await {
-        Ok(Ok(mut addresses)) => addresses
-            .next()
-            .ok_or_else(|| fail("it has no address".to_owned())),
+        Ok(Ok(mut addresses)) => {
+            addresses.next().ok_or_else(|| fail("it has no address".to_owned()))
+        }
         Ok(Err(error)) => Err(fail(error.to_string())),
-        Err(_) => Err(fail(format!(
-            "no answer within {} s",
-            RESOLVE_TIMEOUT.as_secs()
-        ))),
+        Err(_) => Err(fail(format!("no answer within {} s", RESOLVE_TIMEOUT.as_secs()))),
     }
 }
 
@@ -165,15 +155,14 @@ fn discovery(source: &Source) -> Arc<dyn Discovery> {
 }
 
 fn log(verbose: bool) {
-    let default = if verbose {
-        "info,ringpop=debug,swim_core=debug,ringpop_forward=debug"
-    } else {
-        "warn"
-    };
+    let default =
+        if verbose { "info,ringpop=debug,swim_core=debug,ringpop_forward=debug" } else { "warn" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
+        // It would complain on standard error, and panic when that is closed as well.
+        .log_internal_errors(false)
         .with_ansi(io::stderr().is_terminal())
         .init();
 }

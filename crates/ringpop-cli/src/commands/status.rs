@@ -53,9 +53,7 @@ impl From<GetStatusResponse> for Report {
             membership_checksum: checksum(response.membership_checksum),
             ring_checksum: checksum(response.ring_checksum),
             members: response.members.into_iter().map(Member::from).collect(),
-            counters: counters
-                .map(|counter| (counter.name, counter.value))
-                .collect(),
+            counters: counters.map(|counter| (counter.name, counter.value)).collect(),
         }
     }
 }
@@ -114,14 +112,7 @@ impl fmt::Display for Report {
 
 impl Report {
     fn member_table(&self) -> String {
-        let head = [
-            "ADDRESS",
-            "IDENTITY",
-            "STATUS",
-            "INCARNATION",
-            "SHARE",
-            "LABELS",
-        ];
+        let head = ["ADDRESS", "IDENTITY", "STATUS", "INCARNATION", "SHARE", "LABELS"];
         let mut rows = vec![head.map(str::to_owned)];
         rows.extend(self.members.iter().map(|member| {
             [
@@ -139,12 +130,8 @@ impl Report {
 
 /// Labels of the library itself are shown in columns of their own.
 fn label_list(labels: &BTreeMap<String, String>) -> String {
-    let public = labels
-        .iter()
-        .filter(|(key, _)| !key.starts_with(INTERNAL_PREFIX));
-    let pairs: Vec<_> = public
-        .map(|(key, value)| printable(&format!("{key}={value}")))
-        .collect();
+    let public = labels.iter().filter(|(key, _)| !key.starts_with(INTERNAL_PREFIX));
+    let pairs: Vec<_> = public.map(|(key, value)| printable(&format!("{key}={value}"))).collect();
     pairs.join(" ")
 }
 
@@ -160,10 +147,7 @@ mod tests {
             identity: address.to_owned(),
             status,
             incarnation: 1_700_000_000_000,
-            labels: vec![Label {
-                key: "zone".to_owned(),
-                value: "a".to_owned(),
-            }],
+            labels: vec![Label { key: "zone".to_owned(), value: "a".to_owned() }],
             points: 100,
             share,
         };
@@ -173,15 +157,9 @@ mod tests {
             state: "ready".to_owned(),
             membership_checksum: 0xab,
             ring_checksum: 0xcd,
-            members: vec![
-                member("127.0.0.1:7100", 1, 1.0),
-                member("127.0.0.1:7101", 99, 0.0),
-            ],
+            members: vec![member("127.0.0.1:7100", 1, 1.0), member("127.0.0.1:7101", 99, 0.0)],
             uptime_ms: 61_500,
-            counters: vec![Counter {
-                name: "pings_sent".to_owned(),
-                value: 7,
-            }],
+            counters: vec![Counter { name: "pings_sent".to_owned(), value: 7 }],
         })
     }
 

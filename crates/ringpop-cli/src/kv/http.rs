@@ -32,10 +32,7 @@ pub(crate) type Client = KvClient<ForwardService<KvServer<KvService>>>;
 pub(crate) fn router(client: Client) -> Router {
     let slots = Arc::new(Semaphore::new(HTTP_REQUESTS_MAX));
     Router::new()
-        .route(
-            "/kv/{*key}",
-            get(get_value).put(put_value).delete(delete_value),
-        )
+        .route("/kv/{*key}", get(get_value).put(put_value).delete(delete_value))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(VALUE_BYTES_MAX))
@@ -71,11 +68,7 @@ async fn delete_value(State(mut client): State<Client>, key: Key) -> Result<Resp
     if reply.into_inner().existed {
         return Ok((StatusCode::NO_CONTENT, headers).into_response());
     }
-    Err(Refusal {
-        code: StatusCode::NOT_FOUND,
-        headers,
-        reason: "the key has no value".to_owned(),
-    })
+    Err(Refusal { code: StatusCode::NOT_FOUND, headers, reason: "the key has no value".to_owned() })
 }
 
 async fn no_such_path(uri: Uri) -> Refusal {
@@ -149,11 +142,7 @@ struct Refusal {
 impl Refusal {
     fn new(code: StatusCode, reason: String) -> Self {
         let headers = HeaderMap::new();
-        Self {
-            code,
-            headers,
-            reason,
-        }
+        Self { code, headers, reason }
     }
 }
 
@@ -167,11 +156,7 @@ impl From<Status> for Refusal {
             Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        Self {
-            code,
-            headers: explanation(status.metadata()),
-            reason: status.message().to_owned(),
-        }
+        Self { code, headers: explanation(status.metadata()), reason: status.message().to_owned() }
     }
 }
 

@@ -15,7 +15,10 @@ pub(crate) struct KvService {
 impl KvService {
     /// A service over an empty store.
     pub(crate) fn new() -> Self {
-        let store = Store::new(STORE_ENTRIES_MAX, STORE_BYTES_MAX);
+        Self::over(Store::new(STORE_ENTRIES_MAX, STORE_BYTES_MAX))
+    }
+
+    const fn over(store: Store) -> Self {
         Self { store }
     }
 }
@@ -46,9 +49,7 @@ impl pb::kv_server::Kv for KvService {
                 value.len()
             )));
         }
-        self.store
-            .put(key, &value)
-            .map_err(|full| Status::resource_exhausted(full.to_string()))?;
+        self.store.put(key, &value).map_err(|full| Status::resource_exhausted(full.to_string()))?;
         Ok(Response::new(pb::PutResponse {}))
     }
 
@@ -65,12 +66,50 @@ impl pb::kv_server::Kv for KvService {
 
 fn check_key(key: &str) -> Result<(), Status> {
     match key.len() {
-        0 => Err(Status::invalid_argument(
-            "the key is empty: give at least one byte",
-        )),
+        0 => Err(Status::invalid_argument("the key is empty: give at least one byte")),
         1..=KEY_BYTES_MAX => Ok(()),
         bytes => Err(Status::invalid_argument(format!(
             "the key has {bytes} bytes, at most {KEY_BYTES_MAX} are allowed"
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::pb::kv_server::Kv as _;
+    use super::*;
+
+    async fn put(service: &KvService, key: &str, value: &'static [u8]) -> Result<(), Status> {
+        let (key, value) = (key.to_owned(), value.into());
+        let reply = service.put(Request::new(pb::PutRequest { key, value })).await;
+        reply.map(|_| ())
+    }
+
+    #[tokio::test]
+    async fn a_full_store_is_told_from_a_bad_request() {
+        let service = KvService::over(Store::new(1, 100));
+        assert!(put(&service, "a", b"1").await.is_ok());
+        let full = put(&service, "b", b"1").await.unwrap_err();
+        assert_eq!(full.code(), Code::ResourceExhausted);
+        assert!(full.message().contains("delete"), "{full}");
+        let bad = put(&service, "", b"1").await.unwrap_err();
+        assert_eq!(bad.code(), Code::InvalidArgument);
+        let large = put(&service, "a", &[0; VALUE_BYTES_MAX + 1]).await.unwrap_err();
+        assert_eq!(large.code(), Code::InvalidArgument);
+    }
+
+    #[tokio::test]
+    async fn what_was_put_is_there_until_it_is_deleted() {
+        let service = KvService::new();
+        put(&service, "a", b"1").await.unwrap();
+        let key = || "a".to_owned();
+        let get = || service.get(Request::new(pb::GetRequest { key: key() }));
+        let delete = || service.delete(Request::new(pb::DeleteRequest { key: key() }));
+        assert_eq!(get().await.unwrap().into_inner().value, "1");
+        assert!(delete().await.unwrap().into_inner().existed);
+        assert!(!delete().await.unwrap().into_inner().existed);
+        assert_eq!(get().await.unwrap_err().code(), Code::NotFound);
     }
 }

@@ -33,11 +33,7 @@ pub(super) enum StoreFull {
 
 impl Store {
     pub(super) fn new(entries_max: usize, bytes_max: usize) -> Self {
-        Self {
-            content: Mutex::default(),
-            entries_max,
-            bytes_max,
-        }
+        Self { content: Mutex::default(), entries_max, bytes_max }
     }
 
     pub(super) fn get(&self, key: &str) -> Option<Bytes> {
@@ -90,9 +86,7 @@ impl Store {
     }
 
     fn lock(&self) -> MutexGuard<'_, Content> {
-        self.content
-            .lock()
-            .expect("nothing between lock and unlock panics")
+        self.content.lock().expect("nothing between lock and unlock panics")
     }
 }
 
@@ -107,14 +101,8 @@ mod tests {
         let store = Store::new(2, 10);
         assert_eq!(store.put("a".into(), b"1"), Ok(()));
         assert_eq!(store.put("b".into(), b"2"), Ok(()));
-        assert_eq!(
-            store.put("c".into(), b""),
-            Err(StoreFull::Entries { max: 2 })
-        );
-        assert_eq!(
-            store.put("a".into(), b"12345678"),
-            Err(StoreFull::Bytes { max: 10 })
-        );
+        assert_eq!(store.put("c".into(), b""), Err(StoreFull::Entries { max: 2 }));
+        assert_eq!(store.put("a".into(), b"12345678"), Err(StoreFull::Bytes { max: 10 }));
         assert_eq!(store.get("a").as_deref(), Some(&b"1"[..]));
         assert_eq!(store.put("a".into(), b"1234567"), Ok(()));
         assert!(store.delete("b") && !store.delete("b"));

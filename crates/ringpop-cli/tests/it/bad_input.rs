@@ -15,10 +15,7 @@ const USAGE: i32 = 2;
 /// Runs a command that must fail, and gives what it said.
 async fn complaint(arguments: &[&str], code: i32) -> String {
     let mut command = ringpop(arguments);
-    let output = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .output();
+    let output = command.stdout(Stdio::piped()).stderr(Stdio::piped()).output();
     let output = timeout(PATIENCE, output).await;
     let output = output
         .unwrap_or_else(|_| panic!("{arguments:?} does not end"))
@@ -29,9 +26,7 @@ async fn complaint(arguments: &[&str], code: i32) -> String {
     let [line] = lines[..] else {
         panic!("{arguments:?} says more than one line: {stderr}");
     };
-    let message = line
-        .strip_prefix("error: ")
-        .unwrap_or_else(|| panic!("{arguments:?}: {line}"));
+    let message = line.strip_prefix("error: ").unwrap_or_else(|| panic!("{arguments:?}: {line}"));
     assert!(!message.contains("panicked"), "{arguments:?}: {message}");
     println!("{message}");
     message.to_owned()
@@ -41,60 +36,29 @@ async fn complaint(arguments: &[&str], code: i32) -> String {
 async fn complains(arguments: &[&str], code: i32, words: &[&str]) {
     let message = complaint(arguments, code).await;
     for word in words {
-        assert!(
-            message.contains(word),
-            "{arguments:?} does not say {word:?}: {message}"
-        );
+        assert!(message.contains(word), "{arguments:?} does not say {word:?}: {message}");
     }
 }
 
 #[tokio::test]
 async fn a_wrong_command_line() {
-    let node = [
-        "node",
-        "--listen",
-        "127.0.0.1:20000",
-        "--peers",
-        "127.0.0.1:20000",
-    ];
+    let node = ["node", "--listen", "127.0.0.1:20000", "--peers", "127.0.0.1:20000"];
     let with = |more: &[&'static str]| [&node[..], more].concat();
     complains(&[], USAGE, &["--help"]).await;
     complains(&["nod"], USAGE, &["'nod'", "'node'"]).await;
-    complains(
-        &with(&["--weigth", "2"]),
-        USAGE,
-        &["'--weigth'", "'--weight'"],
-    )
-    .await;
+    complains(&with(&["--weigth", "2"]), USAGE, &["'--weigth'", "'--weight'"]).await;
     complains(&with(&["--weight", "101"]), USAGE, &["101", "100"]).await;
     complains(&with(&["--label", "zone"]), USAGE, &["key=value"]).await;
     complains(&with(&["--for", "soon"]), USAGE, &["30s"]).await;
     complains(&with(&["--http", "8100"]), USAGE, &["8100", "host:port"]).await;
-    complains(
-        &["node", "--listen", "nowhere", "--peers", "a:1"],
-        USAGE,
-        &["nowhere", "host:port"],
-    )
-    .await;
-    complains(
-        &["node", "--listen", "a:1", "--peers", "a:1,b"],
-        USAGE,
-        &["\"b\"", "host:port"],
-    )
-    .await;
-    complains(
-        &["node", "--listen", "0.0.0.0:20000", "--peers", "a:1"],
-        USAGE,
-        &["--advertise"],
-    )
-    .await;
+    complains(&["node", "--listen", "nowhere", "--peers", "a:1"], USAGE, &["nowhere", "host:port"])
+        .await;
+    complains(&["node", "--listen", "a:1", "--peers", "a:1,b"], USAGE, &["\"b\"", "host:port"])
+        .await;
+    complains(&["node", "--listen", "0.0.0.0:20000", "--peers", "a:1"], USAGE, &["--advertise"])
+        .await;
     complains(&["dev", "--nodes", "65"], USAGE, &["65", "64"]).await;
-    complains(
-        &["dev", "--base-port", "64600"],
-        USAGE,
-        &["--base-port", "64531"],
-    )
-    .await;
+    complains(&["dev", "--base-port", "64600"], USAGE, &["--base-port", "64531"]).await;
     complains(&["status", "nowhere"], USAGE, &["nowhere", "host:port"]).await;
     complains(&["lookup", "127.0.0.1:1", ""], USAGE, &["empty"]).await;
 }
@@ -132,23 +96,12 @@ async fn a_port_in_use() {
     )
     .await;
     complains(
-        &[
-            "node",
-            "--listen",
-            &free,
-            "--peers",
-            &free,
-            "--http",
-            &taken_address,
-        ],
+        &["node", "--listen", &free, "--peers", &free, "--http", &taken_address],
         FAILED,
         &[&taken_address, "in use", "--http"],
     )
     .await;
-    let (base, port) = (
-        ports.base.to_string(),
-        taken.local_addr().unwrap().port().to_string(),
-    );
+    let (base, port) = (ports.base.to_string(), taken.local_addr().unwrap().port().to_string());
     complains(
         &["dev", "--nodes", "2", "--base-port", &base],
         FAILED,
@@ -161,26 +114,13 @@ async fn a_port_in_use() {
 async fn a_peer_of_another_application() {
     let ports = Ports::claim(2);
     let (one, two) = (ports.grpc(0), ports.grpc(1));
-    let first = Process::start(&[
-        "node", "--listen", &one, "--peers", &one, "--app", "rides", "--json",
-    ]);
+    let first =
+        Process::start(&["node", "--listen", &one, "--peers", &one, "--app", "rides", "--json"]);
     first
-        .told("the first is ready", |event| {
-            event["event"] == "state" && event["state"] == "ready"
-        })
+        .told("the first is ready", |event| event["event"] == "state" && event["state"] == "ready")
         .await;
     complains(
-        &[
-            "node",
-            "--listen",
-            &two,
-            "--peers",
-            &one,
-            "--app",
-            "meals",
-            "--join-timeout",
-            "5s",
-        ],
+        &["node", "--listen", &two, "--peers", &one, "--app", "meals", "--join-timeout", "5s"],
         FAILED,
         &[&one, "application", "meals"],
     )
@@ -191,38 +131,16 @@ async fn a_peer_of_another_application() {
 async fn a_peer_that_never_answers() {
     let ports = Ports::claim(2);
     let (listen, silent_address) = (ports.grpc(0), ports.grpc(1));
-    let closed = [
-        "node",
-        "--listen",
-        &listen,
-        "--peers",
-        &silent_address,
-        "--join-timeout",
-        "2s",
-    ];
+    let closed = ["node", "--listen", &listen, "--peers", &silent_address, "--join-timeout", "2s"];
     complains(&closed, FAILED, &[&silent_address]).await;
-    complains(
-        &["status", &silent_address],
-        FAILED,
-        &[&silent_address, "refused"],
-    )
-    .await;
+    complains(&["status", &silent_address], FAILED, &[&silent_address, "refused"]).await;
 
     // Connections to it are accepted by the operating system, and nobody reads from them.
     let silent = TcpListener::bind(&silent_address).unwrap();
     complains(&closed, FAILED, &[&silent_address]).await;
-    complains(
-        &["status", &silent_address],
-        FAILED,
-        &[&silent_address, "did not answer"],
-    )
-    .await;
-    complains(
-        &["lookup", &silent_address, "key"],
-        FAILED,
-        &[&silent_address, "did not answer"],
-    )
-    .await;
+    complains(&["status", &silent_address], FAILED, &[&silent_address, "did not answer"]).await;
+    complains(&["lookup", &silent_address, "key"], FAILED, &[&silent_address, "did not answer"])
+        .await;
     drop(silent);
 }
 
@@ -230,12 +148,9 @@ async fn a_peer_that_never_answers() {
 async fn something_else_listens_there() {
     let ports = Ports::claim(1);
     let (grpc, http) = (ports.grpc(0), ports.http(0));
-    let node = Process::start(&[
-        "node", "--listen", &grpc, "--peers", &grpc, "--http", &http, "--json",
-    ]);
-    node.told("the node is ready", |event| {
-        event["event"] == "state" && event["state"] == "ready"
-    })
-    .await;
+    let node =
+        Process::start(&["node", "--listen", &grpc, "--peers", &grpc, "--http", &http, "--json"]);
+    node.told("the node is ready", |event| event["event"] == "state" && event["state"] == "ready")
+        .await;
     complains(&["status", &http], FAILED, &[&http, "not a ringpop node"]).await;
 }

@@ -33,13 +33,7 @@ impl Dev {
             let pids: Vec<_> = events
                 .iter()
                 .filter(|event| started(event))
-                .map(|event| {
-                    event["pid"]
-                        .as_u64()
-                        .expect("a number")
-                        .try_into()
-                        .expect("small")
-                })
+                .map(|event| event["pid"].as_u64().expect("a number").try_into().expect("small"))
                 .collect();
             std::future::ready((pids.len() == usize::from(NODES)).then_some(pids))
         })
@@ -68,14 +62,9 @@ async fn it_stops_by_itself_when_its_time_is_over() {
     let mut dev = Dev::start(&["--for", "2s"]);
     let pids = dev.pids().await;
     assert_eq!(dev.process.ended().await.code(), Some(0));
-    assert!(
-        !pids.iter().any(|pid| runs(*pid)),
-        "all processes have ended before"
-    );
+    assert!(!pids.iter().any(|pid| runs(*pid)), "all processes have ended before");
     dev.nothing_is_left(&pids).await;
-    dev.process
-        .told("the end", |event| event["event"] == "stopped")
-        .await;
+    dev.process.told("the end", |event| event["event"] == "stopped").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,26 +73,13 @@ async fn it_shows_a_cluster_that_works_and_stops_it_on_a_signal() {
     let pids = dev.pids().await;
     let converged = dev.converged(NODES).await;
     println!("{NODES} nodes agree after {} ms", converged["elapsed_ms"]);
-    let hints = dev
-        .process
-        .told("what to try", |event| event["event"] == "hints")
-        .await;
+    let hints = dev.process.told("what to try", |event| event["event"] == "hints").await;
     assert_eq!(hints["commands"].as_array().map(Vec::len), Some(3));
 
     let client = Client::new();
-    assert_eq!(
-        client
-            .put(&dev.ports.http(0), "greeting", "hello")
-            .await
-            .unwrap()
-            .code,
-        204
-    );
+    assert_eq!(client.put(&dev.ports.http(0), "greeting", "hello").await.unwrap().code, 204);
     for address in dev.ports.all_http() {
-        assert_eq!(
-            client.get(&address, "greeting").await.unwrap().body,
-            "hello"
-        );
+        assert_eq!(client.get(&address, "greeting").await.unwrap().body, "hello");
     }
     dev.process.signal(Signal::INT);
     assert_eq!(dev.process.ended().await.code(), Some(0));
@@ -126,10 +102,7 @@ async fn it_goes_on_when_a_member_is_killed() {
     let pids = dev.pids().await;
     dev.converged(NODES).await;
     kill(pids[1], Signal::KILL);
-    let exited = dev
-        .process
-        .told("the end of a process", |event| event["event"] == "exited")
-        .await;
+    let exited = dev.process.told("the end of a process", |event| event["event"] == "exited").await;
     assert_eq!(exited["address"], *dev.ports.grpc(1));
     assert_eq!(exited["how"], "killed (signal 9)");
     dev.converged(NODES - 1).await;

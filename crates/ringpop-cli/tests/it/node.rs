@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use crate::support::http::Client;
 use crate::support::ports::{Ports, is_closed};
-use crate::support::process::{Process, ringpop};
-use crate::support::{eventually, member, status};
+use crate::support::process::{Process, kill, ringpop};
+use crate::support::{PATIENCE, eventually, member, status};
 
 fn is_ready(event: &Value) -> bool {
     event["event"] == "state" && event["state"] == "ready"
@@ -20,9 +20,7 @@ fn is_ready(event: &Value) -> bool {
 /// A node that is alone.
 async fn start(ports: &Ports, more: &[&str]) -> Process {
     let (grpc, http) = (ports.grpc(0), ports.http(0));
-    let node = [
-        "node", "--listen", &grpc, "--http", &http, "--peers", &grpc, "--json",
-    ];
+    let node = ["node", "--listen", &grpc, "--http", &http, "--peers", &grpc, "--json"];
     let process = Process::start(&[&node[..], more].concat());
     process.told("the node is ready", is_ready).await;
     process
@@ -43,12 +41,7 @@ async fn keys_and_values_have_limits() {
     let (client, http) = (Client::new(), ports.http(0));
     let put = |path: String, value: Vec<u8>| {
         let (client, http) = (client.clone(), http.clone());
-        async move {
-            client
-                .send("PUT", &http, &path, value.into())
-                .await
-                .unwrap()
-        }
+        async move { client.send("PUT", &http, &path, value.into()).await.unwrap() }
     };
 
     let largest: Vec<u8> = (0..1024 * 1024).map(|i| (i % 251) as u8).collect();
@@ -63,21 +56,11 @@ async fn keys_and_values_have_limits() {
     assert_eq!(refused.code, 400, "{refused:?}");
 
     assert_eq!(put("/kv/a%2Fb/%C3%A4".into(), vec![2]).await.code, 204);
-    assert_eq!(
-        client.get(&http, "a/b/%c3%a4").await.unwrap().body,
-        Bytes::from_static(&[2])
-    );
+    assert_eq!(client.get(&http, "a/b/%c3%a4").await.unwrap().body, Bytes::from_static(&[2]));
     let refused = put("/kv/%FF".into(), vec![1]).await;
     assert_eq!(refused.code, 400, "{refused:?}");
-    for (method, path, code) in [
-        ("PUT", "/kv/", 404),
-        ("GET", "/", 404),
-        ("POST", "/kv/a", 405),
-    ] {
-        let refused = client
-            .send(method, &http, path, Bytes::new())
-            .await
-            .unwrap();
+    for (method, path, code) in [("PUT", "/kv/", 404), ("GET", "/", 404), ("POST", "/kv/a", 405)] {
+        let refused = client.send(method, &http, path, Bytes::new()).await.unwrap();
         assert_eq!(refused.code, code, "{method} {path}: {refused:?}");
         assert!(!refused.body.is_empty(), "{method} {path} says why");
     }
@@ -92,6 +75,26 @@ async fn without_an_owner_requests_are_refused_with_the_reason() {
     assert!(refused.body.len() > 1, "it says why: {refused:?}");
 }
 
+/// A member that knows nobody yet would take the keys of all others for its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_answers_for_no_key_before_it_has_joined() {
+    let ports = Ports::claim(2);
+    let (one, two, http) = (ports.grpc(0), ports.grpc(1), ports.http(0));
+    let early = ["node", "--listen", &one, "--http", &http, "--peers", &two, "--json"];
+    let early = Process::start(&early);
+    early.told("a round without success", |event| event["event"] == "join_retrying").await;
+    let client = Client::new();
+    let refused = client.put(&http, "key", "value").await.unwrap();
+    assert_eq!(refused.code, 503, "{refused:?}");
+    assert!(refused.body.len() > 1, "it says why: {refused:?}");
+
+    let late = ["node", "--listen", &two, "--peers", &one, "--json"];
+    let late = Process::start(&late);
+    early.told("the first is ready", is_ready).await;
+    late.told("the second is ready", is_ready).await;
+    assert_eq!(client.put(&http, "key", "value").await.unwrap().code, 204);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn members_tell_each_other_who_they_are() {
     let ports = Ports::claim(2);
@@ -101,16 +104,7 @@ async fn members_tell_each_other_who_they_are() {
     std::fs::write(&path, serde_json::to_vec(&[&one, &two]).unwrap()).unwrap();
     let hosts = path.to_str().unwrap();
     let more = ["--weight", "3", "--label", "zone=b"];
-    let first = [
-        "node",
-        "--listen",
-        &one,
-        "--hosts",
-        hosts,
-        "--identity",
-        "worker-1",
-        "--json",
-    ];
+    let first = ["node", "--listen", &one, "--hosts", hosts, "--identity", "worker-1", "--json"];
     let second = ["node", "--listen", &two, "--hosts", hosts, "--json"];
     let first = Process::start(&first);
     let second = Process::start(&[&second[..], &more].concat());
@@ -119,10 +113,7 @@ async fn members_tell_each_other_who_they_are() {
 
     let (worker, heavy) = eventually("each knows what the other says of itself", || async {
         let (from_two, from_one) = (status(&two).await?, status(&one).await?);
-        Some((
-            member(&from_two, &one)?.clone(),
-            member(&from_one, &two)?.clone(),
-        ))
+        Some((member(&from_two, &one)?.clone(), member(&from_one, &two)?.clone()))
     })
     .await;
     assert_eq!(worker["identity"], "worker-1");
@@ -131,10 +122,7 @@ async fn members_tell_each_other_who_they_are() {
     assert_eq!(points(&heavy), 3 * points(&worker));
 
     let table = output(&["status", &one]).await;
-    assert!(
-        table.contains("worker-1") && table.contains("weight=3 zone=b"),
-        "{table}"
-    );
+    assert!(table.contains("worker-1") && table.contains("weight=3 zone=b"), "{table}");
     let owners = output(&["lookup", &one, "key", "-n", "2"]).await;
     assert_eq!(owners, output(&["lookup", &two, "key", "-n", "2"]).await);
     let mut lines: Vec<_> = owners.lines().collect();
@@ -148,18 +136,9 @@ async fn a_second_signal_ends_it_at_once() {
     let mut node = start(&ports, &[]).await;
     // A request that does not end keeps the graceful stop waiting.
     let mut upload = TcpStream::connect(ports.http(0)).unwrap();
-    upload
-        .write_all(b"PUT /kv/slow HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhe")
-        .unwrap();
+    upload.write_all(b"PUT /kv/slow HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhe").unwrap();
     // The answer to a later request shows that the earlier connection was accepted.
-    assert_eq!(
-        Client::new()
-            .put(&ports.http(0), "key", "value")
-            .await
-            .unwrap()
-            .code,
-        204
-    );
+    assert_eq!(Client::new().put(&ports.http(0), "key", "value").await.unwrap().code, 204);
     node.signal(Signal::INT);
     let http = ports.http(0);
     eventually("no more connections are taken", || {
@@ -180,14 +159,7 @@ async fn it_finishes_requests_before_it_ends() {
             b"PUT /kv/slow HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 5\r\n\r\nhe",
         )
         .unwrap();
-    assert_eq!(
-        Client::new()
-            .put(&ports.http(0), "key", "value")
-            .await
-            .unwrap()
-            .code,
-        204
-    );
+    assert_eq!(Client::new().put(&ports.http(0), "key", "value").await.unwrap().code, 204);
     node.signal(Signal::TERM);
     let http = ports.http(0);
     eventually("no more connections are taken", || {
@@ -205,10 +177,7 @@ async fn it_stops_when_its_time_is_over_and_when_its_input_ends() {
     let ports = Ports::claim(1);
     let mut node = start(&ports, &["--for", "100ms"]).await;
     assert_eq!(node.ended().await.code(), Some(0));
-    node.told("the end", |event| {
-        event["event"] == "state" && event["state"] == "stopped"
-    })
-    .await;
+    node.told("the end", |event| event["event"] == "state" && event["state"] == "stopped").await;
     // The standard input of processes in these tests is empty.
     let grpc = ports.grpc(0);
     let mut node = Process::start(&[
@@ -217,7 +186,27 @@ async fn it_stops_when_its_time_is_over_and_when_its_input_ends() {
         &grpc,
         "--peers",
         &grpc,
+        "--json",
         "--exit-with-stdin",
     ]);
     assert_eq!(node.ended().await.code(), Some(0));
+}
+
+/// Whoever reads its output may go away, as the terminal or a logger does.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_goes_on_when_nobody_reads_its_output() {
+    let ports = Ports::claim(1);
+    let (grpc, http) = (ports.grpc(0), ports.http(0));
+    let mut node = ringpop(&["node", "--listen", &grpc, "--http", &http, "--peers", &grpc, "-v"]);
+    let mut node = node.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop((node.stdout.take(), node.stderr.take()));
+    let client = Client::new();
+    eventually("it serves", || async {
+        let reply = client.put(&http, "key", "value").await.ok()?;
+        (reply.code == 204).then_some(())
+    })
+    .await;
+    kill(node.id().unwrap(), Signal::TERM);
+    let ended = tokio::time::timeout(PATIENCE, node.wait()).await.unwrap().unwrap();
+    assert_eq!(ended.code(), Some(0));
 }

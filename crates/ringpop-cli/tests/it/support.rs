@@ -25,20 +25,14 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
         if let Some(answer) = question().await {
             return answer;
         }
-        assert!(
-            start.elapsed() < PATIENCE,
-            "not within {PATIENCE:?}: {what}"
-        );
+        assert!(start.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
 /// What `ringpop status` says, or nothing when it fails.
 pub(crate) async fn status(address: &str) -> Option<Value> {
-    let output = ringpop(&["status", address, "--json"])
-        .output()
-        .await
-        .ok()?;
+    let output = ringpop(&["status", address, "--json"]).output().await.ok()?;
     output
         .status
         .success()
@@ -79,10 +73,8 @@ impl Cluster {
 
 async fn agreement(addresses: &[String]) -> Option<String> {
     let questions = addresses.iter().map(|address| status(address));
-    let answers: Option<Vec<Value>> = futures_util::future::join_all(questions)
-        .await
-        .into_iter()
-        .collect();
+    let answers: Option<Vec<Value>> =
+        futures_util::future::join_all(questions).await.into_iter().collect();
     let answers = answers?;
     let first = answers.first()?;
     let agree = answers.iter().all(|answer| {
@@ -94,12 +86,7 @@ async fn agreement(addresses: &[String]) -> Option<String> {
             && answer["ring_checksum"] == first["ring_checksum"]
             && addresses.iter().all(alive)
     });
-    agree.then(|| {
-        first["membership_checksum"]
-            .as_str()
-            .expect("a text")
-            .to_owned()
-    })
+    agree.then(|| first["membership_checksum"].as_str().expect("a text").to_owned())
 }
 
 fn start_node(ports: &ports::Ports, i: u16) -> Process {

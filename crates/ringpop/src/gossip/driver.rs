@@ -12,7 +12,7 @@ use ringpop_forward::{Forwarder, Peer};
 use swim_core::wire::Decoded;
 use swim_core::{
     Address, CommandError, Event as SwimEvent, Instant, JoinFailure, Labels, Member, Message, Node,
-    Output, Stats,
+    Output, State, Stats,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -241,8 +241,12 @@ impl Driver {
                     }
                 }
                 Output::Event(event) => {
-                    changed |= matches!(event, SwimEvent::MemberChanged { .. })
-                        || matches!(event, SwimEvent::Refuted { .. });
+                    changed |= matches!(
+                        event,
+                        SwimEvent::MemberChanged { .. }
+                            | SwimEvent::Refuted { .. }
+                            | SwimEvent::JoinComplete { .. }
+                    );
                     self.news.push(event);
                 }
             }
@@ -257,7 +261,8 @@ impl Driver {
     /// change finds it there.
     fn publish(&mut self) {
         let members: Vec<_> = self.node.members().cloned().collect();
-        match self.views.publish(members, self.node.checksum()) {
+        let joined = !matches!(self.node.state(), State::Idle | State::Joining);
+        match self.views.publish(members, self.node.checksum(), joined) {
             Ok(Some(change)) => self.listeners.tell(Event::RingChanged(change)),
             Ok(None) => {}
             Err(error) => tracing::error!(%error, "the ring stays as it was"),
@@ -299,13 +304,17 @@ impl Driver {
         }
     }
 
-    /// Closes the connections to a member that is not reachable any more.
+    /// Closes the connections to a member that is not reachable any more. With
+    /// them goes the memory of failed dials: when the member is back on the
+    /// ring it gets its keys at once, and not only after the pause before the
+    /// next dial.
     fn close_if_gone(&mut self, before: Option<&Member>, after: Option<&Member>) {
         if after.is_some_and(Member::is_reachable) {
             return;
         }
         let Some(gone) = after.or(before) else { return };
         self.calls.forget(&gone.address);
+        // An address that cannot be dialled has no connections.
         if let Ok(peer) = Peer::new(gone.address.as_str()) {
             self.forwarder.forget(&peer);
         }

@@ -94,7 +94,10 @@ pub struct Node {
     leave: Leave,
     heal: Heal,
     routine: Routine,
+    /// When gossip that did not fit last led to a sync.
     last_sync: Option<Instant>,
+    /// Whether the next difference is synced in any case.
+    backstop_due: bool,
 }
 
 /// What a [`Node`] is made from, besides its [`Config`].
@@ -189,6 +192,7 @@ impl Node {
             heal: Heal::default(),
             routine: Routine::default(),
             last_sync: None,
+            backstop_due: false,
         })
     }
 
@@ -386,7 +390,7 @@ impl Node {
             Body::Ping { checksum, changes } => {
                 self.on_ping(from, from_incarnation, seq, checksum, changes);
             }
-            Body::Ack { changes, .. } => self.on_ack(&from, seq, changes),
+            Body::Ack { checksum, changes } => self.on_ack(&from, seq, checksum, changes),
             Body::PingReq { target, checksum, changes } => {
                 let asker = Asker { address: from, incarnation: from_incarnation, checksum, seq };
                 self.on_ping_req(asker, target, changes);

@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::Node;
 use crate::core::Core;
 use crate::event::Event;
-use crate::member::Member;
 use crate::time::Instant;
 use crate::timers::Timer;
 
@@ -82,15 +81,11 @@ impl Node {
         self.routine.period = self.arm_after(period, Timer::Period);
     }
 
-    /// A full sync with a random member: the backstop for whatever gossip
-    /// missed.
+    /// From now on the first difference that a ping shows is synced, whatever
+    /// gossip has to say: the backstop for what gossip missed. While views are
+    /// equal it costs nothing.
     pub(super) fn on_sync_due(&mut self) {
-        let local = self.core.local.clone();
-        let other = |member: &Member| member.address != local;
-        let any = self.core.members.pick_random(1, &mut self.core.rng, other);
-        if let Some(peer) = any.first() {
-            self.start_sync(peer);
-        }
+        self.backstop_due = true;
         self.routine.sync = self.arm_after(self.core.config.sync_period(), Timer::Sync);
     }
 

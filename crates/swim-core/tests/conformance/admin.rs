@@ -6,7 +6,8 @@ use std::time::Duration;
 use swim_core::Status::{Alive, Leave};
 use swim_core::{Node, Status};
 
-use crate::fakes::{Sent, Suite, fake, real, sizes};
+use crate::fakes::{fake, real, sizes};
+use crate::suite::{Sent, Suite};
 
 fn stopped(n: usize) -> Suite {
     let mut suite = Suite::prepare(n);

@@ -6,7 +6,8 @@ use std::time::Duration;
 use swim_core::Status::{Alive, Faulty};
 use swim_core::{Body, Event};
 
-use crate::fakes::{INCARNATION, Sent, Suite, checksum_of, fake, member, nobody, real, sizes};
+use crate::fakes::{INCARNATION, fake, member, nobody, real, sizes};
+use crate::suite::{Sent, Suite, checksum_of};
 
 #[test]
 fn bidirectional_full_sync_test() {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use swim_core::Status::{Alive, Faulty, Suspect};
 use swim_core::{Address, Event, Member, Status};
 
-use crate::fakes::{INCARNATION, REAL_INCARNATION, Sent, Suite, fake, member, real, said, sizes};
+use crate::fakes::{INCARNATION, REAL_INCARNATION, fake, member, real, said, sizes};
+use crate::suite::{Sent, Suite};
 
 /// Fake 0 is with the real member in partition A, fakes 1 and 2 are
 /// partition B.

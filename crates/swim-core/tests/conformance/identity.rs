@@ -3,7 +3,8 @@
 use swim_core::Status::Alive;
 use swim_core::{Labels, Member};
 
-use crate::fakes::{INCARNATION, Setup, Suite, fake, identified, real, said, sizes};
+use crate::fakes::{INCARNATION, fake, identified, real, said, sizes};
+use crate::suite::{Setup, Suite};
 
 #[test]
 fn ringpop_should_set_its_identity_during_bootstrap() {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use swim_core::Member;
 use swim_core::Status::{Alive, Faulty, Suspect};
 
-use crate::fakes::{Setup, Suite, fake, member, nobody, real, sizes};
+use crate::fakes::{fake, member, nobody, real, sizes};
+use crate::suite::{Setup, Suite};
 
 #[test]
 fn join_cluster_of_1_plus_n_nodes() {

@@ -3,7 +3,8 @@
 use swim_core::Status::{self, Alive, Faulty, Leave, Suspect, Tombstone};
 use swim_core::{Labels, Member};
 
-use crate::fakes::{INCARNATION, REAL_INCARNATION, Setup, Suite, fake, labels, real, said, sizes};
+use crate::fakes::{INCARNATION, REAL_INCARNATION, fake, labels, real, said, sizes};
+use crate::suite::{Setup, Suite};
 
 fn hello() -> Labels {
     labels(&[("hello", "world")])

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use swim_core::Address;
 use swim_core::Status::{Alive, Faulty, Leave, Suspect, Tombstone};
 
-use crate::fakes::{INCARNATION, Suite, fake, real, sizes};
+use crate::fakes::{INCARNATION, fake, real, sizes};
+use crate::suite::Suite;
 
 /// The real member and these fakes, each at its address.
 fn placed(fakes: impl Iterator<Item = usize>) -> BTreeMap<Address, String> {

@@ -19,6 +19,7 @@ mod reaping;
 mod reincarnation;
 mod self_eviction;
 mod status_changes;
+mod suite;
 #[path = "../support/mod.rs"]
 mod support;
 mod units;

@@ -3,7 +3,8 @@
 use swim_core::Status::{Alive, Suspect};
 use swim_core::{Address, Change};
 
-use crate::fakes::{INCARNATION, Sent, Suite, fake, member, said, sizes};
+use crate::fakes::{INCARNATION, fake, member, said, sizes};
+use crate::suite::{Sent, Suite};
 
 /// Fake 0's statement that fake 1 is suspect.
 fn suspicion() -> Change {

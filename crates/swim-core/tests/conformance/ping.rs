@@ -6,8 +6,9 @@ use std::time::Duration;
 use swim_core::Address;
 use swim_core::Status::{Alive, Faulty, Suspect};
 
-use crate::fakes::{Sent, Suite, sizes};
+use crate::fakes::sizes;
 use crate::status_changes;
+use crate::suite::{Sent, Suite};
 
 #[test]
 fn fair_round_robin_pings() {

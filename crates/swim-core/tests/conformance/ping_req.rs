@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use swim_core::Status::{Alive, Faulty, Suspect};
 
-use crate::fakes::{INCARNATION, Sent, Suite, fake, member, said, sizes};
+use crate::fakes::{INCARNATION, fake, member, said, sizes};
+use crate::suite::{Sent, Suite};
 
 #[test]
 fn ping_req_real_node_with_a_disabled_target() {

@@ -7,8 +7,9 @@ use std::time::Duration;
 use swim_core::Change;
 use swim_core::Status::{Alive, Faulty, Suspect, Tombstone};
 
-use crate::fakes::{INCARNATION, Setup, Suite, fake, member, nobody, said, sizes};
+use crate::fakes::{INCARNATION, fake, member, nobody, said, sizes};
 use crate::status_changes;
+use crate::suite::{Setup, Suite};
 
 const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)

@@ -4,7 +4,8 @@
 use swim_core::Change;
 use swim_core::Status::{self, Alive, Faulty, Suspect};
 
-use crate::fakes::{REAL_INCARNATION, Sent, Suite, member, real, said, sizes};
+use crate::fakes::{REAL_INCARNATION, member, real, said, sizes};
+use crate::suite::{Sent, Suite};
 
 /// Tells the real member about itself; gives the changes of its answer and
 /// its incarnation.

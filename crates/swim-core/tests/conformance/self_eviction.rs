@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use swim_core::Status::Faulty;
 use swim_core::{Event, Node, State};
 
-use crate::fakes::{Sent, Suite, real, sizes};
+use crate::fakes::{real, sizes};
+use crate::suite::{Sent, Suite};
 
 /// Evicts a member that does not probe; gives its pings.
 fn evicted(suite: &mut Suite) -> Vec<Sent> {

@@ -2,7 +2,8 @@
 
 use swim_core::Status;
 
-use crate::fakes::{INCARNATION, Suite, sizes};
+use crate::fakes::{INCARNATION, sizes};
+use crate::suite::Suite;
 
 /// Known status, gossiped status, and the result when the gossip is one
 /// incarnation older, of the same, and one newer.

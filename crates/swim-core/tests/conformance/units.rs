@@ -8,9 +8,8 @@ use swim_core::{
     Address, Body, Event, Init, Instant, JoinFailure, Labels, Node, Output, Refusal, Source, State,
 };
 
-use crate::fakes::{
-    APP, Helper, INCARNATION, REAL_INCARNATION, Sent, Suite, config, fake, member, real, said,
-};
+use crate::fakes::{APP, Helper, INCARNATION, REAL_INCARNATION, config, fake, member, real, said};
+use crate::suite::{Sent, Suite};
 
 // --- memberlist_test.go ---
 

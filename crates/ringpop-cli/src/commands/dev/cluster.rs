@@ -11,10 +11,7 @@ use super::plan::{NodePlan, Plan};
 #[derive(Debug)]
 pub(super) enum Update {
     /// Its answer; `None` when there was none.
-    Status {
-        index: usize,
-        status: Option<Box<GetStatusResponse>>,
-    },
+    Status { index: usize, status: Option<Box<GetStatusResponse>> },
     /// A line that it wrote to its standard error.
     Message { index: usize, text: String },
     /// It ended.
@@ -82,10 +79,7 @@ impl Cluster {
 
     /// Processes that have not ended.
     pub(super) fn running(&self) -> usize {
-        self.nodes
-            .iter()
-            .filter(|node| node.ended.is_none())
-            .count()
+        self.nodes.iter().filter(|node| node.ended.is_none()).count()
     }
 
     /// The checksum that all live members have; `None` while they differ.
@@ -130,9 +124,7 @@ impl Cluster {
     pub(super) fn stop(&mut self) -> DevEvent {
         self.stopping = true;
         self.agreed = None;
-        DevEvent::Stopping {
-            nodes: self.running(),
-        }
+        DevEvent::Stopping { nodes: self.running() }
     }
 
     /// Tells when all live members came to agree.
@@ -148,22 +140,11 @@ impl Cluster {
         let Some((nodes, checksum)) = agreement else {
             return;
         };
-        let elapsed_ms = self
-            .disagreed
-            .elapsed()
-            .as_millis()
-            .try_into()
-            .unwrap_or(u64::MAX);
-        events.push(DevEvent::Converged {
-            nodes,
-            checksum,
-            elapsed_ms,
-        });
+        let elapsed_ms = self.disagreed.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
+        events.push(DevEvent::Converged { nodes, checksum, elapsed_ms });
         if !self.hinted {
             self.hinted = true;
-            events.push(DevEvent::Hints {
-                commands: self.hints(),
-            });
+            events.push(DevEvent::Hints { commands: self.hints() });
         }
     }
 
@@ -186,10 +167,7 @@ impl Cluster {
     fn hints(&self) -> Vec<String> {
         let http = |nth: usize| &self.nodes[nth % self.nodes.len()].plan.http;
         vec![
-            format!(
-                "curl -i -X PUT --data-binary hello http://{}/kv/greeting",
-                http(0)
-            ),
+            format!("curl -i -X PUT --data-binary hello http://{}/kv/greeting", http(0)),
             format!("curl -i http://{}/kv/greeting", http(1)),
             format!("curl -i -X DELETE http://{}/kv/greeting", http(2)),
         ]
@@ -267,17 +245,13 @@ impl From<GetStatusResponse> for Seen {
     fn from(status: GetStatusResponse) -> Self {
         let reachable = [Status::Alive as i32, Status::Suspect as i32];
         let members = status.members.iter();
-        let me = members
-            .clone()
-            .find(|member| member.address == status.address);
+        let me = members.clone().find(|member| member.address == status.address);
         let counter = |name: &str| {
             let counter = status.counters.iter().find(|counter| counter.name == name);
             counter.map_or(0, |counter| counter.value)
         };
         Self {
-            members: members
-                .filter(|member| reachable.contains(&member.status))
-                .count(),
+            members: members.filter(|member| reachable.contains(&member.status)).count(),
             checksum: status.membership_checksum,
             share: me.map_or(0.0, |me| me.share),
             handled: counter("forward.local"),

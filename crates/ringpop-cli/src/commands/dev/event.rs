@@ -11,11 +11,7 @@ use crate::output::{checksum, printable};
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(super) enum DevEvent {
     /// A process was started.
-    Started {
-        address: String,
-        http: String,
-        pid: Option<u32>,
-    },
+    Started { address: String, http: String, pid: Option<u32> },
     /// A member says something new.
     Status {
         address: String,
@@ -65,13 +61,7 @@ impl fmt::Display for DevEvent {
                 write!(f, "{address} started, http://{http}")?;
                 pid.map_or(Ok(()), |pid| write!(f, ", process {pid}"))
             }
-            Self::Status {
-                address,
-                state,
-                members,
-                checksum: sum,
-                share,
-            } => write!(
+            Self::Status { address, state, members, checksum: sum, share } => write!(
                 f,
                 "{address} is {}, sees {members}, checksum {}, owns {:.1} %",
                 printable(state),
@@ -79,22 +69,12 @@ impl fmt::Display for DevEvent {
                 share * 100.0
             ),
             Self::Silent { address } => write!(f, "{address} does not answer"),
-            Self::Converged {
-                nodes,
-                checksum: sum,
-                elapsed_ms,
-            } => write!(
-                f,
-                "all {nodes} have the checksum {} after {elapsed_ms} ms",
-                checksum(*sum)
-            ),
+            Self::Converged { nodes, checksum: sum, elapsed_ms } => {
+                write!(f, "all {nodes} have the checksum {} after {elapsed_ms} ms", checksum(*sum))
+            }
             Self::Hints { commands } => write!(f, "try:\n  {}", commands.join("\n  ")),
             Self::Message { address, text } => write!(f, "{address} says: {}", printable(text)),
-            Self::Exited {
-                address,
-                how,
-                restart,
-            } => {
+            Self::Exited { address, how, restart } => {
                 write!(f, "{address} {how}")?;
                 let restart = restart.as_ref();
                 restart.map_or(Ok(()), |line| write!(f, "; start it again with\n  {line}"))

@@ -59,11 +59,7 @@ impl Plan {
 
     /// What follows the name of the program to run one node.
     pub(super) fn arguments(&self, node: &NodePlan) -> [String; 9] {
-        let peers: Vec<_> = self
-            .nodes
-            .iter()
-            .map(|node| node.address.as_str())
-            .collect();
+        let peers: Vec<_> = self.nodes.iter().map(|node| node.address.as_str()).collect();
         [
             "node",
             "--listen",
@@ -80,9 +76,7 @@ impl Plan {
 
     /// What a person types to run one node.
     pub(super) fn command(&self, node: &NodePlan) -> String {
-        let program = std::env::args()
-            .next()
-            .unwrap_or_else(|| "ringpop".to_owned());
+        let program = std::env::args().next().unwrap_or_else(|| "ringpop".to_owned());
         format!("{program} {}", self.arguments(node).join(" "))
     }
 }
@@ -106,11 +100,7 @@ mod tests {
     #[test]
     fn ports_follow_the_base_port() {
         let plan = Plan::new(3, 7100).unwrap();
-        let places: Vec<_> = plan
-            .nodes
-            .iter()
-            .map(|node| (&*node.address, &*node.http))
-            .collect();
+        let places: Vec<_> = plan.nodes.iter().map(|node| (&*node.address, &*node.http)).collect();
         assert_eq!(
             places,
             [
@@ -138,19 +128,11 @@ mod tests {
     fn a_taken_port_is_named() {
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = taken.local_addr().unwrap().port();
-        let plan = Plan {
-            nodes: vec![NodePlan {
-                ports: [port, port],
-                ..NodePlan::new(1)
-            }],
-        };
+        let plan = Plan { nodes: vec![NodePlan { ports: [port, port], ..NodePlan::new(1) }] };
         let Err(Failure::Failed(message)) = plan.check_ports() else {
             panic!("the port is taken");
         };
-        assert!(
-            message.starts_with(&format!("port {port} is in use")),
-            "{message}"
-        );
+        assert!(message.starts_with(&format!("port {port} is in use")), "{message}");
         assert!(message.contains("--base-port"), "{message}");
     }
 }

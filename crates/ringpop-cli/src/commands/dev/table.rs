@@ -38,9 +38,7 @@ impl Table {
     /// Takes as many lines as `nodes` need or the terminal has; `None` when the terminal does not say where its
     /// cursor is.
     pub(super) fn open(nodes: usize) -> Option<Self> {
-        let lines = u16::try_from(nodes)
-            .unwrap_or(u16::MAX)
-            .saturating_add(FRAME_LINES);
+        let lines = u16::try_from(nodes).unwrap_or(u16::MAX).saturating_add(FRAME_LINES);
         let viewport = Viewport::Inline(lines);
         let backend = CrosstermBackend::new(io::stdout());
         let terminal = Terminal::with_options(backend, TerminalOptions { viewport }).ok()?;
@@ -55,9 +53,7 @@ impl Table {
         };
         let text = Text::raw(folded(text, usize::from(size.width.max(1))));
         let height = u16::try_from(text.height()).unwrap_or(u16::MAX);
-        let _ = self
-            .terminal
-            .insert_before(height, |buffer| text.render(buffer.area, buffer));
+        let _ = self.terminal.insert_before(height, |buffer| text.render(buffer.area, buffer));
     }
 
     /// Draws the table anew.
@@ -99,10 +95,7 @@ fn render(cluster: &Cluster, frame: &mut Frame<'_>) {
     let widths = COLUMNS.map(|(_, width)| Constraint::Length(width));
     let table = ratatui::widgets::Table::new(rows, widths).header(header);
     frame.render_widget(table, rows_area);
-    frame.render_widget(
-        summary(cluster, nodes.len().saturating_sub(room)),
-        summary_area,
-    );
+    frame.render_widget(summary(cluster, nodes.len().saturating_sub(room)), summary_area);
 }
 
 fn row(cluster: &Cluster, node: &Node) -> Row<'static> {
@@ -162,10 +155,7 @@ mod tests {
                 line.trim_end().to_owned()
             })
             .collect();
-        assert!(
-            text[0].starts_with("ADDRESS         PROCESS STATE"),
-            "{text:?}"
-        );
+        assert!(text[0].starts_with("ADDRESS         PROCESS STATE"), "{text:?}");
         assert_eq!(text[1], "127.0.0.1:7100  7       no answer");
         assert_eq!(text[2], "127.0.0.1:7101  8       no answer");
         assert!(text[3].contains("2 more members"), "{text:?}");

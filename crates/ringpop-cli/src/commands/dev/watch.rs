@@ -28,16 +28,8 @@ async fn ask(index: usize, mut admin: Admin, period: Duration, updates: mpsc::Se
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let status = admin
-            .status_within(DEV_POLL_TIMEOUT)
-            .await
-            .ok()
-            .map(Box::new);
-        if updates
-            .send(Update::Status { index, status })
-            .await
-            .is_err()
-        {
+        let status = admin.status_within(DEV_POLL_TIMEOUT).await.ok().map(Box::new);
+        if updates.send(Update::Status { index, status }).await.is_err() {
             return;
         }
     }

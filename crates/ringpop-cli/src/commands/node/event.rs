@@ -13,20 +13,11 @@ use crate::output::{checksum, printable};
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(super) enum NodeEvent {
     /// The ports are taken and served.
-    Listening {
-        app: String,
-        address: String,
-        http: Option<String>,
-        pid: u32,
-    },
+    Listening { app: String, address: String, http: Option<String>, pid: u32 },
     /// The member entered another state of its life.
     State { state: &'static str },
     /// No peer let the member in; it tries again.
-    JoinRetrying {
-        rounds: u32,
-        reason: String,
-        delay_ms: u64,
-    },
+    JoinRetrying { rounds: u32, reason: String, delay_ms: u64 },
     /// The member is part of the cluster.
     Joined { members: usize, duration_ms: u64 },
     /// What is known about a member changed; `null` stands for nothing.
@@ -38,12 +29,7 @@ pub(super) enum NodeEvent {
         incarnation: u64,
     },
     /// Keys have other owners.
-    Ring {
-        added: Vec<String>,
-        removed: Vec<String>,
-        updated: Vec<String>,
-        checksum: String,
-    },
+    Ring { added: Vec<String>, removed: Vec<String>, updated: Vec<String>, checksum: String },
     /// Events came faster than they could be told.
     Missed { events: u64 },
 }
@@ -63,9 +49,7 @@ impl NodeEvent {
         match event {
             Event::Membership(event) => Self::from_membership(event),
             Event::RingChanged(change) => Some(Self::from_ring(&change)),
-            Event::StateChanged(state) => Some(Self::State {
-                state: state.as_str(),
-            }),
+            Event::StateChanged(state) => Some(Self::State { state: state.as_str() }),
             Event::Missed(events) => Some(Self::Missed { events }),
             _ => None,
         }
@@ -76,21 +60,14 @@ impl NodeEvent {
             swim::Event::MemberChanged { before, after, .. } => {
                 Self::from_change(before.as_ref(), after.as_ref())
             }
-            swim::Event::JoinRetrying {
-                rounds,
-                delay,
-                failure,
-            } => Some(Self::JoinRetrying {
+            swim::Event::JoinRetrying { rounds, delay, failure } => Some(Self::JoinRetrying {
                 rounds,
                 reason: failure.to_string(),
                 delay_ms: millis(delay),
             }),
-            swim::Event::JoinComplete {
-                duration, members, ..
-            } => Some(Self::Joined {
-                members,
-                duration_ms: millis(duration),
-            }),
+            swim::Event::JoinComplete { duration, members, .. } => {
+                Some(Self::Joined { members, duration_ms: millis(duration) })
+            }
             _ => None,
         }
     }
@@ -132,39 +109,20 @@ impl fmt::Display for Stamped<'_> {
 impl fmt::Display for NodeEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Listening {
-                app,
-                address,
-                http,
-                pid,
-            } => {
+            Self::Listening { app, address, http, pid } => {
                 write!(f, "listening  {address}, application {app}, process {pid}")?;
-                http.as_ref()
-                    .map_or(Ok(()), |http| write!(f, ", http://{http}"))
+                http.as_ref().map_or(Ok(()), |http| write!(f, ", http://{http}"))
             }
             Self::State { state } => write!(f, "state      {state}"),
-            Self::JoinRetrying {
-                rounds,
-                reason,
-                delay_ms,
-            } => write!(
+            Self::JoinRetrying { rounds, reason, delay_ms } => write!(
                 f,
                 "waiting    after {rounds} rounds over the peers: {}; next in {delay_ms} ms",
                 printable(reason)
             ),
-            Self::Joined {
-                members,
-                duration_ms,
-            } => {
+            Self::Joined { members, duration_ms } => {
                 write!(f, "joined     {members} members after {duration_ms} ms")
             }
-            Self::Member {
-                address,
-                identity,
-                before,
-                after,
-                incarnation,
-            } => {
+            Self::Member { address, identity, before, after, incarnation } => {
                 write!(f, "member     {}", printable(address))?;
                 if identity != address {
                     write!(f, " ({})", printable(identity))?;
@@ -172,12 +130,7 @@ impl fmt::Display for NodeEvent {
                 let (before, after) = (before.unwrap_or("unknown"), after.unwrap_or("forgotten"));
                 write!(f, " {before} -> {after}, incarnation {incarnation}")
             }
-            Self::Ring {
-                added,
-                removed,
-                updated,
-                checksum,
-            } => {
+            Self::Ring { added, removed, updated, checksum } => {
                 f.write_str("ring      ")?;
                 for (sign, addresses) in [('+', added), ('-', removed), ('~', updated)] {
                     for address in addresses {
@@ -188,5 +141,55 @@ impl fmt::Display for NodeEvent {
             }
             Self::Missed { events } => write!(f, "missed     {events} events"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringpop::swim::{IDENTITY_LABEL, Labels};
+
+    use super::*;
+
+    fn line(event: &NodeEvent) -> String {
+        let elapsed_ms = 12_345;
+        Stamped { elapsed_ms, event }.to_string()
+    }
+
+    #[test]
+    fn a_change_is_told_with_what_was_before() {
+        let address = Address::new("a:1").unwrap();
+        let labels = Labels::new([(IDENTITY_LABEL, "worker\u{1b}")]).unwrap();
+        let before = Member::new(address, Status::Alive, 7, labels);
+        let mut after = before.clone();
+        after.status = Status::Faulty;
+        let change = |before, after| line(&NodeEvent::from_change(before, after).unwrap());
+        assert_eq!(
+            change(Some(&before), Some(&after)),
+            "  12.345  member     a:1 (worker\\u{1b}) alive -> faulty, incarnation 7"
+        );
+        assert!(change(None, Some(&after)).contains("unknown -> faulty"));
+        assert!(change(Some(&after), None).contains("faulty -> forgotten"));
+    }
+
+    #[test]
+    fn programs_get_one_flat_object() {
+        let event = NodeEvent::Joined { members: 5, duration_ms: 90 };
+        let json = serde_json::to_value(Stamped { elapsed_ms: 100, event: &event }).unwrap();
+        let expected = serde_json::json!({
+            "event": "joined", "elapsed_ms": 100, "members": 5, "duration_ms": 90
+        });
+        assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn a_ring_change_names_who_came_and_went() {
+        let texts = |list: &[&str]| list.iter().map(ToString::to_string).collect();
+        let event = NodeEvent::Ring {
+            added: texts(&["a:1", "b:1"]),
+            removed: texts(&["c:1"]),
+            updated: texts(&[]),
+            checksum: checksum(255),
+        };
+        assert_eq!(line(&event), "  12.345  ring       +a:1 +b:1 -c:1, checksum 00000000000000ff");
     }
 }

@@ -25,10 +25,7 @@ struct Lines {
 impl Reporter {
     /// Follows the events from now on.
     pub(super) fn start(output: Output, mut events: Events) -> Self {
-        let lines = Arc::new(Lines {
-            output,
-            started: Instant::now(),
-        });
+        let lines = Arc::new(Lines { output, started: Instant::now() });
         let task = tokio::spawn({
             let lines = Arc::clone(&lines);
             async move {
@@ -55,12 +52,7 @@ impl Reporter {
 
 impl Lines {
     fn tell(&self, event: &NodeEvent) {
-        let elapsed_ms = self
-            .started
-            .elapsed()
-            .as_millis()
-            .try_into()
-            .unwrap_or(u64::MAX);
+        let elapsed_ms = self.started.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
         self.output.emit(&Stamped { elapsed_ms, event });
     }
 }

@@ -37,18 +37,15 @@ impl Client {
     }
 
     pub(crate) async fn get(&self, node: &str, key: &str) -> Result<Reply, String> {
-        self.send("GET", node, &format!("/kv/{key}"), Bytes::new())
-            .await
+        self.send("GET", node, &format!("/kv/{key}"), Bytes::new()).await
     }
 
     pub(crate) async fn put(&self, node: &str, key: &str, value: &str) -> Result<Reply, String> {
-        self.send("PUT", node, &format!("/kv/{key}"), value.to_owned().into())
-            .await
+        self.send("PUT", node, &format!("/kv/{key}"), value.to_owned().into()).await
     }
 
     pub(crate) async fn delete(&self, node: &str, key: &str) -> Result<Reply, String> {
-        self.send("DELETE", node, &format!("/kv/{key}"), Bytes::new())
-            .await
+        self.send("DELETE", node, &format!("/kv/{key}"), Bytes::new()).await
     }
 
     pub(crate) async fn send(
@@ -60,11 +57,7 @@ impl Client {
     ) -> Result<Reply, String> {
         let request = build(method, node, path, body);
         let exchange = async {
-            let response = self
-                .0
-                .request(request)
-                .await
-                .map_err(|error| format!("{error:?}"))?;
+            let response = self.0.request(request).await.map_err(|error| format!("{error:?}"))?;
             let (head, body) = response.into_parts();
             let header = |name| {
                 let value = head.headers.get(name).and_then(|value| value.to_str().ok());
@@ -78,9 +71,7 @@ impl Client {
                 hops: header("ringpop-hops"),
             })
         };
-        tokio::time::timeout(TIMEOUT, exchange)
-            .await
-            .map_err(|_| "no answer".to_owned())?
+        tokio::time::timeout(TIMEOUT, exchange).await.map_err(|_| "no answer".to_owned())?
     }
 }
 

@@ -134,31 +134,15 @@ async fn request(shared: Arc<Shared>, n: usize, node: usize) {
         Ok(reply) if reply.is_answer() => (None, reply.handled_by),
         Ok(reply) => {
             let body = String::from_utf8_lossy(&reply.body).into_owned();
-            (
-                Some(format!("{address}: {} {}", reply.code, body.trim())),
-                reply.handled_by,
-            )
+            (Some(format!("{address}: {} {}", reply.code, body.trim())), reply.handled_by)
         }
         Err(error) => (Some(format!("{address}: {error}")), String::new()),
     };
-    let outcome = Outcome {
-        key,
-        start,
-        end,
-        error,
-        handled_by,
-    };
-    shared
-        .outcomes
-        .lock()
-        .expect("no holder panics")
-        .push(outcome);
+    let outcome = Outcome { key, start, end, error, handled_by };
+    shared.outcomes.lock().expect("no holder panics").push(outcome);
 }
 
 /// The distinct errors of failed requests.
 pub(crate) fn errors(outcomes: &[Outcome]) -> HashSet<&str> {
-    outcomes
-        .iter()
-        .filter_map(|outcome| outcome.error.as_deref())
-        .collect()
+    outcomes.iter().filter_map(|outcome| outcome.error.as_deref()).collect()
 }

@@ -39,11 +39,7 @@ impl Ports {
         let base = claimed + 1;
         let free = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
         let all_free = (base..base + size).all(|port| free(port) && free(port + HTTP_OFFSET));
-        all_free.then_some(Self {
-            _claim: claim,
-            base,
-            size,
-        })
+        all_free.then_some(Self { _claim: claim, base, size })
     }
 
     pub(crate) fn grpc(&self, i: u16) -> String {

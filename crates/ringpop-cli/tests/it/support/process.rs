@@ -14,10 +14,7 @@ use super::{PATIENCE, eventually};
 /// The command with these arguments; killed when dropped.
 pub(crate) fn ringpop(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringpop"));
-    command
-        .args(arguments)
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
+    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
     // A backtrace in the output of a test that expects an error is a failure.
     command.env("RUST_BACKTRACE", "1").env_remove("RUST_LOG");
     command
@@ -31,10 +28,8 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let mut child = ringpop(arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the command starts");
+        let mut child =
+            ringpop(arguments).stdout(Stdio::piped()).spawn().expect("the command starts");
         let events = Arc::default();
         let stdout = child.stdout.take().expect("a pipe");
         tokio::spawn(collect(stdout, Arc::clone(&events)));
@@ -70,9 +65,7 @@ impl Process {
     /// Waits for its end.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         let status = timeout(PATIENCE, self.child.wait()).await;
-        status
-            .expect("the process ends")
-            .expect("the process was started here")
+        status.expect("the process ends").expect("the process was started here")
     }
 }
 
@@ -94,10 +87,7 @@ pub(crate) fn runs(pid: u32) -> bool {
     if cfg!(target_os = "linux") {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         // The state follows the name, which is in parentheses and may contain some itself.
-        let state = stat
-            .rsplit(") ")
-            .next()
-            .and_then(|rest| rest.chars().next());
+        let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
         return state.is_some_and(|state| !matches!(state, 'Z' | 'X'));
     }
     let pid = Pid::from_raw(pid.try_into().expect("process ids are positive")).expect("not zero");

@@ -30,10 +30,7 @@ fn says(index: usize, state: &str, members: usize, checksum: u64) -> Update {
 }
 
 fn silence(index: usize) -> Update {
-    Update::Status {
-        index,
-        status: None,
-    }
+    Update::Status { index, status: None }
 }
 
 fn exit(index: usize) -> Update {
@@ -43,9 +40,7 @@ fn exit(index: usize) -> Update {
 
 fn convergence(events: &[DevEvent]) -> Option<(usize, u64)> {
     events.iter().find_map(|event| match event {
-        DevEvent::Converged {
-            nodes, checksum, ..
-        } => Some((*nodes, *checksum)),
+        DevEvent::Converged { nodes, checksum, .. } => Some((*nodes, *checksum)),
         _ => None,
     })
 }
@@ -57,10 +52,7 @@ fn all_agree_when_each_is_ready_and_sees_all() {
     assert_eq!(convergence(&cluster.apply(says(0, "ready", 1, 7))), None);
     assert_eq!(convergence(&cluster.apply(says(1, "ready", 1, 7))), None);
     assert_eq!(convergence(&cluster.apply(says(0, "ready", 2, 8))), None);
-    assert_eq!(
-        convergence(&cluster.apply(says(1, "bootstrapping", 2, 8))),
-        None
-    );
+    assert_eq!(convergence(&cluster.apply(says(1, "bootstrapping", 2, 8))), None);
     let events = cluster.apply(says(1, "ready", 2, 8));
     assert_eq!(convergence(&events), Some((2, 8)));
     assert!(matches!(events.last(), Some(DevEvent::Hints { commands }) if commands.len() == 3));
@@ -83,11 +75,7 @@ fn the_rest_agrees_when_it_knows_of_a_death() {
     cluster.apply(says(0, "ready", 2, 8));
     let events = cluster.apply(says(1, "ready", 2, 8));
     assert_eq!(convergence(&events), Some((2, 8)));
-    assert!(
-        !events
-            .iter()
-            .any(|event| matches!(event, DevEvent::Hints { .. }))
-    );
+    assert!(!events.iter().any(|event| matches!(event, DevEvent::Hints { .. })));
 }
 
 #[test]
@@ -109,10 +97,7 @@ fn what_does_not_change_is_not_told() {
     assert_eq!(cluster.apply(silence(0)), []);
     assert_eq!(cluster.apply(says(0, "ready", 1, 7)).len(), 1);
     assert_eq!(cluster.apply(says(0, "ready", 1, 7)), []);
-    assert!(matches!(
-        cluster.apply(silence(0))[..],
-        [DevEvent::Silent { .. }]
-    ));
+    assert!(matches!(cluster.apply(silence(0))[..], [DevEvent::Silent { .. }]));
     assert_eq!(cluster.apply(silence(0)), []);
 }
 
@@ -126,8 +111,5 @@ fn members_that_stop_as_told_need_no_comment() {
     assert_eq!(cluster.apply(says(0, "draining", 1, 9)), []);
     assert_eq!(cluster.apply(silence(0)), []);
     let events = cluster.apply(exit(0));
-    assert!(
-        matches!(events[..], [DevEvent::Exited { restart: None, .. }]),
-        "{events:?}"
-    );
+    assert!(matches!(events[..], [DevEvent::Exited { restart: None, .. }]), "{events:?}");
 }
