@@ -10,7 +10,7 @@ use fxhash::FxHashMap;
 use crate::address::Address;
 use crate::awareness::Awareness;
 use crate::config::Config;
-use crate::dissemination::{Dissemination, Issued, Picked, sends_max};
+use crate::dissemination::{Dissemination, Gossip, Issued, Picked, sends_max};
 use crate::event::{Cause, Event, Output, Path, Rejection, Transmit};
 use crate::graves::Graves;
 use crate::labels::Labels;
@@ -18,6 +18,7 @@ use crate::limits::INCARNATION_MAX;
 use crate::member::{Member, Status};
 use crate::membership::{Membership, SlotId};
 use crate::message::{Body, Change, Message, Refusal, Source};
+use crate::page::excerpt;
 use crate::rng::Rng;
 use crate::stats::Stats;
 use crate::suspicion::{self, Suspicion};
@@ -52,6 +53,13 @@ pub(crate) struct Request {
     pub(crate) to: Address,
     pub(crate) seq: u64,
     pub(crate) deadline: Instant,
+}
+
+/// What is piggybacked on a reply.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) changes: Vec<Change>,
+    pub(crate) gossip: Gossip,
 }
 
 impl Request {
@@ -188,13 +196,14 @@ impl Core {
         self.request_by(path, to, timeout, body)
     }
 
-    /// The changes for a request to a member. A suspect always hears that it
-    /// is one, so that it refutes at the first contact (Lifeguard's buddy
-    /// system).
+    /// The changes for a request to a member. With Lifeguard's buddy system a
+    /// suspect always hears that it is one, so that it refutes at the first
+    /// contact.
     pub(crate) fn piggyback(&mut self, to: &Address) -> (Vec<Change>, Vec<Issued>) {
         let known = self.members.get(to);
         let incarnation = known.map(|member| member.incarnation);
-        let buddy = known.filter(|member| member.status == Status::Suspect).cloned();
+        let suspect = |member: &&Member| member.status == Status::Suspect;
+        let buddy = known.filter(suspect).filter(|_| self.config.buddy()).cloned();
         let Picked { mut changes, issued, .. } = self.pick(to, incarnation);
         if let Some(member) = buddy
             && changes.iter().all(|change| change.member.address != *to)
@@ -205,16 +214,19 @@ impl Core {
         (changes, issued)
     }
 
-    /// The changes for a reply, and whether some did not fit. They count as
-    /// sent at once, because nobody tells whether a reply arrives.
-    pub(crate) fn piggyback_reply(
-        &mut self,
-        to: &Address,
-        incarnation: u64,
-    ) -> (Vec<Change>, bool) {
+    /// The changes for a reply to a peer whose checksum is `theirs`. They
+    /// count as sent at once, because nobody tells whether a reply arrives.
+    pub(crate) fn piggyback_reply(&mut self, to: &Address, incarnation: u64, theirs: u64) -> Reply {
         let picked = self.pick(to, Some(incarnation));
-        self.delivered(&picked.issued);
-        (picked.changes, picked.cut)
+        let gossip = picked.gossip();
+        let Picked { mut changes, issued, .. } = picked;
+        self.delivered(&issued);
+        // Ringpop's full sync. Elsewhere the digests are compared.
+        let differs = theirs != self.members.checksum();
+        if differs && gossip == Gossip::Silent && self.config.sync_whole_list() {
+            changes = excerpt(self);
+        }
+        Reply { changes, gossip }
     }
 
     fn pick(&mut self, to: &Address, incarnation: Option<u64>) -> Picked {

@@ -40,6 +40,25 @@ pub(crate) struct Picked {
     pub(crate) cut: bool,
 }
 
+/// What piggybacking has to say to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gossip {
+    Silent,
+    Flowing,
+    /// More than fits a message.
+    Overflowing,
+}
+
+impl Picked {
+    pub(crate) const fn gossip(&self) -> Gossip {
+        match (self.cut, self.changes.is_empty()) {
+            (true, _) => Gossip::Overflowing,
+            (false, true) => Gossip::Silent,
+            (false, false) => Gossip::Flowing,
+        }
+    }
+}
+
 /// A change that was put into a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Issued {

@@ -45,6 +45,19 @@ pub(crate) fn page(core: &Core, wanted: Option<&[u16]>, cursor: Cursor) -> Page 
     Page { changes, next: None }
 }
 
+/// As much of this member's list as fits one message: all of it, or a part
+/// that begins at random, so that repeated messages bring everything.
+pub(crate) fn excerpt(core: &mut Core) -> Vec<Change> {
+    let buckets = core.members.suitable_buckets();
+    let first = beginning(u16::try_from(buckets).expect("buckets are at most BUCKETS_MAX"));
+    let Page { changes, next } = page(core, None, first.clone());
+    if next.is_none() {
+        return changes;
+    }
+    let bucket = core.rng.below(buckets) as u16;
+    page(core, None, Cursor { bucket, ..first }).changes
+}
+
 /// Who suspects a suspect: passing a suspicion on in a page is not to raise it,
 /// and must not count as a confirmation.
 fn suspector(core: &Core, member: &Member) -> Option<Source> {

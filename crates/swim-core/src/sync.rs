@@ -1,7 +1,7 @@
 //! Full sync: two members whose checksums differ exchange what differs.
 //!
 //! Ringpop answers a ping with its whole member list and asks for the other's
-//! in return. Here the two compare the digests of hash buckets first and
+//! in return (see `reverse_sync.rs`). Here the two compare the digests of hash buckets first and
 //! exchange, in both directions and page by page, the members of the buckets
 //! that differ. The responder keeps no state: each step says what it needs.
 

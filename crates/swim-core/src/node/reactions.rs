@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::{Node, State};
 use crate::address::Address;
+use crate::core::Reply;
+use crate::dissemination::Gossip;
 use crate::event::{Cause, Event, Rejection};
 use crate::join::{JoinEnd, NoAnswer};
 use crate::limits::{CHANGES_PER_MESSAGE_MAX, INCARNATION_MAX};
@@ -54,14 +56,8 @@ impl Node {
     ) {
         self.core.stats.pings_received += 1;
         self.core.apply(changes, &Cause::Gossip { from: from.clone() });
-        let (changes, cut) = self.core.piggyback_reply(&from, from_incarnation);
-        let gossip = if cut {
-            Gossip::Overflowing
-        } else if changes.is_empty() {
-            Gossip::Silent
-        } else {
-            Gossip::Flowing
-        };
+        let reply = self.core.piggyback_reply(&from, from_incarnation, checksum);
+        let Reply { changes, gossip } = reply;
         let ours = self.core.members.checksum();
         self.core.send(from.clone(), seq, Body::Ack { checksum: ours, changes });
         self.sync_if_needed(&from, checksum, gossip);
@@ -88,6 +84,16 @@ impl Node {
         if needed {
             self.backstop_due = false;
             self.last_sync = Some(self.core.now);
+            self.start_sync(peer);
+        }
+    }
+
+    /// Starts a full sync with a peer: by digests, or, when its first half is
+    /// the list that the peer just got, by asking for the peer's in return.
+    fn start_sync(&mut self, peer: &Address) {
+        if self.core.config.sync_whole_list() {
+            self.reverse_syncs.start(&mut self.core, peer);
+        } else {
             self.syncs.start(&mut self.core, peer);
         }
     }
@@ -143,7 +149,7 @@ impl Node {
         self.core.apply(changes, &Cause::Gossip { from: from.clone() });
     }
 
-    /// A page of a member list belongs to a join or to a healing.
+    /// A page of a member list belongs to a join, a healing or a full sync.
     pub(super) fn on_join_ack(
         &mut self,
         from: &Address,
@@ -158,6 +164,8 @@ impl Node {
             self.on_join_end(end);
         } else if self.heal.is_open(from, seq) {
             self.heal.on_join_ack(&mut self.core, changes, next);
+        } else {
+            self.reverse_syncs.on_join_ack(&mut self.core, seq, changes, next);
         }
     }
 
@@ -167,6 +175,7 @@ impl Node {
         let known = self.probes.on_no_answer(&mut self.core, seq)
             || self.relays.on_no_answer(&mut self.core, seq)
             || self.syncs.on_no_answer(&mut self.core, seq)
+            || self.reverse_syncs.on_no_answer(&mut self.core, seq)
             || self.heal.on_no_answer(&mut self.core, seq);
         if known {
             return;
@@ -199,15 +208,6 @@ impl Node {
             }
         }
     }
-}
-
-/// What piggybacking has to say to a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Gossip {
-    Silent,
-    Flowing,
-    /// More than fits a message.
-    Overflowing,
 }
 
 fn changes_of(body: &Body) -> &[Change] {
