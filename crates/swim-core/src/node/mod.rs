@@ -264,7 +264,7 @@ impl Node {
 
     /// Compares member lists with those of `hosts` that this member does not
     /// take for reachable, and brings the partitions together: the answer to
-    /// [`Event::HealWanted`](crate::Event::HealWanted), or at will. [`Event::HealEnded`] tells how it
+    /// [`Event::HealWanted`](crate::Event::HealWanted), or at will. [`Event::HealEnded`](crate::Event::HealEnded) tells how it
     /// went. Two rounds may be needed: one in which members that the other
     /// side would lose refute, and one that merges. Does nothing while a
     /// healing is under way.

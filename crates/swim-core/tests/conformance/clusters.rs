@@ -84,6 +84,17 @@ fn a_semi_partition_heals_by_reverse_full_sync() {
     }
 }
 
+/// All of it at once, among members that start together.
+#[test]
+fn forty_members_agree_and_notice_a_crash() {
+    let mut cluster = Cluster::new(Config::ringpop());
+    (0..40).for_each(|i| cluster.start(i, 0..40));
+    cluster.until("one view", secs(10), |c| c.agree(40));
+    cluster.crash(7);
+    cluster.until("faulty everywhere", secs(30), |c| c.all_say(7, Faulty));
+    assert!(!digests_sent(&cluster));
+}
+
 /// Views that agree are left alone.
 #[test]
 fn no_full_sync_without_a_difference() {

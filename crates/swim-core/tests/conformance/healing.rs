@@ -164,3 +164,24 @@ fn two_healings_bring_the_partitions_together() {
     suite.assert_counts(&[(Alive, 4)]);
     suite.finish();
 }
+
+/// It is enough that one side would lose somebody.
+#[test]
+fn no_merge_while_one_side_has_something_to_refute() {
+    let b_alive = [(1, Alive, INCARNATION), (2, Alive, INCARNATION)];
+    let mut b = b_alive.to_vec();
+    b.push((0, Alive, INCARNATION));
+    let mut suite = partitioned(3, &[(1, Faulty, INCARNATION), (2, Faulty, INCARNATION)], &b);
+    let pings = heal(&mut suite);
+    assert_eq!(with_status(&pings[0], Suspect).len(), 2);
+    assert!(with_status(&pings[0], Alive).is_empty(), "B refutes first");
+    suite.assert_counts(&[(Alive, 2), (Faulty, 2)]);
+    suite.finish();
+
+    let mut b = b_alive.map(|(i, status, incarnation)| (i, status, incarnation + 1)).to_vec();
+    b.push((0, Faulty, INCARNATION));
+    let mut suite = partitioned(3, &[(1, Faulty, INCARNATION), (2, Faulty, INCARNATION)], &b);
+    assert!(heal(&mut suite).is_empty(), "there is nothing to tell B");
+    suite.assert_counts(&[(Alive, 1), (Suspect, 1), (Faulty, 2)]);
+    suite.finish();
+}
