@@ -115,3 +115,19 @@ impl<N, S: Scheme> Ring<N, S> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::LoadBound;
+
+    /// The request that is being placed counts too: a mean of exactly one leaves no room for it.
+    #[test]
+    fn capacity_is_the_fair_part_of_all_loads_and_the_next_one() {
+        let exact = LoadBound::new(1.0).expect("the factor is valid");
+        assert_eq!(exact.capacity(9, 1, 10), 1);
+        assert_eq!(exact.capacity(10, 1, 10), 2);
+        assert_eq!(exact.capacity(10, 3, 10), 4);
+        assert_eq!(exact.capacity(0, 1, 10), 1);
+        assert_eq!(LoadBound::default().capacity(99, 1, 10), 13);
+    }
+}

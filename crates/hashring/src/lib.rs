@@ -15,7 +15,7 @@
 //! | see who owns how much | [`Ring::shares`], [`Ring::ranges_of`] |
 //! | hand data over when the ring changes | [`diff`] |
 //! | choose backends in a client | [`Selector`]: discovery, ring and quarantine together |
-//! | agree with another implementation | a [scheme](scheme) |
+//! | agree with another implementation | a [scheme] |
 //! | know how many points to take | [`plan`] |
 //!
 //! ```

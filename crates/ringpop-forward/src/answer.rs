@@ -8,6 +8,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 
 use crate::constants::REFUSED_HEADER;
+use crate::drain::Refusal;
 
 /// Whether a request or response speaks gRPC, so that its status travels in `grpc-status`.
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
@@ -29,8 +30,17 @@ pub(crate) fn answer(status: Status, is_grpc: bool) -> Response<Body> {
 }
 
 /// Refuses a request before a handler saw it, so that its sender can ask the next owner.
-pub(crate) fn refuse(reason: &'static str, is_grpc: bool) -> Response<Body> {
-    let status = Status::unavailable(format!("this process takes no new requests: {reason}"));
+pub(crate) fn refuse(refusal: Refusal, is_grpc: bool) -> Response<Body> {
+    let (reason, status) = match refusal {
+        Refusal::Draining => (
+            "draining",
+            Status::unavailable("this process is about to stop"),
+        ),
+        Refusal::Overloaded => {
+            let message = "this process has as many calls in flight as it may; see max_in_flight";
+            ("overloaded", Status::resource_exhausted(message))
+        }
+    };
     let mut response = answer(status, is_grpc);
     response
         .headers_mut()
@@ -44,7 +54,7 @@ fn http_status(code: Code) -> StatusCode {
         Code::InvalidArgument => StatusCode::BAD_REQUEST,
         Code::FailedPrecondition => StatusCode::LOOP_DETECTED,
         Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
-        Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Code::Unavailable | Code::ResourceExhausted => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::BAD_GATEWAY,
     }
 }

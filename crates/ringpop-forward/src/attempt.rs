@@ -13,7 +13,9 @@ use tower_service::Service;
 use crate::answer::is_grpc;
 use crate::body::{Intake, Replay, Reply};
 use crate::call::{Call, explain};
-use crate::constants::{GRPC_ATTEMPTS_HEADER, HOP_HEADER, IDEMPOTENT_HEADER, REFUSED_HEADER};
+use crate::constants::{
+    EXPLAIN_HEADER, GRPC_ATTEMPTS_HEADER, HOP_HEADER, IDEMPOTENT_HEADER, REFUSED_HEADER,
+};
 use crate::deadline::exceeded;
 use crate::header::strip_hop_by_hop;
 use crate::key::Key;
@@ -175,6 +177,10 @@ impl<T: PeerTransport> Attempts<T> {
         if let Some(deadline) = self.call.deadline {
             deadline.write(headers);
         }
+        if self.call.explain {
+            // Whoever handles the request knows best, whatever its own setting is.
+            headers.insert(EXPLAIN_HEADER, HeaderValue::from_static("1"));
+        }
         if self.made > 0 {
             headers.insert(GRPC_ATTEMPTS_HEADER, HeaderValue::from(self.made));
         }
@@ -204,6 +210,7 @@ impl<T: PeerTransport> Attempts<T> {
             waits: self.waits,
             untried: untried.is_some(),
             remaining: self.call.deadline.map(|deadline| deadline.remaining()),
+            affordable: self.affords(class),
             jitter: fastrand::f64(),
         };
         let decision = decide(&engine.settings.policy, &situation);
@@ -230,6 +237,12 @@ impl<T: PeerTransport> Attempts<T> {
         };
         self.count_retry(class);
         None
+    }
+
+    /// Pays for an attempt that may have been executed and could be tried again.
+    fn affords(&self, class: FailureClass) -> bool {
+        let costs = matches!(class, FailureClass::Unavailable | FailureClass::Ambiguous);
+        !(costs && self.idempotent) || self.call.engine.budget.on_failure()
     }
 
     /// The first owner that was not asked yet, looked up now.
@@ -264,7 +277,7 @@ impl<T: PeerTransport> Attempts<T> {
             FailureClass::Unavailable => counters.retries_unavailable.add_one(),
             FailureClass::Ambiguous => counters.retries_ambiguous.add_one(),
             // Not sent again, by the table.
-            FailureClass::Committed | FailureClass::Caller => {}
+            FailureClass::Overloaded | FailureClass::Committed | FailureClass::Caller => {}
         }
         let last = self.tried.last().or(self.last.as_ref());
         let goes_elsewhere = match (&self.next, last) {
@@ -305,6 +318,7 @@ impl<T: PeerTransport> Attempts<T> {
             ..
         } = self.call;
         engine.counters.forwarded.add_one();
+        engine.budget.on_answer();
         if wants_explanation
             && let Some(peer) = self.tried.last()
             && let Ok(address) = HeaderValue::from_str(peer.address())

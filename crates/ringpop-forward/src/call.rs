@@ -16,7 +16,7 @@ use crate::constants::{
 };
 use crate::deadline::Deadline;
 use crate::drain::Ticket;
-use crate::forwarder::Engine;
+use crate::engine::Engine;
 use crate::header::Hop;
 use crate::key::{HeadKey, Key, KeyError, KeySource, MissingKey, checked};
 use crate::layer::Door;
@@ -74,9 +74,12 @@ pub(crate) fn admit<T>(engine: &Arc<Engine<T>>, door: &Door, mut head: Parts) ->
         (None, _) => return Admission::Unrouted(head),
     };
     let is_grpc = is_grpc(&head.headers);
-    let Some(ticket) = engine.gate.enter() else {
-        engine.counters.refused.add_one();
-        return Admission::Answered(refuse("draining", is_grpc));
+    let ticket = match engine.gate.enter(engine.settings.max_in_flight) {
+        Ok(ticket) => ticket,
+        Err(refusal) => {
+            engine.counters.refused.add_one();
+            return Admission::Answered(refuse(refusal, is_grpc));
+        }
     };
     let is_received = matches!(door, Door::Server);
     let travel = travel(engine, &mut head, is_received);
@@ -84,7 +87,7 @@ pub(crate) fn admit<T>(engine: &Arc<Engine<T>>, door: &Door, mut head: Parts) ->
         Door::Client { key: Some(key) } => {
             checked(key.clone()).map(|key| key.map_or(HeadKey::Missing, HeadKey::Found))
         }
-        _ => route.key.from_head(&head),
+        _ => route.key.read(&head),
     };
     let key = match key {
         Ok(key) => key,
@@ -224,7 +227,7 @@ impl<T> Call<T> {
             } else {
                 0
             };
-            explain(&mut response, self.engine.settings.name_value.clone(), hops);
+            explain(&mut response, self.engine.name.clone(), hops);
         }
         if self.route.unary {
             return response;

@@ -142,5 +142,27 @@ pub(crate) const HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
 /// Streams that may be opened before the peer's SETTINGS arrived: what RFC 9113 section 6.5.2 recommends as a minimum.
 pub(crate) const STREAMS_BEFORE_SETTINGS: usize = 100;
 
+/// Unary calls in flight to one peer. A peer that answers 1,024 calls more slowly than they come is not helped by more.
+pub const UNARY_PER_PEER: usize = 1024;
+
+/// Streams in flight to one peer. Each may hold a window of memory, so this bounds it to a quarter GiB.
+pub const STREAMS_PER_PEER: usize = 256;
+
+/// Largest configurable limit of calls to one peer.
+pub const PER_PEER_LIMIT: usize = 65_536;
+
+/// Calls of routed methods in flight in one process, handled and forwarded together; the figure of ringpop-node.
+pub const IN_FLIGHT: usize = 5000;
+
+/// Largest configurable number of calls in flight.
+pub const IN_FLIGHT_LIMIT: usize = 1 << 20;
+
+/// Tokens of the retry budget. Half of them may be spent in a burst: as many as one peer can have unary calls in flight,
+/// so that a peer that dies breaks no more calls than may be sent again.
+pub const RETRY_TOKENS: u32 = 2 * UNARY_PER_PEER as u32;
+
+/// Largest configurable number of tokens.
+pub const RETRY_TOKENS_LIMIT: u32 = 1_000_000;
+
 /// Peers that the pool remembers. Above it, peers without a connection are forgotten first.
 pub const PEERS_MAX: usize = 16 * 1024;

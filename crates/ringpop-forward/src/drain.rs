@@ -24,11 +24,15 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// Lets one call in, unless the gate is closed.
-    pub(crate) fn enter(self: &Arc<Self>) -> Option<Ticket> {
+    /// Lets one call in, unless the gate is closed or `limit` calls are inside.
+    pub(crate) fn enter(self: &Arc<Self>, limit: usize) -> Result<Ticket, Refusal> {
         let ticket = Ticket(Arc::clone(self));
         let before = self.word.fetch_add(1, Ordering::AcqRel);
-        (before & CLOSED == 0).then_some(ticket)
+        match before & !CLOSED {
+            _ if before & CLOSED != 0 => Err(Refusal::Draining),
+            inside if inside >= limit as u64 => Err(Refusal::Overloaded),
+            _ => Ok(ticket),
+        }
     }
 
     pub(crate) fn drain(&self) {
@@ -61,6 +65,13 @@ impl Gate {
             idle.await;
         }
     }
+}
+
+/// Why a call was not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Draining,
+    Overloaded,
 }
 
 /// One call in flight; it leaves when this is dropped.
@@ -98,8 +109,9 @@ mod tests {
     #[test]
     fn drained_waits_for_the_last_ticket() {
         let gate = Arc::new(Gate::default());
-        let (one, two) = (gate.enter(), gate.enter());
-        assert!(one.is_some() && two.is_some());
+        let (one, two) = (gate.enter(2), gate.enter(2));
+        assert!(one.is_ok() && two.is_ok());
+        assert_eq!(gate.enter(2).unwrap_err(), Refusal::Overloaded);
         let drained = gate.drained();
         tokio::pin!(drained);
         assert!(!poll_once(drained.as_mut()));
@@ -113,13 +125,13 @@ mod tests {
     fn a_draining_gate_still_lets_in_and_a_closed_one_does_not() {
         let gate = Arc::new(Gate::default());
         gate.drain();
-        let ticket = gate.enter();
-        assert!(ticket.is_some());
+        let ticket = gate.enter(9);
+        assert!(ticket.is_ok());
         gate.close();
-        assert!(gate.enter().is_none());
+        assert_eq!(gate.enter(9).unwrap_err(), Refusal::Draining);
         assert_eq!(gate.in_flight(), 1);
         drop(ticket);
         assert_eq!(gate.in_flight(), 0);
-        assert!(gate.enter().is_none());
+        assert_eq!(gate.enter(9).unwrap_err(), Refusal::Draining);
     }
 }

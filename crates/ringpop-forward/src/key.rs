@@ -114,13 +114,13 @@ pub(crate) enum HeadKey {
 }
 
 impl KeySource {
-    pub(crate) fn from_head(&self, parts: &Parts) -> Result<HeadKey, KeyError> {
+    pub(crate) fn read(&self, parts: &Parts) -> Result<HeadKey, KeyError> {
         if let Some(key) = from_headers(&parts.headers)? {
             return Ok(HeadKey::Found(key));
         }
         match self {
             Self::Header => Ok(HeadKey::Missing),
-            Self::Head(read) => match read(parts) {
+            Self::Head(key) => match key(parts) {
                 Some(key) => Ok(checked(key)?.map_or(HeadKey::Missing, HeadKey::Found)),
                 None => Ok(HeadKey::Missing),
             },
@@ -228,9 +228,9 @@ mod tests {
     fn key_headers_win_over_every_other_source() {
         let head = KeySource::Head(Arc::new(|_| Some("head".into())));
         for source in [KeySource::Header, head, KeySource::Field([1].into())] {
-            assert_eq!(source.from_head(&parts("ringpop-key", "k")), found("k"));
+            assert_eq!(source.read(&parts("ringpop-key", "k")), found("k"));
             assert_eq!(
-                source.from_head(&parts("ringpop-key-bin", "AP8")),
+                source.read(&parts("ringpop-key-bin", "AP8")),
                 Ok(HeadKey::Found([0, 255][..].into()))
             );
         }
@@ -241,13 +241,13 @@ mod tests {
         let head = KeySource::Head(Arc::new(|p| {
             p.uri.path().strip_prefix("/users/").map(Key::from)
         }));
-        assert_eq!(head.from_head(&parts("x", "y")), found("7"));
+        assert_eq!(head.read(&parts("x", "y")), found("7"));
         assert_eq!(
-            KeySource::Header.from_head(&parts("x", "y")),
+            KeySource::Header.read(&parts("x", "y")),
             Ok(HeadKey::Missing)
         );
         assert_eq!(
-            KeySource::Field([1].into()).from_head(&parts("x", "y")),
+            KeySource::Field([1].into()).read(&parts("x", "y")),
             Ok(HeadKey::InMessage)
         );
     }
@@ -255,22 +255,19 @@ mod tests {
     #[test]
     fn an_empty_key_is_missing_and_a_long_one_is_an_error() {
         let source = KeySource::Header;
-        assert_eq!(
-            source.from_head(&parts("ringpop-key", "")),
-            Ok(HeadKey::Missing)
-        );
+        assert_eq!(source.read(&parts("ringpop-key", "")), Ok(HeadKey::Missing));
         let longest = "k".repeat(KEY_BYTES_MAX);
         assert_eq!(
-            source.from_head(&parts("ringpop-key", &longest)),
+            source.read(&parts("ringpop-key", &longest)),
             found(&longest)
         );
         let longer = "k".repeat(KEY_BYTES_MAX + 1);
         assert_eq!(
-            source.from_head(&parts("ringpop-key", &longer)),
+            source.read(&parts("ringpop-key", &longer)),
             Err(KeyError::TooLong(KEY_BYTES_MAX + 1))
         );
         assert_eq!(
-            source.from_head(&parts("ringpop-key-bin", "*")),
+            source.read(&parts("ringpop-key-bin", "*")),
             Err(KeyError::NotBase64)
         );
     }

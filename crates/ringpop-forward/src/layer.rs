@@ -18,7 +18,7 @@ use crate::attempt::forward;
 use crate::body::Intake;
 use crate::call::{Admission, Call, MessageKey, Place, admit, message_key};
 use crate::deadline::exceeded;
-use crate::forwarder::Engine;
+use crate::engine::Engine;
 use crate::key::{HeadKey, Key, KeyError, KeySource};
 use crate::transport::{H2Transport, PeerTransport};
 
@@ -141,6 +141,7 @@ where
                     call,
                     intake,
                     local,
+                    timer: None,
                 });
                 return ForwardFuture {
                     state: State::Peeking { peeking },
@@ -176,6 +177,8 @@ struct Peeking<S, T> {
     call: Call<T>,
     intake: Intake,
     local: S,
+    /// Set when the message has to be waited for, which is rare.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S, T> Peeking<S, T> {
@@ -188,9 +191,25 @@ impl<S, T> Peeking<S, T> {
             match message_key(&self.intake, field)? {
                 MessageKey::Found(key) => return Poll::Ready(Ok(Some(key))),
                 MessageKey::Missing => return Poll::Ready(Ok(None)),
-                MessageKey::Need(bytes) => ready!(self.intake.poll_fill(cx, bytes))?,
+                MessageKey::Need(bytes) => match self.intake.poll_fill(cx, bytes) {
+                    Poll::Ready(filled) => filled?,
+                    Poll::Pending => {
+                        ready!(self.poll_deadline(cx));
+                        return Poll::Ready(Err(exceeded().into()));
+                    }
+                },
             }
         }
+    }
+
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(deadline) = self.call.deadline else {
+            return Poll::Pending;
+        };
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(sleep_until(deadline.answer_at)));
+        timer.as_mut().poll(cx)
     }
 }
 
@@ -321,6 +340,7 @@ where
             call,
             intake,
             mut local,
+            ..
         } = self;
         let placed = match key {
             Ok(Some(key)) => Ok((call.place(&key), key)),

@@ -57,10 +57,13 @@
 mod answer;
 mod attempt;
 mod body;
+mod budget;
+mod builder;
 mod call;
 mod constants;
 mod deadline;
 mod drain;
+mod engine;
 mod error;
 mod forwarder;
 mod header;
@@ -75,9 +78,10 @@ mod stats;
 mod transport;
 
 pub use body::RequestBody;
+pub use builder::Builder;
 pub use constants::*;
 pub use error::ConfigError;
-pub use forwarder::{Builder, Forwarder};
+pub use forwarder::Forwarder;
 pub use incoming::{incoming, server};
 pub use key::{Key, MissingKey};
 pub use layer::{ForwardFuture, ForwardLayer, ForwardService};

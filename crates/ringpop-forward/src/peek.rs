@@ -184,7 +184,9 @@ impl<'a> Scan<'a> {
                     depth += 1;
                 }
                 (number, 4) if open[depth - 1] == number => depth -= 1,
-                (_, wire_type) => drop(self.value(wire_type)?),
+                (_, wire_type) => {
+                    self.value(wire_type)?;
+                }
             }
         }
         Ok(())

@@ -6,9 +6,10 @@
 
 use std::time::Duration;
 
+use crate::builder::in_range;
 use crate::constants::{
     ATTEMPTS_LIMIT, ATTEMPTS_MAX_DEFAULT, BACKOFF_JITTER, BACKOFF_LIMIT, OWNERS_DEFAULT,
-    OWNERS_LIMIT, SCHEDULE_LEN_LIMIT, SCHEDULE_MS,
+    OWNERS_LIMIT, RETRY_TOKENS, RETRY_TOKENS_LIMIT, SCHEDULE_LEN_LIMIT, SCHEDULE_MS,
 };
 use crate::error::ConfigError;
 
@@ -106,6 +107,7 @@ pub struct Policy {
     max_attempts: u32,
     target: RetryTarget,
     schedule: Schedule,
+    tokens: u32,
 }
 
 impl Default for Policy {
@@ -114,6 +116,7 @@ impl Default for Policy {
             max_attempts: ATTEMPTS_MAX_DEFAULT,
             target: RetryTarget::default(),
             schedule: Schedule::default(),
+            tokens: RETRY_TOKENS,
         }
     }
 }
@@ -140,35 +143,47 @@ impl Policy {
         self
     }
 
+    /// Tokens of the retry budget, 0 to 1,000,000, by default 2,048. A retry of what may have been executed costs one, ten
+    /// answered calls earn one, and only half of them may be spent; 0 allows no such retry.
+    #[must_use]
+    pub fn retry_tokens(mut self, tokens: u32) -> Self {
+        self.tokens = tokens;
+        self
+    }
+
     pub(crate) fn owners(&self) -> usize {
         self.target.owners()
     }
 
+    pub(crate) fn tokens(&self) -> u32 {
+        self.tokens
+    }
+
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        let range = |field, value: u64, max: u64| match value {
-            value if (1..=max).contains(&value) => Ok(()),
-            value => Err(ConfigError::Range {
-                field,
-                value,
-                min: 1,
-                max,
-            }),
-        };
-        range(
+        in_range(
             "max_attempts",
             self.max_attempts.into(),
+            1,
             ATTEMPTS_LIMIT.into(),
         )?;
-        range("target: owners", self.owners() as u64, OWNERS_LIMIT as u64)?;
-        if self.schedule.0.len() > SCHEDULE_LEN_LIMIT {
-            let (value, max) = (self.schedule.0.len() as u64, SCHEDULE_LEN_LIMIT as u64);
-            return Err(ConfigError::Range {
-                field: "schedule: entries",
-                value,
-                min: 0,
-                max,
-            });
-        }
+        in_range(
+            "target: owners",
+            self.owners() as u64,
+            1,
+            OWNERS_LIMIT as u64,
+        )?;
+        in_range(
+            "schedule: entries",
+            self.schedule.0.len() as u64,
+            0,
+            SCHEDULE_LEN_LIMIT as u64,
+        )?;
+        in_range(
+            "retry_tokens",
+            self.tokens.into(),
+            0,
+            RETRY_TOKENS_LIMIT.into(),
+        )?;
         match self.schedule.0.iter().find(|&&wait| wait > BACKOFF_LIMIT) {
             Some(&value) => Err(ConfigError::DurationRange {
                 field: "schedule",
@@ -193,6 +208,9 @@ pub enum FailureClass {
     Unavailable,
     /// The connection broke before a response. Whether the handler ran is unknown.
     Ambiguous,
+    /// As many calls to the peer are in flight as may be. Nothing was sent, and the next owner is not asked either: the load
+    /// of one owner must not become the load of all.
+    Overloaded,
     /// A response has begun.
     Committed,
     /// The caller's own request failed: it was cancelled or its body broke.
@@ -215,6 +233,8 @@ pub(crate) struct Situation {
     pub(crate) untried: bool,
     /// Time left until the deadline, if there is one.
     pub(crate) remaining: Option<Duration>,
+    /// The retry budget pays for another attempt at what may have been executed.
+    pub(crate) affordable: bool,
     /// A random number from 0 to 1 for the jitter.
     pub(crate) jitter: f64,
 }
@@ -235,8 +255,10 @@ pub(crate) enum Decision {
 pub(crate) enum GiveUp {
     Committed,
     Caller,
+    Overloaded,
     NotReplayable,
     MaybeExecuted,
+    BudgetSpent,
     AttemptsSpent,
     NoTimeLeft,
 }
@@ -247,6 +269,8 @@ impl GiveUp {
         match self {
             Self::Committed => "a response had begun",
             Self::Caller => "the request itself failed",
+            Self::Overloaded => "the next owner is not asked instead",
+            Self::BudgetSpent => "not sent again, because too many calls failed lately",
             Self::NotReplayable => {
                 "not sent again, because more of the request was sent than is kept for a replay"
             }
@@ -261,12 +285,13 @@ impl GiveUp {
 
 /// The table. The order of the rows matters: the first that applies decides.
 pub(crate) fn decide(policy: &Policy, now: &Situation) -> Decision {
-    use FailureClass::{Ambiguous, Caller, Committed, NeverSent, Refused, Unavailable};
+    use FailureClass::{Ambiguous, Caller, Committed, NeverSent, Overloaded, Refused, Unavailable};
 
     let not_executed = matches!(now.class, NeverSent | Refused);
     match now.class {
         Committed => return Decision::GiveUp(GiveUp::Committed),
         Caller => return Decision::GiveUp(GiveUp::Caller),
+        Overloaded => return Decision::GiveUp(GiveUp::Overloaded),
         Ambiguous | Unavailable if !now.idempotent => {
             return Decision::GiveUp(GiveUp::MaybeExecuted);
         }
@@ -280,6 +305,9 @@ pub(crate) fn decide(policy: &Policy, now: &Situation) -> Decision {
     }
     if now.remaining.is_some_and(|left| left.is_zero()) {
         return Decision::GiveUp(GiveUp::NoTimeLeft);
+    }
+    if !not_executed && !now.affordable {
+        return Decision::GiveUp(GiveUp::BudgetSpent);
     }
     if not_executed && now.untried {
         return Decision::NextOwner;

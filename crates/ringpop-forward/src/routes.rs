@@ -121,7 +121,7 @@ impl Routes {
             return Some(route);
         }
         let fallback = self.fallback.as_ref()?;
-        match fallback.key.from_head(parts) {
+        match fallback.key.read(parts) {
             Ok(crate::key::HeadKey::Missing) => None,
             _ => Some(fallback),
         }

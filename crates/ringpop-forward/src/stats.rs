@@ -22,7 +22,7 @@ pub struct Stats {
     pub retries_ambiguous: u64,
     /// Further attempts that went to another owner than the one before.
     pub rerouted: u64,
-    /// Calls that were refused because the drain had ended.
+    /// Calls that were refused because the drain had ended or too many were in flight.
     pub refused: u64,
     /// Calls that were refused because their key was missing or unreadable.
     pub bad_keys: u64,

@@ -1,5 +1,10 @@
 //! Every shape of call arrives whole at the owner, and its answer whole at the caller.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a helper that cannot go on fails its test"
+)]
+
 mod common;
 
 use bytes::Bytes;
@@ -7,7 +12,7 @@ use tokio_stream::StreamExt;
 use tonic::{Code, Request};
 
 use common::cluster::{Node, Ring};
-use common::service::{Ask, UNROUTED};
+use common::service::{Ask, UNROUTED, all, next};
 use common::soon;
 
 /// A node to ask and the owner of key `k`.
@@ -85,7 +90,7 @@ async fn server_stream_and_an_error_at_its_end() {
         .await
         .unwrap()
         .into_inner();
-    let tells: Vec<_> = stream.map(Result::unwrap).collect().await;
+    let tells = all(stream).await;
     assert_eq!(tells.len(), 100);
     assert!(
         tells
@@ -99,9 +104,9 @@ async fn server_stream_and_an_error_at_its_end() {
         .await
         .unwrap()
         .into_inner();
-    assert!(stream.next().await.unwrap().is_ok() && stream.next().await.unwrap().is_ok());
+    assert!(next(&mut stream).await.unwrap().is_ok() && next(&mut stream).await.unwrap().is_ok());
     assert_eq!(
-        stream.next().await.unwrap().unwrap_err().code(),
+        next(&mut stream).await.unwrap().unwrap_err().code(),
         Code::DataLoss
     );
 }
@@ -145,7 +150,7 @@ async fn bidirectional_stream_in_lockstep() {
     let asks = tokio_stream::wrappers::ReceiverStream::new(receiver);
     let mut tells = asked.client().await.chat(asks).await.unwrap().into_inner();
     for turn in 1..50 {
-        let tell = soon("echo", tells.next()).await.unwrap().unwrap();
+        let tell = next(&mut tells).await.unwrap().unwrap();
         assert_eq!(
             (tell.node, tell.text),
             (owner.address.clone(), (turn - 1).to_string())
@@ -153,11 +158,8 @@ async fn bidirectional_stream_in_lockstep() {
         sender.send(Ask::new("k", &turn.to_string())).await.unwrap();
     }
     drop(sender);
-    assert_eq!(
-        soon("last echo", tells.next()).await.unwrap().unwrap().text,
-        "49"
-    );
-    assert!(soon("end", tells.next()).await.is_none());
+    assert_eq!(next(&mut tells).await.unwrap().unwrap().text, "49");
+    assert!(next(&mut tells).await.is_none());
 }
 
 #[tokio::test]

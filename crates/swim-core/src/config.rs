@@ -38,6 +38,7 @@ pub struct ConfigBuilder {
     awareness_max: u32,
     late_acks: bool,
     second_path: bool,
+    buddy: bool,
     suspect_timeout: Duration,
     suspect_timeout_scaled: bool,
     suspect_timeout_max_factor: u32,
@@ -56,6 +57,7 @@ pub struct ConfigBuilder {
     sync_jobs_max: usize,
     sync_timeout: Duration,
     sync_period: Duration,
+    sync_whole_list: bool,
     leave_pings_max: usize,
     leave_pings_percent: usize,
     heal_period: Duration,
@@ -122,6 +124,10 @@ fields! {
     /// UDP: a ping marked [`Path::Second`](crate::Path::Second) is emitted
     /// along with the ping-reqs. Off everywhere.
     second_path: bool;
+    /// Lifeguard: whether a request to a suspect member always tells it so,
+    /// however often that was told already, so that it refutes at the first
+    /// contact. On but for Ringpop.
+    buddy: bool;
     /// How long a suspect member has at least to refute before it is faulty.
     /// LAN 4 s.
     suspect_timeout: Duration;
@@ -177,6 +183,12 @@ fields! {
     /// Time between full syncs with a random member, which repair what gossip
     /// missed. A day or more means hardly ever. At least 100 ms; LAN 30 s.
     sync_period: Duration;
+    /// Whether a full sync is Ringpop's: the answer to a ping or ping-req
+    /// carries the whole list, or as much as `message_bytes_max` allows, and
+    /// to a ping a join request follows that asks for the peer's list in
+    /// return. Off everywhere but in Ringpop: comparing digests costs what
+    /// differs, but other implementations of Ringpop do not know it.
+    sync_whole_list: bool;
     /// Members that are told directly about a leave or an eviction, at most.
     /// 0 to 1,000; 16 everywhere.
     leave_pings_max: usize;
@@ -219,6 +231,7 @@ impl Config {
                 awareness_max: 8,
                 late_acks: false,
                 second_path: false,
+                buddy: true,
                 suspect_timeout: Duration::from_secs(4),
                 suspect_timeout_scaled: true,
                 suspect_timeout_max_factor: 6,
@@ -237,6 +250,7 @@ impl Config {
                 sync_jobs_max: 5,
                 sync_timeout: Duration::from_secs(1),
                 sync_period: Duration::from_secs(30),
+                sync_whole_list: false,
                 leave_pings_max: 16,
                 leave_pings_percent: 100,
                 heal_period: Duration::from_secs(30),
@@ -282,11 +296,13 @@ impl Config {
         config.fields.probes_max = 1;
         config.fields.adaptive_period = true;
         config.fields.awareness_max = 1;
+        config.fields.buddy = false;
         config.fields.suspect_timeout = Duration::from_secs(5);
         config.fields.suspect_timeout_scaled = false;
         config.fields.suspect_timeout_max_factor = 1;
         config.fields.suspect_confirmations = 0;
         config.fields.sync_period = Duration::from_secs(24 * 60 * 60);
+        config.fields.sync_whole_list = true;
         config.fields.leave_pings_max = 1000;
         config.fields.leave_pings_percent = 40;
         config.fields.join_delay_max = Duration::from_secs(60);

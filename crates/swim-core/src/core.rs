@@ -10,7 +10,7 @@ use fxhash::FxHashMap;
 use crate::address::Address;
 use crate::awareness::Awareness;
 use crate::config::Config;
-use crate::dissemination::{Dissemination, Issued, Picked, sends_max};
+use crate::dissemination::{Dissemination, Gossip, Issued, Picked, sends_max};
 use crate::event::{Cause, Event, Output, Path, Rejection, Transmit};
 use crate::graves::Graves;
 use crate::labels::Labels;
@@ -18,6 +18,7 @@ use crate::limits::INCARNATION_MAX;
 use crate::member::{Member, Status};
 use crate::membership::{Membership, SlotId};
 use crate::message::{Body, Change, Message, Refusal, Source};
+use crate::page::excerpt;
 use crate::rng::Rng;
 use crate::stats::Stats;
 use crate::suspicion::{self, Suspicion};
@@ -54,6 +55,13 @@ pub(crate) struct Request {
     pub(crate) deadline: Instant,
 }
 
+/// What is piggybacked on a reply.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) changes: Vec<Change>,
+    pub(crate) gossip: Gossip,
+}
+
 impl Request {
     pub(crate) fn is(&self, from: &Address, seq: u64) -> bool {
         self.seq == seq && self.to == *from
@@ -72,8 +80,9 @@ impl Core {
         let mut rng = Rng::new(seed);
         let mut members = Membership::new(rng.next());
         // Numbers begin at random, so that a reply to a former process at this
-        // address is not taken for one to this process.
-        let next_seq = rng.next() >> 16;
+        // address is not taken for one to this process; below 2^28, so that
+        // they take four bytes.
+        let next_seq = rng.next() >> 37;
         let address = local.address.clone();
         let (local_slot, _) = members.set(local, &mut rng);
         let awareness = Awareness::new(config.awareness_max());
@@ -187,13 +196,14 @@ impl Core {
         self.request_by(path, to, timeout, body)
     }
 
-    /// The changes for a request to a member. A suspect always hears that it
-    /// is one, so that it refutes at the first contact (Lifeguard's buddy
-    /// system).
+    /// The changes for a request to a member. With Lifeguard's buddy system a
+    /// suspect always hears that it is one, so that it refutes at the first
+    /// contact.
     pub(crate) fn piggyback(&mut self, to: &Address) -> (Vec<Change>, Vec<Issued>) {
         let known = self.members.get(to);
         let incarnation = known.map(|member| member.incarnation);
-        let buddy = known.filter(|member| member.status == Status::Suspect).cloned();
+        let suspect = |member: &&Member| member.status == Status::Suspect;
+        let buddy = known.filter(suspect).filter(|_| self.config.buddy()).cloned();
         let Picked { mut changes, issued, .. } = self.pick(to, incarnation);
         if let Some(member) = buddy
             && changes.iter().all(|change| change.member.address != *to)
@@ -204,16 +214,19 @@ impl Core {
         (changes, issued)
     }
 
-    /// The changes for a reply, and whether some did not fit. They count as
-    /// sent at once, because nobody tells whether a reply arrives.
-    pub(crate) fn piggyback_reply(
-        &mut self,
-        to: &Address,
-        incarnation: u64,
-    ) -> (Vec<Change>, bool) {
+    /// The changes for a reply to a peer whose checksum is `theirs`. They
+    /// count as sent at once, because nobody tells whether a reply arrives.
+    pub(crate) fn piggyback_reply(&mut self, to: &Address, incarnation: u64, theirs: u64) -> Reply {
         let picked = self.pick(to, Some(incarnation));
-        self.delivered(&picked.issued);
-        (picked.changes, picked.cut)
+        let gossip = picked.gossip();
+        let Picked { mut changes, issued, .. } = picked;
+        self.delivered(&issued);
+        // Ringpop's full sync. Elsewhere the digests are compared.
+        let differs = theirs != self.members.checksum();
+        if differs && gossip == Gossip::Silent && self.config.sync_whole_list() {
+            changes = excerpt(self);
+        }
+        Reply { changes, gossip }
     }
 
     fn pick(&mut self, to: &Address, incarnation: Option<u64>) -> Picked {
@@ -395,13 +408,14 @@ impl Core {
         let Some(id) = self.members.find(&member.address) else { return false };
         let observers = self.config.faulty_observers_min() - 1;
         let wanted = self.config.suspect_confirmations().max(observers);
-        let slot = self.members.slot_mut(id);
+        let known = &self.members.slot(id).member;
         let same = member.status == Status::Suspect
-            && slot.member.status == Status::Suspect
-            && slot.member.incarnation == member.incarnation;
-        let confirmed = same
-            && source.address != member.address
-            && slot.suspicion.as_mut().is_some_and(|known| known.confirm(&source.address, wanted));
+            && known.status == Status::Suspect
+            && known.incarnation == member.incarnation
+            && source.address != member.address;
+        let suspicion = &mut self.members.attention_mut(id).suspicion;
+        let confirmed =
+            same && suspicion.as_mut().is_some_and(|known| known.confirm(&source.address, wanted));
         if confirmed {
             self.stats.suspicions_confirmed += 1;
             self.gossip.record(id, change.source.clone());
@@ -416,8 +430,8 @@ impl Core {
         let (id, before) = self.members.set(member, &mut self.rng);
         let suspector = source.as_ref().map(|source| &source.address).or_else(|| sender(&cause));
         let suspector = suspector.unwrap_or(&self.local).clone();
-        self.members.slot_mut(id).suspicion = (after.status == Status::Suspect)
-            .then(|| Box::new(Suspicion::new(self.now, suspector)));
+        self.members.attention_mut(id).suspicion =
+            (after.status == Status::Suspect).then(|| Suspicion::new(self.now, suspector));
         // The list of a peer at join is not spread: everybody has it already
         // (ringpop-go `AddJoinList`).
         if !matches!(cause, Cause::Join { .. }) {
@@ -440,8 +454,8 @@ impl Core {
     /// is void. (ringpop-go keeps the former timer when only the incarnation
     /// is newer, and then fires it in vain: the member stays suspect.)
     fn arm_expiry(&mut self, id: SlotId) {
-        let slot = self.members.slot(id);
-        let at = match (slot.member.status, &slot.suspicion) {
+        let suspicion = self.members.attention(id).and_then(|known| known.suspicion.as_ref());
+        let at = match (self.members.slot(id).member.status, suspicion) {
             (Status::Alive, _) => None,
             (Status::Suspect, Some(suspicion)) => {
                 Some(suspicion.deadline(self.suspicion_bounds()).max(self.now))
@@ -452,11 +466,14 @@ impl Core {
             (Status::Tombstone, _) => Some(self.now + self.config.tombstone_timeout()),
         };
         self.set_expiry(id, at);
+        if at.is_none() {
+            self.members.calm(id);
+        }
     }
 
     fn set_expiry(&mut self, id: SlotId, at: Option<Instant>) {
-        let slot = self.members.slot_mut(id);
-        if let Some(former) = std::mem::replace(&mut slot.expiry, at) {
+        let attention = self.members.attention_mut(id);
+        if let Some(former) = std::mem::replace(&mut attention.expiry, at) {
             self.timers.cancel(former, Timer::Expiry(id));
         }
         if let Some(at) = at {
@@ -476,9 +493,8 @@ impl Core {
 
     /// The status of a member has held for as long as it may.
     pub(crate) fn expire(&mut self, id: SlotId) {
-        let slot = self.members.slot_mut(id);
-        slot.expiry = None;
-        let Member { address, status, incarnation, .. } = slot.member.clone();
+        self.members.attention_mut(id).expiry = None;
+        let Member { address, status, incarnation, .. } = self.members.slot(id).member.clone();
         match status {
             Status::Alive => {}
             Status::Suspect if !self.enough_observers(id) => {
@@ -494,7 +510,7 @@ impl Core {
     /// Whether as many members suspect this one as must, or as many as can:
     /// all but the suspect.
     fn enough_observers(&self, id: SlotId) -> bool {
-        let suspicion = self.members.slot(id).suspicion.as_ref();
+        let suspicion = self.members.attention(id).and_then(|known| known.suspicion.as_ref());
         let observers = suspicion.map_or(1, |suspicion| suspicion.suspectors.len());
         observers >= self.config.faulty_observers_min().min(self.others())
     }
@@ -533,7 +549,7 @@ impl Core {
         );
         for member in self.members.iter() {
             let id = self.members.find(&member.address).expect("every member is indexed");
-            let expiry = self.members.slot(id).expiry;
+            let expiry = self.members.attention(id).and_then(|known| known.expiry);
             let armed = expiry.is_some_and(|at| self.timers.contains(at, Timer::Expiry(id)));
             let wants = member.status != Status::Alive && id != self.local_slot;
             assert_eq!(armed, wants, "deadline of {} ({})", member.address, member.status);

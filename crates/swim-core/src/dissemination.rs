@@ -9,6 +9,10 @@ use crate::address::Address;
 use crate::membership::{Membership, SlotId};
 use crate::message::{Change, Source};
 
+/// Bytes of a change with a short address, an incarnation of today and no
+/// source.
+const CHANGE_BYTES_MIN: usize = 24;
+
 /// The changes that still have to be spread, one for each member at most.
 #[derive(Debug, Default)]
 pub(crate) struct Dissemination {
@@ -36,6 +40,25 @@ pub(crate) struct Picked {
     pub(crate) cut: bool,
 }
 
+/// What piggybacking has to say to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gossip {
+    Silent,
+    Flowing,
+    /// More than fits a message.
+    Overflowing,
+}
+
+impl Picked {
+    pub(crate) const fn gossip(&self) -> Gossip {
+        match (self.cut, self.changes.is_empty()) {
+            (true, _) => Gossip::Overflowing,
+            (false, true) => Gossip::Silent,
+            (false, false) => Gossip::Flowing,
+        }
+    }
+}
+
 /// A change that was put into a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Issued {
@@ -46,6 +69,11 @@ pub(crate) struct Issued {
 impl Dissemination {
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// Bytes that all changes take together, at the least.
+    pub(crate) fn bytes_min(&self) -> usize {
+        CHANGE_BYTES_MIN * self.entries.len()
     }
 
     /// Spreads what is known about a member from now on; a former change about

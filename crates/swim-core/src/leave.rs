@@ -3,7 +3,7 @@
 
 use crate::address::Address;
 use crate::core::{Core, Request};
-use crate::dissemination::Issued;
+use crate::dissemination::{Issued, sends_max};
 use crate::event::Event;
 use crate::member::Status;
 
@@ -22,7 +22,9 @@ impl Leave {
         core.set_local(status, labels);
         let local = core.local.clone();
         let part = (core.others() * core.config.leave_pings_percent()).div_ceil(100);
-        let n = part.min(core.config.leave_pings_max());
+        // More pings than a change is sent would carry it no further (Ringpop).
+        let sends = sends_max(core.config.piggyback_factor(), core.others()) as usize;
+        let n = part.min(core.config.leave_pings_max()).min(sends);
         let peers = core.members.pick_random(n, &mut core.rng, |member| member.address != local);
         *self = Self { open: Vec::new(), told: peers.len(), acknowledged: 0 };
         for peer in peers {

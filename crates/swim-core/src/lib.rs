@@ -34,6 +34,7 @@ mod node;
 mod page;
 mod probe;
 mod relay;
+mod reverse_sync;
 mod rng;
 mod stats;
 mod suspicion;

@@ -3,9 +3,10 @@
 //! This is a container: it knows which member is where and keeps its sums
 //! right. What replaces what is decided in `core.rs`.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, DefaultHasher, Hasher};
+use std::hash::{DefaultHasher, Hasher};
 
+use fxhash::FxHashMap;
+use hashbrown::HashTable;
 use twox_hash::XxHash3_64;
 
 use crate::address::Address;
@@ -22,7 +23,12 @@ pub(crate) type SlotId = u32;
 pub(crate) struct Membership {
     slots: Vec<Option<Slot>>,
     free: Vec<SlotId>,
-    index: HashMap<Address, SlotId, SeededHasher>,
+    /// Slots by the keyed hash of their address. It holds no addresses of its
+    /// own, which halves the memory of a member.
+    index: HashTable<SlotId>,
+    seed: u64,
+    /// What is remembered about the few members that need attention.
+    attention: FxHashMap<SlotId, Attention>,
     /// Members of each bucket, for the pages of a full sync.
     buckets: Vec<Vec<SlotId>>,
     /// Sum of the member hashes of each bucket.
@@ -37,20 +43,28 @@ pub(crate) struct Membership {
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub(crate) member: Member,
+    address_hash: u64,
+}
+
+/// What is remembered about a member that is not simply alive.
+#[derive(Debug, Default)]
+pub(crate) struct Attention {
     /// When the status has held for as long as it may.
     pub(crate) expiry: Option<Instant>,
     /// Probes in a row that no helper answered.
     pub(crate) inconclusive: u32,
-    /// Who suspects it, while it is suspect. Boxed, because few are.
-    pub(crate) suspicion: Option<Box<Suspicion>>,
-    address_hash: u64,
-    /// Contribution to the checksum; 0 for tombstones.
-    hash: u64,
+    /// Who suspects it, while it is suspect.
+    pub(crate) suspicion: Option<Suspicion>,
 }
 
 impl Slot {
     fn bucket(&self) -> usize {
         bucket_of(self.address_hash, BUCKETS_MAX)
+    }
+
+    /// What the member contributes to the checksum.
+    fn hash(&self) -> u64 {
+        member_hash(self.address_hash, &self.member)
     }
 }
 
@@ -59,7 +73,9 @@ impl Membership {
         Self {
             slots: Vec::new(),
             free: Vec::new(),
-            index: HashMap::with_hasher(SeededHasher(seed)),
+            index: HashTable::new(),
+            seed,
+            attention: FxHashMap::default(),
             buckets: vec![Vec::new(); BUCKETS_MAX],
             digests: vec![0; BUCKETS_MAX],
             checksum: 0,
@@ -74,7 +90,8 @@ impl Membership {
     }
 
     pub(crate) fn find(&self, address: &Address) -> Option<SlotId> {
-        self.index.get(address).copied()
+        let hash = keyed_hash(self.seed, address);
+        self.index.find(hash, |id| self.slot(*id).member.address == *address).copied()
     }
 
     pub(crate) fn get(&self, address: &Address) -> Option<&Member> {
@@ -82,15 +99,24 @@ impl Membership {
     }
 
     pub(crate) fn slot(&self, id: SlotId) -> &Slot {
-        self.slots[id as usize].as_ref().expect("a slot id is used only while its member is known")
-    }
-
-    pub(crate) fn slot_mut(&mut self, id: SlotId) -> &mut Slot {
-        self.slots[id as usize].as_mut().expect("a slot id is used only while its member is known")
+        slot(&self.slots, id)
     }
 
     pub(crate) fn contains(&self, id: SlotId) -> bool {
         self.slots.get(id as usize).is_some_and(Option::is_some)
+    }
+
+    pub(crate) fn attention(&self, id: SlotId) -> Option<&Attention> {
+        self.attention.get(&id)
+    }
+
+    pub(crate) fn attention_mut(&mut self, id: SlotId) -> &mut Attention {
+        self.attention.entry(id).or_default()
+    }
+
+    /// Forgets whatever was remembered, unless it is a deadline.
+    pub(crate) fn calm(&mut self, id: SlotId) {
+        self.attention.remove(&id);
     }
 
     /// All members in slot order.
@@ -115,32 +141,31 @@ impl Membership {
         let status = member.status;
         let (id, before) = match self.find(&member.address) {
             Some(id) => {
-                let known = std::mem::replace(&mut self.slot_mut(id).member, member);
+                let slot = slot_mut(&mut self.slots, id);
+                let former = slot.hash();
+                let known = std::mem::replace(&mut slot.member, member);
                 self.counts[known.status as usize] -= 1;
+                self.add_to_sums(id, former.wrapping_neg());
                 (id, Some(known))
             }
             None => (self.insert(member, rng), None),
         };
         self.counts[status as usize] += 1;
-        let slot = self.slot(id);
-        let hash = member_hash(slot.address_hash, &slot.member);
-        self.rehash(id, hash);
+        self.add_to_sums(id, self.slot(id).hash());
         (id, before)
     }
 
     fn insert(&mut self, member: Member, rng: &mut Rng) -> SlotId {
-        let address = member.address.clone();
-        let address_hash = XxHash3_64::oneshot(address.as_str().as_bytes());
-        let slot =
-            Slot { member, expiry: None, inconclusive: 0, suspicion: None, address_hash, hash: 0 };
-        let bucket = slot.bucket();
+        let address_hash = XxHash3_64::oneshot(member.address.as_str().as_bytes());
+        let hash = keyed_hash(self.seed, &member.address);
         let id = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             SlotId::try_from(self.slots.len() - 1).expect("members_max is below 2^32")
         });
-        self.slots[id as usize] = Some(slot);
-        self.index.insert(address, id);
-        self.buckets[bucket].push(id);
+        self.slots[id as usize] = Some(Slot { member, address_hash });
+        let (slots, seed) = (&self.slots, self.seed);
+        self.index.insert_unique(hash, id, |id| keyed_hash(seed, &slot(slots, *id).member.address));
+        self.buckets[bucket_of(address_hash, BUCKETS_MAX)].push(id);
         // Swap into a random place: those before `position` were probed in this
         // round already, so the new member may wait for the next one.
         self.order.push(id);
@@ -150,21 +175,22 @@ impl Membership {
         id
     }
 
-    fn rehash(&mut self, id: SlotId, hash: u64) {
-        let slot = self.slot_mut(id);
-        let bucket = slot.bucket();
-        let delta = hash.wrapping_sub(slot.hash);
-        slot.hash = hash;
-        self.digests[bucket] = self.digests[bucket].wrapping_add(delta);
-        self.checksum = self.checksum.wrapping_add(delta);
+    fn add_to_sums(&mut self, id: SlotId, hash: u64) {
+        let bucket = self.slot(id).bucket();
+        self.digests[bucket] = self.digests[bucket].wrapping_add(hash);
+        self.checksum = self.checksum.wrapping_add(hash);
     }
 
     /// Forgets a member.
     pub(crate) fn remove(&mut self, id: SlotId) -> Member {
-        self.rehash(id, 0);
+        self.add_to_sums(id, self.slot(id).hash().wrapping_neg());
+        let hash = keyed_hash(self.seed, &self.slot(id).member.address);
+        if let Ok(entry) = self.index.find_entry(hash, |other| *other == id) {
+            entry.remove();
+        }
         let slot = self.slots[id as usize].take().expect("a slot is removed once");
         self.free.push(id);
-        self.index.remove(&slot.member.address);
+        self.attention.remove(&id);
         self.counts[slot.member.status as usize] -= 1;
         self.buckets[slot.bucket()].retain(|other| *other != id);
         if let Some(place) = self.order.iter().position(|other| *other == id) {
@@ -277,13 +303,15 @@ impl Membership {
         for (id, slot) in &occupied {
             assert_eq!(self.find(&slot.member.address), Some(*id), "the index finds the slot");
             assert!(self.buckets[slot.bucket()].contains(id), "the bucket has the member");
-            assert_eq!(slot.hash, member_hash(slot.address_hash, &slot.member), "hash is current");
             let digest = &mut digests[slot.bucket()];
-            *digest = digest.wrapping_add(slot.hash);
+            *digest = digest.wrapping_add(slot.hash());
         }
         assert_eq!(self.digests, digests, "digests are the sums of the hashes");
         let sum = digests.iter().fold(0u64, |sum, digest| sum.wrapping_add(*digest));
         assert_eq!(self.checksum, sum, "the checksum is the sum of the digests");
+        for id in self.attention.keys() {
+            assert!(self.contains(*id), "only known members get attention");
+        }
         for status in Status::ALL {
             let count = self.iter().filter(|member| member.status == status).count();
             assert_eq!(self.count(status), count, "count of {status}");
@@ -305,19 +333,21 @@ fn member_hash(address_hash: u64, member: &Member) -> u64 {
     words.into_iter().fold(address_hash, |hash, word| mix(hash ^ mix(word)))
 }
 
+fn slot(slots: &[Option<Slot>], id: SlotId) -> &Slot {
+    slots[id as usize].as_ref().expect("a slot id is used only while its member is known")
+}
+
+fn slot_mut(slots: &mut [Option<Slot>], id: SlotId) -> &mut Slot {
+    slots[id as usize].as_mut().expect("a slot id is used only while its member is known")
+}
+
 /// SipHash keyed with the seed of the machine: addresses come from the
 /// network, so their sender must not be able to choose collisions.
-#[derive(Clone, Debug)]
-struct SeededHasher(u64);
-
-impl BuildHasher for SeededHasher {
-    type Hasher = DefaultHasher;
-
-    fn build_hasher(&self) -> DefaultHasher {
-        let mut hasher = DefaultHasher::new();
-        hasher.write_u64(self.0);
-        hasher
-    }
+fn keyed_hash(seed: u64, address: &Address) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write_u64(seed);
+    hasher.write(address.as_str().as_bytes());
+    hasher.finish()
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! Pages of the member list, for joins and full syncs.
 
+use crate::address::Address;
 use crate::core::Core;
 use crate::limits::BUCKETS_MAX;
+use crate::member::Member;
 use crate::message::{Change, Cursor, Source};
 
 /// A page of this member's list and where the next one begins.
@@ -30,7 +32,8 @@ pub(crate) fn page(core: &Core, wanted: Option<&[u16]>, cursor: Cursor) -> Page 
             .filter(|_| bucket == first)
             .map_or(0, |after| members.partition_point(|member| member.address <= after));
         for member in &members[start..] {
-            let change = Change { member: (*member).clone(), source: Some(source.clone()) };
+            let source = suspector(core, member).unwrap_or_else(|| source.clone());
+            let change = Change { member: (*member).clone(), source: Some(source) };
             bytes += change.encoded_len();
             if bytes > bytes_max && !changes.is_empty() {
                 let after = last_in_bucket(&changes, &members[..]);
@@ -42,11 +45,29 @@ pub(crate) fn page(core: &Core, wanted: Option<&[u16]>, cursor: Cursor) -> Page 
     Page { changes, next: None }
 }
 
+/// As much of this member's list as fits one message: all of it, or a part
+/// that begins at random, so that repeated messages bring everything.
+pub(crate) fn excerpt(core: &mut Core) -> Vec<Change> {
+    let buckets = core.members.suitable_buckets();
+    let first = beginning(u16::try_from(buckets).expect("buckets are at most BUCKETS_MAX"));
+    let Page { changes, next } = page(core, None, first.clone());
+    if next.is_none() {
+        return changes;
+    }
+    let bucket = core.rng.below(buckets) as u16;
+    page(core, None, Cursor { bucket, ..first }).changes
+}
+
+/// Who suspects a suspect: passing a suspicion on in a page is not to raise it,
+/// and must not count as a confirmation.
+fn suspector(core: &Core, member: &Member) -> Option<Source> {
+    let slot = core.members.find(&member.address)?;
+    let suspicion = core.members.attention(slot)?.suspicion.as_ref()?;
+    Some(Source { address: suspicion.suspectors[0].clone(), incarnation: 0 })
+}
+
 /// The last member of the page, when it is in this bucket.
-fn last_in_bucket(
-    changes: &[Change],
-    members: &[&crate::member::Member],
-) -> Option<crate::address::Address> {
+fn last_in_bucket(changes: &[Change], members: &[&Member]) -> Option<Address> {
     let last = &changes.last()?.member.address;
     members.iter().any(|member| member.address == *last).then(|| last.clone())
 }

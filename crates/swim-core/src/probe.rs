@@ -232,8 +232,10 @@ impl Probes {
     fn reached(&mut self, core: &mut Core, i: usize) {
         let probe = self.remove(core, i);
         core.awareness.improve();
-        if let Some(slot) = core.members.find(&probe.target) {
-            core.members.slot_mut(slot).inconclusive = 0;
+        if let Some(slot) = core.members.find(&probe.target)
+            && core.members.attention(slot).is_some()
+        {
+            core.members.attention_mut(slot).inconclusive = 0;
         }
     }
 
@@ -270,7 +272,7 @@ impl Probes {
             core.awareness.worsen();
         }
         let Some(slot) = core.members.find(&target) else { return };
-        let in_a_row = &mut core.members.slot_mut(slot).inconclusive;
+        let in_a_row = &mut core.members.attention_mut(slot).inconclusive;
         *in_a_row = if inconclusive { in_a_row.saturating_add(1) } else { 0 };
         let conclusive = !inconclusive || *in_a_row > core.config.inconclusive_probes_max();
         core.event(Event::ProbeFailed { target: target.clone(), helpers: asked, conclusive });

@@ -3,7 +3,7 @@
 use fxhash::FxHashMap;
 
 use crate::address::Address;
-use crate::core::{Core, Request};
+use crate::core::{Core, Reply, Request};
 use crate::dissemination::Issued;
 use crate::event::Rejection;
 use crate::limits::RELAYS_MAX;
@@ -29,11 +29,12 @@ struct Relay {
     nack: Option<Instant>,
 }
 
-/// Who asked, with its incarnation and the number to answer under.
+/// Who asked, with its incarnation and checksum and the number to answer under.
 #[derive(Clone, Debug)]
 pub(crate) struct Asker {
     pub(crate) address: Address,
     pub(crate) incarnation: u64,
+    pub(crate) checksum: u64,
     pub(crate) seq: u64,
 }
 
@@ -104,7 +105,9 @@ impl Relays {
 }
 
 fn answer(core: &mut Core, asker: &Asker, target: Address, reached: bool, pending: bool) {
-    let (changes, _) = core.piggyback_reply(&asker.address, asker.incarnation);
+    let Asker { address, incarnation, checksum, .. } = asker;
+    // The answer may be a full sync in Ringpop, but one without the reverse.
+    let Reply { changes, .. } = core.piggyback_reply(address, *incarnation, *checksum);
     let body = Body::PingReqAck { target, reached, pending, changes };
     core.send(asker.address.clone(), asker.seq, body);
 }

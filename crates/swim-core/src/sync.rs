@@ -1,7 +1,7 @@
 //! Full sync: two members whose checksums differ exchange what differs.
 //!
 //! Ringpop answers a ping with its whole member list and asks for the other's
-//! in return. Here the two compare the digests of hash buckets first and
+//! in return (see `reverse_sync.rs`). Here the two compare the digests of hash buckets first and
 //! exchange, in both directions and page by page, the members of the buckets
 //! that differ. The responder keeps no state: each step says what it needs.
 
@@ -51,16 +51,6 @@ impl Syncs {
             received: 0,
             applied: 0,
         });
-    }
-
-    /// Starts a full sync with a random member: the backstop for whatever
-    /// gossip missed.
-    pub(crate) fn start_any(&mut self, core: &mut Core) {
-        let local = core.local.clone();
-        let any = core.members.pick_random(1, &mut core.rng, |member| member.address != local);
-        if let Some(peer) = any.first() {
-            self.start(core, peer);
-        }
     }
 
     /// An answer arrived for an open step.

@@ -271,6 +271,9 @@ impl<N, S: Scheme + Clone> Ring<N, S> {
         owner: usize,
         points: &mut Vec<(u64, u32)>,
     ) -> Result<(), BuildError> {
+        if range.is_empty() {
+            return Ok(());
+        }
         let mut hashes = Vec::with_capacity(range.len());
         self.scheme
             .hash_points(name_of(node), range.clone(), &mut hashes);

@@ -145,3 +145,68 @@ impl Scheme for EnvoyRingHash {
         counts
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{EnvoyRingHash, NodeName, Placement, Scheme};
+
+    fn counts(weights: &[u32], min: u32, max: u32) -> Vec<u32> {
+        let ids: Vec<_> = (0..weights.len()).map(|i| format!("host-{i:03}")).collect();
+        let placements: Vec<_> = ids
+            .iter()
+            .zip(weights)
+            .map(|(id, weight)| Placement {
+                name: NodeName { id, identity: id },
+                weight: *weight,
+            })
+            .collect();
+        EnvoyRingHash::new(min, max)
+            .expect("the sizes are valid")
+            .point_counts(&placements)
+    }
+
+    /// Envoy adds points one by one while it is below the target.
+    fn counted_one_by_one(weights: &[u32], min: u32, max: u32) -> Vec<u32> {
+        let total: f64 = weights.iter().map(|weight| f64::from(*weight)).sum();
+        let normalized: Vec<_> = weights
+            .iter()
+            .map(|weight| f64::from(*weight) / total)
+            .collect();
+        let lightest = normalized
+            .iter()
+            .copied()
+            .filter(|part| *part > 0.0)
+            .fold(1.0, f64::min);
+        let scale = ((lightest * f64::from(min)).ceil() / lightest).min(f64::from(max));
+        let (mut placed, mut target) = (0.0, 0.0);
+        let count = |part: &f64| {
+            target += scale * part;
+            let mut count = 0;
+            while placed < target {
+                placed += 1.0;
+                count += 1;
+            }
+            count
+        };
+        normalized.iter().map(count).collect()
+    }
+
+    #[test]
+    fn points_are_as_many_as_one_by_one() {
+        assert_eq!(counts(&[1, 1, 1], 4, 4), [2, 1, 1]);
+        for seed in 0..2_000_u32 {
+            let mixed = |salt: u32| (seed * 31 + salt).wrapping_mul(2_654_435_761) >> 16;
+            let weights: Vec<_> = (0..1 + mixed(1) % 12).map(|i| mixed(100 + i) % 9).collect();
+            let max = 1 + mixed(2) % 300;
+            let min = 1 + mixed(3) % max;
+            if weights.iter().any(|weight| *weight > 0) {
+                let expected = counted_one_by_one(&weights, min, max);
+                assert_eq!(
+                    counts(&weights, min, max),
+                    expected,
+                    "{weights:?} {min} {max}"
+                );
+            }
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! FarmHash Fingerprint32, the hash of Ringpop.
 //!
-//! It is written out here because the registry's port adds without wrapping (it panics on ordinary
-//! keys where overflow checks are on) and reads short keys as unsigned bytes, which disagrees with
+//! It is written out here because the published port, farmhash 1.1.5, adds without wrapping (it panics on
+//! ordinary keys where overflow checks are on) and reads short keys as unsigned bytes, which disagrees with
 //! the original on keys that are not ASCII. The original is `farmhashmk::Hash32` of
 //! google/farmhash; its values are in the tests.
 

@@ -2,11 +2,12 @@ use proptest::prelude::*;
 
 use super::*;
 
-const CLASSES: [FailureClass; 6] = [
+const CLASSES: [FailureClass; 7] = [
     FailureClass::NeverSent,
     FailureClass::Refused,
     FailureClass::Unavailable,
     FailureClass::Ambiguous,
+    FailureClass::Overloaded,
     FailureClass::Committed,
     FailureClass::Caller,
 ];
@@ -20,6 +21,7 @@ fn failed(class: FailureClass) -> Situation {
         waits: 0,
         untried: true,
         remaining: None,
+        affordable: true,
         jitter: 0.5,
     }
 }
@@ -27,7 +29,7 @@ fn failed(class: FailureClass) -> Situation {
 #[test]
 fn the_table() {
     use Decision::{GiveUp as No, NextOwner, Wait};
-    use FailureClass::{Ambiguous, Caller, Committed, NeverSent, Refused, Unavailable};
+    use FailureClass::{Ambiguous, Caller, Committed, NeverSent, Overloaded, Refused, Unavailable};
 
     let now = Wait(Duration::ZERO);
     // Failure, decision for a method that is not idempotent, decision for one that is.
@@ -36,6 +38,7 @@ fn the_table() {
         (Refused, NextOwner, NextOwner),
         (Unavailable, No(GiveUp::MaybeExecuted), now),
         (Ambiguous, No(GiveUp::MaybeExecuted), now),
+        (Overloaded, No(GiveUp::Overloaded), No(GiveUp::Overloaded)),
         (Committed, No(GiveUp::Committed), No(GiveUp::Committed)),
         (Caller, No(GiveUp::Caller), No(GiveUp::Caller)),
     ];
@@ -114,9 +117,10 @@ prop_compose! {
         waits in 0..20_u32,
         untried: bool,
         remaining in proptest::option::of((0..5_000_u64).prop_map(Duration::from_millis)),
+        affordable: bool,
         jitter in 0.0..=1.0_f64,
     ) -> Situation {
-        Situation { class, idempotent, replayable, attempts, waits, untried, remaining, jitter }
+        Situation { class, idempotent, replayable, attempts, waits, untried, remaining, affordable, jitter }
     }
 }
 
@@ -125,7 +129,7 @@ proptest! {
     fn what_may_have_been_executed_is_sent_again_only_if_idempotent(now in situations(), max in 1..=16_u32) {
         if !matches!(decide(&Policy::default().max_attempts(max), &now), Decision::GiveUp(_)) {
             let not_executed = matches!(now.class, FailureClass::NeverSent | FailureClass::Refused);
-            prop_assert!(not_executed || now.idempotent);
+            prop_assert!(not_executed || (now.idempotent && now.affordable));
             prop_assert!(!matches!(now.class, FailureClass::Committed | FailureClass::Caller));
             prop_assert!(now.replayable);
         }

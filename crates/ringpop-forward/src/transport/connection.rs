@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::client::{Builder, Connection, SendRequest};
 use h2::{Ping, PingPong};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{sleep, timeout};
 
 use super::dial::{DialError, Io};
@@ -35,10 +36,15 @@ pub(crate) struct Activity {
 impl Activity {
     /// Begins a stream. One that begins while the connection is given up is not lost: a connection ends only when
     /// nobody can send on it any more.
-    pub(crate) fn begin(self: &Arc<Self>) -> Lease {
+    ///
+    /// `permit` is the call's place among those that may be in flight to the peer.
+    pub(crate) fn begin(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Lease {
         self.streams.fetch_add(1, Ordering::AcqRel);
         self.uses.fetch_add(1, Ordering::AcqRel);
-        Lease(Arc::clone(self))
+        Lease {
+            activity: Arc::clone(self),
+            _permit: permit,
+        }
     }
 
     /// Whether no stream is open and none began since `uses` was read.
@@ -53,21 +59,28 @@ impl Activity {
 
 /// One stream on a connection.
 #[derive(Debug)]
-pub(crate) struct Lease(Arc<Activity>);
+pub(crate) struct Lease {
+    activity: Arc<Activity>,
+    _permit: OwnedSemaphorePermit,
+}
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.0.streams.fetch_sub(1, Ordering::AcqRel);
+        self.activity.streams.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
 /// The driving half of a connection.
 pub(crate) struct Driver {
     connection: Connection<Box<dyn Io>, Bytes>,
-    ping: Option<PingPong>,
+    ping: PingPong,
 }
 
-/// Speaks the HTTP/2 preface.
+/// Speaks the HTTP/2 preface and waits for the first sign of the peer.
+///
+/// The kernel completes connections that nobody has accepted, and a server that is about to stop leaves them so. What
+/// is sent on one is lost in a way that cannot be told from a crash. Hence a connection counts as open when the peer has
+/// answered a PING on it, and until then nothing of a request is sent.
 pub(crate) async fn handshake(io: Box<dyn Io>) -> Result<(SendRequest<Bytes>, Driver), DialError> {
     let (sender, mut connection) = Builder::new()
         .enable_push(false)
@@ -79,8 +92,18 @@ pub(crate) async fn handshake(io: Box<dyn Io>) -> Result<(SendRequest<Bytes>, Dr
         .handshake::<_, Bytes>(io)
         .await
         .map_err(|error| DialError::Handshake(Arc::new(error)))?;
-    let ping = connection.ping_pong();
-    Ok((sender, Driver { connection, ping }))
+    let mut ping = connection
+        .ping_pong()
+        .expect("a new connection has its ping to give");
+    let answered = tokio::select! {
+        end = &mut connection => end.and(Ok(false)),
+        pong = ping.ping(Ping::opaque()) => pong.and(Ok(true)),
+    };
+    match answered {
+        Ok(true) => Ok((sender, Driver { connection, ping })),
+        Ok(false) => Err(DialError::Closed),
+        Err(error) => Err(DialError::Handshake(Arc::new(error))),
+    }
 }
 
 impl Driver {
@@ -103,10 +126,7 @@ impl Driver {
 }
 
 /// Resolves when a PING is not answered in time.
-async fn keepalive(ping: Option<PingPong>, interval: Duration, limit: Duration) {
-    let Some(mut ping) = ping else {
-        return std::future::pending().await;
-    };
+async fn keepalive(mut ping: PingPong, interval: Duration, limit: Duration) {
     loop {
         sleep(interval).await;
         match timeout(limit, ping.ping(Ping::opaque())).await {
@@ -126,5 +146,24 @@ async fn watch_idle(idle: Duration, mut evict_if_idle: impl FnMut() -> bool) {
         if evict_if_idle() {
             return std::future::pending().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_idle_when_no_stream_is_open_and_none_began() {
+        let activity = Arc::new(Activity::default());
+        let permits = Arc::new(tokio::sync::Semaphore::new(1));
+        let begin = || activity.begin(Arc::clone(&permits).try_acquire_owned().unwrap());
+        let lease = begin();
+        let uses = activity.uses();
+        assert!(!activity.is_idle_since(uses), "a stream is open");
+        drop(lease);
+        assert!(activity.is_idle_since(uses));
+        drop(begin());
+        assert!(!activity.is_idle_since(uses), "a stream came and went");
     }
 }

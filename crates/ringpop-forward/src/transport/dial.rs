@@ -54,6 +54,8 @@ pub(crate) enum DialError {
     Timeout(Duration),
     #[error("HTTP/2 handshake failed: {0}")]
     Handshake(Arc<h2::Error>),
+    #[error("peer closed the connection before it answered")]
+    Closed,
     #[error("not dialled again yet: {0}")]
     TooSoon(Arc<Self>),
     #[error("dial was given up")]

@@ -105,7 +105,7 @@ impl Upload {
                     return Poll::Ready(Ok(()));
                 }
             }
-            if let Poll::Ready(_) = self.stream.poll_reset(cx) {
+            if self.stream.poll_reset(cx).is_ready() {
                 return Poll::Ready(Ok(()));
             }
             match ready!(Pin::new(&mut self.body).poll_frame(cx)) {

@@ -10,18 +10,24 @@ use std::time::Duration;
 use super::dial::{Connector, TcpConnector};
 use super::exchange::{Answer, exchange};
 use super::pool::Pool;
-use super::{PeerRequest, PeerTransport, SendError, TransportStats};
-use crate::constants::{CONNECT_TIMEOUT, IDLE_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT};
+use super::{Class, PeerRequest, PeerTransport, SendError, TransportStats};
+use crate::builder::in_range;
+use crate::constants::{
+    CONNECT_TIMEOUT, IDLE_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, PER_PEER_LIMIT,
+    STREAMS_PER_PEER, UNARY_PER_PEER,
+};
 use crate::error::ConfigError;
 use crate::resolver::Peer;
 
-/// Times of an [`H2Transport`].
+/// Times and limits of an [`H2Transport`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct H2Config {
     pub(crate) connect_timeout: Duration,
     pub(crate) keepalive_interval: Duration,
     pub(crate) keepalive_timeout: Duration,
     pub(crate) idle_timeout: Duration,
+    unary_per_peer: usize,
+    streams_per_peer: usize,
 }
 
 /// Shortest time that may be configured. Below it, timers cost more than they save.
@@ -37,6 +43,8 @@ impl Default for H2Config {
             keepalive_interval: KEEPALIVE_INTERVAL,
             keepalive_timeout: KEEPALIVE_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
+            unary_per_peer: UNARY_PER_PEER,
+            streams_per_peer: STREAMS_PER_PEER,
         }
     }
 }
@@ -71,7 +79,42 @@ impl H2Config {
         self
     }
 
+    /// How many unary calls may be in flight to one peer, 1 to 65,536, by default 1,024. Further ones are answered with
+    /// RESOURCE_EXHAUSTED.
+    #[must_use]
+    pub fn unary_per_peer(mut self, calls: usize) -> Self {
+        self.unary_per_peer = calls;
+        self
+    }
+
+    /// How many streams may be in flight to one peer, 1 to 65,536, by default 256. Further ones are answered with
+    /// RESOURCE_EXHAUSTED.
+    #[must_use]
+    pub fn streams_per_peer(mut self, calls: usize) -> Self {
+        self.streams_per_peer = calls;
+        self
+    }
+
+    pub(crate) fn limit(&self, class: Class) -> usize {
+        match class {
+            Class::Unary => self.unary_per_peer,
+            Class::Stream => self.streams_per_peer,
+        }
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
+        in_range(
+            "unary_per_peer",
+            self.unary_per_peer as u64,
+            1,
+            PER_PEER_LIMIT as u64,
+        )?;
+        in_range(
+            "streams_per_peer",
+            self.streams_per_peer as u64,
+            1,
+            PER_PEER_LIMIT as u64,
+        )?;
         let fields = [
             ("connect_timeout", self.connect_timeout),
             ("keepalive_interval", self.keepalive_interval),
@@ -107,7 +150,7 @@ impl H2Transport {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] for a time that is outside of 1 ms to 24 h.
+    /// [`ConfigError`] names the setting that is out of range.
     pub fn new(config: H2Config) -> Result<Self, ConfigError> {
         Self::with_connector(config, TcpConnector)
     }
@@ -116,7 +159,7 @@ impl H2Transport {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] for a time that is outside of 1 ms to 24 h.
+    /// [`ConfigError`] names the setting that is out of range.
     pub fn with_connector(
         config: H2Config,
         connector: impl Connector,
@@ -150,11 +193,7 @@ impl PeerTransport for H2Transport {
         // A connection from the pool may have ended a moment ago. That says nothing about the peer, so it is dialled
         // once before the request counts as unsendable.
         for _ in 0..2 {
-            let (live, lease) = self
-                .pool
-                .checkout(peer, class)
-                .await
-                .map_err(SendError::never_sent)?;
+            let (live, lease) = self.pool.checkout(peer, class).await?;
             match live.sender.ready().await {
                 Ok(sender) => return exchange(peer, sender, lease, head, body).await,
                 Err(error) => last = Some(error),
@@ -189,10 +228,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_checked_by_name() {
+    fn settings_are_checked_by_name() {
         let config = H2Config::default().keepalive_timeout(Duration::ZERO);
         let error = H2Transport::new(config).unwrap_err().to_string();
         assert!(error.contains("keepalive_timeout is 0ns"), "{error}");
+        let config = H2Config::default().streams_per_peer(0);
+        let error = H2Transport::new(config).unwrap_err().to_string();
+        assert!(error.contains("streams_per_peer is 0"), "{error}");
         assert!(H2Transport::new(H2Config::default()).is_ok());
     }
 }

@@ -118,6 +118,14 @@ impl SendError {
         }
     }
 
+    /// As many calls to the peer are in flight as may be; nothing was sent.
+    pub fn overloaded(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self {
+            class: FailureClass::Overloaded,
+            source: source.into(),
+        }
+    }
+
     /// The caller's body failed with `status` while it was sent.
     #[must_use]
     pub fn caller(status: Status) -> Self {
@@ -135,19 +143,21 @@ impl SendError {
 
     /// The failure as the caller will see it if nothing else can be tried.
     pub(crate) fn into_status(self, peer: &Peer, reason: &str) -> Status {
-        match self.source.downcast::<Status>() {
-            Ok(status) if self.class == FailureClass::Caller => *status,
-            Ok(status) => unavailable(peer, status.message(), reason),
-            Err(source) => unavailable(peer, &Chain(&*source).to_string(), reason),
+        let source = match self.source.downcast::<Status>() {
+            Ok(status) if self.class == FailureClass::Caller => return *status,
+            Ok(status) => status,
+            Err(source) => source,
+        };
+        let message = format!(
+            "owner {} failed: {}; {reason}",
+            peer.address(),
+            Chain(&*source)
+        );
+        match self.class {
+            FailureClass::Overloaded => Status::resource_exhausted(message),
+            _ => Status::unavailable(message),
         }
     }
-}
-
-fn unavailable(peer: &Peer, failure: &str, reason: &str) -> Status {
-    Status::unavailable(format!(
-        "owner {} failed: {failure}; {reason}",
-        peer.address()
-    ))
 }
 
 impl fmt::Display for SendError {

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dashmap::DashMap;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
 use super::connection::{Driver, Lease, Live, handshake};
 use super::dial::{Connector, DialError, DialGate};
 use super::h2::H2Config;
-use super::{Class, TransportStats};
+use super::{Class, SendError, TransportStats};
 use crate::constants::PEERS_MAX;
 use crate::resolver::Peer;
 
@@ -33,8 +33,15 @@ struct Shared {
 /// The connections to one peer.
 pub(crate) struct PeerPool {
     gate: Mutex<DialGate>,
-    unary: Mutex<Slot>,
-    stream: Mutex<Slot>,
+    unary: Place,
+    stream: Place,
+}
+
+/// The calls of one class to one peer.
+struct Place {
+    /// Calls that may still begin.
+    permits: Arc<Semaphore>,
+    slot: Mutex<Slot>,
 }
 
 /// The place of one connection.
@@ -63,24 +70,39 @@ impl Pool {
         }
     }
 
-    /// A connection to `peer` with a stream on it reserved, dialled now if there is none.
+    /// A connection to `peer` with a call on it reserved, dialled now if there is none.
     pub(crate) async fn checkout(
         &self,
         peer: &Peer,
         class: Class,
-    ) -> Result<(Live, Lease), DialError> {
-        let peer_pool = self.peer(peer)?;
-        let mut waiting = match self.begin(&peer_pool, peer, class)? {
-            Begun::Live(live, lease) => return Ok((live, lease)),
+    ) -> Result<(Live, Lease), SendError> {
+        let peer_pool = self.peer(peer).map_err(SendError::never_sent)?;
+        let permits = Arc::clone(&peer_pool.place(class).permits);
+        // No queue: a call that waits for its turn at a slow peer holds memory here and is late there.
+        let permit = permits.try_acquire_owned().map_err(|_| {
+            let limit = self.shared.config.limit(class);
+            SendError::overloaded(format!(
+                "{limit} calls to it are in flight, as many as may be"
+            ))
+        })?;
+        let live = self
+            .live(&peer_pool, peer, class)
+            .await
+            .map_err(SendError::never_sent)?;
+        let lease = live.activity.begin(permit);
+        Ok((live, lease))
+    }
+
+    async fn live(&self, peer_pool: &Arc<PeerPool>, peer: &Peer, class: Class) -> DialResult {
+        let mut waiting = match self.begin(peer_pool, peer, class)? {
+            Begun::Live(live) => return Ok(live),
             Begun::Dialing(waiting) => waiting,
         };
         let done = waiting
             .wait_for(Option::is_some)
             .await
             .map_err(|_| DialError::Abandoned)?;
-        let live = done.clone().unwrap_or(Err(DialError::Abandoned))?;
-        let lease = live.activity.begin();
-        Ok((live, lease))
+        done.clone().unwrap_or(Err(DialError::Abandoned))
     }
 
     /// Gives a connection up that does not take requests any more.
@@ -118,7 +140,7 @@ impl Pool {
         let entry = self
             .peers
             .entry(peer.address().into())
-            .or_insert_with(PeerPool::new);
+            .or_insert_with(|| PeerPool::new(&self.shared.config));
         Ok(Arc::clone(&entry))
     }
 
@@ -131,7 +153,7 @@ impl Pool {
     ) -> Result<Begun, DialError> {
         let mut slot = lock(peer_pool.slot(class));
         match &*slot {
-            Slot::Live(live) => return Ok(Begun::Live(live.clone(), live.activity.begin())),
+            Slot::Live(live) => return Ok(Begun::Live(live.clone())),
             Slot::Forgotten => return Err(DialError::Abandoned),
             // A dial whose connector panicked left its place behind, and its channel closed.
             Slot::Dialing(waiting) if waiting.has_changed().is_ok() => {
@@ -165,24 +187,32 @@ impl Drop for Pool {
 }
 
 enum Begun {
-    Live(Live, Lease),
+    Live(Live),
     Dialing(watch::Receiver<Option<DialResult>>),
 }
 
 impl PeerPool {
-    fn new() -> Arc<Self> {
+    fn new(config: &H2Config) -> Arc<Self> {
+        let place = |class| Place {
+            permits: Arc::new(Semaphore::new(config.limit(class))),
+            slot: Mutex::new(Slot::Empty),
+        };
         Arc::new(Self {
             gate: Mutex::default(),
-            unary: Mutex::new(Slot::Empty),
-            stream: Mutex::new(Slot::Empty),
+            unary: place(Class::Unary),
+            stream: place(Class::Stream),
         })
     }
 
-    fn slot(&self, class: Class) -> &Mutex<Slot> {
+    fn place(&self, class: Class) -> &Place {
         match class {
             Class::Unary => &self.unary,
             Class::Stream => &self.stream,
         }
+    }
+
+    fn slot(&self, class: Class) -> &Mutex<Slot> {
+        &self.place(class).slot
     }
 
     fn is_empty(&self) -> bool {

@@ -5,8 +5,15 @@
     unreachable_pub,
     reason = "each test file uses a part of the harness"
 )]
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a harness that cannot go on fails its test"
+)]
 
 pub mod cluster;
+pub mod proxy;
+pub mod raw;
 pub mod service;
 
 use std::time::Duration;
@@ -30,4 +37,19 @@ pub async fn soon<F: Future>(what: &str, future: F) -> F::Output {
     timeout(PATIENCE, future)
         .await
         .unwrap_or_else(|_| panic!("did not finish: {what}"))
+}
+
+/// Waits until `figure` has not changed for a while: everything that could move has moved.
+pub async fn settled(mut figure: impl FnMut() -> u64) -> u64 {
+    const STILL: usize = 200;
+    let end = Instant::now() + PATIENCE;
+    let (mut last, mut still) = (figure(), 0);
+    while still < STILL {
+        assert!(Instant::now() < end, "does not settle");
+        sleep(Duration::from_millis(1)).await;
+        let now = figure();
+        still = if now == last { still + 1 } else { 0 };
+        last = now;
+    }
+    last
 }

@@ -23,6 +23,8 @@ use tonic::server::{
 use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
+use super::soon;
+
 pub const UNARY: &str = "/test.v1.Test/Unary";
 pub const ONCE: &str = "/test.v1.Test/Once";
 pub const UPLOAD: &str = "/test.v1.Test/Upload";
@@ -82,6 +84,8 @@ pub struct Seen {
     pub complete_uploads: AtomicU64,
     /// Uploads that ended with an error.
     pub broken_uploads: AtomicU64,
+    /// Messages that download handlers have handed to their streams.
+    pub sent: AtomicU64,
     /// Metadata of the last call.
     pub metadata: Mutex<MetadataMap>,
 }
@@ -225,6 +229,7 @@ impl Handler {
                 if sender.send(Ok(tell)).await.is_err() {
                     return;
                 }
+                self.seen.sent.fetch_add(1, Ordering::AcqRel);
             }
             match end {
                 "fail" => drop(sender.send(Err(Status::data_loss("told to fail"))).await),
@@ -363,13 +368,8 @@ where
         request: impl tonic::IntoRequest<Ask>,
     ) -> Result<Response<Tell>, Status> {
         let codec = self.ready().await?;
-        self.0
-            .unary(
-                request.into_request(),
-                PathAndQuery::from_static(path),
-                codec,
-            )
-            .await
+        let (request, path) = (request.into_request(), PathAndQuery::from_static(path));
+        soon("unary call", self.0.unary(request, path, codec)).await
     }
 
     pub async fn upload(
@@ -377,10 +377,9 @@ where
         request: impl tonic::IntoStreamingRequest<Message = Ask>,
     ) -> Result<Response<Tell>, Status> {
         let codec = self.ready().await?;
+        let path = PathAndQuery::from_static(UPLOAD);
         let request = request.into_streaming_request();
-        self.0
-            .client_streaming(request, PathAndQuery::from_static(UPLOAD), codec)
-            .await
+        soon("upload", self.0.client_streaming(request, path, codec)).await
     }
 
     pub async fn download(
@@ -388,13 +387,9 @@ where
         request: impl tonic::IntoRequest<Ask>,
     ) -> Result<Response<Streaming<Tell>>, Status> {
         let codec = self.ready().await?;
-        self.0
-            .server_streaming(
-                request.into_request(),
-                PathAndQuery::from_static(DOWNLOAD),
-                codec,
-            )
-            .await
+        let path = PathAndQuery::from_static(DOWNLOAD);
+        let request = request.into_request();
+        soon("download", self.0.server_streaming(request, path, codec)).await
     }
 
     pub async fn chat(
@@ -402,14 +397,20 @@ where
         request: impl tonic::IntoStreamingRequest<Message = Ask>,
     ) -> Result<Response<Streaming<Tell>>, Status> {
         let codec = self.ready().await?;
-        self.0
-            .streaming(
-                request.into_streaming_request(),
-                PathAndQuery::from_static(CHAT),
-                codec,
-            )
-            .await
+        let path = PathAndQuery::from_static(CHAT);
+        let request = request.into_streaming_request();
+        soon("chat", self.0.streaming(request, path, codec)).await
     }
+}
+
+/// The next message of a stream, or its end.
+pub async fn next(tells: &mut Streaming<Tell>) -> Option<Result<Tell, Status>> {
+    soon("next message", tells.next()).await
+}
+
+/// All messages of a stream that ends well.
+pub async fn all(tells: Streaming<Tell>) -> Vec<Tell> {
+    soon("end of the stream", tells.map(Result::unwrap).collect()).await
 }
 
 /// A request with a deadline.

@@ -16,6 +16,7 @@ use crate::member::{Member, Status};
 use crate::message::{Body, Message};
 use crate::probe::Probes;
 use crate::relay::{Asker, Relays};
+use crate::reverse_sync::ReverseSyncs;
 use crate::stats::Stats;
 use crate::sync::Syncs;
 use crate::time::Instant;
@@ -89,10 +90,14 @@ pub struct Node {
     probes: Probes,
     relays: Relays,
     syncs: Syncs,
+    reverse_syncs: ReverseSyncs,
     leave: Leave,
     heal: Heal,
     routine: Routine,
+    /// When gossip that did not fit last led to a sync.
     last_sync: Option<Instant>,
+    /// Whether the next difference is synced in any case.
+    backstop_due: bool,
 }
 
 /// What a [`Node`] is made from, besides its [`Config`].
@@ -182,10 +187,12 @@ impl Node {
             probes: Probes::default(),
             relays: Relays::default(),
             syncs: Syncs::default(),
+            reverse_syncs: ReverseSyncs::default(),
             leave: Leave::default(),
             heal: Heal::default(),
             routine: Routine::default(),
             last_sync: None,
+            backstop_due: false,
         })
     }
 
@@ -383,9 +390,9 @@ impl Node {
             Body::Ping { checksum, changes } => {
                 self.on_ping(from, from_incarnation, seq, checksum, changes);
             }
-            Body::Ack { changes, .. } => self.on_ack(&from, seq, changes),
-            Body::PingReq { target, changes, .. } => {
-                let asker = Asker { address: from, incarnation: from_incarnation, seq };
+            Body::Ack { checksum, changes } => self.on_ack(&from, seq, checksum, changes),
+            Body::PingReq { target, checksum, changes } => {
+                let asker = Asker { address: from, incarnation: from_incarnation, checksum, seq };
                 self.on_ping_req(asker, target, changes);
             }
             Body::PingReqAck { reached, pending, changes, .. } => {
@@ -547,6 +554,7 @@ impl Node {
         self.probes.check(&self.core);
         self.relays.check();
         self.syncs.check(&self.core);
+        self.reverse_syncs.check(&self.core);
         self.routine.check(&self.core);
         assert!(
             !self.routine.is_running() || self.state == State::Ready,

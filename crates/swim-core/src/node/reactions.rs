@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::{Node, State};
 use crate::address::Address;
+use crate::core::Reply;
+use crate::dissemination::Gossip;
 use crate::event::{Cause, Event, Rejection};
 use crate::join::{JoinEnd, NoAnswer};
 use crate::limits::{CHANGES_PER_MESSAGE_MAX, INCARNATION_MAX};
@@ -54,29 +56,49 @@ impl Node {
     ) {
         self.core.stats.pings_received += 1;
         self.core.apply(changes, &Cause::Gossip { from: from.clone() });
-        let (changes, cut) = self.core.piggyback_reply(&from, from_incarnation);
-        let silent = changes.is_empty();
+        let reply = self.core.piggyback_reply(&from, from_incarnation, checksum);
+        let Reply { changes, gossip } = reply;
         let ours = self.core.members.checksum();
         self.core.send(from.clone(), seq, Body::Ack { checksum: ours, changes });
-        if checksum != ours && (silent || cut) {
-            self.sync_after_ping(&from, silent);
-        }
+        self.sync_if_needed(&from, checksum, gossip);
     }
 
     /// Gossip is not enough when it has nothing left to say and the views
     /// still differ (ringpop-go). Nor is it when it has more to say than fits:
     /// then a sync in each period spreads whole lists like an infection, where
     /// one change after the other would take minutes.
-    fn sync_after_ping(&mut self, peer: &Address, silent: bool) {
+    fn sync_if_needed(&mut self, peer: &Address, checksum: u64, gossip: Gossip) {
+        if checksum == self.core.members.checksum() {
+            return;
+        }
         let period = self.core.config.protocol_period();
-        let recent = self.last_sync.is_some_and(|at| self.core.now - at < period);
-        if silent || !recent {
+        let recent = self.last_sync.is_some_and(|at| self.core.now - at < period / 2);
+        // A peer that is faulty here may be of another partition that is being
+        // healed: lists must not be merged while there is anything to refute.
+        let gone = self.core.members.get(peer).is_some_and(|member| !member.is_reachable());
+        let needed = match gossip {
+            Gossip::Silent => true,
+            Gossip::Overflowing => !recent && !gone,
+            Gossip::Flowing => self.backstop_due && !gone,
+        };
+        if needed {
+            self.backstop_due = false;
             self.last_sync = Some(self.core.now);
+            self.start_sync(peer);
+        }
+    }
+
+    /// Starts a full sync with a peer: by digests, or, when its first half is
+    /// the list that the peer just got, by asking for the peer's in return.
+    fn start_sync(&mut self, peer: &Address) {
+        if self.core.config.sync_whole_list() {
+            self.reverse_syncs.start(&mut self.core, peer);
+        } else {
             self.syncs.start(&mut self.core, peer);
         }
     }
 
-    pub(super) fn on_ack(&mut self, from: &Address, seq: u64, changes: Vec<Change>) {
+    pub(super) fn on_ack(&mut self, from: &Address, seq: u64, checksum: u64, changes: Vec<Change>) {
         // What another partition says rides on the merge only: taken from the
         // answer to a ping, it would merge before all have refuted.
         if self.heal.on_ack(&mut self.core, from, seq) {
@@ -90,6 +112,13 @@ impl Node {
             return;
         }
         self.core.apply(changes, &Cause::Gossip { from: from.clone() });
+        // The one who was asked syncs when gossip is silent; here it is enough
+        // to look at what silence would not repair.
+        let overflowing = self.core.gossip.bytes_min() > self.core.config.message_bytes_max();
+        let gossip = if overflowing { Gossip::Overflowing } else { Gossip::Flowing };
+        if self.state == State::Ready {
+            self.sync_if_needed(from, checksum, gossip);
+        }
     }
 
     fn on_leave_ack(&mut self, from: &Address, seq: u64) -> bool {
@@ -120,7 +149,7 @@ impl Node {
         self.core.apply(changes, &Cause::Gossip { from: from.clone() });
     }
 
-    /// A page of a member list belongs to a join or to a healing.
+    /// A page of a member list belongs to a join, a healing or a full sync.
     pub(super) fn on_join_ack(
         &mut self,
         from: &Address,
@@ -135,6 +164,8 @@ impl Node {
             self.on_join_end(end);
         } else if self.heal.is_open(from, seq) {
             self.heal.on_join_ack(&mut self.core, changes, next);
+        } else {
+            self.reverse_syncs.on_join_ack(&mut self.core, seq, changes, next);
         }
     }
 
@@ -144,6 +175,7 @@ impl Node {
         let known = self.probes.on_no_answer(&mut self.core, seq)
             || self.relays.on_no_answer(&mut self.core, seq)
             || self.syncs.on_no_answer(&mut self.core, seq)
+            || self.reverse_syncs.on_no_answer(&mut self.core, seq)
             || self.heal.on_no_answer(&mut self.core, seq);
         if known {
             return;

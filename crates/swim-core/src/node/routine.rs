@@ -81,8 +81,11 @@ impl Node {
         self.routine.period = self.arm_after(period, Timer::Period);
     }
 
+    /// From now on the first difference that a ping shows is synced, whatever
+    /// gossip has to say: the backstop for what gossip missed. While views are
+    /// equal it costs nothing.
     pub(super) fn on_sync_due(&mut self) {
-        self.syncs.start_any(&mut self.core);
+        self.backstop_due = true;
         self.routine.sync = self.arm_after(self.core.config.sync_period(), Timer::Sync);
     }
 

@@ -1,0 +1,221 @@
+//! The settings of a forwarder, and their bounds.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::HeaderValue;
+use http::request::Parts;
+
+use crate::constants::{HOPS_MAX_LIMIT, IN_FLIGHT_LIMIT, NAME_BYTES_MAX, REPLAY_BYTES_LIMIT};
+use crate::engine::{Engine, Settings};
+use crate::error::ConfigError;
+use crate::forwarder::Forwarder;
+use crate::header::is_name;
+use crate::key::MissingKey;
+use crate::policy::Policy;
+use crate::resolver::Resolver;
+use crate::routes::Routes;
+use crate::transport::{H2Transport, PeerTransport};
+
+/// Settings of a [`Forwarder`].
+#[must_use]
+pub struct Builder<T = H2Transport> {
+    resolver: Arc<dyn Resolver>,
+    transport: T,
+    settings: Settings,
+}
+
+impl<T> fmt::Debug for Builder<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Settings {
+            name,
+            routes,
+            policy,
+            ..
+        } = &self.settings;
+        let mut debug = f.debug_struct("Builder");
+        debug
+            .field("name", name)
+            .field("routes", routes)
+            .field("policy", policy);
+        debug.finish_non_exhaustive()
+    }
+}
+
+impl<T> Builder<T> {
+    pub(crate) fn new(resolver: Arc<dyn Resolver>, transport: T) -> Self {
+        Self {
+            resolver,
+            transport,
+            settings: Settings::default(),
+        }
+    }
+
+    /// The methods that are sharded. Without routes everything is handled locally.
+    pub fn routes(mut self, routes: Routes) -> Self {
+        self.settings.routes = routes;
+        self
+    }
+
+    /// When and where a failed call is sent again.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.settings.policy = policy;
+        self
+    }
+
+    /// What happens to a request of a routed method without a key; by default it is refused.
+    pub fn missing_key(mut self, missing_key: MissingKey) -> Self {
+        self.settings.missing_key = missing_key;
+        self
+    }
+
+    /// The name of this process in hop headers and in `ringpop-handled-by`, such as its address: 1 to 261 visible ASCII
+    /// characters without `;`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.settings.name = name.into();
+        self
+    }
+
+    /// Tells in the metadata of every response which process handled the request and after how many hops. By default only
+    /// requests with metadata `ringpop-explain` are told.
+    pub fn explain(mut self, explain: bool) -> Self {
+        self.settings.explain = explain;
+        self
+    }
+
+    /// How often a request may be forwarded, 1 to 4, by default once. Then it is handled wherever it is.
+    pub fn max_hops(mut self, max_hops: u8) -> Self {
+        self.settings.max_hops = max_hops;
+        self
+    }
+
+    /// How many bytes of a request are kept so that it can be sent again, 0 to 16 MiB, by default 64 KiB. It is memory
+    /// per call in flight.
+    pub fn replay_limit(mut self, bytes: usize) -> Self {
+        self.settings.replay_limit = bytes;
+        self
+    }
+
+    /// How many calls of routed methods may be in flight here, handled and forwarded together: 1 to 1,048,576, by
+    /// default 5,000. Further ones are refused with RESOURCE_EXHAUSTED, which makes a forwarding member ask the next owner.
+    pub fn max_in_flight(mut self, calls: usize) -> Self {
+        self.settings.max_in_flight = calls;
+        self
+    }
+
+    /// Whose hop headers are believed: `trust` sees the head of a request with its extensions, where a server leaves the
+    /// caller's address and certificate. On a port that only members reach, `|_| true` is right.
+    ///
+    /// Without this call nobody is believed: a caller could otherwise have any member handle any key. An unbelieved hop
+    /// header is removed; its count is still carried on, and a request that was forwarded eight times is refused, so that
+    /// members that disagree cannot send a request in circles without end.
+    pub fn trust_hop_headers(
+        mut self,
+        trust: impl Fn(&Parts) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.settings.trust = Some(Box::new(trust));
+        self
+    }
+
+    /// Sends over `transport` instead.
+    pub fn transport<U: PeerTransport>(self, transport: U) -> Builder<U> {
+        Builder {
+            resolver: self.resolver,
+            transport,
+            settings: self.settings,
+        }
+    }
+
+    /// Makes the forwarder.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] names the first setting that is wrong, its value and its bounds.
+    pub fn build(self) -> Result<Forwarder<T>, ConfigError> {
+        let name = check(&self.settings)?;
+        Ok(Forwarder::new(Engine::new(
+            self.resolver,
+            self.transport,
+            self.settings,
+            name,
+        )))
+    }
+}
+
+/// Checks every setting, and gives the name as the header value that it has to be.
+fn check(settings: &Settings) -> Result<HeaderValue, ConfigError> {
+    if let Some(error) = settings.routes.error() {
+        return Err(error.clone());
+    }
+    settings.policy.check()?;
+    in_range(
+        "max_hops",
+        settings.max_hops.into(),
+        1,
+        HOPS_MAX_LIMIT.into(),
+    )?;
+    in_range(
+        "replay_limit",
+        settings.replay_limit as u64,
+        0,
+        REPLAY_BYTES_LIMIT as u64,
+    )?;
+    in_range(
+        "max_in_flight",
+        settings.max_in_flight as u64,
+        1,
+        IN_FLIGHT_LIMIT as u64,
+    )?;
+    let name = Some(&settings.name).filter(|name| is_name(name));
+    name.and_then(|name| HeaderValue::from_str(name).ok())
+        .ok_or_else(|| ConfigError::Name {
+            value: settings.name.clone(),
+            max: NAME_BYTES_MAX,
+        })
+}
+
+/// # Errors
+///
+/// [`ConfigError::Range`] with the name of the field.
+pub(crate) fn in_range(
+    field: &'static str,
+    value: u64,
+    min: u64,
+    max: u64,
+) -> Result<(), ConfigError> {
+    if (min..=max).contains(&value) {
+        Ok(())
+    } else {
+        Err(ConfigError::Range {
+            field,
+            value,
+            min,
+            max,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resolver::StaticResolver;
+
+    fn builder() -> Builder {
+        Forwarder::builder(StaticResolver::from_fn(|_, _, _| {}))
+    }
+
+    #[test]
+    fn settings_are_checked_by_name() {
+        let error = |builder: Builder| builder.build().map(|_| ()).unwrap_err().to_string();
+        assert!(builder().build().is_ok());
+        assert!(error(builder().name("a;b")).contains("a;b"));
+        assert!(error(builder().max_hops(0)).contains("max_hops is 0"));
+        assert!(error(builder().max_hops(5)).contains("max_hops is 5"));
+        assert!(error(builder().max_in_flight(0)).contains("max_in_flight is 0"));
+        assert!(error(builder().replay_limit(usize::MAX)).contains("replay_limit is"));
+        assert!(error(builder().routes(Routes::new().unary())).contains("unary"));
+        assert!(
+            error(builder().policy(Policy::default().max_attempts(0))).contains("max_attempts")
+        );
+    }
+}

@@ -1,0 +1,189 @@
+//! What every clone and every door of a forwarder shares.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use http::HeaderValue;
+use http::request::Parts;
+
+use crate::budget::Budget;
+use crate::constants::{HOPS_MAX_DEFAULT, IN_FLIGHT, REPLAY_BYTES};
+use crate::drain::Gate;
+use crate::header::Hop;
+use crate::key::MissingKey;
+use crate::policy::Policy;
+use crate::resolver::{Owner, Owners, Resolver};
+use crate::routes::Routes;
+use crate::stats::Counters;
+
+/// The state behind a [`Forwarder`](crate::Forwarder).
+pub(crate) struct Engine<T> {
+    pub(crate) resolver: Arc<dyn Resolver>,
+    pub(crate) transport: T,
+    pub(crate) settings: Settings,
+    /// The name of this process as a header value.
+    pub(crate) name: HeaderValue,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) counters: Counters,
+    pub(crate) budget: Budget,
+    /// The hop header of a first hop, and the epoch it was made for.
+    first_hop: RwLock<(u64, HeaderValue)>,
+}
+
+/// What a [`Builder`](crate::Builder) sets.
+pub(crate) struct Settings {
+    pub(crate) routes: Routes,
+    pub(crate) policy: Policy,
+    pub(crate) missing_key: MissingKey,
+    pub(crate) name: String,
+    pub(crate) explain: bool,
+    pub(crate) max_hops: u8,
+    pub(crate) replay_limit: usize,
+    pub(crate) max_in_flight: usize,
+    pub(crate) trust: Option<Trust>,
+}
+
+/// Decides from the head of a request whether its hop header is believed.
+pub(crate) type Trust = Box<dyn Fn(&Parts) -> bool + Send + Sync>;
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            routes: Routes::new(),
+            policy: Policy::default(),
+            missing_key: MissingKey::default(),
+            name: "unnamed".to_owned(),
+            explain: false,
+            max_hops: HOPS_MAX_DEFAULT,
+            replay_limit: REPLAY_BYTES,
+            max_in_flight: IN_FLIGHT,
+            trust: None,
+        }
+    }
+}
+
+impl<T> Engine<T> {
+    /// `name` is the name in `settings`, checked.
+    pub(crate) fn new(
+        resolver: Arc<dyn Resolver>,
+        transport: T,
+        settings: Settings,
+        name: HeaderValue,
+    ) -> Self {
+        let sender = settings.name.clone();
+        let budget = Budget::new(settings.policy.tokens());
+        let first_hop = Hop {
+            hops: 1,
+            epoch: 0,
+            sender,
+        }
+        .to_value();
+        Self {
+            resolver,
+            transport,
+            settings,
+            name,
+            gate: Arc::default(),
+            counters: Counters::default(),
+            budget,
+            first_hop: RwLock::new((0, first_hop)),
+        }
+    }
+
+    pub(crate) fn owner_of(&self, key: &[u8]) -> Option<Owner> {
+        let mut owners = Owners::new();
+        self.resolver.owners(key, 1, &mut owners);
+        owners.into_iter().next()
+    }
+
+    /// Whether the sender of this request is believed about its hops.
+    pub(crate) fn trusts(&self, head: &Parts) -> bool {
+        self.settings
+            .trust
+            .as_ref()
+            .is_some_and(|trust| trust(head))
+    }
+
+    /// After how many hops a request is handled wherever it is.
+    pub(crate) fn hops_max(&self) -> u8 {
+        // A member that leaves is still sent to for a moment, by members that have not heard. One hop more takes such a
+        // request to its new owner.
+        self.settings.max_hops + u8::from(self.gate.is_draining())
+    }
+
+    /// The hop header for a request that is forwarded for the `hops`th time.
+    pub(crate) fn hop_header(&self, hops: u8) -> HeaderValue {
+        let epoch = self.resolver.epoch();
+        let make = |hops| {
+            Hop {
+                hops,
+                epoch,
+                sender: self.settings.name.clone(),
+            }
+            .to_value()
+        };
+        if hops != 1 {
+            return make(hops);
+        }
+        {
+            let cached = self
+                .first_hop
+                .read()
+                .unwrap_or_else(PoisonError::into_inner);
+            if cached.0 == epoch {
+                return cached.1.clone();
+            }
+        }
+        let value = make(1);
+        let mut cached = self
+            .first_hop
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *cached = (epoch, value.clone());
+        value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    struct Changing(Arc<AtomicU64>);
+
+    impl Resolver for Changing {
+        fn owners(&self, _: &[u8], _: usize, _: &mut Owners) {}
+
+        fn epoch(&self) -> u64 {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
+
+    fn engine(epoch: &Arc<AtomicU64>) -> Engine<()> {
+        let resolver = Arc::new(Changing(Arc::clone(epoch)));
+        Engine::new(
+            resolver,
+            (),
+            Settings::default(),
+            HeaderValue::from_static("unnamed"),
+        )
+    }
+
+    #[test]
+    fn the_hop_header_follows_the_epoch() {
+        let epoch = Arc::new(AtomicU64::new(0));
+        let engine = engine(&epoch);
+        assert_eq!(engine.hop_header(1), "1;h=1;e=0;f=unnamed");
+        epoch.store(255, Ordering::Relaxed);
+        assert_eq!(engine.hop_header(1), "1;h=1;e=ff;f=unnamed");
+        assert_eq!(engine.hop_header(2), "1;h=2;e=ff;f=unnamed");
+    }
+
+    #[test]
+    fn one_hop_more_is_allowed_while_draining() {
+        let engine = engine(&Arc::default());
+        assert_eq!(engine.hops_max(), 1);
+        engine.gate.drain();
+        assert_eq!(engine.hops_max(), 2);
+    }
+}

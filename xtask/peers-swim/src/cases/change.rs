@@ -1,0 +1,71 @@
+//! One membership change: weigh it, record it, queue it for the others, keep the checksum right,
+//! tell the application.
+
+use super::size;
+use crate::adapter::{Discard, Foca, Ours, Peer, Setup, Update, settled};
+use crate::measure;
+use crate::report::{Bar, Row};
+
+/// Changes of one round.
+const CHANGES: usize = 8_192;
+
+/// Changes that arrive together, as many as fit a packet.
+const TOGETHER: usize = 20;
+
+struct Prepared<P> {
+    peer: P,
+    members: usize,
+    made: usize,
+}
+
+impl<P: Peer> Prepared<P> {
+    fn new(members: usize) -> Self {
+        let peer = settled(Setup { members, seed: 5 });
+        let made = 0;
+        Self { peer, members, made }
+    }
+
+    /// The next change: members in turn but far apart, so that the processor cannot guess.
+    fn update(&mut self) -> Update {
+        let others = self.members - 1;
+        // Coprime to the number of the others, so that a turn meets each of them once.
+        let stride = 7_919;
+        let subject = 1 + self.made % others * stride % others;
+        let age = 1 + (self.made / others) as u16;
+        self.made += 1;
+        Update { subject, age }
+    }
+
+    fn round(&mut self) -> f64 {
+        let updates: Vec<_> = (0..CHANGES).map(|_| self.update()).collect();
+        let batches: Vec<_> =
+            updates.chunks(TOGETHER).map(|updates| self.peer.batch(updates)).collect();
+        let cpu = measure::cpu_ns(|| {
+            for batch in batches {
+                self.peer.apply(0, batch);
+                self.peer.drain(&mut Discard);
+            }
+        });
+        cpu / CHANGES as f64
+    }
+}
+
+pub(super) fn run() -> Vec<Row> {
+    let mut rows = Vec::new();
+    let mut values = Vec::new();
+    for members in [100, 10_000] {
+        let mut ours: Prepared<Ours> = Prepared::new(members);
+        let mut peer: Prepared<Foca> = Prepared::new(members);
+        let (a, b) = measure::best_of(|| ours.round(), || peer.round());
+        values.push((a, b));
+        let case = format!("one change, {}", size(members));
+        let row = Row::new(case, "ns", a).peer(b);
+        rows.push(if members == 10_000 { row.bar(Bar::Value(2_000.0)) } else { row });
+    }
+    rows.push(
+        Row::new("one change, N=10,000 over N=100", "x", values[1].0 / values[0].0)
+            .peer(values[1].1 / values[0].1)
+            .bar(Bar::Value(2.0)),
+    );
+    rows
+}

@@ -1,0 +1,220 @@
+//! Handling one ping: bytes in, weigh the piggybacked statements, bytes of the answer out.
+
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+
+use super::size;
+use crate::adapter::{Discard, Foca, Ours, Peer, Setup, Update, settled};
+use crate::measure;
+use crate::report::{Bar, Row};
+
+const SIZES: [usize; 3] = [100, 1_000, 10_000];
+const LARGEST: usize = 10_000;
+
+/// Pings of one timed round: long against the clock, and together they touch every member.
+const STALE_PINGS: usize = 4_096;
+const FRESH_PINGS: usize = 256;
+
+const STALE_UPDATES: usize = 6;
+const FRESH_UPDATES: usize = 20;
+
+const fn setup(members: usize) -> Setup {
+    Setup { members, seed: 1 }
+}
+
+/// Draws the members that pings are about.
+struct Subjects {
+    rng: SmallRng,
+    members: usize,
+    /// How new the last statement about each member was.
+    ages: Vec<u16>,
+}
+
+impl Subjects {
+    fn new(members: usize) -> Self {
+        let rng = SmallRng::seed_from_u64(7);
+        let ages = vec![0; members];
+        Self { rng, members, ages }
+    }
+
+    /// Some member other than the one under test.
+    fn draw(&mut self) -> usize {
+        self.rng.random_range(1..self.members)
+    }
+
+    /// Statements that say what everybody knows.
+    fn stale(&mut self, n: usize) -> Vec<Update> {
+        (0..n).map(|_| Update { subject: self.draw(), age: 0 }).collect()
+    }
+
+    /// Statements that are news.
+    fn fresh(&mut self, n: usize) -> Vec<Update> {
+        (0..n)
+            .map(|_| {
+                let subject = self.draw();
+                self.ages[subject] += 1;
+                let age = self.ages[subject];
+                Update { subject, age }
+            })
+            .collect()
+    }
+}
+
+/// CPU time of one ping out of many.
+fn handle<P: Peer>(peer: &mut P, pings: &[Vec<u8>]) -> f64 {
+    let total = measure::cpu_ns(|| {
+        for ping in pings {
+            peer.receive(0, ping);
+            peer.drain(&mut Discard);
+        }
+    });
+    total / pings.len() as f64
+}
+
+/// Everything that is piggybacked is known already, and nothing is left to spread.
+pub(super) fn stale() -> Vec<Row> {
+    fn prepare<P: Peer>(members: usize) -> (P, Vec<Vec<u8>>) {
+        let peer: P = settled(setup(members));
+        let mut subjects = Subjects::new(members);
+        let pings = (0..STALE_PINGS)
+            .map(|_| {
+                let updates = subjects.stale(STALE_UPDATES);
+                peer.ping(subjects.draw(), &updates)
+            })
+            .collect();
+        (peer, pings)
+    }
+    let mut rows = Vec::new();
+    let mut values = Vec::new();
+    for members in SIZES {
+        let (mut ours, our_pings) = prepare::<Ours>(members);
+        let (mut peer, peer_pings) = prepare::<Foca>(members);
+        let (a, b) =
+            measure::best_of(|| handle(&mut ours, &our_pings), || handle(&mut peer, &peer_pings));
+        values.push((a, b));
+        let case = format!("ping, 6 stale updates, {}", size(members));
+        let row = Row::new(case, "ns", a).peer(b);
+        rows.push(if members == LARGEST { row.bar(Bar::Ratio(0.1)) } else { row });
+        rows.push(machine_only(members));
+    }
+    let (first, last) = (values[0], values[values.len() - 1]);
+    let case = "ping, 6 stale updates, N=10,000 over N=100";
+    rows.push(Row::new(case, "x", last.0 / first.0).peer(last.1 / first.1).bar(Bar::Value(2.0)));
+    rows
+}
+
+/// The same without decoding and encoding, which the peer cannot do.
+fn machine_only(members: usize) -> Row {
+    let mut ours: Ours = settled(setup(members));
+    let mut subjects = Subjects::new(members);
+    let messages: Vec<_> = (0..STALE_PINGS)
+        .map(|_| {
+            let updates = subjects.stale(STALE_UPDATES);
+            ours.ping_message(subjects.draw(), &updates)
+        })
+        .collect();
+    let round = || {
+        let messages = messages.clone();
+        let total = measure::cpu_ns(|| {
+            for message in messages {
+                ours.receive_message(0, message);
+            }
+        });
+        total / STALE_PINGS as f64
+    };
+    let (best, _) = measure::best_of(round, || 0.0);
+    let case = format!("ping, 6 stale updates, {}, without wire", size(members));
+    Row::new(case, "ns", best)
+}
+
+/// Everything that is piggybacked is news, and news about every member is still to be spread.
+pub(super) fn fresh() -> Vec<Row> {
+    struct Prepared<P> {
+        peer: P,
+        subjects: Subjects,
+    }
+    fn prepare<P: Peer>(members: usize) -> Prepared<P> {
+        let mut peer: P = settled(setup(members));
+        let mut subjects = Subjects::new(members);
+        for subject in 1..members {
+            subjects.ages[subject] += 1;
+            let batch = peer.batch(&[Update { subject, age: 1 }]);
+            peer.apply(0, batch);
+            peer.drain(&mut Discard);
+        }
+        assert_eq!(peer.backlog(), members - 1, "the backlog is full");
+        Prepared { peer, subjects }
+    }
+    fn round<P: Peer>(prepared: &mut Prepared<P>) -> f64 {
+        let Prepared { peer, subjects } = prepared;
+        let pings: Vec<_> = (0..FRESH_PINGS)
+            .map(|_| {
+                let updates = subjects.fresh(FRESH_UPDATES);
+                peer.ping(subjects.draw(), &updates)
+            })
+            .collect();
+        handle(peer, &pings)
+    }
+    SIZES
+        .into_iter()
+        .map(|members| {
+            let mut ours = prepare::<Ours>(members);
+            let mut peer = prepare::<Foca>(members);
+            let (a, b) = measure::best_of(|| round(&mut ours), || round(&mut peer));
+            let case = format!("ping, 20 fresh updates, full backlog, {}", size(members));
+            let row = Row::new(case, "ns", a).peer(b);
+            if members == LARGEST { row.bar(Bar::Ratio(0.05)) } else { row }
+        })
+        .collect()
+}
+
+/// Allocations of one ping in the steady state.
+pub(super) fn allocations() -> Vec<Row> {
+    fn count<P: Peer>() -> f64 {
+        let mut peer: P = settled(setup(LARGEST));
+        let mut subjects = Subjects::new(LARGEST);
+        let pings: Vec<_> = (0..STALE_PINGS)
+            .map(|_| {
+                let updates = subjects.stale(STALE_UPDATES);
+                peer.ping(subjects.draw(), &updates)
+            })
+            .collect();
+        let mut handle_all = || {
+            for ping in &pings {
+                peer.receive(0, ping);
+                peer.drain(&mut Discard);
+            }
+        };
+        // Buffers take their size the first time.
+        handle_all();
+        let all = measure::allocations(handle_all);
+        all as f64 / STALE_PINGS as f64
+    }
+    fn count_machine() -> f64 {
+        let mut ours: Ours = settled(setup(LARGEST));
+        let mut subjects = Subjects::new(LARGEST);
+        let messages: Vec<_> = (0..STALE_PINGS)
+            .map(|_| {
+                let updates = subjects.stale(STALE_UPDATES);
+                ours.ping_message(subjects.draw(), &updates)
+            })
+            .collect();
+        let all = measure::allocations(|| {
+            for message in messages {
+                ours.receive_message(0, message);
+            }
+        });
+        all as f64 / STALE_PINGS as f64
+    }
+    vec![
+        Row::new("allocations per ping, 6 stale updates", "allocations", count::<Ours>())
+            .peer(count::<Foca>())
+            .bar(Bar::Value(0.0)),
+        Row::new(
+            "allocations per ping, 6 stale updates, without wire",
+            "allocations",
+            count_machine(),
+        )
+        .bar(Bar::Value(0.0)),
+    ]
+}
