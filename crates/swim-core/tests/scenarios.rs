@@ -545,13 +545,10 @@ fn joining_another_application_fails_at_once_and_says_why() {
     cluster.command(5, |node, now| node.join(now, vec![address(0), address(1)])).unwrap();
     cluster.until("failed", secs(1), |c| c.node(5).state() == State::Idle);
     let refused = |e: &Event| {
-        matches!(
-            e,
-            Event::JoinFailed {
-                failure: JoinFailure::Refused { reason: Refusal::AppMismatch, .. },
-                ..
-            }
-        )
+        let Event::JoinFailed { failure: JoinFailure::OtherApp { theirs, .. }, .. } = e else {
+            return false;
+        };
+        **theirs == *"app"
     };
     assert!(cluster.events(5).any(refused));
 }

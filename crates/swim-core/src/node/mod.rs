@@ -13,7 +13,7 @@ use crate::labels::{IDENTITY_LABEL, INTERNAL_PREFIX, LabelError, Labels};
 use crate::leave::Leave;
 use crate::limits::{APP_BYTES_MAX, INCARNATION_MAX};
 use crate::member::{Member, Status};
-use crate::message::{Body, Message};
+use crate::message::{Body, Message, Refusal};
 use crate::probe::Probes;
 use crate::relay::{Asker, Relays};
 use crate::reverse_sync::ReverseSyncs;
@@ -403,6 +403,9 @@ impl Node {
             Body::Sync(step) => crate::sync::answer(&mut self.core, &from, seq, step),
             Body::SyncAck { differing, changes, next, .. } => {
                 self.syncs.on_ack(&mut self.core, seq, differing, changes, next);
+            }
+            Body::Refused { reason: Refusal::AppMismatch } => {
+                self.on_no_answer(seq, NoAnswer::OtherApp(app));
             }
             Body::Refused { reason } => self.on_no_answer(seq, NoAnswer::Refused(reason)),
         }
