@@ -141,7 +141,7 @@ impl Output {
         match renumber {
             Renumber::Same => self.owners.extend_from_slice(owners),
             Renumber::Table(table) => {
-                self.owners.extend(owners.iter().map(|owner| table[*owner as usize]))
+                self.owners.extend(owners.iter().map(|owner| table[*owner as usize]));
             }
         }
     }
