@@ -496,6 +496,12 @@ impl Node {
         self.core.members.get(address)
     }
 
+    /// The shared address of a known member.
+    #[cfg(feature = "wire")]
+    pub(crate) fn known_address(&self, text: &str) -> Option<Address> {
+        self.core.members.find_text(text).cloned()
+    }
+
     /// All known members, this one included, in no particular order.
     pub fn members(&self) -> impl Iterator<Item = &Member> {
         self.core.members.iter()
