@@ -57,6 +57,13 @@ pub(crate) struct Attention {
     pub(crate) suspicion: Option<Suspicion>,
 }
 
+impl Attention {
+    /// Whether there is nothing to remember.
+    pub(crate) const fn is_idle(&self) -> bool {
+        self.expiry.is_none() && self.inconclusive == 0 && self.suspicion.is_none()
+    }
+}
+
 impl Slot {
     fn bucket(&self) -> usize {
         bucket_of(self.address_hash, BUCKETS_MAX)
@@ -122,9 +129,11 @@ impl Membership {
         self.attention.entry(id).or_default()
     }
 
-    /// Forgets whatever was remembered, unless it is a deadline.
-    pub(crate) fn calm(&mut self, id: SlotId) {
-        self.attention.remove(&id);
+    /// Stops paying attention when there is nothing to remember.
+    pub(crate) fn relax(&mut self, id: SlotId) {
+        if self.attention(id).is_some_and(Attention::is_idle) {
+            self.attention.remove(&id);
+        }
     }
 
     /// All members in slot order.

@@ -64,6 +64,12 @@ pub fn encode(message: &Message) -> Vec<u8> {
     write::encode(message)
 }
 
+/// Appends the encoding of a message to `bytes`, so that a transport can use
+/// one buffer for all.
+pub fn encode_into(message: &Message, bytes: &mut Vec<u8>) {
+    write::append(message, bytes);
+}
+
 /// Number of bytes that [`encode`] gives.
 #[must_use]
 pub fn encoded_len(message: &Message) -> usize {

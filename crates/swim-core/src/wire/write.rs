@@ -57,6 +57,10 @@ pub(super) fn encode(message: &Message) -> Vec<u8> {
     bytes
 }
 
+pub(super) fn append(message: &Message, bytes: &mut Vec<u8>) {
+    write_message(bytes, message);
+}
+
 fn write_message(sink: &mut impl Sink, message: &Message) {
     text(sink, 1, &message.app);
     text(sink, 2, message.from.as_str());
