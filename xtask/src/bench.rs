@@ -17,11 +17,7 @@ pub(crate) fn run(name: &str, json: bool, args: &[String]) -> Result<()> {
     let xtask = workspace::root().join("xtask");
     let names = names(&xtask)?;
     if !names.iter().any(|known| known == name) {
-        let known = if names.is_empty() {
-            "none".to_owned()
-        } else {
-            names.join(", ")
-        };
+        let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         bail!("no bench is called `{name}`; valid names: {known}");
     }
     let mut command = workspace::cargo();
@@ -33,10 +29,7 @@ pub(crate) fn run(name: &str, json: bool, args: &[String]) -> Result<()> {
         command.arg("--json");
     }
     let status = command.args(args).status().context("cannot start cargo")?;
-    ensure!(
-        status.success(),
-        "bench `{name}` did not build or a bar does not hold ({status})"
-    );
+    ensure!(status.success(), "bench `{name}` did not build or a bar does not hold ({status})");
     Ok(())
 }
 
@@ -47,10 +40,7 @@ fn names(xtask: &Path) -> Result<Vec<String>> {
     for entry in entries {
         let entry = entry.with_context(|| format!("cannot read {}", xtask.display()))?;
         let directory = entry.file_name();
-        let Some(name) = directory
-            .to_str()
-            .and_then(|name| name.strip_prefix(PREFIX))
-        else {
+        let Some(name) = directory.to_str().and_then(|name| name.strip_prefix(PREFIX)) else {
             continue;
         };
         if entry.path().join("Cargo.toml").is_file() {

@@ -54,9 +54,7 @@ pub(crate) fn run(check: bool) -> Result<()> {
     if check {
         check_files(&root, &files)
     } else {
-        files
-            .iter()
-            .try_for_each(|(output, code)| replace(&root.join(output), code))
+        files.iter().try_for_each(|(output, code)| replace(&root.join(output), code))
     }
 }
 
@@ -92,14 +90,9 @@ fn generate(root: &Path, target: &Target) -> Result<String> {
         .map(|file| (Module::from_protobuf_package_name(file.package()), file))
         .collect();
     let mut modules = config.generate(requests)?;
-    let code = modules
-        .remove(&module)
-        .with_context(|| format!("package {package} declares nothing"))?;
-    ensure!(
-        modules.is_empty(),
-        "more than one package for {}",
-        target.output
-    );
+    let code =
+        modules.remove(&module).with_context(|| format!("package {package} declares nothing"))?;
+    ensure!(modules.is_empty(), "more than one package for {}", target.output);
     Ok(format!("{}{code}", header(target)))
 }
 
@@ -114,11 +107,9 @@ fn package_of(descriptors: &FileDescriptorSet, target: &Target) -> Result<String
     packages.dedup();
     match packages.as_slice() {
         [package] => Ok(package.clone()),
-        _ => bail!(
-            "the schemas of {} have several packages: {}",
-            target.output,
-            packages.join(", ")
-        ),
+        _ => {
+            bail!("the schemas of {} have several packages: {}", target.output, packages.join(", "))
+        }
     }
 }
 
@@ -126,10 +117,7 @@ fn imported<'a>(
     descriptors: &'a FileDescriptorSet,
     target: &Target,
 ) -> impl Iterator<Item = &'a FileDescriptorProto> {
-    descriptors
-        .file
-        .iter()
-        .filter(|file| !target.schemas.contains(&file.name()))
+    descriptors.file.iter().filter(|file| !target.schemas.contains(&file.name()))
 }
 
 /// Says that `module` holds the types of `file`, so that they are named and not generated again.
@@ -140,10 +128,7 @@ fn declare_extern(config: &mut Config, file: &FileDescriptorProto, module: &str)
     let messages = file.message_type.iter().map(|message| message.name());
     let enums = file.enum_type.iter().map(|item| item.name());
     for name in messages.chain(enums) {
-        config.extern_path(
-            format!(".{}.{name}", file.package()),
-            format!("{module}::{name}"),
-        );
+        config.extern_path(format!(".{}.{name}", file.package()), format!("{module}::{name}"));
     }
 }
 
@@ -177,9 +162,7 @@ fn replace(path: &Path, code: &str) -> Result<()> {
     if fs::read(path).is_ok_and(|present| present == code.as_bytes()) {
         return Ok(());
     }
-    let directory = path
-        .parent()
-        .context("a generated file lies in a directory")?;
+    let directory = path.parent().context("a generated file lies in a directory")?;
     fs::create_dir_all(directory)
         .with_context(|| format!("cannot create {}", directory.display()))?;
     let temporary = path.with_extension("rs.new");
@@ -195,10 +178,7 @@ mod tests {
 
     fn generate_all() -> Vec<(&'static str, String)> {
         let root = workspace::root();
-        TARGETS
-            .iter()
-            .map(|target| (target.output, generate(&root, target).unwrap()))
-            .collect()
+        TARGETS.iter().map(|target| (target.output, generate(&root, target).unwrap())).collect()
     }
 
     #[test]
@@ -234,10 +214,7 @@ mod tests {
         assert!(!error.contains("a.rs"), "{error}");
         assert!(error.contains("b.rs differs from its schema"), "{error}");
         assert!(error.contains("c.rs cannot be read"), "{error}");
-        assert!(
-            error.ends_with("run `cargo xtask codegen` and commit the result"),
-            "{error}"
-        );
+        assert!(error.ends_with("run `cargo xtask codegen` and commit the result"), "{error}");
 
         for (output, code) in &files {
             replace(&root.path().join(output), code).unwrap();

@@ -36,23 +36,13 @@ pub(crate) fn run() -> Result<()> {
     for path in documents(&root)? {
         let text =
             fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let name = path
-            .strip_prefix(&root)
-            .unwrap_or(&path)
-            .display()
-            .to_string();
+        let name = path.strip_prefix(&root).unwrap_or(&path).display().to_string();
         complaints.extend(contradictions(&name, &text, &msrv));
     }
     if !complaints.is_empty() {
-        bail!(
-            "the minimum Rust version is {msrv}, but\n  {}",
-            complaints.join("\n  ")
-        );
+        bail!("the minimum Rust version is {msrv}, but\n  {}", complaints.join("\n  "));
     }
-    println!(
-        "Rust {msrv} is enough for {} dependencies",
-        dependencies.len()
-    );
+    println!("Rust {msrv} is enough for {} dependencies", dependencies.len());
     Ok(())
 }
 
@@ -74,22 +64,15 @@ fn workspace_msrv(metadata: &Metadata) -> Result<Version> {
 /// Everything that is compiled to build a member, on any platform. Dev-dependencies are left
 /// out: they are compiled for tests only, which the toolchain of the developers runs.
 fn shipped(metadata: &Metadata) -> Result<BTreeSet<&PackageId>> {
-    let resolve = metadata
-        .resolve
-        .as_ref()
-        .context("cargo metadata resolved nothing")?;
+    let resolve = metadata.resolve.as_ref().context("cargo metadata resolved nothing")?;
     let nodes: HashMap<_, _> = resolve.nodes.iter().map(|node| (&node.id, node)).collect();
     let mut reached = BTreeSet::new();
     let mut pending: Vec<_> = metadata.workspace_members.iter().collect();
     while let Some(id) = pending.pop() {
-        let node = nodes
-            .get(id)
-            .with_context(|| format!("{id} is not resolved"))?;
+        let node = nodes.get(id).with_context(|| format!("{id} is not resolved"))?;
         for dependency in &node.deps {
-            let ships = dependency
-                .dep_kinds
-                .iter()
-                .any(|kind| kind.kind != DependencyKind::Development);
+            let ships =
+                dependency.dep_kinds.iter().any(|kind| kind.kind != DependencyKind::Development);
             if ships && reached.insert(&dependency.pkg) {
                 pending.push(&dependency.pkg);
             }
@@ -156,10 +139,7 @@ mod tests {
 
     #[test]
     fn a_document_may_state_the_version_or_none() {
-        assert_eq!(
-            found("Needs Rust 1.88 or newer.\nMSRV: 1.88.0\nrust-version = \"1.88\""),
-            0
-        );
+        assert_eq!(found("Needs Rust 1.88 or newer.\nMSRV: 1.88.0\nrust-version = \"1.88\""), 0);
         assert_eq!(found("Needs Rust with tokio 1.54 (edition 2024)."), 0);
         assert_eq!(found("`trust 1.70` and 127.0.0.1:7100"), 0);
     }
@@ -174,9 +154,6 @@ mod tests {
     #[test]
     fn a_complaint_names_the_line_and_the_fix() {
         let complaints = contradictions("README.md", "\nRust 1.85\n", &Version::new(1, 88, 0));
-        assert_eq!(
-            complaints,
-            ["README.md:2 says 1.85: state 1.88 or leave the version out"]
-        );
+        assert_eq!(complaints, ["README.md:2 says 1.85: state 1.88 or leave the version out"]);
     }
 }

@@ -73,12 +73,7 @@ fn check_tree(rule: &Rule) -> Result<Vec<String>> {
     );
     let tree = String::from_utf8(output.stdout).context("cargo tree printed no UTF-8")?;
     let found = forbidden_in(&tree, rule.forbidden);
-    println!(
-        "{}: {} crates, {} forbidden",
-        describe(rule),
-        tree.lines().count(),
-        found.len()
-    );
+    println!("{}: {} crates, {} forbidden", describe(rule), tree.lines().count(), found.len());
     Ok(found
         .into_iter()
         .map(|name| {
@@ -130,23 +125,11 @@ fn wasm_is_installed() -> Result<bool> {
 
 fn build_for_wasm(rule: &Rule) -> Result<()> {
     let status = workspace::cargo()
-        .args([
-            "build",
-            "--quiet",
-            "--lib",
-            "--target",
-            WASM,
-            "--package",
-            rule.package,
-        ])
+        .args(["build", "--quiet", "--lib", "--target", WASM, "--package", rule.package])
         .args(rule.features)
         .status()
         .context("cannot start cargo")?;
-    ensure!(
-        status.success(),
-        "{} does not build for {WASM}",
-        describe(rule)
-    );
+    ensure!(status.success(), "{} does not build for {WASM}", describe(rule));
     println!("{}: builds for {WASM}", describe(rule));
     Ok(())
 }
@@ -163,20 +146,13 @@ mod tests {
 
     #[test]
     fn finds_a_forbidden_crate_and_its_family_once() {
-        assert_eq!(
-            forbidden_in(TREE, &["tokio", "prost"]),
-            ["prost", "tokio-util"]
-        );
+        assert_eq!(forbidden_in(TREE, &["tokio", "prost"]), ["prost", "tokio-util"]);
     }
 
     #[test]
     fn passes_crates_that_only_share_letters() {
         assert!(
-            forbidden_in(
-                "tokiolike v1.0.0\nhyperloglog v1.0.0\n",
-                &["tokio", "hyper"]
-            )
-            .is_empty()
+            forbidden_in("tokiolike v1.0.0\nhyperloglog v1.0.0\n", &["tokio", "hyper"]).is_empty()
         );
     }
 }

@@ -46,10 +46,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     let during = show(&mut picker, start)?;
-    let moved = before
-        .iter()
-        .filter(|(session, backend)| during[*session] != **backend)
-        .count();
+    let moved = before.iter().filter(|(session, backend)| during[*session] != **backend).count();
     let homeless = before.values().filter(|backend| *backend == "eu-2").count();
     println!("  {moved} sessions moved; {homeless} were at eu-2");
 
@@ -69,9 +66,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     ]))?;
     let new = selector.ring();
     let movement = diff(&old, &new)?;
-    let to_newcomer = movement
-        .iter()
-        .all(|range| range.to.is_some_and(|node| node.id() == "eu-4"));
+    let to_newcomer = movement.iter().all(|range| range.to.is_some_and(|node| node.id() == "eu-4"));
     println!(
         "  {:.1} % of the circle in {} ranges, all to eu-4: {to_newcomer}",
         movement.fraction() * 100.0,
@@ -114,11 +109,7 @@ fn show(
     for session in 0..SESSIONS {
         // Requests without a session are kept together by tenant. The service name keeps two
         // services apart that share a session.
-        let id = if session % 10 == 0 {
-            String::new()
-        } else {
-            format!("session-{session}")
-        };
+        let id = if session % 10 == 0 { String::new() } else { format!("session-{session}") };
         let tenant = format!("tenant-{}", session % 97);
         let affinity = first_non_blank([Some(id.as_str()), Some(tenant.as_str())])
             .ok_or("a request without a tenant")?;

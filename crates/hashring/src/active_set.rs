@@ -91,19 +91,12 @@ impl ActiveSet {
         &mut self,
         records: impl IntoIterator<Item = BackendRecord>,
     ) -> Result<Replaced, ActiveSetError> {
-        let mut backends: Vec<_> = records
-            .into_iter()
-            .take(DISCOVERED_BACKENDS_MAX + 1)
-            .collect();
+        let mut backends: Vec<_> = records.into_iter().take(DISCOVERED_BACKENDS_MAX + 1).collect();
         if backends.len() > DISCOVERED_BACKENDS_MAX {
             return Err(ActiveSetError::TooManyBackends);
         }
-        let mut replaced = Replaced {
-            change: SetChange::None,
-            unhealthy: 0,
-            duplicates: 0,
-            without_id: 0,
-        };
+        let mut replaced =
+            Replaced { change: SetChange::None, unhealthy: 0, duplicates: 0, without_id: 0 };
         let listed = backends.len();
         backends.retain(|record| record.healthy);
         replaced.unhealthy = listed - backends.len();

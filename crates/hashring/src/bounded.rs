@@ -100,19 +100,11 @@ impl<N, S: Scheme> Ring<N, S> {
         let mut skipped = 0;
         for node in self.walk(key) {
             if has_room(node) {
-                return Some(BoundedOwner {
-                    node,
-                    skipped,
-                    all_full: false,
-                });
+                return Some(BoundedOwner { node, skipped, all_full: false });
             }
             skipped += 1;
         }
-        self.lookup(key).map(|node| BoundedOwner {
-            node,
-            skipped,
-            all_full: true,
-        })
+        self.lookup(key).map(|node| BoundedOwner { node, skipped, all_full: true })
     }
 }
 

@@ -92,11 +92,7 @@ impl LocalHealth {
                 cell
             }
         };
-        BackendHealth {
-            rules: Arc::clone(&self.rules),
-            cell,
-            salt: Rules::salt(id),
-        }
+        BackendHealth { rules: Arc::clone(&self.rules), cell, salt: Rules::salt(id) }
     }
 
     /// The number of backends that are remembered.
@@ -162,13 +158,9 @@ impl BackendHealth {
     /// For how much longer the backend is quarantined, `None` if it is not.
     #[must_use]
     pub fn remaining(&self, now: Instant) -> Option<Duration> {
-        let (state, now_ms) = (
-            State::unpack(self.cell.load(Ordering::Acquire)),
-            self.rules.millis(now),
-        );
-        state
-            .is_quarantined(now_ms)
-            .then(|| Duration::from_millis(state.until_ms() - now_ms))
+        let (state, now_ms) =
+            (State::unpack(self.cell.load(Ordering::Acquire)), self.rules.millis(now));
+        state.is_quarantined(now_ms).then(|| Duration::from_millis(state.until_ms() - now_ms))
     }
 
     /// Takes note of how a request ended. The answer is the window of the quarantine if this report
@@ -196,8 +188,7 @@ impl BackendHealth {
         let mut packed = self.cell.load(Ordering::Acquire);
         loop {
             let (next, window_ms) =
-                self.rules
-                    .after_failure(State::unpack(packed), now_ms, self.salt);
+                self.rules.after_failure(State::unpack(packed), now_ms, self.salt);
             let swap = self.cell.compare_exchange(
                 packed,
                 next.pack(),

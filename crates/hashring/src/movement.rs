@@ -39,9 +39,7 @@ pub fn diff<'r, N, S: Scheme>(
             new: new.scheme().name().to_owned(),
         });
     }
-    let owners = Owners {
-        new_index: new_indices(old, new),
-    };
+    let owners = Owners { new_index: new_indices(old, new) };
     let mut moves: Vec<Step> = Vec::new();
     for step in Steps::new(old, new).filter(|step| owners.differ(step)) {
         match moves.last_mut() {
@@ -63,10 +61,7 @@ pub fn diff<'r, N, S: Scheme>(
         from: node(old, step.old),
         to: node(new, step.new),
     });
-    Ok(Movement {
-        moves: moves.collect(),
-        circle_places: old.circle_places(),
-    })
+    Ok(Movement { moves: moves.collect(), circle_places: old.circle_places() })
 }
 
 /// Why two rings cannot be compared.
@@ -129,16 +124,11 @@ impl<'r, N> Movement<'r, N> {
     /// Whether the key of this place moves, and how.
     #[must_use]
     pub fn of(&self, place: u64) -> Option<&Move<'r, N>> {
-        let next = self
-            .moves
-            .partition_point(|moved| moved.range.through() < place);
+        let next = self.moves.partition_point(|moved| moved.range.through() < place);
         // Behind the last range, and before the first one, only the range over the end of the
         // circle can be.
         let candidates = [self.moves.get(next), self.moves.first()];
-        candidates
-            .into_iter()
-            .flatten()
-            .find(|moved| moved.range.contains(place))
+        candidates.into_iter().flatten().find(|moved| moved.range.contains(place))
     }
 }
 
@@ -173,13 +163,8 @@ impl<N> fmt::Debug for Move<'_, N> {
 fn new_indices<N, S>(old: &Ring<N, S>, new: &Ring<N, S>) -> Vec<Option<u32>> {
     let mut candidates = new.nodes().iter().zip(0_u32..).peekable();
     let index_of = |node: &Arc<Node<N>>| {
-        while candidates
-            .next_if(|(candidate, _)| candidate.id() < node.id())
-            .is_some()
-        {}
-        candidates
-            .next_if(|(candidate, _)| candidate.id() == node.id())
-            .map(|(_, index)| index)
+        while candidates.next_if(|(candidate, _)| candidate.id() < node.id()).is_some() {}
+        candidates.next_if(|(candidate, _)| candidate.id() == node.id()).map(|(_, index)| index)
     };
     old.nodes().iter().map(index_of).collect()
 }
@@ -224,13 +209,7 @@ impl<'r, N, S> Steps<'r, N, S> {
     fn new(old: &'r Ring<N, S>, new: &'r Ring<N, S>) -> Self {
         let last = |ring: &Ring<N, S>| ring.raw_points().hashes().last().copied();
         let after = last(old).max(last(new)).unwrap_or(0);
-        Self {
-            old,
-            new,
-            old_at: 0,
-            new_at: 0,
-            after,
-        }
+        Self { old, new, old_at: 0, new_at: 0, after }
     }
 }
 

@@ -29,12 +29,7 @@ pub struct Node<N = ()> {
 impl Node {
     /// A node of weight 1 whose identity is its id and that carries no data.
     pub fn new(id: impl Into<Arc<str>>) -> Self {
-        Self {
-            id: id.into(),
-            identity: None,
-            weight: 1,
-            data: (),
-        }
+        Self { id: id.into(), identity: None, weight: 1, data: () }
     }
 }
 
@@ -59,12 +54,7 @@ impl<N> Node<N> {
 
     /// Attaches the application's own data, in place of what the node carried before.
     pub fn with_data<M>(self, data: M) -> Node<M> {
-        Node {
-            id: self.id,
-            identity: self.identity,
-            weight: self.weight,
-            data,
-        }
+        Node { id: self.id, identity: self.identity, weight: self.weight, data }
     }
 
     /// The name that is unique in the ring.

@@ -17,11 +17,7 @@ pub struct PlaceRange {
 
 impl PlaceRange {
     pub(crate) fn new(after: u64, through: u64, points: &Points) -> Self {
-        Self {
-            after,
-            through,
-            last_place: points.last_place(),
-        }
+        Self { after, through, last_place: points.last_place() }
     }
 
     /// The place before the first one of the range.
@@ -61,10 +57,7 @@ impl PlaceRange {
 
     /// This range and the one that follows it.
     pub(crate) fn joined(self, next: Self) -> Self {
-        Self {
-            through: next.through,
-            ..self
-        }
+        Self { through: next.through, ..self }
     }
 }
 
@@ -95,20 +88,16 @@ impl<N, S> Ring<N, S> {
             after = *hash;
         }
         let shares =
-            self.nodes()
-                .iter()
-                .zip(&places)
-                .zip(self.counts())
-                .map(|((node, places), points)| Share {
+            self.nodes().iter().zip(&places).zip(self.counts()).map(|((node, places), points)| {
+                Share {
                     node,
                     points: *points,
                     places: *places,
                     fraction: *places as f64 / self.circle_places() as f64,
                     expected: f64::from(node.weight()) / (self.total_weight().max(1)) as f64,
-                });
-        Shares {
-            shares: shares.collect(),
-        }
+                }
+            });
+        Shares { shares: shares.collect() }
     }
 
     /// The ranges of places with their owners, clockwise; neighbouring points of one node are one
@@ -125,8 +114,7 @@ impl<N, S> Ring<N, S> {
     pub fn ranges_of(&self, id: &str) -> impl Iterator<Item = PlaceRange> {
         let wanted = self.nodes().iter().position(|node| node.id() == id);
         let arcs = Arcs::new(self.raw_points());
-        arcs.filter(move |(_, owner)| Some(*owner as usize) == wanted)
-            .map(|(range, _)| range)
+        arcs.filter(move |(_, owner)| Some(*owner as usize) == wanted).map(|(range, _)| range)
     }
 }
 
@@ -225,15 +213,8 @@ impl<'r> Arcs<'r> {
     fn new(points: &'r Points) -> Self {
         let owners = points.owners();
         let last = owners.len().saturating_sub(1);
-        let mut arcs = Self {
-            points,
-            start: last,
-            passed: 0,
-            after: 0,
-        };
-        arcs.start = (0..owners.len())
-            .find(|at| arcs.is_last_of_run(*at))
-            .unwrap_or(last);
+        let mut arcs = Self { points, start: last, passed: 0, after: 0 };
+        arcs.start = (0..owners.len()).find(|at| arcs.is_last_of_run(*at)).unwrap_or(last);
         arcs.after = points.hashes().get(arcs.start).copied().unwrap_or(0);
         arcs
     }

@@ -42,10 +42,7 @@ pub fn points_for_peak(nodes: usize, peak: f64) -> Option<u32> {
 
 fn excess(nodes: usize) -> f64 {
     let magnitude = (nodes.max(1) as f64).log10();
-    let piece = EXCESS
-        .windows(2)
-        .find(|pair| magnitude <= pair[1].0)
-        .unwrap_or(&EXCESS[2..]);
+    let piece = EXCESS.windows(2).find(|pair| magnitude <= pair[1].0).unwrap_or(&EXCESS[2..]);
     let (from, to) = (piece[0], piece[1]);
     from.1 + (magnitude - from.0) * (to.1 - from.1) / (to.0 - from.0)
 }
@@ -71,9 +68,7 @@ mod tests {
                     .nodes((0..nodes).map(|i| format!("ring{ring}-node{i}")))
                     .build()
                     .expect("the ids are unique");
-                ring.shares()
-                    .peak_to_average()
-                    .expect("the ring has points")
+                ring.shares().peak_to_average().expect("the ring has points")
             };
             let mean = (0..rings).map(peak).sum::<f64>() / f64::from(rings);
             let expected = expected_peak(nodes, points);

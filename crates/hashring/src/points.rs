@@ -30,12 +30,7 @@ pub(crate) struct Points {
 impl Points {
     /// No points on a circle of this many bits.
     pub(crate) fn empty(circle_bits: u32, tie_order: TieOrder) -> Self {
-        Self::seal(
-            Vec::new(),
-            Vec::new(),
-            BucketIndex::of(&[], circle_bits),
-            tie_order,
-        )
+        Self::seal(Vec::new(), Vec::new(), BucketIndex::of(&[], circle_bits), tie_order)
     }
 
     /// Adds the padding behind the last point.
@@ -48,12 +43,7 @@ impl Points {
         hashes.extend_from_slice(&[u64::MAX; WINDOW]);
         let first = owners.first().copied().unwrap_or(NO_OWNER);
         owners.extend_from_slice(&[first; WINDOW]);
-        Self {
-            hashes,
-            owners,
-            index,
-            tie_order,
-        }
+        Self { hashes, owners, index, tie_order }
     }
 
     /// Number of points.

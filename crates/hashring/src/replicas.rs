@@ -62,10 +62,7 @@ impl<N, S: Scheme> Ring<N, S> {
             if owners.len() >= n {
                 return;
             }
-            if !owners[..labels]
-                .iter()
-                .any(|owner| Arc::ptr_eq(owner, node))
-            {
+            if !owners[..labels].iter().any(|owner| Arc::ptr_eq(owner, node)) {
                 owners.push(node);
             }
         }

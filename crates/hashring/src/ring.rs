@@ -163,10 +163,7 @@ impl<N, S> Ring<N, S> {
             .hashes()
             .iter()
             .zip(owners)
-            .map(|(place, owner)| Point {
-                place: *place,
-                node: &self.nodes[*owner as usize],
-            })
+            .map(|(place, owner)| Point { place: *place, node: &self.nodes[*owner as usize] })
     }
 
     /// Points per unit of weight; 0 where the scheme decides the number of points by other means.

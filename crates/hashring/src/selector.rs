@@ -163,12 +163,7 @@ impl<S: Scheme + Clone> Selector<S> {
     /// It takes a lock for the time of a pointer's clone. On a hot path report to
     /// [`Backend::health`] of the node that was picked.
     pub fn report(&self, id: &str, outcome: Outcome, now: Instant) -> Option<Duration> {
-        self.shared
-            .load()
-            .node(id)?
-            .data()
-            .health
-            .report(outcome, now)
+        self.shared.load().node(id)?.data().health.report(outcome, now)
     }
 
     /// The ring as it is now, with the counts of every backend. Backends of weight 0 are listed
@@ -185,17 +180,11 @@ impl<S: Scheme + Clone> Selector<S> {
         let backend = Backend {
             address: record.address.as_str().into(),
             labels: record.labels.clone(),
-            health: listed.map_or_else(
-                || self.health.track(&record.id),
-                |backend| backend.health.clone(),
-            ),
-            counters: listed
-                .map(|backend| Arc::clone(&backend.counters))
-                .unwrap_or_default(),
+            health: listed
+                .map_or_else(|| self.health.track(&record.id), |backend| backend.health.clone()),
+            counters: listed.map(|backend| Arc::clone(&backend.counters)).unwrap_or_default(),
         };
-        Node::new(record.id.as_str())
-            .with_weight(record.weight)
-            .with_data(backend)
+        Node::new(record.id.as_str()).with_weight(record.weight).with_data(backend)
     }
 }
 

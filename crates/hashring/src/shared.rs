@@ -55,9 +55,7 @@ impl<T> Shared<T> {
             value: Mutex::new(Arc::new(value)),
             writer: Mutex::new(()),
         };
-        Self {
-            slot: Arc::new(slot),
-        }
+        Self { slot: Arc::new(slot) }
     }
 
     /// Replaces the value.
@@ -90,11 +88,7 @@ impl<T> Shared<T> {
     #[must_use]
     pub fn reader(&self) -> Reader<T> {
         let (generation, value) = self.slot.read();
-        Reader {
-            slot: Arc::clone(&self.slot),
-            generation,
-            value,
-        }
+        Reader { slot: Arc::clone(&self.slot), generation, value }
     }
 }
 
@@ -117,9 +111,7 @@ impl<T> Slot<T> {
 
 impl<T> Clone for Shared<T> {
     fn clone(&self) -> Self {
-        Self {
-            slot: Arc::clone(&self.slot),
-        }
+        Self { slot: Arc::clone(&self.slot) }
     }
 }
 

@@ -13,10 +13,7 @@
 /// assert_eq!(first_non_blank([None, Some("")]), None);
 /// ```
 pub fn first_non_blank<'f>(fields: impl IntoIterator<Item = Option<&'f str>>) -> Option<&'f str> {
-    fields
-        .into_iter()
-        .flatten()
-        .find(|field| !field.trim().is_empty())
+    fields.into_iter().flatten().find(|field| !field.trim().is_empty())
 }
 
 /// Writes several parts into one token so that different parts give different tokens, and nothing

@@ -21,10 +21,7 @@ pub struct Walk<'r, N, S> {
 
 impl<'r, N, S> Walk<'r, N, S> {
     pub(crate) fn new(ring: &'r Ring<N, S>, place: u64) -> Self {
-        Self {
-            ring,
-            cursor: Cursor::new(ring, place, Vec::new()),
-        }
+        Self { ring, cursor: Cursor::new(ring, place, Vec::new()) }
     }
 }
 
@@ -42,18 +39,13 @@ impl<N, S> FusedIterator for Walk<'_, N, S> {}
 
 impl<N, S> Clone for Walk<'_, N, S> {
     fn clone(&self) -> Self {
-        Self {
-            ring: self.ring,
-            cursor: self.cursor.clone(),
-        }
+        Self { ring: self.ring, cursor: self.cursor.clone() }
     }
 }
 
 impl<N, S> fmt::Debug for Walk<'_, N, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Walk")
-            .field("cursor", &self.cursor)
-            .finish_non_exhaustive()
+        f.debug_struct("Walk").field("cursor", &self.cursor).finish_non_exhaustive()
     }
 }
 
@@ -73,17 +65,8 @@ impl Cursor {
     /// A walk from a place. `seen` is memory that an earlier walk used, or nothing.
     pub(crate) fn new<N, S>(ring: &Ring<N, S>, place: u64, seen: Vec<u64>) -> Self {
         let start = ring.raw_points().ceil(place);
-        let start = if start == ring.raw_points().len() {
-            0
-        } else {
-            start
-        };
-        Self {
-            start,
-            passed: 0,
-            remaining: ring.owning_nodes(),
-            seen,
-        }
+        let start = if start == ring.raw_points().len() { 0 } else { start };
+        Self { start, passed: 0, remaining: ring.owning_nodes(), seen }
     }
 
     /// The index of the next owner that did not come before.
@@ -111,11 +94,7 @@ impl Cursor {
 
     fn position(&self, offset: usize, owners: &[u32]) -> usize {
         let position = self.start + offset;
-        if position < owners.len() {
-            position
-        } else {
-            position - owners.len()
-        }
+        if position < owners.len() { position } else { position - owners.len() }
     }
 
     /// Whether an owner came before; from now on it has.

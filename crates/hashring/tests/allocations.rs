@@ -14,28 +14,19 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 fn assert_no_allocation(what: &str, mut hot_path: impl FnMut(&[u8])) {
-    let keys: Vec<_> = (0..1_000)
-        .map(|i| format!("session/{i}/of/user").into_bytes())
-        .collect();
+    let keys: Vec<_> = (0..1_000).map(|i| format!("session/{i}/of/user").into_bytes()).collect();
     let region = Region::new(ALLOCATOR);
     for key in &keys {
         hot_path(key);
     }
     let change = region.change();
-    assert_eq!(
-        (change.allocations, change.reallocations),
-        (0, 0),
-        "{what} allocates"
-    );
+    assert_eq!((change.allocations, change.reallocations), (0, 0), "{what} allocates");
 }
 
 #[test]
 fn hot_paths_allocate_nothing() {
     let nodes = (0..1_000).map(|i| Node::new(format!("n{i}")).with_data(i % 5));
-    let ring = Ring::builder()
-        .nodes(nodes)
-        .build()
-        .expect("the nodes are valid");
+    let ring = Ring::builder().nodes(nodes).build().expect("the nodes are valid");
     assert_no_allocation("lookup", |key| {
         black_box(ring.lookup(key));
     });
@@ -47,11 +38,9 @@ fn hot_paths_allocate_nothing() {
         ring.owners_spread(key, 3, |node| *node.data(), &mut owners);
     });
     assert_no_allocation("lookup_bounded", |key| {
-        black_box(
-            ring.lookup_bounded(key, LoadBound::default(), 1_000, |node| {
-                u64::from(node.id().len() == 3) * 9
-            }),
-        );
+        black_box(ring.lookup_bounded(key, LoadBound::default(), 1_000, |node| {
+            u64::from(node.id().len() == 3) * 9
+        }));
     });
     let shared = SharedRing::new(ring.clone());
     let mut reader = shared.reader();
@@ -71,9 +60,7 @@ fn check_pick() {
             .expect("the options are valid");
         let records =
             (0..1_000).map(|i| BackendRecord::new(format!("n{i}"), format!("10.0.0.1:{i}")));
-        let _ = selector
-            .replace_backends(records)
-            .expect("the list is valid");
+        let _ = selector.replace_backends(records).expect("the list is valid");
         for i in 0..quarantined {
             selector.report(&format!("n{i}"), Outcome::Failure, now);
         }
@@ -81,17 +68,13 @@ fn check_pick() {
         // The first long walk makes the bitmap that the later ones use again.
         let mut picked = Vec::with_capacity(3);
         for key in 0..100_u8 {
-            picker
-                .pick_n(&[key], 3, now, &mut picked)
-                .expect("there are backends");
+            picker.pick_n(&[key], 3, now, &mut picked).expect("there are backends");
         }
         assert_no_allocation("pick", |token| {
             black_box(picker.pick(token, now).expect("there are backends"));
         });
         assert_no_allocation("pick_n", |token| {
-            picker
-                .pick_n(token, 3, now, &mut picked)
-                .expect("there are backends");
+            picker.pick_n(token, 3, now, &mut picked).expect("there are backends");
         });
         assert_no_allocation("report", |token| {
             if let Ok(node) = picker.pick(token, now) {

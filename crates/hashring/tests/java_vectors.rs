@@ -10,15 +10,11 @@ fn vectors() -> Value {
 }
 
 fn array<'v>(value: &'v Value, field: &str) -> &'v [Value] {
-    value[field]
-        .as_array()
-        .unwrap_or_else(|| panic!("{field} is a list"))
+    value[field].as_array().unwrap_or_else(|| panic!("{field} is a list"))
 }
 
 fn number(value: &Value, field: &str) -> u64 {
-    value[field]
-        .as_u64()
-        .unwrap_or_else(|| panic!("{field} is a number"))
+    value[field].as_u64().unwrap_or_else(|| panic!("{field} is a number"))
 }
 
 fn set<'v>(vectors: &'v Value, name: &str) -> &'v Value {
@@ -54,16 +50,9 @@ const AGREEING_SETS: [&str; 4] = [
 fn token_hashes_are_those_of_java() {
     let vectors = vectors();
     let ring = Ring::<(), Crc32>::default();
-    for (token, crc) in array(&vectors, "tokens")
-        .iter()
-        .zip(array(&vectors, "token_crc32"))
-    {
+    for (token, crc) in array(&vectors, "tokens").iter().zip(array(&vectors, "token_crc32")) {
         let token = token.as_str().expect("a token is text");
-        assert_eq!(
-            Some(ring.place(token.as_bytes())),
-            crc.as_u64(),
-            "token {token:?}"
-        );
+        assert_eq!(Some(ring.place(token.as_bytes())), crc.as_u64(), "token {token:?}");
     }
 }
 
@@ -90,25 +79,15 @@ fn the_points_are_those_of_java() {
     for name in AGREEING_SETS {
         let set = set(&vectors, name);
         let ring = ring_of(set);
-        assert_eq!(
-            ring.points().len() as u64,
-            number(set, "puts"),
-            "set {name}"
-        );
+        assert_eq!(ring.points().len() as u64, number(set, "puts"), "set {name}");
         let mut owned: Vec<_> = ring.points().collect();
         // The first of equal points owns the place; a Java map has no others.
         owned.dedup_by_key(|point| point.place);
         assert_eq!(owned.len() as u64, number(set, "ringSize"), "set {name}");
         assert_eq!(owned[0].place, number(set, "firstKey"), "set {name}");
-        assert_eq!(
-            owned[owned.len() - 1].place,
-            number(set, "lastKey"),
-            "set {name}"
-        );
-        let text: String = owned
-            .iter()
-            .map(|point| format!("{}={};", point.place, point.node.id()))
-            .collect();
+        assert_eq!(owned[owned.len() - 1].place, number(set, "lastKey"), "set {name}");
+        let text: String =
+            owned.iter().map(|point| format!("{}={};", point.place, point.node.id())).collect();
         assert_eq!(
             u64::from(crc32fast::hash(text.as_bytes())),
             number(set, "ring_crc32_of_key=owner;"),
@@ -136,8 +115,5 @@ fn the_order_of_insertion_decides_in_java_and_not_here() {
             ring.lookup(token.as_bytes()).map(|node| node.id()) != expected.as_str()
         })
         .count();
-    assert!(
-        moved > 100,
-        "the set documents a difference, and {moved} tokens differ"
-    );
+    assert!(moved > 100, "the set documents a difference, and {moved} tokens differ");
 }

@@ -22,19 +22,13 @@ fn naive_owner<'n, S: Scheme>(
     let mut points = BTreeMap::<u64, Vec<&str>>::new();
     for (id, weight) in nodes {
         let mut hashes = Vec::new();
-        scheme.hash_points(
-            NodeName { id, identity: id },
-            0..weight * POINTS,
-            &mut hashes,
-        );
+        scheme.hash_points(NodeName { id, identity: id }, 0..weight * POINTS, &mut hashes);
         for hash in hashes {
             points.entry(place(hash)).or_default().push(id);
         }
     }
-    let (_, owners) = points
-        .range(place(scheme.hash_key(key))..)
-        .next()
-        .or_else(|| points.first_key_value())?;
+    let (_, owners) =
+        points.range(place(scheme.hash_key(key))..).next().or_else(|| points.first_key_value())?;
     match scheme.tie_order() {
         TieOrder::LowestIdFirst => owners.iter().min().copied(),
         TieOrder::HighestIdFirst => owners.iter().max().copied(),
@@ -125,10 +119,7 @@ fn check_lookup<S: Scheme + Clone>(
 ) -> Result<(), TestCaseError> {
     let ring = ring_of(scheme.clone(), nodes);
     for key in keys {
-        prop_assert_eq!(
-            ring.lookup(key).map(|node| node.id()),
-            naive_owner(&scheme, nodes, key)
-        );
+        prop_assert_eq!(ring.lookup(key).map(|node| node.id()), naive_owner(&scheme, nodes, key));
     }
     Ok(())
 }
@@ -170,28 +161,19 @@ fn check_history<S: Scheme + Clone>(
     for next in steps {
         let edits = edits_between(&nodes, next);
         for edit in edits.iter().rev() {
-            singly = singly
-                .apply([edit.clone()])
-                .expect("the edit fits the ring");
+            singly = singly.apply([edit.clone()]).expect("the edit fits the ring");
         }
         in_batches = in_batches.apply(edits).expect("the edits fit the ring");
         by_lists = by_lists
             .with_nodes(
-                next.iter()
-                    .rev()
-                    .map(|(id, weight)| Node::new(id.as_str()).with_weight(*weight)),
+                next.iter().rev().map(|(id, weight)| Node::new(id.as_str()).with_weight(*weight)),
             )
             .expect("the nodes are valid");
         nodes.clone_from(next);
 
-        let fresh_nodes = nodes
-            .iter()
-            .map(|(id, weight)| Node::new(id.as_str()).with_weight(*weight));
-        let fresh = builder
-            .clone()
-            .nodes(fresh_nodes)
-            .build()
-            .expect("the nodes are valid");
+        let fresh_nodes =
+            nodes.iter().map(|(id, weight)| Node::new(id.as_str()).with_weight(*weight));
+        let fresh = builder.clone().nodes(fresh_nodes).build().expect("the nodes are valid");
         prop_assert_eq!(&singly, &fresh);
         prop_assert_eq!(&in_batches, &fresh);
         prop_assert_eq!(&by_lists, &fresh);
@@ -201,14 +183,10 @@ fn check_history<S: Scheme + Clone>(
 }
 
 fn edits_between(old: &BTreeMap<String, u32>, new: &BTreeMap<String, u32>) -> Vec<Edit> {
-    let removed = old
-        .keys()
-        .filter(|id| !new.contains_key(*id))
-        .map(|id| Edit::remove(id.as_str()));
+    let removed =
+        old.keys().filter(|id| !new.contains_key(*id)).map(|id| Edit::remove(id.as_str()));
     let changed = new.iter().filter_map(|(id, weight)| match old.get(id) {
-        None => Some(Edit::Add(Arc::new(
-            Node::new(id.as_str()).with_weight(*weight),
-        ))),
+        None => Some(Edit::Add(Arc::new(Node::new(id.as_str()).with_weight(*weight)))),
         Some(before) if before != weight => Some(Edit::reweight(id.as_str(), *weight)),
         Some(_) => None,
     });

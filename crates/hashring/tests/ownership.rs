@@ -104,26 +104,16 @@ fn check_sum<S: Scheme>(ring: &Ring<(), S>) -> Result<(), TestCaseError> {
 
 #[test]
 fn one_point_owns_the_whole_circle() {
-    let ring = Ring::builder()
-        .points_per_weight_unit(1)
-        .node("only")
-        .build()
-        .expect("one node is a ring");
+    let ring =
+        Ring::builder().points_per_weight_unit(1).node("only").build().expect("one node is a ring");
     let shares = ring.shares();
-    assert_eq!(
-        shares.iter().map(|share| share.places).collect::<Vec<_>>(),
-        [1 << 64]
-    );
+    assert_eq!(shares.iter().map(|share| share.places).collect::<Vec<_>>(), [1 << 64]);
     assert_eq!(shares.peak_to_average(), Some(1.0));
     assert_eq!(shares.deviation(), Some(0.0));
     let ranges: Vec<_> = ring.ranges_of("only").collect();
     assert_eq!(ranges.len(), 1);
     assert_eq!(ranges[0].places(), 1 << 64);
-    assert!(
-        [0, 1, u64::MAX]
-            .iter()
-            .all(|place| ranges[0].contains(*place))
-    );
+    assert!([0, 1, u64::MAX].iter().all(|place| ranges[0].contains(*place)));
     assert_eq!(ring.ranges_of("unknown").count(), 0);
 }
 
@@ -135,28 +125,18 @@ fn a_ring_without_points_has_no_shares_and_no_ranges() {
         .expect("weight 0 is allowed");
     assert_eq!(ring.shares().peak_to_average(), None);
     assert_eq!(ring.shares().deviation(), None);
-    assert_eq!(
-        ring.shares().iter().map(|share| share.places).sum::<u128>(),
-        0
-    );
+    assert_eq!(ring.shares().iter().map(|share| share.places).sum::<u128>(), 0);
     assert_eq!(ring.ranges().count(), 0);
 }
 
 #[test]
 fn the_first_nodes_take_the_whole_circle() {
     let empty = Ring::<()>::default();
-    let ring = Ring::builder()
-        .nodes(["a", "b"])
-        .build()
-        .expect("two nodes are a ring");
+    let ring = Ring::builder().nodes(["a", "b"]).build().expect("two nodes are a ring");
     let movement = diff(&empty, &ring).expect("both rings have one scheme");
     assert_eq!(movement.places(), ring.circle_places());
     assert_eq!(movement.fraction(), 1.0);
-    assert!(
-        movement
-            .iter()
-            .all(|moved| moved.from.is_none() && moved.to.is_some())
-    );
+    assert!(movement.iter().all(|moved| moved.from.is_none() && moved.to.is_some()));
     assert!(diff(&empty, &empty).expect("one scheme").is_empty());
     assert!(diff(&ring, &ring.clone()).expect("one scheme").is_empty());
 }
@@ -165,13 +145,8 @@ fn the_first_nodes_take_the_whole_circle() {
 fn rings_of_different_schemes_cannot_be_compared() {
     let schemes =
         ["xxh3", "crc32"].map(|name| hashring::scheme::by_name(name).expect("the scheme exists"));
-    let [old, new] = schemes.map(|scheme| {
-        Ring::builder()
-            .scheme(scheme)
-            .node("a")
-            .build()
-            .expect("a valid ring")
-    });
+    let [old, new] = schemes
+        .map(|scheme| Ring::builder().scheme(scheme).node("a").build().expect("a valid ring"));
     let error = diff(&old, &new).expect_err("the places of keys differ");
     assert_eq!(
         error.to_string(),

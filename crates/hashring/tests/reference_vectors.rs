@@ -18,9 +18,7 @@ fn vectors() -> Value {
 }
 
 fn list<'v>(value: &'v Value, field: &str) -> &'v [Value] {
-    value[field]
-        .as_array()
-        .unwrap_or_else(|| panic!("{field} is a list in {value}"))
+    value[field].as_array().unwrap_or_else(|| panic!("{field} is a list in {value}"))
 }
 
 /// A list that some cases leave out.
@@ -29,9 +27,7 @@ fn list_if_any<'v>(value: &'v Value, field: &str) -> &'v [Value] {
 }
 
 fn text<'v>(value: &'v Value, field: &str) -> &'v str {
-    value[field]
-        .as_str()
-        .unwrap_or_else(|| panic!("{field} is text in {value}"))
+    value[field].as_str().unwrap_or_else(|| panic!("{field} is text in {value}"))
 }
 
 fn small(value: &Value, field: &str) -> u32 {
@@ -43,34 +39,21 @@ fn small(value: &Value, field: &str) -> u32 {
 
 /// Numbers beyond 2^53 are text in the file.
 fn big(value: &Value, field: &str) -> u64 {
-    text(value, field)
-        .parse()
-        .unwrap_or_else(|_| panic!("{field} is a decimal number in {value}"))
+    text(value, field).parse().unwrap_or_else(|_| panic!("{field} is a decimal number in {value}"))
 }
 
 /// Points by number, first points, last point, and the XXH64 over `place, owner, 0` of every point.
 fn check_points<S: Scheme>(case: &Value, ring: &Ring<(), S>) {
     let name = text(case, "name");
-    let points: Vec<_> = ring
-        .points()
-        .map(|point| (point.place, point.node.id()))
-        .collect();
+    let points: Vec<_> = ring.points().map(|point| (point.place, point.node.id())).collect();
     assert_eq!(points.len() as u32, small(case, "n_points"), "{name}");
     for field in ["points", "first_points"] {
         for (point, expected) in points.iter().zip(list_if_any(case, field)) {
-            assert_eq!(
-                *point,
-                (big(expected, "hash"), text(expected, "owner")),
-                "{name}"
-            );
+            assert_eq!(*point, (big(expected, "hash"), text(expected, "owner")), "{name}");
         }
     }
     if let Some(last) = case.get("last_point") {
-        assert_eq!(
-            points.last(),
-            Some(&(big(last, "hash"), text(last, "owner"))),
-            "{name}"
-        );
+        assert_eq!(points.last(), Some(&(big(last, "hash"), text(last, "owner"))), "{name}");
     }
     if case.get("ring_digest_xxh64").is_some() {
         let mut bytes = Vec::new();
@@ -81,11 +64,7 @@ fn check_points<S: Scheme>(case: &Value, ring: &Ring<(), S>) {
             bytes.extend_from_slice(owner.as_bytes());
             bytes.push(0);
         }
-        assert_eq!(
-            XxHash64::oneshot(0, &bytes),
-            big(case, "ring_digest_xxh64"),
-            "{name}"
-        );
+        assert_eq!(XxHash64::oneshot(0, &bytes), big(case, "ring_digest_xxh64"), "{name}");
     }
 }
 
@@ -99,12 +78,7 @@ fn check_picks<S: Scheme>(case: &Value, picks: &[Value], key_field: &str, ring: 
             text(case, "name")
         );
         let owner = ring.lookup(key.as_bytes()).map(|node| node.id());
-        assert_eq!(
-            owner,
-            Some(text(pick, "owner")),
-            "{} key {key:?}",
-            text(case, "name")
-        );
+        assert_eq!(owner, Some(text(pick, "owner")), "{} key {key:?}", text(case, "name"));
     }
 }
 
@@ -132,16 +106,10 @@ fn envoy_and_grpc_rings() {
         let nodes = list(case, "hosts")
             .iter()
             .map(|host| Node::new(text(host, "key")).with_weight(small(host, "weight")));
-        let ring = Ring::builder()
-            .scheme(scheme)
-            .nodes(nodes)
-            .build()
-            .expect("the case is a valid ring");
+        let ring =
+            Ring::builder().scheme(scheme).nodes(nodes).build().expect("the case is a valid ring");
         check_points(case, &ring);
-        for (host, count) in case["stats"]["per_host"]
-            .as_object()
-            .expect("counts are an object")
-        {
+        for (host, count) in case["stats"]["per_host"].as_object().expect("counts are an object") {
             assert_eq!(
                 ring.points_of(host).map(u64::from),
                 count.as_u64(),
@@ -151,12 +119,7 @@ fn envoy_and_grpc_rings() {
         }
         for pick in list(case, "picks_by_hash") {
             let owner = ring.lookup_at(big(pick, "h")).map(|node| node.id());
-            assert_eq!(
-                owner,
-                Some(text(pick, "owner")),
-                "{} {pick}",
-                text(case, "name")
-            );
+            assert_eq!(owner, Some(text(pick, "owner")), "{} {pick}", text(case, "name"));
         }
         check_picks(case, list(case, "picks_by_key"), "key", &ring);
     }
@@ -169,15 +132,10 @@ fn libketama_rings() {
         let nodes = list(case, "servers")
             .iter()
             .map(|server| Node::new(text(server, "addr")).with_weight(small(server, "memory")));
-        let ring = Ring::builder()
-            .scheme(Ketama)
-            .nodes(nodes)
-            .build()
-            .expect("the case is a valid ring");
+        let ring =
+            Ring::builder().scheme(Ketama).nodes(nodes).build().expect("the case is a valid ring");
         check_points(case, &ring);
-        for (server, count) in case["points_per_server"]
-            .as_object()
-            .expect("counts are an object")
+        for (server, count) in case["points_per_server"].as_object().expect("counts are an object")
         {
             assert_eq!(
                 ring.points_of(server).map(u64::from),
@@ -195,14 +153,8 @@ fn ringpop_rings() {
     let vectors = vectors();
     let section = &vectors["ringpop_go"];
     let empty = Ring::<(), Ringpop>::default();
-    assert_eq!(
-        u64::from(empty.identity_checksum()),
-        big(section, "empty_checksum")
-    );
-    assert_eq!(
-        u64::from(empty.point_checksum()),
-        big(section, "empty_checksum")
-    );
+    assert_eq!(u64::from(empty.identity_checksum()), big(section, "empty_checksum"));
+    assert_eq!(u64::from(empty.point_checksum()), big(section, "empty_checksum"));
     for case in list(section, "cases") {
         let name = text(case, "name");
         let nodes = list(case, "members").iter().map(|member| {
@@ -219,22 +171,12 @@ fn ringpop_rings() {
             .build()
             .expect("the case is a valid ring");
         check_points(case, &ring);
-        assert_eq!(
-            u64::from(ring.identity_checksum()),
-            big(case, "checksum_legacy"),
-            "{name}"
-        );
-        assert_eq!(
-            u64::from(ring.point_checksum()),
-            big(case, "checksum_replica"),
-            "{name}"
-        );
+        assert_eq!(u64::from(ring.identity_checksum()), big(case, "checksum_legacy"), "{name}");
+        assert_eq!(u64::from(ring.point_checksum()), big(case, "checksum_replica"), "{name}");
         check_picks(case, list(case, "lookups"), "key", &ring);
         for lookup in list(case, "lookups") {
-            let expected: Vec<_> = list(lookup, "lookup_n")
-                .iter()
-                .filter_map(Value::as_str)
-                .collect();
+            let expected: Vec<_> =
+                list(lookup, "lookup_n").iter().filter_map(Value::as_str).collect();
             let mut owners = Vec::new();
             ring.lookup_n(text(lookup, "key").as_bytes(), expected.len(), &mut owners);
             assert_eq!(
@@ -285,20 +227,12 @@ fn crc32_collisions() {
         assert_eq!(places.len() as u32, small(case, "n_points_distinct"));
 
         let winner = text(case, "owner_if_inserted_ascending_id");
-        assert_eq!(
-            ring.lookup_at(big(case, "hash")).map(|node| node.id()),
-            Some(winner)
-        );
+        assert_eq!(ring.lookup_at(big(case, "hash")).map(|node| node.id()), Some(winner));
         let token = text(case, "token_in_that_arc").as_bytes();
         assert_eq!(ring.place(token), big(case, "token_hash"));
-        assert_eq!(
-            ring.lookup(token).map(|node| node.id()),
-            Some(text(case, "pick_ascending"))
-        );
+        assert_eq!(ring.lookup(token).map(|node| node.id()), Some(text(case, "pick_ascending")));
 
-        let rest = ring
-            .apply([hashring::Edit::remove(winner)])
-            .expect("the winner is in the ring");
+        let rest = ring.apply([hashring::Edit::remove(winner)]).expect("the winner is in the ring");
         assert_eq!(
             rest.lookup_at(big(case, "hash")).map(|node| node.id()),
             Some(text(case, "owner_if_inserted_descending_id"))
@@ -337,12 +271,7 @@ impl Scheme for Nginx {
             hasher.update(&last.to_le_bytes());
             Some(hasher.finalize())
         });
-        hashes.extend(
-            chain
-                .skip(1 + range.start as usize)
-                .take(range.len())
-                .map(u64::from),
-        );
+        hashes.extend(chain.skip(1 + range.start as usize).take(range.len()).map(u64::from));
     }
 }
 
@@ -353,11 +282,8 @@ fn nginx_rings_by_a_scheme_of_the_users_own() {
         let nodes = list(case, "servers")
             .iter()
             .map(|server| Node::new(text(server, "addr")).with_weight(small(server, "weight")));
-        let ring = Ring::builder()
-            .scheme(Nginx)
-            .nodes(nodes)
-            .build()
-            .expect("the case is a valid ring");
+        let ring =
+            Ring::builder().scheme(Nginx).nodes(nodes).build().expect("the case is a valid ring");
         check_points(case, &ring);
         check_picks(case, list(case, "picks"), "key", &ring);
     }

@@ -10,15 +10,9 @@ use hashring::{LoadBound, Node, Ring};
 use proptest::prelude::*;
 
 fn zoned_ring(zones: &[u8]) -> Ring<u8> {
-    let nodes = zones
-        .iter()
-        .enumerate()
-        .map(|(i, zone)| Node::new(format!("n{i}")).with_data(*zone));
-    Ring::builder()
-        .points_per_weight_unit(10)
-        .nodes(nodes)
-        .build()
-        .expect("the nodes are valid")
+    let nodes =
+        zones.iter().enumerate().map(|(i, zone)| Node::new(format!("n{i}")).with_data(*zone));
+    Ring::builder().points_per_weight_unit(10).nodes(nodes).build().expect("the nodes are valid")
 }
 
 proptest! {
@@ -86,10 +80,7 @@ fn the_only_node_of_a_rare_zone_is_found_among_many() {
 
 #[test]
 fn when_all_are_full_the_owner_takes_it() {
-    let ring = Ring::builder()
-        .nodes(["a", "b", "c"])
-        .build()
-        .expect("three nodes are a ring");
+    let ring = Ring::builder().nodes(["a", "b", "c"]).build().expect("three nodes are a ring");
     let picked = ring
         .lookup_bounded(b"key", LoadBound::default(), 0, |_| u64::MAX)
         .expect("the ring has points");

@@ -23,11 +23,7 @@ fn records(ids: impl IntoIterator<Item = u32>) -> Vec<BackendRecord> {
 
 fn selector(when_all_quarantined: WhenAllQuarantined, now: Instant) -> Selector {
     Selector::builder()
-        .health(
-            HealthConfig::default()
-                .with_threshold(1)
-                .with_window(WINDOW),
-        )
+        .health(HealthConfig::default().with_threshold(1).with_window(WINDOW))
         .when_all_quarantined(when_all_quarantined)
         .build(now)
         .expect("the options are valid")
@@ -40,12 +36,7 @@ fn tokens() -> impl Iterator<Item = Vec<u8>> {
 fn picks(selector: &Selector, now: Instant) -> BTreeMap<Vec<u8>, String> {
     let mut picker = selector.picker();
     tokens()
-        .map(|token| {
-            (
-                token.clone(),
-                picker.pick(&token, now).expect("a backend").id().to_owned(),
-            )
-        })
+        .map(|token| (token.clone(), picker.pick(&token, now).expect("a backend").id().to_owned()))
         .collect()
 }
 
@@ -53,64 +44,40 @@ fn picks(selector: &Selector, now: Instant) -> BTreeMap<Vec<u8>, String> {
 fn a_quarantine_moves_only_the_tokens_of_its_backend_and_gives_them_back() {
     let now = Instant::now();
     let selector = selector(WhenAllQuarantined::Fail, now);
-    let replaced = selector
-        .replace_backends(records(0..10))
-        .expect("the list is valid");
+    let replaced = selector.replace_backends(records(0..10)).expect("the list is valid");
     assert_eq!(replaced.change, SetChange::Membership);
 
     let before = picks(&selector, now);
-    assert_eq!(
-        selector.report("backend-3", Outcome::Failure, now),
-        Some(WINDOW)
-    );
+    assert_eq!(selector.report("backend-3", Outcome::Failure, now), Some(WINDOW));
     let during = picks(&selector, now);
-    let without = selector
-        .ring()
-        .apply([Edit::remove("backend-3")])
-        .expect("it is listed");
+    let without = selector.ring().apply([Edit::remove("backend-3")]).expect("it is listed");
     for (token, id) in &before {
         if id == "backend-3" {
             let next = without.lookup(token).expect("there are others").id();
-            assert_eq!(
-                during[token], next,
-                "it goes where it would go if the backend had left"
-            );
+            assert_eq!(during[token], next, "it goes where it would go if the backend had left");
         } else {
             assert_eq!(&during[token], id);
         }
     }
-    assert_eq!(
-        picks(&selector, now + WINDOW),
-        before,
-        "the quarantine is over"
-    );
+    assert_eq!(picks(&selector, now + WINDOW), before, "the quarantine is over");
 
     selector.report("backend-3", Outcome::Failure, now + WINDOW);
     selector.report("backend-3", Outcome::Success, now + WINDOW);
-    assert_eq!(
-        picks(&selector, now + WINDOW),
-        before,
-        "a success ends it at once"
-    );
+    assert_eq!(picks(&selector, now + WINDOW), before, "a success ends it at once");
 }
 
 #[test]
 fn picks_and_skips_are_counted_per_backend() {
     let now = Instant::now();
     let selector = selector(WhenAllQuarantined::Fail, now);
-    let _ = selector
-        .replace_backends(records(0..5))
-        .expect("the list is valid");
+    let _ = selector.replace_backends(records(0..5)).expect("the list is valid");
     selector.report("backend-1", Outcome::Failure, now);
     let expected = picks(&selector, now);
     // A list that says the same, or changes an address, keeps the counts.
     let mut again = records((0..5).rev());
     again[0].address = "10.9.9.9:80".to_owned();
     assert_eq!(
-        selector
-            .replace_backends(again)
-            .expect("the list is valid")
-            .change,
+        selector.replace_backends(again).expect("the list is valid").change,
         SetChange::Details
     );
     let ring = selector.ring();
@@ -119,23 +86,11 @@ fn picks_and_skips_are_counted_per_backend() {
         assert_eq!(node.data().picks(), picked, "{}", node.id());
     }
     let passed = tokens()
-        .filter(|token| {
-            ring.lookup(token)
-                .is_some_and(|node| node.id() == "backend-1")
-        })
+        .filter(|token| ring.lookup(token).is_some_and(|node| node.id() == "backend-1"))
         .count();
     let skips = ring.node("backend-1").expect("it is listed").data().skips();
-    assert!(
-        skips >= passed as u64 && passed > 0,
-        "{skips} skips for {passed} tokens"
-    );
-    assert_eq!(
-        ring.node("backend-4")
-            .expect("it is listed")
-            .data()
-            .address(),
-        "10.9.9.9:80"
-    );
+    assert!(skips >= passed as u64 && passed > 0, "{skips} skips for {passed} tokens");
+    assert_eq!(ring.node("backend-4").expect("it is listed").data().address(), "10.9.9.9:80");
 }
 
 #[test]
@@ -143,9 +98,7 @@ fn when_all_are_quarantined_the_caller_chooses() {
     let now = Instant::now();
     for policy in [WhenAllQuarantined::Fail, WhenAllQuarantined::Ignore] {
         let selector = selector(policy, now);
-        let _ = selector
-            .replace_backends(records(0..40))
-            .expect("the list is valid");
+        let _ = selector.replace_backends(records(0..40)).expect("the list is valid");
         let homes = picks(&selector, now);
         for i in 0..40 {
             selector.report(&format!("backend-{i}"), Outcome::Failure, now);
@@ -178,36 +131,15 @@ fn without_backends_nothing_is_picked() {
     for policy in [WhenAllQuarantined::Fail, WhenAllQuarantined::Ignore] {
         let selector = selector(policy, now);
         let mut picker = selector.picker();
-        assert_eq!(
-            picker.pick(b"token", now).err(),
-            Some(PickError::NoBackends)
-        );
-        let idle = records(0..3)
-            .into_iter()
-            .map(|record| record.with_weight(0));
-        let _ = selector
-            .replace_backends(idle)
-            .expect("weight 0 is allowed");
-        assert_eq!(
-            picker.pick(b"token", now).err(),
-            Some(PickError::NoBackends)
-        );
+        assert_eq!(picker.pick(b"token", now).err(), Some(PickError::NoBackends));
+        let idle = records(0..3).into_iter().map(|record| record.with_weight(0));
+        let _ = selector.replace_backends(idle).expect("weight 0 is allowed");
+        assert_eq!(picker.pick(b"token", now).err(), Some(PickError::NoBackends));
         let mut several = vec![];
-        assert_eq!(
-            picker.pick_n(b"token", 2, now, &mut several),
-            Err(PickError::NoBackends)
-        );
+        assert_eq!(picker.pick_n(b"token", 2, now, &mut several), Err(PickError::NoBackends));
         assert_eq!(picker.pick_n(b"token", 0, now, &mut several), Ok(()));
-        let sick = records(0..3)
-            .into_iter()
-            .map(|record| record.with_healthy(false));
-        assert_eq!(
-            selector
-                .replace_backends(sick)
-                .expect("a valid list")
-                .unhealthy,
-            3
-        );
+        let sick = records(0..3).into_iter().map(|record| record.with_healthy(false));
+        assert_eq!(selector.replace_backends(sick).expect("a valid list").unhealthy, 3);
         assert!(picker.ring().is_empty());
         assert_eq!(
             selector.report("backend-1", Outcome::Failure, now),
@@ -221,17 +153,13 @@ fn without_backends_nothing_is_picked() {
 fn pick_n_takes_distinct_backends_and_leaves_out_the_quarantined() {
     let now = Instant::now();
     let selector = selector(WhenAllQuarantined::Ignore, now);
-    let _ = selector
-        .replace_backends(records(0..6))
-        .expect("the list is valid");
+    let _ = selector.replace_backends(records(0..6)).expect("the list is valid");
     selector.report("backend-0", Outcome::Failure, now);
     selector.report("backend-5", Outcome::Failure, now);
     let mut picker = selector.picker();
     let mut picked = Vec::new();
     for token in tokens() {
-        picker
-            .pick_n(&token, 10, now, &mut picked)
-            .expect("four are left");
+        picker.pick_n(&token, 10, now, &mut picked).expect("four are left");
         let ring = Arc::clone(picker.ring());
         let expected: Vec<_> = ring
             .walk(&token)
@@ -249,21 +177,14 @@ fn pick_n_takes_distinct_backends_and_leaves_out_the_quarantined() {
 fn the_ring_is_replaced_only_when_something_changed() {
     let now = Instant::now();
     let selector = selector(WhenAllQuarantined::Ignore, now);
-    let _ = selector
-        .replace_backends(records(0..5))
-        .expect("the list is valid");
+    let _ = selector.replace_backends(records(0..5)).expect("the list is valid");
     let ring = selector.ring();
     let mut shuffled = records([3, 1, 4, 1, 0, 2, 3]);
     shuffled.push(BackendRecord::new("", "nameless:80"));
     shuffled.push(BackendRecord::new("backend-9", "10.0.0.9:80").with_healthy(false));
-    let replaced = selector
-        .replace_backends(shuffled)
-        .expect("the list is valid");
+    let replaced = selector.replace_backends(shuffled).expect("the list is valid");
     assert_eq!(replaced.change, SetChange::None);
-    assert_eq!(
-        (replaced.duplicates, replaced.without_id, replaced.unhealthy),
-        (2, 1, 1)
-    );
+    assert_eq!((replaced.duplicates, replaced.without_id, replaced.unhealthy), (2, 1, 1));
     assert!(
         Arc::ptr_eq(&ring, &selector.ring()),
         "the same membership is no reason for another ring"
@@ -272,10 +193,7 @@ fn the_ring_is_replaced_only_when_something_changed() {
     let mut heavier = records(0..5);
     heavier[2].weight = 3;
     assert_eq!(
-        selector
-            .replace_backends(heavier)
-            .expect("a valid list")
-            .change,
+        selector.replace_backends(heavier).expect("a valid list").change,
         SetChange::Membership
     );
     assert_eq!(selector.ring().points_of("backend-2"), Some(300));
@@ -285,22 +203,11 @@ fn the_ring_is_replaced_only_when_something_changed() {
 fn of_contradicting_records_the_same_one_wins_in_any_order() {
     let now = Instant::now();
     let one = BackendRecord::new("a", "10.0.0.1:80").with_weight(1);
-    let two = BackendRecord::new("a", "10.0.0.1:80")
-        .with_weight(2)
-        .with_label("zone", "b");
+    let two = BackendRecord::new("a", "10.0.0.1:80").with_weight(2).with_label("zone", "b");
     let sick = BackendRecord::new("a", "10.0.0.0:80").with_healthy(false);
-    for list in [
-        vec![one.clone(), two.clone(), sick.clone()],
-        vec![sick, two, one],
-    ] {
+    for list in [vec![one.clone(), two.clone(), sick.clone()], vec![sick, two, one]] {
         let selector = selector(WhenAllQuarantined::Ignore, now);
-        assert_eq!(
-            selector
-                .replace_backends(list)
-                .expect("a valid list")
-                .duplicates,
-            1
-        );
+        assert_eq!(selector.replace_backends(list).expect("a valid list").duplicates, 1);
         let ring = selector.ring();
         assert_eq!(ring.node("a").map(|node| node.weight()), Some(1));
     }
@@ -309,24 +216,14 @@ fn of_contradicting_records_the_same_one_wins_in_any_order() {
 #[test]
 fn a_list_that_is_refused_leaves_everything() {
     let now = Instant::now();
-    let selector = Selector::builder()
-        .max_points(1_000)
-        .build(now)
-        .expect("the options are valid");
-    let _ = selector
-        .replace_backends(records(0..5))
-        .expect("500 points fit");
+    let selector = Selector::builder().max_points(1_000).build(now).expect("the options are valid");
+    let _ = selector.replace_backends(records(0..5)).expect("500 points fit");
     let ring = selector.ring();
-    let error = selector
-        .replace_backends(records(0..11))
-        .expect_err("1,100 points do not fit");
+    let error = selector.replace_backends(records(0..11)).expect_err("1,100 points do not fit");
     assert!(matches!(error, SelectorError::Ring(_)), "{error}");
     assert!(Arc::ptr_eq(&ring, &selector.ring()));
     assert_eq!(
-        selector
-            .replace_backends(records(0..5))
-            .expect("a valid list")
-            .change,
+        selector.replace_backends(records(0..5)).expect("a valid list").change,
         SetChange::None
     );
 }
@@ -335,24 +232,12 @@ fn a_list_that_is_refused_leaves_everything() {
 fn a_backend_that_leaves_and_returns_is_still_quarantined() {
     let now = Instant::now();
     let selector = selector(WhenAllQuarantined::Fail, now);
-    let _ = selector
-        .replace_backends(records(0..3))
-        .expect("a valid list");
+    let _ = selector.replace_backends(records(0..3)).expect("a valid list");
     selector.report("backend-1", Outcome::Failure, now);
-    let _ = selector
-        .replace_backends(records([0, 2]))
-        .expect("a valid list");
-    let _ = selector
-        .replace_backends(records(0..3))
-        .expect("a valid list");
+    let _ = selector.replace_backends(records([0, 2])).expect("a valid list");
+    let _ = selector.replace_backends(records(0..3)).expect("a valid list");
     let ring = selector.ring();
-    assert!(
-        ring.node("backend-1")
-            .expect("it is listed")
-            .data()
-            .health()
-            .is_quarantined(now)
-    );
+    assert!(ring.node("backend-1").expect("it is listed").data().health().is_quarantined(now));
 }
 
 /// While lists of 4 to 8 backends come and go, every pick is the owner in one of those five rings.
@@ -362,9 +247,7 @@ fn pickers_on_many_threads_follow_the_list() {
     let selector = selector(WhenAllQuarantined::Ignore, now);
     let mut possible = BTreeMap::<Vec<u8>, Vec<String>>::new();
     for count in 4..=8 {
-        let _ = selector
-            .replace_backends(records(0..count))
-            .expect("a valid list");
+        let _ = selector.replace_backends(records(0..count)).expect("a valid list");
         for (token, id) in picks(&selector, now) {
             possible.entry(token).or_default().push(id);
         }
@@ -382,9 +265,7 @@ fn pickers_on_many_threads_follow_the_list() {
             });
         }
         for round in 0..200 {
-            let _ = selector
-                .replace_backends(records(0..4 + round % 5))
-                .expect("a valid list");
+            let _ = selector.replace_backends(records(0..4 + round % 5)).expect("a valid list");
         }
     });
     for (token, id) in picks(&selector, now) {

@@ -6,9 +6,7 @@ use hashring::Ring;
 
 /// A fixed sequence of well-mixed numbers (SplitMix64), so that the ids are the same in every run.
 fn mixed(number: u64) -> u64 {
-    let mut z = number
-        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-        .wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
@@ -27,12 +25,8 @@ type IdFamily = (&'static str, fn(u64, u64) -> String);
 /// Names of node `i` in ring `ring`.
 const FAMILIES: [IdFamily; 5] = [
     ("name-i", |ring, i| format!("cache{ring}-{i}")),
-    ("10.a.b.c:port", |ring, i| {
-        format!("10.{}.{}.{}:8080", ring % 256, i / 250, i % 250 + 1)
-    }),
-    ("127.0.0.1:port", |ring, i| {
-        format!("127.0.0.1:{}", 3_000 + ring * 1_000 + i)
-    }),
+    ("10.a.b.c:port", |ring, i| format!("10.{}.{}.{}:8080", ring % 256, i / 250, i % 250 + 1)),
+    ("127.0.0.1:port", |ring, i| format!("127.0.0.1:{}", 3_000 + ring * 1_000 + i)),
     ("Kubernetes pod", |ring, i| {
         format!(
             "api-{}-{}",
@@ -41,10 +35,7 @@ const FAMILIES: [IdFamily; 5] = [
         )
     }),
     ("UUID", |ring, i| {
-        let (high, low) = (
-            mixed(ring * 20_000 + 2 * i),
-            mixed(ring * 20_000 + 2 * i + 1),
-        );
+        let (high, low) = (mixed(ring * 20_000 + 2 * i), mixed(ring * 20_000 + 2 * i + 1));
         format!(
             "{:08x}-{:04x}-4{:03x}-a{:03x}-{:012x}",
             high >> 32,
@@ -57,13 +48,8 @@ const FAMILIES: [IdFamily; 5] = [
 ];
 
 /// Small rings vary, so the mean of several stands for them.
-const CASES: [(u64, u32, u64); 5] = [
-    (10, 100, 24),
-    (10, 512, 24),
-    (100, 16, 6),
-    (100, 100, 6),
-    (1_000, 100, 1),
-];
+const CASES: [(u64, u32, u64); 5] =
+    [(10, 100, 24), (10, 512, 24), (100, 16, 6), (100, 100, 6), (1_000, 100, 1)];
 
 #[test]
 fn deviation_is_that_of_random_points() {
@@ -76,10 +62,7 @@ fn deviation_is_that_of_random_points() {
                         .nodes((0..nodes).map(|i| id(ring, i)))
                         .build()
                         .expect("the ids are unique");
-                    ring.shares()
-                        .deviation()
-                        .expect("the ring has points")
-                        .powi(2)
+                    ring.shares().deviation().expect("the ring has points").powi(2)
                 })
                 .sum();
             let deviation = (squares / rings as f64).sqrt();
@@ -108,9 +91,5 @@ fn weights_are_followed() {
         let ratio = share.fraction / share.expected;
         assert!((0.85..1.15).contains(&ratio), "{share:?}");
     }
-    assert!(
-        shares
-            .peak_to_average()
-            .is_some_and(|peak| (1.0..1.15).contains(&peak))
-    );
+    assert!(shares.peak_to_average().is_some_and(|peak| (1.0..1.15).contains(&peak)));
 }

@@ -11,6 +11,7 @@ use ringpop::discovery::{Address, StaticList};
 use ringpop::limits::WEIGHT_MAX;
 use ringpop::swim::Config;
 
+use crate::commands::RingArgs;
 use crate::failure::{EXIT_CODES, Failure};
 use crate::limits::{DEV_NODES_MAX, JOIN_TIMEOUT, KEY_BYTES_MAX, LOOKUP_OWNERS_MAX};
 
@@ -32,6 +33,8 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Show which members own a key
     Lookup(LookupArgs),
+    /// Lay out a ring from a file of backends and ask it: no member needs to run
+    Ring(RingArgs),
 }
 
 #[derive(Args, Debug)]

@@ -3,8 +3,10 @@
 mod dev;
 mod lookup;
 mod node;
+mod ring;
 mod status;
 
+pub(crate) use self::ring::RingArgs;
 use crate::args::Command;
 use crate::failure::Failure;
 
@@ -14,5 +16,6 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
         Command::Dev(args) => dev::run(args).await,
         Command::Status(args) => status::run(args).await,
         Command::Lookup(args) => lookup::run(args).await,
+        Command::Ring(args) => ring::run(args),
     }
 }

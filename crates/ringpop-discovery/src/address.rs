@@ -76,10 +76,7 @@ impl FromStr for Address {
         if host.starts_with('[') && text.parse::<SocketAddrV6>().is_err() {
             return Err(AddressError::HostInvalid { address: address() });
         }
-        Ok(Self {
-            text: address(),
-            port,
-        })
+        Ok(Self { text: address(), port })
     }
 }
 
@@ -154,14 +151,11 @@ pub enum AddressError {
 /// A name or an IPv4 address. Names are left to the resolver but for the characters, which must
 /// not break out of a URL authority or a comma-separated list.
 fn is_host(host: &str) -> bool {
-    let numeric = host
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let numeric = host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     if numeric {
         return host.parse::<Ipv4Addr>().is_ok();
     }
-    host.bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
+    host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
 }
 
 /// Digits only and no leading zero: `+80` and `080` would be further spellings of one address.
@@ -182,20 +176,13 @@ mod tests {
     fn accepts_names_and_addresses_of_both_families() {
         for (text, host, port) in [
             ("localhost:1", "localhost", 1),
-            (
-                "worker_1.a-b.internal:65535",
-                "worker_1.a-b.internal",
-                65_535,
-            ),
+            ("worker_1.a-b.internal:65535", "worker_1.a-b.internal", 65_535),
             ("10.0.0.1:7100", "10.0.0.1", 7100),
             ("[::1]:7100", "::1", 7100),
             ("[fe80::1%2]:7100", "fe80::1%2", 7100),
         ] {
             let address: Address = text.parse().unwrap();
-            assert_eq!(
-                (address.host(), address.port(), address.as_str()),
-                (host, port, text)
-            );
+            assert_eq!((address.host(), address.port(), address.as_str()), (host, port, text));
             assert_eq!(address.to_string(), text);
         }
     }
@@ -204,40 +191,15 @@ mod tests {
     fn each_refusal_names_the_text_and_the_way_out() {
         for (text, expected) in [
             ("", "address \"\" has no port: write it as host:port"),
-            (
-                "localhost",
-                "address \"localhost\" has no port: write it as host:port",
-            ),
-            (
-                "[::1]",
-                "address \"[::1]\" has no port: write it as host:port",
-            ),
-            (
-                ":7100",
-                "address \":7100\" has no host: write it as host:port",
-            ),
+            ("localhost", "address \"localhost\" has no port: write it as host:port"),
+            ("[::1]", "address \"[::1]\" has no port: write it as host:port"),
+            (":7100", "address \":7100\" has no host: write it as host:port"),
         ] {
             assert_eq!(error(text), expected);
         }
-        for port in [
-            "",
-            "0",
-            "65536",
-            "+80",
-            "080",
-            "-1",
-            "80 ",
-            "http",
-            "99999999999999999999",
-        ] {
-            assert!(
-                error(&format!("host:{port}")).contains("number from 1 to 65535"),
-                "{port}"
-            );
-            assert!(
-                error(&format!("[::1]:{port}")).contains("number from 1 to 65535"),
-                "{port}"
-            );
+        for port in ["", "0", "65536", "+80", "080", "-1", "80 ", "http", "99999999999999999999"] {
+            assert!(error(&format!("host:{port}")).contains("number from 1 to 65535"), "{port}");
+            assert!(error(&format!("[::1]:{port}")).contains("number from 1 to 65535"), "{port}");
         }
         for host in [
             "a b",
@@ -254,16 +216,10 @@ mod tests {
             "[::g]",
             "a]",
         ] {
-            assert!(
-                error(&format!("{host}:80")).contains("invalid host"),
-                "{host}"
-            );
+            assert!(error(&format!("{host}:80")).contains("invalid host"), "{host}");
         }
         for text in ["::1:7100", "fe80::1", "http://a:80"] {
-            assert!(
-                error(text).contains("in brackets, as in [::1]:7100"),
-                "{text}"
-            );
+            assert!(error(text).contains("in brackets, as in [::1]:7100"), "{text}");
         }
     }
 
@@ -283,9 +239,6 @@ mod tests {
         let with_port: SocketAddr = "[::1]:80".parse().unwrap();
         assert_eq!(Address::try_from(with_port).unwrap().as_str(), "[::1]:80");
         let without: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        assert!(matches!(
-            Address::try_from(without),
-            Err(AddressError::PortInvalid { .. })
-        ));
+        assert!(matches!(Address::try_from(without), Err(AddressError::PortInvalid { .. })));
     }
 }

@@ -25,26 +25,18 @@ impl Dns {
     ///
     /// `name` is no `host:port`.
     pub fn new(name: &str) -> Result<Self, DiscoveryError> {
-        Ok(Self {
-            name: name.parse()?,
-        })
+        Ok(Self { name: name.parse()? })
     }
 
     async fn resolve(&self) -> Result<Vec<Record>, DiscoveryError> {
-        let lookup = timeout(
-            RESOLVE_TIMEOUT,
-            lookup_host((self.name.host(), self.name.port())),
-        );
+        let lookup = timeout(RESOLVE_TIMEOUT, lookup_host((self.name.host(), self.name.port())));
         let addresses = lookup
             .await
             .map_err(|_| DiscoveryError::TimedOut {
                 origin: self.origin(),
                 timeout_ms: RESOLVE_TIMEOUT.as_millis(),
             })?
-            .map_err(|cause| DiscoveryError::Unresolved {
-                name: self.name.to_string(),
-                cause,
-            })?;
+            .map_err(|cause| DiscoveryError::Unresolved { name: self.name.to_string(), cause })?;
         records(addresses, &self.origin())
     }
 }
@@ -77,10 +69,7 @@ mod tests {
     #[test]
     fn a_resolver_that_rotates_and_repeats_gives_one_list() {
         let list = |addresses: &[&str]| {
-            records(
-                addresses.iter().map(|address| address.parse().unwrap()),
-                "the name",
-            )
+            records(addresses.iter().map(|address| address.parse().unwrap()), "the name")
         };
         let once = list(&["10.0.0.1:80", "10.0.0.2:80", "[::1]:80"]).unwrap();
         let again = list(&["10.0.0.2:80", "[::1]:80", "10.0.0.1:80", "10.0.0.2:80"]).unwrap();
@@ -91,10 +80,7 @@ mod tests {
 
     async fn peers(name: &str) -> Result<Vec<String>, DiscoveryError> {
         let peers = Dns::new(name)?.peers().await?;
-        Ok(peers
-            .into_iter()
-            .map(|peer| peer.address.to_string())
-            .collect())
+        Ok(peers.into_iter().map(|peer| peer.address.to_string()).collect())
     }
 
     #[tokio::test]
@@ -108,10 +94,7 @@ mod tests {
         let peers = peers("localhost:7100").await.unwrap();
         assert!(!peers.is_empty());
         for peer in &peers {
-            assert!(
-                ["127.0.0.1:7100", "[::1]:7100"].contains(&peer.as_str()),
-                "{peer}"
-            );
+            assert!(["127.0.0.1:7100", "[::1]:7100"].contains(&peer.as_str()), "{peer}");
         }
     }
 
@@ -120,22 +103,13 @@ mod tests {
         // A label has at most 63 characters (RFC 1035), so no resolver asks the network for this.
         let name = format!("{}.invalid:7100", "a".repeat(64));
         let error = peers(&name).await.unwrap_err().to_string();
-        assert!(
-            error.starts_with(&format!("cannot resolve {name:?} (")),
-            "{error}"
-        );
-        assert!(
-            error.ends_with("): check the name and the resolver"),
-            "{error}"
-        );
+        assert!(error.starts_with(&format!("cannot resolve {name:?} (")), "{error}");
+        assert!(error.ends_with("): check the name and the resolver"), "{error}");
     }
 
     #[test]
     fn a_name_needs_a_port() {
         let error = Dns::new("localhost").unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "address \"localhost\" has no port: write it as host:port"
-        );
+        assert_eq!(error, "address \"localhost\" has no port: write it as host:port");
     }
 }

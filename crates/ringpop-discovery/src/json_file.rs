@@ -56,10 +56,7 @@ impl JsonFile {
     }
 
     async fn read(&self) -> Result<Vec<u8>, DiscoveryError> {
-        let unreadable = |cause| DiscoveryError::FileUnreadable {
-            path: self.path.clone(),
-            cause,
-        };
+        let unreadable = |cause| DiscoveryError::FileUnreadable { path: self.path.clone(), cause };
         // Opening a pipe waits for its writer without end, and a pipe cannot be read twice.
         let is_file = metadata(&self.path).await.map_err(unreadable)?.is_file();
         if !is_file {
@@ -68,14 +65,9 @@ impl JsonFile {
         let file = File::open(&self.path).await.map_err(unreadable)?;
         let mut text = Vec::new();
         // One byte more than allowed shows that the file is too large, whatever its length says.
-        file.take(MAX_FILE_BYTES + 1)
-            .read_to_end(&mut text)
-            .await
-            .map_err(unreadable)?;
+        file.take(MAX_FILE_BYTES + 1).read_to_end(&mut text).await.map_err(unreadable)?;
         if text.len() as u64 > MAX_FILE_BYTES {
-            return Err(DiscoveryError::FileTooLarge {
-                path: self.path.clone(),
-            });
+            return Err(DiscoveryError::FileTooLarge { path: self.path.clone() });
         }
         Ok(text)
     }
@@ -84,9 +76,8 @@ impl JsonFile {
         let (line, column) = (error.line(), error.column());
         let text = error.to_string();
         // The position has fields of its own.
-        let reason = text
-            .strip_suffix(&format!(" at line {line} column {column}"))
-            .unwrap_or(&text);
+        let reason =
+            text.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&text);
         DiscoveryError::FileMalformed {
             path: self.path.clone(),
             line,

@@ -73,3 +73,8 @@ impl<D: Discovery + ?Sized> Discovery for Arc<D> {
         (**self).origin()
     }
 }
+
+/// The examples of the readme, compiled as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct ReadmeExamples;

@@ -60,20 +60,12 @@ pub(crate) fn normalize(
     records.dedup();
     if let Some(pair) = records.windows(2).find(|pair| pair[0].id == pair[1].id) {
         let id = pair[0].id.clone();
-        return Err(DiscoveryError::Conflict {
-            origin: origin.to_owned(),
-            id,
-        });
+        return Err(DiscoveryError::Conflict { origin: origin.to_owned(), id });
     }
     match records.len() {
-        0 => Err(DiscoveryError::Empty {
-            origin: origin.to_owned(),
-        }),
+        0 => Err(DiscoveryError::Empty { origin: origin.to_owned() }),
         1..=MAX_RECORDS => Ok(records),
-        count => Err(DiscoveryError::TooMany {
-            origin: origin.to_owned(),
-            count,
-        }),
+        count => Err(DiscoveryError::TooMany { origin: origin.to_owned(), count }),
     }
 }
 
@@ -90,10 +82,7 @@ mod tests {
         let once = normalize(vec![record("a:1"), record("b:1")], "test").unwrap();
         let twice = normalize(vec![record("b:1"), record("a:1"), record("b:1")], "test").unwrap();
         assert_eq!(once, twice);
-        assert_eq!(
-            once.iter().map(|record| &*record.id).collect::<Vec<_>>(),
-            ["a:1", "b:1"]
-        );
+        assert_eq!(once.iter().map(|record| &*record.id).collect::<Vec<_>>(), ["a:1", "b:1"]);
     }
 
     #[test]
@@ -101,10 +90,9 @@ mod tests {
         let mut heavy = record("a:1");
         heavy.weight = 2;
         // The equal pair around the different one must not hide it, in any order.
-        for records in [
-            vec![record("a:1"), heavy.clone()],
-            vec![record("a:1"), heavy.clone(), record("a:1")],
-        ] {
+        for records in
+            [vec![record("a:1"), heavy.clone()], vec![record("a:1"), heavy.clone(), record("a:1")]]
+        {
             let error = normalize(records, "the test").unwrap_err();
             assert_eq!(
                 error.to_string(),
@@ -115,19 +103,9 @@ mod tests {
 
     #[test]
     fn a_list_has_between_one_and_max_records() {
-        let list = |count| {
-            (0..count)
-                .map(|i| record(&format!("host-{i}:1")))
-                .collect::<Vec<_>>()
-        };
-        assert!(matches!(
-            normalize(vec![], "test"),
-            Err(DiscoveryError::Empty { .. })
-        ));
-        assert_eq!(
-            normalize(list(MAX_RECORDS), "test").unwrap().len(),
-            MAX_RECORDS
-        );
+        let list = |count| (0..count).map(|i| record(&format!("host-{i}:1"))).collect::<Vec<_>>();
+        assert!(matches!(normalize(vec![], "test"), Err(DiscoveryError::Empty { .. })));
+        assert_eq!(normalize(list(MAX_RECORDS), "test").unwrap().len(), MAX_RECORDS);
         assert!(matches!(
             normalize(list(MAX_RECORDS + 1), "test"),
             Err(DiscoveryError::TooMany { count, .. }) if count == MAX_RECORDS + 1

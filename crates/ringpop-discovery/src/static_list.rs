@@ -77,10 +77,7 @@ mod tests {
         let list = StaticList::parse(" b:1 , a:1,[::1]:2,a:1 ").unwrap();
         let peers = list.peers().await.unwrap();
         assert_eq!(
-            peers
-                .iter()
-                .map(|peer| peer.address.as_str())
-                .collect::<Vec<_>>(),
+            peers.iter().map(|peer| peer.address.as_str()).collect::<Vec<_>>(),
             ["[::1]:2", "a:1", "b:1"]
         );
         assert!(peers.iter().all(|peer| peer.healthy && peer.weight == 1));
@@ -89,27 +86,16 @@ mod tests {
     #[test]
     fn refuses_an_empty_list_and_an_empty_entry() {
         let error = StaticList::parse("  ").unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "the list of peers lists no peers: add at least one host:port"
-        );
+        assert_eq!(error, "the list of peers lists no peers: add at least one host:port");
         for list in ["a:1,", ",a:1", "a:1,,b:1"] {
             let error = StaticList::parse(list).unwrap_err().to_string();
-            assert_eq!(
-                error, "address \"\" has no port: write it as host:port",
-                "{list}"
-            );
+            assert_eq!(error, "address \"\" has no port: write it as host:port", "{list}");
         }
     }
 
     #[test]
     fn names_the_address_that_is_wrong() {
-        let error = StaticList::from_addresses(["a:1", "b:0"])
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.starts_with("address \"b:0\" has an invalid port"),
-            "{error}"
-        );
+        let error = StaticList::from_addresses(["a:1", "b:0"]).unwrap_err().to_string();
+        assert!(error.starts_with("address \"b:0\" has an invalid port"), "{error}");
     }
 }

@@ -47,13 +47,7 @@ impl Watch {
         if !(WATCH_INTERVAL_MIN..=WATCH_INTERVAL_MAX).contains(&interval) {
             return Err(WatchError::Interval { interval });
         }
-        Ok(Self {
-            source,
-            interval,
-            next_at: Instant::now(),
-            pending: None,
-            last: None,
-        })
+        Ok(Self { source, interval, next_at: Instant::now(), pending: None, last: None })
     }
 
     /// Waits for a list that differs from the last one that was yielded. The first call yields
@@ -76,10 +70,7 @@ impl Watch {
                 sleep_until(self.next_at).await;
             }
             let source = &self.source;
-            let answer = self
-                .pending
-                .get_or_insert_with(|| ask(Arc::clone(source)))
-                .await;
+            let answer = self.pending.get_or_insert_with(|| ask(Arc::clone(source))).await;
             self.pending = None;
             self.next_at = Instant::now() + self.interval;
             let records = answer?;

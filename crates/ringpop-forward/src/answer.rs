@@ -12,9 +12,7 @@ use crate::drain::Refusal;
 
 /// Whether a request or response speaks gRPC, so that its status travels in `grpc-status`.
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
-    headers
-        .get(CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// Answers with a status, in the language of the request.
@@ -32,19 +30,14 @@ pub(crate) fn answer(status: Status, is_grpc: bool) -> Response<Body> {
 /// Refuses a request before a handler saw it, so that its sender can ask the next owner.
 pub(crate) fn refuse(refusal: Refusal, is_grpc: bool) -> Response<Body> {
     let (reason, status) = match refusal {
-        Refusal::Draining => (
-            "draining",
-            Status::unavailable("this process is about to stop"),
-        ),
+        Refusal::Draining => ("draining", Status::unavailable("this process is about to stop")),
         Refusal::Overloaded => {
             let message = "this process has as many calls in flight as it may; see max_in_flight";
             ("overloaded", Status::resource_exhausted(message))
         }
     };
     let mut response = answer(status, is_grpc);
-    response
-        .headers_mut()
-        .insert(REFUSED_HEADER, HeaderValue::from_static(reason));
+    response.headers_mut().insert(REFUSED_HEADER, HeaderValue::from_static(reason));
     response
 }
 

@@ -42,12 +42,10 @@ where
         return attempts.await;
     };
     // Dropping the attempts is what cancels the one in progress.
-    timeout_at(deadline.answer_at, attempts)
-        .await
-        .unwrap_or_else(|_| {
-            engine.counters.failed.add_one();
-            Ok(crate::answer::answer(exceeded(), is_grpc))
-        })
+    timeout_at(deadline.answer_at, attempts).await.unwrap_or_else(|_| {
+        engine.counters.failed.add_one();
+        Ok(crate::answer::answer(exceeded(), is_grpc))
+    })
 }
 
 /// Where the attempts of one call stand.
@@ -86,16 +84,7 @@ impl<B> Failure<B> {
 impl<T: PeerTransport> Attempts<T> {
     fn new(call: Call<T>, key: Key, next: Option<Owner>) -> Self {
         let idempotent = call.route.idempotent || call.head.headers.contains_key(IDEMPOTENT_HEADER);
-        Self {
-            call,
-            key,
-            next,
-            tried: SmallVec::new(),
-            last: None,
-            made: 0,
-            waits: 0,
-            idempotent,
-        }
+        Self { call, key, next, tried: SmallVec::new(), last: None, made: 0, waits: 0, idempotent }
     }
 
     async fn run<S>(mut self, mut intake: Intake, local: S) -> Result<Response<Body>, S::Error>
@@ -133,23 +122,10 @@ impl<T: PeerTransport> Attempts<T> {
         replay: &Replay,
     ) -> Result<Response<T::Body>, Failure<T::Body>> {
         self.tried.push(Arc::clone(peer));
-        let class = if self.call.route.unary {
-            Class::Unary
-        } else {
-            Class::Stream
-        };
-        let request = PeerRequest {
-            head: self.head_for(peer),
-            body: replay.attempt(),
-            class,
-        };
-        let response = self
-            .call
-            .engine
-            .transport
-            .send(peer, request)
-            .await
-            .map_err(Failure::Send)?;
+        let class = if self.call.route.unary { Class::Unary } else { Class::Stream };
+        let request = PeerRequest { head: self.head_for(peer), body: replay.attempt(), class };
+        let response =
+            self.call.engine.transport.send(peer, request).await.map_err(Failure::Send)?;
         match failure_in(response.headers()) {
             Some(class) => Err(Failure::Answered(class, response)),
             None => Ok(response),
@@ -167,9 +143,7 @@ impl<T: PeerTransport> Attempts<T> {
             .path_and_query(path);
         let mut head = Request::new(());
         *head.method_mut() = from.method.clone();
-        *head.uri_mut() = uri
-            .build()
-            .expect("a scheme, an authority and a path are a URI");
+        *head.uri_mut() = uri.build().expect("a scheme, an authority and a path are a URI");
         *head.version_mut() = Version::HTTP_2;
         let headers = head.headers_mut();
         headers.clone_from(&from.headers);
@@ -249,11 +223,7 @@ impl<T: PeerTransport> Attempts<T> {
     fn untried(&self) -> Option<Owner> {
         let engine = &self.call.engine;
         let mut owners = Owners::new();
-        engine.resolver.owners(
-            self.key.as_bytes(),
-            engine.settings.policy.owners(),
-            &mut owners,
-        );
+        engine.resolver.owners(self.key.as_bytes(), engine.settings.policy.owners(), &mut owners);
         let was_tried = |owner: &Owner| match owner {
             Owner::Local => false,
             Owner::Remote(peer) => self.tried.contains(peer),
@@ -300,23 +270,14 @@ impl<T: PeerTransport> Attempts<T> {
         let head = std::mem::replace(&mut call.head, Request::new(()).into_parts().0);
         let request = Request::from_parts(head, Body::new(replay.attempt()));
         replay.commit();
-        local
-            .call(request)
-            .await
-            .map(|response| call.finish_here(response))
+        local.call(request).await.map(|response| call.finish_here(response))
     }
 
     /// Completes a response that is given to the caller.
     fn finish(self, mut response: Response<T::Body>, replay: &Replay) -> Response<Body> {
         replay.commit();
         let hops = self.hops();
-        let Call {
-            engine,
-            deadline,
-            ticket,
-            explain: wants_explanation,
-            ..
-        } = self.call;
+        let Call { engine, deadline, ticket, explain: wants_explanation, .. } = self.call;
         engine.counters.forwarded.add_one();
         engine.budget.on_answer();
         if wants_explanation

@@ -19,10 +19,7 @@ impl Budget {
     /// A full budget.
     pub(crate) fn new(tokens: u32) -> Self {
         let max = u64::from(tokens) * PARTS;
-        Self {
-            parts: AtomicU64::new(max),
-            max,
-        }
+        Self { parts: AtomicU64::new(max), max }
     }
 
     /// Earns a part of a token.
@@ -42,9 +39,7 @@ impl Budget {
     fn change(&self, change: impl Fn(u64) -> u64) -> u64 {
         let changed = self
             .parts
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |parts| {
-                Some(change(parts))
-            });
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |parts| Some(change(parts)));
         changed.unwrap_or_else(|unchanged| unchanged)
     }
 }

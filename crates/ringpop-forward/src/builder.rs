@@ -27,28 +27,16 @@ pub struct Builder<T = H2Transport> {
 
 impl<T> fmt::Debug for Builder<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Settings {
-            name,
-            routes,
-            policy,
-            ..
-        } = &self.settings;
+        let Settings { name, routes, policy, .. } = &self.settings;
         let mut debug = f.debug_struct("Builder");
-        debug
-            .field("name", name)
-            .field("routes", routes)
-            .field("policy", policy);
+        debug.field("name", name).field("routes", routes).field("policy", policy);
         debug.finish_non_exhaustive()
     }
 }
 
 impl<T> Builder<T> {
     pub(crate) fn new(resolver: Arc<dyn Resolver>, transport: T) -> Self {
-        Self {
-            resolver,
-            transport,
-            settings: Settings::default(),
-        }
+        Self { resolver, transport, settings: Settings::default() }
     }
 
     /// The methods that are sharded. Without routes everything is handled locally.
@@ -119,11 +107,7 @@ impl<T> Builder<T> {
 
     /// Sends over `transport` instead.
     pub fn transport<U: PeerTransport>(self, transport: U) -> Builder<U> {
-        Builder {
-            resolver: self.resolver,
-            transport,
-            settings: self.settings,
-        }
+        Builder { resolver: self.resolver, transport, settings: self.settings }
     }
 
     /// Makes the forwarder.
@@ -133,12 +117,7 @@ impl<T> Builder<T> {
     /// [`ConfigError`] names the first setting that is wrong, its value and its bounds.
     pub fn build(self) -> Result<Forwarder<T>, ConfigError> {
         let name = check(&self.settings)?;
-        Ok(Forwarder::new(Engine::new(
-            self.resolver,
-            self.transport,
-            self.settings,
-            name,
-        )))
+        Ok(Forwarder::new(Engine::new(self.resolver, self.transport, self.settings, name)))
     }
 }
 
@@ -148,30 +127,12 @@ fn check(settings: &Settings) -> Result<HeaderValue, ConfigError> {
         return Err(error.clone());
     }
     settings.policy.check()?;
-    in_range(
-        "max_hops",
-        settings.max_hops.into(),
-        1,
-        HOPS_MAX_LIMIT.into(),
-    )?;
-    in_range(
-        "replay_limit",
-        settings.replay_limit as u64,
-        0,
-        REPLAY_BYTES_LIMIT as u64,
-    )?;
-    in_range(
-        "max_in_flight",
-        settings.max_in_flight as u64,
-        1,
-        IN_FLIGHT_LIMIT as u64,
-    )?;
+    in_range("max_hops", settings.max_hops.into(), 1, HOPS_MAX_LIMIT.into())?;
+    in_range("replay_limit", settings.replay_limit as u64, 0, REPLAY_BYTES_LIMIT as u64)?;
+    in_range("max_in_flight", settings.max_in_flight as u64, 1, IN_FLIGHT_LIMIT as u64)?;
     let name = Some(&settings.name).filter(|name| is_name(name));
     name.and_then(|name| HeaderValue::from_str(name).ok())
-        .ok_or_else(|| ConfigError::Name {
-            value: settings.name.clone(),
-            max: NAME_BYTES_MAX,
-        })
+        .ok_or_else(|| ConfigError::Name { value: settings.name.clone(), max: NAME_BYTES_MAX })
 }
 
 /// # Errors
@@ -186,12 +147,7 @@ pub(crate) fn in_range(
     if (min..=max).contains(&value) {
         Ok(())
     } else {
-        Err(ConfigError::Range {
-            field,
-            value,
-            min,
-            max,
-        })
+        Err(ConfigError::Range { field, value, min, max })
     }
 }
 

@@ -112,10 +112,7 @@ pub(crate) fn admit<T>(engine: &Arc<Engine<T>>, door: &Door, mut head: Parts) ->
 
 /// Takes the hop header off a request and reads it as far as its sender is believed.
 fn travel<T>(engine: &Engine<T>, head: &mut Parts, is_received: bool) -> Travel {
-    const AT_HOME: Travel = Travel {
-        hops: 0,
-        trusted: true,
-    };
+    const AT_HOME: Travel = Travel { hops: 0, trusted: true };
     let Some(value) = head.headers.get(HOP_HEADER) else {
         return AT_HOME;
     };
@@ -134,16 +131,10 @@ fn travel<T>(engine: &Engine<T>, head: &mut Parts, is_received: bool) -> Travel 
             if trusted && hop.epoch != 0 && epoch != 0 && hop.epoch != epoch {
                 engine.counters.epochs_differed.add_one();
             }
-            Travel {
-                hops: hop.hops,
-                trusted,
-            }
+            Travel { hops: hop.hops, trusted }
         }
         // A member speaks a version that we do not read. However far the request came, it must not go further.
-        Err(_) if trusted => Travel {
-            hops: u8::MAX,
-            trusted,
-        },
+        Err(_) if trusted => Travel { hops: u8::MAX, trusted },
         Err(_) => AT_HOME,
     }
 }
@@ -156,11 +147,7 @@ impl<T> Call<T> {
             return Place::Here;
         }
         let Travel { hops, trusted } = self.travel;
-        let hops_max = if trusted {
-            self.engine.hops_max()
-        } else {
-            HOPS_UNTRUSTED_MAX
-        };
+        let hops_max = if trusted { self.engine.hops_max() } else { HOPS_UNTRUSTED_MAX };
         if hops < hops_max {
             return Place::There(owner);
         }
@@ -185,11 +172,7 @@ impl<T> Call<T> {
     ///
     /// A whole message in a broken-off unary request is still the whole message, so only streams need the guard.
     pub(crate) fn body_for_handler(&self, body: Body) -> Body {
-        if self.route.unary {
-            body
-        } else {
-            Body::new(self.guard(body))
-        }
+        if self.route.unary { body } else { Body::new(self.guard(body)) }
     }
 
     fn guard(&self, body: Body) -> Guard {
@@ -222,11 +205,7 @@ impl<T> Call<T> {
     /// Completes the response of a handler in this process.
     pub(crate) fn finish_here(self, mut response: Response<Body>) -> Response<Body> {
         if self.explain {
-            let hops = if self.travel.trusted {
-                self.travel.hops
-            } else {
-                0
-            };
+            let hops = if self.travel.trusted { self.travel.hops } else { 0 };
             explain(&mut response, self.engine.name.clone(), hops);
         }
         if self.route.unary {
@@ -275,11 +254,7 @@ pub(crate) fn message_key(intake: &Intake, field: &[u32]) -> Result<MessageKey, 
     }
     let message = &bytes[PREFIX_BYTES..bytes.len().min(whole)];
     let is_cut = bytes.len() < whole;
-    match peek::find(message, field, is_cut)?
-        .map(checked)
-        .transpose()?
-        .flatten()
-    {
+    match peek::find(message, field, is_cut)?.map(checked).transpose()?.flatten() {
         Some(key) => Ok(MessageKey::Found(key)),
         None if is_cut && needed < whole => Err(KeyError::TooFar),
         None => Ok(MessageKey::Missing),
@@ -291,12 +266,6 @@ fn contiguous(frames: &[Bytes]) -> Bytes {
     match frames {
         [] => Bytes::new(),
         [one] => one.clone(),
-        many => many
-            .iter()
-            .flatten()
-            .copied()
-            .collect::<SmallVec<[u8; 0]>>()
-            .into_vec()
-            .into(),
+        many => many.iter().flatten().copied().collect::<SmallVec<[u8; 0]>>().into_vec().into(),
     }
 }

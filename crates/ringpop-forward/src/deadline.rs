@@ -28,10 +28,7 @@ impl Deadline {
         let now = Instant::now();
         let end = now.checked_add(timeout)?;
         let margin = DEADLINE_MARGIN_MAX.min(timeout / DEADLINE_MARGIN_DIVISOR);
-        Some(Self {
-            end,
-            answer_at: end - margin,
-        })
+        Some(Self { end, answer_at: end - margin })
     }
 
     /// What is left until we answer.
@@ -57,9 +54,7 @@ fn parse(value: &HeaderValue) -> Option<Duration> {
     if !(1..=8).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let number = digits
-        .iter()
-        .fold(0_u64, |n, digit| n * 10 + u64::from(digit - b'0'));
+    let number = digits.iter().fold(0_u64, |n, digit| n * 10 + u64::from(digit - b'0'));
     match unit {
         b'H' => Some(Duration::from_secs(number * 3600)),
         b'M' => Some(Duration::from_secs(number * 60)),
@@ -73,14 +68,11 @@ fn parse(value: &HeaderValue) -> Option<Duration> {
 
 /// Writes `left` in the finest unit whose number fits, rounded down so that the receiver never has more time than we do.
 fn format(left: Duration) -> HeaderValue {
-    let (number, unit) = [
-        (left.as_micros(), 'u'),
-        (left.as_millis(), 'm'),
-        (left.as_secs().into(), 'S'),
-    ]
-    .into_iter()
-    .find(|&(number, _)| number <= TIMEOUT_NUMBER_MAX)
-    .unwrap_or((TIMEOUT_NUMBER_MAX, 'S'));
+    let (number, unit) =
+        [(left.as_micros(), 'u'), (left.as_millis(), 'm'), (left.as_secs().into(), 'S')]
+            .into_iter()
+            .find(|&(number, _)| number <= TIMEOUT_NUMBER_MAX)
+            .unwrap_or((TIMEOUT_NUMBER_MAX, 'S'));
     HeaderValue::try_from(format!("{number}{unit}"))
         .expect("digits and a letter are a header value")
 }
@@ -115,10 +107,9 @@ mod tests {
     #[test]
     fn we_answer_before_the_timer_around_us() {
         let mut headers = HeaderMap::new();
-        for (timeout, margin_max) in [
-            ("10S", Duration::from_millis(5)),
-            ("50m", Duration::from_millis(1)),
-        ] {
+        for (timeout, margin_max) in
+            [("10S", Duration::from_millis(5)), ("50m", Duration::from_millis(1))]
+        {
             headers.insert(GRPC_TIMEOUT_HEADER, timeout.parse().unwrap());
             let deadline = Deadline::from_headers(&headers).unwrap();
             assert_eq!(deadline.end - deadline.answer_at, margin_max);

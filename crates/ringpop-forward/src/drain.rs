@@ -100,9 +100,7 @@ mod tests {
         use std::task::{Context, Waker};
 
         pub(super) fn poll_once<F: Future>(future: Pin<&mut F>) -> bool {
-            future
-                .poll(&mut Context::from_waker(Waker::noop()))
-                .is_ready()
+            future.poll(&mut Context::from_waker(Waker::noop())).is_ready()
         }
     }
 

@@ -71,12 +71,7 @@ impl<T> Engine<T> {
     ) -> Self {
         let sender = settings.name.clone();
         let budget = Budget::new(settings.policy.tokens());
-        let first_hop = Hop {
-            hops: 1,
-            epoch: 0,
-            sender,
-        }
-        .to_value();
+        let first_hop = Hop { hops: 1, epoch: 0, sender }.to_value();
         Self {
             resolver,
             transport,
@@ -97,10 +92,7 @@ impl<T> Engine<T> {
 
     /// Whether the sender of this request is believed about its hops.
     pub(crate) fn trusts(&self, head: &Parts) -> bool {
-        self.settings
-            .trust
-            .as_ref()
-            .is_some_and(|trust| trust(head))
+        self.settings.trust.as_ref().is_some_and(|trust| trust(head))
     }
 
     /// After how many hops a request is handled wherever it is.
@@ -113,31 +105,18 @@ impl<T> Engine<T> {
     /// The hop header for a request that is forwarded for the `hops`th time.
     pub(crate) fn hop_header(&self, hops: u8) -> HeaderValue {
         let epoch = self.resolver.epoch();
-        let make = |hops| {
-            Hop {
-                hops,
-                epoch,
-                sender: self.settings.name.clone(),
-            }
-            .to_value()
-        };
+        let make = |hops| Hop { hops, epoch, sender: self.settings.name.clone() }.to_value();
         if hops != 1 {
             return make(hops);
         }
         {
-            let cached = self
-                .first_hop
-                .read()
-                .unwrap_or_else(PoisonError::into_inner);
+            let cached = self.first_hop.read().unwrap_or_else(PoisonError::into_inner);
             if cached.0 == epoch {
                 return cached.1.clone();
             }
         }
         let value = make(1);
-        let mut cached = self
-            .first_hop
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut cached = self.first_hop.write().unwrap_or_else(PoisonError::into_inner);
         *cached = (epoch, value.clone());
         value
     }
@@ -161,12 +140,7 @@ mod tests {
 
     fn engine(epoch: &Arc<AtomicU64>) -> Engine<()> {
         let resolver = Arc::new(Changing(Arc::clone(epoch)));
-        Engine::new(
-            resolver,
-            (),
-            Settings::default(),
-            HeaderValue::from_static("unnamed"),
-        )
+        Engine::new(resolver, (), Settings::default(), HeaderValue::from_static("unnamed"))
     }
 
     #[test]

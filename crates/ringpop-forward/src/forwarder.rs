@@ -63,13 +63,7 @@ impl<T: PeerTransport> Forwarder<T> {
     /// A transport for a generated client whose calls all belong to `key`, whatever their messages say. The owner is
     /// looked up for each call.
     pub fn client_for<S>(&self, key: impl Into<Key>, local: S) -> ForwardService<S, T> {
-        ForwardService::new(
-            local,
-            Arc::clone(&self.0),
-            Door::Client {
-                key: Some(key.into()),
-            },
-        )
+        ForwardService::new(local, Arc::clone(&self.0), Door::Client { key: Some(key.into()) })
     }
 
     /// The owner of `key` at this moment, if there is one.
@@ -122,9 +116,7 @@ impl<T> Clone for Forwarder<T> {
 impl<T: PeerTransport> fmt::Debug for Forwarder<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Forwarder");
-        debug
-            .field("name", &self.0.settings.name)
-            .field("routes", &self.0.settings.routes);
+        debug.field("name", &self.0.settings.name).field("routes", &self.0.settings.routes);
         debug.field("stats", &self.stats()).finish_non_exhaustive()
     }
 }

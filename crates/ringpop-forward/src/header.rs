@@ -45,11 +45,7 @@ impl Hop {
         }
         let hops = hops.filter(|&hops| hops > 0).ok_or(BadHop)?;
         let sender = sender.to_owned();
-        Ok(Self {
-            hops,
-            epoch,
-            sender,
-        })
+        Ok(Self { hops, epoch, sender })
     }
 
     pub(crate) fn to_value(&self) -> HeaderValue {
@@ -88,14 +84,7 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap, version: Version) {
     for name in listed {
         headers.remove(name);
     }
-    for name in [
-        CONNECTION,
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        TRANSFER_ENCODING,
-        UPGRADE,
-        TE,
-    ] {
+    for name in [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE, TE] {
         headers.remove(name);
     }
     if wants_trailers {
@@ -115,42 +104,19 @@ mod tests {
 
     #[test]
     fn the_written_form_is_fixed() {
-        let hop = Hop {
-            hops: 2,
-            epoch: 0xbeef,
-            sender: "10.0.0.1:7100".into(),
-        };
+        let hop = Hop { hops: 2, epoch: 0xbeef, sender: "10.0.0.1:7100".into() };
         assert_eq!(hop.to_value(), "1;h=2;e=beef;f=10.0.0.1:7100");
     }
 
     #[test]
     fn unknown_parameters_are_ignored_and_unknown_versions_are_not() {
-        assert_eq!(
-            parse("1;h=1;x=y"),
-            Ok(Hop {
-                hops: 1,
-                epoch: 0,
-                sender: String::new()
-            })
-        );
-        for bad in [
-            "",
-            "1",
-            "2;h=1",
-            "1;h=0",
-            "1;h=256",
-            "1;h=-1",
-            "1;h",
-            "1;e=1",
-            "1;h=1;e=xyz",
-            "h=1",
-        ] {
+        assert_eq!(parse("1;h=1;x=y"), Ok(Hop { hops: 1, epoch: 0, sender: String::new() }));
+        for bad in
+            ["", "1", "2;h=1", "1;h=0", "1;h=256", "1;h=-1", "1;h", "1;e=1", "1;h=1;e=xyz", "h=1"]
+        {
             assert_eq!(parse(bad), Err(BadHop), "{bad:?}");
         }
-        assert_eq!(
-            parse(&format!("1;h=1;f={}", "n".repeat(HOP_HEADER_BYTES_MAX))),
-            Err(BadHop)
-        );
+        assert_eq!(parse(&format!("1;h=1;f={}", "n".repeat(HOP_HEADER_BYTES_MAX))), Err(BadHop));
     }
 
     #[test]
@@ -158,21 +124,10 @@ mod tests {
         assert!(
             is_name("10.0.0.1:7100") && is_name("node-1") && is_name(&"n".repeat(NAME_BYTES_MAX))
         );
-        for bad in [
-            "",
-            "a;b",
-            "a b",
-            "ä",
-            "a\n",
-            &"n".repeat(NAME_BYTES_MAX + 1),
-        ] {
+        for bad in ["", "a;b", "a b", "ä", "a\n", &"n".repeat(NAME_BYTES_MAX + 1)] {
             assert!(!is_name(bad), "{bad:?}");
         }
-        let longest = Hop {
-            hops: u8::MAX,
-            epoch: u64::MAX,
-            sender: "n".repeat(NAME_BYTES_MAX),
-        };
+        let longest = Hop { hops: u8::MAX, epoch: u64::MAX, sender: "n".repeat(NAME_BYTES_MAX) };
         assert_eq!(Hop::parse(&longest.to_value()), Ok(longest));
     }
 

@@ -135,10 +135,7 @@ impl KeySource {
             Self::Head(_) => format!("the request head has none; set metadata {KEY_HEADER}"),
             Self::Field(path) => {
                 let path: Vec<_> = path.iter().map(u32::to_string).collect();
-                format!(
-                    "set message field {} or metadata {KEY_HEADER}",
-                    path.join(".")
-                )
+                format!("set message field {} or metadata {KEY_HEADER}", path.join("."))
             }
         }
     }
@@ -200,9 +197,8 @@ fn from_headers(headers: &HeaderMap) -> Result<Option<Key>, KeyError> {
     let mut one = HeaderMap::with_capacity(1);
     one.insert(KEY_BIN_HEADER, value.clone());
     let metadata = MetadataMap::from_headers(one);
-    let decoded: Option<Bytes> = metadata
-        .get_bin(KEY_BIN_HEADER.as_str())
-        .and_then(|value| value.to_bytes().ok());
+    let decoded: Option<Bytes> =
+        metadata.get_bin(KEY_BIN_HEADER.as_str()).and_then(|value| value.to_bytes().ok());
     checked(decoded.ok_or(KeyError::NotBase64)?.as_ref().into())
 }
 
@@ -238,18 +234,11 @@ mod tests {
 
     #[test]
     fn each_source_is_asked_when_no_header_is_set() {
-        let head = KeySource::Head(Arc::new(|p| {
-            p.uri.path().strip_prefix("/users/").map(Key::from)
-        }));
+        let head =
+            KeySource::Head(Arc::new(|p| p.uri.path().strip_prefix("/users/").map(Key::from)));
         assert_eq!(head.read(&parts("x", "y")), found("7"));
-        assert_eq!(
-            KeySource::Header.read(&parts("x", "y")),
-            Ok(HeadKey::Missing)
-        );
-        assert_eq!(
-            KeySource::Field([1].into()).read(&parts("x", "y")),
-            Ok(HeadKey::InMessage)
-        );
+        assert_eq!(KeySource::Header.read(&parts("x", "y")), Ok(HeadKey::Missing));
+        assert_eq!(KeySource::Field([1].into()).read(&parts("x", "y")), Ok(HeadKey::InMessage));
     }
 
     #[test]
@@ -257,19 +246,13 @@ mod tests {
         let source = KeySource::Header;
         assert_eq!(source.read(&parts("ringpop-key", "")), Ok(HeadKey::Missing));
         let longest = "k".repeat(KEY_BYTES_MAX);
-        assert_eq!(
-            source.read(&parts("ringpop-key", &longest)),
-            found(&longest)
-        );
+        assert_eq!(source.read(&parts("ringpop-key", &longest)), found(&longest));
         let longer = "k".repeat(KEY_BYTES_MAX + 1);
         assert_eq!(
             source.read(&parts("ringpop-key", &longer)),
             Err(KeyError::TooLong(KEY_BYTES_MAX + 1))
         );
-        assert_eq!(
-            source.read(&parts("ringpop-key-bin", "*")),
-            Err(KeyError::NotBase64)
-        );
+        assert_eq!(source.read(&parts("ringpop-key-bin", "*")), Err(KeyError::NotBase64));
     }
 
     #[test]

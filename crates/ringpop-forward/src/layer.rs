@@ -71,29 +71,19 @@ pub struct ForwardService<S, T = H2Transport> {
 
 impl<S, T> ForwardService<S, T> {
     pub(crate) fn new(local: S, engine: Arc<Engine<T>>, door: Door) -> Self {
-        Self {
-            local,
-            engine,
-            door,
-        }
+        Self { local, engine, door }
     }
 }
 
 impl<S: Clone, T> Clone for ForwardService<S, T> {
     fn clone(&self) -> Self {
-        Self::new(
-            self.local.clone(),
-            Arc::clone(&self.engine),
-            self.door.clone(),
-        )
+        Self::new(self.local.clone(), Arc::clone(&self.engine), self.door.clone())
     }
 }
 
 impl<S, T> fmt::Debug for ForwardService<S, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ForwardService")
-            .field("door", &self.door)
-            .finish_non_exhaustive()
+        f.debug_struct("ForwardService").field("door", &self.door).finish_non_exhaustive()
     }
 }
 
@@ -121,9 +111,7 @@ where
         let (call, key) = match admit(&self.engine, &self.door, head) {
             Admission::Unrouted(head) => {
                 let future = self.local.call(Request::from_parts(head, body));
-                return ForwardFuture {
-                    state: State::Unrouted { future },
-                };
+                return ForwardFuture { state: State::Unrouted { future } };
             }
             Admission::Answered(response) => return ForwardFuture::answered(response),
             Admission::Admitted(call, key) => (call, key),
@@ -137,15 +125,8 @@ where
             HeadKey::InMessage => {
                 let intake = call.intake(body);
                 let local = self.take_local();
-                let peeking = Some(Peeking {
-                    call,
-                    intake,
-                    local,
-                    timer: None,
-                });
-                return ForwardFuture {
-                    state: State::Peeking { peeking },
-                };
+                let peeking = Some(Peeking { call, intake, local, timer: None });
+                return ForwardFuture { state: State::Peeking { peeking } };
             }
         };
         let state = match place {
@@ -206,9 +187,7 @@ impl<S, T> Peeking<S, T> {
         let Some(deadline) = self.call.deadline else {
             return Poll::Pending;
         };
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Box::pin(sleep_until(deadline.answer_at)));
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline.answer_at)));
         timer.as_mut().poll(cx)
     }
 }
@@ -264,21 +243,13 @@ impl<S: Service<Request<Body>>, T> State<S, T> {
         call.engine.counters.local.add_one();
         let head = std::mem::replace(&mut call.head, Request::new(()).into_parts().0);
         let future = handle(Request::from_parts(head, body));
-        Self::Here {
-            future,
-            timer: None,
-            call: Some(call),
-        }
+        Self::Here { future, timer: None, call: Some(call) }
     }
 }
 
 impl<S: Service<Request<Body>>, T> ForwardFuture<S, T> {
     fn answered(response: Response<Body>) -> Self {
-        Self {
-            state: State::Answered {
-                response: Some(response),
-            },
-        }
+        Self { state: State::Answered { response: Some(response) } }
     }
 }
 
@@ -306,18 +277,12 @@ where
                 StateProjection::Answered { response } => {
                     return Poll::Ready(Ok(response.take().expect("polled after it was ready")));
                 }
-                StateProjection::Here {
-                    future,
-                    timer,
-                    call,
-                } => return poll_here(cx, future, timer, call),
+                StateProjection::Here { future, timer, call } => {
+                    return poll_here(cx, future, timer, call);
+                }
                 StateProjection::Peeking { peeking } => {
-                    let key = ready!(
-                        peeking
-                            .as_mut()
-                            .expect("polled after it was ready")
-                            .poll_key(cx)
-                    );
+                    let key =
+                        ready!(peeking.as_mut().expect("polled after it was ready").poll_key(cx));
                     let peeking = peeking.take().expect("taken once, right here");
                     peeking.into_state(key)
                 }
@@ -336,35 +301,24 @@ where
 {
     /// Goes on as the key tells.
     fn into_state(self, key: Result<Option<Key>, PeekFailure>) -> State<S, T> {
-        let Self {
-            call,
-            intake,
-            mut local,
-            ..
-        } = self;
+        let Self { call, intake, mut local, .. } = self;
         let placed = match key {
             Ok(Some(key)) => Ok((call.place(&key), key)),
             Ok(None) => call.place_without_key().map(|place| (place, Key::from(""))),
             Err(PeekFailure::Key(error)) => Err(error),
             Err(PeekFailure::Body(status)) => {
-                return State::Answered {
-                    response: Some(call.answer(status)),
-                };
+                return State::Answered { response: Some(call.answer(status)) };
             }
         };
         match placed {
-            Ok((Place::Here, _)) => State::here(call, Body::new(intake.into_body()), |request| {
-                local.call(request)
-            }),
-            Ok((Place::There(owner), key)) => State::There {
-                future: Box::pin(forward(call, key, owner, intake, local)),
-            },
-            Ok((Place::Nowhere, _)) => State::Answered {
-                response: Some(call.refuse_loop()),
-            },
-            Err(error) => State::Answered {
-                response: Some(call.refuse_key(error)),
-            },
+            Ok((Place::Here, _)) => {
+                State::here(call, Body::new(intake.into_body()), |request| local.call(request))
+            }
+            Ok((Place::There(owner), key)) => {
+                State::There { future: Box::pin(forward(call, key, owner, intake, local)) }
+            }
+            Ok((Place::Nowhere, _)) => State::Answered { response: Some(call.refuse_loop()) },
+            Err(error) => State::Answered { response: Some(call.refuse_key(error)) },
         }
     }
 }

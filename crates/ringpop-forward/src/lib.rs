@@ -93,3 +93,8 @@ pub use transport::{
     Answer, Class, Connector, Dialing, H2Config, H2Transport, Io, PeerRequest, PeerTransport,
     SendError, TcpConnector, TransportStats,
 };
+
+/// The examples of the readme, compiled as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct ReadmeExamples;

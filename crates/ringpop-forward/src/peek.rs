@@ -55,10 +55,7 @@ impl Prefix {
             return Err(PeekError::Flag);
         }
         let len = u32::from_be_bytes([a, b, c, d]) as usize;
-        Ok(Some(Self {
-            compressed: flag == 1,
-            len,
-        }))
+        Ok(Some(Self { compressed: flag == 1, len }))
     }
 }
 
@@ -85,9 +82,9 @@ pub(crate) fn find(message: &[u8], path: &[u32], cut: bool) -> Result<Option<Key
             Ok(Some(_)) => {}
             Err(PeekError::Truncated) if cut => {
                 return match (found, rest) {
-                    (None, [_, ..]) => scan
-                        .into_cut(number)
-                        .map_or(Ok(None), |m| find(m, rest, true)),
+                    (None, [_, ..]) => {
+                        scan.into_cut(number).map_or(Ok(None), |m| find(m, rest, true))
+                    }
                     (found, _) => Ok(found),
                 };
             }
@@ -157,16 +154,12 @@ impl<'a> Scan<'a> {
     fn value(&mut self, wire_type: u8) -> Result<Value<'a>, PeekError> {
         match wire_type {
             0 => self.varint().map(Value::Number),
-            1 => self
-                .fixed::<8>()
-                .map(|b| Value::Number(u64::from_le_bytes(b))),
+            1 => self.fixed::<8>().map(|b| Value::Number(u64::from_le_bytes(b))),
             2 => {
                 let len = usize::try_from(self.varint()?).map_err(|_| PeekError::Truncated)?;
                 self.split(len).map(Value::Bytes)
             }
-            5 => self
-                .fixed::<4>()
-                .map(|b| Value::Number(u32::from_le_bytes(b).into())),
+            5 => self.fixed::<4>().map(|b| Value::Number(u32::from_le_bytes(b).into())),
             4 => Err(PeekError::Group),
             _ => Err(PeekError::WireType),
         }
@@ -201,11 +194,7 @@ impl<'a> Scan<'a> {
                 return Ok(value);
             }
         }
-        Err(if self.bytes.len() < 10 {
-            PeekError::Truncated
-        } else {
-            PeekError::Varint
-        })
+        Err(if self.bytes.len() < 10 { PeekError::Truncated } else { PeekError::Varint })
     }
 
     fn fixed<const N: usize>(&mut self) -> Result<[u8; N], PeekError> {
@@ -215,10 +204,7 @@ impl<'a> Scan<'a> {
     }
 
     fn split(&mut self, len: usize) -> Result<&'a [u8], PeekError> {
-        let (bytes, rest) = self
-            .bytes
-            .split_at_checked(len)
-            .ok_or(PeekError::Truncated)?;
+        let (bytes, rest) = self.bytes.split_at_checked(len).ok_or(PeekError::Truncated)?;
         self.bytes = rest;
         Ok(bytes)
     }

@@ -40,9 +40,7 @@ impl RetryTarget {
 impl Default for RetryTarget {
     /// The next owner, out of three.
     fn default() -> Self {
-        Self::NextOwner {
-            owners: OWNERS_DEFAULT,
-        }
+        Self::NextOwner { owners: OWNERS_DEFAULT }
     }
 }
 
@@ -75,11 +73,7 @@ impl Schedule {
     /// within its jitter.
     fn wait(&self, round: u32, unit: f64) -> Duration {
         let last = self.0.len().saturating_sub(1);
-        let base = self
-            .0
-            .get(last.min(round as usize))
-            .copied()
-            .unwrap_or_default();
+        let base = self.0.get(last.min(round as usize)).copied().unwrap_or_default();
         base.mul_f64(1.0 + BACKOFF_JITTER * (2.0 * unit.clamp(0.0, 1.0) - 1.0))
     }
 }
@@ -160,30 +154,10 @@ impl Policy {
     }
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        in_range(
-            "max_attempts",
-            self.max_attempts.into(),
-            1,
-            ATTEMPTS_LIMIT.into(),
-        )?;
-        in_range(
-            "target: owners",
-            self.owners() as u64,
-            1,
-            OWNERS_LIMIT as u64,
-        )?;
-        in_range(
-            "schedule: entries",
-            self.schedule.0.len() as u64,
-            0,
-            SCHEDULE_LEN_LIMIT as u64,
-        )?;
-        in_range(
-            "retry_tokens",
-            self.tokens.into(),
-            0,
-            RETRY_TOKENS_LIMIT.into(),
-        )?;
+        in_range("max_attempts", self.max_attempts.into(), 1, ATTEMPTS_LIMIT.into())?;
+        in_range("target: owners", self.owners() as u64, 1, OWNERS_LIMIT as u64)?;
+        in_range("schedule: entries", self.schedule.0.len() as u64, 0, SCHEDULE_LEN_LIMIT as u64)?;
+        in_range("retry_tokens", self.tokens.into(), 0, RETRY_TOKENS_LIMIT.into())?;
         match self.schedule.0.iter().find(|&&wait| wait > BACKOFF_LIMIT) {
             Some(&value) => Err(ConfigError::DurationRange {
                 field: "schedule",

@@ -80,9 +80,7 @@ impl Peer {
     ///
     /// [`InvalidAddress`] when `address` is not of that form.
     pub fn new(address: &str) -> Result<Self, InvalidAddress> {
-        let invalid = || InvalidAddress {
-            address: address.to_owned(),
-        };
+        let invalid = || InvalidAddress { address: address.to_owned() };
         let authority: Authority = address.parse().map_err(|_| invalid())?;
         let has_user = authority.as_str().contains('@');
         if has_user || authority.host().is_empty() || authority.port_u16().is_none() {
@@ -162,9 +160,9 @@ impl StaticResolver {
         }
         candidates.sort_by(|a, b| a.address.cmp(&b.address));
         candidates.dedup_by(|a, b| a.address == b.address);
-        let epoch = candidates.iter().fold(0, |epoch, c| {
-            XxHash3_64::oneshot_with_seed(epoch, c.address.as_bytes())
-        });
+        let epoch = candidates
+            .iter()
+            .fold(0, |epoch, c| XxHash3_64::oneshot_with_seed(epoch, c.address.as_bytes()));
         Ok(Self {
             owners: Box::new(move |key, n, out| rendezvous(&candidates, key, n, out)),
             epoch,
@@ -173,10 +171,7 @@ impl StaticResolver {
 
     /// Asks `owners`, which follows the contract of [`Resolver::owners`]. The epoch is unknown.
     pub fn from_fn(owners: impl Fn(&[u8], usize, &mut Owners) + Send + Sync + 'static) -> Self {
-        Self {
-            owners: Box::new(owners),
-            epoch: 0,
-        }
+        Self { owners: Box::new(owners), epoch: 0 }
     }
 }
 
@@ -192,9 +187,7 @@ impl Resolver for StaticResolver {
 
 impl fmt::Debug for StaticResolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StaticResolver")
-            .field("epoch", &self.epoch)
-            .finish_non_exhaustive()
+        f.debug_struct("StaticResolver").field("epoch", &self.epoch).finish_non_exhaustive()
     }
 }
 
@@ -215,10 +208,7 @@ fn rendezvous(candidates: &[Candidate], key: &[u8], n: usize, out: &mut Owners) 
             best.insert(rank, (score, index));
         }
     }
-    out.extend(
-        best.into_iter()
-            .map(|(_, index)| candidates[index].owner.clone()),
-    );
+    out.extend(best.into_iter().map(|(_, index)| candidates[index].owner.clone()));
 }
 
 #[cfg(test)]
@@ -249,14 +239,8 @@ mod tests {
         assert_eq!(a.epoch(), b.epoch());
         for i in 0..200_u32 {
             let key = i.to_be_bytes();
-            let from_a: Vec<_> = owners_of(&a, &key, 4)
-                .iter()
-                .map(|o| address(o, "a:1"))
-                .collect();
-            let from_b: Vec<_> = owners_of(&b, &key, 4)
-                .iter()
-                .map(|o| address(o, "b:1"))
-                .collect();
+            let from_a: Vec<_> = owners_of(&a, &key, 4).iter().map(|o| address(o, "a:1")).collect();
+            let from_b: Vec<_> = owners_of(&b, &key, 4).iter().map(|o| address(o, "b:1")).collect();
             assert_eq!(from_a, from_b);
             let mut distinct = from_a.clone();
             distinct.sort();
@@ -282,10 +266,7 @@ mod tests {
         let local = (0..4000_u32)
             .filter(|i| owners_of(&resolver, &i.to_be_bytes(), 1)[0] == Owner::Local)
             .count();
-        assert!(
-            (800..1200).contains(&local),
-            "{local} of 4000 keys are local, 1000 expected"
-        );
+        assert!((800..1200).contains(&local), "{local} of 4000 keys are local, 1000 expected");
     }
 
     #[test]
@@ -299,16 +280,8 @@ mod tests {
         for good in ["localhost:1", "10.0.0.1:7100", "[::1]:7100"] {
             assert_eq!(Peer::new(good).unwrap().address(), good);
         }
-        for bad in [
-            "",
-            "localhost",
-            ":80",
-            "a:b",
-            "a:70000",
-            "user@host:1",
-            "a b:1",
-            "http://a:1",
-        ] {
+        for bad in ["", "localhost", ":80", "a:b", "a:70000", "user@host:1", "a b:1", "http://a:1"]
+        {
             assert!(Peer::new(bad).is_err(), "{bad:?}");
         }
     }

@@ -46,11 +46,7 @@ pub(crate) struct Route {
 
 impl Route {
     pub(crate) fn new(key: KeySource) -> Self {
-        Self {
-            key,
-            unary: false,
-            idempotent: false,
-        }
+        Self { key, unary: false, idempotent: false }
     }
 }
 
@@ -69,10 +65,7 @@ impl Routes {
     #[must_use]
     pub fn field(mut self, path: &str, field: &[u32]) -> Self {
         if field.is_empty() || field.iter().any(|&n| n == 0 || n > FIELD_NUMBER_MAX) {
-            self.fail(ConfigError::Field {
-                path: path.to_owned(),
-                field: field.to_vec(),
-            });
+            self.fail(ConfigError::Field { path: path.to_owned(), field: field.to_vec() });
         }
         self.insert(path, KeySource::Field(field.into()))
     }
@@ -133,25 +126,18 @@ impl Routes {
 
     fn insert(mut self, path: &str, key: KeySource) -> Self {
         if !path.starts_with('/') || path.len() < 2 {
-            self.fail(ConfigError::RoutePath {
-                path: path.to_owned(),
-            });
+            self.fail(ConfigError::RoutePath { path: path.to_owned() });
         }
         let route = Arc::new(Route::new(key));
         if self.by_path.insert(path.to_owned(), route).is_some() {
-            self.fail(ConfigError::RouteTwice {
-                path: path.to_owned(),
-            });
+            self.fail(ConfigError::RouteTwice { path: path.to_owned() });
         }
         self.last = Some(path.to_owned());
         self
     }
 
     fn refine(mut self, what: &'static str, change: impl FnOnce(&mut Route)) -> Self {
-        let last = self
-            .last
-            .as_ref()
-            .and_then(|path| self.by_path.get_mut(path));
+        let last = self.last.as_ref().and_then(|path| self.by_path.get_mut(path));
         match last {
             Some(route) => change(Arc::make_mut(route)),
             None => self.fail(ConfigError::NoRouteToRefine { what }),
@@ -176,22 +162,13 @@ mod tests {
     use super::*;
 
     fn parts(path: &str) -> Parts {
-        http::Request::builder()
-            .uri(path)
-            .body(())
-            .unwrap()
-            .into_parts()
-            .0
+        http::Request::builder().uri(path).body(()).unwrap().into_parts().0
     }
 
     #[test]
     fn modifiers_refine_the_method_named_last() {
-        let routes = Routes::new()
-            .field("/a/B", &[1])
-            .header("/a/C")
-            .unary()
-            .header("/a/D")
-            .idempotent();
+        let routes =
+            Routes::new().field("/a/B", &[1]).header("/a/C").unary().header("/a/D").idempotent();
         let kind = |path| routes.find(&parts(path)).map(|r| (r.unary, r.idempotent));
         assert_eq!(kind("/a/B"), Some((false, false)));
         assert_eq!(kind("/a/C"), Some((true, false)));
@@ -210,13 +187,8 @@ mod tests {
 
     #[test]
     fn mistakes_are_kept_for_the_builder() {
-        let error = |routes: Routes| {
-            routes
-                .error()
-                .cloned()
-                .map(|e| e.to_string())
-                .unwrap_or_default()
-        };
+        let error =
+            |routes: Routes| routes.error().cloned().map(|e| e.to_string()).unwrap_or_default();
         assert!(error(Routes::new().unary()).contains("unary"));
         assert!(error(Routes::new().header("no-slash")).contains("no-slash"));
         assert!(error(Routes::new().header("/a/B").field("/a/B", &[1])).contains("/a/B"));

@@ -1,9 +1,6 @@
 //! Handling a request here costs no allocation, and one when its message had to be looked into.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a helper that cannot go on fails its test"
-)]
+#![allow(clippy::unwrap_used, reason = "a helper that cannot go on fails its test")]
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -63,32 +60,14 @@ where
 #[test]
 fn handling_here_allocates_at_most_the_body_that_was_peeked() {
     let forwarder = Forwarder::builder(StaticResolver::from_fn(|_, _, out| out.push(Owner::Local)))
-        .routes(
-            Routes::new()
-                .header("/t.T/Header")
-                .unary()
-                .field("/t.T/Field", &[1])
-                .unary(),
-        )
+        .routes(Routes::new().header("/t.T/Header").unary().field("/t.T/Field", &[1]).unary())
         .build()
         .unwrap();
     let bare = allocations(&mut Handler, request("/t.T/Header"));
     let mut service = forwarder.client(Handler);
-    assert_eq!(
-        allocations(&mut service, request("/t.T/Header")),
-        bare,
-        "key in metadata"
-    );
-    assert_eq!(
-        allocations(&mut service, request("/t.T/Unrouted")),
-        bare,
-        "no route"
-    );
+    assert_eq!(allocations(&mut service, request("/t.T/Header")), bare, "key in metadata");
+    assert_eq!(allocations(&mut service, request("/t.T/Unrouted")), bare, "no route");
     let mut in_message = request("/t.T/Field");
     in_message.headers_mut().remove("ringpop-key");
-    assert_eq!(
-        allocations(&mut service, in_message),
-        bare + 1,
-        "key in the message"
-    );
+    assert_eq!(allocations(&mut service, in_message), bare + 1, "key in the message");
 }

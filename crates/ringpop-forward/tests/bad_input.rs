@@ -1,9 +1,6 @@
 //! What a caller gets wrong is its own error: the right status, a message that says what to do, and a node that goes on.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a helper that cannot go on fails its test"
-)]
+#![allow(clippy::unwrap_used, reason = "a helper that cannot go on fails its test")]
 
 mod common;
 
@@ -49,29 +46,13 @@ async fn status_of(node: &Node, body: impl Into<Bytes>) -> Status {
 async fn a_missing_key_is_refused_or_handled_here_as_configured() {
     let ring = Ring::default();
     let refusing = Node::start(&ring);
-    let status = refusing
-        .client()
-        .await
-        .unary(Ask::new("", ""))
-        .await
-        .unwrap_err();
+    let status = refusing.client().await.unary(Ask::new("", "")).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
-    assert!(
-        status
-            .message()
-            .contains("set message field 1 or metadata ringpop-key"),
-        "{status:?}"
-    );
+    assert!(status.message().contains("set message field 1 or metadata ringpop-key"), "{status:?}");
     assert_eq!(refusing.forwarder.stats().bad_keys, 1);
 
     let lenient = Node::start_with(&ring, |builder| builder.missing_key(MissingKey::Local));
-    let tell = lenient
-        .client()
-        .await
-        .unary(Ask::new("", ""))
-        .await
-        .unwrap()
-        .into_inner();
+    let tell = lenient.client().await.unary(Ask::new("", "")).await.unwrap().into_inner();
     assert_eq!(tell.node, lenient.address);
 }
 
@@ -82,16 +63,8 @@ async fn a_key_in_metadata_wins_over_the_message() {
     ring.set("k", &[&asked.address]);
     ring.set("in-metadata", &[&owner.address]);
     let mut request = Request::new(Ask::new("k", ""));
-    request
-        .metadata_mut()
-        .insert("ringpop-key", "in-metadata".parse().unwrap());
-    let tell = asked
-        .client()
-        .await
-        .unary(request)
-        .await
-        .unwrap()
-        .into_inner();
+    request.metadata_mut().insert("ringpop-key", "in-metadata".parse().unwrap());
+    let tell = asked.client().await.unary(request).await.unwrap().into_inner();
     assert_eq!(tell.node, owner.address);
 }
 
@@ -99,10 +72,7 @@ async fn a_key_in_metadata_wins_over_the_message() {
 async fn malformed_messages_are_invalid_arguments() {
     let node = Node::start(&Ring::default());
     let rows: [(&[u8], &str); 5] = [
-        (
-            &[0, 0, 0, 0, 2, 0x0a, 9],
-            "field is longer than its message",
-        ),
+        (&[0, 0, 0, 0, 2, 0x0a, 9], "field is longer than its message"),
         (&[0, 0, 0, 0, 1, 0x0f], "wire type"),
         (&[9, 0, 0, 0, 0], "compression flag"),
         (&[1, 0, 0, 0, 1, 0], "compressed"),
@@ -111,10 +81,7 @@ async fn malformed_messages_are_invalid_arguments() {
     for (body, expected) in rows {
         let status = status_of(&node, body).await;
         assert_eq!(status.code(), Code::InvalidArgument, "{body:?}");
-        assert!(
-            status.message().contains(expected),
-            "{status:?} should say {expected:?}"
-        );
+        assert!(status.message().contains(expected), "{status:?} should say {expected:?}");
     }
     assert_eq!(node.forwarder.stats().bad_keys, 5);
     assert_eq!(node.forwarder.stats().in_flight, 0);
@@ -125,23 +92,14 @@ async fn a_key_that_is_too_long_or_too_late_says_what_to_do() {
     let ring = Ring::default();
     let node = Node::start(&ring);
     let mut client = node.client().await;
-    let status = client
-        .unary(Ask::new(&"k".repeat(1 << 20), ""))
-        .await
-        .unwrap_err();
+    let status = client.unary(Ask::new(&"k".repeat(1 << 20), "")).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
     assert!(
         status.message().contains("at most") || status.message().contains("metadata"),
         "{status:?}"
     );
-    let status = client
-        .unary(Ask::new(&"k".repeat(5000), ""))
-        .await
-        .unwrap_err();
-    assert!(
-        status.message().contains("5000 bytes, at most 4096"),
-        "{status:?}"
-    );
+    let status = client.unary(Ask::new(&"k".repeat(5000), "")).await.unwrap_err();
+    assert!(status.message().contains("5000 bytes, at most 4096"), "{status:?}");
 
     // A message of 100 KiB whose key comes after the payload.
     let mut late = vec![0, 0, 1, 0x86, 0xa8, 0x1a, 0xa0, 0x8d, 0x06];
@@ -158,17 +116,12 @@ async fn a_key_that_is_too_long_or_too_late_says_what_to_do() {
         .map(Ok::<_, Status>)
         .collect();
     let body = tonic::body::Body::new(StreamBody::new(tokio_stream::iter(pieces)));
-    let request = http::Request::post(UNARY)
-        .header("content-type", "application/grpc")
-        .body(body)
-        .unwrap();
+    let request =
+        http::Request::post(UNARY).header("content-type", "application/grpc").body(body).unwrap();
     let response = door.call(request).await.unwrap();
     let status = Status::from_header_map(response.headers()).unwrap();
     assert_eq!(status.code(), Code::InvalidArgument);
-    assert!(
-        status.message().contains("put its field first"),
-        "{status:?}"
-    );
+    assert!(status.message().contains("put its field first"), "{status:?}");
 }
 
 #[tokio::test]
@@ -209,19 +162,13 @@ async fn an_owner_that_answers_garbage_is_passed_over() {
     let garbage = strange_peer(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
     ring.set("k", &[&garbage, &second.address]);
     let mut client = asked.client().await;
-    let tell = soon("call", client.unary(Ask::new("k", "")))
-        .await
-        .unwrap()
-        .into_inner();
+    let tell = soon("call", client.unary(Ask::new("k", ""))).await.unwrap().into_inner();
     assert_eq!(tell.node, second.address);
     // Whether it was executed is unknown, so a call that must not run twice ends here, with a reason.
     let status = soon("call", client.unary_at(ONCE, Ask::new("k", ""))).await;
     if let Err(status) = status {
         assert_eq!(status.code(), Code::Unavailable);
-        assert!(
-            status.message().contains("may have been executed"),
-            "{status:?}"
-        );
+        assert!(status.message().contains("may have been executed"), "{status:?}");
     }
 }
 
@@ -235,17 +182,8 @@ async fn an_owner_that_accepts_and_says_nothing_costs_one_connect_timeout()
     let (listener, address) = listener();
     let transport =
         H2Transport::new(H2Config::default().connect_timeout(Duration::from_millis(100)))?;
-    let asked = Node::start_on(
-        listener,
-        &address,
-        builder(&address, &ring).transport(transport),
-    );
-    let tell = soon(
-        "call",
-        asked.client().await.unary_at(ONCE, Ask::new("k", "")),
-    )
-    .await
-    .unwrap();
+    let asked = Node::start_on(listener, &address, builder(&address, &ring).transport(transport));
+    let tell = soon("call", asked.client().await.unary_at(ONCE, Ask::new("k", ""))).await.unwrap();
     assert_eq!(tell.into_inner().node, second.address);
     assert_eq!(asked.forwarder.stats().dial_failures, 1);
     Ok(())
@@ -271,10 +209,7 @@ async fn an_owner_that_stops_answering_pings_is_given_up() -> Result<(), ConfigE
     let mut client = asked.client().await;
     // The call gets to the first owner, and then the wire is held.
     let call = tokio::spawn(async move { client.unary(Ask::new("k", "wait")).await });
-    eventually("the first owner works", || {
-        Seen::get(&first.seen().begun) == 1
-    })
-    .await;
+    eventually("the first owner works", || Seen::get(&first.seen().begun) == 1).await;
     wire.hold();
     second.handler.go.add_permits(1);
     let tell = soon("call", call).await.unwrap().unwrap();
@@ -293,16 +228,9 @@ async fn an_owner_that_swallows_packets_costs_one_connect_timeout() -> Result<()
     let (listener, address) = listener();
     let transport =
         H2Transport::new(H2Config::default().connect_timeout(Duration::from_millis(100)))?;
-    let asked = Node::start_on(
-        listener,
-        &address,
-        builder(&address, &ring).transport(transport),
-    );
+    let asked = Node::start_on(listener, &address, builder(&address, &ring).transport(transport));
     let mut client = asked.client().await;
-    let tell = soon("call", client.unary_at(ONCE, Ask::new("k", "")))
-        .await
-        .unwrap()
-        .into_inner();
+    let tell = soon("call", client.unary_at(ONCE, Ask::new("k", ""))).await.unwrap().into_inner();
     assert_eq!(tell.node, second.address);
     let dials = asked.forwarder.stats().dial_failures;
     assert_eq!(dials, 1);
@@ -327,11 +255,6 @@ fn full_backlog() -> (Vec<Box<dyn Send>>, String) {
 #[tokio::test]
 async fn a_route_table_with_a_mistake_does_not_build() {
     let ring = Ring::default();
-    let result = builder("n", &ring)
-        .routes(routes().field(UNARY, &[2]))
-        .build();
-    assert_eq!(
-        result.unwrap_err(),
-        ConfigError::RouteTwice { path: UNARY.into() }
-    );
+    let result = builder("n", &ring).routes(routes().field(UNARY, &[2])).build();
+    assert_eq!(result.unwrap_err(), ConfigError::RouteTwice { path: UNARY.into() });
 }

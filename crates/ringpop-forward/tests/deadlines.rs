@@ -1,9 +1,6 @@
 //! Time runs out in one place, with the right status, and whoever works on the call is told.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a helper that cannot go on fails its test"
-)]
+#![allow(clippy::unwrap_used, reason = "a helper that cannot go on fails its test")]
 
 mod common;
 
@@ -31,21 +28,12 @@ fn pair() -> (Node, Node) {
 #[tokio::test]
 async fn the_owner_gets_what_is_left() {
     let (asked, owner) = pair();
-    asked
-        .client()
-        .await
-        .unary(within(Ask::new("k", ""), Duration::from_secs(5)))
-        .await
-        .unwrap();
+    asked.client().await.unary(within(Ask::new("k", ""), Duration::from_secs(5))).await.unwrap();
     let left = owner.seen().header("grpc-timeout").unwrap();
     let micros: u64 = left.strip_suffix('u').unwrap().parse().unwrap();
     assert!(micros < 5_000_000, "{left}");
     asked.client().await.unary(Ask::new("k", "")).await.unwrap();
-    assert_eq!(
-        owner.seen().header("grpc-timeout"),
-        None,
-        "no deadline is invented"
-    );
+    assert_eq!(owner.seen().header("grpc-timeout"), None, "no deadline is invented");
 }
 
 const IN_300_MS: [(&str, &str); 1] = [("grpc-timeout", "300m")];
@@ -55,10 +43,7 @@ async fn a_passed_deadline_is_answered_as_such_and_the_owner_stops() {
     let (asked, owner) = pair();
     let response = raw::call(&asked.address, ONCE, &Ask::new("k", "hang"), &IN_300_MS).await;
     assert_eq!(raw::status(response).await.code(), Code::DeadlineExceeded);
-    eventually("the owner's handler is dropped", || {
-        Seen::get(&owner.seen().cancelled) == 1
-    })
-    .await;
+    eventually("the owner's handler is dropped", || Seen::get(&owner.seen().cancelled) == 1).await;
     let stats = asked.forwarder.stats();
     assert_eq!((stats.failed, stats.in_flight), (1, 0));
 }
@@ -86,10 +71,7 @@ async fn a_handler_of_this_process_is_bounded_too() {
     let (asked, _owner) = pair();
     let response = raw::call(&asked.address, ONCE, &Ask::new("mine", "hang"), &IN_300_MS).await;
     assert_eq!(raw::status(response).await.code(), Code::DeadlineExceeded);
-    eventually("the handler is dropped", || {
-        Seen::get(&asked.seen().cancelled) == 1
-    })
-    .await;
+    eventually("the handler is dropped", || Seen::get(&asked.seen().cancelled) == 1).await;
 }
 
 #[tokio::test]
@@ -99,10 +81,7 @@ async fn the_deadline_covers_the_body() {
     let response = raw::call(&asked.address, DOWNLOAD, &ask, &IN_300_MS).await;
     assert_eq!(response.headers().get("grpc-status"), None, "it began well");
     assert_eq!(raw::status(response).await.code(), Code::DeadlineExceeded);
-    eventually("the owner's stream is dropped", || {
-        Seen::get(&owner.seen().cancelled) == 1
-    })
-    .await;
+    eventually("the owner's stream is dropped", || Seen::get(&owner.seen().cancelled) == 1).await;
 }
 
 #[tokio::test]
@@ -112,25 +91,12 @@ async fn a_caller_that_goes_away_stops_the_owner() {
     let call = tokio::spawn(async move { client.unary(Ask::new("k", "hang")).await });
     eventually("the owner works", || Seen::get(&owner.seen().begun) == 1).await;
     call.abort();
-    eventually("the owner's handler is dropped", || {
-        Seen::get(&owner.seen().cancelled) == 1
-    })
-    .await;
+    eventually("the owner's handler is dropped", || Seen::get(&owner.seen().cancelled) == 1).await;
 
     let mut client = asked.client().await;
-    let mut tells = client
-        .download(Ask::new("k", "endless"))
-        .await
-        .unwrap()
-        .into_inner();
+    let mut tells = client.download(Ask::new("k", "endless")).await.unwrap().into_inner();
     assert!(next(&mut tells).await.unwrap().is_ok());
     drop(tells);
-    eventually("the owner's stream is dropped", || {
-        Seen::get(&owner.seen().cancelled) == 2
-    })
-    .await;
-    eventually("nothing is in flight", || {
-        asked.forwarder.stats().in_flight == 0
-    })
-    .await;
+    eventually("the owner's stream is dropped", || Seen::get(&owner.seen().cancelled) == 2).await;
+    eventually("nothing is in flight", || asked.forwarder.stats().in_flight == 0).await;
 }

@@ -1,9 +1,6 @@
 //! The end of a process's life: calls that still come travel on, then new ones are refused so that senders move on.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a helper that cannot go on fails its test"
-)]
+#![allow(clippy::unwrap_used, reason = "a helper that cannot go on fails its test")]
 
 mod common;
 
@@ -22,15 +19,7 @@ async fn while_draining_a_call_for_a_lost_key_travels_on() {
     fresh.set("k", &[&heir.address]);
     let mut client = asked.client().await;
     // Without a drain, the hop limit keeps it here.
-    assert_eq!(
-        client
-            .unary(Ask::new("k", ""))
-            .await
-            .unwrap()
-            .into_inner()
-            .node,
-        leaving.address
-    );
+    assert_eq!(client.unary(Ask::new("k", "")).await.unwrap().into_inner().node, leaving.address);
     leaving.forwarder.drain();
     let response = client.unary(Ask::new("k", "")).await.unwrap();
     assert_eq!(response.metadata().get("ringpop-hops").unwrap(), "2");
@@ -46,35 +35,19 @@ async fn after_the_drain_senders_move_on_and_callers_are_told() {
     leaving.forwarder.refuse_new_work();
     // Not idempotent: a refusal is known to have executed nothing.
     assert_eq!(
-        client
-            .unary_at(ONCE, Ask::new("k", ""))
-            .await
-            .unwrap()
-            .into_inner()
-            .node,
+        client.unary_at(ONCE, Ask::new("k", "")).await.unwrap().into_inner().node,
         next.address
     );
     let asks = tokio_stream::iter((0..10).map(|_| Ask::new("k", "").with(vec![0; 1000])));
     let tell = client.upload(asks).await.unwrap().into_inner();
-    assert_eq!(
-        (tell.node, tell.text),
-        (next.address.clone(), "10 messages, 10000 bytes".into())
-    );
+    assert_eq!((tell.node, tell.text), (next.address.clone(), "10 messages, 10000 bytes".into()));
     assert_eq!(asked.forwarder.stats().retries_refused, 2);
     assert_eq!(leaving.forwarder.stats().refused, 2);
     assert_eq!(Seen::get(&leaving.seen().begun), 0);
 
-    let response = leaving
-        .client()
-        .await
-        .unary(Ask::new("k", ""))
-        .await
-        .unwrap_err();
+    let response = leaving.client().await.unary(Ask::new("k", "")).await.unwrap_err();
     assert_eq!(response.code(), Code::Unavailable);
-    assert_eq!(
-        response.metadata().get("ringpop-refused").unwrap(),
-        "draining"
-    );
+    assert_eq!(response.metadata().get("ringpop-refused").unwrap(), "draining");
 }
 
 #[tokio::test]

@@ -1,9 +1,6 @@
 //! A failure before any response goes on to the next owner, and nothing is executed twice that must not be.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a helper that cannot go on fails its test"
-)]
+#![allow(clippy::unwrap_used, reason = "a helper that cannot go on fails its test")]
 
 mod common;
 
@@ -26,41 +23,20 @@ async fn a_dead_first_owner_is_passed_over_for_every_shape_of_call() {
     ring.set("k", &[&dead_address(), &second.address, &asked.address]);
     let mut client = asked.client().await;
 
-    let tell = client
-        .unary_at(ONCE, Ask::new("k", "hello"))
-        .await
-        .unwrap()
-        .into_inner();
+    let tell = client.unary_at(ONCE, Ask::new("k", "hello")).await.unwrap().into_inner();
     assert_eq!(tell.node, second.address);
-    assert_eq!(
-        second.seen().header("grpc-previous-rpc-attempts").unwrap(),
-        "1"
-    );
+    assert_eq!(second.seen().header("grpc-previous-rpc-attempts").unwrap(), "1");
     let asks = (0..10).map(|_| Ask::new("k", "").with(vec![0; 1000]));
-    let tell = client
-        .upload(tokio_stream::iter(asks))
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(
-        (tell.node, tell.text),
-        (second.address.clone(), "10 messages, 10000 bytes".into())
-    );
-    let tells = client
-        .download(Ask::new("k", "3"))
-        .await
-        .unwrap()
-        .into_inner();
+    let tell = client.upload(tokio_stream::iter(asks)).await.unwrap().into_inner();
+    assert_eq!((tell.node, tell.text), (second.address.clone(), "10 messages, 10000 bytes".into()));
+    let tells = client.download(Ask::new("k", "3")).await.unwrap().into_inner();
     assert_eq!(all(tells).await.len(), 3);
     let asks = tokio_stream::iter([Ask::new("k", "a"), Ask::new("k", "b")]);
     let tells = client.chat(asks).await.unwrap().into_inner();
     assert_eq!(all(tells).await.len(), 2);
 
     let stats = asked.forwarder.stats();
-    assert_eq!(
-        (stats.retries_never_sent, stats.rerouted, stats.failed),
-        (4, 4, 0)
-    );
+    assert_eq!((stats.retries_never_sent, stats.rerouted, stats.failed), (4, 4, 0));
 }
 
 #[tokio::test]
@@ -76,11 +52,7 @@ async fn a_dead_owner_costs_one_dial_and_is_skipped_by_those_that_follow() {
     // The gate opens after 40 ms at the earliest and then doubles, so a longer run may dial more often.
     let dials_allowed = 1 + begin.elapsed().as_millis() as u64 / 40;
     let dials = asked.forwarder.stats().dial_failures;
-    assert!(
-        dials <= dials_allowed,
-        "{dials} dials for 100 calls in {:?}",
-        begin.elapsed()
-    );
+    assert!(dials <= dials_allowed, "{dials} dials for 100 calls in {:?}", begin.elapsed());
 }
 
 #[tokio::test]
@@ -89,21 +61,11 @@ async fn when_the_next_owner_is_this_process_it_handles_the_call() {
     let asked = Node::start(&ring);
     ring.set("k", &[&dead_address(), &asked.address]);
     let mut client = asked.client().await;
-    let tell = client
-        .unary_at(ONCE, Ask::new("k", "hello").with("payload"))
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(
-        (tell.node, tell.payload),
-        (asked.address.clone(), "payload".into())
-    );
+    let tell =
+        client.unary_at(ONCE, Ask::new("k", "hello").with("payload")).await.unwrap().into_inner();
+    assert_eq!((tell.node, tell.payload), (asked.address.clone(), "payload".into()));
     let asks = (0..10).map(|_| Ask::new("k", ""));
-    let tell = client
-        .upload(tokio_stream::iter(asks))
-        .await
-        .unwrap()
-        .into_inner();
+    let tell = client.upload(tokio_stream::iter(asks)).await.unwrap().into_inner();
     assert_eq!(tell.text, "10 messages, 0 bytes");
     assert_eq!(asked.forwarder.stats().local, 2);
 }
@@ -120,16 +82,11 @@ async fn with_reroute_another_owner_is_asked_only_when_the_ring_says_so() {
     ring.set("k", &[&dead_address(), &second.address]);
     let mut client = asked.client().await;
     let call = tokio::spawn(async move { client.unary_at(ONCE, Ask::new("k", "")).await });
-    eventually("the dead owner is asked again", || {
-        asked.forwarder.stats().retries_never_sent > 1
-    })
-    .await;
+    eventually("the dead owner is asked again", || asked.forwarder.stats().retries_never_sent > 1)
+        .await;
     assert_eq!(Seen::get(&second.seen().begun), 0);
     ring.set("k", &[&second.address]);
-    assert_eq!(
-        soon("call", call).await.unwrap().unwrap().into_inner().node,
-        second.address
-    );
+    assert_eq!(soon("call", call).await.unwrap().unwrap().into_inner().node, second.address);
 }
 
 #[tokio::test]
@@ -139,16 +96,11 @@ async fn when_no_owner_can_be_asked_the_caller_is_told_why() {
     let dead = dead_address();
     ring.set("k", &[&dead]);
     let mut client = asked.client().await;
-    let status = client
-        .unary(within(Ask::new("k", ""), Duration::from_secs(10)))
-        .await
-        .unwrap_err();
+    let status =
+        client.unary(within(Ask::new("k", ""), Duration::from_secs(10))).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
     assert!(status.message().contains(&dead), "{status:?}");
-    assert!(
-        status.message().contains("no attempt is left"),
-        "{status:?}"
-    );
+    assert!(status.message().contains("no attempt is left"), "{status:?}");
     let status = client.unary(Ask::new("unknown", "")).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
     assert!(status.message().contains("no owner is known"), "{status:?}");
@@ -162,41 +114,17 @@ async fn unavailable_is_tried_elsewhere_only_if_the_method_is_idempotent() {
     ring.set("k", &[&first.address, &second.address]);
     let mut client = asked.client().await;
 
-    let status = client
-        .unary_at(ONCE, Ask::new("k", "unavailable"))
-        .await
-        .unwrap_err();
-    assert_eq!(
-        status.message(),
-        "told to be unavailable",
-        "the owner's own words"
-    );
-    assert_eq!(
-        (
-            Seen::get(&first.seen().begun),
-            Seen::get(&second.seen().begun)
-        ),
-        (1, 0)
-    );
+    let status = client.unary_at(ONCE, Ask::new("k", "unavailable")).await.unwrap_err();
+    assert_eq!(status.message(), "told to be unavailable", "the owner's own words");
+    assert_eq!((Seen::get(&first.seen().begun), Seen::get(&second.seen().begun)), (1, 0));
 
     let mut request = Request::new(Ask::new("k", "unavailable"));
-    request
-        .metadata_mut()
-        .insert("ringpop-idempotent", "1".parse().unwrap());
+    request.metadata_mut().insert("ringpop-idempotent", "1".parse().unwrap());
     client.unary_at(ONCE, request).await.unwrap_err();
-    assert!(
-        Seen::get(&second.seen().begun) > 0,
-        "the caller said that it may be executed twice"
-    );
+    assert!(Seen::get(&second.seen().begun) > 0, "the caller said that it may be executed twice");
     let before = Seen::get(&second.seen().begun);
-    client
-        .unary(Ask::new("k", "unavailable"))
-        .await
-        .unwrap_err();
-    assert!(
-        Seen::get(&second.seen().begun) > before,
-        "the route says so"
-    );
+    client.unary(Ask::new("k", "unavailable")).await.unwrap_err();
+    assert!(Seen::get(&second.seen().begun) > before, "the route says so");
 }
 
 #[tokio::test]
@@ -211,18 +139,12 @@ async fn a_message_over_the_replay_limit_is_not_sent_again_once_it_has_begun() {
     assert!(Seen::get(&second.seen().begun) > 0);
     let before = Seen::get(&second.seen().begun);
     let large = Ask::new("k", "unavailable").with(vec![0; 100_000]);
-    assert_eq!(
-        client.unary(large).await.unwrap_err().message(),
-        "told to be unavailable"
-    );
+    assert_eq!(client.unary(large).await.unwrap_err().message(), "told to be unavailable");
     assert_eq!(Seen::get(&second.seen().begun), before);
     // Before anything of it was sent, size does not matter.
     ring.set("k", &[&dead_address(), &second.address]);
     let large = Ask::new("k", "").with(vec![0; 100_000]);
-    assert_eq!(
-        client.unary(large).await.unwrap().into_inner().node,
-        second.address
-    );
+    assert_eq!(client.unary(large).await.unwrap().into_inner().node, second.address);
 }
 
 /// Keeps `callers` calling until told to stop, and counts calls and failures.
@@ -234,10 +156,7 @@ struct Load {
 
 impl Load {
     async fn start(node: &Node, method: &'static str, callers: usize) -> Self {
-        let (stop, done) = (
-            Arc::new(AtomicBool::new(false)),
-            Arc::new(AtomicU64::new(0)),
-        );
+        let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let client = node.client().await;
         let callers: Vec<_> = (0..callers)
             .map(|_| {
@@ -255,28 +174,17 @@ impl Load {
                 })
             })
             .collect();
-        Self {
-            stop,
-            callers,
-            done,
-        }
+        Self { stop, callers, done }
     }
 
     async fn more(&self, calls: u64) {
         let goal = self.done.load(Ordering::Acquire) + calls;
-        eventually("load makes progress", || {
-            self.done.load(Ordering::Acquire) >= goal
-        })
-        .await;
+        eventually("load makes progress", || self.done.load(Ordering::Acquire) >= goal).await;
     }
 
     async fn stop(self) -> Vec<tonic::Status> {
         self.stop.store(true, Ordering::Release);
-        join_all(self.callers)
-            .await
-            .into_iter()
-            .flat_map(Result::unwrap)
-            .collect()
+        join_all(self.callers).await.into_iter().flat_map(Result::unwrap).collect()
     }
 }
 
@@ -291,12 +199,7 @@ async fn a_graceful_stop_of_the_owner_loses_no_call() {
     first.stop().await;
     load.more(200).await;
     let failures = load.stop().await;
-    assert!(
-        failures.is_empty(),
-        "{} failed, first: {:?}",
-        failures.len(),
-        failures[0]
-    );
+    assert!(failures.is_empty(), "{} failed, first: {:?}", failures.len(), failures[0]);
     assert_eq!(Seen::get(&first.seen().cancelled), 0);
 }
 
@@ -310,12 +213,7 @@ async fn killing_the_owner_loses_no_idempotent_call() {
     first.kill();
     load.more(200).await;
     let failures = load.stop().await;
-    assert!(
-        failures.is_empty(),
-        "{} failed, first: {:?}",
-        failures.len(),
-        failures[0]
-    );
+    assert!(failures.is_empty(), "{} failed, first: {:?}", failures.len(), failures[0]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -331,10 +229,7 @@ async fn killing_the_owner_fails_at_most_the_calls_in_flight_that_may_have_been_
     assert!(failures.len() <= 64, "{} failed", failures.len());
     for status in failures {
         assert_eq!(status.code(), Code::Unavailable);
-        assert!(
-            status.message().contains("not marked idempotent"),
-            "{status:?}"
-        );
+        assert!(status.message().contains("not marked idempotent"), "{status:?}");
     }
 }
 
@@ -352,19 +247,13 @@ async fn a_call_that_may_have_been_executed_says_so() {
         second.handler.go.add_permits(1);
         let call =
             tokio::spawn(async move { client.unary_at(method, Ask::new("k", "wait")).await });
-        eventually("the first owner works on it", || {
-            Seen::get(&first.seen().begun) == 1
-        })
-        .await;
+        eventually("the first owner works on it", || Seen::get(&first.seen().begun) == 1).await;
         first.kill();
         let result = soon("call", call).await.unwrap();
         assert_eq!(result.is_ok(), survives, "{result:?}");
         if let Err(status) = result {
             assert!(status.message().contains(&first.address), "{status:?}");
-            assert!(
-                status.message().contains("may have been executed"),
-                "{status:?}"
-            );
+            assert!(status.message().contains("may have been executed"), "{status:?}");
         }
     }
 }
@@ -375,11 +264,7 @@ async fn a_stream_that_breaks_in_the_middle_ends_with_a_status() {
     let (asked, mut first, second) = (Node::start(&ring), Node::start(&ring), Node::start(&ring));
     ring.set("k", &[&first.address, &second.address]);
     let mut client = asked.client().await;
-    let mut tells = client
-        .download(Ask::new("k", "1 then hang"))
-        .await
-        .unwrap()
-        .into_inner();
+    let mut tells = client.download(Ask::new("k", "1 then hang")).await.unwrap().into_inner();
     assert_eq!(next(&mut tells).await.unwrap().unwrap().node, first.address);
     first.kill();
     let status = next(&mut tells).await.unwrap().unwrap_err();
@@ -399,18 +284,9 @@ async fn a_restarted_owner_is_found_again() {
     drop(first);
     let listener = std::net::TcpListener::bind(&address).unwrap();
     listener.set_nonblocking(true).unwrap();
-    let first = Node::start_on(
-        listener,
-        &address,
-        common::cluster::builder(&address, &ring),
-    );
+    let first = Node::start_on(listener, &address, common::cluster::builder(&address, &ring));
     assert_eq!(
-        client
-            .unary_at(ONCE, Ask::new("k", ""))
-            .await
-            .unwrap()
-            .into_inner()
-            .node,
+        client.unary_at(ONCE, Ask::new("k", "")).await.unwrap().into_inner().node,
         first.address
     );
 }

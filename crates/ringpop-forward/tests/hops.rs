@@ -1,9 +1,6 @@
 //! Members that disagree do not send a request in circles, and callers cannot pretend to be members.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a helper that cannot go on fails its test"
-)]
+#![allow(clippy::unwrap_used, reason = "a helper that cannot go on fails its test")]
 
 mod common;
 
@@ -17,9 +14,7 @@ use common::soon;
 fn quarrel(trust: bool) -> (Node, Node) {
     let (ring_a, ring_b) = (Ring::default(), Ring::default());
     let start = |ring: &Ring| {
-        Node::start_with(ring, |builder| {
-            builder.explain(true).trust_hop_headers(move |_| trust)
-        })
+        Node::start_with(ring, |builder| builder.explain(true).trust_hop_headers(move |_| trust))
     };
     let (a, b) = (start(&ring_a), start(&ring_b));
     ring_a.set("k", &[&b.address]);
@@ -34,21 +29,13 @@ async fn members_that_disagree_serve_after_one_hop() {
     let response = response.unwrap();
     assert_eq!(response.metadata().get("ringpop-hops").unwrap(), "1");
     assert_eq!(response.into_inner().node, b.address);
-    assert_eq!(
-        (
-            b.forwarder.stats().loops_stopped,
-            b.forwarder.stats().forwarded
-        ),
-        (1, 0)
-    );
+    assert_eq!((b.forwarder.stats().loops_stopped, b.forwarder.stats().forwarded), (1, 0));
 }
 
 #[tokio::test]
 async fn without_trust_a_loop_still_ends() {
     let (a, b) = quarrel(false);
-    let status = soon("call", a.client().await.unary(Ask::new("k", "")))
-        .await
-        .unwrap_err();
+    let status = soon("call", a.client().await.unary(Ask::new("k", ""))).await.unwrap_err();
     assert_eq!(status.code(), Code::FailedPrecondition);
     assert!(status.message().contains("forwarded 8 times"), "{status:?}");
     assert!(status.message().contains("trust_hop_headers"), "{status:?}");
@@ -65,16 +52,10 @@ async fn a_spoofed_hop_header_is_not_believed_and_not_passed_on() {
     let mut client = asked.client().await;
     for spoofed in ["1;h=1;e=0;f=x", "1;h=3;f=x", "nonsense"] {
         let mut request = Request::new(Ask::new("k", ""));
-        request
-            .metadata_mut()
-            .insert("ringpop-fwd", spoofed.parse().unwrap());
+        request.metadata_mut().insert("ringpop-fwd", spoofed.parse().unwrap());
         let tell = client.unary(request).await.unwrap().into_inner();
         assert_eq!(tell.node, owner.address, "{spoofed}");
-        assert_eq!(
-            owner.seen().header("ringpop-fwd"),
-            None,
-            "handlers do not see the header"
-        );
+        assert_eq!(owner.seen().header("ringpop-fwd"), None, "handlers do not see the header");
     }
     assert_eq!(asked.forwarder.stats().bad_hop_headers, 3);
 }
@@ -85,16 +66,8 @@ async fn a_member_whose_hop_header_cannot_be_read_is_served_here() {
     let (asked, owner) = (Node::start(&ring), Node::start(&ring));
     ring.set("k", &[&owner.address]);
     let mut request = Request::new(Ask::new("k", ""));
-    request
-        .metadata_mut()
-        .insert("ringpop-fwd", "9;from-the-future".parse().unwrap());
-    let tell = asked
-        .client()
-        .await
-        .unary(request)
-        .await
-        .unwrap()
-        .into_inner();
+    request.metadata_mut().insert("ringpop-fwd", "9;from-the-future".parse().unwrap());
+    let tell = asked.client().await.unary(request).await.unwrap().into_inner();
     assert_eq!(tell.node, asked.address);
     let stats = asked.forwarder.stats();
     assert_eq!((stats.bad_hop_headers, stats.loops_stopped), (1, 1));

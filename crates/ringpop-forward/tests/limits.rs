@@ -1,9 +1,6 @@
 //! What is too much is refused at once, with a reason, and what is inside goes on.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a helper that cannot go on fails its test"
-)]
+#![allow(clippy::unwrap_used, reason = "a helper that cannot go on fails its test")]
 
 mod common;
 
@@ -22,11 +19,7 @@ async fn calls_to_one_peer_are_limited_and_the_next_owner_is_not_asked_instead()
     let (listener, address) = listener();
     let transport =
         H2Transport::new(H2Config::default().unary_per_peer(2).streams_per_peer(1)).unwrap();
-    let asked = Node::start_on(
-        listener,
-        &address,
-        builder(&address, &ring).transport(transport),
-    );
+    let asked = Node::start_on(listener, &address, builder(&address, &ring).transport(transport));
     let client = asked.client().await;
     let calls: Vec<_> = (0..2)
         .map(|_| {
@@ -38,22 +31,11 @@ async fn calls_to_one_peer_are_limited_and_the_next_owner_is_not_asked_instead()
     let mut client = client;
     let status = client.unary(Ask::new("k", "")).await.unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted);
-    assert!(
-        status.message().contains("2 calls to it are in flight"),
-        "{status:?}"
-    );
-    let mut tells = client
-        .download(Ask::new("k", "1 then hang"))
-        .await
-        .unwrap()
-        .into_inner();
+    assert!(status.message().contains("2 calls to it are in flight"), "{status:?}");
+    let mut tells = client.download(Ask::new("k", "1 then hang")).await.unwrap().into_inner();
     assert!(next(&mut tells).await.unwrap().is_ok());
     assert_eq!(
-        client
-            .download(Ask::new("k", "1"))
-            .await
-            .unwrap_err()
-            .code(),
+        client.download(Ask::new("k", "1")).await.unwrap_err().code(),
         Code::ResourceExhausted
     );
     assert_eq!(Seen::get(&second.seen().begun), 0);
@@ -64,10 +46,7 @@ async fn calls_to_one_peer_are_limited_and_the_next_owner_is_not_asked_instead()
     }
     client.unary(Ask::new("k", "")).await.unwrap();
     drop(tells);
-    eventually("the stream is over", || {
-        asked.forwarder.stats().in_flight == 0
-    })
-    .await;
+    eventually("the stream is over", || asked.forwarder.stats().in_flight == 0).await;
     client.download(Ask::new("k", "1")).await.unwrap();
 }
 
@@ -82,58 +61,28 @@ async fn calls_in_one_process_are_limited_and_senders_move_on() {
     eventually("the call runs", || Seen::get(&owner.seen().begun) == 1).await;
     let mut client = asked.client().await;
     assert_eq!(
-        client
-            .unary_at(ONCE, Ask::new("k", ""))
-            .await
-            .unwrap()
-            .into_inner()
-            .node,
+        client.unary_at(ONCE, Ask::new("k", "")).await.unwrap().into_inner().node,
         second.address
     );
-    let status = owner
-        .client()
-        .await
-        .unary(Ask::new("k", ""))
-        .await
-        .unwrap_err();
+    let status = owner.client().await.unary(Ask::new("k", "")).await.unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted);
     assert!(status.message().contains("max_in_flight"), "{status:?}");
     assert_eq!(owner.forwarder.stats().refused, 2);
     owner.handler.go.add_permits(1);
     soon("call", call).await.unwrap().unwrap();
-    assert_eq!(
-        client
-            .unary(Ask::new("k", ""))
-            .await
-            .unwrap()
-            .into_inner()
-            .node,
-        owner.address
-    );
+    assert_eq!(client.unary(Ask::new("k", "")).await.unwrap().into_inner().node, owner.address);
 }
 
 #[tokio::test]
 async fn without_tokens_only_what_was_not_executed_is_tried_again() {
     let ring = Ring::default();
-    let asked = Node::start_with(&ring, |builder| {
-        builder.policy(Policy::default().retry_tokens(0))
-    });
+    let asked =
+        Node::start_with(&ring, |builder| builder.policy(Policy::default().retry_tokens(0)));
     let (owner, second) = (Node::start(&ring), Node::start(&ring));
     ring.set("k", &[&owner.address, &second.address]);
     ring.set("dead", &[&common::cluster::dead_address(), &second.address]);
     let mut client = asked.client().await;
-    client
-        .unary_at(UNARY, Ask::new("k", "unavailable"))
-        .await
-        .unwrap_err();
+    client.unary_at(UNARY, Ask::new("k", "unavailable")).await.unwrap_err();
     assert_eq!(Seen::get(&second.seen().begun), 0);
-    assert_eq!(
-        client
-            .unary(Ask::new("dead", ""))
-            .await
-            .unwrap()
-            .into_inner()
-            .node,
-        second.address
-    );
+    assert_eq!(client.unary(Ask::new("dead", "")).await.unwrap().into_inner().node, second.address);
 }

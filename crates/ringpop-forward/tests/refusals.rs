@@ -1,10 +1,7 @@
 //! What a peer says at the level of HTTP/2 about calls that it has not looked at is believed: they move on, even those
 //! that must not run twice.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a helper that cannot go on fails its test"
-)]
+#![allow(clippy::unwrap_used, reason = "a helper that cannot go on fails its test")]
 
 mod common;
 
@@ -95,10 +92,7 @@ async fn goaway_below_the_stream_means_that_it_was_not_looked_at() {
     let goaway = |_| frame(GOAWAY, 0, 0, &[0; 8]);
     let (asked, second) = behind(goaway).await;
     let mut client = asked.client().await;
-    let tell = soon("call", client.unary_at(ONCE, Ask::new("k", "")))
-        .await
-        .unwrap()
-        .into_inner();
+    let tell = soon("call", client.unary_at(ONCE, Ask::new("k", ""))).await.unwrap().into_inner();
     assert_eq!(tell.node, second.address);
     assert_eq!(asked.forwarder.stats().retries_refused, 1);
 }
@@ -108,10 +102,7 @@ async fn a_refused_stream_was_not_looked_at() {
     let refuse = |stream| frame(RST_STREAM, 0, stream, &7_u32.to_be_bytes());
     let (asked, second) = behind(refuse).await;
     let mut client = asked.client().await;
-    let tell = soon("call", client.unary_at(ONCE, Ask::new("k", "")))
-        .await
-        .unwrap()
-        .into_inner();
+    let tell = soon("call", client.unary_at(ONCE, Ask::new("k", ""))).await.unwrap().into_inner();
     assert_eq!(tell.node, second.address);
     assert_eq!(asked.forwarder.stats().retries_refused, 1);
 }
@@ -121,22 +112,11 @@ async fn any_other_reset_leaves_it_open_whether_it_was_executed() {
     let internal_error = |stream| frame(RST_STREAM, 0, stream, &2_u32.to_be_bytes());
     let (asked, second) = behind(internal_error).await;
     let mut client = asked.client().await;
-    let status = soon("call", client.unary_at(ONCE, Ask::new("k", "")))
-        .await
-        .unwrap_err();
+    let status = soon("call", client.unary_at(ONCE, Ask::new("k", ""))).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
-    assert!(
-        status.message().contains("may have been executed"),
-        "{status:?}"
-    );
-    let tell = soon("call", client.unary_at(UNARY, Ask::new("k", "")))
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(
-        (tell.node, tell.payload),
-        (second.address.clone(), Bytes::new())
-    );
+    assert!(status.message().contains("may have been executed"), "{status:?}");
+    let tell = soon("call", client.unary_at(UNARY, Ask::new("k", ""))).await.unwrap().into_inner();
+    assert_eq!((tell.node, tell.payload), (second.address.clone(), Bytes::new()));
     assert_eq!(asked.forwarder.stats().retries_ambiguous, 1);
 }
 
@@ -153,13 +133,9 @@ async fn a_connection_that_takes_no_more_requests_is_replaced_before_the_next_ow
     let mut calls = Vec::new();
     for expected in 1..=3 {
         let mut client = client.clone();
-        calls.push(tokio::spawn(async move {
-            client.unary(Ask::new("k", "")).await
-        }));
-        eventually("one answer more was read", || {
-            answered.load(Ordering::Acquire) == expected
-        })
-        .await;
+        calls.push(tokio::spawn(async move { client.unary(Ask::new("k", "")).await }));
+        eventually("one answer more was read", || answered.load(Ordering::Acquire) == expected)
+            .await;
     }
     assert_eq!(asked.forwarder.stats().retries_never_sent, 0);
     calls.into_iter().for_each(|call| call.abort());

@@ -1,9 +1,6 @@
 //! Every shape of call arrives whole at the owner, and its answer whole at the caller.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a helper that cannot go on fails its test"
-)]
+#![allow(clippy::unwrap_used, reason = "a helper that cannot go on fails its test")]
 
 mod common;
 
@@ -28,13 +25,10 @@ fn pair() -> (Node, Node) {
 async fn unary_with_metadata_both_ways() {
     let (asked, owner) = pair();
     let mut request = Request::new(Ask::new("k", "hello").with("payload"));
+    request.metadata_mut().insert("x-text", "text".parse().unwrap());
     request
         .metadata_mut()
-        .insert("x-text", "text".parse().unwrap());
-    request.metadata_mut().insert_bin(
-        "x-bytes-bin",
-        tonic::metadata::MetadataValue::from_bytes(&[1, 0]),
-    );
+        .insert_bin("x-bytes-bin", tonic::metadata::MetadataValue::from_bytes(&[1, 0]));
     let response = asked.client().await.unary(request).await.unwrap();
     assert_eq!(response.metadata().get("x-answer").unwrap(), "42");
     let tell = response.into_inner();
@@ -44,52 +38,26 @@ async fn unary_with_metadata_both_ways() {
     );
     assert_eq!(owner.seen().header("x-text").unwrap(), "text");
     let metadata = owner.seen().metadata.lock().unwrap().clone();
-    assert_eq!(
-        metadata.get_bin("x-bytes-bin").unwrap().to_bytes().unwrap(),
-        &[1, 0][..]
-    );
+    assert_eq!(metadata.get_bin("x-bytes-bin").unwrap().to_bytes().unwrap(), &[1, 0][..]);
     let (here, there) = (asked.forwarder.stats(), owner.forwarder.stats());
-    assert_eq!(
-        (here.forwarded, here.local, there.forwarded, there.local),
-        (1, 0, 0, 1)
-    );
+    assert_eq!((here.forwarded, here.local, there.forwarded, there.local), (1, 0, 0, 1));
 }
 
 #[tokio::test]
 async fn an_error_with_details_and_metadata() {
     let (asked, _owner) = pair();
-    let status = asked
-        .client()
-        .await
-        .unary(Ask::new("k", "fail"))
-        .await
-        .unwrap_err();
-    assert_eq!(
-        (status.code(), status.message()),
-        (Code::DataLoss, "told to fail: ü")
-    );
+    let status = asked.client().await.unary(Ask::new("k", "fail")).await.unwrap_err();
+    assert_eq!((status.code(), status.message()), (Code::DataLoss, "told to fail: ü"));
     assert_eq!(status.details(), b"details");
     assert_eq!(status.metadata().get("x-why").unwrap(), "asked for");
-    assert_eq!(
-        status
-            .metadata()
-            .get_bin("x-why-bin")
-            .unwrap()
-            .to_bytes()
-            .unwrap(),
-        &[0, 255][..]
-    );
+    assert_eq!(status.metadata().get_bin("x-why-bin").unwrap().to_bytes().unwrap(), &[0, 255][..]);
 }
 
 #[tokio::test]
 async fn server_stream_and_an_error_at_its_end() {
     let (asked, owner) = pair();
     let mut client = asked.client().await;
-    let stream = client
-        .download(Ask::new("k", "100"))
-        .await
-        .unwrap()
-        .into_inner();
+    let stream = client.download(Ask::new("k", "100")).await.unwrap().into_inner();
     let tells = all(stream).await;
     assert_eq!(tells.len(), 100);
     assert!(
@@ -99,29 +67,16 @@ async fn server_stream_and_an_error_at_its_end() {
             .all(|(i, tell)| tell.node == owner.address && tell.text == i.to_string())
     );
 
-    let mut stream = client
-        .download(Ask::new("k", "2 then fail"))
-        .await
-        .unwrap()
-        .into_inner();
+    let mut stream = client.download(Ask::new("k", "2 then fail")).await.unwrap().into_inner();
     assert!(next(&mut stream).await.unwrap().is_ok() && next(&mut stream).await.unwrap().is_ok());
-    assert_eq!(
-        next(&mut stream).await.unwrap().unwrap_err().code(),
-        Code::DataLoss
-    );
+    assert_eq!(next(&mut stream).await.unwrap().unwrap_err().code(), Code::DataLoss);
 }
 
 #[tokio::test]
 async fn client_stream() {
     let (asked, owner) = pair();
     let asks = (0..100).map(|_| Ask::new("k", "").with(vec![0; 1000]));
-    let tell = asked
-        .client()
-        .await
-        .upload(tokio_stream::iter(asks))
-        .await
-        .unwrap()
-        .into_inner();
+    let tell = asked.client().await.upload(tokio_stream::iter(asks)).await.unwrap().into_inner();
     assert_eq!(
         (tell.node, tell.text),
         (owner.address.clone(), "100 messages, 100000 bytes".into())
@@ -133,13 +88,7 @@ async fn an_early_answer_ends_an_upload() {
     let (asked, _owner) = pair();
     let asks = tokio_stream::iter([Ask::new("k", "early")]).chain(tokio_stream::pending());
     let upload = asked.client().await.upload(asks).await;
-    assert_eq!(
-        soon("early answer", async { upload.unwrap() })
-            .await
-            .into_inner()
-            .text,
-        "early"
-    );
+    assert_eq!(soon("early answer", async { upload.unwrap() }).await.into_inner().text, "early");
 }
 
 #[tokio::test]
@@ -151,10 +100,7 @@ async fn bidirectional_stream_in_lockstep() {
     let mut tells = asked.client().await.chat(asks).await.unwrap().into_inner();
     for turn in 1..50 {
         let tell = next(&mut tells).await.unwrap().unwrap();
-        assert_eq!(
-            (tell.node, tell.text),
-            (owner.address.clone(), (turn - 1).to_string())
-        );
+        assert_eq!((tell.node, tell.text), (owner.address.clone(), (turn - 1).to_string()));
         sender.send(Ask::new("k", &turn.to_string())).await.unwrap();
     }
     drop(sender);
@@ -166,12 +112,8 @@ async fn bidirectional_stream_in_lockstep() {
 async fn large_messages_both_ways() {
     let (asked, _owner) = pair();
     let payload = Bytes::from(vec![7; 20 << 20]);
-    let tell = asked
-        .client()
-        .await
-        .unary(Ask::new("k", "big").with(payload.clone()))
-        .await
-        .unwrap();
+    let tell =
+        asked.client().await.unary(Ask::new("k", "big").with(payload.clone())).await.unwrap();
     assert_eq!(tell.into_inner().payload, payload);
 }
 
@@ -180,52 +122,24 @@ async fn a_long_upload_passes_in_pieces() {
     let (asked, _owner) = pair();
     let piece = Bytes::from(vec![0; 64 << 10]);
     let asks = (0..512).map(move |_| Ask::new("k", "").with(piece.clone()));
-    let tell = asked
-        .client()
-        .await
-        .upload(tokio_stream::iter(asks))
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(
-        tell.text,
-        format!("512 messages, {} bytes", 512 * (64 << 10))
-    );
+    let tell = asked.client().await.upload(tokio_stream::iter(asks)).await.unwrap().into_inner();
+    assert_eq!(tell.text, format!("512 messages, {} bytes", 512 * (64 << 10)));
 }
 
 #[tokio::test]
 async fn what_is_ours_or_has_no_route_stays_here() {
     let (asked, owner) = pair();
     let mut client = asked.client().await;
-    let mine = client
-        .unary(Ask::new("mine", "hello"))
-        .await
-        .unwrap()
-        .into_inner();
+    let mine = client.unary(Ask::new("mine", "hello")).await.unwrap().into_inner();
     assert_eq!(mine.node, asked.address);
-    let unrouted = client
-        .unary_at(UNROUTED, Ask::new("k", "hello"))
-        .await
-        .unwrap()
-        .into_inner();
+    let unrouted = client.unary_at(UNROUTED, Ask::new("k", "hello")).await.unwrap().into_inner();
     assert_eq!(unrouted.node, asked.address);
     assert_eq!(owner.forwarder.stats().local, 0);
-    assert_eq!(
-        asked.forwarder.stats().local,
-        1,
-        "a path without a route is not counted"
-    );
+    assert_eq!(asked.forwarder.stats().local, 1, "a path without a route is not counted");
 
     let asks = (0..10).map(|_| Ask::new("mine", "").with(vec![0; 1000]));
-    let tell = client
-        .upload(tokio_stream::iter(asks))
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(
-        (tell.node, tell.text),
-        (asked.address.clone(), "10 messages, 10000 bytes".into())
-    );
+    let tell = client.upload(tokio_stream::iter(asks)).await.unwrap().into_inner();
+    assert_eq!((tell.node, tell.text), (asked.address.clone(), "10 messages, 10000 bytes".into()));
 }
 
 #[tokio::test]
@@ -233,20 +147,12 @@ async fn the_response_says_who_handled_it_and_after_how_many_hops() {
     let (asked, owner) = pair();
     let mut client = asked.client().await;
     let plain = client.unary(Ask::new("k", "")).await.unwrap();
-    assert!(
-        plain.metadata().get("ringpop-handled-by").is_none(),
-        "only those who ask are told"
-    );
+    assert!(plain.metadata().get("ringpop-handled-by").is_none(), "only those who ask are told");
     for (key, node, hops) in [("k", &owner, "1"), ("mine", &asked, "0")] {
         let mut request = Request::new(Ask::new(key, ""));
-        request
-            .metadata_mut()
-            .insert("ringpop-explain", "1".parse().unwrap());
+        request.metadata_mut().insert("ringpop-explain", "1".parse().unwrap());
         let response = client.unary(request).await.unwrap();
-        assert_eq!(
-            response.metadata().get("ringpop-handled-by").unwrap(),
-            node.address.as_str()
-        );
+        assert_eq!(response.metadata().get("ringpop-handled-by").unwrap(), node.address.as_str());
         assert_eq!(response.metadata().get("ringpop-hops").unwrap(), hops);
     }
 }
@@ -274,18 +180,11 @@ async fn many_calls_at_once_each_get_their_own_answer() {
         let mut client = client.clone();
         async move {
             let order = index.to_string();
-            let tell = client
-                .unary(Ask::new("k", &order))
-                .await
-                .unwrap()
-                .into_inner();
+            let tell = client.unary(Ask::new("k", &order)).await.unwrap().into_inner();
             assert_eq!(tell.text, order);
         }
     });
     futures_util::future::join_all(calls).await;
     let stats = asked.forwarder.stats();
-    assert_eq!(
-        (stats.forwarded, stats.in_flight, stats.failed),
-        (200, 0, 0)
-    );
+    assert_eq!((stats.forwarded, stats.in_flight, stats.failed), (200, 0, 0));
 }

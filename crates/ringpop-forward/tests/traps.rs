@@ -1,9 +1,6 @@
 //! Faults that other proxies were caught by. Each test fails without the line of code that it guards.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a helper that cannot go on fails its test"
-)]
+#![allow(clippy::unwrap_used, reason = "a helper that cannot go on fails its test")]
 
 mod common;
 
@@ -33,34 +30,21 @@ fn pair() -> (Node, Node) {
 async fn a_cancelled_upload_does_not_look_complete() {
     let (asked, owner) = pair();
     // The key in the message takes another way through the layer than the key in the metadata.
-    let ways = [
-        ("k", None, &owner),
-        ("mine", None, &asked),
-        ("mine", Some("mine"), &asked),
-    ];
+    let ways = [("k", None, &owner), ("mine", None, &asked), ("mine", Some("mine"), &asked)];
     for (key, in_metadata, node) in ways {
         let begun = Seen::get(&node.seen().begun);
         let (sender, receiver) = tokio::sync::mpsc::channel(1);
         let mut request = Request::new(tokio_stream::wrappers::ReceiverStream::new(receiver));
         if let Some(key) = in_metadata {
-            request
-                .metadata_mut()
-                .insert("ringpop-key", key.parse().unwrap());
+            request.metadata_mut().insert("ringpop-key", key.parse().unwrap());
         }
         let mut client = asked.client().await;
         let call = tokio::spawn(async move { client.upload(request).await });
         sender.send(Ask::new(key, "")).await.unwrap();
-        eventually("the handler has begun", || {
-            Seen::get(&node.seen().begun) > begun
-        })
-        .await;
+        eventually("the handler has begun", || Seen::get(&node.seen().begun) > begun).await;
         call.abort();
         eventually("the call is over", || node.forwarder.stats().in_flight == 0).await;
-        assert_eq!(
-            Seen::get(&node.seen().complete_uploads),
-            0,
-            "{key}, {in_metadata:?}"
-        );
+        assert_eq!(Seen::get(&node.seen().complete_uploads), 0, "{key}, {in_metadata:?}");
     }
 }
 
@@ -76,26 +60,15 @@ async fn an_upload_that_fails_at_its_source_does_not_look_complete() {
         .header("content-type", "application/grpc")
         .body(body)
         .unwrap();
-    let mut door = asked
-        .forwarder
-        .client(common::service::TestServer(asked.handler.clone()));
+    let mut door = asked.forwarder.client(common::service::TestServer(asked.handler.clone()));
     let call = tokio::spawn(door.call(request));
     sender.send(Ok(Frame::data(message))).await.unwrap();
-    eventually("the handler has begun", || {
-        Seen::get(&owner.seen().begun) == 1
-    })
-    .await;
-    sender
-        .send(Err(Status::cancelled("changed my mind")))
-        .await
-        .unwrap();
+    eventually("the handler has begun", || Seen::get(&owner.seen().begun) == 1).await;
+    sender.send(Err(Status::cancelled("changed my mind"))).await.unwrap();
     let response = soon("call", call).await.unwrap().unwrap();
     let status = Status::from_header_map(response.headers()).unwrap();
     assert_eq!(status.code(), Code::Aborted);
-    eventually("the owner's call is over", || {
-        owner.forwarder.stats().in_flight == 0
-    })
-    .await;
+    eventually("the owner's call is over", || owner.forwarder.stats().in_flight == 0).await;
     assert_eq!(Seen::get(&owner.seen().complete_uploads), 0);
 }
 
@@ -115,13 +88,8 @@ async fn unread_streams_do_not_stall_other_calls() {
     }
     settled(|| Seen::get(&owner.seen().sent)).await;
     let mut client = asked.client().await;
-    soon("unary call", client.unary(Ask::new("k", "")))
-        .await
-        .unwrap();
-    let tells = soon("stream", client.download(Ask::new("k", "100")))
-        .await
-        .unwrap()
-        .into_inner();
+    soon("unary call", client.unary(Ask::new("k", ""))).await.unwrap();
+    let tells = soon("stream", client.download(Ask::new("k", "100"))).await.unwrap().into_inner();
     assert_eq!(all(tells).await.len(), 100);
 }
 
@@ -158,18 +126,12 @@ async fn an_unread_stream_is_held_back_at_its_source() {
     assert!(next(&mut tells).await.unwrap().is_ok());
     let sent = settled(|| Seen::get(&owner.seen().sent)).await;
     // The windows of caller, node and owner and the buffers of two sockets hold some megabytes.
-    assert!(
-        sent as usize * PIECE < 32 << 20,
-        "{sent} pieces were sent to a caller that read one"
-    );
+    assert!(sent as usize * PIECE < 32 << 20, "{sent} pieces were sent to a caller that read one");
     for _ in 0..sent + 10 {
         assert!(next(&mut tells).await.unwrap().is_ok());
     }
     drop(tells);
-    eventually("the owner stops", || {
-        Seen::get(&owner.seen().cancelled) == 1
-    })
-    .await;
+    eventually("the owner stops", || Seen::get(&owner.seen().cancelled) == 1).await;
 }
 
 /// A server that ends its response without a status is at fault, and the caller is told.
@@ -189,22 +151,13 @@ async fn a_response_without_trailers_becomes_an_internal_error() {
                 .body(())
                 .unwrap();
             let mut body = respond.send_response(head, false).unwrap();
-            body.send_data(Bytes::from_static(&[0, 0, 0, 0, 0]), true)
-                .unwrap();
+            body.send_data(Bytes::from_static(&[0, 0, 0, 0, 0]), true).unwrap();
         }
     });
     ring.set("k", &[&address]);
-    let status = asked
-        .client()
-        .await
-        .unary(Request::new(Ask::new("k", "")))
-        .await
-        .unwrap_err();
+    let status = asked.client().await.unary(Request::new(Ask::new("k", ""))).await.unwrap_err();
     assert_eq!(status.code(), Code::Internal);
-    assert!(
-        status.message().contains("without a grpc-status"),
-        "{status:?}"
-    );
+    assert!(status.message().contains("without a grpc-status"), "{status:?}");
 }
 
 /// Calls in both directions at once over the same two nodes.
@@ -216,17 +169,9 @@ async fn nodes_that_forward_to_each_other_do_not_wait_for_each_other() {
     ring.set("b", &[&b.address]);
     let (to_a, to_b) = (a.client().await, b.client().await);
     let calls = (0..100).map(|index| {
-        let (mut client, key) = if index % 2 == 0 {
-            (to_a.clone(), "b")
-        } else {
-            (to_b.clone(), "a")
-        };
-        async move {
-            client
-                .unary(Ask::new(key, "").with(vec![0; 10_000]))
-                .await
-                .unwrap()
-        }
+        let (mut client, key) =
+            if index % 2 == 0 { (to_a.clone(), "b") } else { (to_b.clone(), "a") };
+        async move { client.unary(Ask::new(key, "").with(vec![0; 10_000])).await.unwrap() }
     });
     soon("calls", join_all(calls)).await;
 }

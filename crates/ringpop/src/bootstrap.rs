@@ -43,13 +43,16 @@ pub enum BootstrapError {
     },
     /// A peer belongs to another application.
     #[error(
-        "{peer} belongs to another application than `{app}`; check the application name and the list of peers"
+        "{peer} belongs to application `{theirs}`, this member to `{ours}`; check the application \
+         name and the list of peers"
     )]
     OtherApp {
         /// The peer.
         peer: Address,
-        /// The name of this member's application.
-        app: String,
+        /// The name of its application.
+        theirs: String,
+        /// The name of this member's.
+        ours: String,
     },
     /// No peer answered in time.
     #[error(
@@ -103,8 +106,8 @@ pub(crate) async fn join(
 
 fn failed(failure: JoinFailure, discovery: &Arc<dyn Discovery>, app: &str) -> BootstrapError {
     match failure {
-        JoinFailure::Refused { peer, reason: swim_core::Refusal::AppMismatch } => {
-            BootstrapError::OtherApp { peer, app: app.to_owned() }
+        JoinFailure::OtherApp { peer, theirs } => {
+            BootstrapError::OtherApp { peer, theirs: theirs.to_string(), ours: app.to_owned() }
         }
         failure => BootstrapError::NoPeer { failure, origin: discovery.origin() },
     }

@@ -56,3 +56,8 @@ pub mod admin_client {
 pub use ringpop_discovery as discovery;
 pub use ringpop_forward as forward;
 pub use swim_core as swim;
+
+/// The examples of the readme, compiled as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct ReadmeExamples;

@@ -185,7 +185,10 @@ async fn another_application_is_refused_with_a_clear_sentence() {
     let error = timeout(PATIENCE, foreign.bootstrap()).await.unwrap().unwrap_err();
     assert!(matches!(error, BootstrapError::OtherApp { .. }));
     let text = error.to_string();
-    assert!(text.contains(members[0].whoami()) && text.contains("`other`"), "{text}");
+    assert!(
+        text.contains(members[0].whoami()) && text.contains("`other`") && text.contains("`test`"),
+        "{text}"
+    );
     assert_eq!(foreign.state(), State::Bound);
     assert_eq!(members[0].membership_stats().await.rejected_app, 1);
 }

@@ -290,22 +290,26 @@ impl Core {
     }
 
     fn apply_one(&mut self, mut change: Change, cause: &Cause) -> bool {
-        let known = self.members.get(&change.member.address);
         let Member { address, incarnation, .. } = &change.member;
-        if known.is_none() && self.graves.covers(address, *incarnation) {
+        let id = self.members.find(address);
+        if id.is_none() && self.graves.covers(address, *incarnation) {
             self.stats.changes_buried += 1;
             return false;
         }
-        if let Err(rejection) = self.validate(&mut change.member, known.cloned().as_ref()) {
+        let known = id.map(|id| &self.members.slot(id).member);
+        if !change.member.overrides(known) {
+            return id.is_some_and(|id| self.confirm(id, &change));
+        }
+        if let Err(rejection) = self.validate(&change.member, known) {
+            let dropped_labels = rejection == Rejection::LabelsDropped;
+            let labels = known.map(|known| known.labels.clone()).unwrap_or_default();
             let from = sender(cause).unwrap_or(&self.local).clone();
-            let fatal = rejection != Rejection::LabelsDropped;
             self.reject(&from, rejection);
-            if fatal {
+            change.member.labels = labels;
+            let known = id.map(|id| &self.members.slot(id).member);
+            if !dropped_labels || !change.member.overrides(known) {
                 return false;
             }
-        }
-        if !change.member.overrides(self.members.get(&change.member.address)) {
-            return self.confirm(&change);
         }
         if change.member.address == self.local {
             self.refute(change.member, sender(cause).cloned());
@@ -318,7 +322,7 @@ impl Core {
     /// Checks what the network says about a member. Labels beyond the limits
     /// must not hide a failure: they are dropped and the status still counts,
     /// as in Temporal's fork of ringpop-go.
-    fn validate(&self, member: &mut Member, known: Option<&Member>) -> Result<(), Rejection> {
+    fn validate(&self, member: &Member, known: Option<&Member>) -> Result<(), Rejection> {
         let bound = INCARNATION_MAX - u64::from(member.status != Status::Alive);
         if member.incarnation > bound {
             return Err(Rejection::Invalid { what: "incarnation is beyond the bound" });
@@ -326,11 +330,8 @@ impl Core {
         if known.is_none() && self.members.len() >= self.config.members_max() {
             return Err(Rejection::MembersFull);
         }
-        if member.labels.check(&self.config.label_limits()).is_err() {
-            member.labels = known.map_or_else(Labels::default, |known| known.labels.clone());
-            return Err(Rejection::LabelsDropped);
-        }
-        Ok(())
+        let labels = member.labels.check(&self.config.label_limits());
+        labels.map_err(|_| Rejection::LabelsDropped)
     }
 
     /// Contradicts a statement about this member with a higher incarnation.
@@ -389,33 +390,36 @@ impl Core {
         incarnation: u64,
         cause: Cause,
     ) {
-        let Some(known) = self.members.get(address) else { return };
+        let Some(id) = self.members.find(address) else { return };
+        let known = &self.members.slot(id).member;
         let member = Member { status, incarnation, ..known.clone() };
         let news = member.overrides(Some(known));
         let change = Change { member, source: Some(self.local_source()) };
         if news {
             self.set(change.member, change.source, cause);
         } else {
-            self.confirm(&change);
+            self.confirm(id, &change);
         }
     }
 
     /// Weighs a statement that is no news: another member that suspects the
     /// same on its own account shortens the suspicion. The confirmation is
     /// spread in turn, up to the number that counts (Lifeguard, section IV.B).
-    fn confirm(&mut self, change: &Change) -> bool {
+    fn confirm(&mut self, id: SlotId, change: &Change) -> bool {
         let Change { member, source: Some(source) } = change else { return false };
-        let Some(id) = self.members.find(&member.address) else { return false };
-        let observers = self.config.faulty_observers_min() - 1;
-        let wanted = self.config.suspect_confirmations().max(observers);
         let known = &self.members.slot(id).member;
         let same = member.status == Status::Suspect
             && known.status == Status::Suspect
             && known.incarnation == member.incarnation
             && source.address != member.address;
+        if !same {
+            return false;
+        }
+        let observers = self.config.faulty_observers_min() - 1;
+        let wanted = self.config.suspect_confirmations().max(observers);
         let suspicion = &mut self.members.attention_mut(id).suspicion;
         let confirmed =
-            same && suspicion.as_mut().is_some_and(|known| known.confirm(&source.address, wanted));
+            suspicion.as_mut().is_some_and(|known| known.confirm(&source.address, wanted));
         if confirmed {
             self.stats.suspicions_confirmed += 1;
             self.gossip.record(id, change.source.clone());
@@ -430,7 +434,9 @@ impl Core {
         let (id, before) = self.members.set(member, &mut self.rng);
         let suspector = source.as_ref().map(|source| &source.address).or_else(|| sender(&cause));
         let suspector = suspector.unwrap_or(&self.local).clone();
-        self.members.attention_mut(id).suspicion =
+        let attention = self.members.attention_mut(id);
+        attention.inconclusive = 0;
+        attention.suspicion =
             (after.status == Status::Suspect).then(|| Suspicion::new(self.now, suspector));
         // The list of a peer at join is not spread: everybody has it already
         // (ringpop-go `AddJoinList`).
@@ -466,9 +472,7 @@ impl Core {
             (Status::Tombstone, _) => Some(self.now + self.config.tombstone_timeout()),
         };
         self.set_expiry(id, at);
-        if at.is_none() {
-            self.members.calm(id);
-        }
+        self.members.relax(id);
     }
 
     fn set_expiry(&mut self, id: SlotId, at: Option<Instant>) {
@@ -552,6 +556,8 @@ impl Core {
             let expiry = self.members.attention(id).and_then(|known| known.expiry);
             let armed = expiry.is_some_and(|at| self.timers.contains(at, Timer::Expiry(id)));
             let wants = member.status != Status::Alive && id != self.local_slot;
+            let calm = self.members.attention(id).is_none_or(|known| !known.is_idle());
+            assert!(calm, "{} gets attention for nothing", member.address);
             assert_eq!(armed, wants, "deadline of {} ({})", member.address, member.status);
         }
     }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use fxhash::FxHashMap;
 
 use crate::address::Address;
+use crate::limits::CHANGES_SENT_MAX;
 use crate::membership::{Membership, SlotId};
 use crate::message::{Change, Source};
 
@@ -115,7 +116,8 @@ impl Dissemination {
             let member = members.slot(slot).member.clone();
             let change = Change { member, source: source.clone() };
             bytes += change.encoded_len();
-            if bytes > bytes_max && !changes.is_empty() {
+            let full = bytes > bytes_max || changes.len() == CHANGES_SENT_MAX;
+            if full && !changes.is_empty() {
                 cut = true;
                 break;
             }

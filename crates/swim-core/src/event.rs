@@ -1,5 +1,6 @@
 //! What the machine tells its driver.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::Address;
@@ -186,6 +187,13 @@ pub enum JoinFailure {
         /// Why.
         reason: Refusal,
     },
+    /// The peer belongs to another application.
+    OtherApp {
+        /// The peer.
+        peer: Address,
+        /// The name of its application.
+        theirs: Arc<str>,
+    },
     /// The peer answered with pages that do not end.
     Endless {
         /// The peer.
@@ -199,6 +207,9 @@ impl std::fmt::Display for JoinFailure {
             Self::Timeout { peer } => write!(f, "{peer} did not answer in time"),
             Self::Unreachable { peer } => write!(f, "{peer} could not be reached"),
             Self::Refused { peer, reason } => write!(f, "{peer} refused: {}", reason.as_str()),
+            Self::OtherApp { peer, theirs } => {
+                write!(f, "{peer} belongs to application `{theirs}`")
+            }
             Self::Endless { peer } => write!(f, "{peer} sent a member list without an end"),
         }
     }
@@ -211,7 +222,7 @@ pub enum Rejection {
     /// The sender belongs to another application.
     AppMismatch {
         /// The name it gave.
-        theirs: std::sync::Arc<str>,
+        theirs: Arc<str>,
     },
     /// The sender claims this member's own address.
     SelfAddress,

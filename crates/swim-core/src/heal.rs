@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use crate::address::Address;
 use crate::core::{Core, Request};
 use crate::event::{Cause, Event, Path};
-use crate::limits::JOIN_PEERS_MAX;
+use crate::limits::{CHANGES_SENT_MAX, JOIN_PEERS_MAX};
 use crate::member::{Member, Status};
 use crate::message::{Body, Change, Cursor};
 use crate::page::{Page, beginning, page};
@@ -250,7 +250,7 @@ fn split(changes: Vec<Change>, bytes_max: usize) -> Vec<Vec<Change>> {
     for change in changes {
         bytes += change.encoded_len();
         match pages.last_mut() {
-            Some(page) if bytes <= bytes_max => page.push(change),
+            Some(page) if bytes <= bytes_max && page.len() < CHANGES_SENT_MAX => page.push(change),
             _ => {
                 bytes = change.encoded_len();
                 pages.push(vec![change]);

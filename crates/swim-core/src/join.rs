@@ -4,6 +4,7 @@
 //! probing (ringpop-go#65: a peer that adds a joiner which then fails to start
 //! has invented a member).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::Address;
@@ -50,11 +51,13 @@ pub(crate) enum JoinEnd {
 }
 
 /// Why a request got no answer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum NoAnswer {
     Timeout,
     Undelivered,
     Refused(Refusal),
+    /// It belongs to this other application.
+    OtherApp(Arc<str>),
 }
 
 impl Join {
@@ -154,11 +157,12 @@ impl Join {
         core.close(&request);
         core.stats.joins_failed += 1;
         let peer = request.to;
-        attempt.all_foreign &= matches!(why, NoAnswer::Refused(Refusal::AppMismatch));
+        attempt.all_foreign &= matches!(why, NoAnswer::OtherApp(_));
         attempt.last_failure = Some(match why {
             NoAnswer::Timeout => JoinFailure::Timeout { peer },
             NoAnswer::Undelivered => JoinFailure::Unreachable { peer },
             NoAnswer::Refused(reason) => JoinFailure::Refused { peer, reason },
+            NoAnswer::OtherApp(theirs) => JoinFailure::OtherApp { peer, theirs },
         });
         Ok(self.advance(core))
     }

@@ -53,3 +53,8 @@ pub use message::{Body, Change, Cursor, Message, Refusal, Source, SyncStep};
 pub use node::{CommandError, Init, Node, State};
 pub use stats::Stats;
 pub use time::Instant;
+
+/// The examples of the readme, compiled as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct ReadmeExamples;

@@ -20,9 +20,13 @@ pub const LABEL_KEY_BYTES_MAX: usize = 256;
 /// Longest label value in bytes.
 pub const LABEL_VALUE_BYTES_MAX: usize = 1024;
 
-/// Changes in one incoming message. A page of 64 KiB holds about 1,000 changes
-/// without labels.
+/// Changes in one message. A page of 64 KiB holds about 1,000 changes without
+/// labels.
 pub const CHANGES_PER_MESSAGE_MAX: usize = 4096;
+
+/// Changes that are put into one message; one is kept free for a suspect that
+/// is told so.
+pub(crate) const CHANGES_SENT_MAX: usize = CHANGES_PER_MESSAGE_MAX - 1;
 
 /// Largest incarnation that is accepted. Incarnations are milliseconds of the
 /// wall clock, about 2^41 today; the bound keeps `incarnation + 1` far from

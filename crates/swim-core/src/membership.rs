@@ -57,6 +57,13 @@ pub(crate) struct Attention {
     pub(crate) suspicion: Option<Suspicion>,
 }
 
+impl Attention {
+    /// Whether there is nothing to remember.
+    pub(crate) const fn is_idle(&self) -> bool {
+        self.expiry.is_none() && self.inconclusive == 0 && self.suspicion.is_none()
+    }
+}
+
 impl Slot {
     fn bucket(&self) -> usize {
         bucket_of(self.address_hash, BUCKETS_MAX)
@@ -90,8 +97,16 @@ impl Membership {
     }
 
     pub(crate) fn find(&self, address: &Address) -> Option<SlotId> {
-        let hash = keyed_hash(self.seed, address);
+        let hash = keyed_hash(self.seed, address.as_str());
         self.index.find(hash, |id| self.slot(*id).member.address == *address).copied()
+    }
+
+    /// The shared address with this text.
+    #[cfg(feature = "wire")]
+    pub(crate) fn find_text(&self, text: &str) -> Option<&Address> {
+        let hash = keyed_hash(self.seed, text);
+        let same = |id: &SlotId| self.slot(*id).member.address.as_str() == text;
+        self.index.find(hash, same).map(|id| &self.slot(*id).member.address)
     }
 
     pub(crate) fn get(&self, address: &Address) -> Option<&Member> {
@@ -114,9 +129,11 @@ impl Membership {
         self.attention.entry(id).or_default()
     }
 
-    /// Forgets whatever was remembered, unless it is a deadline.
-    pub(crate) fn calm(&mut self, id: SlotId) {
-        self.attention.remove(&id);
+    /// Stops paying attention when there is nothing to remember.
+    pub(crate) fn relax(&mut self, id: SlotId) {
+        if self.attention(id).is_some_and(Attention::is_idle) {
+            self.attention.remove(&id);
+        }
     }
 
     /// All members in slot order.
@@ -157,14 +174,16 @@ impl Membership {
 
     fn insert(&mut self, member: Member, rng: &mut Rng) -> SlotId {
         let address_hash = XxHash3_64::oneshot(member.address.as_str().as_bytes());
-        let hash = keyed_hash(self.seed, &member.address);
+        let hash = keyed_hash(self.seed, member.address.as_str());
         let id = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             SlotId::try_from(self.slots.len() - 1).expect("members_max is below 2^32")
         });
         self.slots[id as usize] = Some(Slot { member, address_hash });
         let (slots, seed) = (&self.slots, self.seed);
-        self.index.insert_unique(hash, id, |id| keyed_hash(seed, &slot(slots, *id).member.address));
+        self.index.insert_unique(hash, id, |id| {
+            keyed_hash(seed, slot(slots, *id).member.address.as_str())
+        });
         self.buckets[bucket_of(address_hash, BUCKETS_MAX)].push(id);
         // Swap into a random place: those before `position` were probed in this
         // round already, so the new member may wait for the next one.
@@ -184,7 +203,7 @@ impl Membership {
     /// Forgets a member.
     pub(crate) fn remove(&mut self, id: SlotId) -> Member {
         self.add_to_sums(id, self.slot(id).hash().wrapping_neg());
-        let hash = keyed_hash(self.seed, &self.slot(id).member.address);
+        let hash = keyed_hash(self.seed, self.slot(id).member.address.as_str());
         if let Ok(entry) = self.index.find_entry(hash, |other| *other == id) {
             entry.remove();
         }
@@ -343,10 +362,10 @@ fn slot_mut(slots: &mut [Option<Slot>], id: SlotId) -> &mut Slot {
 
 /// SipHash keyed with the seed of the machine: addresses come from the
 /// network, so their sender must not be able to choose collisions.
-fn keyed_hash(seed: u64, address: &Address) -> u64 {
+fn keyed_hash(seed: u64, address: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write_u64(seed);
-    hasher.write(address.as_str().as_bytes());
+    hasher.write(address.as_bytes());
     hasher.finish()
 }
 

@@ -210,7 +210,7 @@ impl Change {
         1 + varint_len(content as u64) + content
     }
 
-    fn content_len(&self) -> usize {
+    pub(crate) fn content_len(&self) -> usize {
         let member = &self.member;
         let source = self
             .source
@@ -229,17 +229,17 @@ impl Change {
 }
 
 /// Bytes of a protobuf text field with a one-byte tag; absent when empty.
-fn text_len(text: &str) -> usize {
+pub(crate) fn text_len(text: &str) -> usize {
     if text.is_empty() { 0 } else { 1 + varint_len(text.len() as u64) + text.len() }
 }
 
 /// Bytes of a protobuf number field with a one-byte tag; absent when 0.
-const fn number_len(value: u64) -> usize {
+pub(crate) const fn number_len(value: u64) -> usize {
     if value == 0 { 0 } else { 1 + varint_len(value) }
 }
 
 /// Bytes of a protobuf varint: 7 bits each.
-const fn varint_len(value: u64) -> usize {
+pub(crate) const fn varint_len(value: u64) -> usize {
     (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
 }
 

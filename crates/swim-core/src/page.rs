@@ -2,7 +2,7 @@
 
 use crate::address::Address;
 use crate::core::Core;
-use crate::limits::BUCKETS_MAX;
+use crate::limits::{BUCKETS_MAX, CHANGES_SENT_MAX};
 use crate::member::Member;
 use crate::message::{Change, Cursor, Source};
 
@@ -35,7 +35,8 @@ pub(crate) fn page(core: &Core, wanted: Option<&[u16]>, cursor: Cursor) -> Page 
             let source = suspector(core, member).unwrap_or_else(|| source.clone());
             let change = Change { member: (*member).clone(), source: Some(source) };
             bytes += change.encoded_len();
-            if bytes > bytes_max && !changes.is_empty() {
+            let full = bytes > bytes_max || changes.len() == CHANGES_SENT_MAX;
+            if full && !changes.is_empty() {
                 let after = last_in_bucket(&changes, &members[..]);
                 return Page { changes, next: Some(Cursor { buckets, bucket, after }) };
             }

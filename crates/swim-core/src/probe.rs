@@ -236,6 +236,7 @@ impl Probes {
             && core.members.attention(slot).is_some()
         {
             core.members.attention_mut(slot).inconclusive = 0;
+            core.members.relax(slot);
         }
     }
 
@@ -275,6 +276,7 @@ impl Probes {
         let in_a_row = &mut core.members.attention_mut(slot).inconclusive;
         *in_a_row = if inconclusive { in_a_row.saturating_add(1) } else { 0 };
         let conclusive = !inconclusive || *in_a_row > core.config.inconclusive_probes_max();
+        core.members.relax(slot);
         core.event(Event::ProbeFailed { target: target.clone(), helpers: asked, conclusive });
         if conclusive {
             core.stats.probes_failed += 1;

@@ -39,13 +39,9 @@ type IdFamily = (&'static str, fn(u64) -> String);
 
 const FAMILIES: [IdFamily; 5] = [
     ("name-i", |i| format!("name-{i}")),
-    ("10.a.b.c:port", |i| {
-        format!("10.1.{}.{}:8080", i / 250, i % 250 + 1)
-    }),
+    ("10.a.b.c:port", |i| format!("10.1.{}.{}:8080", i / 250, i % 250 + 1)),
     ("127.0.0.1:port", |i| format!("127.0.0.1:{}", 3_000 + i)),
-    ("Kubernetes pod", |i| {
-        format!("api-{}-{}", suffix(1 << 40, 9), suffix(i, 5))
-    }),
+    ("Kubernetes pod", |i| format!("api-{}-{}", suffix(1 << 40, 9), suffix(i, 5))),
     ("UUID", |i| {
         let (high, low) = (mixed(2 * i), mixed(2 * i + 1));
         format!(
@@ -62,10 +58,8 @@ const FAMILIES: [IdFamily; 5] = [
 pub fn spread(report: &mut Report) {
     for (family, id) in FAMILIES {
         for nodes in [100_u64, 1_000] {
-            let ring = Ring::builder()
-                .nodes((0..nodes).map(id))
-                .build()
-                .expect("the ids are unique");
+            let ring =
+                Ring::builder().nodes((0..nodes).map(id)).build().expect("the ids are unique");
             let points = f64::from(ring.points_per_weight_unit());
             report.row(&Row {
                 bench: "spread",

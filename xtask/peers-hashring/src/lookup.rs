@@ -73,17 +73,12 @@ fn run_case(report: &mut Report, keys: &[&str], nodes: usize, points: usize, bar
     registry.batch_add(
         (0..nodes)
             .flat_map(|node| {
-                (0..points).map(move |point| VirtualNode {
-                    point,
-                    address: address(node),
-                })
+                (0..points).map(move |point| VirtualNode { point, address: address(node) })
             })
             .collect(),
     );
-    let map: BTreeMap<u64, u32> = ours
-        .points()
-        .map(|point| (point.place, *point.node.data()))
-        .collect();
+    let map: BTreeMap<u64, u32> =
+        ours.points().map(|point| (point.place, *point.node.data())).collect();
     let mut named = conhash::ConsistentHash::new();
     for name in &names {
         named.add(&NamedNode(name.clone()), points);
@@ -94,9 +89,8 @@ fn run_case(report: &mut Report, keys: &[&str], nodes: usize, points: usize, bar
     }
     // A bucket of weight 1 has 160 points; the nearest weight comes closest to the number of points.
     let weight = ((points as f64 / 160.0).round() as u32).max(1);
-    let buckets: Vec<_> = (0..nodes)
-        .map(|node| pingora_ketama::Bucket::new(address(node), weight))
-        .collect();
+    let buckets: Vec<_> =
+        (0..nodes).map(|node| pingora_ketama::Bucket::new(address(node), weight)).collect();
     let continuum = pingora_ketama::Continuum::new(&buckets);
     let inserted = (nodes * points <= INSERTION_POINTS_MAX).then(|| {
         consistent_hash_ring::RingBuilder::default()
@@ -107,16 +101,8 @@ fn run_case(report: &mut Report, keys: &[&str], nodes: usize, points: usize, bar
 
     // Every subject ends with a reference to the node, as its own lookup gives it, and reads nothing of it.
     let mut subjects: Vec<Subject<'_>> = vec![
-        (
-            "ours",
-            looking(keys, |key| {
-                ours.lookup(key.as_bytes()).map_or(0, address_of)
-            }),
-        ),
-        (
-            "hashring 0.3.6",
-            looking(keys, |key| registry.get(&key).map_or(0, address_of)),
-        ),
+        ("ours", looking(keys, |key| ours.lookup(key.as_bytes()).map_or(0, address_of))),
+        ("hashring 0.3.6", looking(keys, |key| registry.get(&key).map_or(0, address_of))),
         (
             "BTreeMap + the same hash",
             looking(keys, |key| {
@@ -125,14 +111,8 @@ fn run_case(report: &mut Report, keys: &[&str], nodes: usize, points: usize, bar
                 found.map_or(0, |(_, node)| address_of(&names[*node as usize]))
             }),
         ),
-        (
-            "hash-rings 1.1.0",
-            looking(keys, |key| address_of(tree.get_node(&key))),
-        ),
-        (
-            "conhash 0.5.1",
-            looking(keys, |key| named.get(key.as_bytes()).map_or(0, address_of)),
-        ),
+        ("hash-rings 1.1.0", looking(keys, |key| address_of(tree.get_node(&key)))),
+        ("conhash 0.5.1", looking(keys, |key| named.get(key.as_bytes()).map_or(0, address_of))),
         (
             "pingora-ketama 0.9.1 (160 x n points)",
             looking(keys, |key| continuum.node_idx(key.as_bytes()) as u64),

@@ -65,11 +65,7 @@ pub struct Windows<'a, T> {
 
 impl<'a, T> Windows<'a, T> {
     pub fn new(all: &'a [T], size: usize) -> Self {
-        Self {
-            all,
-            next: 0,
-            size: size.min(all.len()),
-        }
+        Self { all, next: 0, size: size.min(all.len()) }
     }
 
     pub fn turn(&mut self) -> &'a [T] {

@@ -28,10 +28,6 @@ pub fn keys(count: u64) -> Vec<String> {
     const LETTERS: &[u8; 64] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-/";
     let letter = |seed: u64| char::from(LETTERS[(mixed(seed) % 64) as usize]);
     (0..count)
-        .map(|key| {
-            (0..16 + mixed(key) % 17)
-                .map(|i| letter(key << 8 | i))
-                .collect()
-        })
+        .map(|key| (0..16 + mixed(key) % 17).map(|i| letter(key << 8 | i)).collect())
         .collect()
 }

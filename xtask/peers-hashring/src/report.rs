@@ -25,12 +25,7 @@ pub struct Row<'a> {
 
 impl Report {
     pub fn new(json: bool) -> Self {
-        Self {
-            json,
-            heading_printed: false,
-            rows: 0,
-            broken: 0,
-        }
+        Self { json, heading_printed: false, rows: 0, broken: 0 }
     }
 
     pub fn row(&mut self, row: &Row<'_>) {
@@ -78,11 +73,7 @@ impl Report {
         if !self.json {
             println!("{} rows, {} bars broken", self.rows, self.broken);
         }
-        if self.broken == 0 {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::from(1)
-        }
+        if self.broken == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) }
     }
 }
 

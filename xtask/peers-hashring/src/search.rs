@@ -15,13 +15,8 @@ use crate::{
     report::{Report, Row},
 };
 
-const SIZES: [(usize, usize); 5] = [
-    (10, 100),
-    (100, 100),
-    (1_000, 100),
-    (1_000, 1_000),
-    (10_000, 100),
-];
+const SIZES: [(usize, usize); 5] =
+    [(10, 100), (100, 100), (1_000, 100), (1_000, 1_000), (10_000, 100)];
 const ROUNDS: usize = 15;
 const SEARCHES_PER_TURN: usize = 30_000;
 const PLACES: u64 = 1 << 20;
@@ -46,10 +41,7 @@ pub fn throughput(report: &mut Report) {
         let turns = || Windows::new(&places, SEARCHES_PER_TURN);
         let (mut a, mut b, mut c) = (turns(), turns(), turns());
         let mut subjects: Vec<Subject<'_>> = vec![
-            (
-                "ours",
-                Box::new(|| per_input(a.turn(), |place| owner(&ours, place))),
-            ),
+            ("ours", Box::new(|| per_input(a.turn(), |place| owner(&ours, place)))),
             (
                 "Vec + partition_point",
                 Box::new(|| {
@@ -94,14 +86,8 @@ pub fn latency(report: &mut Report) {
         let half = Lines::of_bytes(nodes * points * size_of::<u64>());
         let mut subjects: Vec<Subject<'_>> = vec![
             ("ours", Box::new(|| chain(|place| owner(&ours, place)))),
-            (
-                AS_MUCH_MEMORY,
-                Box::new(|| chain(|place| lines.read(place))),
-            ),
-            (
-                "one cache line of 8 bytes a point",
-                Box::new(|| chain(|place| half.read(place))),
-            ),
+            (AS_MUCH_MEMORY, Box::new(|| chain(|place| lines.read(place)))),
+            ("one cache line of 8 bytes a point", Box::new(|| chain(|place| half.read(place)))),
         ];
         let times = interleaved(ROUNDS, &mut subjects);
         for ((peer, _), time) in subjects.iter().zip(&times).skip(1) {
@@ -120,8 +106,7 @@ pub fn latency(report: &mut Report) {
 
 #[inline(always)]
 fn owner(ring: &Ring<u32>, place: u64) -> u64 {
-    ring.lookup_at(place)
-        .map_or(0, |node| std::ptr::from_ref(node).addr() as u64)
+    ring.lookup_at(place).map_or(0, |node| std::ptr::from_ref(node).addr() as u64)
 }
 
 /// Memory to read one word of at random.
@@ -131,9 +116,7 @@ struct Lines {
 
 impl Lines {
     fn of_bytes(bytes: usize) -> Self {
-        Self {
-            words: (0..bytes as u64 / 8).map(mixed).collect(),
-        }
+        Self { words: (0..bytes as u64 / 8).map(mixed).collect() }
     }
 
     #[inline(always)]
@@ -149,9 +132,7 @@ static START: AtomicU64 = AtomicU64::new(1);
 fn chain(step: impl Fn(u64) -> u64) -> f64 {
     const STEPS: u32 = 30_000;
     // Each run takes another path; the same one again would find its few lines in the nearest cache.
-    let mut place = START
-        .fetch_add(1, Ordering::Relaxed)
-        .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut place = START.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let start = Instant::now();
     for _ in 0..STEPS {
         // One multiplication spreads the answer over the circle again.

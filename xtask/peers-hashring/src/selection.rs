@@ -26,9 +26,7 @@ fn picker(quarantined_per_mille: usize, now: Instant) -> Picker<Xxh3> {
         .expect("the options are valid");
     let records =
         (0..BACKENDS).map(|i| BackendRecord::new(format!("backend-{i}"), address(i).to_string()));
-    let _ = selector
-        .replace_backends(records)
-        .expect("the list is valid");
+    let _ = selector.replace_backends(records).expect("the list is valid");
     let ring = selector.ring();
     for at in 0..BACKENDS * quarantined_per_mille / 1_000 {
         let node = &ring.nodes()[at * 1_000 / quarantined_per_mille];
@@ -94,9 +92,7 @@ pub fn allocations(report: &mut Report) {
     row("lookup", &mut |key| {
         black_box(ring.lookup(key));
     });
-    row("lookup_n of 3 into a buffer", &mut |key| {
-        ring.lookup_n(key, 3, &mut owners)
-    });
+    row("lookup_n of 3 into a buffer", &mut |key| ring.lookup_n(key, 3, &mut owners));
     row("lookup_bounded", &mut |key| {
         black_box(
             ring.lookup_bounded(key, LoadBound::default(), 1_000, |node| {

@@ -37,10 +37,7 @@ pub fn run(report: &mut Report) {
     let mut cache = Cache::new(&swap);
     let locked = RwLock::new(Arc::new(ring));
     let mut subjects: Vec<Subject<'_>> = vec![
-        (
-            "ours",
-            Box::new(|| reading(|| Arc::as_ptr(black_box(&mut reader).load()).addr())),
-        ),
+        ("ours", Box::new(|| reading(|| Arc::as_ptr(black_box(&mut reader).load()).addr()))),
         (
             "arc-swap 1.9.3 load",
             Box::new(|| reading(|| Arc::as_ptr(&black_box(&swap).load()).addr())),

@@ -22,10 +22,7 @@ struct VirtualNode {
 fn virtual_nodes(nodes: std::ops::Range<usize>) -> Vec<VirtualNode> {
     nodes
         .flat_map(|node| {
-            (0..POINTS).map(move |point| VirtualNode {
-                point,
-                address: address(node),
-            })
+            (0..POINTS).map(move |point| VirtualNode { point, address: address(node) })
         })
         .collect()
 }
@@ -37,28 +34,18 @@ pub fn run(report: &mut Report) {
     let leaver = ours.nodes()[NODES / 2].shared_id().clone();
     let mut registry = registry_hashring::HashRing::new();
     registry.batch_add(virtual_nodes(0..NODES));
-    let edits: Vec<Edit<u32>> = (0..100)
-        .map(|i| Edit::remove(ours.nodes()[i * 100].id()))
-        .collect();
+    let edits: Vec<Edit<u32>> =
+        (0..100).map(|i| Edit::remove(ours.nodes()[i * 100].id())).collect();
 
     let mut subjects: Vec<Subject<'_>> = vec![
         ("full rebuild", Box::new(|| once(|| ring(NODES, POINTS)))),
-        (
-            "add one node",
-            Box::new(|| once(|| ours.apply([Edit::add(newcomer.clone())]))),
-        ),
-        (
-            "remove one node",
-            Box::new(|| once(|| ours.apply([Edit::remove(leaver.clone())]))),
-        ),
+        ("add one node", Box::new(|| once(|| ours.apply([Edit::add(newcomer.clone())])))),
+        ("remove one node", Box::new(|| once(|| ours.apply([Edit::remove(leaver.clone())])))),
         (
             "double one weight",
             Box::new(|| once(|| ours.apply([Edit::reweight(leaver.clone(), 2)]))),
         ),
-        (
-            "remove 100 nodes",
-            Box::new(|| once(|| ours.apply(edits.iter().cloned()))),
-        ),
+        ("remove 100 nodes", Box::new(|| once(|| ours.apply(edits.iter().cloned())))),
         (
             "hashring 0.3.6 batch_add of one node",
             Box::new(|| {
@@ -82,39 +69,9 @@ pub fn run(report: &mut Report) {
             bar,
         });
     };
-    row(
-        "add one node",
-        times[1],
-        "our full rebuild",
-        times[0],
-        Some(BAR),
-    );
-    row(
-        "remove one node",
-        times[2],
-        "our full rebuild",
-        times[0],
-        Some(BAR),
-    );
-    row(
-        "double one weight",
-        times[3],
-        "our full rebuild",
-        times[0],
-        None,
-    );
-    row(
-        "remove 100 nodes",
-        times[4],
-        "our full rebuild",
-        times[0],
-        None,
-    );
-    row(
-        "add one node",
-        times[1],
-        "hashring 0.3.6 batch_add",
-        times[5],
-        None,
-    );
+    row("add one node", times[1], "our full rebuild", times[0], Some(BAR));
+    row("remove one node", times[2], "our full rebuild", times[0], Some(BAR));
+    row("double one weight", times[3], "our full rebuild", times[0], None);
+    row("remove 100 nodes", times[4], "our full rebuild", times[0], None);
+    row("add one node", times[1], "hashring 0.3.6 batch_add", times[5], None);
 }

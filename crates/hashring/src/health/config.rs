@@ -84,17 +84,13 @@ impl HealthConfig {
         if self.threshold == 0 {
             return Err(HealthConfigError::ZeroThreshold);
         }
-        if let Some(value) = [self.window, self.window_max]
-            .into_iter()
-            .find(|window| !windows.contains(window))
+        if let Some(value) =
+            [self.window, self.window_max].into_iter().find(|window| !windows.contains(window))
         {
             return Err(HealthConfigError::Window { value });
         }
         if self.window > self.window_max {
-            return Err(HealthConfigError::BackOff {
-                first: self.window,
-                max: self.window_max,
-            });
+            return Err(HealthConfigError::BackOff { first: self.window, max: self.window_max });
         }
         // Not a number is in no range.
         if !(0.0..=1.0).contains(&self.jitter) {

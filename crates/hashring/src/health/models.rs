@@ -8,9 +8,7 @@ fn backend(threshold: u16, start: Instant) -> BackendHealth {
     let config = HealthConfig::default()
         .with_threshold(threshold)
         .with_back_off(Duration::from_secs(1), Duration::from_secs(60));
-    LocalHealth::new(config, start)
-        .expect("the config is valid")
-        .track("backend")
+    LocalHealth::new(config, start).expect("the config is valid").track("backend")
 }
 
 #[test]
@@ -41,10 +39,7 @@ fn racing_failures_begin_one_quarantine_and_not_two() {
         let here = backend.report(Outcome::Failure, start);
         let there = reporter.join().expect("the reporter does not panic");
         assert_eq!(here.or(there), Some(Duration::from_secs(1)));
-        assert!(
-            here.is_none() || there.is_none(),
-            "the back-off was doubled by one incident"
-        );
+        assert!(here.is_none() || there.is_none(), "the back-off was doubled by one incident");
     });
 }
 

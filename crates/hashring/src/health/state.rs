@@ -24,11 +24,7 @@ const UNTIL_MAX_MS: u64 = (1 << UNTIL_BITS) - 1;
 
 impl State {
     /// No failure since the last success.
-    pub(crate) const CLEAN: Self = Self {
-        until_ms: 0,
-        quarantines: 0,
-        failures: 0,
-    };
+    pub(crate) const CLEAN: Self = Self { until_ms: 0, quarantines: 0, failures: 0 };
 
     pub(crate) const fn pack(self) -> u64 {
         self.until_ms

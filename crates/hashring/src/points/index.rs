@@ -13,20 +13,15 @@ impl BucketIndex {
     /// The index of these sorted places.
     pub(super) fn of(hashes: &[u64], circle_bits: u32) -> Self {
         let bucket_bits = bucket_bits(hashes.len(), circle_bits);
-        let mut index = Self {
-            starts: Vec::with_capacity((1 << bucket_bits) + 1),
-            circle_bits,
-            bucket_bits,
-        };
+        let mut index =
+            Self { starts: Vec::with_capacity((1 << bucket_bits) + 1), circle_bits, bucket_bits };
         for (position, hash) in hashes.iter().enumerate() {
             let bucket = index.bucket(*hash);
             while index.starts.len() <= bucket {
                 index.starts.push(position as u32);
             }
         }
-        index
-            .starts
-            .resize((1 << bucket_bits) + 1, hashes.len() as u32);
+        index.starts.resize((1 << bucket_bits) + 1, hashes.len() as u32);
         index
     }
 
@@ -97,8 +92,5 @@ fn push_moved(starts: &mut Vec<u32>, old: &[u32], end: usize, distance: i32) {
 /// At least one bit, so that the shift by the remaining ones stays below 64, and never more than
 /// the circle has.
 fn bucket_bits(points: usize, circle_bits: u32) -> u32 {
-    points
-        .next_power_of_two()
-        .trailing_zeros()
-        .clamp(1, circle_bits)
+    points.next_power_of_two().trailing_zeros().clamp(1, circle_bits)
 }

@@ -51,12 +51,7 @@ impl Points {
             .index
             .shifted(steps(&edits), output.hashes.len())
             .unwrap_or_else(|| BucketIndex::of(&output.hashes, self.index.circle_bits()));
-        Some(Self::seal(
-            output.hashes,
-            output.owners,
-            index,
-            self.tie_order,
-        ))
+        Some(Self::seal(output.hashes, output.owners, index, self.tie_order))
     }
 
     /// Brings points into the order in which they stand on the circle.
@@ -145,9 +140,9 @@ impl Output {
         let owners = &old.owners[start..end];
         match renumber {
             Renumber::Same => self.owners.extend_from_slice(owners),
-            Renumber::Table(table) => self
-                .owners
-                .extend(owners.iter().map(|owner| table[*owner as usize])),
+            Renumber::Table(table) => {
+                self.owners.extend(owners.iter().map(|owner| table[*owner as usize]));
+            }
         }
     }
 }

@@ -50,9 +50,7 @@ impl<'r, N, S: Scheme> NodePlan<'r, N, S> {
     ) -> Result<Self, BuildError> {
         nodes.sort_by(|a, b| a.id().cmp(b.id()));
         if let Some(twins) = nodes.windows(2).find(|pair| pair[0].id() == pair[1].id()) {
-            return Err(BuildError::DuplicateId {
-                id: twins[0].id().to_owned(),
-            });
+            return Err(BuildError::DuplicateId { id: twins[0].id().to_owned() });
         }
         let mut plan = Self::new(old);
         for node in nodes {
@@ -76,8 +74,7 @@ impl<'r, N, S: Scheme> NodePlan<'r, N, S> {
     pub(super) fn keep_until(&mut self, end: usize) {
         let kept = self.done..end;
         let first = self.nodes.len() as u32;
-        self.new_index
-            .extend((0..kept.len() as u32).map(|offset| first + offset));
+        self.new_index.extend((0..kept.len() as u32).map(|offset| first + offset));
         self.nodes.extend_from_slice(&self.old.nodes[kept]);
         self.done = end;
     }
@@ -100,9 +97,7 @@ impl<'r, N, S: Scheme> NodePlan<'r, N, S> {
     pub(super) fn finish(mut self) -> Result<Self, BuildError> {
         self.keep_until(self.old.nodes.len());
         if self.nodes.len() > MAX_NODES {
-            return Err(BuildError::TooManyNodes {
-                nodes: self.nodes.len(),
-            });
+            return Err(BuildError::TooManyNodes { nodes: self.nodes.len() });
         }
         Ok(self)
     }
@@ -118,30 +113,16 @@ impl<'r, N, S: Scheme> NodePlan<'r, N, S> {
             for old in self.changed.iter().filter_map(|change| change.old) {
                 listed[old] = true;
             }
-            let kept = self
-                .new_index
-                .iter()
-                .enumerate()
-                .filter(|(old, _)| !listed[*old]);
-            candidates.extend(kept.map(|(old, new)| Change {
-                old: Some(old),
-                new: Some(*new as usize),
-            }));
+            let kept = self.new_index.iter().enumerate().filter(|(old, _)| !listed[*old]);
+            candidates
+                .extend(kept.map(|(old, new)| Change { old: Some(old), new: Some(*new as usize) }));
         }
         candidates
     }
 
     fn renumber(&self) -> Renumber {
-        let shifted = self
-            .new_index
-            .iter()
-            .enumerate()
-            .any(|(old, new)| old != *new as usize);
-        if shifted {
-            Renumber::Table(self.new_index.clone())
-        } else {
-            Renumber::Same
-        }
+        let shifted = self.new_index.iter().enumerate().any(|(old, new)| old != *new as usize);
+        if shifted { Renumber::Table(self.new_index.clone()) } else { Renumber::Same }
     }
 }
 
@@ -182,10 +163,7 @@ impl<N, S: Scheme + Clone> Ring<N, S> {
         };
         let needed = counts.iter().map(|count| u64::from(*count)).sum();
         if needed > u64::from(self.max_points) {
-            return Err(BuildError::TooManyPoints {
-                needed,
-                limit: self.max_points,
-            });
+            return Err(BuildError::TooManyPoints { needed, limit: self.max_points });
         }
         Ok(counts)
     }
@@ -202,10 +180,8 @@ impl<N, S: Scheme + Clone> Ring<N, S> {
         for new in plan.changed.iter().filter_map(|change| change.new) {
             let needed =
                 u64::from(plan.nodes[new].weight()) * u64::from(self.points_per_weight_unit);
-            counts[new] = u32::try_from(needed).map_err(|_| BuildError::TooManyPoints {
-                needed,
-                limit: self.max_points,
-            })?;
+            counts[new] = u32::try_from(needed)
+                .map_err(|_| BuildError::TooManyPoints { needed, limit: self.max_points })?;
         }
         Ok(counts)
     }
@@ -214,18 +190,12 @@ impl<N, S: Scheme + Clone> Ring<N, S> {
         let placements: Vec<_> = plan
             .nodes
             .iter()
-            .map(|node| Placement {
-                name: name_of(node),
-                weight: node.weight(),
-            })
+            .map(|node| Placement { name: name_of(node), weight: node.weight() })
             .collect();
         let counts = self.scheme.point_counts(&placements);
         if counts.len() != placements.len() {
-            let reason = format!(
-                "it gave {} point counts for {} nodes",
-                counts.len(),
-                placements.len()
-            );
+            let reason =
+                format!("it gave {} point counts for {} nodes", counts.len(), placements.len());
             return Err(self.broken_scheme(reason));
         }
         Ok(counts)
@@ -239,12 +209,8 @@ impl<N, S: Scheme + Clone> Ring<N, S> {
         counts: &[u32],
         edits: &mut PointEdits,
     ) -> Result<(), BuildError> {
-        let old = change
-            .old
-            .map(|index| (index, &self.nodes[index], self.counts[index]));
-        let new = change
-            .new
-            .map(|index| (index, &plan.nodes[index], counts[index]));
+        let old = change.old.map(|index| (index, &self.nodes[index], self.counts[index]));
+        let new = change.new.map(|index| (index, &plan.nodes[index], counts[index]));
         // Point `i` of a name is always the same, so a node that keeps its name keeps the points
         // that both counts have.
         let shared = match (old, new) {
@@ -275,8 +241,7 @@ impl<N, S: Scheme + Clone> Ring<N, S> {
             return Ok(());
         }
         let mut hashes = Vec::with_capacity(range.len());
-        self.scheme
-            .hash_points(name_of(node), range.clone(), &mut hashes);
+        self.scheme.hash_points(name_of(node), range.clone(), &mut hashes);
         if hashes.len() != range.len() {
             let reason = format!(
                 "it gave {} points of node {:?} for the range {range:?}",
@@ -285,25 +250,15 @@ impl<N, S: Scheme + Clone> Ring<N, S> {
             );
             return Err(self.broken_scheme(reason));
         }
-        points.extend(
-            hashes
-                .iter()
-                .map(|hash| (hash & self.points.last_place(), owner as u32)),
-        );
+        points.extend(hashes.iter().map(|hash| (hash & self.points.last_place(), owner as u32)));
         Ok(())
     }
 
     fn broken_scheme(&self, reason: String) -> BuildError {
-        BuildError::BrokenScheme {
-            scheme: self.scheme.name().to_owned(),
-            reason,
-        }
+        BuildError::BrokenScheme { scheme: self.scheme.name().to_owned(), reason }
     }
 }
 
 fn name_of<N>(node: &Node<N>) -> NodeName<'_> {
-    NodeName {
-        id: node.id(),
-        identity: node.identity(),
-    }
+    NodeName { id: node.id(), identity: node.identity() }
 }

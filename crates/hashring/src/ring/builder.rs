@@ -73,8 +73,7 @@ impl<N, S> RingBuilder<N, S> {
         I: IntoIterator,
         I::Item: Into<Node<N>>,
     {
-        self.nodes
-            .extend(nodes.into_iter().map(|node| Arc::new(node.into())));
+        self.nodes.extend(nodes.into_iter().map(|node| Arc::new(node.into())));
         self
     }
 }
@@ -89,9 +88,7 @@ impl<N, S: Scheme + Clone> RingBuilder<N, S> {
     pub fn build(self) -> Result<Ring<N, S>, BuildError> {
         let points_per_weight_unit = self.checked_points_per_weight_unit()?;
         if !(1..=MAX_POINTS).contains(&self.max_points) {
-            return Err(BuildError::MaxPoints {
-                value: self.max_points,
-            });
+            return Err(BuildError::MaxPoints { value: self.max_points });
         }
         let bits = self.scheme.circle_bits();
         if !(1..=u64::BITS).contains(&bits) {
@@ -111,9 +108,9 @@ impl<N, S: Scheme + Clone> RingBuilder<N, S> {
             (PointRule::PerWeightUnit { .. }, Some(0)) => Err(BuildError::ZeroPointsPerWeightUnit),
             (PointRule::PerWeightUnit { default }, points) => Ok(points.unwrap_or(default)),
             (PointRule::WholeRing, None) => Ok(0),
-            (PointRule::WholeRing, Some(_)) => Err(BuildError::PointsDecidedByScheme {
-                scheme: self.scheme.name().to_owned(),
-            }),
+            (PointRule::WholeRing, Some(_)) => {
+                Err(BuildError::PointsDecidedByScheme { scheme: self.scheme.name().to_owned() })
+            }
         }
     }
 }

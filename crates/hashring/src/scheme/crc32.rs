@@ -34,9 +34,7 @@ impl Scheme for Crc32 {
     }
 
     fn point_rule(&self) -> PointRule {
-        PointRule::PerWeightUnit {
-            default: DEFAULT_POINTS_PER_WEIGHT_UNIT,
-        }
+        PointRule::PerWeightUnit { default: DEFAULT_POINTS_PER_WEIGHT_UNIT }
     }
 
     #[inline]
@@ -45,8 +43,6 @@ impl Scheme for Crc32 {
     }
 
     fn hash_points(&self, node: NodeName<'_>, range: Range<u32>, hashes: &mut Vec<u64>) {
-        hash_numbered(node.identity, "#", range, hashes, |name| {
-            u64::from(crc32fast::hash(name))
-        });
+        hash_numbered(node.identity, "#", range, hashes, |name| u64::from(crc32fast::hash(name)));
     }
 }

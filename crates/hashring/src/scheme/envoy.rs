@@ -48,34 +48,22 @@ impl EnvoyRingHash {
             }
         }
         if min_ring_size > max_ring_size {
-            return Err(RingSizeError::Reversed {
-                min: min_ring_size,
-                max: max_ring_size,
-            });
+            return Err(RingSizeError::Reversed { min: min_ring_size, max: max_ring_size });
         }
-        Ok(Self {
-            min_ring_size,
-            max_ring_size,
-        })
+        Ok(Self { min_ring_size, max_ring_size })
     }
 
     /// The defaults of gRPC: 1,024 to 4,096 points. Those of Envoy are the [`Default`].
     #[must_use]
     pub fn grpc() -> Self {
-        Self {
-            min_ring_size: RING_SIZE_MIN_DEFAULT,
-            max_ring_size: GRPC_RING_SIZE_MAX,
-        }
+        Self { min_ring_size: RING_SIZE_MIN_DEFAULT, max_ring_size: GRPC_RING_SIZE_MAX }
     }
 }
 
 /// The defaults of Envoy: 1,024 to 8,388,608 points.
 impl Default for EnvoyRingHash {
     fn default() -> Self {
-        Self {
-            min_ring_size: RING_SIZE_MIN_DEFAULT,
-            max_ring_size: ENVOY_RING_SIZE_MAX,
-        }
+        Self { min_ring_size: RING_SIZE_MIN_DEFAULT, max_ring_size: ENVOY_RING_SIZE_MAX }
     }
 }
 
@@ -114,9 +102,7 @@ impl Scheme for EnvoyRingHash {
     }
 
     fn hash_points(&self, node: NodeName<'_>, range: Range<u32>, hashes: &mut Vec<u64>) {
-        hash_numbered(node.identity, "_", range, hashes, |name| {
-            XxHash64::oneshot(0, name)
-        });
+        hash_numbered(node.identity, "_", range, hashes, |name| XxHash64::oneshot(0, name));
     }
 
     /// In f64, operation by operation as Envoy does it, because rounding decides about points.
@@ -155,28 +141,16 @@ mod tests {
         let placements: Vec<_> = ids
             .iter()
             .zip(weights)
-            .map(|(id, weight)| Placement {
-                name: NodeName { id, identity: id },
-                weight: *weight,
-            })
+            .map(|(id, weight)| Placement { name: NodeName { id, identity: id }, weight: *weight })
             .collect();
-        EnvoyRingHash::new(min, max)
-            .expect("the sizes are valid")
-            .point_counts(&placements)
+        EnvoyRingHash::new(min, max).expect("the sizes are valid").point_counts(&placements)
     }
 
     /// Envoy adds points one by one while it is below the target.
     fn counted_one_by_one(weights: &[u32], min: u32, max: u32) -> Vec<u32> {
         let total: f64 = weights.iter().map(|weight| f64::from(*weight)).sum();
-        let normalized: Vec<_> = weights
-            .iter()
-            .map(|weight| f64::from(*weight) / total)
-            .collect();
-        let lightest = normalized
-            .iter()
-            .copied()
-            .filter(|part| *part > 0.0)
-            .fold(1.0, f64::min);
+        let normalized: Vec<_> = weights.iter().map(|weight| f64::from(*weight) / total).collect();
+        let lightest = normalized.iter().copied().filter(|part| *part > 0.0).fold(1.0, f64::min);
         let scale = ((lightest * f64::from(min)).ceil() / lightest).min(f64::from(max));
         let (mut placed, mut target) = (0.0, 0.0);
         let count = |part: &f64| {
@@ -201,11 +175,7 @@ mod tests {
             let min = 1 + mixed(3) % max;
             if weights.iter().any(|weight| *weight > 0) {
                 let expected = counted_one_by_one(&weights, min, max);
-                assert_eq!(
-                    counts(&weights, min, max),
-                    expected,
-                    "{weights:?} {min} {max}"
-                );
+                assert_eq!(counts(&weights, min, max), expected, "{weights:?} {min} {max}");
             }
         }
     }

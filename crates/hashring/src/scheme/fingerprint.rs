@@ -22,9 +22,7 @@ fn of_0_to_4(bytes: &[u8]) -> u32 {
     let (mut b, mut c) = (0_u32, 9_u32);
     for byte in bytes {
         // A signed char in the original.
-        b = b
-            .wrapping_mul(C1)
-            .wrapping_add_signed(i32::from(byte.cast_signed()));
+        b = b.wrapping_mul(C1).wrapping_add_signed(i32::from(byte.cast_signed()));
         c ^= b;
     }
     finish(stir(stir(c, bytes.len() as u32), b))
@@ -61,10 +59,7 @@ fn of_more(bytes: &[u8]) -> u32 {
     let from_end = |distance: usize| scramble(word(bytes, len - distance));
     let mut h = rotate_in(rotate_in(len as u32, from_end(4)), from_end(16));
     let mut g = C1.wrapping_mul(len as u32);
-    let mut f = g
-        .wrapping_add(from_end(20))
-        .rotate_right(19)
-        .wrapping_add(113);
+    let mut f = g.wrapping_add(from_end(20)).rotate_right(19).wrapping_add(113);
     g = rotate_in(rotate_in(g, from_end(8)), from_end(12));
 
     // The last 1 to 20 bytes are no block of their own: their words went in above.
@@ -80,18 +75,10 @@ fn of_more(bytes: &[u8]) -> u32 {
         g = g.wrapping_add(f);
     }
 
-    let spread = |word: u32| {
-        word.rotate_right(11)
-            .wrapping_mul(C1)
-            .rotate_right(17)
-            .wrapping_mul(C1)
-    };
+    let spread =
+        |word: u32| word.rotate_right(11).wrapping_mul(C1).rotate_right(17).wrapping_mul(C1);
     for word in [spread(g), spread(f)] {
-        h = h
-            .wrapping_add(word)
-            .rotate_right(19)
-            .wrapping_mul(5)
-            .wrapping_add(0xe654_6b64);
+        h = h.wrapping_add(word).rotate_right(19).wrapping_mul(5).wrapping_add(0xe654_6b64);
         h = h.rotate_right(17).wrapping_mul(C1);
     }
     h
@@ -99,11 +86,7 @@ fn of_more(bytes: &[u8]) -> u32 {
 
 /// Four bytes, little-endian, wherever the platform stands.
 fn word(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes(
-        bytes[at..at + 4]
-            .try_into()
-            .expect("the slice has four bytes"),
-    )
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("the slice has four bytes"))
 }
 
 fn scramble(word: u32) -> u32 {
@@ -111,10 +94,7 @@ fn scramble(word: u32) -> u32 {
 }
 
 fn rotate_in(hash: u32, scrambled: u32) -> u32 {
-    (hash ^ scrambled)
-        .rotate_right(19)
-        .wrapping_mul(5)
-        .wrapping_add(0xe654_6b64)
+    (hash ^ scrambled).rotate_right(19).wrapping_mul(5).wrapping_add(0xe654_6b64)
 }
 
 /// One step of Murmur3.
@@ -155,11 +135,7 @@ mod tests {
     fn every_length_agrees_with_the_original() {
         let bytes: Vec<u8> = (0..100_u32).map(|i| (i * 151 + 177) as u8).collect();
         for (length, expected) in OF_PREFIXES.iter().enumerate() {
-            assert_eq!(
-                fingerprint32(&bytes[..length]),
-                *expected,
-                "length {length}"
-            );
+            assert_eq!(fingerprint32(&bytes[..length]), *expected, "length {length}");
         }
         assert_eq!(fingerprint32(b"a"), 0x3c97_3d4d);
     }

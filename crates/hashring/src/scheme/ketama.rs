@@ -93,9 +93,8 @@ mod tests {
     /// In libketama, 53 of the counts below 5,000 lose a digest to single precision.
     #[test]
     fn equal_nodes_lose_a_digest_where_libketama_does() {
-        let short: Vec<_> = (1..5_000)
-            .filter(|nodes| digests(1, *nodes, *nodes as usize) == 39)
-            .collect();
+        let short: Vec<_> =
+            (1..5_000).filter(|nodes| digests(1, *nodes, *nodes as usize) == 39).collect();
         assert_eq!(short[..3], [61, 122, 237]);
         assert_eq!(short.len(), 53);
         assert!((1..5_000).all(|nodes| matches!(digests(1, nodes, nodes as usize), 39 | 40)));

@@ -31,9 +31,7 @@ impl Scheme for Ringpop {
     }
 
     fn point_rule(&self) -> PointRule {
-        PointRule::PerWeightUnit {
-            default: RINGPOP_POINTS,
-        }
+        PointRule::PerWeightUnit { default: RINGPOP_POINTS }
     }
 
     #[inline]

@@ -26,9 +26,7 @@ impl Scheme for Xxh3 {
     }
 
     fn point_rule(&self) -> PointRule {
-        PointRule::PerWeightUnit {
-            default: DEFAULT_POINTS_PER_WEIGHT_UNIT,
-        }
+        PointRule::PerWeightUnit { default: DEFAULT_POINTS_PER_WEIGHT_UNIT }
     }
 
     #[inline]

@@ -12,9 +12,7 @@ fn selector(start: Instant) -> Selector {
         .when_all_quarantined(WhenAllQuarantined::Fail)
         .build(start)
         .expect("the options are valid");
-    let _ = selector
-        .replace_backends(records(&["a", "b"]))
-        .expect("the list is valid");
+    let _ = selector.replace_backends(records(&["a", "b"])).expect("the list is valid");
     selector
 }
 
@@ -35,26 +33,14 @@ fn a_pick_never_takes_what_was_quarantined_before_it_began() {
         let selector = selector(start);
         let mut picker = selector.picker();
         selector.report("a", Outcome::Failure, start);
-        let health = selector
-            .ring()
-            .node("b")
-            .expect("b is listed")
-            .data()
-            .health()
-            .clone();
+        let health = selector.ring().node("b").expect("b is listed").data().health().clone();
         let reporter = loom::thread::spawn(move || health.report(Outcome::Failure, start));
-        match picker
-            .pick(b"token", start)
-            .map(|node| node.id().to_owned())
-        {
+        match picker.pick(b"token", start).map(|node| node.id().to_owned()) {
             Ok(id) => assert_eq!(id, "b"),
             Err(error) => assert_eq!(error, PickError::AllQuarantined),
         }
         reporter.join().expect("the reporter does not panic");
-        assert_eq!(
-            picker.pick(b"token", start).err(),
-            Some(PickError::AllQuarantined)
-        );
+        assert_eq!(picker.pick(b"token", start).err(), Some(PickError::AllQuarantined));
     });
 }
 
@@ -63,26 +49,12 @@ fn a_quarantine_outlives_a_new_list() {
     let start = Instant::now();
     model(move || {
         let selector = selector(start);
-        let health = selector
-            .ring()
-            .node("a")
-            .expect("a is listed")
-            .data()
-            .health()
-            .clone();
+        let health = selector.ring().node("a").expect("a is listed").data().health().clone();
         let reporter = loom::thread::spawn(move || health.report(Outcome::Failure, start));
-        let _ = selector
-            .replace_backends(records(&["a", "b", "c"]))
-            .expect("the list is valid");
+        let _ = selector.replace_backends(records(&["a", "b", "c"])).expect("the list is valid");
         reporter.join().expect("the reporter does not panic");
         let ring = selector.ring();
-        assert!(
-            ring.node("a")
-                .expect("a is listed")
-                .data()
-                .health()
-                .is_quarantined(start)
-        );
+        assert!(ring.node("a").expect("a is listed").data().health().is_quarantined(start));
         assert_eq!(ring.len(), 3);
     });
 }

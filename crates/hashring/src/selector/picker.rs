@@ -35,12 +35,7 @@ impl<S: Scheme> Picker<S> {
         rules: ModelArc<Rules>,
         when_all_quarantined: WhenAllQuarantined,
     ) -> Self {
-        Self {
-            reader,
-            rules,
-            when_all_quarantined,
-            seen: Vec::new(),
-        }
+        Self { reader, rules, when_all_quarantined, seen: Vec::new() }
     }
 
     /// The first backend clockwise from a token that is not quarantined.
@@ -113,12 +108,7 @@ struct QuarantineWalk<'r, 's, S> {
 impl<'r, 's, S: Scheme> QuarantineWalk<'r, 's, S> {
     fn new(ring: &'r Ring<Backend, S>, token: &[u8], now_ms: u64, seen: &'s mut Vec<u64>) -> Self {
         let cursor = Cursor::new(ring, ring.scheme().hash_key(token), std::mem::take(seen));
-        Self {
-            ring,
-            now_ms,
-            cursor,
-            seen,
-        }
+        Self { ring, now_ms, cursor, seen }
     }
 }
 

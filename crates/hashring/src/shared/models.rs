@@ -10,10 +10,7 @@ use crate::sync::{Arc, Ordering, lock};
 fn read_forwards(mut reader: Reader<u64>) -> Reader<u64> {
     let first = **reader.load();
     let second = **reader.load();
-    assert!(
-        first <= second,
-        "a reader went back from {first} to {second}"
-    );
+    assert!(first <= second, "a reader went back from {first} to {second}");
     reader
 }
 
@@ -55,10 +52,7 @@ fn racing_updates_lose_nothing() {
             })
             .into();
         for adder in adders {
-            adder
-                .join()
-                .expect("the adder does not panic")
-                .expect("the update has no error");
+            adder.join().expect("the adder does not panic").expect("the update has no error");
         }
         assert_eq!(*shared.load(), 11);
     });
@@ -92,8 +86,5 @@ fn the_reversed_order_of_publication_is_caught() {
             assert_eq!(**reader.load(), 1, "a reader is stuck at an old value");
         });
     });
-    assert!(
-        caught.is_err(),
-        "the model did not notice that the number was raised too early"
-    );
+    assert!(caught.is_err(), "the model did not notice that the number was raised too early");
 }

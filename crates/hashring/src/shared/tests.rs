@@ -8,12 +8,7 @@ fn a_failed_update_leaves_the_value() {
     let mut reader = shared.reader();
     assert_eq!(shared.update(|_| Err("no")), Err("no"));
     assert_eq!(**reader.load(), 1);
-    assert_eq!(
-        *shared
-            .update(|value| Ok::<_, ()>(value + 1))
-            .expect("the update has no error"),
-        2
-    );
+    assert_eq!(*shared.update(|value| Ok::<_, ()>(value + 1)).expect("the update has no error"), 2);
     assert_eq!(**reader.load(), 2);
 }
 

@@ -16,20 +16,11 @@ pub(crate) struct Toy {
     pub(crate) tie_order: TieOrder,
 }
 
-pub(crate) const TOY: Toy = Toy {
-    bits: 8,
-    tie_order: TieOrder::LowestIdFirst,
-};
+pub(crate) const TOY: Toy = Toy { bits: 8, tie_order: TieOrder::LowestIdFirst };
 pub(crate) const TOYS: [Toy; 3] = [
     TOY,
-    Toy {
-        bits: 4,
-        tie_order: TieOrder::HighestIdFirst,
-    },
-    Toy {
-        bits: 12,
-        tie_order: TieOrder::HighestIdFirst,
-    },
+    Toy { bits: 4, tie_order: TieOrder::HighestIdFirst },
+    Toy { bits: 12, tie_order: TieOrder::HighestIdFirst },
 ];
 
 impl Scheme for Toy {
@@ -72,9 +63,7 @@ pub(crate) fn keys() -> impl Strategy<Value = Vec<Vec<u8>>> {
 pub(crate) const POINTS: u32 = 20;
 
 pub(crate) fn ring_of<S: Scheme + Clone>(scheme: S, nodes: &BTreeMap<String, u32>) -> Ring<(), S> {
-    let nodes = nodes
-        .iter()
-        .map(|(id, weight)| Node::new(id.as_str()).with_weight(*weight));
+    let nodes = nodes.iter().map(|(id, weight)| Node::new(id.as_str()).with_weight(*weight));
     Ring::builder()
         .scheme(scheme)
         .points_per_weight_unit(POINTS)

@@ -52,7 +52,7 @@ impl Member {
     /// Takes all ports, then serves. Nothing is announced to others yet.
     async fn start(args: &NodeArgs) -> Result<Self, Failure> {
         let listener = match &args.http {
-            Some(address) => Some((address, http::bind(address).await?)),
+            Some(address) => Some(http::bind(address).await?),
             None => None,
         };
         let node = bind(args).await?;
@@ -66,8 +66,7 @@ impl Member {
             http: args.http.as_ref().map(ToString::to_string),
             pid: std::process::id(),
         });
-        let http =
-            listener.map(|(_, listener)| HttpServer::start(listener, kv::http::router(client)));
+        let http = listener.map(|listener| HttpServer::start(listener, kv::http::router(client)));
         Ok(Self { node, http, reporter })
     }
 

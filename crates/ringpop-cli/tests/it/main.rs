@@ -5,4 +5,5 @@ mod bad_input;
 mod cluster;
 mod dev;
 mod node;
+mod ring;
 mod support;

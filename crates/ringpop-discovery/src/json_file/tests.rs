@@ -14,21 +14,14 @@ async fn peers(content: impl AsRef<[u8]>) -> Result<Vec<Record>, DiscoveryError>
 /// Line, column and reason of the complaint about a malformed file.
 async fn complaint(content: &str) -> (usize, usize, String) {
     match peers(content).await {
-        Err(DiscoveryError::FileMalformed {
-            line,
-            column,
-            reason,
-            ..
-        }) => (line, column, reason),
+        Err(DiscoveryError::FileMalformed { line, column, reason, .. }) => (line, column, reason),
         other => panic!("{content}: {other:?}"),
     }
 }
 
 #[tokio::test]
 async fn reads_the_addresses_of_ringpop() {
-    let peers = peers(r#"["127.0.0.1:3001", "127.0.0.1:3000", "127.0.0.1:3001"]"#)
-        .await
-        .unwrap();
+    let peers = peers(r#"["127.0.0.1:3001", "127.0.0.1:3000", "127.0.0.1:3001"]"#).await.unwrap();
     assert_eq!(
         peers,
         ["127.0.0.1:3000", "127.0.0.1:3001"].map(|address| Record::new(address.parse().unwrap()))
@@ -76,30 +69,15 @@ async fn a_mistake_is_named_with_its_place() {
         ("[\"a:1\"", 1, 6, "EOF while parsing a list"),
         ("[\"a:1\",\n]", 2, 1, "trailing comma"),
         ("[\"a:1\"] x", 1, 9, "trailing characters"),
-        (
-            "{\"a\": 1}",
-            1,
-            0,
-            "invalid type: map, expected an array of \"host:port\"",
-        ),
-        (
-            "\"a:1\"",
-            1,
-            5,
-            "invalid type: string \"a:1\", expected an array of \"host:port\"",
-        ),
+        ("{\"a\": 1}", 1, 0, "invalid type: map, expected an array of \"host:port\""),
+        ("\"a:1\"", 1, 5, "invalid type: string \"a:1\", expected an array of \"host:port\""),
         (
             "[\n  \"a:1\",\n  5\n]",
             3,
             3,
             "invalid type: integer `5`, expected \"host:port\" or an object with an `address`",
         ),
-        (
-            "[\n  \"a\"\n]",
-            2,
-            5,
-            "address \"a\" has no port: write it as host:port",
-        ),
+        ("[\n  \"a\"\n]", 2, 5, "address \"a\" has no port: write it as host:port"),
         ("[{\"id\": \"a\"}]", 1, 12, "missing field `address`"),
         (
             "[{\"address\": \"a:1\", \"weight\": -1}]",
@@ -107,29 +85,17 @@ async fn a_mistake_is_named_with_its_place() {
             32,
             "invalid value: integer `-1`, expected u32",
         ),
-        (
-            "[{\"address\": \"a:1\", \"id\": \"\"}]",
-            1,
-            29,
-            "the id of \"a:1\" is empty",
-        ),
+        ("[{\"address\": \"a:1\", \"id\": \"\"}]", 1, 29, "the id of \"a:1\" is empty"),
     ] {
         let (line_found, column_found, found) = complaint(content).await;
-        assert_eq!(
-            (line_found, column_found, found.as_str()),
-            (line, column, reason),
-            "{content}"
-        );
+        assert_eq!((line_found, column_found, found.as_str()), (line, column, reason), "{content}");
     }
 }
 
 #[tokio::test]
 async fn a_misspelt_field_is_refused() {
     let (_, _, reason) = complaint(r#"[{"address": "a:1", "wieght": 2}]"#).await;
-    assert!(
-        reason.starts_with("unknown field `wieght`, expected one of `id`"),
-        "{reason}"
-    );
+    assert!(reason.starts_with("unknown field `wieght`, expected one of `id`"), "{reason}");
 }
 
 #[tokio::test]
@@ -141,10 +107,7 @@ async fn deep_nesting_is_a_mistake_and_not_an_overflow() {
 #[tokio::test]
 async fn an_empty_list_is_refused() {
     let error = peers("[]").await.unwrap_err().to_string();
-    assert!(
-        error.ends_with("hosts.json\" lists no peers: add at least one host:port"),
-        "{error}"
-    );
+    assert!(error.ends_with("hosts.json\" lists no peers: add at least one host:port"), "{error}");
 }
 
 #[tokio::test]
@@ -162,17 +125,10 @@ async fn the_size_of_the_file_and_of_the_list_are_bounded() {
     content.resize(limit, b' ');
     assert_eq!(peers(&content).await.unwrap().len(), 1);
     content.push(b' ');
-    assert!(matches!(
-        peers(&content).await,
-        Err(DiscoveryError::FileTooLarge { .. })
-    ));
+    assert!(matches!(peers(&content).await, Err(DiscoveryError::FileTooLarge { .. })));
 
-    let addresses = |count| {
-        (0..count)
-            .map(|i| format!("\"a-{i}:1\""))
-            .collect::<Vec<_>>()
-            .join(",")
-    };
+    let addresses =
+        |count| (0..count).map(|i| format!("\"a-{i}:1\"")).collect::<Vec<_>>().join(",");
     assert!(peers(format!("[{}]", addresses(MAX_RECORDS))).await.is_ok());
     assert!(matches!(
         peers(format!("[{}]", addresses(MAX_RECORDS + 1))).await,
@@ -184,25 +140,11 @@ async fn the_size_of_the_file_and_of_the_list_are_bounded() {
 async fn a_file_that_cannot_be_read_is_one_sentence() {
     let directory = tempfile::tempdir().unwrap();
     let missing = directory.path().join("hosts.json");
-    let error = JsonFile::new(&missing)
-        .peers()
-        .await
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.starts_with(&format!("cannot read the hosts file {missing:?} (")),
-        "{error}"
-    );
-    assert!(
-        error.ends_with("): give the path of a readable JSON file"),
-        "{error}"
-    );
+    let error = JsonFile::new(&missing).peers().await.unwrap_err().to_string();
+    assert!(error.starts_with(&format!("cannot read the hosts file {missing:?} (")), "{error}");
+    assert!(error.ends_with("): give the path of a readable JSON file"), "{error}");
 
     // A directory stands for everything that is no regular file; pipes take the same way.
-    let error = JsonFile::new(directory.path())
-        .peers()
-        .await
-        .unwrap_err()
-        .to_string();
+    let error = JsonFile::new(directory.path()).peers().await.unwrap_err().to_string();
     assert!(error.contains("it is not a regular file"), "{error}");
 }

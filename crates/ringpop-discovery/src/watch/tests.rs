@@ -34,12 +34,7 @@ impl Script {
     }
 
     fn asked_at_s(&self) -> Vec<u64> {
-        self.asked_at
-            .lock()
-            .unwrap()
-            .iter()
-            .map(Duration::as_secs)
-            .collect()
+        self.asked_at.lock().unwrap().iter().map(Duration::as_secs).collect()
     }
 }
 
@@ -47,12 +42,7 @@ impl Discovery for Script {
     fn peers(&self) -> PeersFuture<'_> {
         Box::pin(async {
             self.asked_at.lock().unwrap().push(self.start.elapsed());
-            let answer = self
-                .answers
-                .lock()
-                .unwrap()
-                .pop_front()
-                .expect("the script has ended");
+            let answer = self.answers.lock().unwrap().pop_front().expect("the script has ended");
             match answer {
                 Answer::Peers(addresses) => Ok(records(addresses)),
                 Answer::Failure(message) => Err(DiscoveryError::other(message)),
@@ -71,10 +61,7 @@ impl Discovery for Script {
 }
 
 fn records(addresses: &[&str]) -> Vec<Record> {
-    addresses
-        .iter()
-        .map(|address| Record::new(address.parse().unwrap()))
-        .collect()
+    addresses.iter().map(|address| Record::new(address.parse().unwrap())).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -128,11 +115,7 @@ async fn a_source_that_never_answers_is_given_up_and_asked_again() {
 async fn a_caller_who_gives_up_early_does_not_restart_the_question() {
     let (script, mut watch) = Script::watch([Answer::After(Duration::from_secs(3), &["a:1"])]);
     for _ in 0..2 {
-        assert!(
-            timeout(Duration::from_secs(1), watch.changed())
-                .await
-                .is_err()
-        );
+        assert!(timeout(Duration::from_secs(1), watch.changed()).await.is_err());
     }
     assert_eq!(watch.changed().await.unwrap(), records(&["a:1"]));
     assert_eq!(script.asked_at_s(), [0]);
@@ -147,15 +130,8 @@ async fn the_interval_is_bounded() {
         assert!(watch(interval).is_ok());
     }
     let tick = Duration::from_nanos(1);
-    for interval in [
-        Duration::ZERO,
-        WATCH_INTERVAL_MIN - tick,
-        WATCH_INTERVAL_MAX + tick,
-    ] {
-        assert_eq!(
-            watch(interval).unwrap_err(),
-            WatchError::Interval { interval }
-        );
+    for interval in [Duration::ZERO, WATCH_INTERVAL_MIN - tick, WATCH_INTERVAL_MAX + tick] {
+        assert_eq!(watch(interval).unwrap_err(), WatchError::Interval { interval });
     }
     assert_eq!(
         watch(Duration::ZERO).unwrap_err().to_string(),

@@ -26,20 +26,12 @@ pub(crate) struct Guard {
 impl Guard {
     /// Guards a body that a server received over `version`.
     pub(crate) fn received(body: Body, version: Version) -> Self {
-        Self {
-            body,
-            ends_with_flag: version == Version::HTTP_2,
-            done: false,
-        }
+        Self { body, ends_with_flag: version == Version::HTTP_2, done: false }
     }
 
     /// Takes a body that was made in this process, where nothing can cut it off unseen.
     pub(crate) fn made_here(body: Body) -> Self {
-        Self {
-            body,
-            ends_with_flag: false,
-            done: false,
-        }
+        Self { body, ends_with_flag: false, done: false }
     }
 }
 
@@ -112,30 +104,16 @@ mod tests {
     }
 
     async fn read(version: Version, end: Option<Status>, flagged: bool) -> Result<usize, Code> {
-        let upload = Upload {
-            frame: Some(Bytes::from_static(b"half")),
-            end,
-            flagged,
-        };
+        let upload = Upload { frame: Some(Bytes::from_static(b"half")), end, flagged };
         let guard = Guard::received(Body::new(upload), version);
-        guard
-            .collect()
-            .await
-            .map(|all| all.to_bytes().len())
-            .map_err(|status| status.code())
+        guard.collect().await.map(|all| all.to_bytes().len()).map_err(|status| status.code())
     }
 
     #[tokio::test]
     async fn a_broken_off_upload_is_aborted() {
         let cancelled = || Some(Status::cancelled("reset"));
-        assert_eq!(
-            read(Version::HTTP_2, cancelled(), false).await,
-            Err(Code::Aborted)
-        );
-        assert_eq!(
-            read(Version::HTTP_11, cancelled(), false).await,
-            Err(Code::Aborted)
-        );
+        assert_eq!(read(Version::HTTP_2, cancelled(), false).await, Err(Code::Aborted));
+        assert_eq!(read(Version::HTTP_11, cancelled(), false).await, Err(Code::Aborted));
         assert_eq!(read(Version::HTTP_2, None, false).await, Err(Code::Aborted));
     }
 
@@ -144,9 +122,6 @@ mod tests {
         assert_eq!(read(Version::HTTP_2, None, true).await, Ok(4));
         assert_eq!(read(Version::HTTP_11, None, false).await, Ok(4));
         let broken = Some(Status::internal("broken"));
-        assert_eq!(
-            read(Version::HTTP_2, broken, false).await,
-            Err(Code::Internal)
-        );
+        assert_eq!(read(Version::HTTP_2, broken, false).await, Err(Code::Internal));
     }
 }

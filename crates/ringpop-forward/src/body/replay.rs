@@ -159,10 +159,7 @@ impl Intake {
     /// The body for a handler in this process. It is read once.
     pub(crate) fn into_body(mut self) -> OnceBody {
         self.keep = false;
-        OnceBody {
-            intake: self,
-            cursor: 0,
-        }
+        OnceBody { intake: self, cursor: 0 }
     }
 }
 
@@ -201,10 +198,7 @@ impl Replay {
 
     /// The body from its first byte. Bodies of earlier attempts must be gone, or both would read from the caller.
     pub(crate) fn attempt(&self) -> RequestBody {
-        RequestBody {
-            intake: Arc::clone(&self.0),
-            cursor: 0,
-        }
+        RequestBody { intake: Arc::clone(&self.0), cursor: 0 }
     }
 
     /// Whether [`attempt`](Self::attempt) still gives the body from its first byte.

@@ -42,14 +42,7 @@ impl<B> Reply<B> {
         ticket: Ticket,
     ) -> Self {
         let saw_trailers = status_in_head;
-        Self {
-            body,
-            timer: None,
-            deadline,
-            is_grpc,
-            saw_trailers,
-            ticket: Some(ticket),
-        }
+        Self { body, timer: None, deadline, is_grpc, saw_trailers, ticket: Some(ticket) }
     }
 }
 
@@ -90,11 +83,7 @@ impl<B: HttpBody<Data = Bytes, Error = Status>> HttpBody for Reply<B> {
             }
         };
         *this.ticket = None;
-        Poll::Ready(Some(if *this.is_grpc {
-            in_trailers(&failure)
-        } else {
-            Err(failure)
-        }))
+        Poll::Ready(Some(if *this.is_grpc { in_trailers(&failure) } else { Err(failure) }))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -121,10 +110,7 @@ pub(crate) struct Tracked {
 
 impl Tracked {
     pub(crate) fn new(body: Body, ticket: Ticket) -> Self {
-        Self {
-            body,
-            _ticket: ticket,
-        }
+        Self { body, _ticket: ticket }
     }
 }
 

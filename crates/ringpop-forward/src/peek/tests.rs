@@ -31,28 +31,12 @@ fn key(key: impl Into<Key>) -> Result<Option<Key>, PeekError> {
 
 #[test]
 fn the_last_occurrence_counts_and_embedded_messages_merge() {
-    let mut twice = Outer {
-        name: "first".into(),
-        ..Default::default()
-    }
-    .encode_to_vec();
-    twice.extend(
-        Outer {
-            name: "last".into(),
-            ..Default::default()
-        }
-        .encode_to_vec(),
-    );
+    let mut twice = Outer { name: "first".into(), ..Default::default() }.encode_to_vec();
+    twice.extend(Outer { name: "last".into(), ..Default::default() }.encode_to_vec());
     assert_eq!(find(&twice, &[1], false), key("last"));
 
-    let with = Outer {
-        inner: Some(Inner { id: b"id".to_vec() }),
-        ..Default::default()
-    };
-    let without = Outer {
-        inner: Some(Inner::default()),
-        ..Default::default()
-    };
+    let with = Outer { inner: Some(Inner { id: b"id".to_vec() }), ..Default::default() };
+    let without = Outer { inner: Some(Inner::default()), ..Default::default() };
     let merged = [with.encode_to_vec(), without.encode_to_vec()].concat();
     assert_eq!(find(&merged, &[4, 3], false), key("id"));
 }
@@ -72,29 +56,15 @@ fn malformed_messages_are_errors_whichever_field_is_asked_for() {
     assert_eq!(find(&[0x80; 11], &[1], false), Err(PeekError::Varint));
     assert_eq!(find(&[0x00], &[1], false), Err(PeekError::FieldNumber));
     assert_eq!(find(&[0x0e], &[1], false), Err(PeekError::WireType));
-    assert_eq!(
-        find(&[0x0a, 0x05, b'k'], &[1], false),
-        Err(PeekError::Truncated)
-    );
-    assert_eq!(
-        find(&[0x0a, 0x01, b'k', 0xff], &[1], false),
-        Err(PeekError::Truncated)
-    );
-    assert_eq!(
-        find(&[0x08, 0x01], &[1, 2], false),
-        Err(PeekError::NotAMessage(1))
-    );
+    assert_eq!(find(&[0x0a, 0x05, b'k'], &[1], false), Err(PeekError::Truncated));
+    assert_eq!(find(&[0x0a, 0x01, b'k', 0xff], &[1], false), Err(PeekError::Truncated));
+    assert_eq!(find(&[0x08, 0x01], &[1, 2], false), Err(PeekError::NotAMessage(1)));
 }
 
 #[test]
 fn a_cut_message_gives_the_key_that_lies_before_the_cut() {
     let inner = Some(Inner { id: b"id".to_vec() });
-    let outer = Outer {
-        name: "key".into(),
-        inner,
-        payload: vec![7; 1000],
-        ..Default::default()
-    };
+    let outer = Outer { name: "key".into(), inner, payload: vec![7; 1000], ..Default::default() };
     let bytes = outer.encode_to_vec();
     assert_eq!(find(&bytes[..100], &[1], true), key("key"));
     assert_eq!(find(&bytes[..100], &[4, 3], true), key("id"));
@@ -113,20 +83,8 @@ fn a_cut_inside_the_embedded_message_still_finds_what_lies_before_it() {
 #[test]
 fn the_grpc_prefix_is_read_when_it_is_whole() {
     assert_eq!(Prefix::read(&[0, 0, 0, 1]), Ok(None));
-    assert_eq!(
-        Prefix::read(&[0, 0, 0, 1, 2, 9]),
-        Ok(Some(Prefix {
-            compressed: false,
-            len: 258
-        }))
-    );
-    assert_eq!(
-        Prefix::read(&[1, 0, 0, 0, 0]),
-        Ok(Some(Prefix {
-            compressed: true,
-            len: 0
-        }))
-    );
+    assert_eq!(Prefix::read(&[0, 0, 0, 1, 2, 9]), Ok(Some(Prefix { compressed: false, len: 258 })));
+    assert_eq!(Prefix::read(&[1, 0, 0, 0, 0]), Ok(Some(Prefix { compressed: true, len: 0 })));
     assert_eq!(Prefix::read(&[2, 0, 0, 0, 0]), Err(PeekError::Flag));
 }
 

@@ -46,25 +46,15 @@ fn the_table() {
     for (class, careful, idempotent) in rows {
         let situation = failed(class);
         assert_eq!(decide(&Policy::default(), &situation), careful, "{class:?}");
-        let situation = Situation {
-            idempotent: true,
-            ..situation
-        };
-        assert_eq!(
-            decide(&Policy::default(), &situation),
-            idempotent,
-            "{class:?}, idempotent"
-        );
+        let situation = Situation { idempotent: true, ..situation };
+        assert_eq!(decide(&Policy::default(), &situation), idempotent, "{class:?}, idempotent");
     }
 }
 
 #[test]
 fn a_round_over_the_owners_is_free_and_the_next_one_waits() {
     let policy = Policy::default();
-    let tried_all = Situation {
-        untried: false,
-        ..failed(FailureClass::NeverSent)
-    };
+    let tried_all = Situation { untried: false, ..failed(FailureClass::NeverSent) };
     for (waits, expected) in [(0, 0), (1, 50), (2, 200), (3, 1000), (9, 1000)] {
         let decision = decide(&policy, &Situation { waits, ..tried_all });
         assert_eq!(decision, Decision::Wait(Duration::from_millis(expected)));
@@ -74,22 +64,10 @@ fn a_round_over_the_owners_is_free_and_the_next_one_waits() {
 #[test]
 fn a_wait_that_would_outlast_the_deadline_is_not_begun() {
     let policy = Policy::default().schedule(Schedule::ringpop_go());
-    let tried_all = Situation {
-        untried: false,
-        ..failed(FailureClass::NeverSent)
-    };
-    let with = |secs| Situation {
-        remaining: Some(Duration::from_secs(secs)),
-        ..tried_all
-    };
-    assert_eq!(
-        decide(&policy, &with(4)),
-        Decision::Wait(Duration::from_secs(3))
-    );
-    assert_eq!(
-        decide(&policy, &with(3)),
-        Decision::GiveUp(GiveUp::NoTimeLeft)
-    );
+    let tried_all = Situation { untried: false, ..failed(FailureClass::NeverSent) };
+    let with = |secs| Situation { remaining: Some(Duration::from_secs(secs)), ..tried_all };
+    assert_eq!(decide(&policy, &with(4)), Decision::Wait(Duration::from_secs(3)));
+    assert_eq!(decide(&policy, &with(3)), Decision::GiveUp(GiveUp::NoTimeLeft));
 }
 
 #[test]

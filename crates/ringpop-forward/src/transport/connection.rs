@@ -41,10 +41,7 @@ impl Activity {
     pub(crate) fn begin(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Lease {
         self.streams.fetch_add(1, Ordering::AcqRel);
         self.uses.fetch_add(1, Ordering::AcqRel);
-        Lease {
-            activity: Arc::clone(self),
-            _permit: permit,
-        }
+        Lease { activity: Arc::clone(self), _permit: permit }
     }
 
     /// Whether no stream is open and none began since `uses` was read.
@@ -92,9 +89,7 @@ pub(crate) async fn handshake(io: Box<dyn Io>) -> Result<(SendRequest<Bytes>, Dr
         .handshake::<_, Bytes>(io)
         .await
         .map_err(|error| DialError::Handshake(Arc::new(error)))?;
-    let mut ping = connection
-        .ping_pong()
-        .expect("a new connection has its ping to give");
+    let mut ping = connection.ping_pong().expect("a new connection has its ping to give");
     let answered = tokio::select! {
         end = &mut connection => end.and(Ok(false)),
         pong = ping.ping(Ping::opaque()) => pong.and(Ok(true)),

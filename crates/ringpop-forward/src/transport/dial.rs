@@ -90,9 +90,7 @@ impl DialGate {
     /// restarted one in step.
     pub(crate) fn on_failure(&mut self, error: DialError, now: Instant, unit: f64) {
         let doublings = self.failures.min(16);
-        let base = DIAL_BACKOFF_MIN
-            .saturating_mul(1 << doublings)
-            .min(DIAL_BACKOFF_MAX);
+        let base = DIAL_BACKOFF_MIN.saturating_mul(1 << doublings).min(DIAL_BACKOFF_MAX);
         let wait = base.mul_f64(1.0 + BACKOFF_JITTER * (2.0 * unit - 1.0));
         self.failures = self.failures.saturating_add(1);
         self.closed = Some((now + wait, Arc::new(error)));

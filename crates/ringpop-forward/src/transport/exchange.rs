@@ -27,16 +27,11 @@ pub(crate) async fn exchange(
     body: RequestBody,
 ) -> Result<http::Response<Answer>, SendError> {
     let is_empty = body.is_end_stream();
-    let (mut response, stream) = sender
-        .send_request(head, is_empty)
-        .map_err(SendError::never_sent)?;
+    let (mut response, stream) =
+        sender.send_request(head, is_empty).map_err(SendError::never_sent)?;
     // A connection that its pool gave up ends when nobody can send on it; a running call must not count.
     drop(sender);
-    let mut upload = (!is_empty).then(|| Upload {
-        stream,
-        body,
-        pending: Bytes::new(),
-    });
+    let mut upload = (!is_empty).then(|| Upload { stream, body, pending: Bytes::new() });
     let response = std::future::poll_fn(|cx| poll_response(cx, &mut response, &mut upload)).await?;
     Ok(response.map(|download| Answer {
         download,

@@ -103,34 +103,18 @@ impl H2Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        in_range(
-            "unary_per_peer",
-            self.unary_per_peer as u64,
-            1,
-            PER_PEER_LIMIT as u64,
-        )?;
-        in_range(
-            "streams_per_peer",
-            self.streams_per_peer as u64,
-            1,
-            PER_PEER_LIMIT as u64,
-        )?;
+        in_range("unary_per_peer", self.unary_per_peer as u64, 1, PER_PEER_LIMIT as u64)?;
+        in_range("streams_per_peer", self.streams_per_peer as u64, 1, PER_PEER_LIMIT as u64)?;
         let fields = [
             ("connect_timeout", self.connect_timeout),
             ("keepalive_interval", self.keepalive_interval),
             ("keepalive_timeout", self.keepalive_timeout),
             ("idle_timeout", self.idle_timeout),
         ];
-        match fields
-            .into_iter()
-            .find(|(_, value)| !(SHORTEST..=LONGEST).contains(value))
-        {
-            Some((field, value)) => Err(ConfigError::DurationRange {
-                field,
-                value,
-                min: SHORTEST,
-                max: LONGEST,
-            }),
+        match fields.into_iter().find(|(_, value)| !(SHORTEST..=LONGEST).contains(value)) {
+            Some((field, value)) => {
+                Err(ConfigError::DurationRange { field, value, min: SHORTEST, max: LONGEST })
+            }
             None => Ok(()),
         }
     }
@@ -165,18 +149,14 @@ impl H2Transport {
         connector: impl Connector,
     ) -> Result<Self, ConfigError> {
         config.check()?;
-        Ok(Self {
-            pool: Pool::new(Box::new(connector), config),
-        })
+        Ok(Self { pool: Pool::new(Box::new(connector), config) })
     }
 }
 
 impl Default for H2Transport {
     /// Over TCP, with the default times.
     fn default() -> Self {
-        Self {
-            pool: Pool::new(Box::new(TcpConnector), H2Config::default()),
-        }
+        Self { pool: Pool::new(Box::new(TcpConnector), H2Config::default()) }
     }
 }
 
@@ -201,9 +181,7 @@ impl PeerTransport for H2Transport {
             self.pool.discard(peer, class, live.id);
         }
         let last = last.map(|error| error.to_string()).unwrap_or_default();
-        Err(SendError::never_sent(format!(
-            "connections end before they take a request: {last}"
-        )))
+        Err(SendError::never_sent(format!("connections end before they take a request: {last}")))
     }
 
     fn forget(&self, peer: &Peer) {
@@ -217,9 +195,7 @@ impl PeerTransport for H2Transport {
 
 impl fmt::Debug for H2Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("H2Transport")
-            .field("stats", &self.pool.stats())
-            .finish_non_exhaustive()
+        f.debug_struct("H2Transport").field("stats", &self.pool.stats()).finish_non_exhaustive()
     }
 }
 

@@ -96,43 +96,28 @@ pub struct SendError {
 impl SendError {
     /// Nothing of the request was sent.
     pub fn never_sent(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self {
-            class: FailureClass::NeverSent,
-            source: source.into(),
-        }
+        Self { class: FailureClass::NeverSent, source: source.into() }
     }
 
     /// The peer says that no handler saw the request.
     pub fn refused(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self {
-            class: FailureClass::Refused,
-            source: source.into(),
-        }
+        Self { class: FailureClass::Refused, source: source.into() }
     }
 
     /// The request may have been executed.
     pub fn ambiguous(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self {
-            class: FailureClass::Ambiguous,
-            source: source.into(),
-        }
+        Self { class: FailureClass::Ambiguous, source: source.into() }
     }
 
     /// As many calls to the peer are in flight as may be; nothing was sent.
     pub fn overloaded(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self {
-            class: FailureClass::Overloaded,
-            source: source.into(),
-        }
+        Self { class: FailureClass::Overloaded, source: source.into() }
     }
 
     /// The caller's body failed with `status` while it was sent.
     #[must_use]
     pub fn caller(status: Status) -> Self {
-        Self {
-            class: FailureClass::Caller,
-            source: status.into(),
-        }
+        Self { class: FailureClass::Caller, source: status.into() }
     }
 
     /// What is known about the request.
@@ -148,11 +133,7 @@ impl SendError {
             Ok(status) => status,
             Err(source) => source,
         };
-        let message = format!(
-            "owner {} failed: {}; {reason}",
-            peer.address(),
-            Chain(&*source)
-        );
+        let message = format!("owner {} failed: {}; {reason}", peer.address(), Chain(&*source));
         match self.class {
             FailureClass::Overloaded => Status::resource_exhausted(message),
             _ => Status::unavailable(message),
@@ -162,11 +143,7 @@ impl SendError {
 
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "request got no response ({:?}): {}",
-            self.class, self.source
-        )
+        write!(f, "request got no response ({:?}): {}", self.class, self.source)
     }
 }
 

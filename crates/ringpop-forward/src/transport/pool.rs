@@ -64,10 +64,7 @@ impl Pool {
             dial_failures: AtomicU64::new(0),
             connections: AtomicU64::new(0),
         };
-        Self {
-            peers: DashMap::new(),
-            shared: Arc::new(shared),
-        }
+        Self { peers: DashMap::new(), shared: Arc::new(shared) }
     }
 
     /// A connection to `peer` with a call on it reserved, dialled now if there is none.
@@ -81,14 +78,9 @@ impl Pool {
         // No queue: a call that waits for its turn at a slow peer holds memory here and is late there.
         let permit = permits.try_acquire_owned().map_err(|_| {
             let limit = self.shared.config.limit(class);
-            SendError::overloaded(format!(
-                "{limit} calls to it are in flight, as many as may be"
-            ))
+            SendError::overloaded(format!("{limit} calls to it are in flight, as many as may be"))
         })?;
-        let live = self
-            .live(&peer_pool, peer, class)
-            .await
-            .map_err(SendError::never_sent)?;
+        let live = self.live(&peer_pool, peer, class).await.map_err(SendError::never_sent)?;
         let lease = live.activity.begin(permit);
         Ok((live, lease))
     }
@@ -98,10 +90,7 @@ impl Pool {
             Begun::Live(live) => return Ok(live),
             Begun::Dialing(waiting) => waiting,
         };
-        let done = waiting
-            .wait_for(Option::is_some)
-            .await
-            .map_err(|_| DialError::Abandoned)?;
+        let done = waiting.wait_for(Option::is_some).await.map_err(|_| DialError::Abandoned)?;
         done.clone().unwrap_or(Err(DialError::Abandoned))
     }
 
@@ -285,14 +274,7 @@ impl Dial {
         let io = io.map_err(|error| DialError::Connect(Arc::new(error)))?;
         let (sender, driver) = handshake(io).await?;
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
-        Ok((
-            Live {
-                id,
-                sender,
-                activity: Arc::default(),
-            },
-            driver,
-        ))
+        Ok((Live { id, sender, activity: Arc::default() }, driver))
     }
 
     /// Puts the connection where callers find it. False if the peer was forgotten meanwhile.

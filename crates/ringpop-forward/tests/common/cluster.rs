@@ -20,10 +20,7 @@ pub struct Ring(Arc<Mutex<HashMap<Vec<u8>, Vec<String>>>>);
 impl Ring {
     pub fn set(&self, key: &str, owners: &[&str]) {
         let owners = owners.iter().map(|owner| (*owner).to_owned()).collect();
-        self.0
-            .lock()
-            .unwrap()
-            .insert(key.as_bytes().to_vec(), owners);
+        self.0.lock().unwrap().insert(key.as_bytes().to_vec(), owners);
     }
 }
 
@@ -61,13 +58,10 @@ pub fn routes() -> Routes {
 
 /// A forwarder as the tests want it; each test changes what it is about.
 pub fn builder(me: &str, ring: &Ring) -> Builder {
-    Forwarder::builder(View {
-        me: me.to_owned(),
-        ring: ring.clone(),
-    })
-    .name(me)
-    .routes(routes())
-    .trust_hop_headers(|_| true)
+    Forwarder::builder(View { me: me.to_owned(), ring: ring.clone() })
+        .name(me)
+        .routes(routes())
+        .trust_hop_headers(|_| true)
 }
 
 /// A process of the cluster, as far as a test can tell.
@@ -115,16 +109,11 @@ impl Node {
             .unwrap();
         let (stop, stop_wanted) = oneshot::channel::<()>();
         let (has_stopped, stopped) = oneshot::channel();
-        let serve = server()
-            .layer(forwarder.layer())
-            .add_service(TestServer(handler.clone()));
+        let serve = server().layer(forwarder.layer()).add_service(TestServer(handler.clone()));
         runtime.spawn(async move {
             let listener = TcpListener::from_std(listener).unwrap();
             let wanted = async { drop(stop_wanted.await) };
-            serve
-                .serve_with_incoming_shutdown(incoming(listener), wanted)
-                .await
-                .unwrap();
+            serve.serve_with_incoming_shutdown(incoming(listener), wanted).await.unwrap();
             let _ = has_stopped.send(());
         });
         Self {
@@ -150,9 +139,7 @@ impl Node {
     /// Stops as a server should: calls in flight are finished.
     pub async fn stop(&mut self) {
         let _ = self.stop.take().unwrap().send(());
-        super::soon("graceful stop", self.stopped.take().unwrap())
-            .await
-            .unwrap();
+        super::soon("graceful stop", self.stopped.take().unwrap()).await.unwrap();
     }
 
     /// Ends everything at once: listener, connections, handlers.

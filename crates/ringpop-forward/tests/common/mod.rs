@@ -1,10 +1,6 @@
 //! Real servers on loopback that share one test service, and a client for it.
 
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test file uses a part of the harness"
-)]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of the harness")]
 #![allow(
     clippy::unwrap_used,
     clippy::missing_panics_doc,
@@ -34,9 +30,7 @@ pub async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 
 /// Awaits `future`, and fails the test when it takes too long.
 pub async fn soon<F: Future>(what: &str, future: F) -> F::Output {
-    timeout(PATIENCE, future)
-        .await
-        .unwrap_or_else(|_| panic!("did not finish: {what}"))
+    timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("did not finish: {what}"))
 }
 
 /// Waits until `figure` has not changed for a while: everything that could move has moved.

@@ -26,9 +26,7 @@ pub async fn call(
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let (response, mut body) = sender
-        .send_request(request.body(()).unwrap(), false)
-        .unwrap();
+    let (response, mut body) = sender.send_request(request.body(()).unwrap(), false).unwrap();
     let message = ask.encode_to_vec();
     let mut framed = vec![0];
     framed.extend((message.len() as u32).to_be_bytes());
@@ -43,17 +41,12 @@ pub async fn finish(body: &mut RecvStream) -> HeaderMap {
         let data = data.unwrap();
         body.flow_control().release_capacity(data.len()).unwrap();
     }
-    soon("trailers", body.trailers())
-        .await
-        .unwrap()
-        .unwrap_or_default()
+    soon("trailers", body.trailers()).await.unwrap().unwrap_or_default()
 }
 
 /// The status of a response, wherever it is.
 pub async fn status(mut response: http::Response<RecvStream>) -> Status {
     let in_head = Status::from_header_map(response.headers());
     let trailers = finish(response.body_mut()).await;
-    in_head
-        .or_else(|| Status::from_header_map(&trailers))
-        .expect("a status")
+    in_head.or_else(|| Status::from_header_map(&trailers)).expect("a status")
 }

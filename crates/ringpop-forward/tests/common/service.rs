@@ -46,18 +46,11 @@ pub struct Ask {
 
 impl Ask {
     pub fn new(key: &str, order: &str) -> Self {
-        Self {
-            key: key.into(),
-            order: order.into(),
-            payload: Bytes::new(),
-        }
+        Self { key: key.into(), order: order.into(), payload: Bytes::new() }
     }
 
     pub fn with(self, payload: impl Into<Bytes>) -> Self {
-        Self {
-            payload: payload.into(),
-            ..self
-        }
+        Self { payload: payload.into(), ..self }
     }
 }
 
@@ -93,9 +86,7 @@ pub struct Seen {
 impl Seen {
     pub fn header(&self, name: &str) -> Option<String> {
         let metadata = self.metadata.lock().unwrap();
-        metadata
-            .get(name)
-            .map(|value| value.to_str().unwrap().to_owned())
+        metadata.get(name).map(|value| value.to_str().unwrap().to_owned())
     }
 
     pub fn get(counter: &AtomicU64) -> u64 {
@@ -139,11 +130,7 @@ impl Handler {
     }
 
     fn tell(&self, text: impl Into<String>, payload: Bytes) -> Tell {
-        Tell {
-            node: self.node.clone(),
-            text: text.into(),
-            payload,
-        }
+        Tell { node: self.node.clone(), text: text.into(), payload }
     }
 
     fn begin(&self, metadata: &MetadataMap) {
@@ -164,10 +151,8 @@ impl Handler {
             "fail" => {
                 let mut metadata = MetadataMap::new();
                 metadata.insert("x-why", "asked for".parse().unwrap());
-                metadata.insert_bin(
-                    "x-why-bin",
-                    tonic::metadata::MetadataValue::from_bytes(&[0, 255]),
-                );
+                metadata
+                    .insert_bin("x-why-bin", tonic::metadata::MetadataValue::from_bytes(&[0, 255]));
                 let details = Bytes::from_static(b"details");
                 Err(Status::with_details_and_metadata(
                     Code::DataLoss,
@@ -179,9 +164,7 @@ impl Handler {
             "unavailable" => Err(Status::unavailable("told to be unavailable")),
             _ => {
                 let mut response = Response::new(self.tell(ask.order, ask.payload));
-                response
-                    .metadata_mut()
-                    .insert("x-answer", "42".parse().unwrap());
+                response.metadata_mut().insert("x-answer", "42".parse().unwrap());
                 Ok(response)
             }
         };
@@ -209,10 +192,7 @@ impl Handler {
             }
         }
         self.seen.complete_uploads.fetch_add(1, Ordering::AcqRel);
-        Ok(Response::new(self.tell(
-            format!("{count} messages, {bytes} bytes"),
-            Bytes::new(),
-        )))
+        Ok(Response::new(self.tell(format!("{count} messages, {bytes} bytes"), Bytes::new())))
     }
 
     /// The order is `<count>`, `endless` or `<count> then fail`.
@@ -348,10 +328,7 @@ where
     }
 
     async fn ready(&mut self) -> Result<ProstCodec<Ask, Tell>, Status> {
-        self.0
-            .ready()
-            .await
-            .map_err(|error| Status::unknown(error.into().to_string()))?;
+        self.0.ready().await.map_err(|error| Status::unknown(error.into().to_string()))?;
         Ok(ProstCodec::default())
     }
 

@@ -13,7 +13,7 @@ use crate::labels::{IDENTITY_LABEL, INTERNAL_PREFIX, LabelError, Labels};
 use crate::leave::Leave;
 use crate::limits::{APP_BYTES_MAX, INCARNATION_MAX};
 use crate::member::{Member, Status};
-use crate::message::{Body, Message};
+use crate::message::{Body, Message, Refusal};
 use crate::probe::Probes;
 use crate::relay::{Asker, Relays};
 use crate::reverse_sync::ReverseSyncs;
@@ -404,6 +404,9 @@ impl Node {
             Body::SyncAck { differing, changes, next, .. } => {
                 self.syncs.on_ack(&mut self.core, seq, differing, changes, next);
             }
+            Body::Refused { reason: Refusal::AppMismatch } => {
+                self.on_no_answer(seq, NoAnswer::OtherApp(app));
+            }
             Body::Refused { reason } => self.on_no_answer(seq, NoAnswer::Refused(reason)),
         }
     }
@@ -491,6 +494,12 @@ impl Node {
     #[must_use]
     pub fn member(&self, address: &Address) -> Option<&Member> {
         self.core.members.get(address)
+    }
+
+    /// The shared address of a known member.
+    #[cfg(feature = "wire")]
+    pub(crate) fn known_address(&self, text: &str) -> Option<Address> {
+        self.core.members.find_text(text).cloned()
     }
 
     /// All known members, this one included, in no particular order.

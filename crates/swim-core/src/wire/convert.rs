@@ -228,14 +228,7 @@ impl Reader {
 /// address that is none, labels beyond every limit.
 fn change(change: pb::Change) -> Option<Change> {
     let pb::Change { address, status, incarnation, source, source_incarnation, labels } = change;
-    let status = match pb::Status::try_from(status).ok()? {
-        pb::Status::Unspecified => return None,
-        pb::Status::Alive => Status::Alive,
-        pb::Status::Suspect => Status::Suspect,
-        pb::Status::Faulty => Status::Faulty,
-        pb::Status::Leave => Status::Leave,
-        pb::Status::Tombstone => Status::Tombstone,
-    };
+    let status = self::status(status)?;
     let labels = Labels::new(labels.into_iter().map(|label| (label.key, label.value))).ok()?;
     let source = if source.is_empty() {
         None
@@ -246,7 +239,19 @@ fn change(change: pb::Change) -> Option<Change> {
     Some(Change { member, source })
 }
 
-fn refusal(reason: i32) -> Refusal {
+/// `None` for a status of a later version.
+pub(super) fn status(code: i32) -> Option<Status> {
+    match pb::Status::try_from(code).ok()? {
+        pb::Status::Unspecified => None,
+        pb::Status::Alive => Some(Status::Alive),
+        pb::Status::Suspect => Some(Status::Suspect),
+        pb::Status::Faulty => Some(Status::Faulty),
+        pb::Status::Leave => Some(Status::Leave),
+        pb::Status::Tombstone => Some(Status::Tombstone),
+    }
+}
+
+pub(super) fn refusal(reason: i32) -> Refusal {
     match pb::Refusal::try_from(reason) {
         Ok(pb::Refusal::AppMismatch) => Refusal::AppMismatch,
         Ok(pb::Refusal::NotReady) => Refusal::NotReady,
@@ -273,11 +278,15 @@ fn cursor(cursor: Option<pb::Cursor>) -> Result<Option<Cursor>, DecodeError> {
     }))
 }
 
-fn bucket(field: &'static str, number: u32) -> Result<u16, DecodeError> {
+pub(super) fn bucket_number(field: &'static str, number: u64) -> Result<u16, DecodeError> {
     match u16::try_from(number) {
         Ok(number) if usize::from(number) <= BUCKETS_MAX => Ok(number),
         _ => Err(DecodeError::Buckets { field }),
     }
+}
+
+fn bucket(field: &'static str, number: u32) -> Result<u16, DecodeError> {
+    bucket_number(field, number.into())
 }
 
 fn buckets(field: &'static str, numbers: Vec<u32>) -> Result<Vec<u16>, DecodeError> {

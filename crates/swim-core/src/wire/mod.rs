@@ -35,10 +35,14 @@ pub mod pb {
     pub use super::generated::*;
 }
 
-use prost::Message as _;
+mod read;
+mod write;
 
-use crate::address::AddressError;
+use std::sync::Arc;
+
+use crate::address::{Address, AddressError};
 use crate::message::Message;
+use crate::node::Node;
 
 /// Largest message that is decoded, in bytes: the largest page that can be
 /// configured, and as much again for what goes along.
@@ -57,13 +61,19 @@ pub struct Decoded {
 /// Encodes a message.
 #[must_use]
 pub fn encode(message: &Message) -> Vec<u8> {
-    to_proto(message.clone()).encode_to_vec()
+    write::encode(message)
+}
+
+/// Appends the encoding of a message to `bytes`, so that a transport can use
+/// one buffer for all.
+pub fn encode_into(message: &Message, bytes: &mut Vec<u8>) {
+    write::append(message, bytes);
 }
 
 /// Number of bytes that [`encode`] gives.
 #[must_use]
 pub fn encoded_len(message: &Message) -> usize {
-    to_proto(message.clone()).encoded_len()
+    write::message_len(message)
 }
 
 /// Decodes a message.
@@ -73,10 +83,36 @@ pub fn encoded_len(message: &Message) -> usize {
 /// When the bytes are no message, or a field that the message cannot do
 /// without is missing or out of bounds.
 pub fn decode(bytes: &[u8]) -> Result<Decoded, DecodeError> {
+    check_size(bytes)?;
+    read::decode(bytes, &read::NoNames)
+}
+
+/// Decodes a message for a node. Names that the node knows are shared instead
+/// of copied, so that a ping from a known member allocates nothing.
+///
+/// # Errors
+///
+/// As for [`decode`].
+pub fn decode_for(node: &Node, bytes: &[u8]) -> Result<Decoded, DecodeError> {
+    check_size(bytes)?;
+    read::decode(bytes, node)
+}
+
+fn check_size(bytes: &[u8]) -> Result<(), DecodeError> {
     if bytes.len() > MESSAGE_BYTES_MAX {
         return Err(DecodeError::TooLarge { bytes: bytes.len() });
     }
-    from_proto(pb::Message::decode(bytes)?)
+    Ok(())
+}
+
+impl read::Names for Node {
+    fn app(&self, text: &str) -> Option<Arc<str>> {
+        (**self.app() == *text).then(|| Arc::clone(self.app()))
+    }
+
+    fn address(&self, text: &str) -> Option<Address> {
+        self.known_address(text)
+    }
 }
 
 /// The protobuf form of a message.
@@ -99,9 +135,15 @@ pub fn from_proto(message: pb::Message) -> Result<Decoded, DecodeError> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// The bytes are not protobuf of the schema.
-    #[error("not a protobuf message: {0}")]
-    Protobuf(#[from] prost::DecodeError),
+    /// The bytes end within a field.
+    #[error("not a protobuf message: it ends within a field")]
+    Truncated,
+    /// A field has a number or type that protobuf does not have.
+    #[error("not a protobuf message: a field has no valid number and type")]
+    Field,
+    /// A text is not UTF-8.
+    #[error("not a protobuf message: a text is not UTF-8")]
+    Text,
     /// The message is too large.
     #[error("message has {bytes} bytes, at most {MESSAGE_BYTES_MAX} are allowed")]
     TooLarge {

@@ -4,6 +4,8 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
+use prost::Message as _;
+
 use super::*;
 use crate::address::Address;
 use crate::labels::Labels;
@@ -101,6 +103,16 @@ proptest! {
         let decoded = decode(&bytes).unwrap();
         prop_assert_eq!(decoded.dropped_changes, 0);
         prop_assert_eq!(decoded.message, message);
+    }
+
+    /// The generated types are the other way to and from the same bytes.
+    #[test]
+    fn the_generated_types_agree(message in messages()) {
+        let bytes = encode(&message);
+        let proto = to_proto(message.clone());
+        prop_assert_eq!(&bytes, &proto.encode_to_vec());
+        let decoded = from_proto(pb::Message::decode(&bytes[..]).unwrap()).unwrap();
+        prop_assert_eq!(&decoded.message, &message);
     }
 
     /// The machine fills messages by this length without encoding anything.
@@ -218,4 +230,44 @@ fn the_encoding_stays_as_it_is() {
     ]
     .concat();
     assert_eq!(encode(&message), expected);
+}
+
+/// A ping from a known member about known members costs the list of changes
+/// and nothing else.
+#[test]
+fn known_names_are_shared() {
+    use crate::config::Config;
+    use crate::node::{Init, Node};
+    use crate::time::Instant;
+
+    let node = Node::new(
+        Config::lan(),
+        Init {
+            app: "app".into(),
+            address: Address::new("a:1").unwrap(),
+            identity: None,
+            labels: Labels::default(),
+            seed: 1,
+            now: Instant::ZERO,
+            unix_ms: 1,
+        },
+    )
+    .unwrap();
+    let member =
+        |text: &str| Member::new(Address::new(text).unwrap(), Status::Alive, 1, Labels::default());
+    let change = |text| Change { member: member(text), source: None };
+    let message = Message {
+        app: "app".into(),
+        from: Address::new("b:1").unwrap(),
+        from_incarnation: 1,
+        seq: 1,
+        body: Body::Ping { checksum: 0, changes: vec![change("a:1"), change("c:1")] },
+    };
+    let decoded = decode_for(&node, &encode(&message)).unwrap();
+    assert_eq!(decoded.message, message);
+    assert!(Arc::ptr_eq(&decoded.message.app, node.app()));
+    let Body::Ping { changes, .. } = decoded.message.body else { panic!() };
+    let shared =
+        |i: usize| std::ptr::eq(changes[i].member.address.as_str(), node.local().address.as_str());
+    assert!(shared(0) && !shared(1));
 }

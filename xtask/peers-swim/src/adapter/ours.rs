@@ -30,6 +30,8 @@ pub(crate) struct Ours {
     node: Node,
     setup: Setup,
     app: Arc<str>,
+    /// The packet that is being sent.
+    packet: Vec<u8>,
 }
 
 fn address(index: usize) -> Address {
@@ -140,7 +142,7 @@ impl Peer for Ours {
             unix_ms: UNIX_MS,
         };
         let node = Node::new(Self::config(), init).expect("name and labels are valid");
-        Self { node, setup, app }
+        Self { node, setup, app, packet: Vec::new() }
     }
 
     fn preload(&mut self, now: Nanos) {
@@ -168,7 +170,7 @@ impl Peer for Ours {
     }
 
     fn receive(&mut self, now: Nanos, bytes: &[u8]) {
-        match wire::decode(bytes) {
+        match wire::decode_for(&self.node, bytes) {
             Ok(decoded) => self.node.handle_message(instant(now), decoded.message),
             Err(_) => self.node.handle_malformed(instant(now), 1),
         }
@@ -187,7 +189,9 @@ impl Peer for Ours {
         while let Some(output) = self.node.poll_output() {
             match output {
                 Output::Transmit(transmit) => {
-                    sink.send(index_of(&transmit.to), &wire::encode(&transmit.message));
+                    self.packet.clear();
+                    wire::encode_into(&transmit.message, &mut self.packet);
+                    sink.send(index_of(&transmit.to), &self.packet);
                 }
                 Output::Event(Event::MemberChanged { after: Some(after), .. })
                     if after.status == Status::Faulty =>

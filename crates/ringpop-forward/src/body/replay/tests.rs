@@ -21,12 +21,7 @@ impl HttpBody for Pieces {
 }
 
 fn intake(pieces: &[&'static str], limit: usize) -> Intake {
-    let pieces = Pieces(
-        pieces
-            .iter()
-            .map(|piece| Bytes::from_static(piece.as_bytes()))
-            .collect(),
-    );
+    let pieces = Pieces(pieces.iter().map(|piece| Bytes::from_static(piece.as_bytes())).collect());
     Intake::new(Guard::made_here(Body::new(pieces)), limit)
 }
 
@@ -35,19 +30,14 @@ async fn read(body: impl HttpBody<Data = Bytes, Error = Status>) -> String {
 }
 
 async fn fill(intake: &mut Intake, bytes: usize) {
-    std::future::poll_fn(|cx| intake.poll_fill(cx, bytes))
-        .await
-        .unwrap();
+    std::future::poll_fn(|cx| intake.poll_fill(cx, bytes)).await.unwrap();
 }
 
 #[tokio::test]
 async fn within_the_limit_every_attempt_gets_the_whole_body() {
     let replay = Replay::new(intake(&["ab", "cd", "ef"], 6));
     let mut first = replay.attempt();
-    assert_eq!(
-        first.frame().await.unwrap().unwrap().into_data().unwrap(),
-        "ab"
-    );
+    assert_eq!(first.frame().await.unwrap().unwrap().into_data().unwrap(), "ab");
     drop(first);
     assert!(replay.is_replayable());
     assert_eq!(read(replay.attempt()).await, "abcdef");
@@ -60,10 +50,7 @@ async fn beyond_the_limit_the_body_is_read_once() {
     let replay = Replay::new(intake(&["ab", "cd", "ef"], 5));
     let mut first = replay.attempt();
     for expected in ["ab", "cd"] {
-        assert_eq!(
-            first.frame().await.unwrap().unwrap().into_data().unwrap(),
-            expected
-        );
+        assert_eq!(first.frame().await.unwrap().unwrap().into_data().unwrap(), expected);
         assert!(replay.is_replayable());
     }
     assert_eq!(read(first).await, "ef");
@@ -73,9 +60,7 @@ async fn beyond_the_limit_the_body_is_read_once() {
 #[tokio::test]
 async fn a_message_over_the_limit_is_replayable_until_some_of_it_is_handed_out() {
     let mut intake = intake(&["ab", "cd", "ef"], 3);
-    std::future::poll_fn(|cx| intake.poll_collect(cx))
-        .await
-        .unwrap();
+    std::future::poll_fn(|cx| intake.poll_collect(cx)).await.unwrap();
     assert_eq!(
         intake.frames().len(),
         2,
@@ -85,10 +70,7 @@ async fn a_message_over_the_limit_is_replayable_until_some_of_it_is_handed_out()
     drop(replay.attempt());
     assert!(replay.is_replayable());
     let mut first = replay.attempt();
-    assert_eq!(
-        first.frame().await.unwrap().unwrap().into_data().unwrap(),
-        "ab"
-    );
+    assert_eq!(first.frame().await.unwrap().unwrap().into_data().unwrap(), "ab");
     assert!(!replay.is_replayable());
     assert_eq!(read(first).await, "cdef");
 }

@@ -1,0 +1,29 @@
+//! `ringpop ring`: rings by themselves, laid out from a file of backends without any running member.
+//!
+//! Data flows one way: `backends` reads the file, `layout` makes the ring, one module for each word asks the ring its
+//! question and says the answer, and `picture` draws what `ownership` found.
+
+mod args;
+mod backends;
+mod diff;
+mod layout;
+mod limits;
+mod ownership;
+mod percent;
+mod pick;
+mod picture;
+mod plan;
+mod source;
+
+pub(crate) use self::args::RingArgs;
+use self::args::RingCommand;
+use crate::failure::Failure;
+
+pub(crate) fn run(args: RingArgs) -> Result<(), Failure> {
+    match args.command {
+        RingCommand::Pick(args) => pick::run(args),
+        RingCommand::Ownership(args) => ownership::run(args),
+        RingCommand::Diff(args) => diff::run(args),
+        RingCommand::Plan(args) => plan::run(&args),
+    }
+}

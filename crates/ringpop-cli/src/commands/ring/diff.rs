@@ -1,0 +1,152 @@
+//! `ringpop ring diff`: what moves when one list of backends replaces another.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use hashring::{Move, Movement};
+use serde::Serialize;
+
+use super::args::DiffArgs;
+use super::backends::Backends;
+use super::layout::{BackendRing, place};
+use super::limits::RANGES_MAX;
+use super::percent::{grouped, percent};
+use super::source::check_stdin_is_read_once;
+use crate::failure::Failure;
+use crate::output::{Output, columns, printable};
+
+pub(super) fn run(args: DiffArgs) -> Result<(), Failure> {
+    check_stdin_is_read_once(&args.before, &args.after)?;
+    let before = args.layout.ring(&Backends::read(&args.before)?)?;
+    let after = args.layout.ring(&Backends::read(&args.after)?)?;
+    let movement = hashring::diff(&before, &after).map_err(Failure::failed)?;
+    if args.ranges && movement.len() > RANGES_MAX {
+        return Err(Failure::Failed(format!(
+            "{} ranges move, and {RANGES_MAX} can be shown: leave --ranges out or take fewer --points",
+            movement.len()
+        )));
+    }
+    let report = Report::new(&after, &movement, args.ranges);
+    Output::new(args.json).emit(&report);
+    Ok(())
+}
+
+#[derive(Debug, Serialize)]
+struct Report<'r> {
+    scheme: String,
+    /// The part of the circle that moves.
+    share: f64,
+    /// The same in places, as text: programs that hold numbers in floating point would round it.
+    places: String,
+    /// How many ranges move.
+    range_count: usize,
+    /// The largest first.
+    moves: Vec<Flow<'r>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ranges: Option<Vec<Range<'r>>>,
+}
+
+/// All that moves from one backend to another. A ring without points has no backend to name.
+#[derive(Debug, Serialize)]
+struct Flow<'r> {
+    from: Option<&'r str>,
+    to: Option<&'r str>,
+    share: f64,
+    places: String,
+    range_count: usize,
+}
+
+/// Places after `after` up to and including `through`, clockwise.
+#[derive(Debug, Serialize)]
+struct Range<'r> {
+    after: String,
+    through: String,
+    from: Option<&'r str>,
+    to: Option<&'r str>,
+    share: f64,
+}
+
+type Ends<'r> = (Option<&'r str>, Option<&'r str>);
+
+impl<'r> Report<'r> {
+    fn new(ring: &BackendRing, movement: &Movement<'r, Option<String>>, ranges: bool) -> Self {
+        Self {
+            scheme: ring.scheme().name().to_owned(),
+            share: movement.fraction(),
+            places: movement.places().to_string(),
+            range_count: movement.len(),
+            moves: flows(ring, movement),
+            ranges: ranges.then(|| movement.iter().map(|moved| Range::new(ring, moved)).collect()),
+        }
+    }
+}
+
+fn flows<'r>(ring: &BackendRing, movement: &Movement<'r, Option<String>>) -> Vec<Flow<'r>> {
+    let mut sums: BTreeMap<Ends<'r>, (u128, usize)> = BTreeMap::new();
+    for moved in movement {
+        let (places, ranges) = sums.entry(ends(moved)).or_default();
+        *places += moved.range.places();
+        *ranges += 1;
+    }
+    let mut sums: Vec<_> = sums.into_iter().collect();
+    // The sort is stable: equal flows stay in the order of their backends.
+    sums.sort_by_key(|(_, (places, _))| std::cmp::Reverse(*places));
+    let flow = |((from, to), (places, range_count)): (Ends<'r>, (u128, usize))| Flow {
+        from,
+        to,
+        share: places as f64 / ring.circle_places() as f64,
+        places: places.to_string(),
+        range_count,
+    };
+    sums.into_iter().map(flow).collect()
+}
+
+fn ends<'r>(moved: &Move<'r, Option<String>>) -> Ends<'r> {
+    (moved.from.map(|node| node.id()), moved.to.map(|node| node.id()))
+}
+
+impl<'r> Range<'r> {
+    fn new(ring: &BackendRing, moved: &Move<'r, Option<String>>) -> Self {
+        let (from, to) = ends(moved);
+        Self {
+            after: place(ring, moved.range.after()),
+            through: place(ring, moved.range.through()),
+            from,
+            to,
+            share: moved.range.fraction(),
+        }
+    }
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.moves.is_empty() {
+            return f.write_str("nothing moves");
+        }
+        writeln!(
+            f,
+            "{} of the keys move, in {} {}",
+            percent(self.share).trim_start(),
+            grouped(self.range_count as u64),
+            if self.range_count == 1 { "range" } else { "ranges" }
+        )?;
+        let mut rows = vec![["FROM", "TO", "   SHARE", "RANGES"].map(str::to_owned)];
+        rows.extend(self.moves.iter().map(|flow| {
+            let ranges = format!("{:>6}", grouped(flow.range_count as u64));
+            [name(flow.from), name(flow.to), percent(flow.share), ranges]
+        }));
+        write!(f, "\n{}", columns(&rows).trim_end())?;
+        let Some(ranges) = &self.ranges else {
+            return Ok(());
+        };
+        let mut rows = vec![["AFTER", "THROUGH", "FROM", "TO"].map(str::to_owned)];
+        rows.extend(ranges.iter().map(|range| {
+            [range.after.clone(), range.through.clone(), name(range.from), name(range.to)]
+        }));
+        write!(f, "\n\n{}", columns(&rows).trim_end())
+    }
+}
+
+fn name(backend: Option<&str>) -> String {
+    backend.map_or_else(|| "(nobody)".to_owned(), printable)
+}

@@ -1,0 +1,136 @@
+//! How a ring is laid out: what a person can choose, and the ring that comes of it.
+
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use hashring::{BuildError, Crc32, EnvoyRingHash, Ketama, Ring, Ringpop, Scheme, Xxh3};
+
+use super::backends::Backends;
+use crate::failure::Failure;
+
+/// A ring of backends with their zones.
+pub(super) type BackendRing = Ring<Option<String>, Arc<dyn Scheme>>;
+
+#[derive(Args, Debug)]
+pub(super) struct LayoutArgs {
+    /// Hash and names of the points
+    #[arg(long, value_enum, default_value_t = SchemeName::Xxh3)]
+    scheme: SchemeName,
+
+    /// Points per weight unit, for the schemes that do not decide themselves [default: 100]
+    #[arg(long, value_name = "P", value_parser = clap::value_parser!(u32).range(1..))]
+    points: Option<u32>,
+
+    /// Fewest points of a ring of scheme envoy [default: 1024]
+    #[arg(long, value_name = "POINTS", requires = "max_ring_size")]
+    min_ring_size: Option<u32>,
+
+    /// Most points of a ring of scheme envoy [default: 8388608, as Envoy; gRPC takes 4096]
+    #[arg(long, value_name = "POINTS", requires = "min_ring_size")]
+    max_ring_size: Option<u32>,
+}
+
+/// The schemes by the names that they have in the ring library.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum SchemeName {
+    /// XXH3-64 on a circle of 64 bits: the one to take where nobody else has to agree
+    Xxh3,
+    /// CRC-32 on a circle of 32 bits, as Java rings of a `TreeMap` have it; shares are uneven
+    Crc32,
+    /// FarmHash Fingerprint32 on a circle of 32 bits, as ringpop-go and ringpop-node have it
+    Ringpop,
+    /// XXH64, as `ring_hash` of Envoy and gRPC has it
+    Envoy,
+    /// MD5 on a circle of 32 bits, as memcached clients with libketama have it
+    Ketama,
+}
+
+impl LayoutArgs {
+    /// The ring of these backends. None of them needs to have points.
+    pub(super) fn ring(&self, backends: &Backends) -> Result<BackendRing, Failure> {
+        let mut builder = Ring::builder().scheme(self.scheme()?);
+        if let Some(points) = self.points {
+            builder = builder.points_per_weight_unit(points);
+        }
+        builder.nodes(backends.nodes()).build().map_err(in_words_of_the_command)
+    }
+
+    /// The ring of these backends, where it makes no sense that nobody owns anything.
+    pub(super) fn owned_ring(&self, backends: &Backends) -> Result<BackendRing, Failure> {
+        let ring = self.ring(backends)?;
+        if ring.points().len() == 0 {
+            return Err(Failure::failed(
+                "nobody owns anything: give at least one backend that is healthy and has a weight",
+            ));
+        }
+        Ok(ring)
+    }
+
+    fn scheme(&self) -> Result<Arc<dyn Scheme>, Failure> {
+        let sizes = self.min_ring_size.zip(self.max_ring_size);
+        let scheme: Arc<dyn Scheme> = match (self.scheme, sizes) {
+            (SchemeName::Xxh3, None) => Arc::new(Xxh3),
+            (SchemeName::Crc32, None) => Arc::new(Crc32),
+            (SchemeName::Ringpop, None) => Arc::new(Ringpop),
+            (SchemeName::Ketama, None) => Arc::new(Ketama),
+            (SchemeName::Envoy, None) => Arc::new(EnvoyRingHash::default()),
+            (SchemeName::Envoy, Some((min, max))) => Arc::new(
+                EnvoyRingHash::new(min, max).map_err(|error| Failure::Usage(error.to_string()))?,
+            ),
+            (_, Some(_)) => {
+                return Err(Failure::Usage(
+                    "--min-ring-size and --max-ring-size need --scheme envoy: leave them out or choose it"
+                        .to_owned(),
+                ));
+            }
+        };
+        Ok(scheme)
+    }
+}
+
+/// The builder names its own options, which here have other names.
+fn in_words_of_the_command(error: BuildError) -> Failure {
+    match error {
+        BuildError::TooManyPoints { needed, limit } => Failure::Failed(format!(
+            "the backends need {needed} points and a ring has {limit} at most: lower their weights or --points"
+        )),
+        BuildError::PointsDecidedByScheme { scheme } => Failure::Usage(format!(
+            "scheme {scheme} decides the number of points itself: leave --points out"
+        )),
+        other => Failure::failed(other),
+    }
+}
+
+/// The number of points per weight unit, unless the scheme decides by other means.
+pub(super) fn points_per_weight_unit(ring: &BackendRing) -> Option<u32> {
+    Some(ring.points_per_weight_unit()).filter(|points| *points > 0)
+}
+
+/// A place as fixed-width hexadecimal text, in which places sort as they lie on the circle.
+pub(super) fn place(ring: &BackendRing, place: u64) -> String {
+    let digits = (ring.scheme().circle_bits() / 4) as usize;
+    format!("{place:0digits$x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum as _;
+    use hashring::scheme;
+
+    use super::{LayoutArgs, SchemeName};
+
+    #[test]
+    fn schemes_have_the_names_of_the_library() {
+        for name in SchemeName::value_variants() {
+            let layout = LayoutArgs {
+                scheme: *name,
+                points: None,
+                min_ring_size: None,
+                max_ring_size: None,
+            };
+            let value = name.to_possible_value().unwrap();
+            let same = scheme::by_name(value.get_name()).expect("the library knows the name");
+            assert_eq!(layout.scheme().unwrap().name(), same.name());
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! Bytes to messages, without the generated types in between.
+//!
+//! Names that the receiver knows are not copied: a [`Names`] gives the shared
+//! ones back, so that a ping from a known member costs no allocation.
+
+use std::sync::Arc;
+
+use super::convert::{bucket_number, refusal, status};
+use super::{DecodeError, Decoded};
+use crate::address::{Address, AddressError};
+use crate::labels::Labels;
+use crate::limits::{APP_BYTES_MAX, BUCKETS_MAX, LABELS_MAX};
+use crate::member::Member;
+use crate::message::{Body, Change, Cursor, Message, Source, SyncStep};
+
+/// Names that are shared instead of copied.
+pub(super) trait Names {
+    fn app(&self, text: &str) -> Option<Arc<str>>;
+    fn address(&self, text: &str) -> Option<Address>;
+}
+
+/// Knows no name.
+pub(super) struct NoNames;
+
+impl Names for NoNames {
+    fn app(&self, _: &str) -> Option<Arc<str>> {
+        None
+    }
+
+    fn address(&self, _: &str) -> Option<Address> {
+        None
+    }
+}
+
+pub(super) fn decode(bytes: &[u8], names: &impl Names) -> Result<Decoded, DecodeError> {
+    let (mut app, mut from, mut from_incarnation, mut seq) = ("", "", 0, 0);
+    let mut body = None;
+    let mut fields = Fields(bytes);
+    while let Some((field, value)) = fields.next()? {
+        match (field, value) {
+            (1, Value::Bytes(text)) => app = utf8(text)?,
+            (2, Value::Bytes(text)) => from = utf8(text)?,
+            (3, Value::Number(number)) => from_incarnation = number,
+            (4, Value::Number(number)) => seq = number,
+            (5..=13, Value::Bytes(content)) => body = Some((field, content)),
+            _ => {}
+        }
+    }
+    if app.is_empty() || app.len() > APP_BYTES_MAX {
+        return Err(DecodeError::App { bytes: app.len() });
+    }
+    let (kind, content) = body.ok_or(DecodeError::Body)?;
+    let mut reader = Reader { names, dropped_changes: 0 };
+    let body = reader.body(kind, content)?;
+    let from = reader.address("from", from)?;
+    let app = names.app(app).unwrap_or_else(|| app.into());
+    let message = Message { app, from, from_incarnation, seq, body };
+    Ok(Decoded { message, dropped_changes: reader.dropped_changes })
+}
+
+/// Reads a body and counts what it had to drop.
+struct Reader<'a, N> {
+    names: &'a N,
+    dropped_changes: usize,
+}
+
+/// What the bodies are made of; each has some of it, under its own numbers.
+#[derive(Default)]
+struct Parts<'a> {
+    target: &'a str,
+    checksum: u64,
+    changes: Vec<Change>,
+    numbers: [u64; 5],
+    buckets: Vec<u16>,
+    digests: Vec<u64>,
+    cursor: Option<Cursor>,
+}
+
+/// Which field of a body is which part.
+struct Layout {
+    target: u32,
+    checksum: u32,
+    changes: u32,
+    buckets: u32,
+    digests: u32,
+    cursor: u32,
+}
+
+const NONE: u32 = 0;
+
+/// The layout of each body, by its field in the message from 5 on.
+const LAYOUTS: [Layout; 9] = {
+    const EMPTY: Layout = Layout {
+        target: NONE,
+        checksum: NONE,
+        changes: NONE,
+        buckets: NONE,
+        digests: NONE,
+        cursor: NONE,
+    };
+    [
+        Layout { checksum: 1, changes: 2, ..EMPTY },
+        Layout { checksum: 1, changes: 2, ..EMPTY },
+        Layout { target: 1, checksum: 2, changes: 3, ..EMPTY },
+        Layout { target: 1, changes: 3, ..EMPTY },
+        Layout { cursor: 1, ..EMPTY },
+        Layout { checksum: 1, changes: 2, cursor: 3, ..EMPTY },
+        Layout { digests: 2, buckets: 3, cursor: 4, changes: 5, ..EMPTY },
+        Layout { checksum: 1, buckets: 2, changes: 3, cursor: 4, ..EMPTY },
+        EMPTY,
+    ]
+};
+
+impl<N: Names> Reader<'_, N> {
+    fn body(&mut self, kind: u32, content: &[u8]) -> Result<Body, DecodeError> {
+        let parts = self.parts(&LAYOUTS[kind as usize - 5], content)?;
+        let Parts { target, checksum, changes, numbers, buckets, digests, cursor } = parts;
+        Ok(match kind {
+            5 => Body::Ping { checksum, changes },
+            6 => Body::Ack { checksum, changes },
+            7 => Body::PingReq { target: self.address("target", target)?, checksum, changes },
+            8 => Body::PingReqAck {
+                target: self.address("target", target)?,
+                reached: numbers[2] != 0,
+                pending: numbers[4] != 0,
+                changes,
+            },
+            9 => Body::Join { cursor },
+            10 => Body::JoinAck { checksum, changes, next: cursor },
+            11 if !digests.is_empty() => Body::Sync(SyncStep::Compare { digests }),
+            11 => Body::Sync(SyncStep::Exchange {
+                buckets: bucket_number("buckets", numbers[1])?,
+                differing: buckets,
+                cursor,
+                changes,
+            }),
+            12 => Body::SyncAck { checksum, differing: buckets, changes, next: cursor },
+            _ => Body::Refused { reason: refusal(numbers[1] as i32) },
+        })
+    }
+
+    fn parts<'b>(&mut self, layout: &Layout, content: &'b [u8]) -> Result<Parts<'b>, DecodeError> {
+        let mut parts = Parts::default();
+        let mut fields = Fields(content);
+        while let Some((field, value)) = fields.next()? {
+            match value {
+                Value::Fixed(value) if field == layout.checksum => parts.checksum = value,
+                Value::Fixed(value) if field == layout.digests => parts.digests.push(value),
+                Value::Number(value) if field == layout.buckets => {
+                    parts.buckets.push(bucket_number("differing", value)?);
+                }
+                Value::Number(value) => {
+                    if let Some(number) = parts.numbers.get_mut(field as usize) {
+                        *number = value;
+                    }
+                }
+                Value::Bytes(bytes) if field == layout.target => parts.target = utf8(bytes)?,
+                Value::Bytes(bytes) if field == layout.changes => {
+                    if let Some(change) = self.change(bytes)? {
+                        parts.changes.push(change);
+                    }
+                }
+                Value::Bytes(bytes) if field == layout.buckets => {
+                    packed_buckets(bytes, &mut parts.buckets)?;
+                }
+                Value::Bytes(bytes) if field == layout.digests => {
+                    packed_digests(bytes, &mut parts.digests)?;
+                }
+                Value::Bytes(bytes) if field == layout.cursor => {
+                    parts.cursor = Some(self.cursor(bytes)?);
+                }
+                _ => {}
+            }
+            let lists = [("differing", parts.buckets.len()), ("digests", parts.digests.len())];
+            if let Some((field, _)) = lists.into_iter().find(|(_, len)| *len > BUCKETS_MAX) {
+                return Err(DecodeError::Buckets { field });
+            }
+        }
+        Ok(parts)
+    }
+
+    /// `None`, and counted, when the change cannot be read: a status of a later
+    /// version, an address that is none, labels beyond every limit.
+    fn change(&mut self, bytes: &[u8]) -> Result<Option<Change>, DecodeError> {
+        let (mut address, mut code, mut incarnation) = ("", 0, 0);
+        let (mut source, mut source_incarnation) = ("", 0);
+        let mut labels = Vec::new();
+        let mut fields = Fields(bytes);
+        while let Some((field, value)) = fields.next()? {
+            match (field, value) {
+                (1, Value::Bytes(text)) => address = utf8(text)?,
+                (2, Value::Number(number)) => code = number,
+                (3, Value::Number(number)) => incarnation = number,
+                (4, Value::Bytes(text)) => source = utf8(text)?,
+                (5, Value::Number(number)) => source_incarnation = number,
+                (6, Value::Bytes(pair)) if labels.len() <= LABELS_MAX => labels.push(label(pair)?),
+                _ => {}
+            }
+        }
+        let read = || {
+            let source = match source {
+                "" => None,
+                text => {
+                    let address = self.name(text).ok()?;
+                    Some(Source { address, incarnation: source_incarnation })
+                }
+            };
+            let labels = Labels::new(labels).ok()?;
+            let status = status(i32::try_from(code).ok()?)?;
+            let member = Member::new(self.name(address).ok()?, status, incarnation, labels);
+            Some(Change { member, source })
+        };
+        let change = read();
+        self.dropped_changes += usize::from(change.is_none());
+        Ok(change)
+    }
+
+    fn cursor(&self, bytes: &[u8]) -> Result<Cursor, DecodeError> {
+        let (mut buckets, mut bucket, mut after) = (0, 0, "");
+        let mut fields = Fields(bytes);
+        while let Some((field, value)) = fields.next()? {
+            match (field, value) {
+                (1, Value::Number(number)) => buckets = number,
+                (2, Value::Number(number)) => bucket = number,
+                (3, Value::Bytes(text)) => after = utf8(text)?,
+                _ => {}
+            }
+        }
+        let after = match after {
+            "" => None,
+            text => Some(self.address("cursor.after", text)?),
+        };
+        let buckets = bucket_number("cursor.buckets", buckets)?;
+        Ok(Cursor { buckets, bucket: bucket_number("cursor.bucket", bucket)?, after })
+    }
+
+    fn name(&self, text: &str) -> Result<Address, AddressError> {
+        self.names.address(text).map_or_else(|| Address::new(text), Ok)
+    }
+
+    fn address(&self, field: &'static str, text: &str) -> Result<Address, DecodeError> {
+        self.name(text).map_err(|error| DecodeError::Address { field, error })
+    }
+}
+
+fn label(bytes: &[u8]) -> Result<(Box<str>, Box<str>), DecodeError> {
+    let (mut key, mut value) = ("", "");
+    let mut fields = Fields(bytes);
+    while let Some((field, part)) = fields.next()? {
+        match (field, part) {
+            (1, Value::Bytes(text)) => key = utf8(text)?,
+            (2, Value::Bytes(text)) => value = utf8(text)?,
+            _ => {}
+        }
+    }
+    Ok((key.into(), value.into()))
+}
+
+fn packed_buckets(bytes: &[u8], into: &mut Vec<u16>) -> Result<(), DecodeError> {
+    let mut rest = Fields(bytes);
+    while !rest.0.is_empty() {
+        if into.len() > BUCKETS_MAX {
+            break;
+        }
+        into.push(bucket_number("differing", rest.varint()?)?);
+    }
+    Ok(())
+}
+
+fn packed_digests(bytes: &[u8], into: &mut Vec<u64>) -> Result<(), DecodeError> {
+    let (digests, rest) = bytes.as_chunks::<8>();
+    if !rest.is_empty() {
+        return Err(DecodeError::Truncated);
+    }
+    into.extend(digests.iter().take(BUCKETS_MAX + 1).map(|digest| u64::from_le_bytes(*digest)));
+    Ok(())
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str, DecodeError> {
+    str::from_utf8(bytes).map_err(|_| DecodeError::Text)
+}
+
+/// The value of a field.
+enum Value<'a> {
+    Number(u64),
+    Fixed(u64),
+    Bytes(&'a [u8]),
+    /// A 32-bit value; no field has one.
+    Other,
+}
+
+/// The fields of a protobuf message, one after the other.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, DecodeError> {
+        if self.0.is_empty() {
+            return Ok(None);
+        }
+        let tag = self.varint()?;
+        let field = u32::try_from(tag >> 3).map_err(|_| DecodeError::Field)?;
+        let value = match tag & 7 {
+            0 => Value::Number(self.varint()?),
+            1 => {
+                let (bytes, rest) = self.0.split_first_chunk().ok_or(DecodeError::Truncated)?;
+                self.0 = rest;
+                Value::Fixed(u64::from_le_bytes(*bytes))
+            }
+            2 => {
+                let length = usize::try_from(self.varint()?).map_err(|_| DecodeError::Truncated)?;
+                let (bytes, rest) =
+                    self.0.split_at_checked(length).ok_or(DecodeError::Truncated)?;
+                self.0 = rest;
+                Value::Bytes(bytes)
+            }
+            5 => {
+                self.0 = self.0.get(4..).ok_or(DecodeError::Truncated)?;
+                Value::Other
+            }
+            _ => return Err(DecodeError::Field),
+        };
+        Ok(Some((field, value)))
+    }
+
+    fn varint(&mut self) -> Result<u64, DecodeError> {
+        let mut value = 0;
+        for (i, byte) in self.0.iter().enumerate().take(10) {
+            value |= u64::from(byte & 0x7f) << (7 * i);
+            if byte & 0x80 == 0 {
+                self.0 = &self.0[i + 1..];
+                return Ok(value);
+            }
+        }
+        Err(DecodeError::Truncated)
+    }
+}
