@@ -12,7 +12,7 @@ pub(crate) use self::merge::{PointEdits, Renumber};
 use crate::scheme::TieOrder;
 
 /// How many points a search compares at once. With about one point in a bucket, four points hold
-/// the answer in 99.6 % of all searches.
+/// the answer in 99.6 % of all searches, with two in 95 %.
 const WINDOW: usize = 4;
 
 /// Sorted points on a circle of `2^bits` places.
