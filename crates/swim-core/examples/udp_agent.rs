@@ -22,7 +22,7 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use clap::Parser;
 use hex::FromHex;
 use swim_core::{
-    Config, Event, Init, Instant, Labels, Member, Node, Output, State, Transmit, wire,
+    Address, Config, Event, Init, Instant, Labels, Member, Node, Output, State, Transmit, wire,
 };
 use tokio::net::UdpSocket;
 use tokio::time::{Instant as Clock, sleep, sleep_until};
@@ -96,6 +96,8 @@ async fn stop_requested(duration: Option<Duration>) -> Result<()> {
 
 struct Agent {
     node: Node,
+    /// Where to look for other partitions.
+    peers: Vec<Address>,
     socket: UdpSocket,
     seal: Seal,
     /// The time that the machine calls zero.
@@ -131,6 +133,7 @@ impl Agent {
             eprintln!("warning: without --key, whoever reaches {local} can rewrite the membership");
         }
         let config = Config::lan().to_builder();
+        let config = config.message_bytes_max(CHANGES_BYTES_MAX).late_acks(true).build()?;
         let init = Init {
             app: args.app.as_str().into(),
             address: local.to_string().parse()?,
@@ -140,12 +143,14 @@ impl Agent {
             now: Instant::ZERO,
             unix_ms: SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as u64,
         };
-        let mut node = Node::new(config.message_bytes_max(CHANGES_BYTES_MAX).build()?, init)?;
+        let mut node = Node::new(config, init)?;
         let peers = args.join.iter().map(|peer| peer.to_string().parse());
-        node.join(Instant::ZERO, peers.collect::<Result<_, _>>()?)?;
+        let peers = peers.collect::<Result<Vec<Address>, _>>()?;
+        node.join(Instant::ZERO, peers.clone())?;
         println!("listening on {local}");
         Ok(Self {
             node,
+            peers,
             socket,
             seal: Seal::new(args.key, args.app),
             start: Clock::now(),
@@ -164,6 +169,9 @@ impl Agent {
             while let Some(output) = self.node.poll_output() {
                 match output {
                     Output::Transmit(transmit) => self.send(transmit).await?,
+                    Output::Event(Event::HealWanted) => {
+                        self.node.heal(self.now(), self.peers.clone())?;
+                    }
                     Output::Event(event) => self.report(&event)?,
                 }
             }
@@ -171,10 +179,7 @@ impl Agent {
                 println!("left; {:?}", self.packets);
                 return Ok(());
             }
-            let due = self
-                .node
-                .poll_timeout()
-                .map(|at| self.start + at.since_start());
+            let due = self.node.poll_timeout().map(|at| self.start + at.since_start());
             tokio::select! {
                 received = self.socket.recv_from(&mut packet) => match received {
                     Ok((bytes, _)) => self.receive(&packet[..bytes]),
@@ -211,7 +216,7 @@ impl Agent {
         }
     }
 
-    async fn send(&mut self, Transmit { to, message }: Transmit) -> Result<()> {
+    async fn send(&mut self, Transmit { to, message, .. }: Transmit) -> Result<()> {
         let packet = self.seal.close(&wire::encode(&message))?;
         let sent = if packet.len() > PACKET_BYTES_MAX {
             self.packets.oversized += 1;
@@ -239,20 +244,12 @@ impl Agent {
     fn report(&self, event: &Event) -> Result<()> {
         let seconds = self.start.elapsed().as_secs_f64();
         match event {
-            Event::MemberChanged {
-                before,
-                after,
-                cause,
-            } => {
+            Event::MemberChanged { before, after, cause } => {
                 let [old, new] = [before, after].map(Option::as_ref);
                 let status =
                     |member: Option<&Member>| member.map_or("unknown", |m| m.status.as_str());
                 let address = new.or(old).map_or("", |member| member.address.as_str());
-                println!(
-                    "{seconds:9.3} {address} {} -> {} ({cause:?})",
-                    status(old),
-                    status(new)
-                );
+                println!("{seconds:9.3} {address} {} -> {} ({cause:?})", status(old), status(new));
             }
             Event::JoinFailed { failure, .. } => bail!("cannot join: {failure}"),
             event => println!("{seconds:9.3} {event:?}"),
@@ -292,10 +289,7 @@ impl Seal {
         };
         let mut nonce = [0; NONCE_BYTES];
         getrandom::fill(&mut nonce).context("the system has no random numbers")?;
-        let payload = Payload {
-            msg: message,
-            aad: self.app.as_bytes(),
-        };
+        let payload = Payload { msg: message, aad: self.app.as_bytes() };
         let sealed = cipher.encrypt(&XNonce::from(nonce), payload)?;
         Ok([&nonce[..], &sealed].concat())
     }
@@ -306,10 +300,7 @@ impl Seal {
             return Some(packet.into());
         };
         let (nonce, sealed) = packet.split_first_chunk::<NONCE_BYTES>()?;
-        let payload = Payload {
-            msg: sealed,
-            aad: self.app.as_bytes(),
-        };
+        let payload = Payload { msg: sealed, aad: self.app.as_bytes() };
         cipher.decrypt(&XNonce::from(*nonce), payload).ok()
     }
 }

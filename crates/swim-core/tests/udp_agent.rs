@@ -48,10 +48,7 @@ fn command(args: &[&str]) -> Command {
 impl Agent {
     /// Starts an agent on a free port.
     fn start(args: &[&str]) -> Self {
-        let mut process = command(&["--listen", "127.0.0.1:0"])
-            .args(args)
-            .spawn()
-            .unwrap();
+        let mut process = command(&["--listen", "127.0.0.1:0"]).args(args).spawn().unwrap();
         let output = BufReader::new(process.stdout.take().unwrap());
         let (sender, lines) = channel();
         // Ends with the process, whose end of the pipe is then closed.
@@ -62,12 +59,7 @@ impl Agent {
                 }
             }
         });
-        let mut agent = Self {
-            process,
-            address: String::new(),
-            lines,
-            seen: Vec::new(),
-        };
+        let mut agent = Self { process, address: String::new(), lines, seen: Vec::new() };
         let line = agent.wait("that it listens", |line| line.starts_with("listening on"));
         agent.address = line.rsplit(' ').next().unwrap().to_owned();
         agent
@@ -87,11 +79,9 @@ impl Agent {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.lines.recv_timeout(left) {
                 Ok(line) => self.seen.push(line),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => panic!(
-                    "{} did not print {what}, but:\n{}",
-                    self.address,
-                    self.seen.join("\n")
-                ),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    panic!("{} did not print {what}, but:\n{}", self.address, self.seen.join("\n"))
+                }
             }
         }
     }
@@ -176,10 +166,7 @@ fn three_agents_find_each_other_notice_a_kill_and_hear_of_a_leave() {
     assert!(status.success(), "{status}");
     assert_eq!(counter(&last, "oversized"), 0);
     assert_eq!(counter(&last, "malformed"), 0);
-    assert!(
-        (1..=1400).contains(&counter(&last, "largest_bytes")),
-        "{last}"
-    );
+    assert!((1..=1400).contains(&counter(&last, "largest_bytes")), "{last}");
 }
 
 #[test]
@@ -195,15 +182,9 @@ fn without_a_key_agents_work_too_and_leave_when_their_time_is_over() {
 #[test]
 fn a_key_or_an_application_of_its_own_keeps_a_cluster_apart() {
     let mut a = Agent::start(&["--key", KEY]);
-    for args in [
-        &["--key", OTHER_KEY][..],
-        &["--key", KEY, "--app", "another"],
-        &[],
-    ] {
+    for args in [&["--key", OTHER_KEY][..], &["--key", KEY, "--app", "another"], &[]] {
         let mut stranger = Agent::start(&[args, &["--join", &a.address]].concat());
-        stranger.wait("that it has no answer", |line| {
-            line.contains("JoinRetrying")
-        });
+        stranger.wait("that it has no answer", |line| line.contains("JoinRetrying"));
     }
     a.interrupt();
     let (status, last) = a.end();
@@ -220,14 +201,8 @@ fn wrong_arguments_are_answered_with_what_to_do() {
     for (args, expected) in [
         (&["--listen", "0.0.0.0:0"][..], "--advertise"),
         (&["--listen", &taken.address], "cannot listen on 127.0.0.1"),
-        (
-            &["--listen", "127.0.0.1:0", "--key", "abc"],
-            "a key is 64 hexadecimal digits",
-        ),
-        (
-            &["--listen", "127.0.0.1:0", "--app", ""],
-            "application name has 0 bytes",
-        ),
+        (&["--listen", "127.0.0.1:0", "--key", "abc"], "a key is 64 hexadecimal digits"),
+        (&["--listen", "127.0.0.1:0", "--app", ""], "application name has 0 bytes"),
     ] {
         let mut process = command(args).stderr(Stdio::piped()).spawn().unwrap();
         let mut message = String::new();
