@@ -214,9 +214,23 @@ impl Core {
         (changes, issued)
     }
 
+    /// What a peer must hear whose statements about itself are no newer than its
+    /// grave, because its clock went back: it refutes, and is heard again.
+    fn epitaph(&self, to: &Address, incarnation: u64) -> Option<Change> {
+        let buried = self.graves.find(to).filter(|buried| incarnation <= *buried)?;
+        if self.members.get(to).is_some() {
+            return None;
+        }
+        let member = Member::new(to.clone(), Status::Tombstone, buried, Labels::default());
+        Some(Change { member, source: None })
+    }
+
     /// The changes for a reply to a peer whose checksum is `theirs`. They
     /// count as sent at once, because nobody tells whether a reply arrives.
     pub(crate) fn piggyback_reply(&mut self, to: &Address, incarnation: u64, theirs: u64) -> Reply {
+        if let Some(epitaph) = self.epitaph(to, incarnation) {
+            return Reply { changes: vec![epitaph], gossip: Gossip::Flowing };
+        }
         let picked = self.pick(to, Some(incarnation));
         let gossip = picked.gossip();
         let Picked { mut changes, issued, .. } = picked;

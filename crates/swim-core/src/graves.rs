@@ -28,9 +28,14 @@ impl Graves {
         }
     }
 
+    /// The last incarnation of a forgotten member.
+    pub(crate) fn find(&self, address: &Address) -> Option<u64> {
+        self.incarnations.get(address).copied()
+    }
+
     /// Whether a statement about an unknown member is no newer than its grave.
     pub(crate) fn covers(&self, address: &Address, incarnation: u64) -> bool {
-        self.incarnations.get(address).is_some_and(|buried| incarnation <= *buried)
+        self.find(address).is_some_and(|buried| incarnation <= buried)
     }
 
     pub(crate) fn check(&self) {

@@ -250,7 +250,9 @@ impl Probes {
         if self.durations.len() == DURATIONS_MAX {
             self.durations.pop_front();
         }
-        self.durations.push_back(core.now - probe.started);
+        // A process that slept through a probe does not sleep on because of it.
+        let longest = core.config.ping_timeout() + core.config.ping_req_timeout();
+        self.durations.push_back((core.now - probe.started).min(longest));
         probe
     }
 

@@ -95,6 +95,37 @@ fn a_forgotten_member_is_not_brought_back_by_one_that_slept() {
     cluster.until("back", secs(10), |c| c.agree(6));
 }
 
+/// The memory of the forgotten must not lock out a process whose clock went
+/// back: it is told, and contradicts.
+#[test]
+fn a_process_that_comes_back_with_a_lower_clock_after_it_was_forgotten_is_heard() {
+    let config = lan().to_builder().faulty_timeout(secs(10)).tombstone_timeout(secs(5));
+    let mut cluster = Cluster::joined(config.build().unwrap(), 5);
+    cluster.crash(4);
+    cluster.until("forgotten", secs(120), |c| (0..4).all(|i| c.status(i, 4).is_none()));
+    cluster.unix_ms -= 3_600_000;
+    cluster.start(4, 0..5);
+    cluster.until("back", secs(10), |c| c.agree(5));
+    assert_eq!(cluster.node(4).stats().refuted, 1);
+}
+
+/// A process that slept for an hour does not make its next period as long.
+#[test]
+fn a_long_sleep_does_not_stretch_the_adaptive_period() {
+    let mut cluster = Cluster::joined(Config::ringpop(), 3);
+    for _ in 0..30 {
+        cluster.freeze(0);
+        cluster.run_for(secs(600));
+        cluster.thaw(0);
+    }
+    cluster.forget_traffic();
+    cluster.run_for(secs(60));
+    let own_ping =
+        |t: &Transmit| t.message.from == address(0) && matches!(t.message.body, Body::Ping { .. });
+    let pings = cluster.sent.iter().filter(|(_, t)| own_ping(t)).count();
+    assert!(pings >= 4, "at least one in twice the longest probe, {pings} in 60 s");
+}
+
 /// Kubernetes gives the address of a dead pod to a new one, of the same
 /// application or of another.
 #[test]
