@@ -14,7 +14,7 @@ use crate::dissemination::{Dissemination, Gossip, Issued, Picked, sends_max};
 use crate::event::{Cause, Event, Output, Path, Rejection, Transmit};
 use crate::graves::Graves;
 use crate::labels::Labels;
-use crate::limits::INCARNATION_MAX;
+use crate::limits::{EPITAPHS_MAX, INCARNATION_MAX};
 use crate::member::{Member, Status};
 use crate::membership::{Membership, SlotId};
 use crate::message::{Body, Change, Message, Refusal, Source};
@@ -42,6 +42,8 @@ pub(crate) struct Core {
     pub(crate) stats: Stats,
     pub(crate) awareness: Awareness,
     graves: Graves,
+    /// Tombstones that the sender of the present message does not know of.
+    pub(crate) epitaphs: Vec<Change>,
     /// Whom each open request was sent to.
     open: FxHashMap<u64, Address>,
     next_seq: u64,
@@ -101,6 +103,7 @@ impl Core {
             stats: Stats::default(),
             awareness,
             graves: Graves::default(),
+            epitaphs: Vec::new(),
             open: FxHashMap::default(),
             next_seq,
         }
@@ -214,22 +217,35 @@ impl Core {
         (changes, issued)
     }
 
-    /// What a peer must hear whose statements about itself are no newer than its
-    /// grave, because its clock went back: it refutes, and is heard again.
-    fn epitaph(&self, to: &Address, incarnation: u64) -> Option<Change> {
-        let buried = self.graves.find(to).filter(|buried| incarnation <= *buried)?;
-        if self.members.get(to).is_some() {
-            return None;
+    /// What the sender of the present message must hear, because what it says
+    /// or is was forgotten here: the tombstones, so that it forgets as well,
+    /// or, when it is the member itself, contradicts. Without them the two
+    /// would differ until the sender forgets by itself.
+    pub(crate) fn epitaphs(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.epitaphs)
+    }
+
+    /// Whether a statement about an unknown member is no newer than its grave.
+    fn is_buried(&mut self, address: &Address, incarnation: u64, status: Status) -> bool {
+        let buried = self.graves.find(address).filter(|buried| incarnation <= *buried);
+        let Some(buried) = buried else { return false };
+        let few = self.epitaphs.len() < EPITAPHS_MAX;
+        if few && status != Status::Tombstone {
+            let member = Member::new(address.clone(), Status::Tombstone, buried, Labels::default());
+            self.epitaphs.push(Change { member, source: None });
         }
-        let member = Member::new(to.clone(), Status::Tombstone, buried, Labels::default());
-        Some(Change { member, source: None })
+        true
     }
 
     /// The changes for a reply to a peer whose checksum is `theirs`. They
     /// count as sent at once, because nobody tells whether a reply arrives.
     pub(crate) fn piggyback_reply(&mut self, to: &Address, incarnation: u64, theirs: u64) -> Reply {
-        if let Some(epitaph) = self.epitaph(to, incarnation) {
-            return Reply { changes: vec![epitaph], gossip: Gossip::Flowing };
+        if self.members.find(to).is_none() {
+            self.is_buried(to, incarnation, Status::Alive);
+        }
+        let epitaphs = self.epitaphs();
+        if !epitaphs.is_empty() {
+            return Reply { changes: epitaphs, gossip: Gossip::Flowing };
         }
         let picked = self.pick(to, Some(incarnation));
         let gossip = picked.gossip();
@@ -304,9 +320,9 @@ impl Core {
     }
 
     fn apply_one(&mut self, mut change: Change, cause: &Cause) -> bool {
-        let Member { address, incarnation, .. } = &change.member;
+        let Member { ref address, incarnation, status, .. } = change.member;
         let id = self.members.find(address);
-        if id.is_none() && self.graves.covers(address, *incarnation) {
+        if id.is_none() && self.is_buried(address, incarnation, status) {
             self.stats.changes_buried += 1;
             return false;
         }

@@ -46,6 +46,10 @@ pub const PROBES_MAX: usize = 16;
 /// of a cluster of 1,000 with new addresses, four generations fit.
 pub const GRAVES_MAX: usize = 4096;
 
+/// Tombstones that one message is answered with. Ten fit a datagram; who needs
+/// more asks again.
+pub const EPITAPHS_MAX: usize = 10;
+
 /// Pings that a member makes for others at once.
 pub const RELAYS_MAX: usize = 256;
 

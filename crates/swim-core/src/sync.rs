@@ -78,10 +78,7 @@ impl Syncs {
             return;
         }
         let differing = job.differing.get_or_insert(differing);
-        let Page { changes, next: push } = match job.push.take() {
-            Some(cursor) => page(core, Some(differing), cursor),
-            None => Page { changes: Vec::new(), next: None },
-        };
+        let Page { changes, next: push } = turn(core, differing, job.push.take());
         if changes.is_empty() && next.is_none() {
             core.stats.syncs_completed += 1;
             job.end(core, true);
@@ -148,16 +145,23 @@ pub(crate) fn answer(core: &mut Core, from: &Address, seq: u64, step: SyncStep) 
         }
         SyncStep::Exchange { differing, cursor, changes, .. } => {
             core.apply(changes, &Cause::Sync { from: from.clone() });
-            let page = match cursor {
-                Some(cursor) => page(core, Some(&differing), cursor),
-                None => Page { changes: Vec::new(), next: None },
-            };
-            (Vec::new(), page)
+            (Vec::new(), turn(core, &differing, cursor))
         }
     };
     let Page { changes, next } = page;
     let checksum = core.members.checksum();
     core.send(from.clone(), seq, Body::SyncAck { checksum, differing, changes, next });
+}
+
+/// What follows on a page: what its sender should forget, when there is such,
+/// otherwise a page in turn.
+fn turn(core: &mut Core, differing: &[u16], cursor: Option<Cursor>) -> Page {
+    let epitaphs = core.epitaphs();
+    match cursor {
+        cursor if !epitaphs.is_empty() => Page { changes: epitaphs, next: cursor },
+        Some(cursor) => page(core, Some(differing), cursor),
+        None => Page { changes: Vec::new(), next: None },
+    }
 }
 
 /// Answers a join request with a page of the member list.

@@ -109,6 +109,34 @@ fn a_process_that_comes_back_with_a_lower_clock_after_it_was_forgotten_is_heard(
     assert_eq!(cluster.node(4).stats().refuted, 1);
 }
 
+/// Two members that differ in whether they have forgotten somebody would sync
+/// for ever: the one that forgot tells the other to.
+#[test]
+fn who_remembers_a_forgotten_member_is_told_to_forget() {
+    let config = lan().to_builder().tombstone_timeout(secs(5)).build().unwrap();
+    let mut cluster = Cluster::joined(config, 4);
+    cluster.crash(3);
+    cluster.until("faulty", secs(60), |c| c.all_say(3, Status::Faulty));
+    let incarnation = cluster.member(0, 3).unwrap().incarnation;
+    cluster.command(0, |node, now| node.reap(now, &address(3))).unwrap();
+    cluster.until("forgotten", secs(60), |c| (0..3).all(|i| c.status(i, 3).is_none()));
+    // A newcomer gets an old list from somebody who left.
+    cluster.start(4, [50]);
+    let (_, join) = cluster.sent.iter().rfind(|(_, t)| t.to == address(50)).cloned().unwrap();
+    let mut changes: Vec<_> = (0..3)
+        .map(|i| change(i, Status::Alive, cluster.member(0, i).unwrap().incarnation))
+        .collect();
+    changes.push(change(3, Status::Faulty, incarnation));
+    let list = Body::JoinAck { checksum: 0, changes, next: None };
+    cluster.inject(4, message(&address(50), 1, join.message.seq, list));
+    cluster.until("one view", secs(30), |c| c.agree(4));
+    let syncs = |c: &Cluster| [0, 1, 2, 4].map(|i| c.node(i).stats().syncs_started);
+    let before = syncs(&cluster);
+    cluster.run_for(secs(60));
+    assert_eq!(syncs(&cluster), before, "no sync without a difference");
+    assert_eq!(cluster.status(4, 3), None);
+}
+
 /// A process that slept for an hour does not make its next period as long.
 #[test]
 fn a_long_sleep_does_not_stretch_the_adaptive_period() {

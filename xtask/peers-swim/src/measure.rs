@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use cpu_time::ProcessTime;
 
-/// Rounds of every timed case. Ours and the peer take turns, so that a change in what else the
-/// machine does meets both.
+/// Rounds of every timed case.
 const ROUNDS: usize = 7;
 
 /// CPU time of the work, in nanoseconds. CPU time rather than wall time: what other processes
@@ -20,11 +19,21 @@ pub(crate) fn cpu_ns(work: impl FnOnce()) -> f64 {
     elapsed.as_nanos() as f64
 }
 
-/// The least of several rounds of each, taken in turn. The least, because everything that
-/// disturbs a computation can only make it longer.
-pub(crate) fn best_of(mut ours: impl FnMut() -> f64, mut peer: impl FnMut() -> f64) -> (f64, f64) {
-    (0..ROUNDS)
-        .fold((f64::INFINITY, f64::INFINITY), |best, _| (best.0.min(ours()), best.1.min(peer())))
+/// A piece of work that measures itself.
+pub(crate) type Work<'a> = Box<dyn FnMut() -> f64 + 'a>;
+
+/// The least of several rounds of each piece of work.
+///
+/// They take turns, so that a change in what else the machine does meets all that are compared.
+/// The least, because everything that disturbs a computation can only make it longer.
+pub(crate) fn best_of<const N: usize>(mut works: [Work<'_>; N]) -> [f64; N] {
+    let mut best = [f64::INFINITY; N];
+    for _ in 0..ROUNDS {
+        for (best, work) in best.iter_mut().zip(&mut works) {
+            *best = best.min(work());
+        }
+    }
+    best
 }
 
 /// Number of allocations in a piece of work.

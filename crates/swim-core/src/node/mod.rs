@@ -372,6 +372,7 @@ impl Node {
     /// that is refused is answered by [`Body::Refused`].
     pub fn handle_message(&mut self, now: Instant, message: Message) {
         self.advance_to(now);
+        self.core.epitaphs.clear();
         let is_reply = message.is_reply();
         let Message { app, from, from_incarnation, seq, body } = message;
         if let Some(reason) = self.objection(&app, &from, from_incarnation, &body) {

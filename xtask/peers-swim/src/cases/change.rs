@@ -51,21 +51,22 @@ impl<P: Peer> Prepared<P> {
 }
 
 pub(super) fn run() -> Vec<Row> {
-    let mut rows = Vec::new();
-    let mut values = Vec::new();
-    for members in [100, 10_000] {
-        let mut ours: Prepared<Ours> = Prepared::new(members);
-        let mut peer: Prepared<Foca> = Prepared::new(members);
-        let (a, b) = measure::best_of(|| ours.round(), || peer.round());
-        values.push((a, b));
-        let case = format!("one change, {}", size(members));
-        let row = Row::new(case, "ns", a).peer(b);
-        rows.push(if members == 10_000 { row.bar(Bar::Value(2_000.0)) } else { row });
-    }
-    rows.push(
-        Row::new("one change, N=10,000 over N=100", "x", values[1].0 / values[0].0)
-            .peer(values[1].1 / values[0].1)
+    let (mut small, mut large) = (Prepared::<Ours>::new(100), Prepared::<Ours>::new(10_000));
+    let (mut peer_small, mut peer_large) =
+        (Prepared::<Foca>::new(100), Prepared::<Foca>::new(10_000));
+    let [ours_100, peer_100, ours_10k, peer_10k] = measure::best_of([
+        Box::new(|| small.round()),
+        Box::new(|| peer_small.round()),
+        Box::new(|| large.round()),
+        Box::new(|| peer_large.round()),
+    ]);
+    vec![
+        Row::new(format!("one change, {}", size(100)), "ns", ours_100).peer(peer_100),
+        Row::new(format!("one change, {}", size(10_000)), "ns", ours_10k)
+            .peer(peer_10k)
+            .bar(Bar::Value(2_000.0)),
+        Row::new("one change, N=10,000 over N=100", "x", ours_10k / ours_100)
+            .peer(peer_10k / peer_100)
             .bar(Bar::Value(2.0)),
-    );
-    rows
+    ]
 }

@@ -22,7 +22,8 @@ pub(super) fn run() -> Vec<Row> {
         let setup = Setup { members, seed: 2 };
         let mut ours: Cluster<Ours> = Cluster::warm(setup);
         let mut peer: Cluster<Foca> = Cluster::warm(setup);
-        let (a, b) = measure::best_of(|| round(&mut ours), || round(&mut peer));
+        let [a, b] =
+            measure::best_of([Box::new(|| round(&mut ours)), Box::new(|| round(&mut peer))]);
         let row = Row::new(format!("CPU per node-second, {}", size(members)), "us", a).peer(b);
         rows.push(if members == 1_000 { row.bar(Bar::Ratio(0.6)) } else { row });
         let case = format!("node-seconds per CPU-second, {}", size(members));
