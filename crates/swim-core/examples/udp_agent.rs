@@ -22,7 +22,8 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use clap::Parser;
 use hex::FromHex;
 use swim_core::{
-    Address, Config, Event, Init, Instant, Labels, Member, Node, Output, State, Transmit, wire,
+    Address, Config, Event, Init, Instant, LabelLimits, Labels, Member, Node, Output, State,
+    Transmit, wire,
 };
 use tokio::net::UdpSocket;
 use tokio::time::{Instant as Clock, sleep, sleep_until};
@@ -39,6 +40,10 @@ const HEADER_BYTES_MAX: usize = 512;
 
 /// Room for the changes in a packet.
 const CHANGES_BYTES_MAX: usize = PACKET_BYTES_MAX - HEADER_BYTES_MAX;
+
+/// The labels of a member fit a packet: five times 135 bytes, and 150 for the
+/// rest of a change.
+const LABEL_LIMITS: LabelLimits = LabelLimits { count: 5, key_bytes: 32, value_bytes: 96 };
 
 /// A membership agent over UDP.
 #[derive(Parser)]
@@ -133,7 +138,7 @@ impl Agent {
             eprintln!("warning: without --key, whoever reaches {local} can rewrite the membership");
         }
         let config = Config::lan().to_builder();
-        let config = config.message_bytes_max(CHANGES_BYTES_MAX).late_acks(true).build()?;
+        let config = config.message_bytes_max(CHANGES_BYTES_MAX).label_limits(LABEL_LIMITS);
         let init = Init {
             app: args.app.as_str().into(),
             address: local.to_string().parse()?,
@@ -143,7 +148,7 @@ impl Agent {
             now: Instant::ZERO,
             unix_ms: SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as u64,
         };
-        let mut node = Node::new(config, init)?;
+        let mut node = Node::new(config.late_acks(true).build()?, init)?;
         let peers = args.join.iter().map(|peer| peer.to_string().parse());
         let peers = peers.collect::<Result<Vec<Address>, _>>()?;
         node.join(Instant::ZERO, peers.clone())?;
@@ -170,7 +175,8 @@ impl Agent {
                 match output {
                     Output::Transmit(transmit) => self.send(transmit).await?,
                     Output::Event(Event::HealWanted) => {
-                        self.node.heal(self.now(), self.peers.clone())?;
+                        // Refused when it is leaving, which is all right.
+                        let _ = self.node.heal(self.now(), self.peers.clone());
                     }
                     Output::Event(event) => self.report(&event)?,
                 }
@@ -268,7 +274,7 @@ impl Agent {
 ///
 /// Packets may be replayed, and no window of seen nonces is kept, because the
 /// machine loses nothing by it: a statement about a member is superseded by any
-/// newer one, a reply counts once for the request that is open, and a request
+/// newer one, a reply counts once, for the request that is open, and a request
 /// costs one answer.
 struct Seal {
     cipher: Option<XChaCha20Poly1305>,
