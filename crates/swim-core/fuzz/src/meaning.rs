@@ -1,0 +1,173 @@
+//! What the numbers of an operation stand for.
+
+use std::time::Duration;
+
+use swim_core::limits::INCARNATION_MAX;
+use swim_core::{
+    Address, Body, Change, Config, Cursor, IDENTITY_LABEL, Labels, Member, Node, Refusal, Source,
+    Status, SyncStep,
+};
+
+use super::ops::{Buckets, Position, Span, Speech, Statement, Statements, Version};
+
+/// Addresses that exist; the first ones are those of the members.
+const ADDRESSES: u8 = 8;
+
+/// Wall clock at the start, in milliseconds since the Unix epoch.
+pub(super) const UNIX_MS: u64 = 1_700_000_000_000;
+
+pub(super) fn config(which: u8) -> Config {
+    let small = Config::local().to_builder().message_bytes_max(512);
+    match which % 4 {
+        0 => Ok(Config::lan()),
+        1 => Ok(Config::ringpop()),
+        // As little of everything as can be.
+        2 => small
+            .ping_req_helpers(0)
+            .inconclusive_probes_max(0)
+            .probes_max(1)
+            .piggyback_factor(1)
+            .join_size(1)
+            .join_parallelism(1)
+            .sync_jobs_max(1)
+            .leave_pings_max(0)
+            .heal_failures_max(1)
+            .members_max(2)
+            .build(),
+        // What only some want.
+        _ => small
+            .late_acks(true)
+            .second_path(true)
+            .faulty_observers_min(2)
+            .suspect_confirmations(1)
+            .members_max(5)
+            .build(),
+    }
+    .expect("all values are within their bounds")
+}
+
+pub(super) fn address(i: u8) -> Address {
+    let text = format!("10.0.0.{}:7946", i % ADDRESSES);
+    text.parse().expect("this is an address")
+}
+
+/// The addresses whose bit is set.
+pub(super) fn addresses(bits: u8) -> Vec<Address> {
+    (0..ADDRESSES).filter(|i| bits & (1 << i) != 0).map(address).collect()
+}
+
+pub(super) fn length(span: Span) -> Duration {
+    match span {
+        Span::Milliseconds(n) => Duration::from_millis(n.into()),
+        Span::Twentieths(n) => Duration::from_millis(50 * u64::from(n)),
+        Span::Seconds(n) => Duration::from_secs(n.into()),
+        Span::Hours(n) => Duration::from_secs(3600 * u64::from(n)),
+    }
+}
+
+pub(super) fn incarnation(node: &Node, about: &Address, version: Version) -> u64 {
+    // Bounds break at their neighbours: from 4 below to 3 above.
+    let near = |value: u64, delta: i8| value.saturating_add_signed(i64::from(delta >> 5));
+    match version {
+        Version::Known(delta) => {
+            let known = node.member(about).map_or(UNIX_MS, |member| member.incarnation);
+            near(known, delta)
+        }
+        Version::Bound(delta) => near(INCARNATION_MAX - 1000, delta),
+        Version::Any(incarnation) => incarnation,
+    }
+}
+
+pub(super) fn labels(which: u8) -> Labels {
+    let long = "x".repeat(200);
+    match which % 8 {
+        4 => Labels::new([("a", "1")]),
+        // Just within the limits of the configuration.
+        5 => Labels::new([("a", &long[..128])]),
+        // Beyond the limits of the configuration.
+        6 => Labels::new([("a", &*long)]),
+        7 => Labels::new([(IDENTITY_LABEL, "another")]),
+        _ => Ok(Labels::default()),
+    }
+    .expect("within the limits that always hold")
+}
+
+pub(super) fn speech(node: &Node, speech: &Speech) -> Body {
+    let checksum = node.checksum();
+    match speech {
+        Speech::Ping { off, changes } => {
+            // Mostly the right checksum, so that a sync is no matter of course.
+            let checksum = checksum.wrapping_add(u64::from(off / 64));
+            Body::Ping { checksum, changes: statements(node, changes) }
+        }
+        Speech::Ack { changes } => Body::Ack { checksum, changes: statements(node, changes) },
+        Speech::PingReq { target, changes } => {
+            let changes = statements(node, changes);
+            Body::PingReq { target: address(*target), checksum, changes }
+        }
+        &Speech::PingReqAck { target, reached, pending, ref changes } => {
+            let changes = statements(node, changes);
+            Body::PingReqAck { target: address(target), reached, pending, changes }
+        }
+        Speech::Join { cursor } => Body::Join { cursor: cursor.map(position) },
+        Speech::JoinAck { changes, next } => {
+            let changes = statements(node, changes);
+            Body::JoinAck { checksum, changes, next: next.map(position) }
+        }
+        Speech::Compare { buckets: which } => {
+            Body::Sync(SyncStep::Compare { digests: vec![0; buckets(*which).into()] })
+        }
+        Speech::Exchange { buckets: which, differing, cursor, changes } => {
+            Body::Sync(SyncStep::Exchange {
+                buckets: buckets(*which),
+                differing: numbers(differing),
+                cursor: cursor.map(position),
+                changes: statements(node, changes),
+            })
+        }
+        Speech::SyncAck { differing, changes, next } => {
+            let (differing, changes) = (numbers(differing), statements(node, changes));
+            Body::SyncAck { checksum, differing, changes, next: next.map(position) }
+        }
+        Speech::Refused { reason } => Body::Refused { reason: refusal(*reason) },
+    }
+}
+
+fn statements(node: &Node, statements: &Statements) -> Vec<Change> {
+    let change = |statement: &Statement| {
+        let about = address(statement.about);
+        let status = Status::ALL[usize::from(statement.status) % Status::ALL.len()];
+        let incarnation = incarnation(node, &about, statement.incarnation);
+        let source = statement.source.map(|i| Source { address: address(i), incarnation: UNIX_MS });
+        Change { member: Member::new(about, status, incarnation, labels(statement.labels)), source }
+    };
+    statements.iter().flatten().map(change).collect()
+}
+
+/// Numbers of buckets that the encoding lets through, right and wrong ones.
+fn buckets(which: u8) -> u16 {
+    [1, 2, 4, 128, 0, 3, 64, 127][usize::from(which) % 8]
+}
+
+fn numbers(buckets: &Buckets) -> Vec<u16> {
+    buckets.iter().flatten().map(|bucket| u16::from(*bucket)).collect()
+}
+
+fn position(position: Position) -> Cursor {
+    Cursor {
+        buckets: buckets(position.buckets),
+        bucket: u16::from(position.bucket % 129),
+        after: position.after.map(address),
+    }
+}
+
+fn refusal(which: u8) -> Refusal {
+    let all = [
+        Refusal::AppMismatch,
+        Refusal::NotReady,
+        Refusal::SelfAddress,
+        Refusal::Busy,
+        Refusal::Invalid,
+    ];
+    all[usize::from(which) % all.len()]
+}
