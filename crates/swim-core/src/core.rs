@@ -207,12 +207,23 @@ impl Core {
         let incarnation = known.map(|member| member.incarnation);
         let suspect = |member: &&Member| member.status == Status::Suspect;
         let buddy = known.filter(suspect).filter(|_| self.config.buddy()).cloned();
-        let Picked { mut changes, issued, .. } = self.pick(to, incarnation);
+        let Picked { mut changes, mut issued, .. } = self.pick(to, incarnation);
         if let Some(member) = buddy
             && changes.iter().all(|change| change.member.address != *to)
         {
+            let buddy = Change { member, source: Some(self.local_source()) };
+            let bytes_max = self.config.message_bytes_max();
+            let mut bytes: usize = changes.iter().map(Change::encoded_len).sum();
+            // Other news wait for the next message when there is no room.
+            while bytes + buddy.encoded_len() > bytes_max
+                && let Some(last) = changes.pop()
+            {
+                issued.pop();
+                bytes -= last.encoded_len();
+                self.stats.changes_sent -= 1;
+            }
             self.stats.changes_sent += 1;
-            changes.push(Change { member, source: Some(self.local_source()) });
+            changes.push(buddy);
         }
         (changes, issued)
     }
