@@ -14,7 +14,7 @@ use crate::dissemination::{Dissemination, Gossip, Issued, Picked, sends_max};
 use crate::event::{Cause, Event, Output, Path, Rejection, Transmit};
 use crate::graves::Graves;
 use crate::labels::Labels;
-use crate::limits::{EPITAPHS_MAX, INCARNATION_MAX};
+use crate::limits::{EPITAPHS_MAX, INCARNATION_AHEAD_MAX, UNIX_MS_MAX};
 use crate::member::{Member, Status};
 use crate::membership::{Membership, SlotId};
 use crate::message::{Body, Change, Message, Refusal, Source};
@@ -114,7 +114,12 @@ impl Core {
     }
 
     fn unix_ms(&self) -> u64 {
-        self.unix_ms_at_start.saturating_add(as_ms(self.now.since_start()))
+        self.unix_ms_at_start.saturating_add(as_ms(self.now.since_start())).min(UNIX_MS_MAX)
+    }
+
+    /// The largest incarnation that is accepted.
+    pub(crate) fn incarnation_max(&self) -> u64 {
+        self.unix_ms() + INCARNATION_AHEAD_MAX
     }
 
     /// Reachable members other than this one.
@@ -364,8 +369,7 @@ impl Core {
     /// must not hide a failure: they are dropped and the status still counts,
     /// as in Temporal's fork of ringpop-go.
     fn validate(&self, member: &Member, known: Option<&Member>) -> Result<(), Rejection> {
-        let bound = INCARNATION_MAX - u64::from(member.status != Status::Alive);
-        if member.incarnation > bound {
+        if member.incarnation > self.incarnation_max() {
             return Err(Rejection::Invalid { what: "incarnation is beyond the bound" });
         }
         if known.is_none() && self.members.len() >= self.config.members_max() {
@@ -405,7 +409,7 @@ impl Core {
     /// can, and still exceeds what a former process at this address said.
     fn reincarnate(&mut self, status: Status, labels: Labels, seen: u64) -> u64 {
         let own = self.local_member().incarnation;
-        let incarnation = self.unix_ms().min(INCARNATION_MAX).max(own.max(seen) + 1);
+        let incarnation = self.unix_ms().max(own.max(seen) + 1);
         let member = Member::new(self.local.clone(), status, incarnation, labels);
         self.members.set(member, &mut self.rng);
         self.spread_local();

@@ -28,11 +28,17 @@ pub const CHANGES_PER_MESSAGE_MAX: usize = 4096;
 /// is told so.
 pub(crate) const CHANGES_SENT_MAX: usize = CHANGES_PER_MESSAGE_MAX - 1;
 
-/// Largest incarnation that is accepted. Incarnations are milliseconds of the
-/// wall clock, about 2^41 today; the bound keeps `incarnation + 1` far from
-/// overflow. At the bound itself only "alive" is accepted, so that there is
-/// always a higher incarnation to refute with.
-pub const INCARNATION_MAX: u64 = 1 << 62;
+/// How far ahead of this member's wall clock, in milliseconds, an incarnation
+/// may be. Incarnations are milliseconds of the wall clock; 139 years leave room
+/// for any clock that is wrong, also for one that begins in 1970. The bound moves
+/// with time, so that nobody can push a member to where it has no higher
+/// incarnation left: a refutation that is refused, because clocks differ, is
+/// accepted when the slower clock has made up the difference.
+pub const INCARNATION_AHEAD_MAX: u64 = 1 << 42;
+
+/// Latest wall clock that is believed, in milliseconds since the Unix epoch: it
+/// keeps all incarnations far from overflow.
+pub const UNIX_MS_MAX: u64 = 1 << 62;
 
 /// Buckets of the membership digest. With 128 buckets the digests take 1 KiB,
 /// which fits one datagram.

@@ -557,7 +557,7 @@ fn joining_another_application_fails_at_once_and_says_why() {
 fn messages_out_of_bounds_are_refused_and_change_nothing() {
     let mut cluster = Cluster::joined(lan(), 2);
     let checksum = cluster.node(0).checksum();
-    let far = swim_core::limits::INCARNATION_MAX + 1;
+    let far = 2 * swim_core::limits::INCARNATION_AHEAD_MAX;
     let many = vec![change(5, Status::Alive, 1); swim_core::limits::CHANGES_PER_MESSAGE_MAX + 1];
     let ping = |changes| Body::Ping { checksum, changes };
     cluster.inject(0, message(&address(9), 1, 1, ping(vec![change(5, Status::Alive, far)])));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use swim_core::limits::INCARNATION_MAX;
+use swim_core::limits::INCARNATION_AHEAD_MAX;
 use swim_core::{
     Address, Body, Change, Config, Cursor, IDENTITY_LABEL, Labels, Member, Node, Refusal, Source,
     Status, SyncStep,
@@ -15,6 +15,9 @@ const ADDRESSES: u8 = 8;
 
 /// Wall clock at the start, in milliseconds since the Unix epoch.
 pub(super) const UNIX_MS: u64 = 1_700_000_000_000;
+
+/// More than a wall clock can be off: 255 hours.
+const OFF_MAX_MS: u64 = 11 * 24 * 3_600_000;
 
 pub(super) fn config(which: u8) -> Config {
     let small = Config::local().to_builder().message_bytes_max(512);
@@ -73,7 +76,7 @@ pub(super) fn incarnation(node: &Node, about: &Address, version: Version) -> u64
             let known = node.member(about).map_or(UNIX_MS, |member| member.incarnation);
             near(known, delta)
         }
-        Version::Bound(delta) => near(INCARNATION_MAX - 1000, delta),
+        Version::Bound(delta) => near(UNIX_MS + INCARNATION_AHEAD_MAX - OFF_MAX_MS, delta),
         Version::Any(incarnation) => incarnation,
     }
 }

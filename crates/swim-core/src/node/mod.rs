@@ -11,7 +11,7 @@ use crate::heal::Heal;
 use crate::join::{Join, NoAnswer};
 use crate::labels::{IDENTITY_LABEL, INTERNAL_PREFIX, LabelError, Labels};
 use crate::leave::Leave;
-use crate::limits::{APP_BYTES_MAX, INCARNATION_MAX};
+use crate::limits::{APP_BYTES_MAX, UNIX_MS_MAX};
 use crate::member::{Member, Status};
 use crate::message::{Body, Message, Refusal};
 use crate::probe::Probes;
@@ -178,7 +178,7 @@ impl Node {
             Some(identity) => labels.with(IDENTITY_LABEL, &identity)?,
             None => labels,
         };
-        let incarnation = unix_ms.clamp(1, INCARNATION_MAX);
+        let incarnation = unix_ms.clamp(1, UNIX_MS_MAX);
         let local = Member::new(address, Status::Alive, incarnation, labels);
         Ok(Self {
             core: Core::new(config, app, local, seed, now, unix_ms),

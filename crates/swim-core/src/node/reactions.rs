@@ -8,7 +8,7 @@ use crate::core::Reply;
 use crate::dissemination::Gossip;
 use crate::event::{Cause, Event, Rejection};
 use crate::join::{JoinEnd, NoAnswer};
-use crate::limits::{CHANGES_PER_MESSAGE_MAX, INCARNATION_MAX};
+use crate::limits::CHANGES_PER_MESSAGE_MAX;
 use crate::message::{Body, Change, Cursor, SyncStep};
 use crate::relay::Asker;
 
@@ -28,7 +28,7 @@ impl Node {
         if *from == self.core.local {
             return Some(Rejection::SelfAddress);
         }
-        if from_incarnation > INCARNATION_MAX {
+        if from_incarnation > self.core.incarnation_max() {
             return Some(Rejection::Invalid { what: "incarnation is beyond the bound" });
         }
         if changes_of(body).len() > CHANGES_PER_MESSAGE_MAX {
