@@ -410,6 +410,16 @@ pub enum ConfigError {
         /// Its lower bound.
         min: Duration,
     },
+    /// A duration is too long.
+    #[error("{field} is {value:?}, it must be at most {max:?}")]
+    TooLong {
+        /// Name of the field.
+        field: &'static str,
+        /// The value.
+        value: Duration,
+        /// Its upper bound.
+        max: Duration,
+    },
     /// A number is out of range.
     #[error("{field} is {value}, it must be between {min} and {max}")]
     OutOfRange {
@@ -435,9 +445,13 @@ pub enum ConfigError {
     Labels(#[from] crate::labels::LabelError),
 }
 
+/// Checks the lower bound of a duration, and the upper one that all have.
 fn at_least(field: &'static str, value: Duration, min: Duration) -> Result<(), ConfigError> {
     if value < min {
         return Err(ConfigError::TooShort { field, value, min });
+    }
+    if value > limits::DURATION_MAX {
+        return Err(ConfigError::TooLong { field, value, max: limits::DURATION_MAX });
     }
     Ok(())
 }

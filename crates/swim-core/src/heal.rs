@@ -15,7 +15,7 @@ use crate::event::{Cause, Event, Path};
 use crate::limits::{CHANGES_SENT_MAX, JOIN_PEERS_MAX};
 use crate::member::{Member, Status};
 use crate::message::{Body, Change, Cursor};
-use crate::page::{Page, beginning, page};
+use crate::page::{Page, beginning, page, valid_cursor};
 
 /// An address that discovery lists and that failed this often in a row is left
 /// alone until discovery stops listing it, or it shows up as a member: static
@@ -106,7 +106,7 @@ impl Heal {
             return;
         };
         core.close(&request);
-        let endless = next.is_some() && changes.is_empty();
+        let endless = next.as_ref().is_some_and(|next| changes.is_empty() || !valid_cursor(next));
         list.extend(changes.into_iter().map(|change| change.member));
         if endless || list.len() > core.config.members_max() {
             self.failed(core, run, request.to);

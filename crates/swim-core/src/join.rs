@@ -12,6 +12,7 @@ use crate::core::{Core, Request};
 use crate::event::{Event, JoinFailure};
 use crate::limits::JOIN_PEERS_MAX;
 use crate::message::{Body, Cursor, Refusal};
+use crate::page::valid_cursor;
 use crate::time::Instant;
 use crate::timers::Timer;
 
@@ -122,8 +123,9 @@ impl Join {
             attempt.joined.push(open.request.to);
             return self.advance(core);
         };
-        // A page that brings nothing, or more members than can be, is no page.
-        if received == 0 || open.received > core.config.members_max() {
+        // A page that brings nothing, or more members than can be, or leads nowhere,
+        // is no page.
+        if received == 0 || !valid_cursor(&cursor) || open.received > core.config.members_max() {
             core.stats.joins_failed += 1;
             attempt.all_foreign = false;
             attempt.last_failure = Some(JoinFailure::Endless { peer: open.request.to });

@@ -4,6 +4,17 @@
 //! an unbounded amount of anything. The numbers leave an order of magnitude
 //! above what a healthy cluster needs.
 
+use std::time::Duration;
+
+use crate::time::Instant;
+
+/// Longest duration in a configuration: ten years are for ever, and multiplied by
+/// everything that stretches them far from overflow.
+pub const DURATION_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
+
+/// Latest time that is believed: deadlines beyond it can still be told apart.
+pub const INSTANT_MAX: Instant = Instant::from_start(Duration::from_secs(u64::MAX / 2));
+
 /// Longest address in bytes: a DNS name has at most 253, plus the port.
 pub const ADDRESS_BYTES_MAX: usize = 262;
 

@@ -78,6 +78,11 @@ pub(crate) fn valid_buckets(buckets: usize) -> bool {
     buckets.is_power_of_two() && buckets <= BUCKETS_MAX
 }
 
+/// Whether a position from the network is one that its sender can have given.
+pub(crate) fn valid_cursor(cursor: &Cursor) -> bool {
+    valid_buckets(usize::from(cursor.buckets)) && cursor.bucket < cursor.buckets
+}
+
 /// Whether a list of buckets from the network is ascending and within bounds.
 pub(crate) fn valid_differing(differing: &[u16], buckets: usize) -> bool {
     differing.windows(2).all(|pair| pair[0] < pair[1])

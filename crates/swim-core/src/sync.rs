@@ -9,7 +9,7 @@ use crate::address::Address;
 use crate::core::{Core, Request};
 use crate::event::{Cause, Event, Rejection};
 use crate::message::{Body, Change, Cursor, SyncStep};
-use crate::page::{Page, beginning, page, valid_buckets, valid_differing};
+use crate::page::{Page, beginning, page, valid_buckets, valid_cursor, valid_differing};
 
 /// The full syncs that this member started.
 #[derive(Debug, Default)]
@@ -67,7 +67,9 @@ impl Syncs {
         };
         let mut job = self.0.swap_remove(i);
         core.close(&job.request);
-        let endless = next.is_some() && changes.is_empty();
+        let endless = next.as_ref().is_some_and(|next| {
+            changes.is_empty() || next.buckets != job.buckets || !valid_cursor(next)
+        });
         job.received += changes.len();
         let cause = Cause::Sync { from: job.request.to.clone() };
         job.applied += core.apply(changes, &cause);
@@ -125,7 +127,7 @@ pub(crate) fn answer(core: &mut Core, from: &Address, seq: u64, step: SyncStep) 
         SyncStep::Exchange { buckets, differing, cursor, .. } => {
             valid_buckets(usize::from(*buckets))
                 && valid_differing(differing, usize::from(*buckets))
-                && cursor.as_ref().is_none_or(|cursor| cursor.buckets == *buckets)
+                && cursor.as_ref().is_none_or(|at| at.buckets == *buckets && valid_cursor(at))
         }
     };
     if !valid {

@@ -147,9 +147,9 @@ fn statements(node: &Node, statements: &Statements) -> Vec<Change> {
     statements.iter().flatten().map(change).collect()
 }
 
-/// Numbers of buckets that the encoding lets through, right and wrong ones.
+/// Numbers of buckets, right and wrong ones.
 fn buckets(which: u8) -> u16 {
-    [1, 2, 4, 128, 0, 3, 64, 127][usize::from(which) % 8]
+    [1, 2, 4, 128, 0, 3, 129, 256][usize::from(which) % 8]
 }
 
 fn numbers(buckets: &Buckets) -> Vec<u16> {
@@ -159,7 +159,7 @@ fn numbers(buckets: &Buckets) -> Vec<u16> {
 fn position(position: Position) -> Cursor {
     Cursor {
         buckets: buckets(position.buckets),
-        bucket: u16::from(position.bucket % 129),
+        bucket: position.bucket.into(),
         after: position.after.map(address),
     }
 }

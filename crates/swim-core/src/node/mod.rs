@@ -11,7 +11,7 @@ use crate::heal::Heal;
 use crate::join::{Join, NoAnswer};
 use crate::labels::{IDENTITY_LABEL, INTERNAL_PREFIX, LabelError, Labels};
 use crate::leave::Leave;
-use crate::limits::{APP_BYTES_MAX, UNIX_MS_MAX};
+use crate::limits::{APP_BYTES_MAX, INSTANT_MAX, UNIX_MS_MAX};
 use crate::member::{Member, Status};
 use crate::message::{Body, Message, Refusal};
 use crate::probe::Probes;
@@ -181,7 +181,7 @@ impl Node {
         let incarnation = unix_ms.clamp(1, UNIX_MS_MAX);
         let local = Member::new(address, Status::Alive, incarnation, labels);
         Ok(Self {
-            core: Core::new(config, app, local, seed, now, unix_ms),
+            core: Core::new(config, app, local, seed, now.min(INSTANT_MAX), unix_ms),
             state: State::Idle,
             join: Join::default(),
             probes: Probes::default(),
@@ -573,7 +573,7 @@ impl Node {
     }
 
     fn advance_to(&mut self, now: Instant) {
-        self.core.now = self.core.now.max(now);
+        self.core.now = self.core.now.max(now.min(INSTANT_MAX));
     }
 }
 
