@@ -20,7 +20,7 @@ use crate::deadline::exceeded;
 use crate::header::strip_hop_by_hop;
 use crate::key::Key;
 use crate::policy::{Decision, FailureClass, GiveUp, Situation, decide};
-use crate::resolver::{Owner, Owners, Peer};
+use crate::resolver::{Owner, Peer};
 use crate::transport::{Class, PeerRequest, PeerTransport, SendError};
 
 /// Forwards a call, first to `owner`, and gives the response to the caller. `local` handles it when an owner that it
@@ -221,14 +221,11 @@ impl<T: PeerTransport> Attempts<T> {
 
     /// The first owner that was not asked yet, looked up now.
     fn untried(&self) -> Option<Owner> {
-        let engine = &self.call.engine;
-        let mut owners = Owners::new();
-        engine.resolver.owners(self.key.as_bytes(), engine.settings.policy.owners(), &mut owners);
         let was_tried = |owner: &Owner| match owner {
             Owner::Local => false,
             Owner::Remote(peer) => self.tried.contains(peer),
         };
-        owners.into_iter().find(|owner| !was_tried(owner))
+        self.call.owners(&self.key).into_iter().find(|owner| !was_tried(owner))
     }
 
     /// Begins again with the first owner.

@@ -19,9 +19,9 @@ use crate::drain::Ticket;
 use crate::engine::Engine;
 use crate::header::Hop;
 use crate::key::{HeadKey, Key, KeyError, KeySource, MissingKey, checked};
-use crate::layer::Door;
+use crate::layer::{Door, Fixed};
 use crate::peek::{self, PREFIX_BYTES, Prefix};
-use crate::resolver::Owner;
+use crate::resolver::{Owner, Owners};
 use crate::routes::Route;
 
 /// A call that was let in.
@@ -35,6 +35,8 @@ pub(crate) struct Call<T> {
     pub(crate) is_grpc: bool,
     pub(crate) ticket: Ticket,
     is_received: bool,
+    /// The owner that this call is meant for, if it is not for whoever owns its key.
+    only_owner: Option<Owner>,
 }
 
 /// How far a request came.
@@ -70,7 +72,7 @@ pub(crate) fn admit<T>(engine: &Arc<Engine<T>>, door: &Door, mut head: Parts) ->
     let route = match (engine.settings.routes.find(&head), door) {
         (Some(route), _) => Arc::clone(route),
         // A fixed key routes every method. What is not in the table is treated with the most care.
-        (None, Door::Client { key: Some(_) }) => Arc::new(Route::new(KeySource::Header)),
+        (None, Door::Client(Fixed { key: Some(_), .. })) => Arc::new(Route::new(KeySource::Header)),
         (None, _) => return Admission::Unrouted(head),
     };
     let is_grpc = is_grpc(&head.headers);
@@ -83,11 +85,13 @@ pub(crate) fn admit<T>(engine: &Arc<Engine<T>>, door: &Door, mut head: Parts) ->
     };
     let is_received = matches!(door, Door::Server);
     let travel = travel(engine, &mut head, is_received);
-    let key = match door {
-        Door::Client { key: Some(key) } => {
-            checked(key.clone()).map(|key| key.map_or(HeadKey::Missing, HeadKey::Found))
-        }
-        _ => route.key.read(&head),
+    let (fixed_key, only_owner) = match door {
+        Door::Server => (None, None),
+        Door::Client(fixed) => (fixed.key.clone(), fixed.owner.clone()),
+    };
+    let key = match fixed_key {
+        Some(key) => checked(key).map(|key| key.map_or(HeadKey::Missing, HeadKey::Found)),
+        None => route.key.read(&head),
     };
     let key = match key {
         Ok(key) => key,
@@ -106,6 +110,7 @@ pub(crate) fn admit<T>(engine: &Arc<Engine<T>>, door: &Door, mut head: Parts) ->
         is_grpc,
         ticket,
         is_received,
+        only_owner,
     };
     Admission::Admitted(call, key)
 }
@@ -142,7 +147,7 @@ fn travel<T>(engine: &Engine<T>, head: &mut Parts, is_received: bool) -> Travel 
 impl<T> Call<T> {
     /// Decides where a call with this key goes.
     pub(crate) fn place(&self, key: &Key) -> Place {
-        let owner = self.engine.owner_of(key.as_bytes());
+        let owner = self.only_owner.clone().or_else(|| self.engine.owner_of(key.as_bytes()));
         if owner == Some(Owner::Local) {
             return Place::Here;
         }
@@ -153,6 +158,19 @@ impl<T> Call<T> {
         }
         self.engine.counters.loops_stopped.add_one();
         if trusted { Place::Here } else { Place::Nowhere }
+    }
+
+    /// The owners that may be asked, best first, as of now.
+    pub(crate) fn owners(&self, key: &Key) -> Owners {
+        let mut owners = Owners::new();
+        match &self.only_owner {
+            Some(owner) => owners.push(owner.clone()),
+            None => {
+                let n = self.engine.settings.policy.owners();
+                self.engine.resolver.owners(key.as_bytes(), n, &mut owners);
+            }
+        }
+        owners
     }
 
     /// Where a call without a key goes, or the answer to it.

@@ -4,10 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::builder::Builder;
+use crate::constants::OWNERS_LIMIT;
 use crate::engine::Engine;
 use crate::key::Key;
-use crate::layer::{Door, ForwardLayer, ForwardService};
-use crate::resolver::{Owner, Peer, Resolver};
+use crate::layer::{Door, Fixed, ForwardLayer, ForwardService};
+use crate::resolver::{Owner, Owners, Peer, Resolver};
 use crate::stats::Stats;
 use crate::transport::{H2Transport, PeerTransport};
 
@@ -57,13 +58,46 @@ impl<T: PeerTransport> Forwarder<T> {
     /// A transport for a generated client. Each call runs in `local` when this process owns its key, and at the owner
     /// otherwise: `KvClient::new(forwarder.client(KvServer::new(service)))`.
     pub fn client<S>(&self, local: S) -> ForwardService<S, T> {
-        ForwardService::new(local, Arc::clone(&self.0), Door::Client { key: None })
+        self.door(local, Fixed::default())
     }
 
     /// A transport for a generated client whose calls all belong to `key`, whatever their messages say. The owner is
     /// looked up for each call.
     pub fn client_for<S>(&self, key: impl Into<Key>, local: S) -> ForwardService<S, T> {
-        ForwardService::new(local, Arc::clone(&self.0), Door::Client { key: Some(key.into()) })
+        self.door(local, Fixed { key: Some(key.into()), owner: None })
+    }
+
+    /// Transports for generated clients of the first `n` owners of `key` at this moment, best first; fewer when there are
+    /// fewer owners, and never more than 16. Each sends to its owner and to nobody else, which is what replication needs.
+    ///
+    /// ```
+    /// # use ringpop_forward::{Forwarder, Owner, StaticResolver};
+    /// # let resolver = StaticResolver::new("a:1", ["a:1", "b:1", "c:1"])?;
+    /// # let forwarder = Forwarder::builder(resolver).name("a:1").build()?;
+    /// # #[derive(Clone)] struct KvServer;
+    /// let replicas = forwarder.n_clients("user-42", 2, KvServer);
+    /// assert_eq!(replicas.len(), 2);
+    /// assert_eq!(Some(&replicas[0].0), forwarder.owner_of(b"user-42").as_ref());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn n_clients<S: Clone>(
+        &self,
+        key: impl Into<Key>,
+        n: usize,
+        local: S,
+    ) -> Vec<(Owner, ForwardService<S, T>)> {
+        let key = key.into();
+        let mut owners = Owners::new();
+        self.0.resolver.owners(key.as_bytes(), n.min(OWNERS_LIMIT), &mut owners);
+        let client = |owner: Owner| {
+            let fixed = Fixed { key: Some(key.clone()), owner: Some(owner.clone()) };
+            (owner, self.door(local.clone(), fixed))
+        };
+        owners.into_iter().map(client).collect()
+    }
+
+    fn door<S>(&self, local: S, fixed: Fixed) -> ForwardService<S, T> {
+        ForwardService::new(local, Arc::clone(&self.0), Door::Client(fixed))
     }
 
     /// The owner of `key` at this moment, if there is one.

@@ -26,9 +26,19 @@ impl Key {
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+}
 
-    /// A numeric field as a key: its decimal digits, so that `lookup("42")` on a ring names the same owner.
-    pub(crate) fn from_number(number: u64) -> Self {
+/// A message that knows its routing key. `ringpop-build` implements it for messages whose schema names their key, and reads
+/// the very key that a server reads from the encoded message.
+pub trait RoutingKey {
+    /// The key, or `None` when the message has none: the field is absent, empty, or a number that is not sent because it
+    /// is the default.
+    fn routing_key(&self) -> Option<Key>;
+}
+
+/// A numeric key is its decimal digits, so that `lookup(b"42")` on a ring names the same owner.
+impl From<u64> for Key {
+    fn from(number: u64) -> Self {
         const DIGITS_MAX: usize = 20;
         let mut digits = [0_u8; DIGITS_MAX];
         let mut start = DIGITS_MAX;
@@ -258,7 +268,7 @@ mod tests {
     #[test]
     fn numbers_become_their_decimal_digits() {
         for number in [0, 7, 10, 42, u64::MAX] {
-            assert_eq!(Key::from_number(number), Key::from(number.to_string()));
+            assert_eq!(Key::from(number), Key::from(number.to_string()));
         }
     }
 }

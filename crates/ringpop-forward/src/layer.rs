@@ -20,6 +20,7 @@ use crate::call::{Admission, Call, MessageKey, Place, admit, message_key};
 use crate::deadline::exceeded;
 use crate::engine::Engine;
 use crate::key::{HeadKey, Key, KeyError, KeySource};
+use crate::resolver::Owner;
 use crate::transport::{H2Transport, PeerTransport};
 
 /// Makes services sharded. See [`Forwarder::layer`](crate::Forwarder::layer).
@@ -58,8 +59,17 @@ impl<S, T> Layer<S> for ForwardLayer<T> {
 pub(crate) enum Door {
     /// From the network, through a server.
     Server,
-    /// From this process, with the key of all its calls if there is one.
-    Client { key: Option<Key> },
+    /// From this process.
+    Client(Fixed),
+}
+
+/// What a client door decides for all of its calls.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Fixed {
+    /// The key, whatever the messages say.
+    pub(crate) key: Option<Key>,
+    /// The owner that is asked, and nobody else.
+    pub(crate) owner: Option<Owner>,
 }
 
 /// Handles a request in `S`, or forwards it to the owner of its key.

@@ -83,11 +83,11 @@ pub use constants::*;
 pub use error::ConfigError;
 pub use forwarder::Forwarder;
 pub use incoming::{incoming, server};
-pub use key::{Key, MissingKey};
+pub use key::{Key, MissingKey, RoutingKey};
 pub use layer::{ForwardFuture, ForwardLayer, ForwardService};
 pub use policy::{FailureClass, Policy, RetryTarget, Schedule};
 pub use resolver::{Changed, InvalidAddress, Owner, Owners, Peer, Resolver, StaticResolver};
-pub use routes::Routes;
+pub use routes::{MethodRoute, Routes};
 pub use stats::Stats;
 pub use transport::{
     Answer, Class, Connector, Dialing, H2Config, H2Transport, Io, PeerRequest, PeerTransport,
