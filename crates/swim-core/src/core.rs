@@ -27,7 +27,7 @@ use crate::timers::{Timer, Timers};
 
 #[derive(Debug)]
 pub(crate) struct Core {
-    pub(crate) config: Config,
+    pub(crate) config: Arc<Config>,
     pub(crate) app: Arc<str>,
     pub(crate) local: Address,
     local_slot: SlotId,
@@ -72,7 +72,7 @@ impl Request {
 
 impl Core {
     pub(crate) fn new(
-        config: Config,
+        config: Arc<Config>,
         app: Arc<str>,
         local: Member,
         seed: u64,

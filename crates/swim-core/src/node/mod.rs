@@ -161,13 +161,15 @@ pub enum CommandError {
 
 impl Node {
     /// Makes the machine of a process. It does nothing until
-    /// [`join`](Self::join).
+    /// [`join`](Self::join). Machines in one process may share a
+    /// configuration: pass clones of one `Arc`.
     ///
     /// # Errors
     ///
     /// When the application name is empty or too long, or the labels exceed
     /// the limits of the configuration.
-    pub fn new(config: Config, init: Init) -> Result<Self, ConfigError> {
+    pub fn new(config: impl Into<Arc<Config>>, init: Init) -> Result<Self, ConfigError> {
+        let config = config.into();
         let Init { app, address, identity, labels, seed, now, unix_ms } = init;
         if app.is_empty() || app.len() > APP_BYTES_MAX {
             return Err(ConfigError::AppName { bytes: app.len(), max: APP_BYTES_MAX });
@@ -481,7 +483,7 @@ impl Node {
 
     /// The settings.
     #[must_use]
-    pub const fn config(&self) -> &Config {
+    pub fn config(&self) -> &Config {
         &self.core.config
     }
 
