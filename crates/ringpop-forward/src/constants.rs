@@ -33,6 +33,9 @@ pub const HOPS_HEADER: HeaderName = HeaderName::from_static("ringpop-hops");
 /// Response metadata of a refusal that was made before the handler saw the request, so that it is safe to send again.
 pub const REFUSED_HEADER: HeaderName = HeaderName::from_static("ringpop-refused");
 
+/// Response metadata of a refusal because members disagree: `e=<epoch in hex>;o=<owner>`, the view of whoever refused.
+pub const VIEW_HEADER: HeaderName = HeaderName::from_static("ringpop-view");
+
 /// gRPC's header for the time a call may still take.
 pub(crate) const GRPC_TIMEOUT_HEADER: HeaderName = HeaderName::from_static("grpc-timeout");
 
@@ -53,15 +56,18 @@ pub const PEEK_BYTES_MAX: usize = 64 * 1024;
 /// How deeply groups may nest in a message that is searched for a key; the limit that protobuf decoders use.
 pub(crate) const PEEK_DEPTH_MAX: usize = 100;
 
-/// Longest hop header that is parsed: three numbers and one name of [`NAME_BYTES_MAX`].
+/// Longest hop header: the numbers, one name of [`NAME_BYTES_MAX`], and a path of eight ordinary addresses.
 pub(crate) const HOP_HEADER_BYTES_MAX: usize = 512;
+
+/// The name of a process that was given none. It tells nobody apart.
+pub(crate) const UNNAMED: &str = "unnamed";
 
 /// Longest name of a process: the longest DNS name (255) plus a port.
 pub const NAME_BYTES_MAX: usize = 261;
 
-/// A request that was forwarded this often is not forwarded again. One hop reaches the owner; every further hop means
-/// that two members disagree, and then serving is better than travelling.
-pub const HOPS_MAX_DEFAULT: u8 = 1;
+/// A request that was forwarded this often is not forwarded again. One hop reaches the owner; a second one corrects a
+/// sender whose ring is older than that of the receiver. Further ones mean that members disagree.
+pub const HOPS_MAX_DEFAULT: u8 = 2;
 
 /// Largest configurable number of hops. Rings disagree only for moments; a longer path is a loop.
 pub const HOPS_MAX_LIMIT: u8 = 4;

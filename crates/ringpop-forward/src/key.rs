@@ -4,12 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http::request::Parts;
+use http::{HeaderMap, HeaderValue};
 use smallvec::SmallVec;
 use thiserror::Error;
 use tonic::Status;
-use tonic::metadata::MetadataMap;
+use tonic::metadata::{BinaryMetadataValue, MetadataMap};
 
 use crate::constants::{
     KEY_BIN_HEADER, KEY_BYTES_INLINE, KEY_BYTES_MAX, KEY_HEADER, PEEK_BYTES_MAX,
@@ -212,6 +212,20 @@ fn from_headers(headers: &HeaderMap) -> Result<Option<Key>, KeyError> {
     checked(decoded.ok_or(KeyError::NotBase64)?.as_ref().into())
 }
 
+/// Sends a key along that cannot be read from the request by whoever gets it, so that all on the way see the same one.
+pub(crate) fn write(headers: &mut HeaderMap, key: &Key) {
+    headers.remove(KEY_HEADER);
+    headers.remove(KEY_BIN_HEADER);
+    let is_text = key.as_bytes().iter().all(u8::is_ascii_graphic);
+    let (name, value) = if is_text {
+        (KEY_HEADER, HeaderValue::from_bytes(key.as_bytes()))
+    } else {
+        let encoded = BinaryMetadataValue::from_bytes(key.as_bytes());
+        (KEY_BIN_HEADER, HeaderValue::from_bytes(encoded.as_encoded_bytes()))
+    };
+    headers.insert(name, value.expect("visible ASCII and base64 are header values"));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,6 +277,16 @@ mod tests {
             Err(KeyError::TooLong(KEY_BYTES_MAX + 1))
         );
         assert_eq!(source.read(&parts("ringpop-key-bin", "*")), Err(KeyError::NotBase64));
+    }
+
+    #[test]
+    fn a_key_that_travels_arrives() {
+        for key in [&b"user-42"[..], b"two words", &[0, 255, 10], "ü".as_bytes()] {
+            // What the caller had set does not count any more.
+            let mut parts = parts("ringpop-key", "other");
+            write(&mut parts.headers, &Key::from(key));
+            assert_eq!(KeySource::Header.read(&parts), Ok(HeadKey::Found(key.into())));
+        }
     }
 
     #[test]

@@ -51,10 +51,12 @@
 //! next owner at once, what may have been executed is sent again only if its method is marked idempotent, and what was
 //! answered stays answered.
 //!
-//! A request says in one header how often it was forwarded, so that two processes that disagree about an owner cannot
-//! send it in circles. See [`Builder::trust_hop_headers`] for whom to believe.
+//! A request says in one header how often it was forwarded, by whom, and by which ring, so that processes that disagree
+//! about an owner cannot send it in circles. Its receiver looks the key up again and handles, sends on or refuses what it
+//! does not own, as [`Divergence`] says. See [`Builder::trust_hop_headers`] for whom to believe.
 
 mod answer;
+mod arrival;
 mod attempt;
 mod body;
 mod budget;
@@ -65,6 +67,8 @@ mod deadline;
 mod drain;
 mod engine;
 mod error;
+mod explain;
+mod first_message;
 mod forwarder;
 mod header;
 mod incoming;
@@ -77,10 +81,12 @@ mod routes;
 mod stats;
 mod transport;
 
+pub use arrival::Divergence;
 pub use body::RequestBody;
 pub use builder::Builder;
 pub use constants::*;
 pub use error::ConfigError;
+pub use explain::Explain;
 pub use forwarder::Forwarder;
 pub use incoming::{incoming, server};
 pub use key::{Key, MissingKey, RoutingKey};

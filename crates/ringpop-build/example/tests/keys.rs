@@ -1,5 +1,7 @@
 //! The accessor of a message and the server's scan of its encoded form find the same key.
 
+#![allow(clippy::unwrap_used, reason = "a helper that cannot go on fails its test")]
+
 use std::sync::{Arc, Mutex};
 
 use ringpop_build_example::kinds::kinds_client::KindsClient;
@@ -19,9 +21,12 @@ struct Deaf;
 
 impl Kinds for Deaf {}
 
+/// The keys that were asked for.
+type Asked = Arc<Mutex<Vec<Vec<u8>>>>;
+
 /// The keys that were asked for, and a client that makes a forwarder ask.
-fn listen() -> (Arc<Mutex<Vec<Vec<u8>>>>, KindsClient<ForwardService<KindsServer<Deaf>>>) {
-    let asked = Arc::new(Mutex::new(Vec::new()));
+fn listen() -> (Asked, KindsClient<ForwardService<KindsServer<Deaf>>>) {
+    let asked = Asked::default();
     let heard = Arc::clone(&asked);
     let resolver = StaticResolver::from_fn(move |key, _, owners| {
         heard.lock().unwrap().push(key.to_vec());

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use ringpop::Ringpop;
 use ringpop::discovery::{Address, Discovery, JsonFile};
-use ringpop::forward::Routes;
+use ringpop::forward::{Explain, Routes};
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 use tracing_subscriber::EnvFilter;
@@ -99,7 +99,7 @@ async fn bind(args: &NodeArgs) -> Result<Ringpop, Failure> {
         .discovery(discovery(&args.source))
         .routes(Routes::new().table(KV_ROUTES))
         // The demonstration shows which member answers.
-        .explain(true);
+        .explain(Explain::Always);
     if let Some(identity) = &args.identity {
         builder = builder.identity(identity);
     }
