@@ -42,6 +42,12 @@ const TARGETS: &[Target] = &[
         forward_path: None,
     },
     Target {
+        output: "crates/ringpop-forward/src/direct/generated.rs",
+        schemas: &["ringpop/forward/v1/forward.proto"],
+        imports_from: None,
+        forward_path: Some("crate"),
+    },
+    Target {
         output: "crates/ringpop-cli/src/generated/ringpop.demo.v1.rs",
         schemas: &["ringpop/demo/v1/kv.proto"],
         imports_from: None,

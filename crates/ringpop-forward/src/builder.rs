@@ -126,7 +126,12 @@ impl<T> Builder<T> {
     /// [`ConfigError`] names the first setting that is wrong, its value and its bounds.
     pub fn build(self) -> Result<Forwarder<T>, ConfigError> {
         let name = check(&self.settings)?;
-        Ok(Forwarder::new(Engine::new(self.resolver, self.transport, self.settings, name)))
+        let Self { resolver, transport, settings } = self;
+        // The service that this crate has of its own has routes as any other.
+        #[cfg(feature = "direct")]
+        let settings =
+            Settings { routes: settings.routes.table(crate::direct::ROUTES), ..settings };
+        Ok(Forwarder::new(Engine::new(resolver, transport, settings, name)))
     }
 }
 

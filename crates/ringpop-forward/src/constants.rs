@@ -36,6 +36,11 @@ pub const REFUSED_HEADER: HeaderName = HeaderName::from_static("ringpop-refused"
 /// Response metadata of a refusal because members disagree: `e=<epoch in hex>;o=<owner>`, the view of whoever refused.
 pub const VIEW_HEADER: HeaderName = HeaderName::from_static("ringpop-view");
 
+/// Response metadata: a request for many keys was not handled, because not all of them belong here any more.
+#[cfg(feature = "direct")]
+pub(crate) const KEYS_DIVERGED_HEADER: HeaderName =
+    HeaderName::from_static("ringpop-keys-diverged");
+
 /// gRPC's header for the time a call may still take.
 pub(crate) const GRPC_TIMEOUT_HEADER: HeaderName = HeaderName::from_static("grpc-timeout");
 
@@ -172,3 +177,24 @@ pub const RETRY_TOKENS_LIMIT: u32 = 1_000_000;
 
 /// Peers that the pool remembers. Above it, peers without a connection are forgotten first.
 pub const PEERS_MAX: usize = 16 * 1024;
+
+/// Bytes of a direct request or reply; what gRPC servers take by default.
+#[cfg(feature = "direct")]
+pub const DIRECT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Keys of one direct request. Each is looked up by the receiver, so this bounds that work to well under a millisecond;
+/// more keys of one owner are sent as several requests.
+#[cfg(feature = "direct")]
+pub const DIRECT_KEYS_MAX: usize = 1024;
+
+/// Groups of keys that one call for many keys has under way at a time.
+#[cfg(feature = "direct")]
+pub(crate) const DIRECT_GROUPS_IN_FLIGHT: usize = 64;
+
+/// How often keys that diverged are grouped again. Rings agree again within some protocol periods.
+#[cfg(feature = "direct")]
+pub(crate) const DIVERGED_ROUNDS_MAX: u32 = 3;
+
+/// How long keys that diverged wait for the rings to agree, unless the ring changes before: a protocol period.
+#[cfg(feature = "direct")]
+pub(crate) const DIVERGED_WAIT: Duration = Duration::from_millis(200);

@@ -1,5 +1,6 @@
 //! The forwarder: its doors, its drain and its figures.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -42,7 +43,22 @@ impl Forwarder {
     }
 }
 
+/// Keys that have one owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OwnerGroup {
+    /// The owner; `None` when nobody is known to own the keys.
+    pub owner: Option<Owner>,
+    /// The keys.
+    pub keys: Vec<Key>,
+}
+
 impl<T> Forwarder<T> {
+    #[cfg(feature = "direct")]
+    pub(crate) fn engine(&self) -> &Arc<Engine<T>> {
+        &self.0
+    }
+
     pub(crate) fn new(engine: Engine<T>) -> Self {
         Self(Arc::new(engine))
     }
@@ -96,7 +112,7 @@ impl<T: PeerTransport> Forwarder<T> {
         owners.into_iter().map(client).collect()
     }
 
-    fn door<S>(&self, local: S, fixed: Fixed) -> ForwardService<S, T> {
+    pub(crate) fn door<S>(&self, local: S, fixed: Fixed) -> ForwardService<S, T> {
         ForwardService::new(local, Arc::clone(&self.0), Door::Client(fixed))
     }
 
@@ -104,6 +120,31 @@ impl<T: PeerTransport> Forwarder<T> {
     #[must_use]
     pub fn owner_of(&self, key: &[u8]) -> Option<Owner> {
         self.0.owner_of(key)
+    }
+
+    /// Groups `keys` by the owner that each has at this moment, in the order in which owners first appear. Keys keep their
+    /// order.
+    pub fn group_by_owner<K: Into<Key>>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Vec<OwnerGroup> {
+        let mut groups: Vec<OwnerGroup> = Vec::new();
+        let mut places: HashMap<Option<String>, usize> = HashMap::new();
+        for key in keys {
+            let key = key.into();
+            let owner = self.owner_of(key.as_bytes());
+            // Every peer has an address, so the empty one is free for this process.
+            let name = owner.as_ref().map(|owner| match owner {
+                Owner::Local => String::new(),
+                Owner::Remote(peer) => peer.address().to_owned(),
+            });
+            let place = *places.entry(name).or_insert_with(|| {
+                groups.push(OwnerGroup { owner, keys: Vec::new() });
+                groups.len() - 1
+            });
+            groups[place].keys.push(key);
+        }
+        groups
     }
 
     /// Closes the connections to `peer` when the calls on them have ended. For members that left.

@@ -64,6 +64,8 @@ mod builder;
 mod call;
 mod constants;
 mod deadline;
+#[cfg(feature = "direct")]
+mod direct;
 mod drain;
 mod engine;
 mod error;
@@ -85,9 +87,13 @@ pub use arrival::Divergence;
 pub use body::RequestBody;
 pub use builder::Builder;
 pub use constants::*;
+#[cfg(feature = "direct")]
+pub use direct::{
+    DirectHandler, DirectReply, DirectRequest, DirectService, ForwardServer, GroupOutcome, Outcome,
+};
 pub use error::ConfigError;
 pub use explain::Explain;
-pub use forwarder::Forwarder;
+pub use forwarder::{Forwarder, OwnerGroup};
 pub use incoming::{incoming, server};
 pub use key::{Key, MissingKey, RoutingKey};
 pub use layer::{ForwardFuture, ForwardLayer, ForwardService};
