@@ -87,6 +87,11 @@ impl Member {
         self.status.is_reachable()
     }
 
+    /// What decides between two statements about a member, but for labels.
+    pub(crate) const fn rank(&self) -> (u64, Status) {
+        (self.incarnation, self.status)
+    }
+
     /// Whether this statement replaces what is `known` about the same member.
     ///
     /// The rule of `shouldProcessGossip` in ringpop-go: a tombstone of an
@@ -98,10 +103,7 @@ impl Member {
     #[must_use]
     pub fn overrides(&self, known: Option<&Self>) -> bool {
         known.map_or(self.status != Status::Tombstone, |known| {
-            self.incarnation
-                .cmp(&known.incarnation)
-                .then(self.status.cmp(&known.status))
-                .then_with(|| self.labels.cmp(&known.labels))
+            self.rank().cmp(&known.rank()).then_with(|| self.labels.cmp(&known.labels))
                 == Ordering::Greater
         })
     }

@@ -97,16 +97,13 @@ impl Membership {
     }
 
     pub(crate) fn find(&self, address: &Address) -> Option<SlotId> {
-        let hash = keyed_hash(self.seed, address.as_str());
-        self.index.find(hash, |id| self.slot(*id).member.address == *address).copied()
+        self.find_text(address.as_str())
     }
 
-    /// The shared address with this text.
-    #[cfg(feature = "wire")]
-    pub(crate) fn find_text(&self, text: &str) -> Option<&Address> {
-        let hash = keyed_hash(self.seed, text);
-        let same = |id: &SlotId| self.slot(*id).member.address.as_str() == text;
-        self.index.find(hash, same).map(|id| &self.slot(*id).member.address)
+    pub(crate) fn find_text(&self, address: &str) -> Option<SlotId> {
+        let hash = keyed_hash(self.seed, address);
+        let same = |id: &SlotId| self.slot(*id).member.address.as_str() == address;
+        self.index.find(hash, same).copied()
     }
 
     pub(crate) fn get(&self, address: &Address) -> Option<&Member> {
@@ -226,7 +223,7 @@ impl Membership {
     pub(crate) fn next_in_order(
         &mut self,
         rng: &mut Rng,
-        wanted: impl Fn(&Member) -> bool,
+        wanted: impl Fn(SlotId) -> bool,
     ) -> Option<SlotId> {
         // Twice, because the shuffle may put the only wanted member among those
         // that this call would not reach in one round.
@@ -237,8 +234,7 @@ impl Membership {
             }
             let id = self.order[self.position];
             self.position += 1;
-            let member = &self.slot(id).member;
-            if member.is_reachable() && wanted(member) {
+            if self.slot(id).member.is_reachable() && wanted(id) {
                 return Some(id);
             }
         }
@@ -251,12 +247,9 @@ impl Membership {
         &self,
         n: usize,
         rng: &mut Rng,
-        wanted: impl Fn(&Member) -> bool,
-    ) -> Vec<Address> {
-        let eligible = |id: &SlotId| {
-            let member = &self.slot(*id).member;
-            member.is_reachable() && wanted(member)
-        };
+        wanted: impl Fn(SlotId) -> bool,
+    ) -> Vec<SlotId> {
+        let eligible = |id: &SlotId| self.slot(*id).member.is_reachable() && wanted(*id);
         // Drawing beats a full permutation unless few members are left to draw.
         let mut picked: Vec<SlotId> = Vec::with_capacity(n.min(self.order.len()));
         for _ in 0..4 * n {
@@ -275,7 +268,7 @@ impl Membership {
             rest.truncate(n - picked.len());
             picked.extend(rest);
         }
-        picked.into_iter().map(|id| self.slot(id).member.address.clone()).collect()
+        picked
     }
 
     /// Number of buckets that suits the size of the list: about eight members
@@ -422,15 +415,15 @@ mod tests {
             let id = members.next_in_order(&mut rng, |_| true).unwrap();
             assert_eq!(members.slot(id).member.address, address(0));
         }
-        assert_eq!(members.pick_random(3, &mut rng, |_| true), vec![address(0)]);
+        assert_eq!(members.pick_random(3, &mut rng, |_| true), [0]);
     }
 
     #[test]
     fn pick_random_gives_distinct_wanted_members() {
         let (members, mut rng) = filled(10);
         for _ in 0..50 {
-            let mut picked = members.pick_random(3, &mut rng, |m| m.address != address(0));
-            assert!(!picked.contains(&address(0)));
+            let mut picked = members.pick_random(3, &mut rng, |id| id != 0);
+            assert!(!picked.contains(&0));
             picked.sort_unstable();
             picked.dedup();
             assert_eq!(picked.len(), 3);
