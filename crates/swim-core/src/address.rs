@@ -38,24 +38,25 @@ impl Address {
     /// When the text is empty, too long, or has white space or control
     /// characters.
     pub fn new(text: &str) -> Result<Self, AddressError> {
-        Self::check(text)?;
-        Ok(Self(text.into()))
-    }
-
-    /// Whether a text is an address.
-    pub(crate) fn check(text: &str) -> Result<(), AddressError> {
+        if Self::is_plain(text.as_bytes()) {
+            return Ok(Self(text.into()));
+        }
         if text.is_empty() {
             return Err(AddressError::Empty);
         }
         if text.len() > ADDRESS_BYTES_MAX {
             return Err(AddressError::TooLong { bytes: text.len() });
         }
-        // Nearly every address is ASCII, of which one look at each byte tells.
-        let graphic = text.bytes().all(|byte| byte.is_ascii_graphic());
-        if !graphic && text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
             return Err(AddressError::Unprintable(text.escape_debug().to_string()));
         }
-        Ok(())
+        Ok(Self(text.into()))
+    }
+
+    /// Whether bytes are an address of ASCII only, as nearly all are: one look
+    /// at each byte tells.
+    pub(crate) fn is_plain(bytes: &[u8]) -> bool {
+        (1..=ADDRESS_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
     }
 
     /// Whether making this address takes memory elsewhere than in place.

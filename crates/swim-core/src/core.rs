@@ -333,11 +333,11 @@ impl Core {
     #[cfg(feature = "wire")]
     pub(crate) fn knows<'a>(
         &'a self,
-        address: &str,
+        address: &[u8],
         rank: (u64, Status),
         labels: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> bool {
-        let Some(id) = self.members.find_text(address) else { return false };
+        let Some(id) = self.members.find_bytes(address) else { return false };
         let known = &self.members.slot(id).member;
         // A suspicion may confirm another one.
         let may_confirm = rank == known.rank() && known.status == Status::Suspect;

@@ -26,7 +26,7 @@ pub(crate) struct Membership {
     /// Slots by the keyed hash of their address. It holds no addresses of its
     /// own, which halves the memory of a member.
     index: HashTable<SlotId>,
-    seed: u64,
+    hasher: Keyed,
     /// What is remembered about the few members that need attention.
     attention: FxHashMap<SlotId, Attention>,
     /// Members of each bucket, for the pages of a full sync.
@@ -81,7 +81,7 @@ impl Membership {
             slots: Vec::new(),
             free: Vec::new(),
             index: HashTable::new(),
-            seed,
+            hasher: Keyed::new(seed),
             attention: FxHashMap::default(),
             buckets: vec![Vec::new(); BUCKETS_MAX],
             digests: vec![0; BUCKETS_MAX],
@@ -97,12 +97,13 @@ impl Membership {
     }
 
     pub(crate) fn find(&self, address: &Address) -> Option<SlotId> {
-        self.find_text(address.as_str())
+        self.find_bytes(address.as_str().as_bytes())
     }
 
-    pub(crate) fn find_text(&self, address: &str) -> Option<SlotId> {
-        let hash = keyed_hash(self.seed, address);
-        let same = |id: &SlotId| self.slot(*id).member.address.as_str() == address;
+    /// The member whose address has these bytes.
+    pub(crate) fn find_bytes(&self, address: &[u8]) -> Option<SlotId> {
+        let hash = self.hasher.hash(address);
+        let same = |id: &SlotId| self.slot(*id).member.address.as_str().as_bytes() == address;
         self.index.find(hash, same).copied()
     }
 
@@ -171,15 +172,15 @@ impl Membership {
 
     fn insert(&mut self, member: Member, rng: &mut Rng) -> SlotId {
         let address_hash = XxHash3_64::oneshot(member.address.as_str().as_bytes());
-        let hash = keyed_hash(self.seed, member.address.as_str());
+        let hash = self.hasher.hash(member.address.as_str().as_bytes());
         let id = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             SlotId::try_from(self.slots.len() - 1).expect("members_max is below 2^32")
         });
         self.slots[id as usize] = Some(Slot { member, address_hash });
-        let (slots, seed) = (&self.slots, self.seed);
+        let (slots, hasher) = (&self.slots, &self.hasher);
         self.index.insert_unique(hash, id, |id| {
-            keyed_hash(seed, slot(slots, *id).member.address.as_str())
+            hasher.hash(slot(slots, *id).member.address.as_str().as_bytes())
         });
         self.buckets[bucket_of(address_hash, BUCKETS_MAX)].push(id);
         // Swap into a random place: those before `position` were probed in this
@@ -200,7 +201,7 @@ impl Membership {
     /// Forgets a member.
     pub(crate) fn remove(&mut self, id: SlotId) -> Member {
         self.add_to_sums(id, self.slot(id).hash().wrapping_neg());
-        let hash = keyed_hash(self.seed, self.slot(id).member.address.as_str());
+        let hash = self.hasher.hash(self.slot(id).member.address.as_str().as_bytes());
         if let Ok(entry) = self.index.find_entry(hash, |other| *other == id) {
             entry.remove();
         }
@@ -355,11 +356,21 @@ fn slot_mut(slots: &mut [Option<Slot>], id: SlotId) -> &mut Slot {
 
 /// SipHash keyed with the seed of the machine: addresses come from the
 /// network, so their sender must not be able to choose collisions.
-fn keyed_hash(seed: u64, address: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write_u64(seed);
-    hasher.write(address.as_bytes());
-    hasher.finish()
+#[derive(Debug)]
+struct Keyed(DefaultHasher);
+
+impl Keyed {
+    fn new(seed: u64) -> Self {
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u64(seed);
+        Self(hasher)
+    }
+
+    fn hash(&self, address: &[u8]) -> u64 {
+        let mut hasher = self.0.clone();
+        hasher.write(address);
+        hasher.finish()
+    }
 }
 
 #[cfg(test)]

@@ -44,15 +44,13 @@ impl Receiver for Node {
     }
 
     fn address(&self, text: &str) -> Option<Address> {
-        self.core
-            .members
-            .find_text(text)
-            .map(|id| self.core.members.slot(id).member.address.clone())
+        let id = self.core.members.find_bytes(text.as_bytes())?;
+        Some(self.core.members.slot(id).member.address.clone())
     }
 
     fn knows<'a>(
         &'a self,
-        address: &str,
+        address: &[u8],
         rank: (u64, Status),
         labels: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> bool {

@@ -25,7 +25,7 @@ pub(crate) trait Receiver {
     /// Whether weighing this statement would change nothing.
     fn knows<'a>(
         &'a self,
-        address: &str,
+        address: &[u8],
         rank: (u64, Status),
         labels: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> bool;
@@ -45,7 +45,7 @@ impl Receiver for Anybody {
 
     fn knows<'a>(
         &'a self,
-        _: &str,
+        _: &[u8],
         _: (u64, Status),
         _: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> bool {
@@ -230,13 +230,14 @@ impl<R: Receiver> Reader<'_, R> {
             self.known_changes += 1;
             return Ok(None);
         }
-        let change = self.change_of(&statement);
+        let (address, source) = (utf8(statement.address)?, utf8(statement.source)?);
+        let change = self.change_of(&statement, address, source);
         self.dropped_changes += usize::from(change.is_none());
         Ok(change)
     }
 
-    fn change_of(&self, statement: &Statement<'_>) -> Option<Change> {
-        let source = match statement.source {
+    fn change_of(&self, statement: &Statement<'_>, address: &str, source: &str) -> Option<Change> {
+        let source = match source {
             "" => None,
             text => {
                 let address = self.name(text).ok()?;
@@ -245,8 +246,7 @@ impl<R: Receiver> Reader<'_, R> {
         };
         let status = statement.status()?;
         let labels = Labels::new(statement.labels()).ok()?;
-        let address = self.name(statement.address).ok()?;
-        let member = Member::new(address, status, statement.incarnation, labels);
+        let member = Member::new(self.name(address).ok()?, status, statement.incarnation, labels);
         Some(Change { member, source })
     }
 
@@ -280,30 +280,29 @@ impl<R: Receiver> Reader<'_, R> {
     }
 }
 
-/// A change where it lies in the bytes.
+/// A change where it lies in the bytes. Its names are texts once somebody has
+/// looked: one that equals a known address needs no look.
+#[derive(Default)]
 struct Statement<'a> {
     bytes: &'a [u8],
-    address: &'a str,
+    address: &'a [u8],
     code: u64,
     incarnation: u64,
-    source: &'a str,
+    source: &'a [u8],
     source_incarnation: u64,
     labels: usize,
 }
 
 impl<'a> Statement<'a> {
     fn read(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        let (address, source) = ("", "");
-        let (code, incarnation, source_incarnation, labels) = (0, 0, 0, 0);
-        let mut statement =
-            Self { bytes, address, code, incarnation, source, source_incarnation, labels };
+        let mut statement = Self { bytes, ..Self::default() };
         let mut fields = Fields(bytes);
         while let Some((field, value)) = fields.next()? {
             match (field, value) {
-                (1, Value::Bytes(text)) => statement.address = utf8(text)?,
+                (1, Value::Bytes(text)) => statement.address = text,
                 (2, Value::Number(number)) => statement.code = number,
                 (3, Value::Number(number)) => statement.incarnation = number,
-                (4, Value::Bytes(text)) => statement.source = utf8(text)?,
+                (4, Value::Bytes(text)) => statement.source = text,
                 (5, Value::Number(number)) => statement.source_incarnation = number,
                 // One more than there may be tells that there are too many.
                 (6, Value::Bytes(pair)) if statement.labels <= LABELS_MAX => {
@@ -338,7 +337,7 @@ impl<'a> Statement<'a> {
     fn is_known_to(&self, receiver: &impl Receiver) -> bool {
         let Some(status) = self.status() else { return false };
         receiver.knows(self.address, (self.incarnation, status), self.labels())
-            && (self.source.is_empty() || Address::check(self.source).is_ok())
+            && (self.source.is_empty() || Address::is_plain(self.source))
     }
 }
 
@@ -392,6 +391,7 @@ enum Value<'a> {
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
+    #[inline]
     fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, DecodeError> {
         if self.0.is_empty() {
             return Ok(None);
