@@ -105,7 +105,7 @@ impl Heal {
             self.run = Some((run, step));
             return;
         };
-        core.close(&request);
+        core.disarm(&request);
         let endless = next.as_ref().is_some_and(|next| changes.is_empty() || !valid_cursor(next));
         list.extend(changes.into_iter().map(|change| change.member));
         if endless || list.len() > core.config.members_max() {
@@ -128,7 +128,7 @@ impl Heal {
         }
         match self.run.take() {
             Some((run, Step::Tell { request, pages, list })) => {
-                core.close(&request);
+                core.disarm(&request);
                 self.tell(core, run, request.to, pages, list);
                 true
             }
@@ -144,7 +144,7 @@ impl Heal {
         match self.run.take() {
             Some((run, step)) if step.request().seq == seq => {
                 let request = step.request().clone();
-                core.close(&request);
+                core.disarm(&request);
                 self.failed(core, run, request.to);
                 true
             }
@@ -190,7 +190,7 @@ impl Heal {
     /// Ends a healing without a result.
     pub(crate) fn abort(&mut self, core: &mut Core) {
         if let Some((_, step)) = self.run.take() {
-            core.close(step.request());
+            core.disarm(step.request());
         }
     }
 }
@@ -208,9 +208,9 @@ fn compare(core: &mut Core, target: &Address, list: &[Member]) -> Vec<Vec<Change
     };
     for theirs in list {
         let Some(ours) = core.members.get(&theirs.address) else { continue };
-        if theirs.is_reachable() && !ours.is_reachable() && outranks(ours, theirs) {
+        if theirs.is_reachable() && !ours.is_reachable() && ours.rank() > theirs.rank() {
             for_them.push(suspect(theirs, ours.incarnation));
-        } else if ours.is_reachable() && !theirs.is_reachable() && outranks(theirs, ours) {
+        } else if ours.is_reachable() && !theirs.is_reachable() && theirs.rank() > ours.rank() {
             for_us.push(suspect(ours, theirs.incarnation));
         }
     }
@@ -223,11 +223,6 @@ fn compare(core: &mut Core, target: &Address, list: &[Member]) -> Vec<Vec<Change
     let mut pages = split(for_them, core.config.message_bytes_max());
     pages.reverse();
     pages
-}
-
-/// Whether a statement wins over another by incarnation or status.
-fn outranks(a: &Member, b: &Member) -> bool {
-    (a.incarnation, a.status) > (b.incarnation, b.status)
 }
 
 /// This member's whole list in pages, the first one last.
