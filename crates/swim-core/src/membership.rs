@@ -160,6 +160,7 @@ impl Membership {
         })
     }
 
+    #[cfg(feature = "wire")]
     pub(crate) const fn has_dialect(&self) -> bool {
         self.dialect.is_some()
     }
