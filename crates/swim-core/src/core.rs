@@ -28,7 +28,7 @@ use crate::timers::{Timer, Timers};
 
 #[derive(Debug)]
 pub(crate) struct Core {
-    pub(crate) config: Config,
+    pub(crate) config: Arc<Config>,
     pub(crate) app: Arc<str>,
     pub(crate) local: Address,
     local_slot: SlotId,
@@ -73,7 +73,8 @@ impl Request {
 
 impl Core {
     pub(crate) fn new(
-        (config, dialect): (Config, Option<Arc<dyn Dialect>>),
+        config: Arc<Config>,
+        dialect: Option<Arc<dyn Dialect>>,
         app: Arc<str>,
         local: Member,
         seed: u64,

@@ -163,14 +163,15 @@ pub enum CommandError {
 
 impl Node {
     /// Makes the machine of a process. It does nothing until
-    /// [`join`](Self::join).
+    /// [`join`](Self::join). Machines in one process may share a
+    /// configuration: pass clones of one `Arc`.
     ///
     /// # Errors
     ///
     /// When the application name is empty or too long, or the labels exceed
     /// the limits of the configuration.
-    pub fn new(config: Config, init: Init) -> Result<Self, ConfigError> {
-        Self::make((config, None), init)
+    pub fn new(config: impl Into<Arc<Config>>, init: Init) -> Result<Self, ConfigError> {
+        Self::make(config.into(), None, init)
     }
 
     /// Makes the machine of a process in a cluster of another implementation,
@@ -181,15 +182,16 @@ impl Node {
     ///
     /// As for [`new`](Self::new).
     pub fn with_dialect(
-        config: Config,
+        config: impl Into<Arc<Config>>,
         dialect: Arc<dyn Dialect>,
         init: Init,
     ) -> Result<Self, ConfigError> {
-        Self::make((config, Some(dialect)), init)
+        Self::make(config.into(), Some(dialect), init)
     }
 
     fn make(
-        (config, dialect): (Config, Option<Arc<dyn Dialect>>),
+        config: Arc<Config>,
+        dialect: Option<Arc<dyn Dialect>>,
         init: Init,
     ) -> Result<Self, ConfigError> {
         let Init { app, address, identity, labels, seed, now, unix_ms } = init;
@@ -205,7 +207,7 @@ impl Node {
         let incarnation = unix_ms.clamp(1, UNIX_MS_MAX);
         let local = Member::new(address, Status::Alive, incarnation, labels);
         Ok(Self {
-            core: Core::new((config, dialect), app, local, seed, now.min(INSTANT_MAX), unix_ms),
+            core: Core::new(config, dialect, app, local, seed, now.min(INSTANT_MAX), unix_ms),
             state: State::Idle,
             join: Join::default(),
             probes: Probes::default(),
@@ -505,7 +507,7 @@ impl Node {
 
     /// The settings.
     #[must_use]
-    pub const fn config(&self) -> &Config {
+    pub fn config(&self) -> &Config {
         &self.core.config
     }
 
