@@ -214,7 +214,9 @@ impl Core {
         let incarnation = known.map(|member| member.incarnation);
         let suspect = |member: &&Member| member.status == Status::Suspect;
         let buddy = known.filter(suspect).filter(|_| self.config.buddy()).cloned();
-        let Picked { mut changes, mut issued, .. } = self.pick(to, incarnation);
+        // An unknown incarnation is the source of nothing.
+        let source = incarnation.filter(|_| !self.config.repeat_to_source());
+        let Picked { mut changes, mut issued, .. } = self.pick(to, source);
         if let Some(member) = buddy
             && changes.iter().all(|change| change.member.address != *to)
         {
