@@ -306,11 +306,8 @@ impl Driver {
 
     fn on_event(&mut self, event: Event) {
         match event {
-            Event::MemberChanged { before, after, .. } => {
-                let gone = after.as_ref().is_none_or(|member| !member.is_reachable());
-                if let Some(member) = before.filter(|_| gone) {
-                    self.outgoing.forget(&member.address);
-                }
+            Event::MemberChanged { before: Some(member), after: None, .. } => {
+                self.outgoing.forget(&member.address);
             }
             Event::JoinRetrying { failure, delay, .. } => {
                 tracing::info!(%failure, ?delay, "nobody could be joined, trying again");

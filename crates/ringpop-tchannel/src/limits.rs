@@ -33,6 +33,10 @@ pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// of 1,000 is pinged by each other one every 200 s.
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
+/// How long a connection that is no longer used for own calls may be silent
+/// before it is closed: beyond the longest time that a call is served.
+pub(crate) const LINGER_TIMEOUT: Duration = Duration::from_secs(35);
+
 /// Messages that wait for being written to one connection. A peer that lets
 /// more pile up does not read.
 pub(crate) const WRITES_MAX: usize = 64;

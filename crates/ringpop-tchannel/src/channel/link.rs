@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::AsyncWriteExt as _;
@@ -19,8 +20,8 @@ use crate::frame::{
     Frame, Kind, Malformed, NO_ID, ResponseCode,
 };
 use crate::limits::{
-    CALLS_MAX, IDLE_TIMEOUT, MESSAGE_BYTES_MAX, PARTIALS_MAX, REQUEST_TIME_MAX, REQUESTS_MAX,
-    SERVICE, WRITE_TIMEOUT, WRITES_MAX,
+    CALLS_MAX, IDLE_TIMEOUT, LINGER_TIMEOUT, MESSAGE_BYTES_MAX, PARTIALS_MAX, REQUEST_TIME_MAX,
+    REQUESTS_MAX, SERVICE, WRITE_TIMEOUT, WRITES_MAX,
 };
 
 /// One connection. Frames are read and calls kept here; a second task writes,
@@ -38,6 +39,8 @@ pub(super) struct Link {
     serving: JoinSet<()>,
     /// When the last frame came.
     active: Instant,
+    /// How long no frame may come.
+    idle_timeout: Duration,
 }
 
 struct Open {
@@ -107,11 +110,15 @@ impl Link {
             partials: HashMap::new(),
             serving: JoinSet::new(),
             active: Instant::now(),
+            idle_timeout: IDLE_TIMEOUT,
         }
     }
 
     /// Serves the connection until it ends; own calls come from `calls`. Gives
     /// back a call for which the connection proved dead.
+    ///
+    /// Once there are no more own calls, the peer's are served on for a while:
+    /// it may have chosen this connection for one just now.
     pub(super) async fn run(mut self, calls: &mut Calls) -> Option<Call> {
         loop {
             let proceed = tokio::select! {
@@ -120,14 +127,20 @@ impl Link {
                     self.take_frame(frame)
                 }
                 call = next_call(calls) => match call {
-                    Some(call) if self.is_dead() => return Some(call),
+                    Some(call) if self.is_dead() => {
+                        self.linger();
+                        return Some(call);
+                    }
                     Some(call) => self.start(call),
-                    None => false,
+                    None => {
+                        self.linger();
+                        return None;
+                    }
                 },
                 Some(_served) = self.serving.join_next() => true,
                 // The peer does not read, or the connection broke.
                 () = self.writes.closed() => false,
-                () = sleep_until(self.active + IDLE_TIMEOUT) => false,
+                () = sleep_until(self.active + self.idle_timeout) => false,
             };
             if !proceed {
                 return None;
@@ -140,6 +153,13 @@ impl Link {
     /// for minutes after the network is well again; a new one works at once.
     fn is_dead(&self) -> bool {
         self.open.values().any(|open| open.answer.is_closed() && open.sent > self.active)
+    }
+
+    /// Serves the peer until it has been silent for a while.
+    fn linger(mut self) {
+        self.idle_timeout = LINGER_TIMEOUT;
+        self.active = Instant::now();
+        tokio::spawn(async move { Box::pin(self.run(&mut None)).await });
     }
 
     /// Starts an own call. `false` ends the connection.
@@ -367,8 +387,8 @@ async fn next_call(calls: &mut Calls) -> Option<Call> {
 }
 
 /// How long a call of the peer is served.
-fn time_of(request: &CallRequest) -> std::time::Duration {
-    std::time::Duration::from_millis(request.ttl_ms.into()).min(REQUEST_TIME_MAX)
+fn time_of(request: &CallRequest) -> Duration {
+    Duration::from_millis(request.ttl_ms.into()).min(REQUEST_TIME_MAX)
 }
 
 fn encode(id: u32, answer: Answer, checksum: ChecksumKind) -> Vec<Bytes> {

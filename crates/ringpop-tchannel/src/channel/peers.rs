@@ -60,7 +60,7 @@ impl Peers {
         self.peers.insert(address.to_owned(), Peer { calls, called: clock });
     }
 
-    /// Closes the connection to a process that is gone.
+    /// Makes no more calls over the connection to a process.
     pub(crate) fn forget(&mut self, address: &str) {
         self.peers.remove(address);
     }

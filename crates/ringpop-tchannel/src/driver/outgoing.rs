@@ -130,7 +130,8 @@ impl Outgoing {
         }
     }
 
-    /// Closes the connection to a member that is gone.
+    /// Closes the connection to a member that was forgotten. One that is merely
+    /// taken for gone may be about to refute over it.
     pub(super) fn forget(&mut self, address: &Address) {
         self.peers.forget(address.as_str());
     }
