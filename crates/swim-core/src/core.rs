@@ -205,7 +205,9 @@ impl Core {
         let is_suspect = known.status == Status::Suspect && self.config.buddy();
         let buddy = is_suspect.then(|| known.clone());
         let bytes_max = self.config.message_bytes_max();
-        let peer = (&known.address, Some(known.incarnation));
+        // An unknown incarnation is the source of nothing.
+        let source = (!self.config.repeat_to_source()).then_some(known.incarnation);
+        let peer = (&known.address, source);
         let Picked { mut changes, mut issued, .. } =
             self.gossip.pick(&self.members, peer, bytes_max);
         self.stats.changes_sent += changes.len() as u64;

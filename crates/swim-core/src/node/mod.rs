@@ -2,6 +2,7 @@
 //! outputs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::address::Address;
 use crate::config::{Config, ConfigError};
@@ -561,6 +562,13 @@ impl Node {
     #[must_use]
     pub const fn health_score(&self) -> u32 {
         self.core.awareness.score()
+    }
+
+    /// The time from one probe to the next as it is now: the configured period,
+    /// stretched by what local health or slow probes ask for.
+    #[must_use]
+    pub fn protocol_period(&self) -> Duration {
+        self.probes.period(&self.core)
     }
 
     /// Number of changes that still have to be spread.
