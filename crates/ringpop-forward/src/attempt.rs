@@ -22,7 +22,7 @@ use crate::explain::explain;
 use crate::header::strip_hop_by_hop;
 use crate::key::Key;
 use crate::policy::{Decision, FailureClass, GiveUp, Situation, decide};
-use crate::resolver::{Owner, Peer};
+use crate::resolver::{Owner, Peer, PeerOutcome};
 use crate::transport::{Class, PeerRequest, PeerTransport, SendError};
 
 /// Forwards a call, first to `owner`, and gives the response to the caller. `local` handles it when an owner that it
@@ -126,16 +126,22 @@ impl<T: PeerTransport> Attempts<T> {
         self.tried.push(Arc::clone(peer));
         let class = if self.call.route.unary { Class::Unary } else { Class::Stream };
         let request = PeerRequest { head: self.head_for(peer), body: replay.attempt(), class };
-        let response =
-            self.call.engine.transport.send(peer, request).await.map_err(Failure::Send)?;
-        match failure_in(response.headers()) {
-            // Whoever began the journey looks again. If every member on the way did, attempts would multiply.
-            Some(_) if self.call.travel.hops > 0 && is_disagreement(response.headers()) => {
-                Ok(response)
-            }
-            Some(class) => Err(Failure::Answered(class, response)),
-            None => Ok(response),
+        let sent = self.call.engine.transport.send(peer, request).await;
+        let result = match sent {
+            Err(error) => Err(Failure::Send(error)),
+            Ok(response) => match failure_in(response.headers()) {
+                // Whoever began the journey looks again. If every member on the way did, attempts would multiply.
+                Some(_) if self.call.travel.hops > 0 && is_disagreement(response.headers()) => {
+                    Ok(response)
+                }
+                Some(class) => Err(Failure::Answered(class, response)),
+                None => Ok(response),
+            },
+        };
+        if let Some(outcome) = outcome_of(&result) {
+            self.call.engine.resolver.report(peer, outcome);
         }
+        result
     }
 
     /// The head of the request as `peer` gets it.
@@ -153,7 +159,9 @@ impl<T: PeerTransport> Attempts<T> {
         *head.version_mut() = Version::HTTP_2;
         let headers = head.headers_mut();
         headers.clone_from(&from.headers);
-        headers.insert(HOP_HEADER, self.call.hop_header(self.made == 0));
+        if let Some(hop) = self.call.hop_header(self.made == 0) {
+            headers.insert(HOP_HEADER, hop);
+        }
         if let Some(deadline) = self.call.deadline {
             deadline.write(headers);
         }
@@ -308,6 +316,21 @@ impl<T: PeerTransport> Attempts<T> {
         };
         self.call.engine.counters.failed.add_one();
         self.call.answer(status)
+    }
+}
+
+/// What an attempt says about the peer, if it says something.
+fn outcome_of<B>(result: &Result<Response<B>, Failure<B>>) -> Option<PeerOutcome> {
+    match result {
+        Ok(_) => Some(PeerOutcome::Answered),
+        Err(Failure::Answered(_, response)) if is_disagreement(response.headers()) => {
+            Some(PeerOutcome::Answered)
+        }
+        // Neither our own limit nor a caller who went away is the peer's doing.
+        Err(failure) => match failure.class() {
+            FailureClass::Overloaded | FailureClass::Caller => None,
+            _ => Some(PeerOutcome::Failed),
+        },
     }
 }
 

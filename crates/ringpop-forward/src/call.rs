@@ -36,6 +36,8 @@ pub(crate) struct Call<T> {
     is_received: bool,
     /// The owner that this call is meant for, if it is not for whoever owns its key.
     only_owner: Option<Owner>,
+    /// The call comes from a process that is no member.
+    is_channel: bool,
 }
 
 /// How far a request came.
@@ -88,7 +90,9 @@ pub(crate) fn admit<T>(engine: &Arc<Engine<T>>, door: &Door, mut head: Parts) ->
     let route = match (engine.settings.routes.find(&head), door) {
         (Some(route), _) => Arc::clone(route),
         // A fixed key routes every method. What is not in the table is treated with the most care.
-        (None, Door::Client(Fixed { key: Some(_), .. })) => Arc::new(Route::new(KeySource::Header)),
+        (None, Door::Client(fixed)) if fixed.key.is_some() || fixed.is_channel => {
+            Arc::new(Route::new(KeySource::Header))
+        }
         (None, _) => return Admission::Unrouted(head),
     };
     let is_grpc = is_grpc(&head.headers);
@@ -101,9 +105,9 @@ pub(crate) fn admit<T>(engine: &Arc<Engine<T>>, door: &Door, mut head: Parts) ->
     };
     let is_received = matches!(door, Door::Server);
     let travel = travel(engine, &mut head, is_received);
-    let (fixed_key, only_owner) = match door {
-        Door::Server => (None, None),
-        Door::Client(fixed) => (fixed.key.clone(), fixed.owner.clone()),
+    let Fixed { key: fixed_key, owner: only_owner, is_channel } = match door {
+        Door::Server => Fixed::default(),
+        Door::Client(fixed) => fixed.clone(),
     };
     let is_fixed = fixed_key.is_some();
     let key = match fixed_key {
@@ -133,6 +137,7 @@ pub(crate) fn admit<T>(engine: &Arc<Engine<T>>, door: &Door, mut head: Parts) ->
         ticket,
         is_received,
         only_owner,
+        is_channel,
     };
     Admission::Admitted(call, key)
 }
@@ -217,8 +222,12 @@ impl<T> Call<T> {
         }
     }
 
-    /// The hop header of the next attempt. `is_first_owner` says that it goes to the first owner of the key.
-    pub(crate) fn hop_header(&self, is_first_owner: bool) -> HeaderValue {
+    /// The hop header of the next attempt. `is_first_owner` says that it goes to the first owner of the key. A client has
+    /// none to send: the journey among members begins where it asks.
+    pub(crate) fn hop_header(&self, is_first_owner: bool) -> Option<HeaderValue> {
+        if self.is_channel {
+            return None;
+        }
         let engine = &self.engine;
         let chosen_among = match &self.only_owner {
             Some(_) => OWNERS_LIMIT,
@@ -226,12 +235,12 @@ impl<T> Call<T> {
             None => engine.settings.policy.owners(),
         };
         if self.travel.hops == 0 && chosen_among == 1 {
-            return engine.first_hop();
+            return Some(engine.first_hop());
         }
         let path = self.travel.hop().map(|hop| hop.path_behind()).unwrap_or_default();
         let hops = self.travel.hops.saturating_add(1);
         let hop = Hop::first(&engine.settings.name, engine.resolver.epoch());
-        Hop { hops, path: &path, chosen_among, ..hop }.to_value()
+        Some(Hop { hops, path: &path, chosen_among, ..hop }.to_value())
     }
 
     /// The owners that may be asked, best first, as of now.
@@ -247,10 +256,15 @@ impl<T> Call<T> {
         owners
     }
 
-    /// Where a call without a key goes, or the answer to it.
-    pub(crate) fn place_without_key(&self) -> Result<Place, KeyError> {
+    /// Where a call without a key goes, and the key that stands for it, or the answer to it.
+    pub(crate) fn place_without_key(&self) -> Result<(Place, Key), KeyError> {
+        if self.is_channel {
+            // Any backend will do, and another one for each call.
+            let key = Key::from(fastrand::u64(..));
+            return Ok((self.place(&key), key));
+        }
         match self.engine.settings.missing_key {
-            MissingKey::Local => Ok(Place::Here),
+            MissingKey::Local => Ok((Place::Here, Key::from(""))),
             MissingKey::Refuse => Err(KeyError::Missing(self.route.key.describe())),
         }
     }

@@ -80,7 +80,7 @@ impl<T: PeerTransport> Forwarder<T> {
     /// A transport for a generated client whose calls all belong to `key`, whatever their messages say. The owner is
     /// looked up for each call.
     pub fn client_for<S>(&self, key: impl Into<Key>, local: S) -> ForwardService<S, T> {
-        self.door(local, Fixed { key: Some(key.into()), owner: None })
+        self.door(local, Fixed { key: Some(key.into()), ..Fixed::default() })
     }
 
     /// Transports for generated clients of the first `n` owners of `key` at this moment, best first; fewer when there are
@@ -106,7 +106,8 @@ impl<T: PeerTransport> Forwarder<T> {
         let mut owners = Owners::new();
         self.0.resolver.owners(key.as_bytes(), n.min(OWNERS_LIMIT), &mut owners);
         let client = |owner: Owner| {
-            let fixed = Fixed { key: Some(key.clone()), owner: Some(owner.clone()) };
+            let (key, only) = (Some(key.clone()), Some(owner.clone()));
+            let fixed = Fixed { key, owner: only, ..Fixed::default() };
             (owner, self.door(local.clone(), fixed))
         };
         owners.into_iter().map(client).collect()

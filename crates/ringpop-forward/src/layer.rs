@@ -71,6 +71,8 @@ pub(crate) struct Fixed {
     pub(crate) key: Option<Key>,
     /// The owner that is asked, and nobody else.
     pub(crate) owner: Option<Owner>,
+    /// This process is no member: its calls begin no journey among members, and those without a key go to anyone.
+    pub(crate) is_channel: bool,
 }
 
 /// Handles a request in `S`, or forwards it to the owner of its key.
@@ -130,7 +132,7 @@ where
         let place = match key {
             HeadKey::Found(key) => (call.place(&key), key),
             HeadKey::Missing => match call.place_without_key() {
-                Ok(place) => (place, Key::from("")),
+                Ok(placed) => placed,
                 Err(error) => return ForwardFuture::answered(call.refuse_key(error)),
             },
             HeadKey::InMessage => {
@@ -317,7 +319,7 @@ where
         let Self { call, intake, mut local, .. } = self;
         let placed = match key {
             Ok(Some(key)) => Ok((call.place(&key), key)),
-            Ok(None) => call.place_without_key().map(|place| (place, Key::from(""))),
+            Ok(None) => call.place_without_key(),
             Err(PeekFailure::Key(error)) => Err(error),
             Err(PeekFailure::Body(status)) => {
                 return State::Answered { response: Some(call.answer(status)) };

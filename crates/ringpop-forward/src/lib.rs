@@ -62,6 +62,7 @@ mod body;
 mod budget;
 mod builder;
 mod call;
+mod channel;
 mod constants;
 mod deadline;
 #[cfg(feature = "direct")]
@@ -80,12 +81,15 @@ mod peek;
 mod policy;
 mod resolver;
 mod routes;
+#[cfg(feature = "hashring")]
+mod selector;
 mod stats;
 mod transport;
 
 pub use arrival::Divergence;
 pub use body::RequestBody;
 pub use builder::Builder;
+pub use channel::{ChannelFuture, RingChannel};
 pub use constants::*;
 #[cfg(feature = "direct")]
 pub use direct::{
@@ -98,8 +102,12 @@ pub use incoming::{incoming, server};
 pub use key::{Key, MissingKey, RoutingKey};
 pub use layer::{ForwardFuture, ForwardLayer, ForwardService};
 pub use policy::{FailureClass, Policy, RetryTarget, Schedule};
-pub use resolver::{Changed, InvalidAddress, Owner, Owners, Peer, Resolver, StaticResolver};
+pub use resolver::{
+    Changed, InvalidAddress, Owner, Owners, Peer, PeerOutcome, Resolver, StaticResolver,
+};
 pub use routes::{MethodRoute, Routes};
+#[cfg(feature = "hashring")]
+pub use selector::SelectorResolver;
 pub use stats::Stats;
 pub use transport::{
     Answer, Class, Connector, Dialing, H2Config, H2Transport, Io, PeerRequest, PeerTransport,

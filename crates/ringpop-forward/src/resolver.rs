@@ -39,6 +39,23 @@ pub trait Resolver: Send + Sync + 'static {
         let _ = seen;
         Box::pin(pending())
     }
+
+    /// Takes note of how an attempt at `peer` ended. Runs on the request path, as [`owners`](Self::owners) does.
+    ///
+    /// The default does nothing: members learn from gossip who is alive.
+    fn report(&self, peer: &Peer, outcome: PeerOutcome) {
+        let _ = (peer, outcome);
+    }
+}
+
+/// How an attempt ended, as far as it says something about the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PeerOutcome {
+    /// The peer answered, be it with an error of its handler or with its own view of the ring.
+    Answered,
+    /// It could not be reached, broke off, or answered that it cannot serve.
+    Failed,
 }
 
 impl<R: Resolver + ?Sized> Resolver for Arc<R> {
@@ -52,6 +69,10 @@ impl<R: Resolver + ?Sized> Resolver for Arc<R> {
 
     fn changed(&self, seen: u64) -> Changed {
         (**self).changed(seen)
+    }
+
+    fn report(&self, peer: &Peer, outcome: PeerOutcome) {
+        (**self).report(peer, outcome);
     }
 }
 
@@ -167,6 +188,16 @@ impl StaticResolver {
             owners: Box::new(move |key, n, out| rendezvous(&candidates, key, n, out)),
             epoch,
         })
+    }
+
+    /// Spreads keys over `members` as [`new`](Self::new) does, for a process that is none of them.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidAddress`] for the first member that is not `host:port`.
+    pub fn remote<'a>(members: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidAddress> {
+        // No member has the empty address.
+        Self::new("", members)
     }
 
     /// Asks `owners`, which follows the contract of [`Resolver::owners`]. The epoch is unknown.

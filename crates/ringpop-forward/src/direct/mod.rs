@@ -204,7 +204,7 @@ impl<T: PeerTransport> Forwarder<T> {
         check(&request)?;
         let here = Here::default();
         let key = request.keys.first().cloned();
-        let door = self.door(here.clone(), Fixed { key, owner: None });
+        let door = self.door(here.clone(), Fixed { key, ..Fixed::default() });
         let mut client = ForwardClient::new(door)
             .max_decoding_message_size(DIRECT_BYTES_MAX)
             .max_encoding_message_size(DIRECT_BYTES_MAX);
