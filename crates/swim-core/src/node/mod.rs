@@ -23,8 +23,11 @@ use crate::time::Instant;
 use crate::timers::Timer;
 
 mod reactions;
+mod reconfigure;
 mod routine;
+mod stability;
 
+pub use reconfigure::ReconfigureError;
 use routine::Routine;
 
 /// The membership machine of one process.
@@ -259,6 +262,7 @@ impl Node {
         if self.leave.start(&mut self.core, status) {
             self.state = State::Left;
         }
+        self.core.announce_view();
         Ok(())
     }
 
@@ -446,6 +450,8 @@ impl Node {
                     let end = self.join.on_limit(&mut self.core);
                     self.on_join_end(end);
                 }
+                Timer::Vote(slot) => self.core.on_vote_due(slot),
+                Timer::View => self.core.announce_view(),
             }
         }
     }
