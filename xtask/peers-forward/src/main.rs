@@ -31,6 +31,9 @@ struct Args {
     /// Rounds of each measurement; more rounds, steadier figures.
     #[arg(long, default_value_t = 15)]
     rounds: usize,
+    /// Measure nothing, but keep calls of this many bytes going through the node, for a profiler.
+    #[arg(long)]
+    load: Option<usize>,
     /// Be another process of the bench.
     #[arg(long, hide = true)]
     role: Option<Role>,
@@ -50,6 +53,13 @@ fn main() -> Result<ExitCode> {
     }
     let mut report = Report::new(args.json);
     let cores = allowed()?;
+    if let Some(bytes) = args.load {
+        Placement::OneCore.apply(&cores)?;
+        return runtime(0)?.block_on(async {
+            let stage = Stage::set(Placement::OneCore, 0)?;
+            cases::load::endless(&stage, bytes).await
+        });
+    }
     for (name, placements, case) in CASES {
         if args.case.as_ref().is_some_and(|wanted| !name.contains(wanted.as_str())) {
             continue;

@@ -1,4 +1,4 @@
-//! Timing that survives a shared machine: subjects take turns, and the ratio is taken within each turn.
+//! Timing that survives a shared machine: subjects take turns, and the quiet turns of each count.
 
 use std::time::{Duration, Instant};
 
@@ -42,7 +42,7 @@ pub(crate) struct Latency {
     pub(crate) p99: f64,
 }
 
-/// Calls every subject `calls` times per round, one call at a time. The result has a list of rounds for each subject.
+/// Calls every subject `calls` times per turn, one call at a time. The result has a list of turns for each subject.
 pub(crate) async fn latencies(
     subjects: &mut [Subject],
     rounds: usize,
@@ -104,7 +104,13 @@ pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     quantile(&mut values.into_iter().collect::<Vec<_>>(), 0.5)
 }
 
-/// The median of the ratios of two lists, round by round.
+/// The lower quartile of the turns of one subject: what it costs while nobody else wants the cores. A tail, most of
+/// all, is that of the other processes when there are any.
+pub(crate) fn quiet(values: impl IntoIterator<Item = f64>) -> f64 {
+    quantile(&mut values.into_iter().collect::<Vec<_>>(), 0.25)
+}
+
+/// The median of the ratios of two lists, turn by turn.
 pub(crate) fn median_ratio(
     ours: impl IntoIterator<Item = f64>,
     peer: impl IntoIterator<Item = f64>,

@@ -98,6 +98,11 @@ impl Remote {
         Ok(Self { child, address: address.trim().to_owned() })
     }
 
+    /// Its number at the operating system.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) async fn client(&self) -> Result<BenchClient> {
         BenchClient::connect(&self.address).await
     }

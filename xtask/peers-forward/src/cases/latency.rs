@@ -3,13 +3,13 @@
 use anyhow::Result;
 
 use super::Stage;
-use crate::measure::{Latency, Subject, latencies, median, median_ratio};
+use crate::measure::{Latency, Subject, latencies, quiet};
 use crate::process::Placement;
 use crate::report::{Bar, Report, Row};
 use crate::roles::{HERE, THERE};
 
 /// Calls of one turn: enough for a 99th percentile.
-const CALLS: usize = 1000;
+const CALLS: usize = 400;
 
 pub(crate) async fn run(stage: &Stage, report: &mut Report) -> Result<()> {
     for bytes in [64, 4096] {
@@ -28,7 +28,7 @@ async fn size(stage: &Stage, bytes: usize, report: &mut Report) -> Result<()> {
         Subject::new(&node, THERE, bytes),
         Subject::new(&typed, THERE, bytes),
     ];
-    let results = latencies(&mut subjects, stage.rounds, CALLS).await?;
+    let results = latencies(&mut subjects, 4 * stage.rounds, CALLS).await?;
     let [bare, local, direct, forwarded, typed] = &results[..] else {
         unreachable!("a result for each subject");
     };
@@ -45,9 +45,8 @@ async fn size(stage: &Stage, bytes: usize, report: &mut Report) -> Result<()> {
     for (name, figure, ours, (peer_name, peer), bar, goal) in rows {
         let values = |rounds: &[Latency]| rounds.iter().map(figure).collect::<Vec<_>>();
         let case = stage.case(&format!("{name}, {bytes} B"));
-        let mut row = Row::new(case, "us", median(values(ours)))
-            .peer(peer_name, median(values(peer)))
-            .ratio_by_round(median_ratio(values(ours), values(peer)));
+        let mut row =
+            Row::new(case, "us", quiet(values(ours))).peer(peer_name, quiet(values(peer)));
         if let Some(bar) = bar {
             row = row.bar(bar);
         }

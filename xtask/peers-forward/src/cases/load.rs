@@ -1,10 +1,12 @@
 //! What many calls at a time cost: processor time of the forwarding node, and calls per second.
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 
 use super::Stage;
 use crate::api::BenchClient;
-use crate::measure::{Subject, burst, median, median_ratio, quantile};
+use crate::measure::{Subject, burst, median, quantile, quiet};
 use crate::report::{Bar, Report, Row};
 use crate::roles::{HERE, THERE};
 
@@ -32,9 +34,8 @@ pub(crate) async fn cpu(stage: &Stage, report: &mut Report) -> Result<()> {
             unreachable!("a result for each subject");
         };
         let row = |name: &str, peer_name, peer: &[f64]| {
-            Row::new(stage.case(&format!("{name}, {bytes} B")), "us", median(forwarded.clone()))
-                .peer(peer_name, median(peer.iter().copied()))
-                .ratio_by_round(median_ratio(forwarded.clone(), peer.iter().copied()))
+            Row::new(stage.case(&format!("{name}, {bytes} B")), "us", quiet(forwarded.clone()))
+                .peer(peer_name, quiet(peer.iter().copied()))
         };
         report.add(&row("node cpu", "local", local).bar(Bar::AtMost(most)).goal(goal));
         report.add(&row("node cpu", "bare", bare));
@@ -70,4 +71,13 @@ pub(crate) async fn throughput(stage: &Stage, report: &mut Report) -> Result<()>
         .note(format!("rounds from {least:.2} to {most:.2}"));
     report.add(&row);
     Ok(())
+}
+
+/// Forwarded calls without end, 64 in flight; prints the process to look at.
+pub(crate) async fn endless(stage: &Stage, bytes: usize) -> Result<ExitCode> {
+    println!("node is process {}", stage.node.id());
+    let forwarded = Subject::new(&stage.node.client().await?, THERE, bytes);
+    loop {
+        burst(&forwarded, CALLS, 64).await?;
+    }
 }

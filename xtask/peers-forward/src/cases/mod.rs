@@ -2,7 +2,7 @@
 
 mod failover;
 mod latency;
-mod load;
+pub(crate) mod load;
 mod streams;
 
 use std::future::Future;
