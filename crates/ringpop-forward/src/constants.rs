@@ -147,6 +147,13 @@ pub const CONNECTION_WINDOW_BYTES: u32 = 1 << 30;
 /// Bytes that h2 buffers for one outgoing stream before its sender has to wait.
 pub(crate) const SEND_BUFFER_BYTES: usize = 256 * 1024;
 
+/// Bytes of small writes that are gathered into one: what one segment carries on loopback and what a network card
+/// splits by itself. It is memory per connection.
+pub(crate) const CORK_BYTES: usize = 64 * 1024;
+
+/// Largest write that is gathered. Beyond it, copying costs as much as the system call that it saves.
+pub(crate) const CORK_COPY_BYTES_MAX: usize = 16 * 1024;
+
 /// Largest header block that a peer may answer with.
 pub(crate) const HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
 
