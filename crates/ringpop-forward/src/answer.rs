@@ -29,15 +29,15 @@ pub(crate) fn answer(status: Status, is_grpc: bool) -> Response<Body> {
 
 /// Refuses a request before a handler saw it, so that its sender can ask the next owner.
 pub(crate) fn refuse(refusal: Refusal, is_grpc: bool) -> Response<Body> {
-    let (reason, status) = match refusal {
-        Refusal::Draining => ("draining", Status::unavailable("this process is about to stop")),
+    let status = match refusal {
+        Refusal::Draining => Status::unavailable("this process is about to stop"),
         Refusal::Overloaded => {
             let message = "this process has as many calls in flight as it may; see max_in_flight";
-            ("overloaded", Status::resource_exhausted(message))
+            Status::resource_exhausted(message)
         }
     };
     let mut response = answer(status, is_grpc);
-    response.headers_mut().insert(REFUSED_HEADER, HeaderValue::from_static(reason));
+    response.headers_mut().insert(REFUSED_HEADER, HeaderValue::from_static(refusal.token()));
     response
 }
 

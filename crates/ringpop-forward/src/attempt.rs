@@ -9,6 +9,7 @@ use tokio::time::{sleep, timeout_at};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower_service::Service;
+use tracing::Instrument as _;
 
 use crate::answer::is_grpc;
 use crate::arrival::Disagreement;
@@ -21,6 +22,7 @@ use crate::deadline::exceeded;
 use crate::explain::explain;
 use crate::header::strip_hop_by_hop;
 use crate::key::Key;
+use crate::observe::{AttemptEnd, ForwardEvent, RetriedAt};
 use crate::policy::{Decision, FailureClass, GiveUp, Situation, decide};
 use crate::resolver::{Owner, Peer, PeerOutcome};
 use crate::transport::{Class, PeerRequest, PeerTransport, SendError};
@@ -38,7 +40,8 @@ where
     S: Service<Request<Body>, Response = Response<Body>>,
     T: PeerTransport,
 {
-    let (deadline, is_grpc, engine) = (call.deadline, call.is_grpc, Arc::clone(&call.engine));
+    let (deadline, is_grpc) = (call.deadline, call.is_grpc);
+    let (engine, route) = (Arc::clone(&call.engine), Arc::clone(&call.route));
     let attempts = Attempts::new(call, key, owner).run(intake, local);
     let Some(deadline) = deadline else {
         return attempts.await;
@@ -46,6 +49,8 @@ where
     // Dropping the attempts is what cancels the one in progress.
     timeout_at(deadline.answer_at, attempts).await.unwrap_or_else(|_| {
         engine.counters.failed.add_one();
+        let method = route.method();
+        engine.tell(ForwardEvent::Failed { method, attempts: 0, exhausted: false });
         Ok(crate::answer::answer(exceeded(), is_grpc))
     })
 }
@@ -105,7 +110,10 @@ impl<T: PeerTransport> Attempts<T> {
             let failure = match self.next.take() {
                 Some(Owner::Local) => return self.handle_here(&replay, local).await,
                 Some(Owner::Remote(peer)) => match self.ask(&peer, &replay).await {
-                    Ok(response) => return Ok(self.finish(response, &replay)),
+                    Ok(response) => {
+                        self.made += 1;
+                        return Ok(self.finish(response, &replay));
+                    }
                     Err(failure) => failure,
                 },
                 None => Failure::NoOwner,
@@ -126,7 +134,11 @@ impl<T: PeerTransport> Attempts<T> {
         self.tried.push(Arc::clone(peer));
         let class = if self.call.route.unary { Class::Unary } else { Class::Stream };
         let request = PeerRequest { head: self.head_for(peer), body: replay.attempt(), class };
-        let sent = self.call.engine.transport.send(peer, request).await;
+        let engine = &self.call.engine;
+        let method = self.call.route.method();
+        let watched = engine.settings.observing.attempt(method, peer, self.made + 1);
+        let span = self.span(peer);
+        let sent = engine.transport.send(peer, request).instrument(span).await;
         let result = match sent {
             Err(error) => Err(Failure::Send(error)),
             Ok(response) => match failure_in(response.headers()) {
@@ -138,10 +150,30 @@ impl<T: PeerTransport> Attempts<T> {
                 None => Ok(response),
             },
         };
+        if let Some(watched) = watched {
+            watched.ended(match &result {
+                Ok(_) => AttemptEnd::Answered,
+                Err(failure) => AttemptEnd::Failed(failure.class()),
+            });
+        }
         if let Some(outcome) = outcome_of(&result) {
             self.call.engine.resolver.report(peer, outcome);
         }
         result
+    }
+
+    /// The attempt as traces show it. The W3C context of the caller is passed on as it came, whether anybody traces here
+    /// or not.
+    fn span(&self, peer: &Peer) -> tracing::Span {
+        let context = || self.call.head.headers.get("traceparent").and_then(|v| v.to_str().ok());
+        tracing::debug_span!(
+            "ringpop.forward",
+            rpc.method = self.call.route.method(),
+            peer = peer.address(),
+            attempt = self.made + 1,
+            hops = self.hops(),
+            traceparent = context(),
+        )
     }
 
     /// The head of the request as `peer` gets it.
@@ -261,14 +293,16 @@ impl<T: PeerTransport> Attempts<T> {
             FailureClass::Overloaded | FailureClass::Committed | FailureClass::Caller => {}
         }
         let last = self.tried.last().or(self.last.as_ref());
-        let goes_elsewhere = match (&self.next, last) {
-            (Some(Owner::Remote(next)), Some(last)) => next != last,
-            (Some(Owner::Local), Some(_)) => true,
-            _ => false,
+        let to = match (&self.next, last) {
+            (None, _) => RetriedAt::Nowhere,
+            (Some(Owner::Local), _) => RetriedAt::Here,
+            (Some(Owner::Remote(next)), Some(last)) if next == last => RetriedAt::SameOwner,
+            (Some(Owner::Remote(_)), _) => RetriedAt::OtherOwner,
         };
-        if goes_elsewhere {
+        if last.is_some() && matches!(to, RetriedAt::Here | RetriedAt::OtherOwner) {
             counters.rerouted.add_one();
         }
+        self.call.engine.tell(ForwardEvent::Retried { class, to });
     }
 
     /// Handles the call in this process: it became an owner, or it is the next one.
@@ -276,7 +310,7 @@ impl<T: PeerTransport> Attempts<T> {
     where
         S: Service<Request<Body>, Response = Response<Body>>,
     {
-        self.call.engine.counters.local.add_one();
+        self.call.count_here();
         let mut call = self.call;
         let head = std::mem::replace(&mut call.head, Request::new(()).into_parts().0);
         let request = Request::from_parts(head, Body::new(replay.attempt()));
@@ -288,8 +322,10 @@ impl<T: PeerTransport> Attempts<T> {
     fn finish(self, mut response: Response<T::Body>, replay: &Replay) -> Response<Body> {
         replay.commit();
         let hops = self.hops();
-        let Call { engine, deadline, ticket, explain: wants_explanation, .. } = self.call;
+        let Call { engine, route, deadline, ticket, explain: wants_explanation, .. } = self.call;
         engine.counters.forwarded.add_one();
+        let (method, attempts) = (route.method(), self.made);
+        engine.tell(ForwardEvent::Forwarded { method, attempts });
         engine.budget.on_answer();
         if wants_explanation
             && let Some(peer) = self.tried.last()
@@ -314,7 +350,10 @@ impl<T: PeerTransport> Attempts<T> {
                 Status::unavailable(format!("no owner is known for the key; {}", why.reason()))
             }
         };
-        self.call.engine.counters.failed.add_one();
+        let engine = &self.call.engine;
+        engine.counters.failed.add_one();
+        let (method, exhausted) = (self.call.route.method(), why == GiveUp::AttemptsSpent);
+        engine.tell(ForwardEvent::Failed { method, attempts: self.made, exhausted });
         self.call.answer(status)
     }
 }

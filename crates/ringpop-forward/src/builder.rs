@@ -14,6 +14,7 @@ use crate::explain::Explain;
 use crate::forwarder::Forwarder;
 use crate::header::is_name;
 use crate::key::MissingKey;
+use crate::observe::{Observer, Observing};
 use crate::policy::Policy;
 use crate::resolver::Resolver;
 use crate::routes::Routes;
@@ -111,6 +112,13 @@ impl<T> Builder<T> {
         trust: impl Fn(&Parts) -> bool + Send + Sync + 'static,
     ) -> Self {
         self.settings.trust = Some(Box::new(trust));
+        self
+    }
+
+    /// Tells `observer` what happens to every call. By default nobody is told, which costs nothing;
+    /// [`Forwarder::stats`] counts in any case.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.settings.observing = Observing::with(observer);
         self
     }
 

@@ -20,6 +20,7 @@ use crate::explain::explain;
 use crate::header::Hop;
 use crate::key::{self, HeadKey, Key, KeyError, KeySource, MissingKey, checked};
 use crate::layer::{Door, Fixed};
+use crate::observe::ForwardEvent;
 use crate::resolver::{Owner, Owners};
 use crate::routes::Route;
 
@@ -100,11 +101,15 @@ pub(crate) fn admit<T>(engine: &Arc<Engine<T>>, door: &Door, mut head: Parts) ->
         Ok(ticket) => ticket,
         Err(refusal) => {
             engine.counters.refused.add_one();
+            engine.tell(ForwardEvent::Refused { reason: refusal.token() });
             return Admission::Answered(refuse(refusal, is_grpc));
         }
     };
     let is_received = matches!(door, Door::Server);
     let travel = travel(engine, &mut head, is_received);
+    if travel.hops > 0 {
+        engine.tell(ForwardEvent::Received { method: route.method(), hops: travel.hops });
+    }
     let Fixed { key: fixed_key, owner: only_owner, is_channel } = match door {
         Door::Server => Fixed::default(),
         Door::Client(fixed) => fixed.clone(),
@@ -118,6 +123,7 @@ pub(crate) fn admit<T>(engine: &Arc<Engine<T>>, door: &Door, mut head: Parts) ->
         Ok(key) => key,
         Err(error) => {
             engine.counters.bad_keys.add_one();
+            engine.tell(ForwardEvent::BadKey);
             return Admission::Answered(answer(error.into(), is_grpc));
         }
     };
@@ -163,6 +169,7 @@ fn travel<T>(engine: &Engine<T>, head: &mut Parts, is_received: bool) -> Travel 
             let epoch_differs = hop.epoch != 0 && epoch != 0 && hop.epoch != epoch;
             if epoch_differs {
                 engine.counters.epochs_differed.add_one();
+                engine.tell(ForwardEvent::RingDiffers);
             }
             Travel { hops: hop.hops, trusted, header: Some(header), epoch_differs }
         }
@@ -208,6 +215,7 @@ impl<T> Call<T> {
         let counters = &engine.counters;
         if !arrival.is_owned() {
             counters.keys_differed.add_one();
+            engine.tell(ForwardEvent::KeyDiffers);
         }
         let verdict = judge(engine.settings.divergence, &arrival);
         if !arrival.is_owned() && verdict != Verdict::SendOn {
@@ -269,6 +277,18 @@ impl<T> Call<T> {
         }
     }
 
+    /// Notes that the handler of this process gets the call.
+    pub(crate) fn count_here(&self) {
+        self.engine.counters.local.add_one();
+        let (method, hops) = (self.route.method(), self.believed_hops());
+        self.engine.tell(ForwardEvent::Handled { method, hops });
+    }
+
+    /// How often the call was forwarded, as far as its sender is believed.
+    fn believed_hops(&self) -> u8 {
+        if self.travel.trusted { self.travel.hops } else { 0 }
+    }
+
     /// Prepares the request body for being read in part, or more than once.
     pub(crate) fn intake(&self, body: Body) -> Intake {
         Intake::new(self.guard(body), self.engine.settings.replay_limit)
@@ -296,6 +316,7 @@ impl<T> Call<T> {
 
     pub(crate) fn refuse_key(&self, error: KeyError) -> Response<Body> {
         self.engine.counters.bad_keys.add_one();
+        self.engine.tell(ForwardEvent::BadKey);
         self.answer(error.into())
     }
 
@@ -312,6 +333,7 @@ impl<T> Call<T> {
             Disagreement::Loop => &engine.counters.refused_loop,
         };
         counter.add_one();
+        engine.tell(ForwardEvent::Refused { reason: disagreement.token() });
         if !self.travel.trusted {
             let message = format!(
                 "request was forwarded {} times and its key is owned elsewhere still; members disagree about the \
@@ -350,7 +372,7 @@ impl<T> Call<T> {
         // The handler has run. Metadata that it passes on from a call of its own must not say that it has not.
         response.headers_mut().remove(REFUSED_HEADER);
         if self.explain {
-            let hops = if self.travel.trusted { self.travel.hops } else { 0 };
+            let hops = self.believed_hops();
             explain(&mut response, self.engine.name.clone(), hops);
         }
         if self.route.unary {

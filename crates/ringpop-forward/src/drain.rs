@@ -74,6 +74,16 @@ pub(crate) enum Refusal {
     Overloaded,
 }
 
+impl Refusal {
+    /// As the header of the refusal says it.
+    pub(crate) const fn token(self) -> &'static str {
+        match self {
+            Self::Draining => "draining",
+            Self::Overloaded => "overloaded",
+        }
+    }
+}
+
 /// One call in flight; it leaves when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Ticket(Arc<Gate>);

@@ -12,6 +12,7 @@ use crate::drain::Gate;
 use crate::explain::Explain;
 use crate::header::Hop;
 use crate::key::MissingKey;
+use crate::observe::{ForwardEvent, Observing};
 use crate::policy::Policy;
 use crate::resolver::{Owner, Owners, Resolver};
 use crate::routes::Routes;
@@ -43,6 +44,7 @@ pub(crate) struct Settings {
     pub(crate) replay_limit: usize,
     pub(crate) max_in_flight: usize,
     pub(crate) trust: Option<Trust>,
+    pub(crate) observing: Observing,
 }
 
 /// Decides from the head of a request whether its hop header is believed.
@@ -61,6 +63,7 @@ impl Default for Settings {
             replay_limit: REPLAY_BYTES,
             max_in_flight: IN_FLIGHT,
             trust: None,
+            observing: Observing::default(),
         }
     }
 }
@@ -85,6 +88,11 @@ impl<T> Engine<T> {
             budget,
             first_hop: RwLock::new((0, first_hop)),
         }
+    }
+
+    /// Tells the observer, if there is one.
+    pub(crate) fn tell(&self, event: ForwardEvent<'_>) {
+        self.settings.observing.tell(event);
     }
 
     pub(crate) fn owner_of(&self, key: &[u8]) -> Option<Owner> {

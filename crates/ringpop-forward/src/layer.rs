@@ -255,7 +255,7 @@ impl<S: Service<Request<Body>>, T> State<S, T> {
         body: Body,
         handle: impl FnOnce(Request<Body>) -> S::Future,
     ) -> Self {
-        call.engine.counters.local.add_one();
+        call.count_here();
         let head = std::mem::replace(&mut call.head, Request::new(()).into_parts().0);
         let future = handle(Request::from_parts(head, body));
         Self::Here { future, timer: None, call: Some(call) }

@@ -77,6 +77,9 @@ mod header;
 mod incoming;
 mod key;
 mod layer;
+#[cfg(feature = "metrics")]
+mod metrics;
+mod observe;
 mod peek;
 mod policy;
 mod resolver;
@@ -101,6 +104,9 @@ pub use forwarder::{Forwarder, OwnerGroup};
 pub use incoming::{incoming, server};
 pub use key::{Key, MissingKey, RoutingKey};
 pub use layer::{ForwardFuture, ForwardLayer, ForwardService};
+#[cfg(feature = "metrics")]
+pub use metrics::MetricsObserver;
+pub use observe::{AttemptEnd, ForwardEvent, Observer, RetriedAt};
 pub use policy::{FailureClass, Policy, RetryTarget, Schedule};
 pub use resolver::{
     Changed, InvalidAddress, Owner, Owners, Peer, PeerOutcome, Resolver, StaticResolver,

@@ -11,6 +11,7 @@ use http::request::Parts;
 
 use crate::error::ConfigError;
 use crate::key::{HeadFn, Key, KeySource};
+use crate::observe::OTHER_METHOD;
 
 /// Largest protobuf field number.
 const FIELD_NUMBER_MAX: u32 = (1 << 29) - 1;
@@ -86,6 +87,8 @@ pub struct Routes {
 /// How the calls of one method are treated.
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
+    /// The path, unless the route stands for many.
+    path: Option<Box<str>>,
     pub(crate) key: KeySource,
     /// One message each way: the request can be collected before it is sent.
     pub(crate) unary: bool,
@@ -95,7 +98,12 @@ pub(crate) struct Route {
 
 impl Route {
     pub(crate) fn new(key: KeySource) -> Self {
-        Self { key, unary: false, idempotent: false }
+        Self { path: None, key, unary: false, idempotent: false }
+    }
+
+    /// The method as figures name it.
+    pub(crate) fn method(&self) -> &str {
+        self.path.as_deref().unwrap_or(OTHER_METHOD)
     }
 }
 
@@ -195,7 +203,7 @@ impl Routes {
         if !path.starts_with('/') || path.len() < 2 {
             self.fail(ConfigError::RoutePath { path: path.to_owned() });
         }
-        let route = Arc::new(Route::new(key));
+        let route = Arc::new(Route { path: Some(path.into()), ..Route::new(key) });
         if self.by_path.insert(path.to_owned(), route).is_some() {
             self.fail(ConfigError::RouteTwice { path: path.to_owned() });
         }

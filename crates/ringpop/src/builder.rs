@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ringpop_discovery::{Discovery, StaticList};
-use ringpop_forward::{Divergence, Explain, Forwarder, Policy, Routes};
+use ringpop_forward::{Divergence, Explain, Forwarder, Observer, Policy, Routes};
 use swim_core::{Address, Config, ConfigError, Init, Instant, LabelError, Labels, Node};
 use tokio::net::TcpListener;
 use tokio::time::Instant as Clock;
@@ -35,6 +35,7 @@ pub struct Builder {
     policy: Policy,
     explain: Explain,
     divergence: Divergence,
+    forward_observer: Option<Box<dyn Observer>>,
 }
 
 impl Builder {
@@ -52,6 +53,7 @@ impl Builder {
             policy: Policy::default(),
             explain: Explain::default(),
             divergence: Divergence::default(),
+            forward_observer: None,
         }
     }
 
@@ -141,6 +143,13 @@ impl Builder {
         self
     }
 
+    /// Who hears what happens to each forwarded request. Default: nobody; the
+    /// counters of [`Ringpop::forward_stats`] count in any case.
+    pub fn forward_observer(mut self, observer: impl Observer) -> Self {
+        self.forward_observer = Some(Box::new(observer));
+        self
+    }
+
     /// Takes the port and starts the membership task. The member does nothing
     /// else until [`Ringpop::serve`] and [`Ringpop::bootstrap`].
     ///
@@ -171,7 +180,7 @@ impl Builder {
         )?;
         let views = Views::new(local.clone(), self.points_per_weight_unit);
         let views = Arc::new(views.map_err(|error| BindError::Ring { reason: error.to_string() })?);
-        let forwarder = Forwarder::builder(Arc::clone(&views))
+        let mut forwarder = Forwarder::builder(Arc::clone(&views))
             .name(local.as_str())
             .routes(self.routes)
             .policy(self.policy)
@@ -180,7 +189,11 @@ impl Builder {
             // Members and clients share the port. Without certificates they
             // cannot be told apart, and a client that forges the header only
             // has its own request handled at the wrong member.
-            .trust_hop_headers(|_| true)
+            .trust_hop_headers(|_| true);
+        if let Some(observer) = self.forward_observer {
+            forwarder = forwarder.observer(observer);
+        }
+        let forwarder = forwarder
             .build()
             .map_err(|error| BindError::Forwarder { reason: error.to_string() })?;
         let (listeners, events) = Listeners::new();

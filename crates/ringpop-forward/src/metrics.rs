@@ -1,0 +1,272 @@
+//! Feature `metrics`: figures for whatever recorder the process has installed, under Ringpop's names.
+//!
+//! Ringpop's `requestProxy.send.success` is `ringpop_request_proxy_send_success` here: the prefix, then the name in the
+//! form that Prometheus wants.
+
+use metrics::{counter, gauge, histogram};
+
+use crate::observe::{AttemptEnd, ForwardEvent, Observer, RetriedAt};
+use crate::policy::FailureClass;
+use crate::stats::Stats;
+
+/// Exports what happens through the facade of the crate `metrics`.
+///
+/// | name | what | labels |
+/// |---|---|---|
+/// | `ringpop_request_proxy_egress` | attempts sent to an owner | `peer` |
+/// | `ringpop_request_proxy_send_success`, `_send_error` | attempts answered, and not | `peer`; errors also `class` |
+/// | `ringpop_request_proxy_send_seconds` | histogram: how long attempts took | `peer` |
+/// | `ringpop_request_proxy_retry_attempted` | further attempts | `class` |
+/// | `ringpop_request_proxy_retry_succeeded` | calls answered after more than one attempt | `method` |
+/// | `ringpop_request_proxy_retry_failed` | calls that failed after every attempt that is allowed | `method` |
+/// | `ringpop_request_proxy_retry_aborted` | calls that failed before | `method` |
+/// | `ringpop_request_proxy_retry_reroute_local`, `_remote` | further attempts here, and at another owner | |
+/// | `ringpop_request_proxy_ingress` | calls that others forwarded here | `method` |
+/// | `ringpop_request_proxy_hops` | histogram: how often calls were forwarded that are handled here | |
+/// | `ringpop_request_proxy_checksums_differ`, `_keys_differ` | forwarded calls by another ring, and for a key that is not ours | |
+/// | `ringpop_request_proxy_refused` | calls refused before a handler saw them | `reason` |
+/// | `ringpop_request_proxy_bad_key` | calls without a key that can be read | |
+/// | `ringpop_request_proxy_inflight`, `_connections` | gauges, as often as [`record`](Self::record) is called | |
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct MetricsObserver;
+
+impl MetricsObserver {
+    /// An observer for [`Builder::observer`](crate::Builder::observer).
+    #[must_use]
+    pub fn new() -> Self {
+        Self
+    }
+
+    /// Sets the gauges from [`Forwarder::stats`](crate::Forwarder::stats). To be called before each scrape.
+    pub fn record(stats: &Stats) {
+        // Both are far below 2^53, from where on an f64 loses counts.
+        gauge!("ringpop_request_proxy_inflight").set(stats.in_flight as f64);
+        gauge!("ringpop_request_proxy_connections").set(stats.connections as f64);
+    }
+}
+
+impl Observer for MetricsObserver {
+    fn event(&self, event: &ForwardEvent<'_>) {
+        match *event {
+            ForwardEvent::Received { method, .. } => {
+                counter!("ringpop_request_proxy_ingress", "method" => method.to_owned())
+                    .increment(1);
+            }
+            ForwardEvent::RingDiffers => {
+                counter!("ringpop_request_proxy_checksums_differ").increment(1);
+            }
+            ForwardEvent::KeyDiffers => {
+                counter!("ringpop_request_proxy_keys_differ").increment(1);
+            }
+            ForwardEvent::Refused { reason } => {
+                counter!("ringpop_request_proxy_refused", "reason" => reason).increment(1);
+            }
+            ForwardEvent::BadKey => counter!("ringpop_request_proxy_bad_key").increment(1),
+            ForwardEvent::Handled { hops, .. } => {
+                histogram!("ringpop_request_proxy_hops").record(f64::from(hops));
+            }
+            ForwardEvent::Sent { peer, .. } => {
+                let peer = peer.address().to_owned();
+                counter!("ringpop_request_proxy_egress", "peer" => peer).increment(1);
+            }
+            ForwardEvent::AttemptEnded { peer, took, end, .. } => {
+                attempt_ended(peer.address(), took.as_secs_f64(), end);
+            }
+            ForwardEvent::Retried { class, to } => {
+                counter!("ringpop_request_proxy_retry_attempted", "class" => class_name(class))
+                    .increment(1);
+                match to {
+                    RetriedAt::Here => {
+                        counter!("ringpop_request_proxy_retry_reroute_local").increment(1);
+                    }
+                    RetriedAt::OtherOwner => {
+                        counter!("ringpop_request_proxy_retry_reroute_remote").increment(1);
+                    }
+                    RetriedAt::SameOwner | RetriedAt::Nowhere => {}
+                }
+            }
+            ForwardEvent::Forwarded { attempts: 0 | 1, .. } => {}
+            ForwardEvent::Forwarded { method, .. } => {
+                counter!("ringpop_request_proxy_retry_succeeded", "method" => method.to_owned())
+                    .increment(1);
+            }
+            ForwardEvent::Failed { method, exhausted: true, .. } => {
+                counter!("ringpop_request_proxy_retry_failed", "method" => method.to_owned())
+                    .increment(1);
+            }
+            ForwardEvent::Failed { method, exhausted: false, .. } => {
+                counter!("ringpop_request_proxy_retry_aborted", "method" => method.to_owned())
+                    .increment(1);
+            }
+        }
+    }
+}
+
+fn attempt_ended(peer: &str, seconds: f64, end: AttemptEnd) {
+    histogram!("ringpop_request_proxy_send_seconds", "peer" => peer.to_owned()).record(seconds);
+    let class = match end {
+        AttemptEnd::Answered => {
+            counter!("ringpop_request_proxy_send_success", "peer" => peer.to_owned()).increment(1);
+            return;
+        }
+        AttemptEnd::Failed(class) => class_name(class),
+        AttemptEnd::Abandoned => "abandoned",
+    };
+    counter!("ringpop_request_proxy_send_error", "peer" => peer.to_owned(), "class" => class)
+        .increment(1);
+}
+
+fn class_name(class: FailureClass) -> &'static str {
+    match class {
+        FailureClass::NeverSent => "never-sent",
+        FailureClass::Refused => "refused",
+        FailureClass::Unavailable => "unavailable",
+        FailureClass::Ambiguous => "ambiguous",
+        FailureClass::Overloaded => "overloaded",
+        FailureClass::Committed => "committed",
+        FailureClass::Caller => "caller",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use metrics::{
+        Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata,
+        Recorder, SharedString, Unit, with_local_recorder,
+    };
+
+    use super::*;
+    use crate::resolver::Peer;
+
+    /// Writes down what is recorded.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<String>>>);
+
+    struct Line(Log, String);
+
+    impl Line {
+        fn new(log: &Log, key: &Key) -> Arc<Self> {
+            let labels: Vec<_> =
+                key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+            Arc::new(Self(log.clone(), format!("{}{{{}}}", key.name(), labels.join(","))))
+        }
+
+        fn write(&self, value: f64) {
+            self.0.0.lock().unwrap().push(format!("{} {value}", self.1));
+        }
+    }
+
+    impl CounterFn for Line {
+        fn increment(&self, value: u64) {
+            self.write(value as f64);
+        }
+
+        fn absolute(&self, value: u64) {
+            self.write(value as f64);
+        }
+    }
+
+    impl GaugeFn for Line {
+        fn increment(&self, value: f64) {
+            self.write(value);
+        }
+
+        fn decrement(&self, value: f64) {
+            self.write(-value);
+        }
+
+        fn set(&self, value: f64) {
+            self.write(value);
+        }
+    }
+
+    impl HistogramFn for Line {
+        fn record(&self, value: f64) {
+            self.write(value);
+        }
+    }
+
+    impl Recorder for Log {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+            Counter::from_arc(Line::new(self, key))
+        }
+
+        fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+            Gauge::from_arc(Line::new(self, key))
+        }
+
+        fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
+            Histogram::from_arc(Line::new(self, key))
+        }
+    }
+
+    #[test]
+    fn each_event_has_the_name_that_ringpop_gave_it() {
+        let peer = Peer::new("b:1").unwrap();
+        let (peer, method) = (&peer, "/a/B");
+        let took = Duration::from_millis(500);
+        let failed = AttemptEnd::Failed(FailureClass::Ambiguous);
+        let ended = |end| ForwardEvent::AttemptEnded { method, peer, attempt: 1, took, end };
+        let class = FailureClass::NeverSent;
+        let events = [
+            ForwardEvent::Received { method, hops: 1 },
+            ForwardEvent::RingDiffers,
+            ForwardEvent::KeyDiffers,
+            ForwardEvent::Refused { reason: "draining" },
+            ForwardEvent::BadKey,
+            ForwardEvent::Handled { method, hops: 2 },
+            ForwardEvent::Sent { method, peer, attempt: 1 },
+            ended(AttemptEnd::Answered),
+            ended(failed),
+            ForwardEvent::Retried { class, to: RetriedAt::Here },
+            ForwardEvent::Retried { class, to: RetriedAt::OtherOwner },
+            ForwardEvent::Forwarded { method, attempts: 1 },
+            ForwardEvent::Forwarded { method, attempts: 2 },
+            ForwardEvent::Failed { method, attempts: 5, exhausted: true },
+            ForwardEvent::Failed { method, attempts: 1, exhausted: false },
+        ];
+        let log = Log::default();
+        with_local_recorder(&log, || {
+            events.iter().for_each(|event| MetricsObserver::new().event(event));
+            MetricsObserver::record(&Stats { in_flight: 7, connections: 3, ..Stats::default() });
+        });
+        let lines: Vec<_> = log.0.lock().unwrap().clone();
+        let lines: Vec<_> =
+            lines.iter().map(|line| line.trim_start_matches("ringpop_request_proxy_")).collect();
+        assert_eq!(
+            lines,
+            [
+                "ingress{method=/a/B} 1",
+                "checksums_differ{} 1",
+                "keys_differ{} 1",
+                "refused{reason=draining} 1",
+                "bad_key{} 1",
+                "hops{} 2",
+                "egress{peer=b:1} 1",
+                "send_seconds{peer=b:1} 0.5",
+                "send_success{peer=b:1} 1",
+                "send_seconds{peer=b:1} 0.5",
+                "send_error{peer=b:1,class=ambiguous} 1",
+                "retry_attempted{class=never-sent} 1",
+                "retry_reroute_local{} 1",
+                "retry_attempted{class=never-sent} 1",
+                "retry_reroute_remote{} 1",
+                "retry_succeeded{method=/a/B} 1",
+                "retry_failed{method=/a/B} 1",
+                "retry_aborted{method=/a/B} 1",
+                "inflight{} 7",
+                "connections{} 3",
+            ]
+        );
+    }
+}
