@@ -5,8 +5,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use http::HeaderValue;
 use http::request::Parts;
 
-use crate::budget::Budget;
-use crate::constants::{HOPS_MAX_DEFAULT, IN_FLIGHT, REPLAY_BYTES};
+use crate::body::ReplayMemory;
+use crate::budget::Budgets;
+use crate::constants::{HOPS_MAX_DEFAULT, IN_FLIGHT, REPLAY_BYTES, REPLAY_MEMORY_BYTES};
 use crate::drain::Gate;
 use crate::header::Hop;
 use crate::key::MissingKey;
@@ -24,7 +25,8 @@ pub(crate) struct Engine<T> {
     pub(crate) name: HeaderValue,
     pub(crate) gate: Arc<Gate>,
     pub(crate) counters: Counters,
-    pub(crate) budget: Budget,
+    pub(crate) budgets: Budgets,
+    pub(crate) replay_memory: Arc<ReplayMemory>,
     /// The hop header of a first hop, and the epoch it was made for.
     first_hop: RwLock<(u64, HeaderValue)>,
 }
@@ -38,6 +40,7 @@ pub(crate) struct Settings {
     pub(crate) explain: bool,
     pub(crate) max_hops: u8,
     pub(crate) replay_limit: usize,
+    pub(crate) replay_memory: usize,
     pub(crate) max_in_flight: usize,
     pub(crate) trust: Option<Trust>,
 }
@@ -55,6 +58,7 @@ impl Default for Settings {
             explain: false,
             max_hops: HOPS_MAX_DEFAULT,
             replay_limit: REPLAY_BYTES,
+            replay_memory: REPLAY_MEMORY_BYTES,
             max_in_flight: IN_FLIGHT,
             trust: None,
         }
@@ -70,7 +74,8 @@ impl<T> Engine<T> {
         name: HeaderValue,
     ) -> Self {
         let sender = settings.name.clone();
-        let budget = Budget::new(settings.policy.tokens());
+        let budgets = Budgets::new(settings.policy.tokens());
+        let replay_memory = Arc::new(ReplayMemory::new(settings.replay_memory));
         let first_hop = Hop { hops: 1, epoch: 0, sender }.to_value();
         Self {
             resolver,
@@ -79,7 +84,8 @@ impl<T> Engine<T> {
             name,
             gate: Arc::default(),
             counters: Counters::default(),
-            budget,
+            budgets,
+            replay_memory,
             first_hop: RwLock::new((0, first_hop)),
         }
     }

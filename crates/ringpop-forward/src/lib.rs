@@ -85,7 +85,7 @@ pub use forwarder::Forwarder;
 pub use incoming::{incoming, server};
 pub use key::{Key, MissingKey};
 pub use layer::{ForwardFuture, ForwardLayer, ForwardService};
-pub use policy::{FailureClass, Policy, RetryTarget, Schedule};
+pub use policy::{FailureClass, Outcome, Policy, RetryTarget, Schedule};
 pub use resolver::{Changed, InvalidAddress, Owner, Owners, Peer, Resolver, StaticResolver};
 pub use routes::Routes;
 pub use stats::Stats;
