@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version};
 use smallvec::SmallVec;
-use tokio::time::{sleep, timeout_at};
+use tokio::time::{sleep, timeout, timeout_at};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower_service::Service;
@@ -13,7 +13,7 @@ use tracing::Instrument as _;
 
 use crate::answer::is_grpc;
 use crate::arrival::Disagreement;
-use crate::body::{Intake, Replay, Reply};
+use crate::body::{Early, Intake, Replay, Reply};
 use crate::call::Call;
 use crate::constants::{
     EXPLAIN_HEADER, GRPC_ATTEMPTS_HEADER, HOP_HEADER, IDEMPOTENT_HEADER, REFUSED_HEADER,
@@ -23,8 +23,8 @@ use crate::explain::explain;
 use crate::header::strip_hop_by_hop;
 use crate::key::Key;
 use crate::observe::{AttemptEnd, ForwardEvent, RetriedAt};
-use crate::policy::{Decision, FailureClass, GiveUp, Situation, decide};
-use crate::resolver::{Owner, Peer, PeerOutcome};
+use crate::policy::{Decision, FailureClass, GiveUp, Outcome, Pushback, Situation, decide};
+use crate::resolver::{Owner, Peer};
 use crate::transport::{Class, PeerRequest, PeerTransport, SendError};
 
 /// Forwards a call, first to `owner`, and gives the response to the caller. `local` handles it when an owner that it
@@ -75,7 +75,7 @@ enum Failure<B> {
     NoOwner,
     Send(SendError),
     /// A response that says that the call was not executed, or that it failed and may be tried elsewhere.
-    Answered(FailureClass, Response<B>),
+    Answered(FailureClass, Response<Early<B>>),
 }
 
 impl<B> Failure<B> {
@@ -84,6 +84,18 @@ impl<B> Failure<B> {
             Self::NoOwner => FailureClass::NeverSent,
             Self::Send(error) => error.class(),
             Self::Answered(class, _) => *class,
+        }
+    }
+
+    /// What the server says about being asked again.
+    fn pushback(&self) -> Option<Pushback> {
+        match self {
+            Self::Answered(_, response) => response
+                .body()
+                .trailers()
+                .and_then(Pushback::from_headers)
+                .or_else(|| Pushback::from_headers(response.headers())),
+            Self::NoOwner | Self::Send(_) => None,
         }
     }
 }
@@ -109,13 +121,17 @@ impl<T: PeerTransport> Attempts<T> {
         loop {
             let failure = match self.next.take() {
                 Some(Owner::Local) => return self.handle_here(&replay, local).await,
-                Some(Owner::Remote(peer)) => match self.ask(&peer, &replay).await {
-                    Ok(response) => {
-                        self.made += 1;
-                        return Ok(self.finish(response, &replay));
+                Some(Owner::Remote(peer)) => {
+                    let asked = self.ask(&peer, &replay).await;
+                    self.report(&peer, &asked);
+                    match asked {
+                        Ok(response) => {
+                            self.made += 1;
+                            return Ok(self.finish(response, &replay));
+                        }
+                        Err(failure) => failure,
                     }
-                    Err(failure) => failure,
-                },
+                }
                 None => Failure::NoOwner,
             };
             self.made += 1;
@@ -130,18 +146,29 @@ impl<T: PeerTransport> Attempts<T> {
         &mut self,
         peer: &Arc<Peer>,
         replay: &Replay,
-    ) -> Result<Response<T::Body>, Failure<T::Body>> {
+    ) -> Result<Response<Early<T::Body>>, Failure<T::Body>> {
         self.tried.push(Arc::clone(peer));
-        let class = if self.call.route.unary { Class::Unary } else { Class::Stream };
+        let is_unary = self.call.route.unary;
+        let class = if is_unary { Class::Unary } else { Class::Stream };
         let request = PeerRequest { head: self.head_for(peer), body: replay.attempt(), class };
         let engine = &self.call.engine;
         let method = self.call.route.method();
         let watched = engine.settings.observing.attempt(method, peer, self.made + 1);
-        let span = self.span(peer);
-        let sent = engine.transport.send(peer, request).instrument(span).await;
+        let answered = async {
+            let response = engine.transport.send(peer, request).await?;
+            if is_unary { Ok(Early::read(response).await) } else { Ok(Early::unread(response)) }
+        };
+        let answered = answered.instrument(self.span(peer));
+        let sent = match engine.settings.policy.attempt_limit() {
+            None => answered.await,
+            Some(limit) => timeout(limit, answered).await.unwrap_or_else(|_| {
+                engine.transport.unanswered(peer);
+                Err(SendError::unanswered(limit))
+            }),
+        };
         let result = match sent {
             Err(error) => Err(Failure::Send(error)),
-            Ok(response) => match failure_in(response.headers()) {
+            Ok(response) => match failure_in(&response) {
                 // Whoever began the journey looks again. If every member on the way did, attempts would multiply.
                 Some(_) if self.call.travel.hops > 0 && is_disagreement(response.headers()) => {
                     Ok(response)
@@ -155,9 +182,6 @@ impl<T: PeerTransport> Attempts<T> {
                 Ok(_) => AttemptEnd::Answered,
                 Err(failure) => AttemptEnd::Failed(failure.class()),
             });
-        }
-        if let Some(outcome) = outcome_of(&result) {
-            self.call.engine.resolver.report(peer, outcome);
         }
         result
     }
@@ -174,6 +198,22 @@ impl<T: PeerTransport> Attempts<T> {
             hops = self.hops(),
             traceparent = context(),
         )
+    }
+
+    /// Tells the resolver how an attempt ended, unless it says nothing about the peer.
+    fn report(&self, peer: &Peer, asked: &Result<Response<Early<T::Body>>, Failure<T::Body>>) {
+        let outcome = match asked {
+            Ok(_) => Outcome::Answered,
+            // Whoever sees another ring is alive.
+            Err(Failure::Answered(_, response)) if is_disagreement(response.headers()) => {
+                Outcome::Answered
+            }
+            Err(failure) => match failure.class() {
+                FailureClass::Caller => return,
+                class => Outcome::Failed(class),
+            },
+        };
+        self.call.engine.resolver.report(peer, outcome);
     }
 
     /// The head of the request as `peer` gets it.
@@ -231,6 +271,7 @@ impl<T: PeerTransport> Attempts<T> {
             untried: untried.is_some(),
             remaining: self.call.deadline.map(|deadline| deadline.remaining()),
             affordable: self.affords(class),
+            pushback: failure.pushback(),
             jitter: fastrand::f64(),
         };
         let decision = decide(&engine.settings.policy, &situation);
@@ -261,8 +302,11 @@ impl<T: PeerTransport> Attempts<T> {
 
     /// Pays for an attempt that may have been executed and could be tried again.
     fn affords(&self, class: FailureClass) -> bool {
-        let costs = matches!(class, FailureClass::Unavailable | FailureClass::Ambiguous);
-        !(costs && self.idempotent) || self.call.engine.budget.on_failure()
+        let budgets = &self.call.engine.budgets;
+        match self.tried.last() {
+            Some(peer) if self.idempotent && class.may_be_executed() => budgets.on_failure(peer),
+            _ => true,
+        }
     }
 
     /// The first owner that was not asked yet, looked up now.
@@ -289,6 +333,7 @@ impl<T: PeerTransport> Attempts<T> {
             FailureClass::Refused => counters.retries_refused.add_one(),
             FailureClass::Unavailable => counters.retries_unavailable.add_one(),
             FailureClass::Ambiguous => counters.retries_ambiguous.add_one(),
+            FailureClass::Unanswered => counters.retries_unanswered.add_one(),
             // Not sent again, by the table.
             FailureClass::Overloaded | FailureClass::Committed | FailureClass::Caller => {}
         }
@@ -319,14 +364,16 @@ impl<T: PeerTransport> Attempts<T> {
     }
 
     /// Completes a response that is given to the caller.
-    fn finish(self, mut response: Response<T::Body>, replay: &Replay) -> Response<Body> {
+    fn finish(self, mut response: Response<Early<T::Body>>, replay: &Replay) -> Response<Body> {
         replay.commit();
         let hops = self.hops();
         let Call { engine, route, deadline, ticket, explain: wants_explanation, .. } = self.call;
         engine.counters.forwarded.add_one();
         let (method, attempts) = (route.method(), self.made);
         engine.tell(ForwardEvent::Forwarded { method, attempts });
-        engine.budget.on_answer();
+        if let Some(peer) = self.tried.last() {
+            engine.budgets.on_answer(peer);
+        }
         if wants_explanation
             && let Some(peer) = self.tried.last()
             && let Ok(address) = HeaderValue::from_str(peer.address())
@@ -358,32 +405,22 @@ impl<T: PeerTransport> Attempts<T> {
     }
 }
 
-/// What an attempt says about the peer, if it says something.
-fn outcome_of<B>(result: &Result<Response<B>, Failure<B>>) -> Option<PeerOutcome> {
-    match result {
-        Ok(_) => Some(PeerOutcome::Answered),
-        Err(Failure::Answered(_, response)) if is_disagreement(response.headers()) => {
-            Some(PeerOutcome::Answered)
-        }
-        // Neither our own limit nor a caller who went away is the peer's doing.
-        Err(failure) => match failure.class() {
-            FailureClass::Overloaded | FailureClass::Caller => None,
-            _ => Some(PeerOutcome::Failed),
-        },
-    }
-}
-
 /// Whether a member refused the call because it sees another ring.
 fn is_disagreement(headers: &HeaderMap) -> bool {
     headers.get(REFUSED_HEADER).is_some_and(|reason| Disagreement::is_in(reason.as_bytes()))
 }
 
-/// What a response head says that is no response for the caller yet.
-fn failure_in(headers: &HeaderMap) -> Option<FailureClass> {
-    if headers.contains_key(REFUSED_HEADER) {
+/// What a response says that is no response for the caller yet.
+fn failure_in<B>(response: &Response<Early<B>>) -> Option<FailureClass> {
+    if response.headers().contains_key(REFUSED_HEADER) {
         return Some(FailureClass::Refused);
     }
-    // A status in the head means that no message follows.
-    let status = headers.get(Status::GRPC_STATUS)?;
+    if response.body().is_broken() {
+        return Some(FailureClass::Ambiguous);
+    }
+    // A status in the head, or in trailers right behind it, means that no message was answered.
+    let in_head = response.headers().get(Status::GRPC_STATUS);
+    let in_trailers = || response.body().trailers()?.get(Status::GRPC_STATUS);
+    let status = in_head.or_else(in_trailers)?;
     (Code::from_bytes(status.as_bytes()) == Code::Unavailable).then_some(FailureClass::Unavailable)
 }

@@ -87,11 +87,27 @@ pub const REPLAY_BYTES: usize = 64 * 1024;
 /// Largest configurable replay limit. It is memory per call in flight.
 pub const REPLAY_BYTES_LIMIT: usize = 16 * 1024 * 1024;
 
+/// Bytes that all calls of a process together keep for replays: a thousand full ones.
+pub const REPLAY_MEMORY_BYTES: usize = 64 * 1024 * 1024;
+
+/// Largest configurable memory for replays.
+pub const REPLAY_MEMORY_BYTES_LIMIT: u64 = 64 << 30;
+
+/// gRPC's header (proposal A6) by which a server says when a failed call may be sent again, if at all.
+pub(crate) const GRPC_PUSHBACK_HEADER: HeaderName =
+    HeaderName::from_static("grpc-retry-pushback-ms");
+
 /// Attempts per call, the first included; gRPC's proposal A6 caps a policy at five.
 pub const ATTEMPTS_MAX_DEFAULT: u32 = 5;
 
 /// Largest configurable number of attempts: beyond it a retry storm costs more than the failed call.
 pub const ATTEMPTS_LIMIT: u32 = 16;
+
+/// Shortest configurable time of an attempt. Below it, timers cost more than they save.
+pub const ATTEMPT_TIMEOUT_MIN: Duration = Duration::from_millis(1);
+
+/// Longest configurable time of an attempt; whoever waits for longer wants no limit.
+pub const ATTEMPT_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 
 /// How many owners of a key are tried before the first one is tried again.
 pub const OWNERS_DEFAULT: usize = 3;
@@ -119,8 +135,12 @@ pub(crate) const DEADLINE_MARGIN_MAX: Duration = Duration::from_millis(5);
 pub(crate) const DEADLINE_MARGIN_DIVISOR: u32 = 50;
 
 /// How long one dial may take, name resolution and HTTP/2 preface included. A black-holed peer costs its callers this
-/// much once; then the dial gate keeps others away.
+/// much once; then its circuit keeps others away.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// After so many attempts in a row without an answer the connections to a peer are not trusted any more. One slow answer
+/// proves nothing; several in a row, with none between them, are worth a dial.
+pub(crate) const UNANSWERED_MAX: u32 = 5;
 
 /// After a failed dial the peer is skipped this long. The time doubles with each further failure.
 pub(crate) const DIAL_BACKOFF_MIN: Duration = Duration::from_millis(50);
@@ -175,7 +195,7 @@ pub const IN_FLIGHT: usize = 5000;
 /// Largest configurable number of calls in flight.
 pub const IN_FLIGHT_LIMIT: usize = 1 << 20;
 
-/// Tokens of the retry budget. Half of them may be spent in a burst: as many as one peer can have unary calls in flight,
+/// Tokens of the retry budget of one destination. Half of them may be spent in a burst: as many as one peer can have unary calls in flight,
 /// so that a peer that dies breaks no more calls than may be sent again.
 pub const RETRY_TOKENS: u32 = 2 * UNARY_PER_PEER as u32;
 

@@ -6,8 +6,9 @@ use http::HeaderValue;
 use http::request::Parts;
 
 use crate::arrival::Divergence;
-use crate::budget::Budget;
-use crate::constants::{HOPS_MAX_DEFAULT, IN_FLIGHT, REPLAY_BYTES, UNNAMED};
+use crate::body::ReplayMemory;
+use crate::budget::Budgets;
+use crate::constants::{HOPS_MAX_DEFAULT, IN_FLIGHT, REPLAY_BYTES, REPLAY_MEMORY_BYTES, UNNAMED};
 use crate::drain::Gate;
 use crate::explain::Explain;
 use crate::header::Hop;
@@ -27,7 +28,8 @@ pub(crate) struct Engine<T> {
     pub(crate) name: HeaderValue,
     pub(crate) gate: Arc<Gate>,
     pub(crate) counters: Counters,
-    pub(crate) budget: Budget,
+    pub(crate) budgets: Budgets,
+    pub(crate) replay_memory: Arc<ReplayMemory>,
     /// The hop header of a first hop, and the epoch it was made for.
     first_hop: RwLock<(u64, HeaderValue)>,
 }
@@ -42,6 +44,7 @@ pub(crate) struct Settings {
     pub(crate) divergence: Divergence,
     pub(crate) max_hops: u8,
     pub(crate) replay_limit: usize,
+    pub(crate) replay_memory: usize,
     pub(crate) max_in_flight: usize,
     pub(crate) trust: Option<Trust>,
     pub(crate) observing: Observing,
@@ -61,6 +64,7 @@ impl Default for Settings {
             divergence: Divergence::default(),
             max_hops: HOPS_MAX_DEFAULT,
             replay_limit: REPLAY_BYTES,
+            replay_memory: REPLAY_MEMORY_BYTES,
             max_in_flight: IN_FLIGHT,
             trust: None,
             observing: Observing::default(),
@@ -76,7 +80,8 @@ impl<T> Engine<T> {
         settings: Settings,
         name: HeaderValue,
     ) -> Self {
-        let budget = Budget::new(settings.policy.tokens());
+        let budgets = Budgets::new(settings.policy.tokens());
+        let replay_memory = Arc::new(ReplayMemory::new(settings.replay_memory));
         let first_hop = Hop::first(&settings.name, 0).to_value();
         Self {
             resolver,
@@ -85,7 +90,8 @@ impl<T> Engine<T> {
             name,
             gate: Arc::default(),
             counters: Counters::default(),
-            budget,
+            budgets,
+            replay_memory,
             first_hop: RwLock::new((0, first_hop)),
         }
     }

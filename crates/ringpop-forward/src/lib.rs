@@ -96,7 +96,8 @@ pub use channel::{ChannelFuture, RingChannel};
 pub use constants::*;
 #[cfg(feature = "direct")]
 pub use direct::{
-    DirectHandler, DirectReply, DirectRequest, DirectService, ForwardServer, GroupOutcome, Outcome,
+    DirectHandler, DirectOutcome, DirectReply, DirectRequest, DirectService, ForwardServer,
+    GroupOutcome,
 };
 pub use error::ConfigError;
 pub use explain::Explain;
@@ -107,10 +108,8 @@ pub use layer::{ForwardFuture, ForwardLayer, ForwardService};
 #[cfg(feature = "metrics")]
 pub use metrics::MetricsObserver;
 pub use observe::{AttemptEnd, ForwardEvent, Observer, RetriedAt};
-pub use policy::{FailureClass, Policy, RetryTarget, Schedule};
-pub use resolver::{
-    Changed, InvalidAddress, Owner, Owners, Peer, PeerOutcome, Resolver, StaticResolver,
-};
+pub use policy::{FailureClass, Outcome, Policy, RetryTarget, Schedule};
+pub use resolver::{Changed, InvalidAddress, Owner, Owners, Peer, Resolver, StaticResolver};
 pub use routes::{MethodRoute, Routes};
 #[cfg(feature = "hashring")]
 pub use selector::SelectorResolver;

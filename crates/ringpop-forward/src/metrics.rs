@@ -123,6 +123,7 @@ fn class_name(class: FailureClass) -> &'static str {
         FailureClass::Refused => "refused",
         FailureClass::Unavailable => "unavailable",
         FailureClass::Ambiguous => "ambiguous",
+        FailureClass::Unanswered => "unanswered",
         FailureClass::Overloaded => "overloaded",
         FailureClass::Committed => "committed",
         FailureClass::Caller => "caller",

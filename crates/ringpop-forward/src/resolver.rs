@@ -10,6 +10,8 @@ use smallvec::SmallVec;
 use thiserror::Error;
 use twox_hash::XxHash3_64;
 
+use crate::policy::Outcome;
+
 /// Owners of one key, best first. Three fit without an allocation.
 pub type Owners = SmallVec<[Owner; 3]>;
 
@@ -32,6 +34,13 @@ pub trait Resolver: Send + Sync + 'static {
         0
     }
 
+    /// Learns how an attempt at `peer` ended, so that a selection of backends can keep away from one that fails.
+    ///
+    /// Runs on the request path: it must not block. The default does nothing.
+    fn report(&self, peer: &Peer, outcome: Outcome) {
+        let _ = (peer, outcome);
+    }
+
     /// Resolves when the epoch is no longer `seen`, so that a retry that waits for a better owner can stop waiting.
     ///
     /// The default never resolves: the retry then waits for its whole back-off.
@@ -39,23 +48,6 @@ pub trait Resolver: Send + Sync + 'static {
         let _ = seen;
         Box::pin(pending())
     }
-
-    /// Takes note of how an attempt at `peer` ended. Runs on the request path, as [`owners`](Self::owners) does.
-    ///
-    /// The default does nothing: members learn from gossip who is alive.
-    fn report(&self, peer: &Peer, outcome: PeerOutcome) {
-        let _ = (peer, outcome);
-    }
-}
-
-/// How an attempt ended, as far as it says something about the peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PeerOutcome {
-    /// The peer answered, be it with an error of its handler or with its own view of the ring.
-    Answered,
-    /// It could not be reached, broke off, or answered that it cannot serve.
-    Failed,
 }
 
 impl<R: Resolver + ?Sized> Resolver for Arc<R> {
@@ -67,12 +59,12 @@ impl<R: Resolver + ?Sized> Resolver for Arc<R> {
         (**self).epoch()
     }
 
-    fn changed(&self, seen: u64) -> Changed {
-        (**self).changed(seen)
+    fn report(&self, peer: &Peer, outcome: Outcome) {
+        (**self).report(peer, outcome);
     }
 
-    fn report(&self, peer: &Peer, outcome: PeerOutcome) {
-        (**self).report(peer, outcome);
+    fn changed(&self, seen: u64) -> Changed {
+        (**self).changed(seen)
     }
 }
 

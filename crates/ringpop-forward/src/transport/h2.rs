@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::dial::{Connector, TcpConnector};
 use super::exchange::{Answer, exchange};
-use super::pool::Pool;
+use super::pool::{Checkout, Pool};
 use super::{Class, PeerRequest, PeerTransport, SendError, TransportStats};
 use crate::builder::in_range;
 use crate::constants::{
@@ -125,6 +125,10 @@ impl H2Config {
 /// A connection is opened when it is first needed, by one dial however many calls wait for it. Unary calls and streams
 /// have a connection each. It closes when it is idle for long, when a PING stays unanswered and when the peer is
 /// forgotten.
+///
+/// Each peer has a circuit. It opens when a dial fails, or when several attempts in a row are not answered in their time;
+/// calls then skip the peer at once. From time to time one call has it dialled in the background, and the first connection
+/// on which the peer answers closes the circuit.
 pub struct H2Transport {
     pool: Pool,
 }
@@ -173,9 +177,15 @@ impl PeerTransport for H2Transport {
         // A connection from the pool may have ended a moment ago. That says nothing about the peer, so it is dialled
         // once before the request counts as unsendable.
         for _ in 0..2 {
-            let (live, lease) = self.pool.checkout(peer, class).await?;
+            let Checkout { live, lease, peer_pool } = self.pool.checkout(peer, class).await?;
             match live.sender.ready().await {
-                Ok(sender) => return exchange(peer, sender, lease, head, body).await,
+                Ok(sender) => {
+                    let response = exchange(peer, sender, lease, head, body).await;
+                    if response.is_ok() {
+                        self.pool.on_answer(&peer_pool);
+                    }
+                    return response;
+                }
                 Err(error) => last = Some(error),
             }
             self.pool.discard(peer, class, live.id);
@@ -186,6 +196,10 @@ impl PeerTransport for H2Transport {
 
     fn forget(&self, peer: &Peer) {
         self.pool.forget(peer);
+    }
+
+    fn unanswered(&self, peer: &Peer) {
+        self.pool.on_unanswered(peer);
     }
 
     fn stats(&self) -> TransportStats {

@@ -47,7 +47,6 @@ impl Stage {
 type Running<'a> = Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
 type Case = for<'a> fn(&'a Stage, &'a mut Report) -> Running<'a>;
 
-const ONE: &[Placement] = &[Placement::OneCore];
 const TWO: &[Placement] = &[Placement::TwoCores];
 const BOTH: &[Placement] = &[Placement::OneCore, Placement::TwoCores];
 
