@@ -48,6 +48,9 @@ pub(crate) const GRPC_TIMEOUT_HEADER: HeaderName = HeaderName::from_static("grpc
 pub(crate) const GRPC_ATTEMPTS_HEADER: HeaderName =
     HeaderName::from_static("grpc-previous-rpc-attempts");
 
+/// gRPC's header that names the compression of messages.
+pub(crate) const GRPC_ENCODING_HEADER: HeaderName = HeaderName::from_static("grpc-encoding");
+
 /// Longest routing key, in bytes. Keys are identifiers; hashing one must never cost as much as serving the request.
 pub const KEY_BYTES_MAX: usize = 4096;
 

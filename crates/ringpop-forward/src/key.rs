@@ -170,8 +170,13 @@ pub(crate) enum KeyError {
     TooLong(usize),
     #[error("metadata {KEY_BIN_HEADER} is not base64")]
     NotBase64,
-    #[error("first message is compressed, so its key cannot be read; set metadata {KEY_HEADER}")]
-    Compressed,
+    #[error(
+        "first message is compressed with {0}, so its key cannot be read; set metadata {KEY_HEADER} or send it plain"
+    )]
+    Compressed(String),
+    #[cfg(feature = "gzip")]
+    #[error("first message is not valid gzip")]
+    BadGzip,
     #[error(
         "routing key is not within the first {PEEK_BYTES_MAX} bytes of the message; put its field first or set \
          metadata {KEY_HEADER}"

@@ -184,7 +184,7 @@ impl<S, T> Peeking<S, T> {
             return Poll::Ready(Ok(None));
         };
         loop {
-            match message_key(&self.intake, field)? {
+            match message_key(&self.intake, field, &self.call.head.headers)? {
                 MessageKey::Found(key) => return Poll::Ready(Ok(Some(key))),
                 MessageKey::Missing => return Poll::Ready(Ok(None)),
                 MessageKey::Need(bytes) => match self.intake.poll_fill(cx, bytes) {

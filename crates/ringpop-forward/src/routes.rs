@@ -118,6 +118,7 @@ impl Routes {
     ///
     /// `field` is the path of field numbers from the message to the key: `&[4, 3]` is field 3 of the message in field 4.
     /// Strings and bytes are the key as they are; an integer is its decimal digits, read as unsigned from its wire form.
+    /// Messages in gzip are searched with feature `gzip`, and no others that are compressed.
     /// Without the field the metadata [`KEY_HEADER`](crate::KEY_HEADER) decides, which also wins when both are present.
     #[must_use]
     pub fn field(mut self, path: &str, field: &[u32]) -> Self {

@@ -125,6 +125,44 @@ async fn a_key_that_is_too_long_or_too_late_says_what_to_do() {
 }
 
 #[tokio::test]
+async fn a_message_above_the_limit_of_the_owner_is_refused_by_the_owner() {
+    let ring = Ring::default();
+    let (asked, owner) = (Node::start(&ring), Node::start(&ring));
+    ring.set("k", &[&owner.address]);
+    // It says that it has 80 MiB; the owner takes 64.
+    let message = [0, 5, 0, 0, 0, 0x0a, 1, b'k'];
+    let response = send_raw(&asked, UNARY, "application/grpc", message.to_vec()).await;
+    let status = Status::from_header_map(response.headers()).expect("a status in the head");
+    assert_eq!(status.code(), Code::OutOfRange);
+    assert!(status.message().contains("limit"), "{status:?}");
+    asked.client().await.unary(Ask::new("k", "")).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_http_1_client_is_turned_away_and_the_node_goes_on() {
+    let ring = Ring::default();
+    let node = Node::start(&ring);
+    ring.set("k", &[&node.address]);
+    let mut stream = tokio::net::TcpStream::connect(&node.address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    // An end of the connection is what HTTP/1 understands; how it is put is up to the server.
+    let _ = soon("the connection ends", stream.read_to_end(&mut answer)).await;
+    node.client().await.unary(Ask::new("k", "")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_key_that_nobody_owns_is_unavailable() {
+    let node = Node::start_with(&Ring::default(), |builder| {
+        builder.policy(ringpop_forward::Policy::default().max_attempts(1))
+    });
+    let status = node.client().await.unary(Ask::new("k", "")).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(status.message().contains("no owner is known for the key"), "{status:?}");
+    assert_eq!(node.forwarder.stats().failed, 1);
+}
+
+#[tokio::test]
 async fn plain_http_is_routed_by_its_head_and_answered_in_http() {
     let ring = Ring::default();
     let by_path =

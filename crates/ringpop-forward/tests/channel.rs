@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use tonic::{Code, Request};
 
 use common::cluster::{Node, Ring, builder, dead_address, routes};
-use common::service::{Ask, ONCE, Seen, TestClient, UNROUTED, all};
+use common::service::{Ask, ONCE, TestClient, UNROUTED, all};
 use ringpop_forward::{Forwarder, Owner, StaticResolver};
 
 #[tokio::test]
@@ -84,6 +84,7 @@ mod selection {
     use ringpop_forward::{Resolver, RingChannel, SelectorResolver};
 
     use super::*;
+    use crate::common::service::Seen;
 
     const WINDOW: Duration = Duration::from_secs(3600);
 
