@@ -94,7 +94,7 @@ impl Network {
 /// Waits until the two ends are apart.
 async fn cut(sides: &mut watch::Receiver<Side>, apart: impl Fn(&Side) -> bool) {
     if sides.wait_for(|side| apart(side)).await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
