@@ -24,6 +24,8 @@ use crate::sync::Syncs;
 use crate::time::Instant;
 use crate::timers::Timer;
 
+#[cfg(feature = "wire")]
+mod packet;
 mod reactions;
 mod routine;
 
@@ -397,8 +399,14 @@ impl Node {
     /// counted, reported by [`Event::Rejected`](crate::Event::Rejected) and changes nothing; a request
     /// that is refused is answered by [`Body::Refused`].
     pub fn handle_message(&mut self, now: Instant, message: Message) {
+        self.take_message(now, message, 0);
+    }
+
+    /// Takes a message without so many changes that this member knew.
+    fn take_message(&mut self, now: Instant, message: Message, known_changes: usize) {
         self.advance_to(now);
         self.core.epitaphs.clear();
+        self.core.known_changes = known_changes;
         let is_reply = message.is_reply();
         let Message { app, from, from_incarnation, seq, body } = message;
         if let Some(reason) = self.objection(&app, &from, from_incarnation, &body) {
@@ -409,7 +417,7 @@ impl Node {
             }
             return;
         }
-        if is_reply && !self.core.expects(&from, seq) {
+        if is_reply && !self.expects(&from, seq) {
             self.core.reject(&from, Rejection::UnexpectedReply);
             return;
         }
@@ -521,12 +529,6 @@ impl Node {
     #[must_use]
     pub fn member(&self, address: &Address) -> Option<&Member> {
         self.core.members.get(address)
-    }
-
-    /// The shared address of a known member.
-    #[cfg(feature = "wire")]
-    pub(crate) fn known_address(&self, text: &str) -> Option<Address> {
-        self.core.members.find_text(text).cloned()
     }
 
     /// All known members, this one included, in no particular order.
