@@ -380,7 +380,7 @@ async fn an_identity_places_a_member() {
     suite.finish();
 }
 
-/// The checksums of the two sets are 1613250528 and -1017766696; none is 0.
+/// The checksums of the two sets are 975109414 and -1625122257; that of none is 0.
 #[tokio::test]
 async fn labels_prevail_by_their_signed_checksum() {
     let hello = json!({ "hello": "world" });
