@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use crate::flaps::Damping;
 use crate::labels::LabelLimits;
 use crate::limits;
+use crate::view_change::Coalescing;
 
 /// The settings of a [`Node`](crate::Node). Made by a preset or by
 /// [`Config::builder`], which checks every value.
@@ -66,6 +68,8 @@ pub struct ConfigBuilder {
     heal_failures_max: usize,
     members_max: usize,
     label_limits: LabelLimits,
+    damping: Option<Damping>,
+    coalescing: Option<Coalescing>,
 }
 
 /// Declares for each field the setter and the getter under one doc text.
@@ -213,6 +217,12 @@ fields! {
     members_max: usize;
     /// How many and how long the labels of a member may be.
     label_limits: LabelLimits;
+    /// Whether members that fail and come back again and again are kept off
+    /// the ring for a while, and how. `None`, off, everywhere.
+    damping: Option<Damping>;
+    /// Whether [`Event::ViewChanged`](crate::Event::ViewChanged) tells of bursts
+    /// of changes as one, and when. `None`, off, everywhere.
+    coalescing: Option<Coalescing>;
 }
 
 impl Config {
@@ -264,6 +274,8 @@ impl Config {
                 heal_failures_max: 10,
                 members_max: 100_000,
                 label_limits: LabelLimits { count: 5, key_bytes: 32, value_bytes: 128 },
+                damping: None,
+                coalescing: None,
             },
         }
     }
@@ -399,7 +411,8 @@ impl ConfigBuilder {
         let LabelLimits { key_bytes, value_bytes, .. } = self.label_limits;
         within("label_limits.key_bytes", key_bytes, 1, limits::LABEL_KEY_BYTES_MAX)?;
         within("label_limits.value_bytes", value_bytes, 0, limits::LABEL_VALUE_BYTES_MAX)?;
-        Ok(())
+        self.damping.map_or(Ok(()), |damping| damping.check())?;
+        self.coalescing.map_or(Ok(()), |coalescing| coalescing.check())
     }
 }
 
@@ -453,7 +466,11 @@ pub enum ConfigError {
 }
 
 /// Checks the lower bound of a duration, and the upper one that all have.
-fn at_least(field: &'static str, value: Duration, min: Duration) -> Result<(), ConfigError> {
+pub(crate) fn at_least(
+    field: &'static str,
+    value: Duration,
+    min: Duration,
+) -> Result<(), ConfigError> {
     if value < min {
         return Err(ConfigError::TooShort { field, value, min });
     }
@@ -463,7 +480,12 @@ fn at_least(field: &'static str, value: Duration, min: Duration) -> Result<(), C
     Ok(())
 }
 
-fn within(field: &'static str, value: usize, min: usize, max: usize) -> Result<(), ConfigError> {
+pub(crate) fn within(
+    field: &'static str,
+    value: usize,
+    min: usize,
+    max: usize,
+) -> Result<(), ConfigError> {
     if value < min || value > max {
         return Err(ConfigError::OutOfRange { field, value, min, max });
     }

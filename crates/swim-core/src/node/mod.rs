@@ -27,8 +27,11 @@ use crate::timers::Timer;
 #[cfg(feature = "wire")]
 mod packet;
 mod reactions;
+mod reconfigure;
 mod routine;
+mod stability;
 
+pub use reconfigure::ReconfigureError;
 use routine::Routine;
 
 /// The membership machine of one process.
@@ -287,6 +290,7 @@ impl Node {
         if self.leave.start(&mut self.core, status) {
             self.state = State::Left;
         }
+        self.core.announce_view();
         Ok(())
     }
 
@@ -480,6 +484,8 @@ impl Node {
                     let end = self.join.on_limit(&mut self.core);
                     self.on_join_end(end);
                 }
+                Timer::Vote(slot) => self.core.on_vote_due(slot),
+                Timer::View => self.core.announce_view(),
             }
         }
     }

@@ -79,6 +79,24 @@ impl Node {
         Some(at)
     }
 
+    /// What recurs comes after the new spans at the latest. Nothing is put off,
+    /// so that a driver that changes settings often does not stop it.
+    pub(super) fn rearm_routine(&mut self) {
+        let config = &self.core.config;
+        let period = self.probes.period(&self.core);
+        let spans = [period, config.sync_period(), config.heal_period()];
+        for ((at, timer), span) in self.routine.entries().into_iter().zip(spans) {
+            let latest = self.core.now + span;
+            if let Some(at) = at
+                && *at > latest
+            {
+                self.core.timers.cancel(*at, timer);
+                self.core.timers.set(latest, timer);
+                *at = latest;
+            }
+        }
+    }
+
     pub(super) fn on_period(&mut self) {
         self.probes.start_next(&mut self.core);
         let period = self.probes.period(&self.core);
@@ -87,10 +105,14 @@ impl Node {
 
     /// From now on the first difference that a ping shows is synced, whatever
     /// gossip has to say: the backstop for what gossip missed. While views are
-    /// equal it costs nothing.
+    /// equal it costs nothing. In debug builds it is also the time to sweep
+    /// over the invariants.
     pub(super) fn on_sync_due(&mut self) {
         self.backstop_due = true;
         self.routine.sync = self.arm_after(self.core.config.sync_period(), Timer::Sync);
+        if cfg!(debug_assertions) {
+            self.check_invariants();
+        }
     }
 
     /// The members of a cluster together look `heal_probability_base` times in
