@@ -36,6 +36,27 @@ async fn a_joiner_gets_the_list_and_is_not_added() {
     }
 }
 
+/// The machine exchanges lists in pages, Ringpop whole ones.
+#[tokio::test]
+async fn a_list_that_is_longer_than_a_message_comes_and_goes_whole() {
+    const MANY: usize = 9000;
+    let fakes = Fakes::start(2).await;
+    let address = |i: usize| format!("192.0.2.{}:{}", i % 250, 1000 + i / 250);
+    fakes.behave(|behaviour| {
+        let many = (0..MANY).map(|i| member(&address(i), "leave", INCARNATION));
+        behaviour.membership.extend(many);
+    });
+    let mut suite = Suite::prepare_with(fakes, &[]).await;
+    suite.assert_counts(&[("alive", 3), ("leave", MANY)]).await;
+    let request = json!({ "app": "ringpop", "source": "127.0.0.1:9", "incarnationNumber": 1 });
+    let answer = suite.call(JOIN, &request).await;
+    let membership = answer["membership"].as_array().unwrap();
+    let listed: BTreeSet<&str> =
+        membership.iter().map(|member| member["address"].as_str().unwrap()).collect();
+    assert_eq!((membership.len(), listed.len()), (MANY + 3, MANY + 3));
+    suite.finish();
+}
+
 /// `incNoDelta` of the suite: what is known, what is said, what holds.
 #[tokio::test]
 async fn changes_override_by_incarnation_and_status() {
