@@ -38,7 +38,8 @@ pub fn check(bytes: &[u8]) -> Option<u8> {
             if let Ok(written) = write_reply(&read.message) {
                 let again = read_reply(&request, &written, envelope(), 7);
                 let again = again.expect("it can be read again");
-                assert_eq!(again.message.body, read.message.body);
+                // Who says what named no source is written the first time.
+                assert_eq!(write_reply(&again.message).as_ref(), Ok(&written));
             }
             read
         }

@@ -164,6 +164,26 @@ fn a_list_that_is_too_long_for_a_message_leaves_a_rest() {
     assert_eq!(read.rest[0].member.address, address("h:4096"));
 }
 
+/// The schema wants a source for each entry of a list; the machine names none
+/// where it is the sender.
+#[test]
+fn what_an_answer_says_without_a_source_is_its_senders() {
+    let own = Change { source: None, ..change(Status::Alive) };
+    let by_sender = Some(Source { address: address("10.0.0.1:3000"), incarnation: 5 });
+    let body = Body::JoinAck { checksum: 1, changes: vec![own.clone()], next: None };
+    let written = write_reply(&message(body)).unwrap();
+    let Body::JoinAck { changes, .. } = reply(&JOIN, &text(&written)).message.body else {
+        panic!()
+    };
+    assert_eq!(changes, [Change { source: by_sender, ..own.clone() }]);
+    // In a request it is left open.
+    let body = Body::Ping { checksum: 1, changes: vec![own] };
+    let (_, written) = write_request(&message(body)).unwrap();
+    let read = read_request(Endpoint::Ping, &written, &app(), 9).unwrap();
+    let Body::Ping { changes, .. } = read.message.body else { panic!() };
+    assert_eq!(changes[0].source, None);
+}
+
 fn any_change() -> impl Strategy<Value = Change> {
     let status = prop::sample::select(&Status::ALL[..]);
     let labels = prop::collection::btree_map("[a-z\"\\\\é]{1,9}", "\\PC{0,20}", 0..4);
@@ -201,6 +221,12 @@ proptest! {
         checksum: u32,
         kind in 0..3_usize,
     ) {
+        let named = |mut change: Change| {
+            let source = Source { address: address("a:9"), incarnation: 1 };
+            change.source.get_or_insert(source);
+            change
+        };
+        let changes: Vec<Change> = changes.into_iter().map(named).collect();
         let (checksum, target) = (checksum.into(), address("a:1"));
         let (request, body) = match kind {
             0 => (PING, Body::Ack { checksum, changes }),
