@@ -11,6 +11,7 @@ use crate::address::Address;
 use crate::awareness::Awareness;
 use crate::config::Config;
 use crate::damping::Ballots;
+use crate::dialect::Dialect;
 use crate::dissemination::{Dissemination, Gossip, Issued, Picked, sends_max};
 use crate::event::{Cause, Event, Output, Path, Rejection, Transmit};
 use crate::flaps::Flaps;
@@ -30,7 +31,7 @@ use crate::view_change::Burst;
 
 #[derive(Debug)]
 pub(crate) struct Core {
-    pub(crate) config: Config,
+    pub(crate) config: Arc<Config>,
     pub(crate) app: Arc<str>,
     pub(crate) local: Address,
     local_slot: SlotId,
@@ -78,7 +79,8 @@ impl Request {
 
 impl Core {
     pub(crate) fn new(
-        config: Config,
+        config: Arc<Config>,
+        dialect: Option<Arc<dyn Dialect>>,
         app: Arc<str>,
         local: Member,
         seed: u64,
@@ -86,7 +88,7 @@ impl Core {
         unix_ms: u64,
     ) -> Self {
         let mut rng = Rng::new(seed);
-        let mut members = Membership::new(rng.next());
+        let mut members = Membership::new(rng.next(), dialect);
         // Numbers begin at random, so that a reply to a former process at this
         // address is not taken for one to this process; below 2^28, so that
         // they take four bytes.
@@ -352,7 +354,7 @@ impl Core {
             return false;
         }
         let known = id.map(|id| &self.members.slot(id).member);
-        if !change.member.overrides(known) {
+        if !self.members.overrides(&change.member, known) {
             return id.is_some_and(|id| self.confirm(id, &change));
         }
         if let Err(rejection) = self.validate(&change.member, known) {
@@ -362,7 +364,7 @@ impl Core {
             self.reject(&from, rejection);
             change.member.labels = labels;
             let known = id.map(|id| &self.members.slot(id).member);
-            if !dropped_labels || !change.member.overrides(known) {
+            if !dropped_labels || !self.members.overrides(&change.member, known) {
                 return false;
             }
         }
@@ -443,7 +445,7 @@ impl Core {
         let Some(id) = self.members.find(address) else { return };
         let known = &self.members.slot(id).member;
         let member = Member { status, incarnation, ..known.clone() };
-        let news = member.overrides(Some(known));
+        let news = self.members.overrides(&member, Some(known));
         let change = Change { member, source: Some(self.local_source()) };
         if news {
             self.set(change.member, change.source, cause);

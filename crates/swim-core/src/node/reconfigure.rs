@@ -1,5 +1,7 @@
 //! Other settings while the member runs.
 
+use std::sync::Arc;
+
 use super::Node;
 use crate::config::Config;
 use crate::labels::LabelError;
@@ -56,8 +58,13 @@ impl Node {
     ///
     /// When a field differs that cannot change, or the member holds more than
     /// a new bound allows; the error names the field.
-    pub fn reconfigure(&mut self, now: Instant, config: Config) -> Result<(), ReconfigureError> {
+    pub fn reconfigure(
+        &mut self,
+        now: Instant,
+        config: impl Into<Arc<Config>>,
+    ) -> Result<(), ReconfigureError> {
         self.advance_to(now);
+        let config = config.into();
         self.check_new(&config)?;
         let former = std::mem::replace(&mut self.core.config, config);
         self.core.awareness.set_max(self.core.config.awareness_max());
