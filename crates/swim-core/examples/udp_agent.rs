@@ -209,17 +209,14 @@ impl Agent {
     fn receive(&mut self, packet: &[u8]) {
         let now = self.now();
         self.packets.received += 1;
-        let opened = self.seal.open(packet);
-        match opened.and_then(|message| wire::decode(&message).ok()) {
-            Some(decoded) => {
-                self.node.handle_malformed(now, decoded.dropped_changes);
-                self.node.handle_message(now, decoded.message);
-            }
+        let taken = match self.seal.open(packet) {
+            Some(message) => self.node.handle_packet(now, &message).is_ok(),
             None => {
-                self.packets.malformed += 1;
                 self.node.handle_malformed(now, 1);
+                false
             }
-        }
+        };
+        self.packets.malformed += u64::from(!taken);
     }
 
     async fn send(&mut self, Transmit { to, message, .. }: Transmit) -> Result<()> {

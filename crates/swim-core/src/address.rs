@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+
+use smol_str::SmolStr;
 
 use crate::limits::ADDRESS_BYTES_MAX;
 
@@ -11,7 +12,8 @@ use crate::limits::ADDRESS_BYTES_MAX;
 /// The machine compares addresses byte by byte and never parses them: what an
 /// address means is up to the transport. An address is 1 to
 /// [`ADDRESS_BYTES_MAX`] bytes long and has no white space or control
-/// characters. Clones share the text.
+/// characters. A text of up to 23 bytes, such as any IPv4 address with a port,
+/// is held in place; clones of a longer one share it.
 ///
 /// ```
 /// use swim_core::Address;
@@ -22,7 +24,11 @@ use crate::limits::ADDRESS_BYTES_MAX;
 /// # Ok::<(), swim_core::AddressError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Address(Arc<str>);
+pub struct Address(SmolStr);
+
+/// Longest text that is held in place.
+#[cfg(feature = "wire")]
+const IN_PLACE_BYTES_MAX: usize = 23;
 
 impl Address {
     /// Checks and takes an address.
@@ -32,6 +38,9 @@ impl Address {
     /// When the text is empty, too long, or has white space or control
     /// characters.
     pub fn new(text: &str) -> Result<Self, AddressError> {
+        if Self::is_plain(text.as_bytes()) {
+            return Ok(Self(text.into()));
+        }
         if text.is_empty() {
             return Err(AddressError::Empty);
         }
@@ -42,6 +51,18 @@ impl Address {
             return Err(AddressError::Unprintable(text.escape_debug().to_string()));
         }
         Ok(Self(text.into()))
+    }
+
+    /// Whether bytes are an address of ASCII only, as nearly all are: one look
+    /// at each byte tells.
+    pub(crate) fn is_plain(bytes: &[u8]) -> bool {
+        (1..=ADDRESS_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
+    }
+
+    /// Whether making this address takes memory elsewhere than in place.
+    #[cfg(feature = "wire")]
+    pub(crate) const fn is_long(text: &str) -> bool {
+        text.len() > IN_PLACE_BYTES_MAX
     }
 
     /// The text of the address.
@@ -112,6 +133,15 @@ mod tests {
         assert!(matches!(Address::new("a\n:1"), Err(AddressError::Unprintable(_))));
         let long = "a".repeat(ADDRESS_BYTES_MAX + 1);
         assert!(matches!(Address::new(&long), Err(AddressError::TooLong { .. })));
+    }
+
+    #[test]
+    #[cfg(feature = "wire")]
+    fn short_addresses_are_held_in_place() {
+        for bytes in 1..40 {
+            let address = Address::new(&"a".repeat(bytes)).unwrap();
+            assert_eq!(address.0.is_heap_allocated(), Address::is_long(address.as_str()));
+        }
     }
 
     #[test]

@@ -49,6 +49,7 @@ pub struct ConfigBuilder {
     faulty_timeout: Duration,
     tombstone_timeout: Duration,
     piggyback_factor: u32,
+    repeat_to_source: bool,
     message_bytes_max: usize,
     join_size: usize,
     join_parallelism: usize,
@@ -159,6 +160,10 @@ fields! {
     /// A change is piggybacked `factor * ceil(log10(n + 1))` times, `n` being
     /// the number of other reachable members. 1 to 1,000; 15 everywhere, as in Ringpop.
     piggyback_factor: u32;
+    /// Whether a ping or ping-req repeats to a member the changes that it is the
+    /// source of. Off, since it knows them; on in Ringpop, which leaves them out
+    /// of answers only.
+    repeat_to_source: bool;
     /// Bytes of changes in one message in the encoding of feature `wire`.
     /// Datagram transports set their packet budget less 512 bytes or so for
     /// the header. A single change that is larger is sent alone. 512 bytes to
@@ -250,6 +255,7 @@ impl Config {
                 faulty_timeout: Duration::from_secs(24 * 60 * 60),
                 tombstone_timeout: Duration::from_secs(60),
                 piggyback_factor: 15,
+                repeat_to_source: false,
                 message_bytes_max: 60 * 1024,
                 join_size: 3,
                 join_parallelism: 2,
@@ -315,6 +321,7 @@ impl Config {
         config.fields.suspect_confirmations = 0;
         config.fields.sync_period = Duration::from_secs(24 * 60 * 60);
         config.fields.sync_whole_list = true;
+        config.fields.repeat_to_source = true;
         config.fields.leave_pings_max = 1000;
         config.fields.leave_pings_percent = 40;
         config.fields.join_delay_max = Duration::from_secs(60);

@@ -5,8 +5,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fxhash::FxHashMap;
-
 use crate::address::Address;
 use crate::awareness::Awareness;
 use crate::config::Config;
@@ -34,7 +32,9 @@ pub(crate) struct Core {
     pub(crate) config: Arc<Config>,
     pub(crate) app: Arc<str>,
     pub(crate) local: Address,
-    local_slot: SlotId,
+    pub(crate) local_slot: SlotId,
+    /// Incarnation of the local member, which goes into every message.
+    incarnation: u64,
     pub(crate) now: Instant,
     /// Wall clock at the driver's start, in milliseconds of the Unix epoch.
     unix_ms_at_start: u64,
@@ -51,8 +51,8 @@ pub(crate) struct Core {
     pub(crate) burst: Burst,
     /// Tombstones that the sender of the present message does not know of.
     pub(crate) epitaphs: Vec<Change>,
-    /// Whom each open request was sent to.
-    open: FxHashMap<u64, Address>,
+    /// Changes of the present message that were left out because they are known.
+    pub(crate) known_changes: usize,
     next_seq: u64,
 }
 
@@ -93,7 +93,8 @@ impl Core {
         // address is not taken for one to this process; below 2^28, so that
         // they take four bytes.
         let next_seq = rng.next() >> 37;
-        let address = local.address.clone();
+        let Member { ref address, incarnation, .. } = local;
+        let address = address.clone();
         let (local_slot, _) = members.set(local, &mut rng);
         let awareness = Awareness::new(config.awareness_max());
         Self {
@@ -101,6 +102,7 @@ impl Core {
             app,
             local: address,
             local_slot,
+            incarnation,
             now,
             unix_ms_at_start: unix_ms.saturating_sub(as_ms(now.since_start())),
             rng,
@@ -115,7 +117,7 @@ impl Core {
             ballots: Ballots::default(),
             burst: Burst::default(),
             epitaphs: Vec::new(),
-            open: FxHashMap::default(),
+            known_changes: 0,
             next_seq,
         }
     }
@@ -154,7 +156,7 @@ impl Core {
         let message = Message {
             app: self.app.clone(),
             from: self.local.clone(),
-            from_incarnation: self.local_member().incarnation,
+            from_incarnation: self.incarnation,
             seq,
             body,
         };
@@ -171,32 +173,21 @@ impl Core {
         self.next_seq += 1;
         let deadline = self.now + timeout;
         self.timers.set(deadline, Timer::Request(seq));
-        self.open.insert(seq, to.clone());
         self.send_by(path, to.clone(), seq, body);
         Request { to, seq, deadline }
     }
 
-    /// Ends a request: a reply to it is refused from now on.
-    pub(crate) fn close(&mut self, request: &Request) {
-        self.disarm(request);
-        self.open.remove(&request.seq);
-    }
-
-    /// Disarms the deadline of a request whose reply is still welcome.
+    /// Disarms the deadline of a request.
     pub(crate) fn disarm(&mut self, request: &Request) {
         self.timers.cancel(request.deadline, Timer::Request(request.seq));
     }
 
-    /// Whether a request with this number to this peer is open.
-    pub(crate) fn expects(&self, from: &Address, seq: u64) -> bool {
-        self.open.get(&seq).is_some_and(|to| to == from)
-    }
-
     /// Pings a member. The changes that go along count as sent only when it
     /// answers.
-    pub(crate) fn ping(&mut self, to: Address, timeout: Duration) -> (Request, Vec<Issued>) {
-        let (changes, issued) = self.piggyback(&to);
+    pub(crate) fn ping(&mut self, to: SlotId, timeout: Duration) -> (Request, Vec<Issued>) {
+        let (changes, issued) = self.piggyback(to);
         self.stats.pings_sent += 1;
+        let to = self.members.slot(to).member.address.clone();
         let body = Body::Ping { checksum: self.members.checksum(), changes };
         (self.request(to, timeout, body), issued)
     }
@@ -218,17 +209,21 @@ impl Core {
     /// The changes for a request to a member. With Lifeguard's buddy system a
     /// suspect always hears that it is one, so that it refutes at the first
     /// contact.
-    pub(crate) fn piggyback(&mut self, to: &Address) -> (Vec<Change>, Vec<Issued>) {
-        let known = self.members.get(to);
-        let incarnation = known.map(|member| member.incarnation);
-        let suspect = |member: &&Member| member.status == Status::Suspect;
-        let buddy = known.filter(suspect).filter(|_| self.config.buddy()).cloned();
-        let Picked { mut changes, mut issued, .. } = self.pick(to, incarnation);
+    pub(crate) fn piggyback(&mut self, to: SlotId) -> (Vec<Change>, Vec<Issued>) {
+        let known = &self.members.slot(to).member;
+        let is_suspect = known.status == Status::Suspect && self.config.buddy();
+        let buddy = is_suspect.then(|| known.clone());
+        let bytes_max = self.config.message_bytes_max();
+        // An unknown incarnation is the source of nothing.
+        let source = (!self.config.repeat_to_source()).then_some(known.incarnation);
+        let peer = (&known.address, source);
+        let Picked { mut changes, mut issued, .. } =
+            self.gossip.pick(&self.members, peer, bytes_max);
+        self.stats.changes_sent += changes.len() as u64;
         if let Some(member) = buddy
-            && changes.iter().all(|change| change.member.address != *to)
+            && changes.iter().all(|change| change.member.address != member.address)
         {
             let buddy = Change { member, source: Some(self.local_source()) };
-            let bytes_max = self.config.message_bytes_max();
             let mut bytes: usize = changes.iter().map(Change::encoded_len).sum();
             // Other news wait for the next message when there is no room.
             while bytes + buddy.encoded_len() > bytes_max
@@ -267,15 +262,17 @@ impl Core {
     /// The changes for a reply to a peer whose checksum is `theirs`. They
     /// count as sent at once, because nobody tells whether a reply arrives.
     pub(crate) fn piggyback_reply(&mut self, to: &Address, incarnation: u64, theirs: u64) -> Reply {
-        if self.members.find(to).is_none() {
+        if !self.graves.is_empty() && self.members.find(to).is_none() {
             self.is_buried(to, incarnation, Status::Alive);
         }
         let epitaphs = self.epitaphs();
         if !epitaphs.is_empty() {
             return Reply { changes: epitaphs, gossip: Gossip::Flowing };
         }
-        let picked = self.pick(to, Some(incarnation));
+        let bytes_max = self.config.message_bytes_max();
+        let picked = self.gossip.pick(&self.members, (to, Some(incarnation)), bytes_max);
         let gossip = picked.gossip();
+        self.stats.changes_sent += picked.changes.len() as u64;
         let Picked { mut changes, issued, .. } = picked;
         self.delivered(&issued);
         // Ringpop's full sync. Elsewhere the digests are compared.
@@ -286,15 +283,11 @@ impl Core {
         Reply { changes, gossip }
     }
 
-    fn pick(&mut self, to: &Address, incarnation: Option<u64>) -> Picked {
-        let bytes_max = self.config.message_bytes_max();
-        let picked = self.gossip.pick(&self.members, (to, incarnation), bytes_max);
-        self.stats.changes_sent += picked.changes.len() as u64;
-        picked
-    }
-
     /// Counts changes that arrived.
     pub(crate) fn delivered(&mut self, issued: &[Issued]) {
+        if issued.is_empty() {
+            return;
+        }
         let max = sends_max(self.config.piggyback_factor(), self.others());
         self.gossip.bump(issued, max);
     }
@@ -337,13 +330,37 @@ impl Core {
 
     /// Weighs the statements of a message; returns how many were news.
     pub(crate) fn apply(&mut self, changes: Vec<Change>, cause: &Cause) -> usize {
-        self.stats.changes_received += changes.len() as u64;
+        let known = std::mem::take(&mut self.known_changes);
+        self.stats.changes_received += (changes.len() + known) as u64;
         let mut applied = 0;
         for change in changes {
             applied += usize::from(self.apply_one(change, cause));
         }
         self.stats.changes_applied += applied as u64;
         applied
+    }
+
+    /// Whether [`apply`](Self::apply) would do nothing with a statement, whatever
+    /// else the message says: what is known of a member is replaced by newer
+    /// statements only.
+    #[cfg(feature = "wire")]
+    pub(crate) fn knows<'a>(
+        &'a self,
+        address: &[u8],
+        rank: (u64, Status),
+        labels: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> bool {
+        let Some(id) = self.members.find_bytes(address) else { return false };
+        let known = &self.members.slot(id).member;
+        // A suspicion may confirm another one.
+        let may_confirm = rank == known.rank() && known.status == Status::Suspect;
+        // Labels that are neither none nor the known ones may be invalid or win;
+        // in a dialect none may win, too.
+        let mut labels = labels.peekable();
+        let none_is_least = !self.members.has_dialect();
+        let same_labels =
+            || (none_is_least && labels.peek().is_none()) || labels.eq(known.labels.iter());
+        rank <= known.rank() && !may_confirm && same_labels()
     }
 
     fn apply_one(&mut self, mut change: Change, cause: &Cause) -> bool {
@@ -415,10 +432,10 @@ impl Core {
     /// behind cannot refute; taking the larger of clock and `seen + 1` always
     /// can, and still exceeds what a former process at this address said.
     fn reincarnate(&mut self, status: Status, labels: Labels, seen: u64) -> u64 {
-        let own = self.local_member().incarnation;
-        let incarnation = self.unix_ms().max(own.max(seen) + 1);
+        let incarnation = self.unix_ms().max(self.incarnation.max(seen) + 1);
         let member = Member::new(self.local.clone(), status, incarnation, labels);
         self.members.set(member, &mut self.rng);
+        self.incarnation = incarnation;
         self.spread_local();
         incarnation
     }
@@ -430,7 +447,7 @@ impl Core {
     }
 
     fn local_source(&self) -> Source {
-        Source { address: self.local.clone(), incarnation: self.local_member().incarnation }
+        Source { address: self.local.clone(), incarnation: self.incarnation }
     }
 
     /// States something about another member on this member's own account.
@@ -624,6 +641,10 @@ impl Core {
         self.check_burst();
         let local = self.local_member();
         assert_eq!(local.address, self.local, "the local slot holds the local member");
+        assert_eq!(
+            local.incarnation, self.incarnation,
+            "the own incarnation is the local member's"
+        );
         assert!(
             !matches!(local.status, Status::Suspect | Status::Tombstone),
             "a member never takes itself for suspect or forgotten"

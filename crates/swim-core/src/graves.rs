@@ -28,6 +28,10 @@ impl Graves {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
     /// The last incarnation of a forgotten member.
     pub(crate) fn find(&self, address: &Address) -> Option<u64> {
         self.incarnations.get(address).copied()

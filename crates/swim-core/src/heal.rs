@@ -105,7 +105,7 @@ impl Heal {
             self.run = Some((run, step));
             return;
         };
-        core.close(&request);
+        core.disarm(&request);
         let endless = next.as_ref().is_some_and(|next| changes.is_empty() || !valid_cursor(next));
         list.extend(changes.into_iter().map(|change| change.member));
         if endless || list.len() > core.config.members_max() {
@@ -128,7 +128,7 @@ impl Heal {
         }
         match self.run.take() {
             Some((run, Step::Tell { request, pages, list })) => {
-                core.close(&request);
+                core.disarm(&request);
                 self.tell(core, run, request.to, pages, list);
                 true
             }
@@ -144,7 +144,7 @@ impl Heal {
         match self.run.take() {
             Some((run, step)) if step.request().seq == seq => {
                 let request = step.request().clone();
-                core.close(&request);
+                core.disarm(&request);
                 self.failed(core, run, request.to);
                 true
             }
@@ -190,7 +190,7 @@ impl Heal {
     /// Ends a healing without a result.
     pub(crate) fn abort(&mut self, core: &mut Core) {
         if let Some((_, step)) = self.run.take() {
-            core.close(step.request());
+            core.disarm(step.request());
         }
     }
 }
@@ -202,16 +202,18 @@ fn compare(core: &mut Core, target: &Address, list: &[Member]) -> Vec<Vec<Change
     let (mut for_us, mut for_them) = (Vec::new(), Vec::new());
     // Without a source, so that the receiver does not leave it out as known to
     // its source.
-    let suspect = |member: &Member, incarnation| Change {
-        member: Member { status: Status::Suspect, incarnation, ..member.clone() },
+    // The labels are those of the incarnation, so that they stay right when
+    // nobody is left to refute.
+    let suspect = |newer: &Member| Change {
+        member: Member { status: Status::Suspect, ..newer.clone() },
         source: None,
     };
     for theirs in list {
         let Some(ours) = core.members.get(&theirs.address) else { continue };
-        if theirs.is_reachable() && !ours.is_reachable() && outranks(ours, theirs) {
-            for_them.push(suspect(theirs, ours.incarnation));
-        } else if ours.is_reachable() && !theirs.is_reachable() && outranks(theirs, ours) {
-            for_us.push(suspect(ours, theirs.incarnation));
+        if theirs.is_reachable() && !ours.is_reachable() && ours.rank() > theirs.rank() {
+            for_them.push(suspect(ours));
+        } else if ours.is_reachable() && !theirs.is_reachable() && theirs.rank() > ours.rank() {
+            for_us.push(suspect(theirs));
         }
     }
     if for_us.is_empty() && for_them.is_empty() {
@@ -223,11 +225,6 @@ fn compare(core: &mut Core, target: &Address, list: &[Member]) -> Vec<Vec<Change
     let mut pages = split(for_them, core.config.message_bytes_max());
     pages.reverse();
     pages
-}
-
-/// Whether a statement wins over another by incarnation or status.
-fn outranks(a: &Member, b: &Member) -> bool {
-    (a.incarnation, a.status) > (b.incarnation, b.status)
 }
 
 /// This member's whole list in pages, the first one last.

@@ -121,7 +121,7 @@ impl Join {
         let attempt = self.0.as_mut()?;
         let i = attempt.open.iter().position(|open| open.request.is(from, seq))?;
         let mut open = attempt.open.swap_remove(i);
-        core.close(&open.request);
+        core.disarm(&open.request);
         open.received += received;
         let Some(cursor) = next else {
             attempt.joined.push(open.request.to);
@@ -160,7 +160,7 @@ impl Join {
             return Err(seq);
         };
         let Open { request, .. } = attempt.open.swap_remove(i);
-        core.close(&request);
+        core.disarm(&request);
         core.stats.joins_failed += 1;
         let peer = request.to;
         attempt.all_foreign &= matches!(why, NoAnswer::OtherApp(_));
@@ -241,7 +241,7 @@ impl Join {
         if let Some(at) = attempt.next_round {
             core.timers.cancel(at, Timer::JoinRound);
         }
-        attempt.open.iter().for_each(|open| core.close(&open.request));
+        attempt.open.iter().for_each(|open| core.disarm(&open.request));
         Some(attempt)
     }
 }

@@ -20,12 +20,12 @@ impl Leave {
     pub(crate) fn start(&mut self, core: &mut Core, status: Status) -> bool {
         let labels = core.local_member().labels.clone();
         core.set_local(status, labels);
-        let local = core.local.clone();
+        let local = core.local_slot;
         let part = (core.others() * core.config.leave_pings_percent()).div_ceil(100);
         // More pings than a change is sent would carry it no further (Ringpop).
         let sends = sends_max(core.config.piggyback_factor(), core.others()) as usize;
         let n = part.min(core.config.leave_pings_max()).min(sends);
-        let peers = core.members.pick_random(n, &mut core.rng, |member| member.address != local);
+        let peers = core.members.pick_random(n, &mut core.rng, |id| id != local);
         *self = Self { open: Vec::new(), told: peers.len(), acknowledged: 0 };
         for peer in peers {
             let timeout = core.config.ping_timeout();
@@ -34,12 +34,16 @@ impl Leave {
         self.end_if_over(core)
     }
 
+    pub(crate) fn is_open(&self, from: &Address, seq: u64) -> bool {
+        self.open.iter().any(|(request, _)| request.is(from, seq))
+    }
+
     /// A member answered. `None` when the number belongs to no ping of these,
     /// otherwise whether all are over.
     pub(crate) fn on_ack(&mut self, core: &mut Core, from: &Address, seq: u64) -> Option<bool> {
         let i = self.open.iter().position(|(request, _)| request.is(from, seq))?;
         let (request, issued) = self.open.swap_remove(i);
-        core.close(&request);
+        core.disarm(&request);
         core.delivered(&issued);
         self.acknowledged += 1;
         Some(self.end_if_over(core))
@@ -50,7 +54,7 @@ impl Leave {
     pub(crate) fn on_no_answer(&mut self, core: &mut Core, seq: u64) -> Option<bool> {
         let i = self.open.iter().position(|(request, _)| request.seq == seq)?;
         let (request, _) = self.open.swap_remove(i);
-        core.close(&request);
+        core.disarm(&request);
         Some(self.end_if_over(core))
     }
 

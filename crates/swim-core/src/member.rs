@@ -87,6 +87,11 @@ impl Member {
         self.status.is_reachable()
     }
 
+    /// What decides between two statements about a member, but for labels.
+    pub(crate) const fn rank(&self) -> (u64, Status) {
+        (self.incarnation, self.status)
+    }
+
     /// Whether this statement replaces what is `known` about the same member.
     ///
     /// The rule of `shouldProcessGossip` in ringpop-go: a tombstone of an
@@ -107,10 +112,7 @@ impl Member {
         known: Option<&Self>,
     ) -> bool {
         known.map_or(self.status != Status::Tombstone, |known| {
-            self.incarnation
-                .cmp(&known.incarnation)
-                .then(self.status.cmp(&known.status))
-                .then_with(|| compare_labels(&self.labels, &known.labels))
+            self.rank().cmp(&known.rank()).then_with(|| compare_labels(&self.labels, &known.labels))
                 == Ordering::Greater
         })
     }

@@ -28,7 +28,7 @@ pub(crate) struct Membership {
     /// Slots by the keyed hash of their address. It holds no addresses of its
     /// own, which halves the memory of a member.
     index: HashTable<SlotId>,
-    seed: u64,
+    hasher: Keyed,
     /// What is remembered about the few members that need attention.
     attention: FxHashMap<SlotId, Attention>,
     /// Members of each bucket, for the pages of a full sync.
@@ -87,7 +87,7 @@ impl Membership {
             slots: Vec::new(),
             free: Vec::new(),
             index: HashTable::new(),
-            seed,
+            hasher: Keyed::new(seed),
             attention: FxHashMap::default(),
             buckets: vec![Vec::new(); BUCKETS_MAX],
             digests: vec![0; BUCKETS_MAX],
@@ -105,16 +105,14 @@ impl Membership {
     }
 
     pub(crate) fn find(&self, address: &Address) -> Option<SlotId> {
-        let hash = keyed_hash(self.seed, address.as_str());
-        self.index.find(hash, |id| self.slot(*id).member.address == *address).copied()
+        self.find_bytes(address.as_str().as_bytes())
     }
 
-    /// The shared address with this text.
-    #[cfg(feature = "wire")]
-    pub(crate) fn find_text(&self, text: &str) -> Option<&Address> {
-        let hash = keyed_hash(self.seed, text);
-        let same = |id: &SlotId| self.slot(*id).member.address.as_str() == text;
-        self.index.find(hash, same).map(|id| &self.slot(*id).member.address)
+    /// The member whose address has these bytes.
+    pub(crate) fn find_bytes(&self, address: &[u8]) -> Option<SlotId> {
+        let hash = self.hasher.hash(address);
+        let same = |id: &SlotId| self.slot(*id).member.address.as_str().as_bytes() == address;
+        self.index.find(hash, same).copied()
     }
 
     pub(crate) fn get(&self, address: &Address) -> Option<&Member> {
@@ -167,6 +165,11 @@ impl Membership {
         })
     }
 
+    #[cfg(feature = "wire")]
+    pub(crate) const fn has_dialect(&self) -> bool {
+        self.dialect.is_some()
+    }
+
     /// Whether a statement replaces what is `known` about the same member.
     pub(crate) fn overrides(&self, member: &Member, known: Option<&Member>) -> bool {
         self.dialect.as_ref().map_or_else(
@@ -198,15 +201,15 @@ impl Membership {
 
     fn insert(&mut self, member: Member, rng: &mut Rng) -> SlotId {
         let address_hash = XxHash3_64::oneshot(member.address.as_str().as_bytes());
-        let hash = keyed_hash(self.seed, member.address.as_str());
+        let hash = self.hasher.hash(member.address.as_str().as_bytes());
         let id = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             SlotId::try_from(self.slots.len() - 1).expect("members_max is below 2^32")
         });
         self.slots[id as usize] = Some(Slot { member, address_hash });
-        let (slots, seed) = (&self.slots, self.seed);
+        let (slots, hasher) = (&self.slots, &self.hasher);
         self.index.insert_unique(hash, id, |id| {
-            keyed_hash(seed, slot(slots, *id).member.address.as_str())
+            hasher.hash(slot(slots, *id).member.address.as_str().as_bytes())
         });
         self.buckets[bucket_of(address_hash, BUCKETS_MAX)].push(id);
         // Swap into a random place: those before `position` were probed in this
@@ -228,7 +231,7 @@ impl Membership {
     /// Forgets a member.
     pub(crate) fn remove(&mut self, id: SlotId) -> Member {
         self.add_to_sums(id, self.slot(id).hash().wrapping_neg());
-        let hash = keyed_hash(self.seed, self.slot(id).member.address.as_str());
+        let hash = self.hasher.hash(self.slot(id).member.address.as_str().as_bytes());
         if let Ok(entry) = self.index.find_entry(hash, |other| *other == id) {
             entry.remove();
         }
@@ -251,7 +254,7 @@ impl Membership {
     pub(crate) fn next_in_order(
         &mut self,
         rng: &mut Rng,
-        wanted: impl Fn(&Member) -> bool,
+        wanted: impl Fn(SlotId) -> bool,
     ) -> Option<SlotId> {
         // Twice, because the shuffle may put the only wanted member among those
         // that this call would not reach in one round.
@@ -262,8 +265,7 @@ impl Membership {
             }
             let id = self.order[self.position];
             self.position += 1;
-            let member = &self.slot(id).member;
-            if member.is_reachable() && wanted(member) {
+            if self.slot(id).member.is_reachable() && wanted(id) {
                 return Some(id);
             }
         }
@@ -276,12 +278,9 @@ impl Membership {
         &self,
         n: usize,
         rng: &mut Rng,
-        wanted: impl Fn(&Member) -> bool,
-    ) -> Vec<Address> {
-        let eligible = |id: &SlotId| {
-            let member = &self.slot(*id).member;
-            member.is_reachable() && wanted(member)
-        };
+        wanted: impl Fn(SlotId) -> bool,
+    ) -> Vec<SlotId> {
+        let eligible = |id: &SlotId| self.slot(*id).member.is_reachable() && wanted(*id);
         // Drawing beats a full permutation unless few members are left to draw.
         let mut picked: Vec<SlotId> = Vec::with_capacity(n.min(self.order.len()));
         for _ in 0..4 * n {
@@ -300,7 +299,7 @@ impl Membership {
             rest.truncate(n - picked.len());
             picked.extend(rest);
         }
-        picked.into_iter().map(|id| self.slot(id).member.address.clone()).collect()
+        picked
     }
 
     /// Number of buckets that suits the size of the list: about eight members
@@ -387,11 +386,21 @@ fn slot_mut(slots: &mut [Option<Slot>], id: SlotId) -> &mut Slot {
 
 /// SipHash keyed with the seed of the machine: addresses come from the
 /// network, so their sender must not be able to choose collisions.
-fn keyed_hash(seed: u64, address: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write_u64(seed);
-    hasher.write(address.as_bytes());
-    hasher.finish()
+#[derive(Debug)]
+struct Keyed(DefaultHasher);
+
+impl Keyed {
+    fn new(seed: u64) -> Self {
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u64(seed);
+        Self(hasher)
+    }
+
+    fn hash(&self, address: &[u8]) -> u64 {
+        let mut hasher = self.0.clone();
+        hasher.write(address);
+        hasher.finish()
+    }
 }
 
 #[cfg(test)]
@@ -447,15 +456,15 @@ mod tests {
             let id = members.next_in_order(&mut rng, |_| true).unwrap();
             assert_eq!(members.slot(id).member.address, address(0));
         }
-        assert_eq!(members.pick_random(3, &mut rng, |_| true), vec![address(0)]);
+        assert_eq!(members.pick_random(3, &mut rng, |_| true), [0]);
     }
 
     #[test]
     fn pick_random_gives_distinct_wanted_members() {
         let (members, mut rng) = filled(10);
         for _ in 0..50 {
-            let mut picked = members.pick_random(3, &mut rng, |m| m.address != address(0));
-            assert!(!picked.contains(&address(0)));
+            let mut picked = members.pick_random(3, &mut rng, |id| id != 0);
+            assert!(!picked.contains(&0));
             picked.sort_unstable();
             picked.dedup();
             assert_eq!(picked.len(), 3);

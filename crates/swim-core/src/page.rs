@@ -18,8 +18,6 @@ pub(crate) struct Page {
 pub(crate) fn page(core: &Core, wanted: Option<&[u16]>, cursor: Cursor) -> Page {
     let Cursor { buckets, bucket: first, mut after } = cursor;
     let bytes_max = core.config.message_bytes_max();
-    let source =
-        Source { address: core.local.clone(), incarnation: core.local_member().incarnation };
     let (mut changes, mut bytes) = (Vec::new(), 0);
     for bucket in first..buckets {
         if wanted.is_some_and(|wanted| wanted.binary_search(&bucket).is_err()) {
@@ -32,8 +30,7 @@ pub(crate) fn page(core: &Core, wanted: Option<&[u16]>, cursor: Cursor) -> Page 
             .filter(|_| bucket == first)
             .map_or(0, |after| members.partition_point(|member| member.address <= after));
         for member in &members[start..] {
-            let source = suspector(core, member).unwrap_or_else(|| source.clone());
-            let change = Change { member: (*member).clone(), source: Some(source) };
+            let change = Change { member: (*member).clone(), source: suspector(core, member) };
             bytes += change.encoded_len();
             let full = bytes > bytes_max || changes.len() == CHANGES_SENT_MAX;
             if full && !changes.is_empty() {
@@ -60,7 +57,8 @@ pub(crate) fn excerpt(core: &mut Core) -> Vec<Change> {
 }
 
 /// Who suspects a suspect: passing a suspicion on in a page is not to raise it,
-/// and must not count as a confirmation.
+/// and must not count as a confirmation. Other statements in a page name no
+/// source: it would be the sender of the page, and as many bytes again.
 fn suspector(core: &Core, member: &Member) -> Option<Source> {
     let slot = core.members.find(&member.address)?;
     let suspicion = core.members.attention(slot)?.suspicion.as_ref()?;

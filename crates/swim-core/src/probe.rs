@@ -9,6 +9,7 @@ use crate::dissemination::Issued;
 use crate::event::{Cause, Event, Path};
 use crate::limits::PROBES_MAX;
 use crate::member::Status;
+use crate::membership::SlotId;
 use crate::message::Body;
 use crate::time::Instant;
 
@@ -19,13 +20,15 @@ const DURATIONS_MAX: usize = 10;
 #[derive(Debug, Default)]
 pub(crate) struct Probes {
     open: Vec<Probe>,
-    /// How long the last probes took, for the adaptive period.
+    /// How long the last probes took, when the period adapts to it.
     durations: VecDeque<Duration>,
 }
 
 #[derive(Debug)]
 struct Probe {
     target: Address,
+    /// Where the target stood in the list when the probe began.
+    slot: SlotId,
     /// Incarnation of the target when the probe began: a newer one is not
     /// suspected for an old failure.
     incarnation: u64,
@@ -70,6 +73,20 @@ impl Answer {
     }
 }
 
+impl Probe {
+    /// The ping on the second path, while it is open.
+    const fn second(&self) -> Option<&Request> {
+        match &self.stage {
+            Stage::Indirect { second, .. } => second.as_ref(),
+            Stage::Direct => None,
+        }
+    }
+
+    fn is_second(&self, from: &Address, seq: u64) -> bool {
+        self.second().is_some_and(|second| second.is(from, seq))
+    }
+}
+
 impl Probes {
     /// Probes the next member in order. Returns whether a probe began.
     pub(crate) fn start_next(&mut self, core: &mut Core) -> bool {
@@ -77,19 +94,22 @@ impl Probes {
             core.stats.probes_skipped += 1;
             return false;
         }
-        let local = core.local.clone();
-        let idle = |address: &Address| self.open.iter().all(|probe| probe.target != *address);
-        let next = core.members.next_in_order(&mut core.rng, |member| {
-            member.address != local && idle(&member.address)
-        });
+        let (local, open) = (core.local_slot, &self.open);
+        let wanted = |slot| slot != local && open.iter().all(|probe| probe.slot != slot);
+        let next = core.members.next_in_order(&mut core.rng, wanted);
         let Some(slot) = next else { return false };
-        let member = &core.members.slot(slot).member;
-        let (target, incarnation) = (member.address.clone(), member.incarnation);
+        let incarnation = core.members.slot(slot).member.incarnation;
         let timeout = core.awareness.stretch(core.config.ping_timeout());
-        let (ping, issued) = core.ping(target.clone(), timeout);
-        let started = core.now;
-        let stage = Stage::Direct;
-        self.open.push(Probe { target, incarnation, started, ping, issued, stage });
+        let (ping, issued) = core.ping(slot, timeout);
+        self.open.push(Probe {
+            target: ping.to.clone(),
+            slot,
+            incarnation,
+            started: core.now,
+            ping,
+            issued,
+            stage: Stage::Direct,
+        });
         true
     }
 
@@ -105,14 +125,16 @@ impl Probes {
         period.max(2 * sorted[sorted.len() / 2])
     }
 
+    /// Whether a reply with this number from this peer is welcome.
+    pub(crate) fn is_open(&self, from: &Address, seq: u64) -> bool {
+        self.open.iter().any(|probe| probe.ping.is(from, seq) || probe.is_second(from, seq))
+            || self.find_helper(|request| request.is(from, seq)).is_some()
+    }
+
     /// The target answered a ping. `false` when the number belongs to no
     /// probe.
     pub(crate) fn on_ack(&mut self, core: &mut Core, from: &Address, seq: u64) -> bool {
-        let second = |probe: &Probe| match &probe.stage {
-            Stage::Indirect { second: Some(second), .. } => second.is(from, seq),
-            Stage::Indirect { second: None, .. } | Stage::Direct => false,
-        };
-        if let Some(i) = self.open.iter().position(second) {
+        if let Some(i) = self.open.iter().position(|probe| probe.is_second(from, seq)) {
             core.stats.probes_second_path += 1;
             self.reached(core, i);
             return true;
@@ -146,7 +168,7 @@ impl Probes {
             helper.answer = Answer::Nack;
         } else {
             helper.answer = Answer::NotReached;
-            core.close(&helper.request);
+            core.disarm(&helper.request);
             self.conclude_if_answered(core, i);
         }
         true
@@ -162,15 +184,12 @@ impl Probes {
             }
             return true;
         }
-        let second = |probe: &Probe| match &probe.stage {
-            Stage::Indirect { second: Some(second), .. } => second.seq == seq,
-            Stage::Indirect { second: None, .. } | Stage::Direct => false,
-        };
+        let second = |probe: &Probe| probe.second().is_some_and(|second| second.seq == seq);
         if let Some(i) = self.open.iter().position(second) {
             if let Stage::Indirect { second, .. } = &mut self.open[i].stage
                 && let Some(request) = second.take()
             {
-                core.close(&request);
+                core.disarm(&request);
             }
             self.conclude_if_answered(core, i);
             return true;
@@ -183,7 +202,7 @@ impl Probes {
             Answer::Nack => Answer::NotReached,
             _ => Answer::Silent,
         };
-        core.close(&helper.request);
+        core.disarm(&helper.request);
         self.conclude_if_answered(core, i);
         true
     }
@@ -204,19 +223,17 @@ impl Probes {
     }
 
     fn ask_helpers(&mut self, core: &mut Core, i: usize) {
-        let target = self.open[i].target.clone();
+        let (target, slot) = (self.open[i].target.clone(), self.open[i].slot);
         let timeout = core.awareness.stretch(core.config.ping_req_timeout());
-        let local = core.local.clone();
-        let k = core.config.ping_req_helpers();
-        let peers = core.members.pick_random(k, &mut core.rng, |member| {
-            member.address != target && member.address != local
-        });
+        let (local, k) = (core.local_slot, core.config.ping_req_helpers());
+        let peers = core.members.pick_random(k, &mut core.rng, |id| id != slot && id != local);
         let mut helpers = Vec::with_capacity(peers.len());
         for peer in peers {
-            let (changes, issued) = core.piggyback(&peer);
+            let (changes, issued) = core.piggyback(peer);
             core.stats.ping_reqs_sent += 1;
             let checksum = core.members.checksum();
             let body = Body::PingReq { target: target.clone(), checksum, changes };
+            let peer = core.members.slot(peer).member.address.clone();
             let request = core.request(peer, timeout, body);
             helpers.push(Helper { request, issued, answer: Answer::Pending });
         }
@@ -232,20 +249,25 @@ impl Probes {
     fn reached(&mut self, core: &mut Core, i: usize) {
         let probe = self.remove(core, i);
         core.awareness.improve();
-        if let Some(slot) = core.members.find(&probe.target)
-            && core.members.attention(slot).is_some()
+        // Hardly any member gets attention; and another one may have taken the
+        // place of one that was forgotten meanwhile.
+        if core.members.attention(probe.slot).is_some()
+            && core.members.slot(probe.slot).member.address == probe.target
         {
-            core.members.attention_mut(slot).inconclusive = 0;
-            core.members.relax(slot);
+            core.members.attention_mut(probe.slot).inconclusive = 0;
+            core.members.relax(probe.slot);
         }
     }
 
     fn remove(&mut self, core: &mut Core, i: usize) -> Probe {
         let probe = self.open.swap_remove(i);
-        core.close(&probe.ping);
+        core.disarm(&probe.ping);
         if let Stage::Indirect { helpers, second } = &probe.stage {
             let requests = helpers.iter().map(|helper| &helper.request).chain(second);
-            requests.for_each(|request| core.close(request));
+            requests.for_each(|request| core.disarm(request));
+        }
+        if !core.config.adaptive_period() {
+            return probe;
         }
         if self.durations.len() == DURATIONS_MAX {
             self.durations.pop_front();

@@ -46,8 +46,10 @@ impl Relays {
             core.refuse(&asker.address, asker.seq, Rejection::Busy);
             return;
         }
+        // A target that is unknown was refused before.
+        let Some(slot) = core.members.find(&target) else { return };
         core.stats.ping_reqs_received += 1;
-        if target == core.local {
+        if slot == core.local_slot {
             answer(core, &asker, target, true, false);
             return;
         }
@@ -55,7 +57,7 @@ impl Relays {
         let early = full * NACK_PERCENT / 100;
         let lifeguard = core.config.awareness_max() > 1;
         let timeout = if lifeguard && !core.config.late_acks() { early } else { full };
-        let (ping, issued) = core.ping(target, timeout);
+        let (ping, issued) = core.ping(slot, timeout);
         let nack = core.config.late_acks().then(|| {
             let at = core.now + early;
             core.timers.set(at, Timer::Nack(ping.seq));
@@ -72,12 +74,13 @@ impl Relays {
         answer(core, &relay.asker, relay.ping.to.clone(), false, true);
     }
 
+    pub(crate) fn is_open(&self, from: &Address, seq: u64) -> bool {
+        self.0.get(&seq).is_some_and(|relay| relay.ping.is(from, seq))
+    }
+
     /// The target answered. `false` when the number belongs to no relay.
     pub(crate) fn on_ack(&mut self, core: &mut Core, from: &Address, seq: u64) -> bool {
-        if !self.0.get(&seq).is_some_and(|relay| relay.ping.is(from, seq)) {
-            return false;
-        }
-        self.finish(core, seq, true)
+        self.is_open(from, seq) && self.finish(core, seq, true)
     }
 
     /// The target did not answer. `false` when the number belongs to no relay.
@@ -88,7 +91,7 @@ impl Relays {
 
     fn finish(&mut self, core: &mut Core, seq: u64, reached: bool) -> bool {
         let Some(relay) = self.0.remove(&seq) else { return false };
-        core.close(&relay.ping);
+        core.disarm(&relay.ping);
         if let Some(at) = relay.nack {
             core.timers.cancel(at, Timer::Nack(seq));
         }

@@ -33,6 +33,10 @@ impl ReverseSyncs {
         self.0.push(Job { request, received: 0, applied: 0 });
     }
 
+    pub(crate) fn is_open(&self, from: &Address, seq: u64) -> bool {
+        self.0.iter().any(|job| job.request.is(from, seq))
+    }
+
     /// A page of the list arrived.
     pub(crate) fn on_join_ack(
         &mut self,
@@ -68,7 +72,7 @@ impl ReverseSyncs {
     fn take(&mut self, core: &mut Core, seq: u64) -> Option<Job> {
         let i = self.0.iter().position(|job| job.request.seq == seq)?;
         let job = self.0.swap_remove(i);
-        core.close(&job.request);
+        core.disarm(&job.request);
         Some(job)
     }
 
@@ -76,7 +80,7 @@ impl ReverseSyncs {
     pub(crate) fn give_up_surplus(&mut self, core: &mut Core) {
         let kept = self.0.len().min(core.config.sync_jobs_max());
         for job in self.0.split_off(kept) {
-            core.close(&job.request);
+            core.disarm(&job.request);
             job.end(core, false);
         }
     }

@@ -53,6 +53,10 @@ impl Syncs {
         });
     }
 
+    pub(crate) fn is_open(&self, from: &Address, seq: u64) -> bool {
+        self.0.iter().any(|job| job.request.is(from, seq))
+    }
+
     /// An answer arrived for an open step.
     pub(crate) fn on_ack(
         &mut self,
@@ -66,7 +70,7 @@ impl Syncs {
             return;
         };
         let mut job = self.0.swap_remove(i);
-        core.close(&job.request);
+        core.disarm(&job.request);
         let endless = next.as_ref().is_some_and(|next| {
             changes.is_empty() || next.buckets != job.buckets || !valid_cursor(next)
         });
@@ -104,7 +108,7 @@ impl Syncs {
             return false;
         };
         let job = self.0.swap_remove(i);
-        core.close(&job.request);
+        core.disarm(&job.request);
         job.end(core, false);
         true
     }
@@ -113,7 +117,7 @@ impl Syncs {
     pub(crate) fn give_up_surplus(&mut self, core: &mut Core) {
         let kept = self.0.len().min(core.config.sync_jobs_max());
         for job in self.0.split_off(kept) {
-            core.close(&job.request);
+            core.disarm(&job.request);
             job.end(core, false);
         }
     }

@@ -18,6 +18,7 @@ use std::path::Path;
 
 use arbitrary::{Arbitrary, Unstructured};
 use fuzz::ops::Sequence;
+use fuzz::world::{Way, trace};
 use swim_core::{Body, SyncStep, wire};
 
 /// The inputs for one target. The name of each is printed, so that a failure
@@ -74,5 +75,7 @@ fn sequences_of_the_corpus_keep_the_invariants_and_end_in_agreement() {
         let Ok(sequence) = sequence else { continue };
         fuzz::world::run(&sequence);
         fuzz::settle::run(&sequence);
+        let [decoded, packets] = [Way::Decoded, Way::Packet].map(|way| trace(&sequence, way));
+        assert_eq!(decoded, packets);
     }
 }

@@ -18,7 +18,8 @@ mod fuzz;
 
 use arbitrary::{Arbitrary, Unstructured};
 use fuzz::ops::{Op, Sequence};
-use fuzz::{settle, world};
+use fuzz::settle;
+use fuzz::world::{self, Way};
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert_eq, proptest};
 
@@ -68,6 +69,14 @@ proptest! {
 
     #[test]
     fn the_same_sequence_has_the_same_outputs(sequence in sequences(3)) {
-        prop_assert_eq!(world::trace(&sequence), world::trace(&sequence));
+        let trace = || world::trace(&sequence, Way::Message);
+        prop_assert_eq!(trace(), trace());
+    }
+
+    /// That a packet skips what is known is not to be seen from outside.
+    #[test]
+    fn packets_have_the_effects_of_the_messages_in_them(sequence in sequences(3)) {
+        let [decoded, packets] = [Way::Decoded, Way::Packet].map(|way| world::trace(&sequence, way));
+        prop_assert_eq!(decoded, packets);
     }
 }

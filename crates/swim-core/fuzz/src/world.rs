@@ -3,7 +3,7 @@
 
 use swim_core::{
     Address, Body, Config, Event, INTERNAL_PREFIX, Init, Instant, Labels, Message, Node, Output,
-    State, Status, Transmit,
+    State, Stats, Status, Transmit, wire,
 };
 
 use super::meaning::{UNIX_MS, address, addresses, config, incarnation, labels, length, speech};
@@ -23,16 +23,29 @@ pub fn run(sequence: &Sequence) {
     sequence.ops.iter().for_each(|op| world.step(op));
 }
 
-/// Runs a sequence and gives everything that came out.
+/// How messages reach a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// As they are.
+    Message,
+    /// As bytes, which the driver decodes.
+    Decoded,
+    /// As bytes.
+    Packet,
+}
+
+/// Runs a sequence and gives everything that came out, and what was counted.
 ///
 /// # Panics
 ///
 /// When an invariant does not hold.
-pub fn trace(sequence: &Sequence) -> Vec<Output> {
+pub fn trace(sequence: &Sequence, way: Way) -> (Vec<Output>, Vec<Stats>) {
     let mut world = World::new(sequence);
+    world.way = way;
     world.trace = Some(Vec::new());
     sequence.ops.iter().for_each(|op| world.step(op));
-    world.trace.unwrap_or_default()
+    let stats = world.processes.iter().map(|process| *process.node.stats()).collect();
+    (world.trace.unwrap_or_default(), stats)
 }
 
 pub(super) struct World {
@@ -43,6 +56,7 @@ pub(super) struct World {
     /// Requests of the members, which anybody may answer.
     asked: Vec<Transmit>,
     started: u64,
+    way: Way,
     /// Everything that came out, when it is wanted.
     trace: Option<Vec<Output>>,
 }
@@ -56,6 +70,7 @@ impl World {
             in_flight: Vec::new(),
             asked: Vec::new(),
             started: 0,
+            way: Way::Message,
             trace: None,
         };
         for i in 0..sequence.members {
@@ -193,7 +208,19 @@ impl World {
     fn message(&mut self, i: usize, message: Message) -> Vec<Output> {
         let Message { app, from, seq, body, .. } = message.clone();
         let foreign = app != *self.processes[i].node.app();
-        let effects = self.effects_of(i, |node, now| node.handle_message(now, message));
+        let bytes = wire::encode(&message);
+        let readable = wire::decode(&bytes).is_ok();
+        let effects = match self.way {
+            Way::Message => self.effects_of(i, |node, now| node.handle_message(now, message)),
+            Way::Decoded => self.effects_of(i, |node, now| decode(node, now, &bytes)),
+            Way::Packet => self.effects_of(i, |node, now| {
+                assert_eq!(node.handle_packet(now, &bytes).is_ok(), readable);
+            }),
+        };
+        if self.way != Way::Message && !readable {
+            assert!(effects.is_empty(), "what is no message has no effect");
+            return effects;
+        }
         let is_answer = |output: &&Output| match output {
             Output::Transmit(Transmit { to, message, .. }) => {
                 message.is_reply() && *to == from && message.seq == seq
@@ -274,6 +301,17 @@ impl World {
             trace.extend(outputs.iter().cloned());
         }
         outputs
+    }
+}
+
+/// What a driver does that decodes packets itself.
+fn decode(node: &mut Node, now: Instant, bytes: &[u8]) {
+    match wire::decode(bytes) {
+        Ok(decoded) => {
+            node.handle_malformed(now, decoded.dropped_changes);
+            node.handle_message(now, decoded.message);
+        }
+        Err(_) => node.handle_malformed(now, 1),
     }
 }
 

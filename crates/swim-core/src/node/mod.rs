@@ -2,6 +2,7 @@
 //! outputs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::address::Address;
 use crate::config::{Config, ConfigError};
@@ -23,6 +24,8 @@ use crate::sync::Syncs;
 use crate::time::Instant;
 use crate::timers::Timer;
 
+#[cfg(feature = "wire")]
+mod packet;
 mod reactions;
 mod reconfigure;
 mod routine;
@@ -400,8 +403,14 @@ impl Node {
     /// counted, reported by [`Event::Rejected`](crate::Event::Rejected) and changes nothing; a request
     /// that is refused is answered by [`Body::Refused`].
     pub fn handle_message(&mut self, now: Instant, message: Message) {
+        self.take_message(now, message, 0);
+    }
+
+    /// Takes a message without so many changes that this member knew.
+    fn take_message(&mut self, now: Instant, message: Message, known_changes: usize) {
         self.advance_to(now);
         self.core.epitaphs.clear();
+        self.core.known_changes = known_changes;
         let is_reply = message.is_reply();
         let Message { app, from, from_incarnation, seq, body } = message;
         if let Some(reason) = self.objection(&app, &from, from_incarnation, &body) {
@@ -412,7 +421,7 @@ impl Node {
             }
             return;
         }
-        if is_reply && !self.core.expects(&from, seq) {
+        if is_reply && !self.expects(&from, seq) {
             self.core.reject(&from, Rejection::UnexpectedReply);
             return;
         }
@@ -528,12 +537,6 @@ impl Node {
         self.core.members.get(address)
     }
 
-    /// The shared address of a known member.
-    #[cfg(feature = "wire")]
-    pub(crate) fn known_address(&self, text: &str) -> Option<Address> {
-        self.core.members.find_text(text).cloned()
-    }
-
     /// All known members, this one included, in no particular order.
     pub fn members(&self) -> impl Iterator<Item = &Member> {
         self.core.members.iter()
@@ -565,6 +568,13 @@ impl Node {
     #[must_use]
     pub const fn health_score(&self) -> u32 {
         self.core.awareness.score()
+    }
+
+    /// The time from one probe to the next as it is now: the configured period,
+    /// stretched by what local health or slow probes ask for.
+    #[must_use]
+    pub fn protocol_period(&self) -> Duration {
+        self.probes.period(&self.core)
     }
 
     /// Number of changes that still have to be spread.

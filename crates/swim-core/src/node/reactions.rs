@@ -31,7 +31,7 @@ impl Node {
         if from_incarnation > self.core.incarnation_max() {
             return Some(Rejection::Invalid { what: "incarnation is beyond the bound" });
         }
-        if changes_of(body).len() > CHANGES_PER_MESSAGE_MAX {
+        if changes_of(body).len() + self.core.known_changes > CHANGES_PER_MESSAGE_MAX {
             return Some(Rejection::Invalid { what: "too many changes in one message" });
         }
         let joined = !matches!(self.state, State::Idle | State::Joining);
@@ -44,6 +44,18 @@ impl Node {
             }
             _ => None,
         }
+    }
+
+    /// Whether a reply with this number from this peer is welcome: whoever
+    /// sent the request knows.
+    pub(super) fn expects(&self, from: &Address, seq: u64) -> bool {
+        self.probes.is_open(from, seq)
+            || self.relays.is_open(from, seq)
+            || self.syncs.is_open(from, seq)
+            || self.reverse_syncs.is_open(from, seq)
+            || self.join.is_open(from, seq)
+            || self.heal.is_open(from, seq)
+            || self.leave.is_open(from, seq)
     }
 
     pub(super) fn on_ping(

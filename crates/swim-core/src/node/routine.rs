@@ -42,17 +42,21 @@ impl Routine {
 impl Node {
     /// Starts the recurring tasks. The first probe is at once, because that is
     /// how a member that has joined makes itself known; the others begin at
-    /// random, so that members that start together do not act together.
+    /// random, so that members that start together do not act together. Healing
+    /// begins a period later still: hosts that are not reachable at the start
+    /// are starting themselves.
     pub(super) fn start_routine(&mut self) {
         let (sync, heal) = (self.core.config.sync_period(), self.core.config.heal_period());
         self.on_period();
-        self.routine.sync = Some(self.arm_within(sync, Timer::Sync));
-        self.routine.heal = Some(self.arm_within(heal, Timer::Heal));
+        self.routine.sync = Some(self.arm_within(Duration::ZERO, sync, Timer::Sync));
+        self.routine.heal = Some(self.arm_within(heal, heal, Timer::Heal));
     }
 
-    fn arm_within(&mut self, span: Duration, timer: Timer) -> Instant {
+    /// At a random time within `span` from `earliest` on.
+    fn arm_within(&mut self, earliest: Duration, span: Duration, timer: Timer) -> Instant {
         let micros = usize::try_from(span.as_micros()).unwrap_or(usize::MAX);
-        let at = self.core.now + Duration::from_micros(self.core.rng.below(micros) as u64);
+        let extra = Duration::from_micros(self.core.rng.below(micros) as u64);
+        let at = self.core.now + earliest + extra;
         self.core.timers.set(at, timer);
         at
     }

@@ -1,8 +1,9 @@
 //! The canonical encoding of the messages: protobuf, schema
 //! `proto/ringpop/v1/swim.proto`.
 //!
-//! A custom transport is "bytes in, bytes out" with [`encode`] and [`decode`].
-//! A transport that moves protobuf messages itself, such as gRPC, uses
+//! A custom transport is "bytes in, bytes out" with
+//! [`Node::handle_packet`](crate::Node::handle_packet) and [`encode`]; [`decode`] is for who wants
+//! to look at a message before the node gets it. A transport that moves protobuf messages itself, such as gRPC, uses
 //! [`to_proto`] and [`from_proto`].
 //!
 //! Fields that this version does not know are ignored, and a change that it
@@ -35,14 +36,11 @@ pub mod pb {
     pub use super::generated::*;
 }
 
-mod read;
+pub(crate) mod read;
 mod write;
 
-use std::sync::Arc;
-
-use crate::address::{Address, AddressError};
+use crate::address::AddressError;
 use crate::message::Message;
-use crate::node::Node;
 
 /// Largest message that is decoded, in bytes: the largest page that can be
 /// configured, and as much again for what goes along.
@@ -83,36 +81,7 @@ pub fn encoded_len(message: &Message) -> usize {
 /// When the bytes are no message, or a field that the message cannot do
 /// without is missing or out of bounds.
 pub fn decode(bytes: &[u8]) -> Result<Decoded, DecodeError> {
-    check_size(bytes)?;
-    read::decode(bytes, &read::NoNames)
-}
-
-/// Decodes a message for a node. Names that the node knows are shared instead
-/// of copied, so that a ping from a known member allocates nothing.
-///
-/// # Errors
-///
-/// As for [`decode`].
-pub fn decode_for(node: &Node, bytes: &[u8]) -> Result<Decoded, DecodeError> {
-    check_size(bytes)?;
-    read::decode(bytes, node)
-}
-
-fn check_size(bytes: &[u8]) -> Result<(), DecodeError> {
-    if bytes.len() > MESSAGE_BYTES_MAX {
-        return Err(DecodeError::TooLarge { bytes: bytes.len() });
-    }
-    Ok(())
-}
-
-impl read::Names for Node {
-    fn app(&self, text: &str) -> Option<Arc<str>> {
-        (**self.app() == *text).then(|| Arc::clone(self.app()))
-    }
-
-    fn address(&self, text: &str) -> Option<Address> {
-        self.known_address(text)
-    }
+    Ok(read::read(bytes, &read::Anybody)?.decoded)
 }
 
 /// The protobuf form of a message.

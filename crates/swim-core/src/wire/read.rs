@@ -1,28 +1,40 @@
 //! Bytes to messages, without the generated types in between.
 //!
-//! Names that the receiver knows are not copied: a [`Names`] gives the shared
-//! ones back, so that a ping from a known member costs no allocation.
+//! What the [`Receiver`] knows is not made again: names are shared instead of
+//! copied, and statements that are no news to it are left where they are, so
+//! that a ping from a known member about known members costs no allocation.
 
 use std::sync::Arc;
 
 use super::convert::{bucket_number, refusal, status};
-use super::{DecodeError, Decoded};
+use super::{DecodeError, Decoded, MESSAGE_BYTES_MAX};
 use crate::address::{Address, AddressError};
 use crate::labels::Labels;
 use crate::limits::{APP_BYTES_MAX, BUCKETS_MAX, LABELS_MAX};
-use crate::member::Member;
+use crate::member::{Member, Status};
 use crate::message::{Body, Change, Cursor, Message, Source, SyncStep};
 
-/// Names that are shared instead of copied.
-pub(super) trait Names {
+/// What whoever gets a message knows before it is read.
+pub(crate) trait Receiver {
+    /// Its application, when it has this name.
     fn app(&self, text: &str) -> Option<Arc<str>>;
+
+    /// An address that it knows.
     fn address(&self, text: &str) -> Option<Address>;
+
+    /// Whether weighing this statement would change nothing.
+    fn knows<'a>(
+        &'a self,
+        address: &[u8],
+        rank: (u64, Status),
+        labels: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> bool;
 }
 
-/// Knows no name.
-pub(super) struct NoNames;
+/// Knows nothing.
+pub(super) struct Anybody;
 
-impl Names for NoNames {
+impl Receiver for Anybody {
     fn app(&self, _: &str) -> Option<Arc<str>> {
         None
     }
@@ -30,9 +42,26 @@ impl Names for NoNames {
     fn address(&self, _: &str) -> Option<Address> {
         None
     }
+
+    fn knows<'a>(
+        &'a self,
+        _: &[u8],
+        _: (u64, Status),
+        _: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> bool {
+        false
+    }
 }
 
-pub(super) fn decode(bytes: &[u8], names: &impl Names) -> Result<Decoded, DecodeError> {
+/// A message as its receiver wants it.
+pub(crate) struct Read {
+    pub(crate) decoded: Decoded,
+    /// Changes left out because the receiver knows them.
+    pub(crate) known_changes: usize,
+}
+
+pub(crate) fn read(bytes: &[u8], receiver: &impl Receiver) -> Result<Read, DecodeError> {
+    check_size(bytes)?;
     let (mut app, mut from, mut from_incarnation, mut seq) = ("", "", 0, 0);
     let mut body = None;
     let mut fields = Fields(bytes);
@@ -50,17 +79,30 @@ pub(super) fn decode(bytes: &[u8], names: &impl Names) -> Result<Decoded, Decode
         return Err(DecodeError::App { bytes: app.len() });
     }
     let (kind, content) = body.ok_or(DecodeError::Body)?;
-    let mut reader = Reader { names, dropped_changes: 0 };
+    // The whole lists of joins and full syncs are counted and compared.
+    let skips_known = matches!(kind, 5..=8);
+    let mut reader = Reader { receiver, skips_known, known_changes: 0, dropped_changes: 0 };
     let body = reader.body(kind, content)?;
     let from = reader.address("from", from)?;
-    let app = names.app(app).unwrap_or_else(|| app.into());
+    let app = receiver.app(app).unwrap_or_else(|| app.into());
     let message = Message { app, from, from_incarnation, seq, body };
-    Ok(Decoded { message, dropped_changes: reader.dropped_changes })
+    let Reader { known_changes, dropped_changes, .. } = reader;
+    Ok(Read { decoded: Decoded { message, dropped_changes }, known_changes })
 }
 
-/// Reads a body and counts what it had to drop.
-struct Reader<'a, N> {
-    names: &'a N,
+fn check_size(bytes: &[u8]) -> Result<(), DecodeError> {
+    if bytes.len() > MESSAGE_BYTES_MAX {
+        return Err(DecodeError::TooLarge { bytes: bytes.len() });
+    }
+    Ok(())
+}
+
+/// Reads a body and counts the changes that it left out.
+struct Reader<'a, R> {
+    receiver: &'a R,
+    /// Whether changes that the receiver knows are left out.
+    skips_known: bool,
+    known_changes: usize,
     dropped_changes: usize,
 }
 
@@ -111,7 +153,7 @@ const LAYOUTS: [Layout; 9] = {
     ]
 };
 
-impl<N: Names> Reader<'_, N> {
+impl<R: Receiver> Reader<'_, R> {
     fn body(&mut self, kind: u32, content: &[u8]) -> Result<Body, DecodeError> {
         let parts = self.parts(&LAYOUTS[kind as usize - 5], content)?;
         let Parts { target, checksum, changes, numbers, buckets, digests, cursor } = parts;
@@ -179,40 +221,33 @@ impl<N: Names> Reader<'_, N> {
         Ok(parts)
     }
 
-    /// `None`, and counted, when the change cannot be read: a status of a later
-    /// version, an address that is none, labels beyond every limit.
+    /// `None`, and counted, when the receiver knows the change, or when it
+    /// cannot be read: a status of a later version, an address that is none,
+    /// labels beyond every limit.
     fn change(&mut self, bytes: &[u8]) -> Result<Option<Change>, DecodeError> {
-        let (mut address, mut code, mut incarnation) = ("", 0, 0);
-        let (mut source, mut source_incarnation) = ("", 0);
-        let mut labels = Vec::new();
-        let mut fields = Fields(bytes);
-        while let Some((field, value)) = fields.next()? {
-            match (field, value) {
-                (1, Value::Bytes(text)) => address = utf8(text)?,
-                (2, Value::Number(number)) => code = number,
-                (3, Value::Number(number)) => incarnation = number,
-                (4, Value::Bytes(text)) => source = utf8(text)?,
-                (5, Value::Number(number)) => source_incarnation = number,
-                (6, Value::Bytes(pair)) if labels.len() <= LABELS_MAX => labels.push(label(pair)?),
-                _ => {}
-            }
+        let statement = Statement::read(bytes)?;
+        if self.skips_known && statement.is_known_to(self.receiver) {
+            self.known_changes += 1;
+            return Ok(None);
         }
-        let read = || {
-            let source = match source {
-                "" => None,
-                text => {
-                    let address = self.name(text).ok()?;
-                    Some(Source { address, incarnation: source_incarnation })
-                }
-            };
-            let labels = Labels::new(labels).ok()?;
-            let status = status(i32::try_from(code).ok()?)?;
-            let member = Member::new(self.name(address).ok()?, status, incarnation, labels);
-            Some(Change { member, source })
-        };
-        let change = read();
+        let (address, source) = (utf8(statement.address)?, utf8(statement.source)?);
+        let change = self.change_of(&statement, address, source);
         self.dropped_changes += usize::from(change.is_none());
         Ok(change)
+    }
+
+    fn change_of(&self, statement: &Statement<'_>, address: &str, source: &str) -> Option<Change> {
+        let source = match source {
+            "" => None,
+            text => {
+                let address = self.name(text).ok()?;
+                Some(Source { address, incarnation: statement.source_incarnation })
+            }
+        };
+        let status = statement.status()?;
+        let labels = Labels::new(statement.labels()).ok()?;
+        let member = Member::new(self.name(address).ok()?, status, statement.incarnation, labels);
+        Some(Change { member, source })
     }
 
     fn cursor(&self, bytes: &[u8]) -> Result<Cursor, DecodeError> {
@@ -235,7 +270,9 @@ impl<N: Names> Reader<'_, N> {
     }
 
     fn name(&self, text: &str) -> Result<Address, AddressError> {
-        self.names.address(text).map_or_else(|| Address::new(text), Ok)
+        // To look a short one up takes longer than to copy it.
+        let known = if Address::is_long(text) { self.receiver.address(text) } else { None };
+        known.map_or_else(|| Address::new(text), Ok)
     }
 
     fn address(&self, field: &'static str, text: &str) -> Result<Address, DecodeError> {
@@ -243,7 +280,68 @@ impl<N: Names> Reader<'_, N> {
     }
 }
 
-fn label(bytes: &[u8]) -> Result<(Box<str>, Box<str>), DecodeError> {
+/// A change where it lies in the bytes. Its names are texts once somebody has
+/// looked: one that equals a known address needs no look.
+#[derive(Default)]
+struct Statement<'a> {
+    bytes: &'a [u8],
+    address: &'a [u8],
+    code: u64,
+    incarnation: u64,
+    source: &'a [u8],
+    source_incarnation: u64,
+    labels: usize,
+}
+
+impl<'a> Statement<'a> {
+    fn read(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut statement = Self { bytes, ..Self::default() };
+        let mut fields = Fields(bytes);
+        while let Some((field, value)) = fields.next()? {
+            match (field, value) {
+                (1, Value::Bytes(text)) => statement.address = text,
+                (2, Value::Number(number)) => statement.code = number,
+                (3, Value::Number(number)) => statement.incarnation = number,
+                (4, Value::Bytes(text)) => statement.source = text,
+                (5, Value::Number(number)) => statement.source_incarnation = number,
+                // One more than there may be tells that there are too many.
+                (6, Value::Bytes(pair)) if statement.labels <= LABELS_MAX => {
+                    label(pair)?;
+                    statement.labels += 1;
+                }
+                _ => {}
+            }
+        }
+        Ok(statement)
+    }
+
+    /// `None` for a status of a later version.
+    fn status(&self) -> Option<Status> {
+        status(i32::try_from(self.code).ok()?)
+    }
+
+    /// The labels that were counted, in the order in which they lie there.
+    fn labels(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let mut fields = Fields(self.bytes);
+        let labels = std::iter::from_fn(move || {
+            loop {
+                if let (6, Value::Bytes(pair)) = fields.next().ok()?? {
+                    return label(pair).ok();
+                }
+            }
+        });
+        labels.take(self.labels)
+    }
+
+    /// Whether the receiver loses nothing when it never sees this statement.
+    fn is_known_to(&self, receiver: &impl Receiver) -> bool {
+        let Some(status) = self.status() else { return false };
+        receiver.knows(self.address, (self.incarnation, status), self.labels())
+            && (self.source.is_empty() || Address::is_plain(self.source))
+    }
+}
+
+fn label(bytes: &[u8]) -> Result<(&str, &str), DecodeError> {
     let (mut key, mut value) = ("", "");
     let mut fields = Fields(bytes);
     while let Some((field, part)) = fields.next()? {
@@ -253,7 +351,7 @@ fn label(bytes: &[u8]) -> Result<(Box<str>, Box<str>), DecodeError> {
             _ => {}
         }
     }
-    Ok((key.into(), value.into()))
+    Ok((key, value))
 }
 
 fn packed_buckets(bytes: &[u8], into: &mut Vec<u16>) -> Result<(), DecodeError> {
@@ -293,6 +391,7 @@ enum Value<'a> {
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
+    #[inline]
     fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, DecodeError> {
         if self.0.is_empty() {
             return Ok(None);
@@ -323,6 +422,11 @@ impl<'a> Fields<'a> {
     }
 
     fn varint(&mut self) -> Result<u64, DecodeError> {
+        // Tags, lengths and most numbers take one byte.
+        if let [byte @ ..0x80, rest @ ..] = self.0 {
+            self.0 = rest;
+            return Ok(u64::from(*byte));
+        }
         let mut value = 0;
         for (i, byte) in self.0.iter().enumerate().take(10) {
             value |= u64::from(byte & 0x7f) << (7 * i);

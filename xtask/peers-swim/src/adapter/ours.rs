@@ -1,6 +1,6 @@
 //! `swim-core` as a [`Peer`], over the encoding of its feature `wire`.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use swim_core::{
@@ -69,7 +69,13 @@ fn change(update: Update, source: usize) -> Change {
 }
 
 impl Ours {
-    fn config() -> Config {
+    /// The settings, which all members share.
+    fn config() -> Arc<Config> {
+        static CONFIG: LazyLock<Arc<Config>> = LazyLock::new(|| Arc::new(Ours::make_config()));
+        CONFIG.clone()
+    }
+
+    fn make_config() -> Config {
         Config::lan()
             .to_builder()
             .protocol_period(Duration::from_nanos(PROBE_PERIOD))
@@ -170,10 +176,8 @@ impl Peer for Ours {
     }
 
     fn receive(&mut self, now: Nanos, bytes: &[u8]) {
-        match wire::decode_for(&self.node, bytes) {
-            Ok(decoded) => self.node.handle_message(instant(now), decoded.message),
-            Err(_) => self.node.handle_malformed(instant(now), 1),
-        }
+        // Errors are about bytes that are no message; they change nothing.
+        let _ = self.node.handle_packet(instant(now), bytes);
     }
 
     fn timeout(&mut self, now: Nanos) {
