@@ -19,6 +19,9 @@ const STEPS_MAX: usize = 5_000_000;
 /// A filter over messages: sender, receiver, message.
 type Filter = Box<dyn FnMut(&Address, &Address, &Message) -> bool>;
 
+/// What becomes of a message on its way: sender, receiver, message.
+type Translation = Box<dyn FnMut(&Address, &Address, &Message) -> Option<Message>>;
+
 pub struct Cluster {
     pub now: Instant,
     pub latency: Duration,
@@ -35,6 +38,7 @@ pub struct Cluster {
     /// Processes that do not run at the moment, with what waits for them.
     frozen: BTreeMap<Address, Vec<Transmit>>,
     drop_if: Option<Filter>,
+    translation: Option<Translation>,
     /// Members that are reached by the second path only.
     first_path_down: BTreeSet<Address>,
     /// Everything that was sent.
@@ -61,6 +65,7 @@ impl Cluster {
             cuts: BTreeSet::new(),
             frozen: BTreeMap::new(),
             drop_if: None,
+            translation: None,
             first_path_down: BTreeSet::new(),
             sent: Vec::new(),
             random: 0x5eed,
@@ -153,6 +158,14 @@ impl Cluster {
         self.drop_if = Some(Box::new(filter));
     }
 
+    /// From now on messages arrive as `translation` makes them, or not at all.
+    pub fn translate(
+        &mut self,
+        translation: impl FnMut(&Address, &Address, &Message) -> Option<Message> + 'static,
+    ) {
+        self.translation = Some(Box::new(translation));
+    }
+
     pub fn node(&self, i: usize) -> &Node {
         &self.nodes[&address(i)]
     }
@@ -215,6 +228,12 @@ impl Cluster {
 
     pub fn events(&self, i: usize) -> impl Iterator<Item = &Event> {
         self.events.get(&address(i)).into_iter().flatten().map(|(_, event)| event)
+    }
+
+    /// When the events of a member happened for which `wanted` holds.
+    pub fn times(&self, i: usize, wanted: impl Fn(&Event) -> bool) -> Vec<Instant> {
+        let events = self.events.get(&address(i)).into_iter().flatten();
+        events.filter(|(_, event)| wanted(event)).map(|(at, _)| *at).collect()
     }
 
     /// All statuses that `observer` gave `subject`, in order.
@@ -334,8 +353,13 @@ impl Cluster {
         }
     }
 
-    fn transmit(&mut self, transmit: Transmit) {
+    fn transmit(&mut self, mut transmit: Transmit) {
         self.sent.push((self.now, transmit.clone()));
+        if let Some(translate) = &mut self.translation {
+            let Transmit { to, message, .. } = &transmit;
+            let Some(translated) = translate(&message.from, to, message) else { return };
+            transmit.message = translated;
+        }
         let (from, to) = (transmit.message.from.clone(), transmit.to.clone());
         // A reply goes back the way its request came.
         let is_reply = transmit.message.is_reply();
