@@ -625,7 +625,8 @@ impl Core {
     fn evict(&mut self, id: SlotId) {
         self.gossip.forget(id);
         let member = self.members.remove(id);
-        self.graves.dig(member.address.clone(), member.incarnation);
+        let dropped = self.graves.dig(member.address.clone(), member.incarnation);
+        self.stats.graves_dropped += u64::from(dropped);
         self.stats.evicted += 1;
         let address = member.address.clone();
         self.changed(Some(member), None, Some(self.local.clone()), Cause::Timeout);

@@ -39,6 +39,9 @@ pub struct Cluster {
     frozen: BTreeMap<Address, Vec<Transmit>>,
     drop_if: Option<Filter>,
     translation: Option<Translation>,
+    /// Addresses at which two processes listen, with the name under which the
+    /// second one is kept, and whether it gets the next message.
+    twins: BTreeMap<Address, (Address, bool)>,
     /// Members that are reached by the second path only.
     first_path_down: BTreeSet<Address>,
     /// Everything that was sent.
@@ -66,6 +69,7 @@ impl Cluster {
             frozen: BTreeMap::new(),
             drop_if: None,
             translation: None,
+            twins: BTreeMap::new(),
             first_path_down: BTreeSet::new(),
             sent: Vec::new(),
             random: 0x5eed,
@@ -103,6 +107,36 @@ impl Cluster {
         };
         let node = Node::new(self.config.clone(), init).unwrap();
         self.nodes.insert(address(i), node);
+    }
+
+    /// Runs a process that the test made.
+    pub fn insert(&mut self, i: usize, node: Node) {
+        self.nodes.insert(address(i), node);
+    }
+
+    /// Starts a second process at the address of a running one; it is kept as
+    /// member `name`. The two get the messages to the address in turn.
+    pub fn start_twin(&mut self, name: usize, of: usize, peers: impl IntoIterator<Item = usize>) {
+        self.started += 1;
+        let init = Init {
+            app: "app".into(),
+            address: address(of),
+            identity: Some("twin".into()),
+            labels: Labels::default(),
+            seed: self.started,
+            now: self.now,
+            unix_ms: self.unix_ms + self.now.since_start().as_millis() as u64,
+        };
+        self.nodes.insert(address(name), Node::new(self.config.clone(), init).unwrap());
+        self.twins.insert(address(of), (address(name), true));
+        let peers = peers.into_iter().map(address).collect();
+        self.command(name, |node, now| node.join(now, peers)).unwrap();
+    }
+
+    /// Kills the second process at an address.
+    pub fn crash_twin(&mut self, of: usize) {
+        let (name, _) = self.twins.remove(&address(of)).expect("it has a twin");
+        self.nodes.remove(&name).expect("it runs");
     }
 
     /// Kills a process: it neither sends nor receives any more.
@@ -325,7 +359,11 @@ impl Cluster {
 
     fn deliver(&mut self, transmit: Transmit) {
         let now = self.now;
-        let to = transmit.to.clone();
+        let mut to = transmit.to.clone();
+        if let Some((name, turn)) = self.twins.get_mut(&to) {
+            *turn = !*turn;
+            to = if *turn { to } else { name.clone() };
+        }
         if let Some(waiting) = self.frozen.get_mut(&to) {
             waiting.push(transmit);
             return;
