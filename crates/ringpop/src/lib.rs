@@ -39,7 +39,7 @@ pub use bootstrap::{BootstrapError, Bootstrapped};
 pub use builder::{BindError, Builder};
 pub use event::{Event, Events};
 pub use lifecycle::State;
-pub use member::Ringpop;
+pub use member::{ReapError, Ringpop};
 pub use server::ServeError;
 pub use shutdown::ShutdownReport;
 pub use view::{MemberRing, RingChange, View};

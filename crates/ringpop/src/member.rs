@@ -233,6 +233,26 @@ impl Ringpop {
         self.0.handle.ask(|done| Command::SetLabels(labels, done)).await.unwrap_or(Ok(()))
     }
 
+    /// Has the cluster forget a member that is faulty or has left, instead of
+    /// remembering it for `faulty_timeout`. A member that lives after all
+    /// contradicts and is back at once.
+    ///
+    /// # Errors
+    ///
+    /// When the address names no member that is faulty or left, or this member
+    /// has stopped.
+    pub async fn reap(&self, address: &str) -> Result<(), ReapError> {
+        if self.state() == State::Stopped {
+            return Err(ReapError::Stopped);
+        }
+        let address = Address::new(address).map_err(|_| ReapError::Unknown(address.to_owned()))?;
+        match self.0.handle.ask(|done| Command::Reap(address.clone(), done)).await {
+            Some(Ok(())) => Ok(()),
+            Some(Err(_)) => Err(ReapError::Unknown(address.to_string())),
+            None => Err(ReapError::Stopped),
+        }
+    }
+
     // --- Requests ---
 
     /// The forwarder: a transport for generated clients that is local or
@@ -263,4 +283,16 @@ impl Drop for BackOnDrop<'_> {
         // Another state means that the member is ready or being shut down.
         let _ = self.0.advance(&[State::Bootstrapping], State::Bound);
     }
+}
+
+/// Why a member was not reaped.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReapError {
+    /// There is no such member, or it is not gone.
+    #[error("no member at `{0}` is faulty or has left; look at the view for those that are")]
+    Unknown(String),
+    /// The member that was asked to do it has stopped.
+    #[error("this member has stopped")]
+    Stopped,
 }

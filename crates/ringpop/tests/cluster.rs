@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ringpop::discovery::{JsonFile, StaticList};
 use ringpop::swim::{self, Config, Labels, Status};
-use ringpop::{BindError, BootstrapError, Event, Ringpop, ServeError, State};
+use ringpop::{BindError, BootstrapError, Event, ReapError, Ringpop, ServeError, State};
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -134,6 +134,23 @@ async fn a_member_that_shuts_down_is_gone_at_once_everywhere() {
     // The port is free again.
     let address: SocketAddr = gone.whoami().parse().unwrap();
     drop(tokio::net::TcpListener::bind(address).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_gone_member_is_forgotten_everywhere_on_command() {
+    let members = cluster(4).await;
+    let (gone, rest) = members.split_last().unwrap();
+    let living = rest[1].reap(gone.whoami()).await.unwrap_err();
+    assert_eq!(living, ReapError::Unknown(gone.whoami().to_owned()));
+    gone.shutdown(PATIENCE).await;
+    rest[1].reap(gone.whoami()).await.unwrap();
+    until(rest, "forgotten", |rest| {
+        let status = |member: &Ringpop| member.view().member(gone.whoami()).map(|m| m.status);
+        rest.iter().all(|member| matches!(status(member), None | Some(Status::Tombstone)))
+    })
+    .await;
+    assert!(matches!(rest[0].reap("nobody").await, Err(ReapError::Unknown(_))));
+    assert_eq!(gone.reap(rest[0].whoami()).await, Err(ReapError::Stopped));
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::address::Address;
 use crate::awareness::Awareness;
 use crate::config::Config;
+use crate::dialect::Dialect;
 use crate::dissemination::{Dissemination, Gossip, Issued, Picked, sends_max};
 use crate::event::{Cause, Event, Output, Path, Rejection, Transmit};
 use crate::graves::Graves;
@@ -73,6 +74,7 @@ impl Request {
 impl Core {
     pub(crate) fn new(
         config: Arc<Config>,
+        dialect: Option<Arc<dyn Dialect>>,
         app: Arc<str>,
         local: Member,
         seed: u64,
@@ -80,7 +82,7 @@ impl Core {
         unix_ms: u64,
     ) -> Self {
         let mut rng = Rng::new(seed);
-        let mut members = Membership::new(rng.next());
+        let mut members = Membership::new(rng.next(), dialect);
         // Numbers begin at random, so that a reply to a former process at this
         // address is not taken for one to this process; below 2^28, so that
         // they take four bytes.
@@ -115,7 +117,7 @@ impl Core {
         &self.members.slot(self.local_slot).member
     }
 
-    fn unix_ms(&self) -> u64 {
+    pub(crate) fn unix_ms(&self) -> u64 {
         self.unix_ms_at_start.saturating_add(as_ms(self.now.since_start())).min(UNIX_MS_MAX)
     }
 
@@ -341,10 +343,13 @@ impl Core {
         let known = &self.members.slot(id).member;
         // A suspicion may confirm another one.
         let may_confirm = rank == known.rank() && known.status == Status::Suspect;
-        // Labels that are neither none nor the known ones may be invalid or win.
+        if rank > known.rank() || may_confirm {
+            return false;
+        }
+        // Other labels may win at equal rank, and may be invalid at any.
         let mut labels = labels.peekable();
-        let same_labels = || labels.peek().is_none() || labels.eq(known.labels.iter());
-        rank <= known.rank() && !may_confirm && same_labels()
+        let none = labels.peek().is_none();
+        (none && rank < known.rank()) || labels.eq(known.labels.iter())
     }
 
     fn apply_one(&mut self, mut change: Change, cause: &Cause) -> bool {
@@ -355,7 +360,7 @@ impl Core {
             return false;
         }
         let known = id.map(|id| &self.members.slot(id).member);
-        if !change.member.overrides(known) {
+        if !self.members.overrides(&change.member, known) {
             return id.is_some_and(|id| self.confirm(id, &change));
         }
         if let Err(rejection) = self.validate(&change.member, known) {
@@ -365,7 +370,7 @@ impl Core {
             self.reject(&from, rejection);
             change.member.labels = labels;
             let known = id.map(|id| &self.members.slot(id).member);
-            if !dropped_labels || !change.member.overrides(known) {
+            if !dropped_labels || !self.members.overrides(&change.member, known) {
                 return false;
             }
         }
@@ -450,7 +455,7 @@ impl Core {
         let Some(id) = self.members.find(address) else { return };
         let known = &self.members.slot(id).member;
         let member = Member { status, incarnation, ..known.clone() };
-        let news = member.overrides(Some(known));
+        let news = self.members.overrides(&member, Some(known));
         let change = Change { member, source: Some(self.local_source()) };
         if news {
             self.set(change.member, change.source, cause);

@@ -177,7 +177,7 @@ mod tests {
     }
 
     fn members(n: u32) -> Membership {
-        let (mut members, mut rng) = (Membership::new(1), Rng::new(1));
+        let (mut members, mut rng) = (Membership::new(1, None), Rng::new(1));
         for i in 0..n {
             members.set(Member::new(address(i), Status::Alive, 1, Labels::default()), &mut rng);
         }

@@ -19,6 +19,7 @@ mod address;
 mod awareness;
 mod config;
 mod core;
+mod dialect;
 mod dissemination;
 mod event;
 mod graves;
@@ -46,6 +47,7 @@ pub mod wire;
 
 pub use address::{Address, AddressError};
 pub use config::{Config, ConfigBuilder, ConfigError};
+pub use dialect::Dialect;
 pub use event::{Cause, Event, JoinFailure, Output, Path, Rejection, Transmit};
 pub use labels::{IDENTITY_LABEL, INTERNAL_PREFIX, LabelError, LabelLimits, Labels};
 pub use member::{Member, Status};

@@ -102,8 +102,17 @@ impl Member {
     /// statements does not matter.
     #[must_use]
     pub fn overrides(&self, known: Option<&Self>) -> bool {
+        self.overrides_by(Labels::cmp, known)
+    }
+
+    /// [`overrides`](Self::overrides) with another order of labels.
+    pub(crate) fn overrides_by(
+        &self,
+        compare_labels: impl FnOnce(&Labels, &Labels) -> Ordering,
+        known: Option<&Self>,
+    ) -> bool {
         known.map_or(self.status != Status::Tombstone, |known| {
-            self.rank().cmp(&known.rank()).then_with(|| self.labels.cmp(&known.labels))
+            self.rank().cmp(&known.rank()).then_with(|| compare_labels(&self.labels, &known.labels))
                 == Ordering::Greater
         })
     }

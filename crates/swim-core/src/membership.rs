@@ -4,12 +4,14 @@
 //! right. What replaces what is decided in `core.rs`.
 
 use std::hash::{DefaultHasher, Hasher};
+use std::sync::{Arc, OnceLock};
 
 use fxhash::FxHashMap;
 use hashbrown::HashTable;
 use twox_hash::XxHash3_64;
 
 use crate::address::Address;
+use crate::dialect::Dialect;
 use crate::limits::BUCKETS_MAX;
 use crate::member::{Member, Status};
 use crate::rng::{Rng, mix};
@@ -34,6 +36,10 @@ pub(crate) struct Membership {
     /// Sum of the member hashes of each bucket.
     digests: Vec<u64>,
     checksum: u64,
+    /// Whose measure of the view counts instead of the checksum.
+    dialect: Option<Arc<dyn Dialect>>,
+    /// That measure of the present view, once it was asked for.
+    measured: OnceLock<u64>,
     /// Round-robin probe order, a permutation of the occupied slots.
     order: Vec<SlotId>,
     position: usize,
@@ -76,7 +82,7 @@ impl Slot {
 }
 
 impl Membership {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64, dialect: Option<Arc<dyn Dialect>>) -> Self {
         Self {
             slots: Vec::new(),
             free: Vec::new(),
@@ -86,6 +92,8 @@ impl Membership {
             buckets: vec![Vec::new(); BUCKETS_MAX],
             digests: vec![0; BUCKETS_MAX],
             checksum: 0,
+            dialect,
+            measured: OnceLock::new(),
             order: Vec::new(),
             position: 0,
             counts: [0; Status::ALL.len()],
@@ -144,9 +152,20 @@ impl Membership {
         self.counts[status as usize]
     }
 
-    /// Order-independent 64-bit sum over all members but tombstones.
-    pub(crate) const fn checksum(&self) -> u64 {
-        self.checksum
+    /// The number by which views are compared: an order-independent 64-bit sum
+    /// over all members but tombstones, or what the dialect takes instead.
+    pub(crate) fn checksum(&self) -> u64 {
+        self.dialect.as_ref().map_or(self.checksum, |dialect| {
+            *self.measured.get_or_init(|| dialect.checksum(&mut self.iter()))
+        })
+    }
+
+    /// Whether a statement replaces what is `known` about the same member.
+    pub(crate) fn overrides(&self, member: &Member, known: Option<&Member>) -> bool {
+        self.dialect.as_ref().map_or_else(
+            || member.overrides(known),
+            |dialect| member.overrides_by(|a, b| dialect.compare_labels(a, b), known),
+        )
     }
 
     /// Replaces a member, or adds it at a random place of the probe order, so
@@ -196,6 +215,7 @@ impl Membership {
         let bucket = self.slot(id).bucket();
         self.digests[bucket] = self.digests[bucket].wrapping_add(hash);
         self.checksum = self.checksum.wrapping_add(hash);
+        self.measured.take();
     }
 
     /// Forgets a member.
@@ -389,7 +409,7 @@ mod tests {
     }
 
     fn filled(n: u32) -> (Membership, Rng) {
-        let (mut members, mut rng) = (Membership::new(1), Rng::new(1));
+        let (mut members, mut rng) = (Membership::new(1, None), Rng::new(1));
         for i in 0..n {
             members.set(member(i, Status::Alive, 1), &mut rng);
         }
@@ -468,7 +488,7 @@ mod tests {
         fn checksum_depends_on_content_only(
             ops in prop::collection::vec((0..12u32, 0..5usize, 0..4u64, any::<bool>()), 0..120)
         ) {
-            let (mut members, mut rng) = (Membership::new(1), Rng::new(2));
+            let (mut members, mut rng) = (Membership::new(1, None), Rng::new(2));
             for (i, status, incarnation, remove) in ops {
                 match members.find(&address(i)) {
                     Some(id) if remove => { members.remove(id); }
@@ -477,7 +497,7 @@ mod tests {
                 members.check();
                 members.next_in_order(&mut rng, |_| true);
             }
-            let mut fresh = Membership::new(9);
+            let mut fresh = Membership::new(9, None);
             let mut content: Vec<Member> = members.iter().cloned().collect();
             content.sort_by(|a, b| b.address.cmp(&a.address));
             for member in content {

@@ -81,6 +81,7 @@ pub(crate) enum Command {
     Heal(Vec<Address>),
     Leave(oneshot::Sender<LeaveReport>, oneshot::Sender<Result<(), CommandError>>),
     SetLabels(Labels, oneshot::Sender<Result<(), CommandError>>),
+    Reap(Address, oneshot::Sender<Result<(), CommandError>>),
     Stats(oneshot::Sender<Stats>),
 }
 
@@ -201,6 +202,9 @@ impl Driver {
             }
             Command::SetLabels(labels, done) => {
                 let _ = done.send(self.node.set_labels(now, &labels));
+            }
+            Command::Reap(address, done) => {
+                let _ = done.send(self.node.reap(now, &address));
             }
             Command::Stats(done) => {
                 let _ = done.send(*self.node.stats());

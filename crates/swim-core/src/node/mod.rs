@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::address::Address;
 use crate::config::{Config, ConfigError};
 use crate::core::Core;
+use crate::dialect::Dialect;
 use crate::event::{Cause, Output, Rejection};
 use crate::heal::Heal;
 use crate::join::{Join, NoAnswer};
@@ -171,7 +172,29 @@ impl Node {
     /// When the application name is empty or too long, or the labels exceed
     /// the limits of the configuration.
     pub fn new(config: impl Into<Arc<Config>>, init: Init) -> Result<Self, ConfigError> {
-        let config = config.into();
+        Self::make(config.into(), None, init)
+    }
+
+    /// Makes the machine of a process in a cluster of another implementation,
+    /// with the measures on which that cluster agrees. What
+    /// [`checksum`](Self::checksum) and messages say is then the dialect's.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new).
+    pub fn with_dialect(
+        config: impl Into<Arc<Config>>,
+        dialect: Arc<dyn Dialect>,
+        init: Init,
+    ) -> Result<Self, ConfigError> {
+        Self::make(config.into(), Some(dialect), init)
+    }
+
+    fn make(
+        config: Arc<Config>,
+        dialect: Option<Arc<dyn Dialect>>,
+        init: Init,
+    ) -> Result<Self, ConfigError> {
         let Init { app, address, identity, labels, seed, now, unix_ms } = init;
         if app.is_empty() || app.len() > APP_BYTES_MAX {
             return Err(ConfigError::AppName { bytes: app.len(), max: APP_BYTES_MAX });
@@ -185,7 +208,7 @@ impl Node {
         let incarnation = unix_ms.clamp(1, UNIX_MS_MAX);
         let local = Member::new(address, Status::Alive, incarnation, labels);
         Ok(Self {
-            core: Core::new(config, app, local, seed, now.min(INSTANT_MAX), unix_ms),
+            core: Core::new(config, dialect, app, local, seed, now.min(INSTANT_MAX), unix_ms),
             state: State::Idle,
             join: Join::default(),
             probes: Probes::default(),
@@ -526,9 +549,10 @@ impl Node {
 
     /// A 64-bit sum over all members but tombstones. Two members with equal
     /// checksums have the same view, but for a chance of 2^-64. Costs nothing:
-    /// the sum is kept up to date, O(1) for each change.
+    /// the sum is kept up to date, O(1) for each change. With a [`Dialect`] it
+    /// is that one's number instead.
     #[must_use]
-    pub const fn checksum(&self) -> u64 {
+    pub fn checksum(&self) -> u64 {
         self.core.members.checksum()
     }
 
