@@ -37,6 +37,7 @@ mod probe;
 mod relay;
 mod reverse_sync;
 mod rng;
+mod rounds;
 mod stats;
 mod suspicion;
 mod sync;
