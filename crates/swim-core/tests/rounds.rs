@@ -1,7 +1,7 @@
 //! Shared rounds: members agree by the wall clock on who probes whom, and when
 //! they cannot, nobody is left unprobed.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "a test that cannot go on panics")]
 
 mod support;
 
