@@ -9,7 +9,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use prost_build::{Config, Module};
-use protox::prost_reflect::prost_types::{FileDescriptorProto, FileDescriptorSet};
+use prost_types::{FileDescriptorProto, FileDescriptorSet};
+use ringpop_build::Schemas;
 
 use crate::workspace;
 
@@ -23,6 +24,8 @@ struct Target {
     schemas: &'static [&'static str],
     /// Rust module that already holds the types of the schemas imported by `schemas`.
     imports_from: Option<&'static str>,
+    /// Rust path of `ringpop-forward` for the tables of services whose schemas name routing keys.
+    forward_path: Option<&'static str>,
 }
 
 const TARGETS: &[Target] = &[
@@ -30,16 +33,25 @@ const TARGETS: &[Target] = &[
         output: "crates/swim-core/src/wire/generated.rs",
         schemas: &["ringpop/v1/swim.proto"],
         imports_from: None,
+        forward_path: None,
     },
     Target {
         output: "crates/ringpop/src/generated/ringpop.v1.rs",
         schemas: &["ringpop/v1/membership.proto", "ringpop/v1/admin.proto"],
         imports_from: Some("::swim_core::wire::pb"),
+        forward_path: None,
+    },
+    Target {
+        output: "crates/ringpop-forward/src/direct/generated.rs",
+        schemas: &["ringpop/forward/v1/forward.proto"],
+        imports_from: None,
+        forward_path: Some("crate"),
     },
     Target {
         output: "crates/ringpop-cli/src/generated/ringpop.demo.v1.rs",
         schemas: &["ringpop/demo/v1/kv.proto"],
         imports_from: None,
+        forward_path: Some("::ringpop::forward"),
     },
 ];
 
@@ -59,8 +71,9 @@ pub(crate) fn run(check: bool) -> Result<()> {
 }
 
 fn generate(root: &Path, target: &Target) -> Result<String> {
-    let descriptors = protox::compile(target.schemas, [root.join("proto")])
+    let schemas = Schemas::load(target.schemas, &[root.join("proto")])
         .with_context(|| format!("cannot compile {} in proto/", target.schemas.join(", ")))?;
+    let descriptors = schemas.descriptors().clone();
     let package = package_of(&descriptors, target)?;
 
     let mut config = Config::new();
@@ -93,7 +106,18 @@ fn generate(root: &Path, target: &Target) -> Result<String> {
     let code =
         modules.remove(&module).with_context(|| format!("package {package} declares nothing"))?;
     ensure!(modules.is_empty(), "more than one package for {}", target.output);
-    Ok(format!("{}{code}", header(target)))
+    Ok(format!("{}{code}{}", header(target), glue(&schemas, target)?))
+}
+
+/// The route tables and key accessors of a target, if its schemas name keys.
+fn glue(schemas: &Schemas, target: &Target) -> Result<String> {
+    let glue = schemas.glue(target.forward_path.unwrap_or_default())?;
+    ensure!(
+        glue.is_empty() || target.forward_path.is_some(),
+        "{} names routing keys: set `forward_path` of that target in xtask/src/codegen.rs",
+        target.schemas.join(", ")
+    );
+    Ok(glue.into_iter().map(|glue| glue.code).collect())
 }
 
 /// The package that all schemas of a target share.
@@ -201,6 +225,8 @@ mod tests {
         assert_eq!(with("::swim_core::wire::pb::Message"), [facade]);
         // The crates choose their transport.
         assert!(with("tonic::transport").is_empty());
+        let demo = "crates/ringpop-cli/src/generated/ringpop.demo.v1.rs";
+        assert_eq!(with("pub const KV_ROUTES: &[::ringpop::forward::MethodRoute]"), [demo]);
     }
 
     #[test]

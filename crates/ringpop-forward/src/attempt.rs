@@ -11,16 +11,18 @@ use tonic::{Code, Status};
 use tower_service::Service;
 
 use crate::answer::is_grpc;
+use crate::arrival::Disagreement;
 use crate::body::{Intake, Replay, Reply};
-use crate::call::{Call, explain};
+use crate::call::Call;
 use crate::constants::{
     EXPLAIN_HEADER, GRPC_ATTEMPTS_HEADER, HOP_HEADER, IDEMPOTENT_HEADER, REFUSED_HEADER,
 };
 use crate::deadline::exceeded;
+use crate::explain::explain;
 use crate::header::strip_hop_by_hop;
 use crate::key::Key;
 use crate::policy::{Decision, FailureClass, GiveUp, Situation, decide};
-use crate::resolver::{Owner, Owners, Peer};
+use crate::resolver::{Owner, Peer};
 use crate::transport::{Class, PeerRequest, PeerTransport, SendError};
 
 /// Forwards a call, first to `owner`, and gives the response to the caller. `local` handles it when an owner that it
@@ -127,6 +129,10 @@ impl<T: PeerTransport> Attempts<T> {
         let response =
             self.call.engine.transport.send(peer, request).await.map_err(Failure::Send)?;
         match failure_in(response.headers()) {
+            // Whoever began the journey looks again. If every member on the way did, attempts would multiply.
+            Some(_) if self.call.travel.hops > 0 && is_disagreement(response.headers()) => {
+                Ok(response)
+            }
             Some(class) => Err(Failure::Answered(class, response)),
             None => Ok(response),
         }
@@ -147,7 +153,7 @@ impl<T: PeerTransport> Attempts<T> {
         *head.version_mut() = Version::HTTP_2;
         let headers = head.headers_mut();
         headers.clone_from(&from.headers);
-        headers.insert(HOP_HEADER, self.call.engine.hop_header(self.hops()));
+        headers.insert(HOP_HEADER, self.call.hop_header(self.made == 0));
         if let Some(deadline) = self.call.deadline {
             deadline.write(headers);
         }
@@ -221,14 +227,11 @@ impl<T: PeerTransport> Attempts<T> {
 
     /// The first owner that was not asked yet, looked up now.
     fn untried(&self) -> Option<Owner> {
-        let engine = &self.call.engine;
-        let mut owners = Owners::new();
-        engine.resolver.owners(self.key.as_bytes(), engine.settings.policy.owners(), &mut owners);
         let was_tried = |owner: &Owner| match owner {
             Owner::Local => false,
             Owner::Remote(peer) => self.tried.contains(peer),
         };
-        owners.into_iter().find(|owner| !was_tried(owner))
+        self.call.owners(&self.key).into_iter().find(|owner| !was_tried(owner))
     }
 
     /// Begins again with the first owner.
@@ -306,6 +309,11 @@ impl<T: PeerTransport> Attempts<T> {
         self.call.engine.counters.failed.add_one();
         self.call.answer(status)
     }
+}
+
+/// Whether a member refused the call because it sees another ring.
+fn is_disagreement(headers: &HeaderMap) -> bool {
+    headers.get(REFUSED_HEADER).is_some_and(|reason| Disagreement::is_in(reason.as_bytes()))
 }
 
 /// What a response head says that is no response for the caller yet.

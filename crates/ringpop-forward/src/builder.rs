@@ -6,9 +6,11 @@ use std::sync::Arc;
 use http::HeaderValue;
 use http::request::Parts;
 
+use crate::arrival::Divergence;
 use crate::constants::{HOPS_MAX_LIMIT, IN_FLIGHT_LIMIT, NAME_BYTES_MAX, REPLAY_BYTES_LIMIT};
 use crate::engine::{Engine, Settings};
 use crate::error::ConfigError;
+use crate::explain::Explain;
 use crate::forwarder::Forwarder;
 use crate::header::is_name;
 use crate::key::MissingKey;
@@ -58,20 +60,27 @@ impl<T> Builder<T> {
     }
 
     /// The name of this process in hop headers and in `ringpop-handled-by`, such as its address: 1 to 261 visible ASCII
-    /// characters without `;`.
+    /// characters without `;` and `,`.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.settings.name = name.into();
         self
     }
 
-    /// Tells in the metadata of every response which process handled the request and after how many hops. By default only
-    /// requests with metadata `ringpop-explain` are told.
-    pub fn explain(mut self, explain: bool) -> Self {
+    /// Which responses tell who handled the request and after how many hops, by default those to requests that ask.
+    pub fn explain(mut self, explain: Explain) -> Self {
         self.settings.explain = explain;
         self
     }
 
-    /// How often a request may be forwarded, 1 to 4, by default once. Then it is handled wherever it is.
+    /// What this process does with requests that members with another view send to it, by default
+    /// [`Divergence::AcceptOwned`]. What it refuses was not executed, and a sender that began the journey looks up again.
+    pub fn divergence(mut self, divergence: Divergence) -> Self {
+        self.settings.divergence = divergence;
+        self
+    }
+
+    /// How often a request may be forwarded, 1 to 4, by default twice: once to the owner, and once more because the
+    /// receiver may know better. Then [`divergence`](Self::divergence) decides.
     pub fn max_hops(mut self, max_hops: u8) -> Self {
         self.settings.max_hops = max_hops;
         self
@@ -117,7 +126,12 @@ impl<T> Builder<T> {
     /// [`ConfigError`] names the first setting that is wrong, its value and its bounds.
     pub fn build(self) -> Result<Forwarder<T>, ConfigError> {
         let name = check(&self.settings)?;
-        Ok(Forwarder::new(Engine::new(self.resolver, self.transport, self.settings, name)))
+        let Self { resolver, transport, settings } = self;
+        // The service that this crate has of its own has routes as any other.
+        #[cfg(feature = "direct")]
+        let settings =
+            Settings { routes: settings.routes.table(crate::direct::ROUTES), ..settings };
+        Ok(Forwarder::new(Engine::new(resolver, transport, settings, name)))
     }
 }
 

@@ -2,26 +2,25 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Response};
-use smallvec::SmallVec;
 use tonic::Status;
 use tonic::body::Body;
 
 use crate::answer::{answer, is_grpc, refuse};
+use crate::arrival::{Arrival, Disagreement, Verdict, judge};
 use crate::body::{Guard, Intake, Tracked};
 use crate::constants::{
-    EXPLAIN_HEADER, HANDLED_BY_HEADER, HOP_HEADER, HOPS_HEADER, HOPS_UNTRUSTED_MAX, PEEK_BYTES_MAX,
+    HOP_HEADER, HOPS_UNTRUSTED_MAX, OWNERS_LIMIT, REFUSED_HEADER, UNNAMED, VIEW_HEADER,
 };
 use crate::deadline::Deadline;
 use crate::drain::Ticket;
 use crate::engine::Engine;
+use crate::explain::explain;
 use crate::header::Hop;
-use crate::key::{HeadKey, Key, KeyError, KeySource, MissingKey, checked};
-use crate::layer::Door;
-use crate::peek::{self, PREFIX_BYTES, Prefix};
-use crate::resolver::Owner;
+use crate::key::{self, HeadKey, Key, KeyError, KeySource, MissingKey, checked};
+use crate::layer::{Door, Fixed};
+use crate::resolver::{Owner, Owners};
 use crate::routes::Route;
 
 /// A call that was let in.
@@ -35,14 +34,29 @@ pub(crate) struct Call<T> {
     pub(crate) is_grpc: bool,
     pub(crate) ticket: Ticket,
     is_received: bool,
+    /// The owner that this call is meant for, if it is not for whoever owns its key.
+    only_owner: Option<Owner>,
 }
 
 /// How far a request came.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Travel {
     pub(crate) hops: u8,
     /// Whether the sender is believed.
     pub(crate) trusted: bool,
+    /// The hop header of a sender that is believed, if it can be read.
+    header: Option<HeaderValue>,
+    /// The sender is believed and sees another ring.
+    epoch_differs: bool,
+}
+
+impl Travel {
+    /// Of a request that begins its journey here.
+    const AT_HOME: Self = Self { hops: 0, trusted: true, header: None, epoch_differs: false };
+
+    fn hop(&self) -> Option<Hop<'_>> {
+        Hop::parse(self.header.as_ref()?).ok()
+    }
 }
 
 /// Where a call goes.
@@ -51,11 +65,15 @@ pub(crate) enum Place {
     Here,
     /// To another process, first to this owner. `None` when the resolver knows no owner.
     There(Option<Owner>),
-    /// Nowhere: it goes in circles.
-    Nowhere,
+    /// Nowhere: members disagree about the first owner, who is the one that this process knows.
+    Nowhere(Disagreement, Option<Owner>),
 }
 
 /// What became of a request whose head was looked at.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "taken apart where it is returned to; a box would cost each call an allocation"
+)]
 pub(crate) enum Admission<T> {
     /// No route: not ours.
     Unrouted(Parts),
@@ -70,7 +88,7 @@ pub(crate) fn admit<T>(engine: &Arc<Engine<T>>, door: &Door, mut head: Parts) ->
     let route = match (engine.settings.routes.find(&head), door) {
         (Some(route), _) => Arc::clone(route),
         // A fixed key routes every method. What is not in the table is treated with the most care.
-        (None, Door::Client { key: Some(_) }) => Arc::new(Route::new(KeySource::Header)),
+        (None, Door::Client(Fixed { key: Some(_), .. })) => Arc::new(Route::new(KeySource::Header)),
         (None, _) => return Admission::Unrouted(head),
     };
     let is_grpc = is_grpc(&head.headers);
@@ -83,11 +101,14 @@ pub(crate) fn admit<T>(engine: &Arc<Engine<T>>, door: &Door, mut head: Parts) ->
     };
     let is_received = matches!(door, Door::Server);
     let travel = travel(engine, &mut head, is_received);
-    let key = match door {
-        Door::Client { key: Some(key) } => {
-            checked(key.clone()).map(|key| key.map_or(HeadKey::Missing, HeadKey::Found))
-        }
-        _ => route.key.read(&head),
+    let (fixed_key, only_owner) = match door {
+        Door::Server => (None, None),
+        Door::Client(fixed) => (fixed.key.clone(), fixed.owner.clone()),
+    };
+    let is_fixed = fixed_key.is_some();
+    let key = match fixed_key {
+        Some(key) => checked(key).map(|key| key.map_or(HeadKey::Missing, HeadKey::Found)),
+        None => route.key.read(&head),
     };
     let key = match key {
         Ok(key) => key,
@@ -96,63 +117,134 @@ pub(crate) fn admit<T>(engine: &Arc<Engine<T>>, door: &Door, mut head: Parts) ->
             return Admission::Answered(answer(error.into(), is_grpc));
         }
     };
+    if let HeadKey::Found(key) = &key
+        && (is_fixed || matches!(route.key, KeySource::Head(_)))
+    {
+        key::write(&mut head.headers, key);
+    }
     let call = Call {
         engine: Arc::clone(engine),
         deadline: Deadline::from_headers(&head.headers),
-        explain: engine.settings.explain || head.headers.contains_key(EXPLAIN_HEADER),
+        explain: engine.settings.explain.is_wanted(&mut head.headers),
         route,
         head,
         travel,
         is_grpc,
         ticket,
         is_received,
+        only_owner,
     };
     Admission::Admitted(call, key)
 }
 
 /// Takes the hop header off a request and reads it as far as its sender is believed.
 fn travel<T>(engine: &Engine<T>, head: &mut Parts, is_received: bool) -> Travel {
-    const AT_HOME: Travel = Travel { hops: 0, trusted: true };
-    let Some(value) = head.headers.get(HOP_HEADER) else {
-        return AT_HOME;
+    let Some(header) = head.headers.remove(HOP_HEADER) else {
+        return Travel::AT_HOME;
     };
-    // A call that begins in this process may carry the metadata of the one that caused it. It is a new call.
-    let parsed = is_received.then(|| (Hop::parse(value), engine.trusts(head)));
-    head.headers.remove(HOP_HEADER);
-    let Some((hop, trusted)) = parsed else {
-        return AT_HOME;
-    };
+    if !is_received {
+        // A call that begins in this process may carry the metadata of the one that caused it. It is a new call.
+        return Travel::AT_HOME;
+    }
+    let trusted = engine.trusts(head);
+    let hop = Hop::parse(&header);
     if !trusted || hop.is_err() {
         engine.counters.bad_hop_headers.add_one();
     }
     match hop {
+        Ok(Hop { hops, .. }) if !trusted => Travel { hops, trusted, ..Travel::AT_HOME },
         Ok(hop) => {
             let epoch = engine.resolver.epoch();
-            if trusted && hop.epoch != 0 && epoch != 0 && hop.epoch != epoch {
+            let epoch_differs = hop.epoch != 0 && epoch != 0 && hop.epoch != epoch;
+            if epoch_differs {
                 engine.counters.epochs_differed.add_one();
             }
-            Travel { hops: hop.hops, trusted }
+            Travel { hops: hop.hops, trusted, header: Some(header), epoch_differs }
         }
         // A member speaks a version that we do not read. However far the request came, it must not go further.
-        Err(_) if trusted => Travel { hops: u8::MAX, trusted },
-        Err(_) => AT_HOME,
+        Err(_) if trusted => Travel { hops: u8::MAX, ..Travel::AT_HOME },
+        Err(_) => Travel::AT_HOME,
     }
 }
 
 impl<T> Call<T> {
     /// Decides where a call with this key goes.
     pub(crate) fn place(&self, key: &Key) -> Place {
-        let owner = self.engine.owner_of(key.as_bytes());
-        if owner == Some(Owner::Local) {
-            return Place::Here;
+        if self.travel.hops > 0 && self.travel.trusted {
+            return self.place_arrived(key);
         }
-        let Travel { hops, trusted } = self.travel;
-        let hops_max = if trusted { self.engine.hops_max() } else { HOPS_UNTRUSTED_MAX };
-        if hops < hops_max {
-            return Place::There(owner);
+        match self.only_owner.clone().or_else(|| self.engine.owner_of(key.as_bytes())) {
+            Some(Owner::Local) => Place::Here,
+            owner if self.travel.hops < HOPS_UNTRUSTED_MAX => Place::There(owner),
+            owner => {
+                self.engine.counters.loops_stopped.add_one();
+                Place::Nowhere(Disagreement::Loop, owner)
+            }
         }
-        self.engine.counters.loops_stopped.add_one();
-        if trusted { Place::Here } else { Place::Nowhere }
+    }
+
+    /// Decides about a call that another member sent here.
+    fn place_arrived(&self, key: &Key) -> Place {
+        let engine = &self.engine;
+        let hop = self.travel.hop();
+        let chosen_among = hop.map_or(1, |hop| hop.chosen_among);
+        let mut owners = Owners::new();
+        let n = engine.settings.policy.owners().max(chosen_among);
+        engine.resolver.owners(key.as_bytes(), n, &mut owners);
+        let arrival = Arrival {
+            hops: self.travel.hops,
+            hops_max: engine.hops_max(),
+            was_here: hop.is_some_and(|hop| was_at(&hop, &engine.settings.name, owners.first())),
+            epoch_differs: self.travel.epoch_differs,
+            chosen_among,
+            rank: owners.iter().position(|owner| *owner == Owner::Local),
+            has_owner: !owners.is_empty(),
+        };
+        let counters = &engine.counters;
+        if !arrival.is_owned() {
+            counters.keys_differed.add_one();
+        }
+        let verdict = judge(engine.settings.divergence, &arrival);
+        if !arrival.is_owned() && verdict != Verdict::SendOn {
+            counters.loops_stopped.add_one();
+        }
+        match verdict {
+            Verdict::Handle => Place::Here,
+            Verdict::SendOn => Place::There(owners.into_iter().next()),
+            Verdict::Refuse(disagreement) => {
+                Place::Nowhere(disagreement, owners.into_iter().next())
+            }
+        }
+    }
+
+    /// The hop header of the next attempt. `is_first_owner` says that it goes to the first owner of the key.
+    pub(crate) fn hop_header(&self, is_first_owner: bool) -> HeaderValue {
+        let engine = &self.engine;
+        let chosen_among = match &self.only_owner {
+            Some(_) => OWNERS_LIMIT,
+            None if is_first_owner => 1,
+            None => engine.settings.policy.owners(),
+        };
+        if self.travel.hops == 0 && chosen_among == 1 {
+            return engine.first_hop();
+        }
+        let path = self.travel.hop().map(|hop| hop.path_behind()).unwrap_or_default();
+        let hops = self.travel.hops.saturating_add(1);
+        let hop = Hop::first(&engine.settings.name, engine.resolver.epoch());
+        Hop { hops, path: &path, chosen_among, ..hop }.to_value()
+    }
+
+    /// The owners that may be asked, best first, as of now.
+    pub(crate) fn owners(&self, key: &Key) -> Owners {
+        let mut owners = Owners::new();
+        match &self.only_owner {
+            Some(owner) => owners.push(owner.clone()),
+            None => {
+                let n = self.engine.settings.policy.owners();
+                self.engine.resolver.owners(key.as_bytes(), n, &mut owners);
+            }
+        }
+        owners
     }
 
     /// Where a call without a key goes, or the answer to it.
@@ -193,17 +285,56 @@ impl<T> Call<T> {
         self.answer(error.into())
     }
 
-    pub(crate) fn refuse_loop(&self) -> Response<Body> {
-        let message = format!(
-            "request was forwarded {} times and its key is owned elsewhere still; members disagree about the ring, or \
-             trust_hop_headers is not set on them",
-            self.travel.hops,
-        );
-        self.answer(Status::failed_precondition(message))
+    /// Refuses the call because members disagree about its owner, and tells what this one sees.
+    pub(crate) fn refuse_disagreement(
+        &self,
+        disagreement: Disagreement,
+        owner: Option<&Owner>,
+    ) -> Response<Body> {
+        let engine = &self.engine;
+        let counter = match disagreement {
+            Disagreement::Ring => &engine.counters.refused_ring_differs,
+            Disagreement::Owner => &engine.counters.refused_not_owner,
+            Disagreement::Loop => &engine.counters.refused_loop,
+        };
+        counter.add_one();
+        if !self.travel.trusted {
+            let message = format!(
+                "request was forwarded {} times and its key is owned elsewhere still; members disagree about the \
+                 ring, or trust_hop_headers is not set on them",
+                self.travel.hops,
+            );
+            return self.answer(Status::failed_precondition(message));
+        }
+        let name = &engine.settings.name;
+        let owner = match owner {
+            Some(Owner::Local) => name,
+            Some(Owner::Remote(peer)) => peer.address(),
+            None => "nobody",
+        };
+        let hop = self.travel.hop();
+        let path: Vec<_> = hop.iter().flat_map(Hop::travellers).chain([name.as_str()]).collect();
+        let path = path.join(" > ");
+        let epoch = engine.resolver.epoch();
+        let status = Status::failed_precondition(format!(
+            "members disagree about the owner of the key ({}): {name} sees {owner} on ring {epoch:x}, its sender used \
+             ring {:x}; the request came by {path}, was not executed and can be sent again when the rings agree",
+            disagreement.token(),
+            hop.map_or(0, |hop| hop.epoch),
+        ));
+        let mut response = self.answer(status);
+        let headers = response.headers_mut();
+        headers.insert(REFUSED_HEADER, HeaderValue::from_static(disagreement.token()));
+        if let Ok(view) = HeaderValue::try_from(format!("e={epoch:x};o={owner}")) {
+            headers.insert(VIEW_HEADER, view);
+        }
+        response
     }
 
     /// Completes the response of a handler in this process.
     pub(crate) fn finish_here(self, mut response: Response<Body>) -> Response<Body> {
+        // The handler has run. Metadata that it passes on from a call of its own must not say that it has not.
+        response.headers_mut().remove(REFUSED_HEADER);
         if self.explain {
             let hops = if self.travel.trusted { self.travel.hops } else { 0 };
             explain(&mut response, self.engine.name.clone(), hops);
@@ -217,55 +348,12 @@ impl<T> Call<T> {
     }
 }
 
-/// Says who handled a request, unless somebody nearer to the handler has said so.
-pub(crate) fn explain<B>(response: &mut Response<B>, handled_by: HeaderValue, hops: u8) {
-    let headers = response.headers_mut();
-    if !headers.contains_key(HANDLED_BY_HEADER) {
-        headers.insert(HANDLED_BY_HEADER, handled_by);
-        headers.insert(HOPS_HEADER, HeaderValue::from(u16::from(hops)));
-    }
-}
-
-/// What the beginning of a request body says about its key.
-pub(crate) enum MessageKey {
-    Found(Key),
-    Missing,
-    /// So many bytes are needed to tell.
-    Need(usize),
-}
-
-/// Looks for the key in the first message, as far as it has arrived.
-pub(crate) fn message_key(intake: &Intake, field: &[u32]) -> Result<MessageKey, KeyError> {
-    let bytes = contiguous(intake.frames());
-    let Some(prefix) = Prefix::read(&bytes)? else {
-        return Ok(if intake.has_ended() {
-            MessageKey::Missing
-        } else {
-            MessageKey::Need(PREFIX_BYTES)
-        });
+/// Whether a request has passed `name`, or would go back to someone whom it has passed.
+fn was_at(hop: &Hop<'_>, name: &str, next: Option<&Owner>) -> bool {
+    let next = match next {
+        Some(Owner::Remote(peer)) => peer.address(),
+        _ => name,
     };
-    if prefix.compressed {
-        return Err(KeyError::Compressed);
-    }
-    let whole = PREFIX_BYTES.saturating_add(prefix.len);
-    let needed = whole.min(PEEK_BYTES_MAX);
-    if bytes.len() < needed && !intake.has_ended() {
-        return Ok(MessageKey::Need(needed));
-    }
-    let message = &bytes[PREFIX_BYTES..bytes.len().min(whole)];
-    let is_cut = bytes.len() < whole;
-    match peek::find(message, field, is_cut)?.map(checked).transpose()?.flatten() {
-        Some(key) => Ok(MessageKey::Found(key)),
-        None if is_cut && needed < whole => Err(KeyError::TooFar),
-        None => Ok(MessageKey::Missing),
-    }
-}
-
-/// The first bytes of a body in one piece. They nearly always arrive in one.
-fn contiguous(frames: &[Bytes]) -> Bytes {
-    match frames {
-        [] => Bytes::new(),
-        [one] => one.clone(),
-        many => many.iter().flatten().copied().collect::<SmallVec<[u8; 0]>>().into_vec().into(),
-    }
+    hop.travellers()
+        .any(|traveller| traveller != UNNAMED && (traveller == name || traveller == next))
 }

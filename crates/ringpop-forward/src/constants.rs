@@ -33,6 +33,14 @@ pub const HOPS_HEADER: HeaderName = HeaderName::from_static("ringpop-hops");
 /// Response metadata of a refusal that was made before the handler saw the request, so that it is safe to send again.
 pub const REFUSED_HEADER: HeaderName = HeaderName::from_static("ringpop-refused");
 
+/// Response metadata of a refusal because members disagree: `e=<epoch in hex>;o=<owner>`, the view of whoever refused.
+pub const VIEW_HEADER: HeaderName = HeaderName::from_static("ringpop-view");
+
+/// Response metadata: a request for many keys was not handled, because not all of them belong here any more.
+#[cfg(feature = "direct")]
+pub(crate) const KEYS_DIVERGED_HEADER: HeaderName =
+    HeaderName::from_static("ringpop-keys-diverged");
+
 /// gRPC's header for the time a call may still take.
 pub(crate) const GRPC_TIMEOUT_HEADER: HeaderName = HeaderName::from_static("grpc-timeout");
 
@@ -53,15 +61,18 @@ pub const PEEK_BYTES_MAX: usize = 64 * 1024;
 /// How deeply groups may nest in a message that is searched for a key; the limit that protobuf decoders use.
 pub(crate) const PEEK_DEPTH_MAX: usize = 100;
 
-/// Longest hop header that is parsed: three numbers and one name of [`NAME_BYTES_MAX`].
+/// Longest hop header: the numbers, one name of [`NAME_BYTES_MAX`], and a path of eight ordinary addresses.
 pub(crate) const HOP_HEADER_BYTES_MAX: usize = 512;
+
+/// The name of a process that was given none. It tells nobody apart.
+pub(crate) const UNNAMED: &str = "unnamed";
 
 /// Longest name of a process: the longest DNS name (255) plus a port.
 pub const NAME_BYTES_MAX: usize = 261;
 
-/// A request that was forwarded this often is not forwarded again. One hop reaches the owner; every further hop means
-/// that two members disagree, and then serving is better than travelling.
-pub const HOPS_MAX_DEFAULT: u8 = 1;
+/// A request that was forwarded this often is not forwarded again. One hop reaches the owner; a second one corrects a
+/// sender whose ring is older than that of the receiver. Further ones mean that members disagree.
+pub const HOPS_MAX_DEFAULT: u8 = 2;
 
 /// Largest configurable number of hops. Rings disagree only for moments; a longer path is a loop.
 pub const HOPS_MAX_LIMIT: u8 = 4;
@@ -136,6 +147,13 @@ pub const CONNECTION_WINDOW_BYTES: u32 = 1 << 30;
 /// Bytes that h2 buffers for one outgoing stream before its sender has to wait.
 pub(crate) const SEND_BUFFER_BYTES: usize = 256 * 1024;
 
+/// Bytes of small writes that are gathered into one: what one segment carries on loopback and what a network card
+/// splits by itself. It is memory per connection.
+pub(crate) const CORK_BYTES: usize = 64 * 1024;
+
+/// Largest write that is gathered. Beyond it, copying costs as much as the system call that it saves.
+pub(crate) const CORK_COPY_BYTES_MAX: usize = 16 * 1024;
+
 /// Largest header block that a peer may answer with.
 pub(crate) const HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
 
@@ -166,3 +184,24 @@ pub const RETRY_TOKENS_LIMIT: u32 = 1_000_000;
 
 /// Peers that the pool remembers. Above it, peers without a connection are forgotten first.
 pub const PEERS_MAX: usize = 16 * 1024;
+
+/// Bytes of a direct request or reply; what gRPC servers take by default.
+#[cfg(feature = "direct")]
+pub const DIRECT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Keys of one direct request. Each is looked up by the receiver, so this bounds that work to well under a millisecond;
+/// more keys of one owner are sent as several requests.
+#[cfg(feature = "direct")]
+pub const DIRECT_KEYS_MAX: usize = 1024;
+
+/// Groups of keys that one call for many keys has under way at a time.
+#[cfg(feature = "direct")]
+pub(crate) const DIRECT_GROUPS_IN_FLIGHT: usize = 64;
+
+/// How often keys that diverged are grouped again. Rings agree again within some protocol periods.
+#[cfg(feature = "direct")]
+pub(crate) const DIVERGED_ROUNDS_MAX: u32 = 3;
+
+/// How long keys that diverged wait for the rings to agree, unless the ring changes before: a protocol period.
+#[cfg(feature = "direct")]
+pub(crate) const DIVERGED_WAIT: Duration = Duration::from_millis(200);

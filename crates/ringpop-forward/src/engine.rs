@@ -5,9 +5,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use http::HeaderValue;
 use http::request::Parts;
 
+use crate::arrival::Divergence;
 use crate::budget::Budget;
-use crate::constants::{HOPS_MAX_DEFAULT, IN_FLIGHT, REPLAY_BYTES};
+use crate::constants::{HOPS_MAX_DEFAULT, IN_FLIGHT, REPLAY_BYTES, UNNAMED};
 use crate::drain::Gate;
+use crate::explain::Explain;
 use crate::header::Hop;
 use crate::key::MissingKey;
 use crate::policy::Policy;
@@ -35,7 +37,8 @@ pub(crate) struct Settings {
     pub(crate) policy: Policy,
     pub(crate) missing_key: MissingKey,
     pub(crate) name: String,
-    pub(crate) explain: bool,
+    pub(crate) explain: Explain,
+    pub(crate) divergence: Divergence,
     pub(crate) max_hops: u8,
     pub(crate) replay_limit: usize,
     pub(crate) max_in_flight: usize,
@@ -51,8 +54,9 @@ impl Default for Settings {
             routes: Routes::new(),
             policy: Policy::default(),
             missing_key: MissingKey::default(),
-            name: "unnamed".to_owned(),
-            explain: false,
+            name: UNNAMED.to_owned(),
+            explain: Explain::default(),
+            divergence: Divergence::default(),
             max_hops: HOPS_MAX_DEFAULT,
             replay_limit: REPLAY_BYTES,
             max_in_flight: IN_FLIGHT,
@@ -69,9 +73,8 @@ impl<T> Engine<T> {
         settings: Settings,
         name: HeaderValue,
     ) -> Self {
-        let sender = settings.name.clone();
         let budget = Budget::new(settings.policy.tokens());
-        let first_hop = Hop { hops: 1, epoch: 0, sender }.to_value();
+        let first_hop = Hop::first(&settings.name, 0).to_value();
         Self {
             resolver,
             transport,
@@ -95,27 +98,23 @@ impl<T> Engine<T> {
         self.settings.trust.as_ref().is_some_and(|trust| trust(head))
     }
 
-    /// After how many hops a request is handled wherever it is.
+    /// After how many hops a request travels no further.
     pub(crate) fn hops_max(&self) -> u8 {
         // A member that leaves is still sent to for a moment, by members that have not heard. One hop more takes such a
         // request to its new owner.
         self.settings.max_hops + u8::from(self.gate.is_draining())
     }
 
-    /// The hop header for a request that is forwarded for the `hops`th time.
-    pub(crate) fn hop_header(&self, hops: u8) -> HeaderValue {
+    /// The hop header for a request that begins its journey here and goes to its first owner.
+    pub(crate) fn first_hop(&self) -> HeaderValue {
         let epoch = self.resolver.epoch();
-        let make = |hops| Hop { hops, epoch, sender: self.settings.name.clone() }.to_value();
-        if hops != 1 {
-            return make(hops);
-        }
         {
             let cached = self.first_hop.read().unwrap_or_else(PoisonError::into_inner);
             if cached.0 == epoch {
                 return cached.1.clone();
             }
         }
-        let value = make(1);
+        let value = Hop::first(&self.settings.name, epoch).to_value();
         let mut cached = self.first_hop.write().unwrap_or_else(PoisonError::into_inner);
         *cached = (epoch, value.clone());
         value
@@ -147,17 +146,16 @@ mod tests {
     fn the_hop_header_follows_the_epoch() {
         let epoch = Arc::new(AtomicU64::new(0));
         let engine = engine(&epoch);
-        assert_eq!(engine.hop_header(1), "1;h=1;e=0;f=unnamed");
+        assert_eq!(engine.first_hop(), "1;h=1;e=0;f=unnamed");
         epoch.store(255, Ordering::Relaxed);
-        assert_eq!(engine.hop_header(1), "1;h=1;e=ff;f=unnamed");
-        assert_eq!(engine.hop_header(2), "1;h=2;e=ff;f=unnamed");
+        assert_eq!(engine.first_hop(), "1;h=1;e=ff;f=unnamed");
     }
 
     #[test]
     fn one_hop_more_is_allowed_while_draining() {
         let engine = engine(&Arc::default());
-        assert_eq!(engine.hops_max(), 1);
+        assert_eq!(engine.hops_max(), HOPS_MAX_DEFAULT);
         engine.gate.drain();
-        assert_eq!(engine.hops_max(), 2);
+        assert_eq!(engine.hops_max(), HOPS_MAX_DEFAULT + 1);
     }
 }

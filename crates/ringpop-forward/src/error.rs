@@ -33,7 +33,7 @@ pub enum ConfigError {
         max: Duration,
     },
     /// The name of this process cannot be a header value.
-    #[error("name {value:?} must be 1 to {max} visible ASCII characters without ';'")]
+    #[error("name {value:?} must be 1 to {max} visible ASCII characters without ';' and ','")]
     Name {
         /// What was given.
         value: String,

@@ -1,13 +1,15 @@
 //! The forwarder: its doors, its drain and its figures.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::builder::Builder;
+use crate::constants::OWNERS_LIMIT;
 use crate::engine::Engine;
 use crate::key::Key;
-use crate::layer::{Door, ForwardLayer, ForwardService};
-use crate::resolver::{Owner, Peer, Resolver};
+use crate::layer::{Door, Fixed, ForwardLayer, ForwardService};
+use crate::resolver::{Owner, Owners, Peer, Resolver};
 use crate::stats::Stats;
 use crate::transport::{H2Transport, PeerTransport};
 
@@ -41,7 +43,22 @@ impl Forwarder {
     }
 }
 
+/// Keys that have one owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OwnerGroup {
+    /// The owner; `None` when nobody is known to own the keys.
+    pub owner: Option<Owner>,
+    /// The keys.
+    pub keys: Vec<Key>,
+}
+
 impl<T> Forwarder<T> {
+    #[cfg(feature = "direct")]
+    pub(crate) fn engine(&self) -> &Arc<Engine<T>> {
+        &self.0
+    }
+
     pub(crate) fn new(engine: Engine<T>) -> Self {
         Self(Arc::new(engine))
     }
@@ -57,19 +74,77 @@ impl<T: PeerTransport> Forwarder<T> {
     /// A transport for a generated client. Each call runs in `local` when this process owns its key, and at the owner
     /// otherwise: `KvClient::new(forwarder.client(KvServer::new(service)))`.
     pub fn client<S>(&self, local: S) -> ForwardService<S, T> {
-        ForwardService::new(local, Arc::clone(&self.0), Door::Client { key: None })
+        self.door(local, Fixed::default())
     }
 
     /// A transport for a generated client whose calls all belong to `key`, whatever their messages say. The owner is
     /// looked up for each call.
     pub fn client_for<S>(&self, key: impl Into<Key>, local: S) -> ForwardService<S, T> {
-        ForwardService::new(local, Arc::clone(&self.0), Door::Client { key: Some(key.into()) })
+        self.door(local, Fixed { key: Some(key.into()), owner: None })
+    }
+
+    /// Transports for generated clients of the first `n` owners of `key` at this moment, best first; fewer when there are
+    /// fewer owners, and never more than 16. Each sends to its owner and to nobody else, which is what replication needs.
+    ///
+    /// ```
+    /// # use ringpop_forward::{Forwarder, Owner, StaticResolver};
+    /// # let resolver = StaticResolver::new("a:1", ["a:1", "b:1", "c:1"])?;
+    /// # let forwarder = Forwarder::builder(resolver).name("a:1").build()?;
+    /// # #[derive(Clone)] struct KvServer;
+    /// let replicas = forwarder.n_clients("user-42", 2, KvServer);
+    /// assert_eq!(replicas.len(), 2);
+    /// assert_eq!(Some(&replicas[0].0), forwarder.owner_of(b"user-42").as_ref());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn n_clients<S: Clone>(
+        &self,
+        key: impl Into<Key>,
+        n: usize,
+        local: S,
+    ) -> Vec<(Owner, ForwardService<S, T>)> {
+        let key = key.into();
+        let mut owners = Owners::new();
+        self.0.resolver.owners(key.as_bytes(), n.min(OWNERS_LIMIT), &mut owners);
+        let client = |owner: Owner| {
+            let fixed = Fixed { key: Some(key.clone()), owner: Some(owner.clone()) };
+            (owner, self.door(local.clone(), fixed))
+        };
+        owners.into_iter().map(client).collect()
+    }
+
+    pub(crate) fn door<S>(&self, local: S, fixed: Fixed) -> ForwardService<S, T> {
+        ForwardService::new(local, Arc::clone(&self.0), Door::Client(fixed))
     }
 
     /// The owner of `key` at this moment, if there is one.
     #[must_use]
     pub fn owner_of(&self, key: &[u8]) -> Option<Owner> {
         self.0.owner_of(key)
+    }
+
+    /// Groups `keys` by the owner that each has at this moment, in the order in which owners first appear. Keys keep their
+    /// order.
+    pub fn group_by_owner<K: Into<Key>>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Vec<OwnerGroup> {
+        let mut groups: Vec<OwnerGroup> = Vec::new();
+        let mut places: HashMap<Option<String>, usize> = HashMap::new();
+        for key in keys {
+            let key = key.into();
+            let owner = self.owner_of(key.as_bytes());
+            // Every peer has an address, so the empty one is free for this process.
+            let name = owner.as_ref().map(|owner| match owner {
+                Owner::Local => String::new(),
+                Owner::Remote(peer) => peer.address().to_owned(),
+            });
+            let place = *places.entry(name).or_insert_with(|| {
+                groups.push(OwnerGroup { owner, keys: Vec::new() });
+                groups.len() - 1
+            });
+            groups[place].keys.push(key);
+        }
+        groups
     }
 
     /// Closes the connections to `peer` when the calls on them have ended. For members that left.

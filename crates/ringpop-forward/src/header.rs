@@ -1,22 +1,32 @@
 //! The hop header, and the headers that belong to one connection and therefore end at it.
 //!
-//! `ringpop-fwd: 1;h=<hops>;e=<epoch in hex>;f=<name of the sender>`. Version 1 ignores parameters that it does not know.
+//! `ringpop-fwd: 1;h=<hops>;e=<epoch in hex>;f=<name of the sender>`, and where they differ from the ordinary,
+//! `;n=<owners>` when the sender chose the receiver among more owners than one, and `;p=<names>` for who forwarded the
+//! request before the sender, oldest first. Version 1 ignores parameters that it does not know, so that members of
+//! different releases understand each other.
 
 use http::header::{CONNECTION, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use thiserror::Error;
 
-use crate::constants::{HOP_HEADER_BYTES_MAX, NAME_BYTES_MAX};
+use crate::constants::{HOP_HEADER_BYTES_MAX, NAME_BYTES_MAX, OWNERS_LIMIT};
+
+/// Between the names of a path.
+const PATH_SEPARATOR: char = ',';
 
 /// How far a request has travelled.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Hop {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hop<'a> {
     /// How often the request was forwarded, 1 for the first time.
     pub(crate) hops: u8,
     /// The epoch by which the sender chose the receiver; zero when it knows none.
     pub(crate) epoch: u64,
     /// The name of the sender.
-    pub(crate) sender: String,
+    pub(crate) sender: &'a str,
+    /// The names of those who forwarded the request before the sender, oldest first, as far as they fit.
+    pub(crate) path: &'a str,
+    /// The sender chose the receiver among so many owners of the key.
+    pub(crate) chosen_among: usize,
 }
 
 /// A hop header that cannot be read.
@@ -24,8 +34,13 @@ pub(crate) struct Hop {
 #[error("hop header is malformed")]
 pub(crate) struct BadHop;
 
-impl Hop {
-    pub(crate) fn parse(value: &HeaderValue) -> Result<Self, BadHop> {
+impl<'a> Hop<'a> {
+    /// The hop from `sender` to the first owner.
+    pub(crate) fn first(sender: &'a str, epoch: u64) -> Self {
+        Self { hops: 1, epoch, sender, path: "", chosen_among: 1 }
+    }
+
+    pub(crate) fn parse(value: &'a HeaderValue) -> Result<Self, BadHop> {
         if value.len() > HOP_HEADER_BYTES_MAX {
             return Err(BadHop);
         }
@@ -34,30 +49,61 @@ impl Hop {
         if parameters.next() != Some("1") {
             return Err(BadHop);
         }
-        let (mut hops, mut epoch, mut sender) = (None, 0, "");
+        let mut hop = Self { hops: 0, ..Self::first("", 0) };
         for parameter in parameters {
             match parameter.split_once('=').ok_or(BadHop)? {
-                ("h", value) => hops = Some(value.parse().map_err(|_| BadHop)?),
-                ("e", value) => epoch = u64::from_str_radix(value, 16).map_err(|_| BadHop)?,
-                ("f", value) => sender = value,
+                ("h", value) => hop.hops = value.parse().map_err(|_| BadHop)?,
+                ("e", value) => hop.epoch = u64::from_str_radix(value, 16).map_err(|_| BadHop)?,
+                ("f", value) => hop.sender = value,
+                ("p", value) => hop.path = value,
+                ("n", value) => hop.chosen_among = value.parse().map_err(|_| BadHop)?,
                 _ => {}
             }
         }
-        let hops = hops.filter(|&hops| hops > 0).ok_or(BadHop)?;
-        let sender = sender.to_owned();
-        Ok(Self { hops, epoch, sender })
+        hop.chosen_among = hop.chosen_among.clamp(1, OWNERS_LIMIT);
+        if hop.hops == 0 { Err(BadHop) } else { Ok(hop) }
     }
 
-    pub(crate) fn to_value(&self) -> HeaderValue {
-        let text = format!("1;h={};e={:x};f={}", self.hops, self.epoch, self.sender);
+    pub(crate) fn to_value(self) -> HeaderValue {
+        let Self { hops, epoch, sender, chosen_among, .. } = self;
+        let mut text = format!("1;h={hops};e={epoch:x};f={sender}");
+        if chosen_among > 1 {
+            text.push_str(&format!(";n={chosen_among}"));
+        }
+        let room = HOP_HEADER_BYTES_MAX.saturating_sub(text.len() + ";p=".len());
+        let path = newest(self.path, room);
+        if !path.is_empty() {
+            text.push_str(";p=");
+            text.push_str(path);
+        }
         HeaderValue::try_from(text)
-            .expect("a name is checked to be visible ASCII when a forwarder is built")
+            .expect("a name is checked to be visible ASCII when a forwarder is built, a path when it is read")
     }
+
+    /// Everyone who forwarded the request, oldest first.
+    pub(crate) fn travellers(&self) -> impl Iterator<Item = &'a str> {
+        self.path.split(PATH_SEPARATOR).chain([self.sender]).filter(|name| !name.is_empty())
+    }
+
+    /// The path that the receiver passes on.
+    pub(crate) fn path_behind(&self) -> String {
+        let names: Vec<_> = self.travellers().collect();
+        names.join(&PATH_SEPARATOR.to_string())
+    }
+}
+
+/// The names at the end of a path that fit into `room` bytes. What matters in a circle is where it closed.
+fn newest(path: &str, room: usize) -> &str {
+    let mut path = path;
+    while path.len() > room {
+        path = path.split_once(PATH_SEPARATOR).map_or("", |(_, rest)| rest);
+    }
+    path
 }
 
 /// Whether `name` can be the name of a process: part of a header value and of a hop header.
 pub(crate) fn is_name(name: &str) -> bool {
-    let visible = |b: u8| b.is_ascii_graphic() && b != b';';
+    let visible = |b: u8| b.is_ascii_graphic() && b != b';' && b != b',';
     (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(visible)
 }
 
@@ -98,25 +144,61 @@ mod tests {
 
     use super::*;
 
-    fn parse(text: &str) -> Result<Hop, BadHop> {
-        Hop::parse(&HeaderValue::from_str(text).unwrap())
+    fn value(text: &str) -> HeaderValue {
+        HeaderValue::from_str(text).unwrap()
     }
 
     #[test]
     fn the_written_form_is_fixed() {
-        let hop = Hop { hops: 2, epoch: 0xbeef, sender: "10.0.0.1:7100".into() };
-        assert_eq!(hop.to_value(), "1;h=2;e=beef;f=10.0.0.1:7100");
+        let first = Hop::first("10.0.0.1:7100", 0xbeef);
+        assert_eq!(first.to_value(), "1;h=1;e=beef;f=10.0.0.1:7100");
+        let later = Hop { hops: 3, chosen_among: 2, path: "a,b", ..first };
+        assert_eq!(later.to_value(), "1;h=3;e=beef;f=10.0.0.1:7100;n=2;p=a,b");
+    }
+
+    /// Exactly what releases without paths read and wrote.
+    #[test]
+    fn the_form_without_a_path_is_understood() {
+        let old = value("1;h=2;e=beef;f=a");
+        let expected = Hop { hops: 2, ..Hop::first("a", 0xbeef) };
+        assert_eq!(Hop::parse(&old), Ok(expected));
     }
 
     #[test]
     fn unknown_parameters_are_ignored_and_unknown_versions_are_not() {
-        assert_eq!(parse("1;h=1;x=y"), Ok(Hop { hops: 1, epoch: 0, sender: String::new() }));
-        for bad in
-            ["", "1", "2;h=1", "1;h=0", "1;h=256", "1;h=-1", "1;h", "1;e=1", "1;h=1;e=xyz", "h=1"]
-        {
-            assert_eq!(parse(bad), Err(BadHop), "{bad:?}");
+        assert_eq!(Hop::parse(&value("1;h=1;x=y")), Ok(Hop::first("", 0)));
+        for bad in [
+            "",
+            "1",
+            "2;h=1",
+            "1;h=0",
+            "1;h=256",
+            "1;h=-1",
+            "1;h",
+            "1;e=1",
+            "1;h=1;e=xyz",
+            "h=1",
+            "1;h=1;n=-1",
+            "1;h=1;n=x",
+        ] {
+            assert_eq!(Hop::parse(&value(bad)), Err(BadHop), "{bad:?}");
         }
-        assert_eq!(parse(&format!("1;h=1;f={}", "n".repeat(HOP_HEADER_BYTES_MAX))), Err(BadHop));
+        let long = value(&format!("1;h=1;f={}", "n".repeat(HOP_HEADER_BYTES_MAX)));
+        assert_eq!(Hop::parse(&long), Err(BadHop));
+        for (text, owners) in [("1;h=1;n=0", 1), ("1;h=1;n=9999", OWNERS_LIMIT)] {
+            assert_eq!(Hop::parse(&value(text)).unwrap().chosen_among, owners);
+        }
+    }
+
+    #[test]
+    fn the_path_grows_at_its_end_and_is_cut_at_its_beginning() {
+        let hop = Hop { hops: 3, path: "a,b", ..Hop::first("c", 1) };
+        assert_eq!(hop.travellers().collect::<Vec<_>>(), ["a", "b", "c"]);
+        assert_eq!(hop.path_behind(), "a,b,c");
+        assert_eq!(Hop::first("a", 1).path_behind(), "a");
+        assert_eq!(newest("aa,bb,cc", 8), "aa,bb,cc");
+        assert_eq!(newest("aa,bb,cc", 7), "bb,cc");
+        assert_eq!(newest("aa,bb,cc", 1), "");
     }
 
     #[test]
@@ -124,11 +206,16 @@ mod tests {
         assert!(
             is_name("10.0.0.1:7100") && is_name("node-1") && is_name(&"n".repeat(NAME_BYTES_MAX))
         );
-        for bad in ["", "a;b", "a b", "ä", "a\n", &"n".repeat(NAME_BYTES_MAX + 1)] {
+        for bad in ["", "a;b", "a,b", "a b", "ä", "a\n", &"n".repeat(NAME_BYTES_MAX + 1)] {
             assert!(!is_name(bad), "{bad:?}");
         }
-        let longest = Hop { hops: u8::MAX, epoch: u64::MAX, sender: "n".repeat(NAME_BYTES_MAX) };
-        assert_eq!(Hop::parse(&longest.to_value()), Ok(longest));
+        let (name, path) = ("n".repeat(NAME_BYTES_MAX), ["p"; 400].join(","));
+        let longest = Hop { hops: u8::MAX, path: &path, ..Hop::first(&name, u64::MAX) };
+        let written = longest.to_value();
+        assert!(written.len() <= HOP_HEADER_BYTES_MAX);
+        let read = Hop::parse(&written).unwrap();
+        assert!(read.path.len() > 100 && path.ends_with(read.path));
+        assert_eq!(read, Hop { path: read.path, ..longest });
     }
 
     #[test]
@@ -153,9 +240,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(hops in 1..=u8::MAX, epoch: u64, sender in "[!-:<-~]{1,261}") {
-            let hop = Hop { hops, epoch, sender };
-            prop_assert_eq!(Hop::parse(&hop.to_value()), Ok(hop));
+        fn what_is_written_is_read_back(
+            hops in 1..=u8::MAX, epoch: u64, sender in "[!-+\\--:<-~]{1,261}", path in "[a-z]{1,9}(,[a-z]{1,9}){0,9}",
+            chosen_among in 1..=OWNERS_LIMIT,
+        ) {
+            let hop = Hop { hops, epoch, sender: &sender, path: &path, chosen_among };
+            let value = hop.to_value();
+            prop_assert_eq!(Hop::parse(&value), Ok(hop));
         }
 
         #[test]

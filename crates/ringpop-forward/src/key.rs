@@ -4,12 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http::request::Parts;
+use http::{HeaderMap, HeaderValue};
 use smallvec::SmallVec;
 use thiserror::Error;
 use tonic::Status;
-use tonic::metadata::MetadataMap;
+use tonic::metadata::{BinaryMetadataValue, MetadataMap};
 
 use crate::constants::{
     KEY_BIN_HEADER, KEY_BYTES_INLINE, KEY_BYTES_MAX, KEY_HEADER, PEEK_BYTES_MAX,
@@ -26,9 +26,19 @@ impl Key {
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+}
 
-    /// A numeric field as a key: its decimal digits, so that `lookup("42")` on a ring names the same owner.
-    pub(crate) fn from_number(number: u64) -> Self {
+/// A message that knows its routing key. `ringpop-build` implements it for messages whose schema names their key, and reads
+/// the very key that a server reads from the encoded message.
+pub trait RoutingKey {
+    /// The key, or `None` when the message has none: the field is absent, empty, or a number that is not sent because it
+    /// is the default.
+    fn routing_key(&self) -> Option<Key>;
+}
+
+/// A numeric key is its decimal digits, so that `lookup(b"42")` on a ring names the same owner.
+impl From<u64> for Key {
+    fn from(number: u64) -> Self {
         const DIGITS_MAX: usize = 20;
         let mut digits = [0_u8; DIGITS_MAX];
         let mut start = DIGITS_MAX;
@@ -202,6 +212,20 @@ fn from_headers(headers: &HeaderMap) -> Result<Option<Key>, KeyError> {
     checked(decoded.ok_or(KeyError::NotBase64)?.as_ref().into())
 }
 
+/// Sends a key along that cannot be read from the request by whoever gets it, so that all on the way see the same one.
+pub(crate) fn write(headers: &mut HeaderMap, key: &Key) {
+    headers.remove(KEY_HEADER);
+    headers.remove(KEY_BIN_HEADER);
+    let is_text = key.as_bytes().iter().all(u8::is_ascii_graphic);
+    let (name, value) = if is_text {
+        (KEY_HEADER, HeaderValue::from_bytes(key.as_bytes()))
+    } else {
+        let encoded = BinaryMetadataValue::from_bytes(key.as_bytes());
+        (KEY_BIN_HEADER, HeaderValue::from_bytes(encoded.as_encoded_bytes()))
+    };
+    headers.insert(name, value.expect("visible ASCII and base64 are header values"));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -256,9 +280,19 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_travels_arrives() {
+        for key in [&b"user-42"[..], b"two words", &[0, 255, 10], "ü".as_bytes()] {
+            // What the caller had set does not count any more.
+            let mut parts = parts("ringpop-key", "other");
+            write(&mut parts.headers, &Key::from(key));
+            assert_eq!(KeySource::Header.read(&parts), Ok(HeadKey::Found(key.into())));
+        }
+    }
+
+    #[test]
     fn numbers_become_their_decimal_digits() {
         for number in [0, 7, 10, 42, u64::MAX] {
-            assert_eq!(Key::from_number(number), Key::from(number.to_string()));
+            assert_eq!(Key::from(number), Key::from(number.to_string()));
         }
     }
 }

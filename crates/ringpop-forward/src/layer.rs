@@ -16,10 +16,12 @@ use tower_service::Service;
 
 use crate::attempt::forward;
 use crate::body::Intake;
-use crate::call::{Admission, Call, MessageKey, Place, admit, message_key};
+use crate::call::{Admission, Call, Place, admit};
 use crate::deadline::exceeded;
 use crate::engine::Engine;
+use crate::first_message::{MessageKey, message_key};
 use crate::key::{HeadKey, Key, KeyError, KeySource};
+use crate::resolver::Owner;
 use crate::transport::{H2Transport, PeerTransport};
 
 /// Makes services sharded. See [`Forwarder::layer`](crate::Forwarder::layer).
@@ -58,8 +60,17 @@ impl<S, T> Layer<S> for ForwardLayer<T> {
 pub(crate) enum Door {
     /// From the network, through a server.
     Server,
-    /// From this process, with the key of all its calls if there is one.
-    Client { key: Option<Key> },
+    /// From this process.
+    Client(Fixed),
+}
+
+/// What a client door decides for all of its calls.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Fixed {
+    /// The key, whatever the messages say.
+    pub(crate) key: Option<Key>,
+    /// The owner that is asked, and nobody else.
+    pub(crate) owner: Option<Owner>,
 }
 
 /// Handles a request in `S`, or forwards it to the owner of its key.
@@ -139,7 +150,9 @@ where
                 let future = Box::pin(forward(call, key, owner, intake, self.take_local()));
                 State::There { future }
             }
-            (Place::Nowhere, _) => return ForwardFuture::answered(call.refuse_loop()),
+            (Place::Nowhere(why, owner), _) => {
+                return ForwardFuture::answered(call.refuse_disagreement(why, owner.as_ref()));
+            }
         };
         ForwardFuture { state }
     }
@@ -317,7 +330,9 @@ where
             Ok((Place::There(owner), key)) => {
                 State::There { future: Box::pin(forward(call, key, owner, intake, local)) }
             }
-            Ok((Place::Nowhere, _)) => State::Answered { response: Some(call.refuse_loop()) },
+            Ok((Place::Nowhere(why, owner), _)) => {
+                State::Answered { response: Some(call.refuse_disagreement(why, owner.as_ref())) }
+            }
             Err(error) => State::Answered { response: Some(call.refuse_key(error)) },
         }
     }

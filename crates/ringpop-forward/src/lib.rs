@@ -51,10 +51,12 @@
 //! next owner at once, what may have been executed is sent again only if its method is marked idempotent, and what was
 //! answered stays answered.
 //!
-//! A request says in one header how often it was forwarded, so that two processes that disagree about an owner cannot
-//! send it in circles. See [`Builder::trust_hop_headers`] for whom to believe.
+//! A request says in one header how often it was forwarded, by whom, and by which ring, so that processes that disagree
+//! about an owner cannot send it in circles. Its receiver looks the key up again and handles, sends on or refuses what it
+//! does not own, as [`Divergence`] says. See [`Builder::trust_hop_headers`] for whom to believe.
 
 mod answer;
+mod arrival;
 mod attempt;
 mod body;
 mod budget;
@@ -62,9 +64,13 @@ mod builder;
 mod call;
 mod constants;
 mod deadline;
+#[cfg(feature = "direct")]
+mod direct;
 mod drain;
 mod engine;
 mod error;
+mod explain;
+mod first_message;
 mod forwarder;
 mod header;
 mod incoming;
@@ -77,17 +83,23 @@ mod routes;
 mod stats;
 mod transport;
 
+pub use arrival::Divergence;
 pub use body::RequestBody;
 pub use builder::Builder;
 pub use constants::*;
+#[cfg(feature = "direct")]
+pub use direct::{
+    DirectHandler, DirectReply, DirectRequest, DirectService, ForwardServer, GroupOutcome, Outcome,
+};
 pub use error::ConfigError;
-pub use forwarder::Forwarder;
+pub use explain::Explain;
+pub use forwarder::{Forwarder, OwnerGroup};
 pub use incoming::{incoming, server};
-pub use key::{Key, MissingKey};
+pub use key::{Key, MissingKey, RoutingKey};
 pub use layer::{ForwardFuture, ForwardLayer, ForwardService};
 pub use policy::{FailureClass, Policy, RetryTarget, Schedule};
 pub use resolver::{Changed, InvalidAddress, Owner, Owners, Peer, Resolver, StaticResolver};
-pub use routes::Routes;
+pub use routes::{MethodRoute, Routes};
 pub use stats::Stats;
 pub use transport::{
     Answer, Class, Connector, Dialing, H2Config, H2Transport, Io, PeerRequest, PeerTransport,

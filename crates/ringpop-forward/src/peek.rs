@@ -98,7 +98,7 @@ fn take(field: Field<'_>, rest: &[u32]) -> Result<Option<Key>, PeekError> {
         Value::Bytes(message) if !rest.is_empty() => find(message, rest, false),
         _ if !rest.is_empty() => Err(PeekError::NotAMessage(field.number)),
         Value::Bytes(bytes) => Ok(Some(bytes.into())),
-        Value::Number(number) => Ok(Some(Key::from_number(number))),
+        Value::Number(number) => Ok(Some(Key::from(number))),
         Value::Group => Ok(None),
     }
 }

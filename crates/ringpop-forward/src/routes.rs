@@ -1,4 +1,7 @@
 //! The table of methods that are sharded: where each finds its key and what may be done with it.
+//!
+//! [`MethodRoute`] is what a constant table holds, the kind that `ringpop-build` writes; [`Routes`] is what a forwarder
+//! looks paths up in.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,6 +14,52 @@ use crate::key::{HeadFn, Key, KeySource};
 
 /// Largest protobuf field number.
 const FIELD_NUMBER_MAX: u32 = (1 << 29) - 1;
+
+/// One method in a constant table, for [`Routes::table`].
+///
+/// ```
+/// use ringpop_forward::{MethodRoute, Routes};
+///
+/// const KV_ROUTES: &[MethodRoute] = &[
+///     MethodRoute::field("/kv.v1.Kv/Get", &[1]).unary().idempotent(),
+///     MethodRoute::header("/kv.v1.Kv/Watch"),
+/// ];
+/// let routes = Routes::new().table(KV_ROUTES);
+/// # let _ = routes;
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct MethodRoute {
+    path: &'static str,
+    /// `None` when the key is in metadata.
+    field: Option<&'static [u32]>,
+    unary: bool,
+    idempotent: bool,
+}
+
+impl MethodRoute {
+    /// A method that is routed by a field of its first message; see [`Routes::field`].
+    pub const fn field(path: &'static str, field: &'static [u32]) -> Self {
+        Self { path, field: Some(field), unary: false, idempotent: false }
+    }
+
+    /// A method that is routed by metadata; see [`Routes::header`].
+    pub const fn header(path: &'static str) -> Self {
+        Self { path, field: None, unary: false, idempotent: false }
+    }
+
+    /// The method takes one message and answers one message.
+    pub const fn unary(mut self) -> Self {
+        self.unary = true;
+        self
+    }
+
+    /// Executing a call of the method twice has the effect of executing it once.
+    pub const fn idempotent(mut self) -> Self {
+        self.idempotent = true;
+        self
+    }
+}
 
 /// The methods that are sharded. A path without a route is always handled locally.
 ///
@@ -68,6 +117,24 @@ impl Routes {
             self.fail(ConfigError::Field { path: path.to_owned(), field: field.to_vec() });
         }
         self.insert(path, KeySource::Field(field.into()))
+    }
+
+    /// Adds every method of a table, such as one that `ringpop-build` made from the options of a schema.
+    #[must_use]
+    pub fn table(self, table: &[MethodRoute]) -> Self {
+        table.iter().fold(self, |routes, method| {
+            let mut routes = match method.field {
+                Some(field) => routes.field(method.path, field),
+                None => routes.header(method.path),
+            };
+            if method.unary {
+                routes = routes.unary();
+            }
+            if method.idempotent {
+                routes = routes.idempotent();
+            }
+            routes
+        })
     }
 
     /// Routes `path` by metadata [`KEY_HEADER`](crate::KEY_HEADER) or [`KEY_BIN_HEADER`](crate::KEY_BIN_HEADER).
@@ -174,6 +241,29 @@ mod tests {
         assert_eq!(kind("/a/C"), Some((true, false)));
         assert_eq!(kind("/a/D"), Some((false, true)));
         assert_eq!(kind("/a/E"), None);
+    }
+
+    #[test]
+    fn a_table_is_the_same_as_its_methods_one_by_one() {
+        const TABLE: &[MethodRoute] = &[
+            MethodRoute::field("/a/B", &[4, 3]).unary().idempotent(),
+            MethodRoute::field("/a/C", &[1]),
+            MethodRoute::header("/a/D").unary(),
+        ];
+        let by_hand = Routes::new()
+            .field("/a/B", &[4, 3])
+            .unary()
+            .idempotent()
+            .field("/a/C", &[1])
+            .header("/a/D")
+            .unary();
+        let table = Routes::new().table(TABLE);
+        for path in ["/a/B", "/a/C", "/a/D"] {
+            let show = |routes: &Routes| format!("{:?}", routes.find(&parts(path)).unwrap());
+            assert_eq!(show(&table), show(&by_hand));
+        }
+        let twice = Routes::new().table(TABLE).table(TABLE);
+        assert!(twice.error().unwrap().to_string().contains("/a/B is given twice"));
     }
 
     #[test]

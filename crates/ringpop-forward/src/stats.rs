@@ -26,12 +26,20 @@ pub struct Stats {
     pub refused: u64,
     /// Calls that were refused because their key was missing or unreadable.
     pub bad_keys: u64,
-    /// Calls that arrived with the last allowed hop for a key that this process does not own.
+    /// Calls that this process would have sent on, had they not come as far as they may, or been here before.
     pub loops_stopped: u64,
     /// Hop headers from senders that are not trusted, or that could not be read.
     pub bad_hop_headers: u64,
     /// Forwarded calls whose sender saw another epoch of the ring.
     pub epochs_differed: u64,
+    /// Forwarded calls that this process does not own in the way their sender thought.
+    pub keys_differed: u64,
+    /// Forwarded calls that were refused because their sender sees another ring.
+    pub refused_ring_differs: u64,
+    /// Forwarded calls that were refused because this process is no owner of their key.
+    pub refused_not_owner: u64,
+    /// Forwarded calls that were refused because they had been here before, or had travelled too far unbelieved.
+    pub refused_loop: u64,
     /// Dials that failed.
     pub dial_failures: u64,
     /// Gauge: calls of routed methods in flight.
@@ -57,6 +65,10 @@ impl Stats {
             ("loops_stopped", self.loops_stopped),
             ("bad_hop_headers", self.bad_hop_headers),
             ("epochs_differed", self.epochs_differed),
+            ("keys_differed", self.keys_differed),
+            ("refused_ring_differs", self.refused_ring_differs),
+            ("refused_not_owner", self.refused_not_owner),
+            ("refused_loop", self.refused_loop),
             ("dial_failures", self.dial_failures),
             ("in_flight", self.in_flight),
             ("connections", self.connections),
@@ -81,6 +93,10 @@ pub(crate) struct Counters {
     pub(crate) loops_stopped: Counter,
     pub(crate) bad_hop_headers: Counter,
     pub(crate) epochs_differed: Counter,
+    pub(crate) keys_differed: Counter,
+    pub(crate) refused_ring_differs: Counter,
+    pub(crate) refused_not_owner: Counter,
+    pub(crate) refused_loop: Counter,
 }
 
 impl Counters {
@@ -100,6 +116,10 @@ impl Counters {
             loops_stopped: self.loops_stopped.get(),
             bad_hop_headers: self.bad_hop_headers.get(),
             epochs_differed: self.epochs_differed.get(),
+            keys_differed: self.keys_differed.get(),
+            refused_ring_differs: self.refused_ring_differs.get(),
+            refused_not_owner: self.refused_not_owner.get(),
+            refused_loop: self.refused_loop.get(),
             ..Stats::default()
         }
     }

@@ -191,10 +191,12 @@ async fn an_owner_that_accepts_and_says_nothing_costs_one_connect_timeout()
 
 #[tokio::test]
 async fn an_owner_that_stops_answering_pings_is_given_up() -> Result<(), ConfigError> {
-    let ring = Ring::default();
-    let (first, second) = (Node::start(&ring), Node::start(&ring));
+    // The first owner does not know of the wire before it.
+    let (ring, own) = (Ring::default(), Ring::default());
+    let (first, second) = (Node::start(&own), Node::start(&ring));
     let wire = Wire::to(&first.address).await;
     ring.set("k", &[&wire.address, &second.address]);
+    own.set("k", &[&first.address]);
     let short = Duration::from_millis(100);
     let config = H2Config::default()
         .keepalive_interval(short)

@@ -48,6 +48,26 @@ async fn a_fixed_key_sends_every_call_to_its_owner() {
 }
 
 #[tokio::test]
+async fn each_of_several_owners_has_a_client_of_its_own() {
+    let ring = Ring::default();
+    let (here, second) = (Node::start(&ring), Node::start(&ring));
+    let dead = dead_address();
+    ring.set("k", &[&here.address, &second.address, &dead]);
+    let local = TestServer(here.handler.clone());
+    let clients = here.forwarder.n_clients("k", 9, local);
+    assert_eq!(clients.len(), 3, "never more than there are owners");
+    let mut answers = Vec::new();
+    for (owner, transport) in clients {
+        let call = TestClient::new(transport).unary(Ask::new("another", "")).await;
+        answers.push((owner == Owner::Local, call.map(|tell| tell.into_inner().node)));
+    }
+    let failed = answers.pop().unwrap().1.unwrap_err();
+    assert!(failed.message().contains(&dead), "nobody answers in the place of another: {failed:?}");
+    let answers: Vec<_> = answers.into_iter().map(|(local, node)| (local, node.unwrap())).collect();
+    assert_eq!(answers, [(true, here.address.clone()), (false, second.address.clone())]);
+}
+
+#[tokio::test]
 async fn a_call_that_a_handler_makes_begins_a_new_journey() {
     let ring = Ring::default();
     let (here, owner) = (Node::start(&ring), Node::start(&ring));

@@ -9,14 +9,16 @@ use tonic::Code;
 use common::cluster::{Node, Ring};
 use common::service::{Ask, ONCE, Seen};
 use common::{eventually, soon};
+use ringpop_forward::Explain;
 
 #[tokio::test]
 async fn while_draining_a_call_for_a_lost_key_travels_on() {
     let (stale, fresh) = (Ring::default(), Ring::default());
-    let asked = Node::start_with(&stale, |builder| builder.explain(true));
-    let (leaving, heir) = (Node::start(&fresh), Node::start(&fresh));
+    let asked = Node::start_with(&stale, |builder| builder.explain(Explain::Always));
+    let leaving = Node::start_with(&fresh, |builder| builder.max_hops(1));
+    let heir = Node::start(&fresh);
     stale.set("k", &[&leaving.address]);
-    fresh.set("k", &[&heir.address]);
+    fresh.set("k", &[&heir.address, &leaving.address]);
     let mut client = asked.client().await;
     // Without a drain, the hop limit keeps it here.
     assert_eq!(client.unary(Ask::new("k", "")).await.unwrap().into_inner().node, leaving.address);

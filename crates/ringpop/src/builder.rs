@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ringpop_discovery::{Discovery, StaticList};
-use ringpop_forward::{Forwarder, Policy, Routes};
+use ringpop_forward::{Divergence, Explain, Forwarder, Policy, Routes};
 use swim_core::{Address, Config, ConfigError, Init, Instant, LabelError, Labels, Node};
 use tokio::net::TcpListener;
 use tokio::time::Instant as Clock;
@@ -33,7 +33,8 @@ pub struct Builder {
     points_per_weight_unit: u32,
     routes: Routes,
     policy: Policy,
-    explain: bool,
+    explain: Explain,
+    divergence: Divergence,
 }
 
 impl Builder {
@@ -49,7 +50,8 @@ impl Builder {
             points_per_weight_unit: POINTS_PER_WEIGHT_UNIT,
             routes: Routes::new(),
             policy: Policy::default(),
-            explain: false,
+            explain: Explain::default(),
+            divergence: Divergence::default(),
         }
     }
 
@@ -124,10 +126,18 @@ impl Builder {
         self
     }
 
-    /// Whether every response says which member handled it and after how many
-    /// hops; otherwise only those to requests that ask. Default: no.
-    pub const fn explain(mut self, explain: bool) -> Self {
+    /// Which responses say which member handled them and after how many hops.
+    /// Default: those to requests that ask.
+    pub const fn explain(mut self, explain: Explain) -> Self {
         self.explain = explain;
+        self
+    }
+
+    /// What this member does with requests that members with another view of
+    /// the ring send to it. Default: it handles those whose key it may own,
+    /// sends others on once, and refuses the rest.
+    pub const fn divergence(mut self, divergence: Divergence) -> Self {
+        self.divergence = divergence;
         self
     }
 
@@ -166,6 +176,7 @@ impl Builder {
             .routes(self.routes)
             .policy(self.policy)
             .explain(self.explain)
+            .divergence(self.divergence)
             // Members and clients share the port. Without certificates they
             // cannot be told apart, and a client that forges the header only
             // has its own request handled at the wrong member.

@@ -247,7 +247,7 @@ impl Agent {
     fn report(&self, event: &Event) -> Result<()> {
         let seconds = self.start.elapsed().as_secs_f64();
         match event {
-            Event::MemberChanged { before, after, cause } => {
+            Event::MemberChanged { before, after, cause, .. } => {
                 let [old, new] = [before, after].map(Option::as_ref);
                 let status =
                     |member: Option<&Member>| member.map_or("unknown", |m| m.status.as_str());

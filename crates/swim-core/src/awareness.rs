@@ -20,6 +20,11 @@ impl Awareness {
         Self { score: 0, max }
     }
 
+    pub(crate) fn set_max(&mut self, max: u32) {
+        self.max = max;
+        self.score = self.score.min(max - 1);
+    }
+
     pub(crate) const fn score(&self) -> u32 {
         self.score
     }

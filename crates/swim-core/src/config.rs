@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use crate::flaps::Damping;
 use crate::labels::LabelLimits;
 use crate::limits;
+use crate::view_change::Coalescing;
 
 /// The settings of a [`Node`](crate::Node). Made by a preset or by
 /// [`Config::builder`], which checks every value.
@@ -48,6 +50,7 @@ pub struct ConfigBuilder {
     faulty_timeout: Duration,
     tombstone_timeout: Duration,
     piggyback_factor: u32,
+    repeat_to_source: bool,
     message_bytes_max: usize,
     join_size: usize,
     join_parallelism: usize,
@@ -66,6 +69,8 @@ pub struct ConfigBuilder {
     heal_failures_max: usize,
     members_max: usize,
     label_limits: LabelLimits,
+    damping: Option<Damping>,
+    coalescing: Option<Coalescing>,
 }
 
 /// Declares for each field the setter and the getter under one doc text.
@@ -162,6 +167,10 @@ fields! {
     /// A change is piggybacked `factor * ceil(log10(n + 1))` times, `n` being
     /// the number of other reachable members. 1 to 1,000; 15 everywhere, as in Ringpop.
     piggyback_factor: u32;
+    /// Whether a ping or ping-req repeats to a member the changes that it is the
+    /// source of. Off, since it knows them; on in Ringpop, which leaves them out
+    /// of answers only.
+    repeat_to_source: bool;
     /// Bytes of changes in one message in the encoding of feature `wire`.
     /// Datagram transports set their packet budget less 512 bytes or so for
     /// the header. A single change that is larger is sent alone. 512 bytes to
@@ -215,6 +224,12 @@ fields! {
     members_max: usize;
     /// How many and how long the labels of a member may be.
     label_limits: LabelLimits;
+    /// Whether members that fail and come back again and again are kept off
+    /// the ring for a while, and how. `None`, off, everywhere.
+    damping: Option<Damping>;
+    /// Whether [`Event::ViewChanged`](crate::Event::ViewChanged) tells of bursts
+    /// of changes as one, and when. `None`, off, everywhere.
+    coalescing: Option<Coalescing>;
 }
 
 impl Config {
@@ -248,6 +263,7 @@ impl Config {
                 faulty_timeout: Duration::from_secs(24 * 60 * 60),
                 tombstone_timeout: Duration::from_secs(60),
                 piggyback_factor: 15,
+                repeat_to_source: false,
                 message_bytes_max: 60 * 1024,
                 join_size: 3,
                 join_parallelism: 2,
@@ -266,6 +282,8 @@ impl Config {
                 heal_failures_max: 10,
                 members_max: 100_000,
                 label_limits: LabelLimits { count: 5, key_bytes: 32, value_bytes: 128 },
+                damping: None,
+                coalescing: None,
             },
         }
     }
@@ -312,6 +330,7 @@ impl Config {
         config.fields.suspect_confirmations = 0;
         config.fields.sync_period = Duration::from_secs(24 * 60 * 60);
         config.fields.sync_whole_list = true;
+        config.fields.repeat_to_source = true;
         config.fields.leave_pings_max = 1000;
         config.fields.leave_pings_percent = 40;
         config.fields.join_delay_max = Duration::from_secs(60);
@@ -401,7 +420,8 @@ impl ConfigBuilder {
         let LabelLimits { key_bytes, value_bytes, .. } = self.label_limits;
         within("label_limits.key_bytes", key_bytes, 1, limits::LABEL_KEY_BYTES_MAX)?;
         within("label_limits.value_bytes", value_bytes, 0, limits::LABEL_VALUE_BYTES_MAX)?;
-        Ok(())
+        self.damping.map_or(Ok(()), |damping| damping.check())?;
+        self.coalescing.map_or(Ok(()), |coalescing| coalescing.check())
     }
 }
 
@@ -455,7 +475,11 @@ pub enum ConfigError {
 }
 
 /// Checks the lower bound of a duration, and the upper one that all have.
-fn at_least(field: &'static str, value: Duration, min: Duration) -> Result<(), ConfigError> {
+pub(crate) fn at_least(
+    field: &'static str,
+    value: Duration,
+    min: Duration,
+) -> Result<(), ConfigError> {
     if value < min {
         return Err(ConfigError::TooShort { field, value, min });
     }
@@ -465,7 +489,12 @@ fn at_least(field: &'static str, value: Duration, min: Duration) -> Result<(), C
     Ok(())
 }
 
-fn within(field: &'static str, value: usize, min: usize, max: usize) -> Result<(), ConfigError> {
+pub(crate) fn within(
+    field: &'static str,
+    value: usize,
+    min: usize,
+    max: usize,
+) -> Result<(), ConfigError> {
     if value < min || value > max {
         return Err(ConfigError::OutOfRange { field, value, min, max });
     }

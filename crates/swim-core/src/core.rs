@@ -8,9 +8,11 @@ use std::time::Duration;
 use crate::address::Address;
 use crate::awareness::Awareness;
 use crate::config::Config;
+use crate::damping::Ballots;
 use crate::dialect::Dialect;
 use crate::dissemination::{Dissemination, Gossip, Issued, Picked, sends_max};
 use crate::event::{Cause, Event, Output, Path, Rejection, Transmit};
+use crate::flaps::Flaps;
 use crate::graves::Graves;
 use crate::labels::Labels;
 use crate::limits::{EPITAPHS_MAX, INCARNATION_AHEAD_MAX, UNIX_MS_MAX};
@@ -23,6 +25,7 @@ use crate::stats::Stats;
 use crate::suspicion::{self, Suspicion};
 use crate::time::Instant;
 use crate::timers::{Timer, Timers};
+use crate::view_change::Burst;
 
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -43,6 +46,9 @@ pub(crate) struct Core {
     pub(crate) stats: Stats,
     pub(crate) awareness: Awareness,
     graves: Graves,
+    pub(crate) flaps: Flaps,
+    pub(crate) ballots: Ballots,
+    pub(crate) burst: Burst,
     /// Tombstones that the sender of the present message does not know of.
     pub(crate) epitaphs: Vec<Change>,
     /// Changes of the present message that were left out because they are known.
@@ -107,6 +113,9 @@ impl Core {
             stats: Stats::default(),
             awareness,
             graves: Graves::default(),
+            flaps: Flaps::default(),
+            ballots: Ballots::default(),
+            burst: Burst::default(),
             epitaphs: Vec::new(),
             known_changes: 0,
             next_seq,
@@ -205,7 +214,9 @@ impl Core {
         let is_suspect = known.status == Status::Suspect && self.config.buddy();
         let buddy = is_suspect.then(|| known.clone());
         let bytes_max = self.config.message_bytes_max();
-        let peer = (&known.address, Some(known.incarnation));
+        // An unknown incarnation is the source of nothing.
+        let source = (!self.config.repeat_to_source()).then_some(known.incarnation);
+        let peer = (&known.address, source);
         let Picked { mut changes, mut issued, .. } =
             self.gossip.pick(&self.members, peer, bytes_max);
         self.stats.changes_sent += changes.len() as u64;
@@ -412,11 +423,7 @@ impl Core {
         let before = self.local_member().clone();
         self.reincarnate(status, labels, before.incarnation);
         let after = self.local_member().clone();
-        self.event(Event::MemberChanged {
-            before: Some(before),
-            after: Some(after),
-            cause: Cause::Command,
-        });
+        self.changed(Some(before), Some(after), Some(self.local.clone()), Cause::Command);
     }
 
     /// Raises the own incarnation above `seen` and spreads the new statement.
@@ -478,7 +485,8 @@ impl Core {
             return false;
         }
         let observers = self.config.faulty_observers_min() - 1;
-        let wanted = self.config.suspect_confirmations().max(observers);
+        let to_flap = self.config.damping().map_or(0, |damping| damping.observers_min - 1);
+        let wanted = self.config.suspect_confirmations().max(observers).max(to_flap);
         let suspicion = &mut self.members.attention_mut(id).suspicion;
         let confirmed =
             suspicion.as_mut().is_some_and(|known| known.confirm(&source.address, wanted));
@@ -486,6 +494,9 @@ impl Core {
             self.stats.suspicions_confirmed += 1;
             self.gossip.record(id, change.source.clone());
             self.arm_expiry(id);
+            if self.observers(id) == to_flap + 1 {
+                self.flapped(id);
+            }
         }
         confirmed
     }
@@ -494,8 +505,8 @@ impl Core {
     fn set(&mut self, member: Member, source: Option<Source>, cause: Cause) {
         let after = member.clone();
         let (id, before) = self.members.set(member, &mut self.rng);
-        let suspector = source.as_ref().map(|source| &source.address).or_else(|| sender(&cause));
-        let suspector = suspector.unwrap_or(&self.local).clone();
+        let origin = source.as_ref().map(|source| source.address.clone());
+        let suspector = origin.as_ref().or_else(|| sender(&cause)).unwrap_or(&self.local).clone();
         let attention = self.members.attention_mut(id);
         attention.inconclusive = 0;
         attention.suspicion =
@@ -513,7 +524,24 @@ impl Core {
             incarnation = after.incarnation,
             "member changed"
         );
-        self.event(Event::MemberChanged { before, after: Some(after), cause });
+        self.changed(before, Some(after), origin, cause);
+    }
+
+    /// Tells that what is known about a member changed, and what follows.
+    fn changed(
+        &mut self,
+        before: Option<Member>,
+        after: Option<Member>,
+        source: Option<Address>,
+        cause: Cause,
+    ) {
+        let watched = self.config.damping().is_some() || self.config.coalescing().is_some();
+        let copies = watched.then(|| (before.clone(), after.clone()));
+        self.event(Event::MemberChanged { before, after, source, cause });
+        if let Some((before, after)) = copies {
+            self.ring_differs(before.as_ref(), after.as_ref());
+            self.recount(before.as_ref(), after.as_ref());
+        }
     }
 
     // --- Deadlines of statuses ---
@@ -521,7 +549,7 @@ impl Core {
     /// Arms the deadline of the present status and incarnation; a former one
     /// is void. (ringpop-go keeps the former timer when only the incarnation
     /// is newer, and then fires it in vain: the member stays suspect.)
-    fn arm_expiry(&mut self, id: SlotId) {
+    pub(crate) fn arm_expiry(&mut self, id: SlotId) {
         let suspicion = self.members.attention(id).and_then(|known| known.suspicion.as_ref());
         let at = match (self.members.slot(id).member.status, suspicion) {
             (Status::Alive, _) => None,
@@ -537,7 +565,7 @@ impl Core {
         self.members.relax(id);
     }
 
-    fn set_expiry(&mut self, id: SlotId, at: Option<Instant>) {
+    pub(crate) fn set_expiry(&mut self, id: SlotId, at: Option<Instant>) {
         let attention = self.members.attention_mut(id);
         if let Some(former) = std::mem::replace(&mut attention.expiry, at) {
             self.timers.cancel(former, Timer::Expiry(id));
@@ -576,9 +604,13 @@ impl Core {
     /// Whether as many members suspect this one as must, or as many as can:
     /// all but the suspect.
     fn enough_observers(&self, id: SlotId) -> bool {
+        self.observers(id) >= self.config.faulty_observers_min().min(self.others())
+    }
+
+    /// How many distinct members suspect this one, as far as is known here.
+    fn observers(&self, id: SlotId) -> usize {
         let suspicion = self.members.attention(id).and_then(|known| known.suspicion.as_ref());
-        let observers = suspicion.map_or(1, |suspicion| suspicion.suspectors.len());
-        observers >= self.config.faulty_observers_min().min(self.others())
+        suspicion.map_or(1, |suspicion| suspicion.suspectors.len())
     }
 
     /// Declares that a member that is gone is to be forgotten.
@@ -595,11 +627,9 @@ impl Core {
         let member = self.members.remove(id);
         self.graves.dig(member.address.clone(), member.incarnation);
         self.stats.evicted += 1;
-        self.event(Event::MemberChanged {
-            before: Some(member),
-            after: None,
-            cause: Cause::Timeout,
-        });
+        let address = member.address.clone();
+        self.changed(Some(member), None, Some(self.local.clone()), Cause::Timeout);
+        self.forget_flaps(id, &address);
     }
 
     /// See [`Node::check_invariants`](crate::Node::check_invariants).
@@ -607,6 +637,8 @@ impl Core {
         self.members.check();
         self.gossip.check(&self.members);
         self.graves.check();
+        self.check_damping();
+        self.check_burst();
         let local = self.local_member();
         assert_eq!(local.address, self.local, "the local slot holds the local member");
         assert_eq!(

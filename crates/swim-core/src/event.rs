@@ -48,7 +48,9 @@ pub enum Event {
         before: Option<Member>,
         /// What is known now; `None` when the member was forgotten.
         after: Option<Member>,
-        /// Why.
+        /// Who made the statement; `None` when unknown.
+        source: Option<Address>,
+        /// Why, and who passed it on.
         cause: Cause,
     },
     /// Somebody said something about this member that is not so, and it
@@ -124,6 +126,38 @@ pub enum Event {
         /// Members that did not answer.
         failures: usize,
     },
+    /// A member is damped: it fails and comes back too often, and does not
+    /// belong on the ring for a while. It stays a member.
+    Damped {
+        /// The member.
+        address: Address,
+        /// The members that vote for it.
+        observers: Vec<Address>,
+    },
+    /// A member is not damped any more.
+    Undamped {
+        /// The member.
+        address: Address,
+        /// Why.
+        why: DampingEnd,
+    },
+    /// The members on the ring are others than when this was last told; at
+    /// first that is this member alone. Comes only with
+    /// [`coalescing`](crate::Config::coalescing), once for a burst of changes,
+    /// and at once when this member has joined or leaves. All lists are
+    /// sorted.
+    ViewChanged {
+        /// Members that are on the ring now.
+        joined: Vec<Address>,
+        /// Members that are not any more: unreachable, damped or forgotten.
+        left: Vec<Address>,
+        /// Members on the ring whose labels are others.
+        updated: Vec<Address>,
+        /// How many changes were held back for it.
+        changes: usize,
+        /// Membership checksum now.
+        checksum: u64,
+    },
     /// All members that were told about the leave or the eviction have
     /// answered or had their time to.
     LeaveComplete {
@@ -164,6 +198,20 @@ pub enum Cause {
     Probe,
     /// The status held for as long as it may.
     Timeout,
+}
+
+/// Why a member is not damped any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DampingEnd {
+    /// Too few members vote for it: their votes have ended, or they are gone.
+    VotesEnded,
+    /// More members have votes than may be damped, and others go first.
+    TooMany,
+    /// The member was forgotten.
+    Forgotten,
+    /// Damping was switched off.
+    Off,
 }
 
 /// Why a peer could not be joined.

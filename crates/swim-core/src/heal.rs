@@ -202,16 +202,18 @@ fn compare(core: &mut Core, target: &Address, list: &[Member]) -> Vec<Vec<Change
     let (mut for_us, mut for_them) = (Vec::new(), Vec::new());
     // Without a source, so that the receiver does not leave it out as known to
     // its source.
-    let suspect = |member: &Member, incarnation| Change {
-        member: Member { status: Status::Suspect, incarnation, ..member.clone() },
+    // The labels are those of the incarnation, so that they stay right when
+    // nobody is left to refute.
+    let suspect = |newer: &Member| Change {
+        member: Member { status: Status::Suspect, ..newer.clone() },
         source: None,
     };
     for theirs in list {
         let Some(ours) = core.members.get(&theirs.address) else { continue };
         if theirs.is_reachable() && !ours.is_reachable() && ours.rank() > theirs.rank() {
-            for_them.push(suspect(theirs, ours.incarnation));
+            for_them.push(suspect(ours));
         } else if ours.is_reachable() && !theirs.is_reachable() && theirs.rank() > ours.rank() {
-            for_us.push(suspect(ours, theirs.incarnation));
+            for_us.push(suspect(theirs));
         }
     }
     if for_us.is_empty() && for_them.is_empty() {

@@ -22,6 +22,8 @@ pub(crate) struct Join(Option<Attempt>);
 #[derive(Debug)]
 struct Attempt {
     started: Instant,
+    /// When it has taken too long.
+    limit: Instant,
     /// All peers but this member.
     peers: Vec<Address>,
     /// Peers that this round has still to ask; the next one is last.
@@ -72,9 +74,11 @@ impl Join {
             attempt.peers = peers;
             return None;
         }
-        core.timers.set(core.now + core.config.join_duration_max(), Timer::JoinLimit);
+        let limit = core.now + core.config.join_duration_max();
+        core.timers.set(limit, Timer::JoinLimit);
         let mut attempt = Attempt {
             started: core.now,
+            limit,
             peers,
             queue: Vec::new(),
             open: Vec::new(),
@@ -218,6 +222,14 @@ impl Join {
         })
     }
 
+    /// The longest duration may be another one.
+    pub(crate) fn rearm_limit(&mut self, core: &mut Core) {
+        let Some(attempt) = &mut self.0 else { return };
+        core.timers.cancel(attempt.limit, Timer::JoinLimit);
+        attempt.limit = (attempt.started + core.config.join_duration_max()).max(core.now);
+        core.timers.set(attempt.limit, Timer::JoinLimit);
+    }
+
     /// Ends the attempt without a result.
     pub(crate) fn abort(&mut self, core: &mut Core) {
         self.take(core);
@@ -225,7 +237,7 @@ impl Join {
 
     fn take(&mut self, core: &mut Core) -> Option<Attempt> {
         let attempt = self.0.take()?;
-        core.timers.cancel(attempt.started + core.config.join_duration_max(), Timer::JoinLimit);
+        core.timers.cancel(attempt.limit, Timer::JoinLimit);
         if let Some(at) = attempt.next_round {
             core.timers.cancel(at, Timer::JoinRound);
         }

@@ -19,9 +19,11 @@ mod address;
 mod awareness;
 mod config;
 mod core;
+mod damping;
 mod dialect;
 mod dissemination;
 mod event;
+mod flaps;
 mod graves;
 mod heal;
 mod join;
@@ -43,19 +45,23 @@ mod suspicion;
 mod sync;
 mod time;
 mod timers;
+mod view_change;
 #[cfg(feature = "wire")]
 pub mod wire;
 
 pub use address::{Address, AddressError};
 pub use config::{Config, ConfigBuilder, ConfigError};
+pub use damping::VOTES_LABEL;
 pub use dialect::Dialect;
-pub use event::{Cause, Event, JoinFailure, Output, Path, Rejection, Transmit};
+pub use event::{Cause, DampingEnd, Event, JoinFailure, Output, Path, Rejection, Transmit};
+pub use flaps::Damping;
 pub use labels::{IDENTITY_LABEL, INTERNAL_PREFIX, LabelError, LabelLimits, Labels};
 pub use member::{Member, Status};
 pub use message::{Body, Change, Cursor, Message, Refusal, Source, SyncStep};
-pub use node::{CommandError, Init, Node, State};
+pub use node::{CommandError, Init, Node, ReconfigureError, State};
 pub use stats::Stats;
 pub use time::Instant;
+pub use view_change::Coalescing;
 
 /// The examples of the readme, compiled as tests.
 #[cfg(doctest)]

@@ -75,3 +75,20 @@ pub const HELPERS_MAX: usize = 16;
 
 /// Addresses that `join` takes; further ones are ignored.
 pub const JOIN_PEERS_MAX: usize = 4096;
+
+/// Members for which one member votes to be damped. More than a few at once
+/// are a fault of the network or of the voter.
+pub const VOTES_MAX: usize = 16;
+
+/// Bytes of the label that carries votes, so that a voter's statement fits a
+/// datagram.
+pub const VOTES_BYTES_MAX: usize = 512;
+
+/// Part of the reachable members that is damped at most, in percent. The
+/// others take over the load of damped ones; a tenth more is what they must be
+/// able to bear anyhow when machines fail.
+pub const DAMPED_PERCENT_MAX: usize = 10;
+
+/// Largest flap score that can be configured: with the longest half-life it
+/// still decays in a time that can be told.
+pub const SCORE_MAX: u32 = 1_000_000;

@@ -156,6 +156,11 @@ impl Membership {
         self.slots.iter().flatten().map(|slot| &slot.member)
     }
 
+    /// All slots that are taken, in order.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = SlotId> {
+        (0..).zip(&self.slots).filter(|(_, slot)| slot.is_some()).map(|(id, _)| id)
+    }
+
     /// Members with this status.
     pub(crate) const fn count(&self, status: Status) -> usize {
         self.counts[status as usize]

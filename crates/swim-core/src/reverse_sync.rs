@@ -76,6 +76,15 @@ impl ReverseSyncs {
         Some(job)
     }
 
+    /// Gives up the latest ones when fewer may run than do.
+    pub(crate) fn give_up_surplus(&mut self, core: &mut Core) {
+        let kept = self.0.len().min(core.config.sync_jobs_max());
+        for job in self.0.split_off(kept) {
+            core.disarm(&job.request);
+            job.end(core, false);
+        }
+    }
+
     pub(crate) fn check(&self, core: &Core) {
         assert!(self.0.len() <= core.config.sync_jobs_max(), "reverse full syncs are bounded");
     }

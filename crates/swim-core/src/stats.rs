@@ -88,4 +88,20 @@ counters! {
     rejected_labels,
     /// Requests that the transport could not deliver.
     undelivered,
+    /// Failures of members that enough others have seen to count for damping.
+    flaps,
+    /// Votes for damping a member that this member cast.
+    damp_votes_cast,
+    /// Votes that it withdrew.
+    damp_votes_withdrawn,
+    /// Votes that it could not cast because it has too many.
+    damp_votes_omitted,
+    /// Members that were damped.
+    damped,
+    /// Damped members that belong on the ring again, or are forgotten.
+    undamped,
+    /// Bursts of changes that were told of as one.
+    view_changes,
+    /// Bursts of changes after which everything was as before.
+    view_changes_undone,
 }

@@ -25,6 +25,10 @@ pub(crate) enum Timer {
     JoinRound,
     /// Joining has taken too long.
     JoinLimit,
+    /// A vote for damping a member begins or ends.
+    Vote(SlotId),
+    /// A burst of changes is over.
+    View,
 }
 
 /// An ordered set of deadlines. Whoever sets one remembers when it is due and

@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use support::{Cluster, address, secs};
-use swim_core::{Address, Config, Event, Status};
+use swim_core::{Address, Body, Config, Event, Labels, Status};
 
 /// Two sides that took each other for faulty, and can talk again.
 fn partitioned(a: &[usize], b: &[usize]) -> Cluster {
@@ -71,6 +71,35 @@ fn two_sides_that_are_faulty_to_each_other_merge_in_two_rounds() {
             assert!(alive_after >= last_faulty, "{i} lost {j} again: {history:?}");
         }
     }
+}
+
+/// One side missed that a member took new labels and then failed. What it is
+/// told of that incarnation has the labels of that incarnation.
+#[test]
+fn a_suspicion_of_a_healing_has_the_labels_of_its_incarnation() {
+    let labels = |version| Labels::new([("version", version)]).unwrap();
+    let config = Config::lan().to_builder().heal_probability_base(0).build().unwrap();
+    let mut cluster = Cluster::joined(config, 4);
+    cluster.command(3, |node, now| node.set_labels(now, &labels("9"))).unwrap();
+    cluster.until("told", secs(10), |c| c.agree(4));
+    cluster.crash(0);
+    let older = cluster.member(1, 3).unwrap().clone();
+    cluster.command(3, |node, now| node.set_labels(now, &labels("1"))).unwrap();
+    let spread = |c: &Cluster| c.member(1, 3).is_some_and(|m| m.labels == labels("1"));
+    cluster.until("the others know", secs(10), spread);
+    cluster.crash(3);
+    cluster.until("faulty", secs(200), |c| c.status(1, 3) == Some(Status::Faulty));
+    let newer = cluster.member(1, 3).unwrap().clone();
+    // Member 0 comes back and heard of member 3 before it changed.
+    cluster.start(0, [0]);
+    let gossip = swim_core::Change { member: older, source: None };
+    let body = Body::Ping { checksum: 0, changes: vec![gossip] };
+    cluster.inject(0, support::message(&address(3), 1, 1, body));
+    cluster.heal();
+    heal(&mut cluster, 0, vec![address(1)]);
+    let known = cluster.member(0, 3).unwrap();
+    assert_eq!((known.status, known.incarnation), (Status::Suspect, newer.incarnation));
+    assert_eq!(known.labels, newer.labels);
 }
 
 /// Sides that never knew each other merge at once.

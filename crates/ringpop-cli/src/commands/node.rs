@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use ringpop::Ringpop;
 use ringpop::discovery::{Address, Discovery, JsonFile};
-use ringpop::forward::Routes;
+use ringpop::forward::{Explain, Routes};
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 use tracing_subscriber::EnvFilter;
@@ -20,6 +20,7 @@ use self::http::HttpServer;
 use self::report::Reporter;
 use crate::args::{NodeArgs, Source};
 use crate::failure::Failure;
+use crate::kv::pb::KV_ROUTES;
 use crate::kv::pb::kv_client::KvClient;
 use crate::kv::pb::kv_server::KvServer;
 use crate::kv::{self, KvService};
@@ -96,9 +97,9 @@ async fn bind(args: &NodeArgs) -> Result<Ringpop, Failure> {
         .advertise(advertised(args, listen)?)
         .config(config.map_err(|error| Failure::Usage(error.to_string()))?)
         .discovery(discovery(&args.source))
-        .routes(routes())
+        .routes(Routes::new().table(KV_ROUTES))
         // The demonstration shows which member answers.
-        .explain(true);
+        .explain(Explain::Always);
     if let Some(identity) = &args.identity {
         builder = builder.identity(identity);
     }
@@ -109,14 +110,6 @@ async fn bind(args: &NodeArgs) -> Result<Ringpop, Failure> {
         builder = builder.weight(weight);
     }
     builder.bind().await.map_err(Failure::failed)
-}
-
-/// The methods that have a key. All of them may run twice, because the last value of a key counts.
-fn routes() -> Routes {
-    ["Get", "Put", "Delete"].into_iter().fold(Routes::new(), |routes, method| {
-        let path = format!("/ringpop.demo.v1.Kv/{method}");
-        routes.field(&path, &[1]).unary().idempotent()
-    })
 }
 
 async fn resolve(address: &Address) -> Result<SocketAddr, Failure> {

@@ -441,3 +441,30 @@ pub mod kv_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// The methods of `ringpop.demo.v1.Kv` that have a key, for `Routes::table`.
+pub const KV_ROUTES: &[::ringpop::forward::MethodRoute] = &[
+    ::ringpop::forward::MethodRoute::field("/ringpop.demo.v1.Kv/Get", &[1]).unary().idempotent(),
+    ::ringpop::forward::MethodRoute::field("/ringpop.demo.v1.Kv/Put", &[1]).unary().idempotent(),
+    ::ringpop::forward::MethodRoute::field("/ringpop.demo.v1.Kv/Delete", &[1]).unary().idempotent(),
+];
+/// The key is field `key`.
+impl ::ringpop::forward::RoutingKey for DeleteRequest {
+    fn routing_key(&self) -> ::core::option::Option<::ringpop::forward::Key> {
+        let key: &[u8] = (&self.key).as_ref();
+        (!key.is_empty()).then(|| ::ringpop::forward::Key::from(key))
+    }
+}
+/// The key is field `key`.
+impl ::ringpop::forward::RoutingKey for GetRequest {
+    fn routing_key(&self) -> ::core::option::Option<::ringpop::forward::Key> {
+        let key: &[u8] = (&self.key).as_ref();
+        (!key.is_empty()).then(|| ::ringpop::forward::Key::from(key))
+    }
+}
+/// The key is field `key`.
+impl ::ringpop::forward::RoutingKey for PutRequest {
+    fn routing_key(&self) -> ::core::option::Option<::ringpop::forward::Key> {
+        let key: &[u8] = (&self.key).as_ref();
+        (!key.is_empty()).then(|| ::ringpop::forward::Key::from(key))
+    }
+}

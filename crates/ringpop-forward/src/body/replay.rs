@@ -90,18 +90,24 @@ impl Intake {
         self.source.is_none() && cursor >= self.frames.len() && self.trailers.is_none()
     }
 
+    /// The next frame of those that were read before.
+    fn next_at_hand(&mut self, cursor: &mut usize) -> Option<Bytes> {
+        let frame = self.frames.get_mut(*cursor)?;
+        *cursor += 1;
+        if self.keep {
+            return Some(frame.clone());
+        }
+        self.consumed = true;
+        Some(std::mem::take(frame))
+    }
+
     fn poll_next(
         &mut self,
         cursor: &mut usize,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if let Some(frame) = self.frames.get_mut(*cursor) {
-            *cursor += 1;
-            if self.keep {
-                return Poll::Ready(Some(Ok(Frame::data(frame.clone()))));
-            }
-            self.consumed = true;
-            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(frame)))));
+        if let Some(data) = self.next_at_hand(cursor) {
+            return Poll::Ready(Some(Ok(Frame::data(data))));
         }
         while self.source.is_some() {
             match ready!(self.poll_source(cx)) {
@@ -217,6 +223,16 @@ impl Replay {
 pub struct RequestBody {
     intake: Arc<Mutex<Intake>>,
     cursor: usize,
+}
+
+impl RequestBody {
+    /// The next data that is here already, and whether the body ends with it. It is held in memory anyway, so a
+    /// transport may take it without regard to flow control; the rest of the body must be polled for.
+    pub fn next_at_hand(&mut self) -> Option<(Bytes, bool)> {
+        let mut intake = lock(&self.intake);
+        let data = intake.next_at_hand(&mut self.cursor)?;
+        Some((data, intake.is_end(self.cursor)))
+    }
 }
 
 impl HttpBody for RequestBody {

@@ -10,6 +10,7 @@ use h2::{Ping, PingPong};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{sleep, timeout};
 
+use super::cork::{Cork, Corked};
 use super::dial::{DialError, Io};
 use super::h2::H2Config;
 use crate::constants::{
@@ -69,7 +70,8 @@ impl Drop for Lease {
 
 /// The driving half of a connection.
 pub(crate) struct Driver {
-    connection: Connection<Box<dyn Io>, Bytes>,
+    connection: Connection<Corked<Box<dyn Io>>, Bytes>,
+    cork: Cork,
     ping: PingPong,
 }
 
@@ -79,6 +81,7 @@ pub(crate) struct Driver {
 /// is sent on one is lost in a way that cannot be told from a crash. Hence a connection counts as open when the peer has
 /// answered a PING on it, and until then nothing of a request is sent.
 pub(crate) async fn handshake(io: Box<dyn Io>) -> Result<(SendRequest<Bytes>, Driver), DialError> {
+    let (io, cork) = Corked::new(io);
     let (sender, mut connection) = Builder::new()
         .enable_push(false)
         .initial_window_size(STREAM_WINDOW_BYTES)
@@ -95,7 +98,7 @@ pub(crate) async fn handshake(io: Box<dyn Io>) -> Result<(SendRequest<Bytes>, Dr
         pong = ping.ping(Ping::opaque()) => pong.and(Ok(true)),
     };
     match answered {
-        Ok(true) => Ok((sender, Driver { connection, ping })),
+        Ok(true) => Ok((sender, Driver { connection, cork, ping })),
         Ok(false) => Err(DialError::Closed),
         Err(error) => Err(DialError::Handshake(Arc::new(error))),
     }
@@ -105,9 +108,9 @@ impl Driver {
     /// Drives the connection until it ends: because either side closed it, because a PING was not answered, or because
     /// nobody can send on it any more. `evict_if_idle` is asked now and then whether it gave the connection up.
     pub(crate) async fn run(self, config: &H2Config, evict_if_idle: impl FnMut() -> bool) {
-        let Self { connection, ping } = self;
+        let Self { mut connection, cork, ping } = self;
         tokio::select! {
-            end = connection => {
+            end = std::future::poll_fn(|cx| cork.poll(&mut connection, cx)) => {
                 if let Err(error) = end {
                     tracing::debug!(%error, "peer connection ended");
                 }

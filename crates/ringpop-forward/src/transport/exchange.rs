@@ -24,14 +24,20 @@ pub(crate) async fn exchange(
     mut sender: SendRequest<Bytes>,
     lease: Lease,
     head: http::Request<()>,
-    body: RequestBody,
+    mut body: RequestBody,
 ) -> Result<http::Response<Answer>, SendError> {
-    let is_empty = body.is_end_stream();
-    let (mut response, stream) =
-        sender.send_request(head, is_empty).map_err(SendError::never_sent)?;
+    let mut is_sent = body.is_end_stream();
+    let (mut response, mut stream) =
+        sender.send_request(head, is_sent).map_err(SendError::never_sent)?;
     // A connection that its pool gave up ends when nobody can send on it; a running call must not count.
     drop(sender);
-    let mut upload = (!is_empty).then(|| Upload { stream, body, pending: Bytes::new() });
+    // h2 gives a stream no room before its head is written. What is here already does not wait for that: it leaves
+    // with the head in one packet, and h2 holds it as long as the peer has no room.
+    while let Some((data, is_last)) = (!is_sent).then(|| body.next_at_hand()).flatten() {
+        // When the stream is over already, the response tells why.
+        is_sent = is_last | stream.send_data(data, is_last).is_err();
+    }
+    let mut upload = (!is_sent).then(|| Upload { stream, body, pending: Bytes::new() });
     let response = std::future::poll_fn(|cx| poll_response(cx, &mut response, &mut upload)).await?;
     Ok(response.map(|download| Answer {
         download,

@@ -4,6 +4,7 @@
 //! the peer's handler can have seen the request decides whether it may be sent again.
 
 mod connection;
+mod cork;
 mod dial;
 mod exchange;
 mod h2;

@@ -1,6 +1,7 @@
 //! Nodes: each a server in a runtime of its own, so that killing one drops all that it has at once.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use ringpop_forward::{
@@ -15,12 +16,19 @@ use super::service::{CHAT, DOWNLOAD, Handler, ONCE, Seen, TestClient, TestServer
 
 /// Who owns which key, as one node sees it: owners by address, best first. Shared nodes agree, own tables disagree.
 #[derive(Clone, Default)]
-pub struct Ring(Arc<Mutex<HashMap<Vec<u8>, Vec<String>>>>);
+pub struct Ring {
+    owners: Arc<Mutex<HashMap<Vec<u8>, Vec<String>>>>,
+    epoch: Arc<AtomicU64>,
+}
 
 impl Ring {
     pub fn set(&self, key: &str, owners: &[&str]) {
         let owners = owners.iter().map(|owner| (*owner).to_owned()).collect();
-        self.0.lock().unwrap().insert(key.as_bytes().to_vec(), owners);
+        self.owners.lock().unwrap().insert(key.as_bytes().to_vec(), owners);
+    }
+
+    pub fn set_epoch(&self, epoch: u64) {
+        self.epoch.store(epoch, Ordering::Release);
     }
 }
 
@@ -31,7 +39,7 @@ struct View {
 
 impl Resolver for View {
     fn owners(&self, key: &[u8], n: usize, out: &mut Owners) {
-        let ring = self.ring.0.lock().unwrap();
+        let ring = self.ring.owners.lock().unwrap();
         let owners = ring.get(key).map(Vec::as_slice).unwrap_or_default();
         out.extend(owners.iter().take(n).map(|owner| {
             if *owner == self.me {
@@ -40,6 +48,10 @@ impl Resolver for View {
                 Owner::Remote(Arc::new(Peer::new(owner).unwrap()))
             }
         }));
+    }
+
+    fn epoch(&self) -> u64 {
+        self.ring.epoch.load(Ordering::Acquire)
     }
 }
 

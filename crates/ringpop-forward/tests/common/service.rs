@@ -161,6 +161,12 @@ impl Handler {
                     metadata,
                 ))
             }
+            "pose" => {
+                // What a careless handler passes on from a call of its own.
+                let mut response = Response::new(self.tell("posed", Bytes::new()));
+                response.metadata_mut().insert("ringpop-refused", "not-owner".parse().unwrap());
+                Ok(response)
+            }
             "unavailable" => Err(Status::unavailable("told to be unavailable")),
             _ => {
                 let mut response = Response::new(self.tell(ask.order, ask.payload));

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use swim_core::limits::INCARNATION_AHEAD_MAX;
 use swim_core::{
-    Address, Body, Change, Config, Cursor, IDENTITY_LABEL, Labels, Member, Node, Refusal, Source,
-    Status, SyncStep,
+    Address, Body, Change, Coalescing, Config, Cursor, Damping, IDENTITY_LABEL, Labels, Member,
+    Node, Refusal, Source, Status, SyncStep, VOTES_LABEL,
 };
 
 use super::ops::{Buckets, Position, Span, Speech, Statement, Statements, Version};
@@ -44,6 +44,8 @@ pub(super) fn config(which: u8) -> Config {
             .faulty_observers_min(2)
             .suspect_confirmations(1)
             .members_max(5)
+            .damping(Some(Damping { penalty: 5000, observers_min: 2, ..Damping::DEFAULT }))
+            .coalescing(Some(Coalescing::DEFAULT))
             .build(),
     }
     .expect("all values are within their bounds")
@@ -84,6 +86,7 @@ pub(super) fn incarnation(node: &Node, about: &Address, version: Version) -> u64
 pub(super) fn labels(which: u8) -> Labels {
     let long = "x".repeat(200);
     match which % 8 {
+        3 => Labels::new([(VOTES_LABEL, "10.0.0.1:7946 10.0.0.2:7946 10.0.0.7:7946 ")]),
         4 => Labels::new([("a", "1")]),
         // Just within the limits of the configuration.
         5 => Labels::new([("a", &long[..128])]),

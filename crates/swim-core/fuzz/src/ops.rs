@@ -85,6 +85,7 @@ pub enum Command {
     Pause,
     Resume,
     Tick,
+    Reconfigure { config: u8 },
 }
 
 /// A length of time.

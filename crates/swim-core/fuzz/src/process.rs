@@ -1,6 +1,6 @@
 //! One running member, and what must hold for it after each input.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use swim_core::limits::CHANGES_PER_MESSAGE_MAX;
 use swim_core::{
@@ -16,6 +16,8 @@ pub(super) struct Process {
     pub(super) node: Node,
     /// The members as its events tell of them.
     view: BTreeMap<Address, Member>,
+    /// The damped members as its events tell of them.
+    damped: BTreeSet<Address>,
     /// The latest time that it was given.
     pub(super) latest: Instant,
     /// Whether it asked to look for other partitions.
@@ -27,7 +29,7 @@ impl Process {
         let (address, latest) = (init.address.clone(), init.now);
         let node = Node::new(config, init).expect("nothing is out of bounds");
         let view = BTreeMap::from([(address, node.local().clone())]);
-        Self { node, view, latest, wants_heal: false }
+        Self { node, view, damped: BTreeSet::new(), latest, wants_heal: false }
     }
 
     /// Gives the member an input and checks everything that comes out.
@@ -73,17 +75,20 @@ impl Process {
                 local.incarnation = *incarnation;
             }
             Event::HealWanted => self.wants_heal = true,
+            Event::Damped { address, .. } => assert!(self.damped.insert(address.clone())),
+            Event::Undamped { address, .. } => assert!(self.damped.remove(address)),
             _ => {}
         }
     }
 
     fn check(&self) {
-        let Self { node, view, latest, .. } = self;
+        let Self { node, view, damped, latest, .. } = self;
         node.check_invariants();
         for member in node.members() {
             assert_eq!(view.get(&member.address), Some(member), "events tell of each change");
         }
         assert_eq!(node.len(), view.len(), "events tell of each change");
+        assert!(node.damped().eq(damped), "events tell of each damping");
         assert!(node.len() <= node.config().members_max());
         assert!(node.pending_changes() <= node.len(), "one change for each member");
         let due = node.poll_timeout();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use swim_core::{Node, State, Status};
 
 use super::meaning::address;
-use super::ops::{Command, Sequence};
+use super::ops::{Command, Op, Sequence};
 use super::process::Process;
 use super::world::{World, take};
 
@@ -27,7 +27,12 @@ const EVERYBODY: u8 = u8::MAX;
 /// When an invariant does not hold, or they do not agree in time.
 pub fn run(sequence: &Sequence) {
     let members = sequence.members.max(2);
-    let sequence = Sequence { members, config: sequence.config % 2, ..sequence.clone() };
+    let mut sequence = Sequence { members, config: sequence.config % 2, ..sequence.clone() };
+    for op in &mut sequence.ops {
+        if let Op::Command { command: Command::Reconfigure { config }, .. } = op {
+            *config %= 2;
+        }
+    }
     let mut world = World::new(&sequence);
     sequence.ops.iter().for_each(|op| world.step(op));
     world.settle();

@@ -2,7 +2,7 @@
 //! happens, and everything that must hold after each step.
 
 use swim_core::{
-    Address, Body, Config, Event, IDENTITY_LABEL, Init, Instant, Labels, Message, Node, Output,
+    Address, Body, Config, Event, INTERNAL_PREFIX, Init, Instant, Labels, Message, Node, Output,
     State, Stats, Status, Transmit, wire,
 };
 
@@ -253,7 +253,7 @@ impl World {
                 Command::EvictSelf => assert_eq!(node.evict_self(now).is_ok(), ready),
                 Command::SetLabels { labels: which } => {
                     let labels = labels(which);
-                    let internal = labels.get(IDENTITY_LABEL).is_some();
+                    let internal = labels.iter().any(|(key, _)| key.starts_with(INTERNAL_PREFIX));
                     let refused = internal || labels.check(&node.config().label_limits()).is_err();
                     assert_eq!(node.set_labels(now, &labels).is_err(), refused);
                 }
@@ -271,6 +271,7 @@ impl World {
                 Command::Pause => node.pause(now),
                 Command::Resume => node.resume(now),
                 Command::Tick => assert!(!node.tick(now) || ready),
+                Command::Reconfigure { config } => reconfigure(node, now, config),
             }
         });
     }
@@ -336,4 +337,19 @@ fn push(messages: &mut Vec<Transmit>, transmit: Transmit) {
         messages.remove(0);
     }
     messages.push(transmit);
+}
+
+/// Other settings, but for what says which transport and dialect it is. They
+/// are refused only when the member holds more than they allow.
+fn reconfigure(node: &mut Node, now: Instant, which: u8) {
+    let old = node.config().clone();
+    let new = config(which)
+        .to_builder()
+        .late_acks(old.late_acks())
+        .second_path(old.second_path())
+        .sync_whole_list(old.sync_whole_list());
+    let new = new.build().expect("all values are within their bounds");
+    let fits = node.len() <= new.members_max();
+    assert_eq!(node.reconfigure(now, new.clone()).is_ok(), fits);
+    assert_eq!(*node.config(), if fits { new } else { old });
 }

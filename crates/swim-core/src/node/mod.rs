@@ -2,6 +2,7 @@
 //! outputs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::address::Address;
 use crate::config::{Config, ConfigError};
@@ -26,8 +27,11 @@ use crate::timers::Timer;
 #[cfg(feature = "wire")]
 mod packet;
 mod reactions;
+mod reconfigure;
 mod routine;
+mod stability;
 
+pub use reconfigure::ReconfigureError;
 use routine::Routine;
 
 /// The membership machine of one process.
@@ -69,7 +73,7 @@ use routine::Routine;
 ///     labels: Default::default(),
 ///     seed: 42,                   // from the operating system in production
 ///     now: Instant::ZERO,
-///     unix_ms: 1_700_000_000_000, // wall clock, for the incarnation
+///     unix_ms: 1_700_000_000_000, // wall clock
 /// })?;
 ///
 /// node.join(Instant::ZERO, vec!["127.0.0.1:7947".parse()?])?;
@@ -122,7 +126,8 @@ pub struct Init {
     pub now: Instant,
     /// Wall clock at `now` in milliseconds since the Unix epoch. It becomes
     /// the first incarnation, so that a restarted process exceeds its former
-    /// self.
+    /// self; and it numbers the rounds in which members share out their probes
+    /// (see [`Config::shared_rounds`]).
     pub unix_ms: u64,
 }
 
@@ -286,6 +291,7 @@ impl Node {
         if self.leave.start(&mut self.core, status) {
             self.state = State::Left;
         }
+        self.core.announce_view();
         Ok(())
     }
 
@@ -479,6 +485,8 @@ impl Node {
                     let end = self.join.on_limit(&mut self.core);
                     self.on_join_end(end);
                 }
+                Timer::Vote(slot) => self.core.on_vote_due(slot),
+                Timer::View => self.core.announce_view(),
             }
         }
     }
@@ -561,6 +569,13 @@ impl Node {
     #[must_use]
     pub const fn health_score(&self) -> u32 {
         self.core.awareness.score()
+    }
+
+    /// The time from one probe to the next as it is now: the configured period,
+    /// stretched by what local health or slow probes ask for.
+    #[must_use]
+    pub fn protocol_period(&self) -> Duration {
+        self.probes.period(&self.core)
     }
 
     /// Number of changes that still have to be spread.

@@ -210,6 +210,7 @@ impl Node {
                 self.state = State::Ready;
                 let members = self.core.members.len();
                 self.core.event(Event::JoinComplete { joined, duration, members });
+                self.core.announce_view();
                 // Nobody knows of this member yet: it spreads itself.
                 self.core.spread_local();
                 self.start_routine();

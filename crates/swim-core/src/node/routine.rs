@@ -42,17 +42,21 @@ impl Routine {
 impl Node {
     /// Starts the recurring tasks. The first probe is at once, because that is
     /// how a member that has joined makes itself known; the others begin at
-    /// random, so that members that start together do not act together.
+    /// random, so that members that start together do not act together. Healing
+    /// begins a period later still: hosts that are not reachable at the start
+    /// are starting themselves.
     pub(super) fn start_routine(&mut self) {
         let (sync, heal) = (self.core.config.sync_period(), self.core.config.heal_period());
         self.on_period();
-        self.routine.sync = Some(self.arm_within(sync, Timer::Sync));
-        self.routine.heal = Some(self.arm_within(heal, Timer::Heal));
+        self.routine.sync = Some(self.arm_within(Duration::ZERO, sync, Timer::Sync));
+        self.routine.heal = Some(self.arm_within(heal, heal, Timer::Heal));
     }
 
-    fn arm_within(&mut self, span: Duration, timer: Timer) -> Instant {
+    /// At a random time within `span` from `earliest` on.
+    fn arm_within(&mut self, earliest: Duration, span: Duration, timer: Timer) -> Instant {
         let micros = usize::try_from(span.as_micros()).unwrap_or(usize::MAX);
-        let at = self.core.now + Duration::from_micros(self.core.rng.below(micros) as u64);
+        let extra = Duration::from_micros(self.core.rng.below(micros) as u64);
+        let at = self.core.now + earliest + extra;
         self.core.timers.set(at, timer);
         at
     }
@@ -75,6 +79,24 @@ impl Node {
         Some(at)
     }
 
+    /// What recurs comes after the new spans at the latest. Nothing is put off,
+    /// so that a driver that changes settings often does not stop it.
+    pub(super) fn rearm_routine(&mut self) {
+        let config = &self.core.config;
+        let period = self.probes.period(&self.core);
+        let spans = [period, config.sync_period(), config.heal_period()];
+        for ((at, timer), span) in self.routine.entries().into_iter().zip(spans) {
+            let latest = self.core.now + span;
+            if let Some(at) = at
+                && *at > latest
+            {
+                self.core.timers.cancel(*at, timer);
+                self.core.timers.set(latest, timer);
+                *at = latest;
+            }
+        }
+    }
+
     /// A driver that is a little late each time must not make this member miss
     /// rounds: up to half a period is made up for.
     pub(super) fn on_period(&mut self) {
@@ -87,10 +109,14 @@ impl Node {
 
     /// From now on the first difference that a ping shows is synced, whatever
     /// gossip has to say: the backstop for what gossip missed. While views are
-    /// equal it costs nothing.
+    /// equal it costs nothing. In debug builds it is also the time to sweep
+    /// over the invariants.
     pub(super) fn on_sync_due(&mut self) {
         self.backstop_due = true;
         self.routine.sync = self.arm_after(self.core.config.sync_period(), Timer::Sync);
+        if cfg!(debug_assertions) {
+            self.check_invariants();
+        }
     }
 
     /// The members of a cluster together look `heal_probability_base` times in

@@ -185,3 +185,21 @@ fn no_merge_while_one_side_has_something_to_refute() {
     suite.assert_counts(&[(Alive, 1), (Suspect, 1), (Faulty, 2)]);
     suite.finish();
 }
+
+/// ringpop-go looks for the first time when it starts and then every 30 s. The
+/// cases of the suite, which take up to 20 s, see no join that they did not ask
+/// for.
+#[test]
+fn nobody_looks_for_partitions_in_the_first_period() {
+    for n in sizes(1) {
+        let mut suite = Suite::prepare(n);
+        let wanted = |suite: &Suite| suite.events.contains(&Event::HealWanted);
+        suite.run_for(suite.sut.config().heal_period() - Duration::from_secs(1));
+        assert!(!wanted(&suite), "too early with {n}");
+        if n <= 2 {
+            suite.run_for(suite.sut.config().heal_period() + Duration::from_secs(1));
+            assert!(wanted(&suite), "a cluster of up to three looks in every period");
+        }
+        suite.finish();
+    }
+}

@@ -1,0 +1,137 @@
+//! Build-time glue for `ringpop-forward`: a schema says which field is the routing key, and the generated code says it to
+//! the forwarder.
+//!
+//! ```proto
+//! import "ringpop/options.proto"; // comes with this crate
+//!
+//! service Kv {
+//!   rpc Get(GetRequest) returns (GetResponse) {
+//!     option idempotency_level = NO_SIDE_EFFECTS;      // may be sent again
+//!   }
+//!   rpc Rename(RenameRequest) returns (RenameResponse) {
+//!     option (ringpop.route) = { key: "from.name" };   // this method's key
+//!   }
+//! }
+//!
+//! message GetRequest {
+//!   string key = 1 [(ringpop.key) = true];             // the key of every method that takes it
+//! }
+//! ```
+//!
+//! A build script compiles it, without `protoc`:
+//!
+//! ```no_run
+//! // build.rs
+//! ringpop_build::Builder::new().compile(&["proto/kv.proto"], &["proto"])?;
+//! # Ok::<(), ringpop_build::Error>(())
+//! ```
+//!
+//! Next to the messages, the client and the server that tonic generates, the module then has
+//!
+//! * a table for each service with keys, `KV_ROUTES`, for `Routes::new().table(KV_ROUTES)`;
+//! * `RoutingKey` for each message with a key, so that `request.routing_key()` is the key that a server would read.
+//!
+//! A key may be a string, bytes or an integer. What cannot be one is an error that names the file, the method or message,
+//! and the field: a field that is not there, one that is repeated, a map, a float or in a oneof, and two keys in one message.
+//!
+//! [`Schemas`] is the same in two steps, for those who generate code in a way of their own.
+
+mod error;
+mod field;
+mod glue;
+mod render;
+mod schemas;
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use prost_build::Module;
+
+pub use error::{Error, KeyProblem};
+pub use glue::Glue;
+pub use schemas::Schemas;
+
+/// Compiles schemas to Rust from a build script: messages, clients, servers and the glue for routing.
+#[derive(Debug)]
+#[must_use = "nothing is compiled until `compile` is called"]
+pub struct Builder {
+    tonic: tonic_prost_build::Builder,
+    out_dir: Option<PathBuf>,
+    forward_path: String,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Builder {
+    /// Clients and servers, in the directory that cargo gives to build scripts, for code that depends on `ringpop-forward`.
+    pub fn new() -> Self {
+        let forward_path = "::ringpop_forward".to_owned();
+        Self { tonic: tonic_prost_build::configure(), out_dir: None, forward_path }
+    }
+
+    /// Settings of tonic's and prost's generators. An output directory set there is not looked at; set it
+    /// [here](Self::out_dir).
+    pub fn tonic(mut self, tonic: tonic_prost_build::Builder) -> Self {
+        self.tonic = tonic;
+        self
+    }
+
+    /// Where the generated files go. By default `OUT_DIR`, where `tonic::include_proto!` looks for them.
+    pub fn out_dir(mut self, out_dir: impl Into<PathBuf>) -> Self {
+        self.out_dir = Some(out_dir.into());
+        self
+    }
+
+    /// The Rust path of the crate `ringpop-forward`, as the generated code names it. `::ringpop::forward` for code that
+    /// depends on `ringpop` alone; by default `::ringpop_forward`.
+    pub fn forward_path(mut self, path: impl Into<String>) -> Self {
+        self.forward_path = path.into();
+        self
+    }
+
+    /// Compiles `schemas`, which are found in `includes`, and tells cargo to do so again when one of them changes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when a schema does not compile, names a key that cannot be one, or when a file cannot be written.
+    pub fn compile(
+        self,
+        schemas: &[impl AsRef<Path>],
+        includes: &[impl AsRef<Path>],
+    ) -> Result<(), Error> {
+        let loaded = Schemas::load(schemas, includes)?;
+        let glue = loaded.glue(&self.forward_path)?;
+        let out_dir = match self.out_dir {
+            Some(out_dir) => out_dir,
+            None => env::var_os("OUT_DIR").map(PathBuf::from).ok_or(Error::NoOutDir)?,
+        };
+        for path in loaded.paths() {
+            println!("cargo:rerun-if-changed={}", path.display());
+        }
+        let failed = |source| Error::Write { path: out_dir.clone(), source };
+        self.tonic.out_dir(&out_dir).compile_fds(loaded.descriptors().clone()).map_err(failed)?;
+        for glue in glue {
+            append(&out_dir, &glue)?;
+        }
+        Ok(())
+    }
+}
+
+/// Adds the glue to the module that prost has written.
+fn append(out_dir: &Path, glue: &Glue) -> Result<(), Error> {
+    let path = out_dir.join(Module::from_protobuf_package_name(&glue.package).to_file_name_or("_"));
+    let failed = |source| Error::Write { path: path.clone(), source };
+    let mut code = fs::read_to_string(&path).map_err(failed)?;
+    code.push_str(&glue.code);
+    fs::write(&path, code).map_err(failed)
+}
+
+/// The examples of the readme, compiled as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct ReadmeExamples;

@@ -1,0 +1,132 @@
+//! A member for tests, with the command line that Ringpop's cross-language
+//! suite gives to the programs it drives:
+//!
+//! ```text
+//! testpop --hosts=FILE --listen=IP:PORT [--identity=NAME] [--suspect-period=MS]
+//!         [--faulty-period=MS] [--tombstone-period=MS] [--checksum=go|node]
+//! ```
+//!
+//! On SIGTERM it declares itself faulty, tells some of the others, and ends
+//! with success; on SIGINT it ends at once.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use ringpop_tchannel::discovery::JsonFile;
+use ringpop_tchannel::{Bridge, ChecksumForm, Config};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The name under which the suite knows its cluster.
+const APP: &str = "ringpop";
+
+struct Options {
+    hosts: String,
+    listen: String,
+    identity: Option<String>,
+    suspect_period: Duration,
+    faulty_period: Duration,
+    tombstone_period: Duration,
+    checksum_form: ChecksumForm,
+}
+
+impl Default for Options {
+    /// Those of the other implementations.
+    fn default() -> Self {
+        Self {
+            hosts: "./hosts.json".to_owned(),
+            listen: "127.0.0.1:3000".to_owned(),
+            identity: None,
+            suspect_period: Duration::from_secs(5),
+            faulty_period: Duration::from_secs(24 * 60 * 60),
+            tombstone_period: Duration::from_secs(5),
+            checksum_form: ChecksumForm::Go,
+        }
+    }
+}
+
+impl Options {
+    fn parse(args: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut options = Self::default();
+        for arg in args {
+            let (name, value) = arg
+                .split_once('=')
+                .ok_or_else(|| format!("{arg}: every option has the form --name=value"))?;
+            match name {
+                "--hosts" => options.hosts = value.to_owned(),
+                "--listen" => options.listen = value.to_owned(),
+                "--identity" => options.identity = Some(value.to_owned()),
+                "--suspect-period" => options.suspect_period = period(name, value)?,
+                "--faulty-period" => options.faulty_period = period(name, value)?,
+                "--tombstone-period" => options.tombstone_period = period(name, value)?,
+                "--checksum" => options.checksum_form = form(value)?,
+                _ => return Err(format!("{name}: no such option")),
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn period(name: &str, value: &str) -> Result<Duration, String> {
+    let ms =
+        value.parse().map_err(|_| format!("{name}: `{value}` is no number of milliseconds"))?;
+    Ok(Duration::from_millis(ms))
+}
+
+fn form(value: &str) -> Result<ChecksumForm, String> {
+    match value {
+        "go" => Ok(ChecksumForm::Go),
+        "node" => Ok(ChecksumForm::Node),
+        _ => Err(format!("--checksum: `{value}` is neither go nor node")),
+    }
+}
+
+async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
+    let config = Config::ringpop()
+        .to_builder()
+        .suspect_timeout(options.suspect_period)
+        .faulty_timeout(options.faulty_period)
+        .tombstone_timeout(options.tombstone_period)
+        .build()?;
+    let mut builder = Bridge::builder(APP)
+        .listen(options.listen)
+        .discovery(JsonFile::new(options.hosts))
+        .config(config)
+        .checksum_form(options.checksum_form);
+    if let Some(identity) = options.identity {
+        builder = builder.identity(identity);
+    }
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let bridge = builder.bind().await?;
+    let joined_and_for_ever = async {
+        let joined = bridge.join().await?;
+        println!("joined {} of {} members", joined.peers.len(), joined.members);
+        std::future::pending::<Result<(), Box<dyn std::error::Error>>>().await
+    };
+    tokio::select! {
+        failed = joined_and_for_ever => failed,
+        _ = interrupt.recv() => Ok(()),
+        _ = terminate.recv() => {
+            bridge.evict().await;
+            Ok(())
+        }
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let options = match Options::parse(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(message) => {
+            eprintln!("testpop: {message}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(options).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("testpop: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! A member of a Ringpop cluster: what the application holds.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use ringpop_discovery::{Discovery, DiscoveryError};
+use swim_core::{
+    Address, AddressError, CommandError, Config, ConfigError, Init, Instant, JoinFailure, Labels,
+    Node,
+};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant as Clock;
+
+use crate::channel::{Peers, Shared, listen};
+use crate::counters::{Counters, TransportStats};
+use crate::dialect::ChecksumForm;
+use crate::driver::{Driver, DriverSetup, Handle, queue};
+use crate::limits::CHANGES_BYTES_MAX;
+use crate::service::Service;
+use crate::view::View;
+
+/// A member of a cluster of ringpop-go or ringpop-node processes.
+///
+/// It gossips, places itself on the ring that all of them share, and serves
+/// their protocol and their endpoints for operators. It forwards no requests:
+/// how those travel is the application's own agreement with its peers.
+///
+/// ```no_run
+/// use ringpop_tchannel::Bridge;
+/// use ringpop_tchannel::discovery::JsonFile;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let bridge = Bridge::builder("rides")
+///     .listen("10.0.0.7:3000")
+///     .discovery(JsonFile::new("hosts.json"))
+///     .bind()
+///     .await?;
+/// let joined = bridge.join().await?;
+/// println!("joined {:?}", joined.peers);
+///
+/// let view = bridge.view();
+/// println!("driver-42 belongs to {:?}", view.lookup(b"driver-42"));
+///
+/// // Others hear of it before the process ends.
+/// bridge.evict().await;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Dropping it closes all connections without a word to the others.
+#[derive(Debug)]
+#[must_use = "dropping it closes all connections"]
+pub struct Bridge {
+    address: Address,
+    handle: Handle,
+    views: watch::Receiver<Arc<View>>,
+    counters: Arc<Counters>,
+    tasks: [JoinHandle<()>; 2],
+}
+
+/// Collects the settings of a [`Bridge`].
+#[must_use = "a builder does nothing until `bind` is called"]
+pub struct BridgeBuilder {
+    app: String,
+    listen: String,
+    advertise: Option<String>,
+    identity: Option<String>,
+    labels: Labels,
+    config: Config,
+    checksum_form: ChecksumForm,
+    discovery: Option<Arc<dyn Discovery>>,
+}
+
+/// How a join went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Joined {
+    /// The members that answered; none when no other hosts are listed, which
+    /// makes this member a cluster of its own.
+    pub peers: Vec<Address>,
+    /// Members known after the join, this one included.
+    pub members: usize,
+}
+
+/// Why there is no member. Nothing is left behind.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The port cannot be had.
+    #[error("cannot listen on {address}: {cause}")]
+    Listen {
+        /// Where it was to listen.
+        address: String,
+        /// What the system says.
+        cause: std::io::Error,
+    },
+    /// The address that others are told is none.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The name of the application, the labels or the identity are refused.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers: {0}")]
+    Randomness(getrandom::Error),
+    /// The ring cannot be laid out.
+    #[error(transparent)]
+    Ring(#[from] hashring::BuildError),
+}
+
+/// Why a join failed. It may be tried again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// Discovery could not list any hosts.
+    #[error("cannot tell whom to join: {0}")]
+    Discovery(#[from] DiscoveryError),
+    /// Nobody could be joined in time.
+    #[error("nobody could be joined in time; the last of them: {0}")]
+    Failed(JoinFailure),
+    /// The machine refuses to join.
+    #[error(transparent)]
+    Refused(#[from] CommandError),
+    /// The member is shutting down.
+    #[error("this member is shutting down")]
+    Ended,
+}
+
+impl Bridge {
+    /// Starts with the name of the application, which all members of the
+    /// cluster share.
+    pub fn builder(app: impl Into<String>) -> BridgeBuilder {
+        BridgeBuilder {
+            app: app.into(),
+            listen: "127.0.0.1:0".to_owned(),
+            advertise: None,
+            identity: None,
+            labels: Labels::default(),
+            config: Config::ringpop(),
+            checksum_form: ChecksumForm::default(),
+            discovery: None,
+        }
+    }
+
+    /// Joins the cluster that discovery lists, and begins to gossip. Hosts are
+    /// listed anew before each round. With no other hosts it is a cluster of
+    /// its own.
+    ///
+    /// # Errors
+    ///
+    /// [`JoinError`] when discovery fails, nobody answers within the
+    /// configuration's `join_duration_max`, or this member has joined already.
+    pub async fn join(&self) -> Result<Joined, JoinError> {
+        self.handle.join().await.unwrap_or(Err(JoinError::Ended))
+    }
+
+    /// Declares this member faulty, as Ringpop does when a process ends, and
+    /// waits until two in five of the others were told, or had the time of a
+    /// ping to answer. Does nothing when it has not joined or has left.
+    pub async fn evict(&self) {
+        // No answer means that there was nobody to tell.
+        let _ = self.handle.evict().await;
+    }
+
+    /// Leaves the cluster: off the ring, but still answering.
+    ///
+    /// # Errors
+    ///
+    /// When this member has not joined, or has left already.
+    pub async fn leave(&self) -> Result<(), CommandError> {
+        self.handle.with(Node::leave).await.unwrap_or(Err(CommandError::NotJoined))
+    }
+
+    /// Comes back after a leave.
+    ///
+    /// # Errors
+    ///
+    /// When this member has not left.
+    pub async fn rejoin(&self) -> Result<(), CommandError> {
+        self.handle.rejoin().await.unwrap_or(Err(CommandError::NotJoined))
+    }
+
+    /// Replaces the labels of this member.
+    ///
+    /// # Errors
+    ///
+    /// When the labels exceed the limits or use the reserved prefix.
+    pub async fn set_labels(&self, labels: Labels) -> Result<(), CommandError> {
+        let set = self.handle.with(move |node, now| node.set_labels(now, &labels));
+        set.await.unwrap_or(Err(CommandError::NotJoined))
+    }
+
+    /// Members and ring at this moment.
+    #[must_use]
+    pub fn view(&self) -> Arc<View> {
+        self.views.borrow().clone()
+    }
+
+    /// The views from now on, for those who wait for changes.
+    #[must_use]
+    pub fn views(&self) -> watch::Receiver<Arc<View>> {
+        self.views.clone()
+    }
+
+    /// Where others reach this member.
+    #[must_use]
+    pub const fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// What the transport counted.
+    #[must_use]
+    pub fn transport_stats(&self) -> TransportStats {
+        self.counters.snapshot()
+    }
+
+    /// What the membership machine counted; `None` when its task has ended.
+    pub async fn protocol_stats(&self) -> Option<swim_core::Stats> {
+        self.handle.with(|node, _| *node.stats()).await
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl BridgeBuilder {
+    /// Listens here, as `ip:port`. The default is a free port on loopback.
+    /// TChannel has neither encryption nor authentication: whoever reaches the
+    /// port is believed.
+    pub fn listen(mut self, address: impl Into<String>) -> Self {
+        self.listen = address.into();
+        self
+    }
+
+    /// Tells others this address instead of the one that it listens on, for
+    /// hosts behind a translation of addresses.
+    pub fn advertise(mut self, address: impl Into<String>) -> Self {
+        self.advertise = Some(address.into());
+        self
+    }
+
+    /// Places this member on the ring by a stable name instead of its address.
+    /// ringpop-node does not know identities.
+    pub fn identity(mut self, identity: impl Into<String>) -> Self {
+        self.identity = Some(identity.into());
+        self
+    }
+
+    /// What this member says about itself. ringpop-node does not know labels.
+    pub fn labels(mut self, labels: Labels) -> Self {
+        self.labels = labels;
+        self
+    }
+
+    /// Timings and limits; begin with [`Config::ringpop`], the default. Bytes of
+    /// one message and whole-list syncs are as the other implementations want
+    /// them, whatever the configuration says.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Which implementation the checksums of the cluster are those of. The
+    /// default is ringpop-go.
+    pub const fn checksum_form(mut self, form: ChecksumForm) -> Self {
+        self.checksum_form = form;
+        self
+    }
+
+    /// Where the hosts of the cluster are listed. Without it the member is a
+    /// cluster of its own that others may join.
+    pub fn discovery(mut self, discovery: impl Discovery) -> Self {
+        self.discovery = Some(Arc::new(discovery));
+        self
+    }
+
+    /// Takes the port and starts to answer. The member gossips after
+    /// [`Bridge::join`].
+    ///
+    /// # Errors
+    ///
+    /// [`BindError`] when the port cannot be had or a setting is refused.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub async fn bind(self) -> Result<Bridge, BindError> {
+        let cannot = |cause| BindError::Listen { address: self.listen.clone(), cause };
+        let listener = TcpListener::bind(&self.listen).await.map_err(cannot)?;
+        let local = listener.local_addr().map_err(cannot)?.to_string();
+        let address = Address::new(self.advertise.as_deref().unwrap_or(&local))?;
+        let (start, app): (_, Arc<str>) = (Clock::now(), self.app.into());
+        let init = Init {
+            app: app.clone(),
+            address: address.clone(),
+            identity: self.identity,
+            labels: self.labels,
+            seed: getrandom::u64().map_err(BindError::Randomness)?,
+            now: Instant::ZERO,
+            unix_ms: unix_ms(),
+        };
+        let builder = self.config.to_builder().sync_whole_list(true);
+        let config = builder.message_bytes_max(CHANGES_BYTES_MAX).build()?;
+        let node = Node::with_dialect(config, Arc::new(self.checksum_form), init)?;
+
+        let (handle, inputs) = queue();
+        let counters = Arc::<Counters>::default();
+        let (sender, views) = watch::channel(Arc::new(View::empty()?));
+        let service = Service::new(app, handle.clone(), views.clone(), counters.clone(), start);
+        let shared = Shared::new(address.to_string(), Arc::new(service), counters.clone());
+        let shared = Arc::new(shared);
+        let peers = Peers::new(shared.clone());
+        let setup = DriverSetup { node, start, peers, discovery: self.discovery, views: sender };
+        let driver = Driver::new(setup, inputs);
+        let tasks = [tokio::spawn(driver.run()), tokio::spawn(listen(listener, shared))];
+        Ok(Bridge { address, handle, views, counters, tasks })
+    }
+}
+
+impl fmt::Debug for BridgeBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BridgeBuilder")
+            .field("app", &self.app)
+            .field("listen", &self.listen)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The wall clock; a clock that is set before 1970 counts as 1970.
+fn unix_ms() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since_epoch.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,365 @@
+//! The task that owns the membership machine.
+//!
+//! Its loop is the contract on [`swim_core::Node`]: do what is due, carry out
+//! the outputs, publish, then wait for one input. Everything that arrives comes
+//! as an input; nothing else touches the machine.
+
+mod handle;
+mod lists;
+mod outgoing;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ringpop_discovery::{Discovery, DiscoveryError};
+use swim_core::{
+    Address, Body, CommandError, Event, Instant, JoinFailure, Message, Node, Output, State,
+};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant as Clock, sleep_until};
+
+use self::handle::Input;
+pub(crate) use self::handle::{Handle, Healed};
+use self::lists::{Completed, Lists};
+use self::outgoing::{Answered, Outgoing};
+use crate::body::Read;
+use crate::bridge::{JoinError, Joined};
+use crate::channel::Peers;
+use crate::limits::{ANSWERS_MAX, INPUTS_MAX};
+use crate::view::View;
+
+/// What the task is made from.
+pub(crate) struct DriverSetup {
+    pub(crate) node: Node,
+    /// The time that the machine calls zero.
+    pub(crate) start: Clock,
+    pub(crate) peers: Peers,
+    /// Where hosts are listed; nowhere when `None`.
+    pub(crate) discovery: Option<Arc<dyn Discovery>>,
+    pub(crate) views: watch::Sender<Arc<View>>,
+}
+
+pub(crate) struct Driver {
+    node: Node,
+    start: Clock,
+    inputs: mpsc::Receiver<Input>,
+    outgoing: Outgoing,
+    discovery: Option<Arc<dyn Discovery>>,
+    resolving: JoinSet<Resolved>,
+    views: watch::Sender<Arc<View>>,
+    lists: Lists,
+    /// Who waits for the machine's reply to which request.
+    answers: HashMap<(Address, u64), oneshot::Sender<Message>>,
+    next_seq: u64,
+    /// What is told once the view is published.
+    told: Vec<Box<dyn FnOnce() + Send>>,
+    join: Option<oneshot::Sender<Result<Joined, JoinError>>>,
+    rejoin: Option<oneshot::Sender<Result<(), CommandError>>>,
+    evictions: Vec<oneshot::Sender<()>>,
+    heals: Vec<oneshot::Sender<Healed>>,
+}
+
+/// What the hosts are wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Join,
+    Heal,
+}
+
+/// The hosts that discovery lists.
+struct Resolved {
+    purpose: Purpose,
+    hosts: Result<Vec<Address>, DiscoveryError>,
+}
+
+/// The queue by which a driver that does not exist yet will be reached: calls
+/// of peers need it before.
+pub(crate) fn queue() -> (Handle, Inputs) {
+    let (sender, inputs) = mpsc::channel(INPUTS_MAX);
+    (Handle::new(sender), Inputs(inputs))
+}
+
+/// The other end of a [`Handle`].
+pub(crate) struct Inputs(mpsc::Receiver<Input>);
+
+impl Driver {
+    pub(crate) fn new(setup: DriverSetup, inputs: Inputs) -> Self {
+        let DriverSetup { node, start, peers, discovery, views } = setup;
+        Self {
+            outgoing: Outgoing::new(peers, node.config()),
+            node,
+            start,
+            inputs: inputs.0,
+            discovery,
+            resolving: JoinSet::new(),
+            views,
+            lists: Lists::default(),
+            answers: HashMap::new(),
+            next_seq: 0,
+            told: Vec::new(),
+            join: None,
+            rejoin: None,
+            evictions: Vec::new(),
+            heals: Vec::new(),
+        }
+    }
+
+    /// Runs until it is aborted.
+    pub(crate) async fn run(mut self) {
+        self.publish();
+        loop {
+            self.node.handle_timeout(self.now());
+            self.drain();
+            let due = self.node.poll_timeout();
+            let wake = due.map(|at| self.start + at.since_start());
+            tokio::select! {
+                input = self.inputs.recv() => match input {
+                    Some(input) => self.take(input),
+                    None => return,
+                },
+                answered = self.outgoing.next() => self.take_answer(answered),
+                Some(Ok(resolved)) = self.resolving.join_next() => self.take_hosts(resolved),
+                () = sleep_until(wake.unwrap_or_else(Clock::now)), if wake.is_some() => {}
+            }
+        }
+    }
+
+    fn now(&self) -> Instant {
+        Instant::from_start(self.start.elapsed())
+    }
+
+    // --- Inputs ---
+
+    fn take(&mut self, input: Input) {
+        let now = self.now();
+        match input {
+            Input::Request(read, answer) => self.take_request(now, *read, answer),
+            Input::Malformed => self.node.handle_malformed(now, 1),
+            Input::Act(act) => {
+                let tell = act(&mut self.node, now);
+                self.told.push(tell);
+            }
+            Input::Timings(answer) => {
+                // Who asked may have given up waiting, here and below.
+                let _ = answer.send(self.outgoing.timings());
+            }
+            Input::Join(answer) => {
+                self.join = Some(answer);
+                self.resolve(Purpose::Join);
+            }
+            Input::Rejoin(answer) => {
+                self.rejoin = Some(answer);
+                // Others are being told of the leave first.
+                if self.node.state() != State::Leaving {
+                    self.rejoin();
+                }
+            }
+            Input::Evict(answer) => match self.node.evict_self(now) {
+                Ok(()) => self.evictions.push(answer),
+                Err(error) => tracing::debug!(%error, "there is nothing to evict from"),
+            },
+            Input::Heal(answer) => {
+                self.heals.push(answer);
+                self.resolve(Purpose::Heal);
+            }
+        }
+    }
+
+    fn take_request(&mut self, now: Instant, read: Read, answer: oneshot::Sender<Message>) {
+        let Read { mut message, dropped, .. } = read;
+        if dropped > 0 {
+            self.node.handle_malformed(now, dropped);
+        }
+        self.answers.retain(|_, answer| !answer.is_closed());
+        if self.answers.len() >= ANSWERS_MAX {
+            tracing::warn!("too many requests wait for an answer");
+            return;
+        }
+        self.next_seq += 1;
+        message.seq = self.next_seq;
+        self.answers.insert((message.from.clone(), message.seq), answer);
+        self.node.handle_message(now, message);
+    }
+
+    fn take_answer(&mut self, answered: Answered) {
+        let now = self.now();
+        let (seq, from) = (answered.seq, answered.from.clone());
+        match self.outgoing.read(answered, self.node.app(), self.node.checksum()) {
+            Some(Read { mut message, dropped, rest }) => {
+                if dropped > 0 {
+                    self.node.handle_malformed(now, dropped);
+                }
+                if let Body::JoinAck { changes, next, .. } = &mut message.body {
+                    *next = self.lists.keep(from, changes, rest);
+                }
+                self.node.handle_message(now, message);
+            }
+            None => self.node.handle_undelivered(now, seq),
+        }
+    }
+
+    // --- Discovery ---
+
+    fn resolve(&mut self, purpose: Purpose) {
+        let Some(discovery) = self.discovery.clone() else {
+            return self.take_hosts(Resolved { purpose, hosts: Ok(Vec::new()) });
+        };
+        self.resolving.spawn(async move {
+            let hosts = discovery.peers().await.map(|records| {
+                let addresses = records.iter().map(|record| record.address.to_string());
+                // What is too long for the machine is no member of its cluster.
+                addresses.filter_map(|address| Address::new(&address).ok()).collect()
+            });
+            Resolved { purpose, hosts }
+        });
+    }
+
+    fn take_hosts(&mut self, Resolved { purpose, hosts }: Resolved) {
+        let now = self.now();
+        let hosts = match hosts {
+            Ok(hosts) => hosts,
+            Err(error) => {
+                tracing::warn!(%error, "discovery failed");
+                match (purpose, self.node.state()) {
+                    // A round of a join that is under way goes on with the hosts it has.
+                    (Purpose::Join, State::Joining) => {}
+                    (Purpose::Join, _) => self.end_join(Err(JoinError::Discovery(error))),
+                    (Purpose::Heal, _) => self.end_heals(&Healed::Failed(error.to_string())),
+                }
+                return;
+            }
+        };
+        match purpose {
+            Purpose::Join => {
+                if let Err(error) = self.node.join(now, hosts) {
+                    self.end_join(Err(error.into()));
+                }
+            }
+            Purpose::Heal => {
+                if let Err(error) = self.node.heal(now, hosts) {
+                    self.end_heals(&Healed::Failed(error.to_string()));
+                }
+            }
+        }
+    }
+
+    // --- Outputs ---
+
+    /// Carries out the outputs; publishes what they amount to, and tells.
+    fn drain(&mut self) {
+        let mut changed = false;
+        while let Some(output) = self.node.poll_output() {
+            match output {
+                Output::Transmit(transmit) if transmit.message.is_reply() => {
+                    self.reply(transmit.to, transmit.message);
+                }
+                Output::Transmit(transmit) => self.request(&transmit.to, transmit.message),
+                Output::Event(event) => {
+                    changed |= matches!(
+                        event,
+                        Event::MemberChanged { .. }
+                            | Event::Refuted { .. }
+                            | Event::JoinComplete { .. }
+                    );
+                    self.on_event(event);
+                }
+            }
+        }
+        if changed {
+            self.publish();
+        }
+        self.told.drain(..).for_each(|tell| tell());
+    }
+
+    fn reply(&mut self, to: Address, message: Message) {
+        let key = (to, message.seq);
+        let message = match self.lists.complete(&key, message) {
+            Completed::Whole(message) => message,
+            Completed::Needs(next) => return self.node.handle_message(self.now(), next),
+        };
+        if let Some(answer) = self.answers.remove(&key) {
+            self.told.push(Box::new(|| drop(answer.send(message))));
+        }
+    }
+
+    fn request(&mut self, to: &Address, message: Message) {
+        let (now, seq) = (self.now(), message.seq);
+        if let Some(page) = self.lists.page(to, &message) {
+            self.node.handle_message(now, page);
+        } else if !self.outgoing.start(to, message) {
+            self.node.handle_undelivered(now, seq);
+        }
+    }
+
+    fn publish(&self) {
+        let members = self.node.members().cloned().collect();
+        let joined = !matches!(self.node.state(), State::Idle | State::Joining);
+        // Both forms of the checksum have 32 bits.
+        let checksum = self.node.checksum() as u32;
+        let view = self.views.borrow().next(members, checksum, joined);
+        match view {
+            Ok(view) => drop(self.views.send_replace(Arc::new(view))),
+            Err(error) => tracing::error!(%error, "the view stays as it was"),
+        }
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::MemberChanged { before: Some(member), after: None, .. } => {
+                self.outgoing.forget(&member.address);
+            }
+            Event::JoinRetrying { failure, delay, .. } => {
+                tracing::info!(%failure, ?delay, "nobody could be joined, trying again");
+                self.resolve(Purpose::Join);
+            }
+            Event::JoinComplete { joined, members, .. } => {
+                if joined.is_empty() {
+                    tracing::warn!("no other hosts are listed: this member is a cluster of one");
+                }
+                self.end_join(Ok(Joined { peers: joined, members }));
+            }
+            Event::JoinFailed { failure, .. } => self.end_join(Err(join_error(failure))),
+            Event::HealWanted => self.resolve(Purpose::Heal),
+            Event::HealEnded { contacted, .. } => self.end_heals(&Healed::Contacted(contacted)),
+            Event::LeaveComplete { .. } => {
+                for waiting in self.evictions.drain(..) {
+                    self.told.push(Box::new(|| waiting.send(()).unwrap_or(())));
+                }
+                self.rejoin();
+            }
+            Event::Rejected { from, reason } => {
+                tracing::debug!(%from, ?reason, "a message was refused");
+            }
+            _ => {}
+        }
+    }
+
+    /// Comes back after a leave; the member knows the cluster already.
+    fn rejoin(&mut self) {
+        let Some(answer) = self.rejoin.take() else { return };
+        let result = match self.node.state() {
+            State::Leaving | State::Left => self.node.join(self.now(), Vec::new()),
+            State::Idle | State::Joining => Err(CommandError::NotJoined),
+            State::Ready => Err(CommandError::AlreadyJoined),
+        };
+        self.told.push(Box::new(|| drop(answer.send(result))));
+    }
+
+    fn end_join(&mut self, result: Result<Joined, JoinError>) {
+        if let Some(waiting) = self.join.take() {
+            self.told.push(Box::new(|| drop(waiting.send(result))));
+        }
+    }
+
+    fn end_heals(&mut self, healed: &Healed) {
+        for waiting in self.heals.drain(..) {
+            let healed = healed.clone();
+            self.told.push(Box::new(|| drop(waiting.send(healed))));
+        }
+    }
+}
+
+fn join_error(failure: JoinFailure) -> JoinError {
+    JoinError::Failed(failure)
+}

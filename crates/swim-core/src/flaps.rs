@@ -1,0 +1,269 @@
+//! How often members failed lately: scores that decay, as in BGP route flap
+//! damping (RFC 2439, section 4.2) and ringpop-node.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use fxhash::FxHashMap;
+
+use crate::address::Address;
+use crate::config::ConfigError;
+use crate::membership::SlotId;
+use crate::time::Instant;
+
+/// Damping of members that fail and come back again and again: they are kept
+/// off the ring for a while, so that keys do not move with each of their
+/// failures.
+///
+/// Each member keeps a *score* for each other one. It rises by `penalty` with
+/// each failure that at least `observers_min` distinct members have seen, and
+/// halves in each `half_life`. A member whose score reaches `suppress_limit`
+/// gets a vote, until the score falls to `reuse_limit` or `duration_max` is
+/// over. Votes are gossiped with what the voter says of itself, and a member
+/// for which at least `observers_min` reachable members vote is *damped*: it
+/// stays a member and is probed, but does not belong on the ring. At most a
+/// tenth of the reachable members is damped, so that a cluster of fewer than
+/// ten damps nobody.
+///
+/// All members of a cluster must have the same `observers_min`.
+///
+/// ```
+/// use swim_core::{Config, Damping};
+///
+/// let damping = Damping { observers_min: 5, ..Damping::default() };
+/// let config = Config::builder().damping(Some(damping)).build()?;
+/// assert_eq!(config.damping(), Some(damping));
+/// # Ok::<(), swim_core::ConfigError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Damping {
+    /// What one failure adds to a score. 1 to `score_max`. Default 1,500: three
+    /// updates of 500, which is what a failure and a return cost in
+    /// ringpop-node.
+    pub penalty: u32,
+    /// The score from which on a member gets a vote. At least `reuse_limit`
+    /// plus 1, at most `score_max`. Default 5,000 as in ringpop-node: four
+    /// failures in quick succession.
+    pub suppress_limit: u32,
+    /// The score at which the vote is withdrawn. At least 1. Default 2,500 as
+    /// in ringpop-node.
+    pub reuse_limit: u32,
+    /// The largest score, which bounds how long it takes to decay. At most
+    /// 1,000,000. Default 10,000 as in ringpop-node.
+    pub score_max: u32,
+    /// The time in which a score halves. At least 1 s. Default 5 minutes as in
+    /// ringpop-node.
+    pub half_life: Duration,
+    /// How long a vote lasts at most, whatever the score; the score begins
+    /// anew after it. At least 1 s. Default 1 hour as in ringpop-node.
+    pub duration_max: Duration,
+    /// How many members must have seen a failure for it to count, and how many
+    /// must vote. 2 to 16. Default 3 as in ringpop-node.
+    pub observers_min: usize,
+}
+
+impl Damping {
+    /// The defaults, usable in constants.
+    pub const DEFAULT: Self = Self {
+        penalty: 1_500,
+        suppress_limit: 5_000,
+        reuse_limit: 2_500,
+        score_max: 10_000,
+        half_life: Duration::from_secs(5 * 60),
+        duration_max: Duration::from_secs(60 * 60),
+        observers_min: 3,
+    };
+
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        use crate::config::{at_least, within};
+        use crate::limits::{HELPERS_MAX, SCORE_MAX};
+
+        let second = Duration::from_secs(1);
+        let [penalty, suppress, reuse, max] =
+            [self.penalty, self.suppress_limit, self.reuse_limit, self.score_max]
+                .map(|score| score as usize);
+        within("damping.score_max", max, 2, SCORE_MAX as usize)?;
+        within("damping.penalty", penalty, 1, max)?;
+        within("damping.reuse_limit", reuse, 1, max - 1)?;
+        within("damping.suppress_limit", suppress, reuse + 1, max)?;
+        at_least("damping.half_life", self.half_life, second)?;
+        at_least("damping.duration_max", self.duration_max, second)?;
+        within("damping.observers_min", self.observers_min, 2, HELPERS_MAX)
+    }
+}
+
+impl Default for Damping {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// The scores that this member keeps, and its votes.
+#[derive(Debug, Default)]
+pub(crate) struct Flaps {
+    scores: FxHashMap<SlotId, Score>,
+    /// Whom this member votes for.
+    pub(crate) votes: BTreeSet<Address>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Score {
+    points: f64,
+    /// When the score had these points.
+    at: Instant,
+    pub(crate) vote: Vote,
+}
+
+/// What this member does about a score.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Vote {
+    None,
+    /// Is to vote at this time, unless enough others have voted by then.
+    Due(Instant),
+    /// Votes: since when, and when the vote ends as things stand.
+    Cast {
+        since: Instant,
+        end: Instant,
+    },
+}
+
+impl Vote {
+    /// When there is something to do.
+    pub(crate) const fn deadline(self) -> Option<Instant> {
+        match self {
+            Self::None => None,
+            Self::Due(at) | Self::Cast { end: at, .. } => Some(at),
+        }
+    }
+}
+
+impl Score {
+    pub(crate) fn points(&self, damping: &Damping, now: Instant) -> f64 {
+        let half_lives = (now - self.at).as_secs_f64() / damping.half_life.as_secs_f64();
+        self.points * (-half_lives).exp2()
+    }
+
+    /// When the score has fallen to the reuse limit, rounded up to the next
+    /// millisecond so that it has then.
+    fn reusable_at(&self, damping: &Damping) -> Instant {
+        let half_lives = (self.points / f64::from(damping.reuse_limit)).log2().max(0.0);
+        self.at + damping.half_life.mul_f64(half_lives) + Duration::from_millis(1)
+    }
+
+    fn end(&self, damping: &Damping, since: Instant) -> Instant {
+        self.reusable_at(damping).min(since + damping.duration_max)
+    }
+}
+
+impl Flaps {
+    pub(crate) fn score(&self, slot: SlotId) -> Option<&Score> {
+        self.scores.get(&slot)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.scores.len()
+    }
+
+    /// All deadlines, sorted.
+    pub(crate) fn deadlines(&self) -> BTreeSet<(Instant, SlotId)> {
+        let deadline = |(slot, score): (&SlotId, &Score)| Some((score.vote.deadline()?, *slot));
+        self.scores.iter().filter_map(deadline).collect()
+    }
+
+    /// Counts a failure. A vote that becomes due is cast after `delay`.
+    pub(crate) fn count(&mut self, damping: &Damping, slot: SlotId, now: Instant, delay: Duration) {
+        let fresh = || Score { points: 0.0, at: now, vote: Vote::None };
+        let score = self.scores.entry(slot).or_insert_with(fresh);
+        let points = score.points(damping, now) + f64::from(damping.penalty);
+        score.points = points.min(f64::from(damping.score_max));
+        score.at = now;
+        match score.vote {
+            Vote::None if score.points >= f64::from(damping.suppress_limit) => {
+                score.vote = Vote::Due(now + delay);
+            }
+            Vote::Cast { since, .. } => {
+                score.vote = Vote::Cast { since, end: score.end(damping, since) };
+            }
+            Vote::None | Vote::Due(_) => {}
+        }
+    }
+
+    /// A vote that was due is cast.
+    pub(crate) fn cast(&mut self, damping: &Damping, slot: SlotId, address: Address, now: Instant) {
+        if let Some(score) = self.scores.get_mut(&slot) {
+            score.vote = Vote::Cast { since: now, end: score.end(damping, now) };
+            self.votes.insert(address);
+        }
+    }
+
+    /// A vote that was due is not cast: the next failure may bring another.
+    pub(crate) fn pass(&mut self, slot: SlotId) {
+        if let Some(score) = self.scores.get_mut(&slot) {
+            score.vote = Vote::None;
+        }
+    }
+
+    /// Forgets a score and the vote that goes with it. Returns whether there
+    /// was a vote.
+    pub(crate) fn forget(&mut self, slot: SlotId, address: &Address) -> bool {
+        self.scores.remove(&slot);
+        self.votes.remove(address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SLOT: SlotId = 7;
+
+    fn secs(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    fn at(n: u64) -> Instant {
+        Instant::ZERO + secs(n)
+    }
+
+    fn flaps(times: u64) -> Flaps {
+        let mut flaps = Flaps::default();
+        (0..times).for_each(|_| flaps.count(&Damping::DEFAULT, SLOT, at(0), secs(5)));
+        flaps
+    }
+
+    fn points(flaps: &Flaps, now: u64) -> u64 {
+        flaps.score(SLOT).unwrap().points(&Damping::DEFAULT, at(now)).round() as u64
+    }
+
+    #[test]
+    fn a_score_halves_in_each_half_life() {
+        let flaps = flaps(2);
+        assert_eq!([0, 300, 600].map(|now| points(&flaps, now)), [3000, 1500, 750]);
+    }
+
+    #[test]
+    fn a_vote_is_due_from_the_suppress_limit_on() {
+        assert_eq!(flaps(3).score(SLOT).unwrap().vote, Vote::None);
+        assert_eq!(flaps(4).score(SLOT).unwrap().vote, Vote::Due(at(5)));
+        let mut decayed = flaps(3);
+        decayed.count(&Damping::DEFAULT, SLOT, at(600), secs(5));
+        assert_eq!(decayed.score(SLOT).unwrap().vote, Vote::None, "the former ones faded");
+    }
+
+    #[test]
+    fn a_vote_ends_at_the_reuse_limit_and_is_prolonged_by_further_failures() {
+        let mut flaps = flaps(50);
+        assert_eq!(points(&flaps, 0), 10_000, "the score has a maximum");
+        flaps.cast(&Damping::DEFAULT, SLOT, Address::new("a:1").unwrap(), at(0));
+        // Two half-lives from 10,000 to 2,500.
+        let end = |flaps: &Flaps| flaps.score(SLOT).unwrap().vote.deadline().unwrap();
+        assert_eq!(end(&flaps), at(600) + Duration::from_millis(1));
+        assert!(flaps.score(SLOT).unwrap().points(&Damping::DEFAULT, end(&flaps)) <= 2500.0);
+        flaps.count(&Damping::DEFAULT, SLOT, at(300), secs(5));
+        assert!(end(&flaps) > at(600 + 60));
+        for now in (300..3600).step_by(100) {
+            flaps.count(&Damping::DEFAULT, SLOT, at(now), secs(5));
+        }
+        assert_eq!(end(&flaps), at(3600), "but not beyond the longest duration");
+    }
+}

@@ -1,0 +1,119 @@
+//! Other settings while the member runs.
+
+use super::Node;
+use crate::config::Config;
+use crate::labels::LabelError;
+use crate::member::Status;
+use crate::time::Instant;
+
+/// Why other settings were refused. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReconfigureError {
+    /// The field describes the transport or the dialect of the cluster.
+    #[error("{field} cannot be changed while the member runs; start it with the new value")]
+    Fixed {
+        /// Name of the field.
+        field: &'static str,
+    },
+    /// The member holds more than the new bound allows.
+    #[error("{field} is {value}, but this member holds {held} already; raise the bound")]
+    Exceeded {
+        /// Name of the field.
+        field: &'static str,
+        /// The new value.
+        value: usize,
+        /// What the member holds.
+        held: usize,
+    },
+    /// The labels of this member exceed the new limits.
+    #[error("label_limits: {0}")]
+    Labels(#[from] LabelError),
+}
+
+impl Node {
+    /// Takes other settings while the member runs.
+    ///
+    /// `late_acks`, `second_path` and `sync_whole_list` cannot change: they
+    /// say what the transport can do and which dialect the cluster speaks.
+    /// Everything else takes effect at once:
+    ///
+    /// * Members that are suspect, faulty, left or forgotten end when the new
+    ///   timeout has passed since they became so; when that is over, now.
+    /// * The next probe, sync and healing come after the new span at the
+    ///   latest; those that are due earlier stay so.
+    /// * A join under way ends when it has taken `join_duration_max` as a
+    ///   whole. Requests under way keep their deadlines.
+    /// * Full syncs beyond a lower `sync_jobs_max` are given up.
+    /// * Damping that is switched on begins with the votes of the others;
+    ///   switched off, it withdraws those of this member.
+    /// * Changes that were held back for [`Event::ViewChanged`] are told when
+    ///   `coalescing` changes.
+    ///
+    /// [`Event::ViewChanged`]: crate::Event::ViewChanged
+    ///
+    /// # Errors
+    ///
+    /// When a field differs that cannot change, or the member holds more than
+    /// a new bound allows; the error names the field.
+    pub fn reconfigure(&mut self, now: Instant, config: Config) -> Result<(), ReconfigureError> {
+        self.advance_to(now);
+        self.check_new(&config)?;
+        let former = std::mem::replace(&mut self.core.config, config.into());
+        self.core.awareness.set_max(self.core.config.awareness_max());
+        self.core.rearm_expiries(&former);
+        self.join.rearm_limit(&mut self.core);
+        self.syncs.give_up_surplus(&mut self.core);
+        self.reverse_syncs.give_up_surplus(&mut self.core);
+        self.rearm_routine();
+        if former.coalescing() != self.core.config.coalescing() {
+            self.core.announce_view();
+        }
+        if former.damping() != self.core.config.damping() {
+            self.core.restart_damping();
+        }
+        Ok(())
+    }
+
+    fn check_new(&self, new: &Config) -> Result<(), ReconfigureError> {
+        let old = self.config();
+        let fixed = [
+            ("late_acks", old.late_acks() == new.late_acks()),
+            ("second_path", old.second_path() == new.second_path()),
+            ("sync_whole_list", old.sync_whole_list() == new.sync_whole_list()),
+        ];
+        if let Some((field, _)) = fixed.into_iter().find(|(_, same)| !same) {
+            return Err(ReconfigureError::Fixed { field });
+        }
+        let (value, held) = (new.members_max(), self.len());
+        if value < held {
+            return Err(ReconfigureError::Exceeded { field: "members_max", value, held });
+        }
+        Ok(self.local().labels.check(&new.label_limits())?)
+    }
+}
+
+impl crate::core::Core {
+    /// Statuses end when the new timeouts have passed since they began.
+    fn rearm_expiries(&mut self, former: &Config) {
+        let slots: Vec<_> = self.members.slots().collect();
+        for slot in slots {
+            let Some(at) = self.members.attention(slot).and_then(|known| known.expiry) else {
+                continue;
+            };
+            let (old, new) = match self.members.slot(slot).member.status {
+                Status::Alive => continue,
+                Status::Suspect => {
+                    self.arm_expiry(slot);
+                    continue;
+                }
+                Status::Faulty | Status::Leave => {
+                    (former.faulty_timeout(), self.config.faulty_timeout())
+                }
+                Status::Tombstone => (former.tombstone_timeout(), self.config.tombstone_timeout()),
+            };
+            let since = Instant::from_start(at.since_start().saturating_sub(old));
+            self.set_expiry(slot, Some((since + new).max(self.now)));
+        }
+    }
+}

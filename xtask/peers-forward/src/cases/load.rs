@@ -1,0 +1,83 @@
+//! What many calls at a time cost: processor time of the forwarding node, and calls per second.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use super::Stage;
+use crate::api::BenchClient;
+use crate::measure::{Subject, burst, median, quantile, quiet};
+use crate::report::{Bar, Report, Row};
+use crate::roles::{HERE, THERE};
+
+/// Calls of one turn.
+const CALLS: usize = 10_000;
+
+/// The processor time of a node per call that it forwards, beside serving that call and beside a forward by hand.
+pub(crate) async fn cpu(stage: &Stage, report: &mut Report) -> Result<()> {
+    for (bytes, most, goal) in [(64, 1.75, 1.4), (4096, 1.85, 1.5)] {
+        let (node, typed) = (stage.node.client().await?, stage.typed.client().await?);
+        let bare = stage.bare.client().await?;
+        let subjects = [
+            Subject::new(&bare, HERE, bytes),
+            Subject::new(&node, HERE, bytes),
+            Subject::new(&node, THERE, bytes),
+            Subject::new(&typed, THERE, bytes),
+        ];
+        let mut results = vec![Vec::new(); subjects.len()];
+        for _ in 0..stage.rounds {
+            for (subject, results) in subjects.iter().zip(&mut results) {
+                results.push(cpu_per_call(&mut subject.client.clone(), subject).await?);
+            }
+        }
+        let [bare, local, forwarded, typed] = &results[..] else {
+            unreachable!("a result for each subject");
+        };
+        let row = |name: &str, peer_name, peer: &[f64]| {
+            Row::new(stage.case(&format!("{name}, {bytes} B")), "us", quiet(forwarded.clone()))
+                .peer(peer_name, quiet(peer.iter().copied()))
+        };
+        report.add(&row("node cpu", "local", local).bar(Bar::AtMost(most)).goal(goal));
+        report.add(&row("node cpu", "bare", bare));
+        report.add(&row("node cpu", "typed", typed).bar(Bar::AtMost(0.75)));
+    }
+    Ok(())
+}
+
+/// Microseconds of the process that `client` calls, per call, with 64 calls in flight.
+async fn cpu_per_call(client: &mut BenchClient, subject: &Subject) -> Result<f64> {
+    burst(subject, CALLS / 10, 64).await?;
+    let before = client.figures().await?.cpu_ns;
+    burst(subject, CALLS, 64).await?;
+    let after = client.figures().await?.cpu_ns;
+    Ok((after - before) as f64 / 1e3 / CALLS as f64)
+}
+
+/// Calls per second with 256 in flight.
+pub(crate) async fn throughput(stage: &Stage, report: &mut Report) -> Result<()> {
+    let direct = Subject::new(&stage.owner.client().await?, THERE, 64);
+    let forwarded = Subject::new(&stage.node.client().await?, THERE, 64);
+    let (mut ours, mut peer) = (Vec::new(), Vec::new());
+    for _ in 0..stage.rounds {
+        peer.push(2.0 * CALLS as f64 / burst(&direct, 2 * CALLS, 256).await?);
+        ours.push(2.0 * CALLS as f64 / burst(&forwarded, 2 * CALLS, 256).await?);
+    }
+    let mut ratios: Vec<_> = ours.iter().zip(&peer).map(|(ours, peer)| ours / peer).collect();
+    let (least, most) = (quantile(&mut ratios, 0.0), quantile(&mut ratios, 1.0));
+    let row = Row::new(stage.case("calls per second, 256 in flight, 64 B"), "1/s", median(ours))
+        .peer("direct", median(peer))
+        .ratio_by_round(median(ratios))
+        .bar(Bar::AtLeast(0.45))
+        .note(format!("rounds from {least:.2} to {most:.2}"));
+    report.add(&row);
+    Ok(())
+}
+
+/// Forwarded calls without end, 64 in flight; prints the process to look at.
+pub(crate) async fn endless(stage: &Stage, bytes: usize) -> Result<ExitCode> {
+    println!("node is process {}", stage.node.id());
+    let forwarded = Subject::new(&stage.node.client().await?, THERE, bytes);
+    loop {
+        burst(&forwarded, CALLS, 64).await?;
+    }
+}

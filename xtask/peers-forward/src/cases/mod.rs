@@ -1,0 +1,63 @@
+//! What is measured, and the bars.
+
+mod failover;
+mod latency;
+pub(crate) mod load;
+mod streams;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use anyhow::Result;
+
+use crate::process::{Placement, Remote};
+use crate::report::Report;
+use crate::roles::Role;
+
+/// The processes of one run. All but the caller are started anew for each case, so that no case inherits memory or
+/// connections from another.
+pub(crate) struct Stage {
+    pub(crate) placement: Placement,
+    pub(crate) rounds: usize,
+    pub(crate) bare: Remote,
+    pub(crate) owner: Remote,
+    pub(crate) node: Remote,
+    pub(crate) typed: Remote,
+}
+
+impl Stage {
+    pub(crate) fn set(placement: Placement, rounds: usize) -> Result<Self> {
+        let owner = Remote::start(Role::Node, placement, None)?;
+        Ok(Self {
+            placement,
+            rounds,
+            bare: Remote::start(Role::Bare, placement, None)?,
+            node: Remote::start(Role::Node, placement, Some(&owner))?,
+            typed: Remote::start(Role::Typed, placement, Some(&owner))?,
+            owner,
+        })
+    }
+
+    /// The name of a case, with where it ran.
+    pub(crate) fn case(&self, name: &str) -> String {
+        format!("{name}, {}", self.placement.name())
+    }
+}
+
+type Running<'a> = Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
+type Case = for<'a> fn(&'a Stage, &'a mut Report) -> Running<'a>;
+
+const ONE: &[Placement] = &[Placement::OneCore];
+const TWO: &[Placement] = &[Placement::TwoCores];
+const BOTH: &[Placement] = &[Placement::OneCore, Placement::TwoCores];
+
+pub(crate) const CASES: [(&str, &[Placement], Case); 8] = [
+    ("latency", BOTH, |stage, report| Box::pin(latency::run(stage, report))),
+    ("cpu", BOTH, |stage, report| Box::pin(load::cpu(stage, report))),
+    ("throughput", TWO, |stage, report| Box::pin(load::throughput(stage, report))),
+    ("stream", TWO, |stage, report| Box::pin(streams::messages(stage, report))),
+    ("memory", TWO, |stage, report| Box::pin(streams::memory(stage, report))),
+    ("cancel", TWO, |stage, report| Box::pin(streams::cancel(stage, report))),
+    ("dead", TWO, |stage, report| Box::pin(failover::dead(stage, report))),
+    ("blackhole", TWO, |stage, report| Box::pin(failover::black_hole(stage, report))),
+];
