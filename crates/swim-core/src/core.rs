@@ -126,7 +126,7 @@ impl Core {
         &self.members.slot(self.local_slot).member
     }
 
-    fn unix_ms(&self) -> u64 {
+    pub(crate) fn unix_ms(&self) -> u64 {
         self.unix_ms_at_start.saturating_add(as_ms(self.now.since_start())).min(UNIX_MS_MAX)
     }
 
@@ -354,13 +354,13 @@ impl Core {
         let known = &self.members.slot(id).member;
         // A suspicion may confirm another one.
         let may_confirm = rank == known.rank() && known.status == Status::Suspect;
-        // Labels that are neither none nor the known ones may be invalid or win;
-        // in a dialect none may win, too.
+        if rank > known.rank() || may_confirm {
+            return false;
+        }
+        // Other labels may win at equal rank, and may be invalid at any.
         let mut labels = labels.peekable();
-        let none_is_least = !self.members.has_dialect();
-        let same_labels =
-            || (none_is_least && labels.peek().is_none()) || labels.eq(known.labels.iter());
-        rank <= known.rank() && !may_confirm && same_labels()
+        let none = labels.peek().is_none();
+        (none && rank < known.rank()) || labels.eq(known.labels.iter())
     }
 
     fn apply_one(&mut self, mut change: Change, cause: &Cause) -> bool {

@@ -40,6 +40,7 @@ mod probe;
 mod relay;
 mod reverse_sync;
 mod rng;
+mod rounds;
 mod stats;
 mod suspicion;
 mod sync;

@@ -74,7 +74,7 @@ use routine::Routine;
 ///     labels: Default::default(),
 ///     seed: 42,                   // from the operating system in production
 ///     now: Instant::ZERO,
-///     unix_ms: 1_700_000_000_000, // wall clock, for the incarnation
+///     unix_ms: 1_700_000_000_000, // wall clock
 /// })?;
 ///
 /// node.join(Instant::ZERO, vec!["127.0.0.1:7947".parse()?])?;
@@ -127,7 +127,8 @@ pub struct Init {
     pub now: Instant,
     /// Wall clock at `now` in milliseconds since the Unix epoch. It becomes
     /// the first incarnation, so that a restarted process exceeds its former
-    /// self.
+    /// self; and it numbers the rounds in which members share out their probes
+    /// (see [`Config::shared_rounds`]).
     pub unix_ms: u64,
 }
 
