@@ -21,7 +21,7 @@ use crate::deadline::exceeded;
 use crate::explain::explain;
 use crate::header::strip_hop_by_hop;
 use crate::key::Key;
-use crate::policy::{Decision, FailureClass, GiveUp, Outcome, Pushback, Situation, decide};
+use crate::policy::{AttemptOutcome, Decision, FailureClass, GiveUp, Pushback, Situation, decide};
 use crate::resolver::{Owner, Peer};
 use crate::transport::{Class, PeerRequest, PeerTransport, SendError};
 
@@ -168,9 +168,9 @@ impl<T: PeerTransport> Attempts<T> {
     /// Tells the resolver how an attempt ended, unless it says nothing about the peer.
     fn report(&self, peer: &Peer, asked: &Result<Response<Early<T::Body>>, Failure<T::Body>>) {
         let outcome = match asked.as_ref().map_err(Failure::class) {
-            Ok(_) => Outcome::Answered,
+            Ok(_) => AttemptOutcome::Answered,
             Err(FailureClass::Caller) => return,
-            Err(class) => Outcome::Failed(class),
+            Err(class) => AttemptOutcome::Failed(class),
         };
         self.call.engine.resolver.report(peer, outcome);
     }

@@ -81,6 +81,8 @@ mod policy;
 mod resolver;
 mod routes;
 mod stats;
+#[cfg(feature = "tls")]
+mod tls;
 mod transport;
 
 pub use arrival::Divergence;
@@ -97,10 +99,12 @@ pub use forwarder::{Forwarder, OwnerGroup};
 pub use incoming::{incoming, server};
 pub use key::{Key, MissingKey, RoutingKey};
 pub use layer::{ForwardFuture, ForwardLayer, ForwardService};
-pub use policy::{FailureClass, Outcome, Policy, RetryTarget, Schedule};
+pub use policy::{AttemptOutcome, FailureClass, Policy, RetryTarget, Schedule};
 pub use resolver::{Changed, InvalidAddress, Owner, Owners, Peer, Resolver, StaticResolver};
 pub use routes::{MethodRoute, Routes};
 pub use stats::Stats;
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsConnector, TlsError, TlsFiles, TlsIncoming, TlsStats, is_verified};
 pub use transport::{
     Answer, Class, Connector, Dialing, H2Config, H2Transport, Io, PeerRequest, PeerTransport,
     SendError, TcpConnector, TransportStats,

@@ -14,7 +14,8 @@ use common::proxy::Wire;
 use common::service::{Ask, ONCE, Seen};
 use common::{eventually, soon};
 use ringpop_forward::{
-    FailureClass, Forwarder, H2Config, H2Transport, Outcome, Owner, Owners, Peer, Policy, Resolver,
+    AttemptOutcome, FailureClass, Forwarder, H2Config, H2Transport, Owner, Owners, Peer, Policy,
+    Resolver,
 };
 
 /// Accepts connections and answers nothing, like a host that swallows packets.
@@ -143,7 +144,7 @@ async fn failures_of_one_destination_do_not_use_up_the_budget_of_another() {
 /// Remembers what it is told.
 struct Listening {
     owners: Vec<Arc<Peer>>,
-    told: Arc<Mutex<Vec<(String, Outcome)>>>,
+    told: Arc<Mutex<Vec<(String, AttemptOutcome)>>>,
 }
 
 impl Resolver for Listening {
@@ -151,7 +152,7 @@ impl Resolver for Listening {
         out.extend(self.owners.iter().take(n).cloned().map(Owner::Remote));
     }
 
-    fn report(&self, peer: &Peer, outcome: Outcome) {
+    fn report(&self, peer: &Peer, outcome: AttemptOutcome) {
         self.told.lock().unwrap().push((peer.address().to_owned(), outcome));
     }
 }
@@ -172,15 +173,15 @@ async fn a_resolver_learns_how_every_attempt_ended() {
     client.unary_at(ONCE, Ask::new("k", "")).await.unwrap();
     client.unary_at(ONCE, Ask::new("k", "unavailable")).await.unwrap_err();
     client.unary_at(ONCE, Ask::new("k", "fail")).await.unwrap_err();
-    let unreachable = (dead, Outcome::Failed(FailureClass::NeverSent));
+    let unreachable = (dead, AttemptOutcome::Failed(FailureClass::NeverSent));
     let at_owner = |outcome| (owner.address.clone(), outcome);
     let expected = [
         unreachable.clone(),
-        at_owner(Outcome::Answered),
+        at_owner(AttemptOutcome::Answered),
         unreachable.clone(),
-        at_owner(Outcome::Failed(FailureClass::Unavailable)),
+        at_owner(AttemptOutcome::Failed(FailureClass::Unavailable)),
         unreachable,
-        at_owner(Outcome::Answered),
+        at_owner(AttemptOutcome::Answered),
     ];
     assert_eq!(*told.lock().unwrap(), expected);
 }

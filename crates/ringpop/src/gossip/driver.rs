@@ -22,6 +22,7 @@ use super::calls::{Answer, Calls};
 use crate::bootstrap;
 use crate::event::{Event, Listeners};
 use crate::limits::{ANSWERS_MAX, CALL_TIMEOUT_MARGIN, INPUTS_MAX};
+use crate::security::Security;
 use crate::view::Views;
 
 /// What the driver task is made from.
@@ -35,6 +36,8 @@ pub(crate) struct DriverSetup {
     pub(crate) forwarder: Forwarder,
     /// Asked when it is time to look for other partitions.
     pub(crate) discovery: Arc<dyn Discovery>,
+    /// Opens the connections of the membership protocol.
+    pub(crate) security: Security,
 }
 
 /// The driver task.
@@ -106,12 +109,12 @@ pub(crate) struct Handle(mpsc::Sender<Input>);
 
 impl Driver {
     pub(crate) fn new(setup: DriverSetup) -> (Self, Handle) {
-        let DriverSetup { node, start, views, listeners, forwarder, discovery } = setup;
+        let DriverSetup { node, start, views, listeners, forwarder, discovery, security } = setup;
         let (sender, inputs) = mpsc::channel(INPUTS_MAX);
         let config = node.config();
         let longest = [config.ping_req_timeout(), config.join_timeout(), config.sync_timeout()];
         let timeout = longest.into_iter().max().unwrap_or_default() + CALL_TIMEOUT_MARGIN;
-        let calls = Calls::new(timeout, message_bytes_max(&node));
+        let calls = Calls::new(security, timeout, message_bytes_max(&node));
         let driver = Self {
             node,
             start,
