@@ -202,7 +202,8 @@ pub const RETRY_TOKENS: u32 = 2 * UNARY_PER_PEER as u32;
 /// Largest configurable number of tokens.
 pub const RETRY_TOKENS_LIMIT: u32 = 1_000_000;
 
-/// Peers that the pool remembers. Above it, peers without a connection are forgotten first.
+/// Peers that are remembered, by the pool and by the retry budgets: more than a cluster has. Above it, peers without a
+/// connection are forgotten first.
 pub const PEERS_MAX: usize = 16 * 1024;
 
 /// Bytes of a direct request or reply; what gRPC servers take by default.

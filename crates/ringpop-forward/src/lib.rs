@@ -67,6 +67,9 @@ mod deadline;
 #[cfg(feature = "direct")]
 mod direct;
 mod drain;
+#[cfg(test)]
+#[path = "drain/tests.rs"]
+mod drain_tests;
 mod engine;
 mod error;
 mod explain;
@@ -81,6 +84,7 @@ mod policy;
 mod resolver;
 mod routes;
 mod stats;
+mod sync;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport;

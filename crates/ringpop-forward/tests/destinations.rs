@@ -98,18 +98,27 @@ async fn an_attempt_that_is_not_answered_in_time_is_cancelled_and_made_elsewhere
 #[tokio::test]
 async fn a_destination_that_answers_nothing_any_more_is_skipped() {
     let ring = Ring::default();
-    let policy = Policy::default().attempt_timeout(Duration::from_millis(100));
+    let policy = Policy::default().attempt_timeout(Duration::from_millis(200));
     let (listener, address) = listener();
     let asked = Node::start_on(
         listener,
         &address,
         builder(&address, &ring).policy(policy).transport(impatient()),
     );
-    let (first, second) = (Node::start(&ring), Node::start(&ring));
+    // The first owner knows itself by its own address, and others reach it through the wire.
+    let own = Ring::default();
+    let (first, second) = (Node::start(&own), Node::start(&ring));
     let wire = Wire::to(&first.address).await;
+    own.set("k", &[&first.address]);
     ring.set("k", &[&wire.address, &second.address]);
     let mut client = asked.client().await;
-    assert_eq!(client.unary(Ask::new("k", "")).await.unwrap().into_inner().node, first.address);
+    let connect = async {
+        // On a loaded machine even the first answer may be late.
+        while client.unary(Ask::new("k", "")).await.map(|tell| tell.into_inner().node).ok()
+            != Some(first.address.clone())
+        {}
+    };
+    soon("the first owner answers", connect).await;
     wire.hold();
     let calls = async {
         while asked.forwarder.stats().circuits_open == 0 {
