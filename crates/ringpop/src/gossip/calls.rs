@@ -47,6 +47,11 @@ impl Calls {
         }
     }
 
+    /// Calls from now on may take so long.
+    pub(crate) const fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
+    }
+
     /// Starts a call; `false` when it cannot be made.
     pub(crate) fn start(&mut self, to: &Address, message: Message) -> bool {
         if self.running.len() >= CALLS_MAX {
