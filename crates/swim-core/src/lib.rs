@@ -23,6 +23,7 @@ mod damping;
 mod dialect;
 mod dissemination;
 mod event;
+mod expiry;
 mod flaps;
 mod graves;
 mod heal;
