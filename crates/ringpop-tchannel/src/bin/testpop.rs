@@ -9,6 +9,7 @@
 //! On SIGTERM it declares itself faulty, tells some of the others, and ends
 //! with success; on SIGINT it ends at once.
 
+use std::io::{Write as _, stdout};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -100,7 +101,8 @@ async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
     let bridge = builder.bind().await?;
     let joined_and_for_ever = async {
         let joined = bridge.join().await?;
-        println!("joined {} of {} members", joined.peers.len(), joined.members);
+        // Whoever started this process may have closed the other end.
+        let _ = writeln!(stdout(), "joined by {} of {}", joined.peers.len(), joined.members);
         std::future::pending::<Result<(), Box<dyn std::error::Error>>>().await
     };
     tokio::select! {
