@@ -39,6 +39,11 @@ impl Calls {
         Self { running: JoinSet::new(), channels: HashMap::new(), timeout, message_bytes_max }
     }
 
+    /// Calls from now on may take so long.
+    pub(crate) const fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
+    }
+
     /// Starts a call; `false` when it cannot be made.
     pub(crate) fn start(&mut self, to: &Address, message: Message) -> bool {
         if self.running.len() >= CALLS_MAX {
