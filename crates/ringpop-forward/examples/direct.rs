@@ -12,8 +12,7 @@ use axum::http::StatusCode;
 use axum::routing::post;
 use bytes::Bytes;
 use ringpop_forward::{
-    DirectHandler, DirectOutcome, DirectReply, DirectRequest, Forwarder, StaticResolver, incoming,
-    server,
+    DirectHandler, DirectReply, DirectRequest, Forwarder, Outcome, StaticResolver, incoming, server,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -56,8 +55,8 @@ async fn visit(
 ) -> Result<Bytes, (StatusCode, String)> {
     let request = DirectRequest::new("visit", body).content_type("text/plain");
     match app.forwarder.handle_or_forward(page, request).await {
-        Ok(DirectOutcome::Handle(request)) => Ok(app.visits.count(&request).body().clone()),
-        Ok(DirectOutcome::Forwarded(reply)) => Ok(reply.body().clone()),
+        Ok(Outcome::Handle(request)) => Ok(app.visits.count(&request).body().clone()),
+        Ok(Outcome::Forwarded(reply)) => Ok(reply.body().clone()),
         Err(status) => Err((StatusCode::SERVICE_UNAVAILABLE, status.message().to_owned())),
     }
 }

@@ -23,7 +23,7 @@ use crate::explain::explain;
 use crate::header::strip_hop_by_hop;
 use crate::key::Key;
 use crate::observe::{AttemptEnd, ForwardEvent, RetriedAt};
-use crate::policy::{Decision, FailureClass, GiveUp, Outcome, Pushback, Situation, decide};
+use crate::policy::{AttemptOutcome, Decision, FailureClass, GiveUp, Pushback, Situation, decide};
 use crate::resolver::{Owner, Peer};
 use crate::transport::{Class, PeerRequest, PeerTransport, SendError};
 
@@ -203,14 +203,14 @@ impl<T: PeerTransport> Attempts<T> {
     /// Tells the resolver how an attempt ended, unless it says nothing about the peer.
     fn report(&self, peer: &Peer, asked: &Result<Response<Early<T::Body>>, Failure<T::Body>>) {
         let outcome = match asked {
-            Ok(_) => Outcome::Answered,
+            Ok(_) => AttemptOutcome::Answered,
             // Whoever sees another ring is alive.
             Err(Failure::Answered(_, response)) if is_disagreement(response.headers()) => {
-                Outcome::Answered
+                AttemptOutcome::Answered
             }
             Err(failure) => match failure.class() {
                 FailureClass::Caller => return,
-                class => Outcome::Failed(class),
+                class => AttemptOutcome::Failed(class),
             },
         };
         self.call.engine.resolver.report(peer, outcome);

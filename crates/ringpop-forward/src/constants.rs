@@ -205,7 +205,8 @@ pub const RETRY_TOKENS: u32 = 2 * UNARY_PER_PEER as u32;
 /// Largest configurable number of tokens.
 pub const RETRY_TOKENS_LIMIT: u32 = 1_000_000;
 
-/// Peers that the pool remembers. Above it, peers without a connection are forgotten first.
+/// Peers that are remembered, by the pool and by the retry budgets: more than a cluster has. Above it, peers without a
+/// connection are forgotten first.
 pub const PEERS_MAX: usize = 16 * 1024;
 
 /// Bytes of a direct request or reply; what gRPC servers take by default.
@@ -228,3 +229,28 @@ pub(crate) const DIVERGED_ROUNDS_MAX: u32 = 3;
 /// How long keys that diverged wait for the rings to agree, unless the ring changes before: a protocol period.
 #[cfg(feature = "direct")]
 pub(crate) const DIVERGED_WAIT: Duration = Duration::from_millis(200);
+
+/// How often the files of certificates are looked at. Tools renew certificates days before they run out.
+#[cfg(feature = "tls")]
+pub const TLS_RELOAD_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Shortest interval; reading files more often helps nobody.
+#[cfg(feature = "tls")]
+pub(crate) const TLS_RELOAD_INTERVAL_MIN: Duration = Duration::from_millis(100);
+
+/// Largest file of certificates: a chain of a few, or the roots of a large organisation.
+#[cfg(feature = "tls")]
+pub(crate) const TLS_FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// How long a caller may take for its handshake; over any network it is a few round trips.
+#[cfg(feature = "tls")]
+pub(crate) const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Handshakes that run at the same time. Each costs about a millisecond of computing and 64 KiB; who comes later waits in
+/// the queue of the socket.
+#[cfg(feature = "tls")]
+pub(crate) const TLS_HANDSHAKES_MAX: usize = 256;
+
+/// How long nothing is accepted after the operating system refused to, because it will refuse again at once.
+#[cfg(feature = "tls")]
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

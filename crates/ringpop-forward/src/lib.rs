@@ -68,6 +68,9 @@ mod deadline;
 #[cfg(feature = "direct")]
 mod direct;
 mod drain;
+#[cfg(test)]
+#[path = "drain/tests.rs"]
+mod drain_tests;
 mod engine;
 mod error;
 mod explain;
@@ -87,6 +90,9 @@ mod routes;
 #[cfg(feature = "hashring")]
 mod selector;
 mod stats;
+mod sync;
+#[cfg(feature = "tls")]
+mod tls;
 mod transport;
 
 pub use arrival::Divergence;
@@ -96,8 +102,7 @@ pub use channel::{ChannelFuture, RingChannel};
 pub use constants::*;
 #[cfg(feature = "direct")]
 pub use direct::{
-    DirectHandler, DirectOutcome, DirectReply, DirectRequest, DirectService, ForwardServer,
-    GroupOutcome,
+    DirectHandler, DirectReply, DirectRequest, DirectService, ForwardServer, GroupOutcome, Outcome,
 };
 pub use error::ConfigError;
 pub use explain::Explain;
@@ -108,12 +113,14 @@ pub use layer::{ForwardFuture, ForwardLayer, ForwardService};
 #[cfg(feature = "metrics")]
 pub use metrics::MetricsObserver;
 pub use observe::{AttemptEnd, ForwardEvent, Observer, RetriedAt};
-pub use policy::{FailureClass, Outcome, Policy, RetryTarget, Schedule};
+pub use policy::{AttemptOutcome, FailureClass, Policy, RetryTarget, Schedule};
 pub use resolver::{Changed, InvalidAddress, Owner, Owners, Peer, Resolver, StaticResolver};
 pub use routes::{MethodRoute, Routes};
 #[cfg(feature = "hashring")]
 pub use selector::SelectorResolver;
 pub use stats::Stats;
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsConnector, TlsError, TlsFiles, TlsIncoming, TlsStats, is_verified};
 pub use transport::{
     Answer, Class, Connector, Dialing, H2Config, H2Transport, Io, PeerRequest, PeerTransport,
     SendError, TcpConnector, TransportStats,

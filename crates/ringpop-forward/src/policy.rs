@@ -237,7 +237,7 @@ impl FailureClass {
 
 /// How one attempt ended, as a [`Resolver`](crate::Resolver) learns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
+pub enum AttemptOutcome {
     /// The peer answered, with whatever status.
     Answered,
     /// It did not, or answered that it cannot.

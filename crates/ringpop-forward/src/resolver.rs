@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use thiserror::Error;
 use twox_hash::XxHash3_64;
 
-use crate::policy::Outcome;
+use crate::policy::AttemptOutcome;
 
 /// Owners of one key, best first. Three fit without an allocation.
 pub type Owners = SmallVec<[Owner; 3]>;
@@ -37,7 +37,7 @@ pub trait Resolver: Send + Sync + 'static {
     /// Learns how an attempt at `peer` ended, so that a selection of backends can keep away from one that fails.
     ///
     /// Runs on the request path: it must not block. The default does nothing.
-    fn report(&self, peer: &Peer, outcome: Outcome) {
+    fn report(&self, peer: &Peer, outcome: AttemptOutcome) {
         let _ = (peer, outcome);
     }
 
@@ -59,7 +59,7 @@ impl<R: Resolver + ?Sized> Resolver for Arc<R> {
         (**self).epoch()
     }
 
-    fn report(&self, peer: &Peer, outcome: Outcome) {
+    fn report(&self, peer: &Peer, outcome: AttemptOutcome) {
         (**self).report(peer, outcome);
     }
 

@@ -7,7 +7,7 @@ use dashmap::DashMap;
 use hashring::{Backend, BackendHealth, Node, Picker, Scheme, Selector, Xxh3};
 use tokio::time::Instant;
 
-use crate::policy::{FailureClass, Outcome};
+use crate::policy::{AttemptOutcome, FailureClass};
 use crate::resolver::{Owner, Owners, Peer, Resolver};
 
 /// Asks a [`Selector`] for the owners of a key, and tells it how each of them did.
@@ -110,13 +110,13 @@ impl<S: Scheme + Clone + Send + Sync + 'static> Resolver for SelectorResolver<S>
         self.pickers.lock().unwrap_or_else(PoisonError::into_inner).push(lookup);
     }
 
-    fn report(&self, peer: &Peer, outcome: Outcome) {
+    fn report(&self, peer: &Peer, outcome: AttemptOutcome) {
         if let Some(known) = self.known.get(peer.address()) {
             let outcome = match outcome {
-                Outcome::Answered => hashring::Outcome::Success,
+                AttemptOutcome::Answered => hashring::Outcome::Success,
                 // Our own limit was reached: that says nothing about the backend.
-                Outcome::Failed(FailureClass::Overloaded) => return,
-                Outcome::Failed(_) => hashring::Outcome::Failure,
+                AttemptOutcome::Failed(FailureClass::Overloaded) => return,
+                AttemptOutcome::Failed(_) => hashring::Outcome::Failure,
             };
             known.health.report(outcome, Instant::now().into_std());
         }

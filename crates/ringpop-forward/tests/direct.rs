@@ -14,8 +14,8 @@ use tonic::{Code, Status};
 use common::cluster::{Node, Ring, builder, dead_address, listener};
 use common::{eventually, soon};
 use ringpop_forward::{
-    Builder, DirectHandler, DirectOutcome, DirectReply, DirectRequest, Divergence, Forwarder,
-    Owner, Policy, incoming, server,
+    Builder, DirectHandler, DirectReply, DirectRequest, Divergence, Forwarder, Outcome, Owner,
+    Policy, incoming, server,
 };
 use tokio::runtime::Runtime;
 
@@ -87,7 +87,7 @@ impl Member {
         self.scribe.handled.load(Ordering::Acquire)
     }
 
-    async fn ask(&self, key: &str, request: DirectRequest) -> Result<DirectOutcome, Status> {
+    async fn ask(&self, key: &str, request: DirectRequest) -> Result<Outcome, Status> {
         soon("direct request", self.forwarder.handle_or_forward(key, request)).await
     }
 }
@@ -100,10 +100,10 @@ impl Drop for Member {
     }
 }
 
-fn text(outcome: DirectOutcome) -> String {
+fn text(outcome: Outcome) -> String {
     match outcome {
-        DirectOutcome::Handle(request) => format!("here {}", request.endpoint()),
-        DirectOutcome::Forwarded(reply) => {
+        Outcome::Handle(request) => format!("here {}", request.endpoint()),
+        Outcome::Forwarded(reply) => {
             format!("{} {}", reply.content_type_str(), String::from_utf8_lossy(reply.body()))
         }
     }

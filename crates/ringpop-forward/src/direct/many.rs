@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tonic::Status;
 
-use super::{DirectOutcome, DirectRequest};
+use super::{DirectRequest, Outcome};
 use crate::constants::{
     DIRECT_GROUPS_IN_FLIGHT, DIRECT_KEYS_MAX, DIVERGED_ROUNDS_MAX, DIVERGED_WAIT,
     KEYS_DIVERGED_HEADER,
@@ -25,7 +25,7 @@ pub struct GroupOutcome {
     /// The keys.
     pub keys: Vec<Key>,
     /// What [`handle_or_forward`](Forwarder::handle_or_forward) says about them.
-    pub result: Result<DirectOutcome, Status>,
+    pub result: Result<Outcome, Status>,
 }
 
 impl<T: PeerTransport> Forwarder<T> {

@@ -174,7 +174,7 @@ impl DirectReply {
 
 /// What became of a [`DirectRequest`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DirectOutcome {
+pub enum Outcome {
     /// This process owns the key: here is the request, handle it.
     Handle(DirectRequest),
     /// The owner has handled it.
@@ -195,12 +195,12 @@ impl<T: PeerTransport> Forwarder<T> {
         &self,
         key: impl Into<Key>,
         request: DirectRequest,
-    ) -> Result<DirectOutcome, Status> {
+    ) -> Result<Outcome, Status> {
         self.send_direct(DirectRequest { keys: vec![key.into()], ..request }).await
     }
 
     /// Sends a request that has its keys to the owner of the first.
-    async fn send_direct(&self, request: DirectRequest) -> Result<DirectOutcome, Status> {
+    async fn send_direct(&self, request: DirectRequest) -> Result<Outcome, Status> {
         check(&request)?;
         let here = Here::default();
         let key = request.keys.first().cloned();
@@ -217,10 +217,10 @@ impl<T: PeerTransport> Forwarder<T> {
         }
         let reply = client.handle(call).await;
         if here.was_asked() {
-            return Ok(DirectOutcome::Handle(request));
+            return Ok(Outcome::Handle(request));
         }
         let HandleResponse { content_type, body } = reply?.into_inner();
-        Ok(DirectOutcome::Forwarded(DirectReply { content_type, body }))
+        Ok(Outcome::Forwarded(DirectReply { content_type, body }))
     }
 }
 

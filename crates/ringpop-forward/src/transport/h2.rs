@@ -13,8 +13,8 @@ use super::pool::{Checkout, Pool};
 use super::{Class, PeerRequest, PeerTransport, SendError, TransportStats};
 use crate::builder::in_range;
 use crate::constants::{
-    CONNECT_TIMEOUT, IDLE_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, PER_PEER_LIMIT,
-    STREAMS_PER_PEER, UNARY_PER_PEER,
+    CONNECT_TIMEOUT, IDLE_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, PEERS_MAX,
+    PER_PEER_LIMIT, STREAMS_PER_PEER, UNARY_PER_PEER,
 };
 use crate::error::ConfigError;
 use crate::resolver::Peer;
@@ -28,6 +28,7 @@ pub struct H2Config {
     pub(crate) idle_timeout: Duration,
     unary_per_peer: usize,
     streams_per_peer: usize,
+    pub(crate) peers: usize,
 }
 
 /// Shortest time that may be configured. Below it, timers cost more than they save.
@@ -45,6 +46,7 @@ impl Default for H2Config {
             idle_timeout: IDLE_TIMEOUT,
             unary_per_peer: UNARY_PER_PEER,
             streams_per_peer: STREAMS_PER_PEER,
+            peers: PEERS_MAX,
         }
     }
 }
@@ -95,6 +97,14 @@ impl H2Config {
         self
     }
 
+    /// How many peers may have connections at the same time, 1 to 16,384, by default 16,384. A peer beyond that counts as
+    /// unreachable until the connections to another one have ended.
+    #[must_use]
+    pub fn peers(mut self, peers: usize) -> Self {
+        self.peers = peers;
+        self
+    }
+
     pub(crate) fn limit(&self, class: Class) -> usize {
         match class {
             Class::Unary => self.unary_per_peer,
@@ -105,6 +115,7 @@ impl H2Config {
     fn check(&self) -> Result<(), ConfigError> {
         in_range("unary_per_peer", self.unary_per_peer as u64, 1, PER_PEER_LIMIT as u64)?;
         in_range("streams_per_peer", self.streams_per_peer as u64, 1, PER_PEER_LIMIT as u64)?;
+        in_range("peers", self.peers as u64, 1, PEERS_MAX as u64)?;
         let fields = [
             ("connect_timeout", self.connect_timeout),
             ("keepalive_interval", self.keepalive_interval),
@@ -225,6 +236,8 @@ mod tests {
         let config = H2Config::default().streams_per_peer(0);
         let error = H2Transport::new(config).unwrap_err().to_string();
         assert!(error.contains("streams_per_peer is 0"), "{error}");
+        let error = H2Transport::new(H2Config::default().peers(0)).unwrap_err().to_string();
+        assert!(error.contains("peers is 0"), "{error}");
         assert!(H2Transport::new(H2Config::default()).is_ok());
     }
 }

@@ -13,7 +13,6 @@ use super::connection::{Driver, Lease, Live, handshake};
 use super::dial::{Connector, DialError};
 use super::h2::H2Config;
 use super::{Class, SendError, TransportStats};
-use crate::constants::PEERS_MAX;
 use crate::resolver::Peer;
 
 /// Connections by peer address.
@@ -146,10 +145,11 @@ impl Pool {
         if let Some(peer_pool) = self.peers.get(peer.address()) {
             return Ok(Arc::clone(&peer_pool));
         }
-        if self.peers.len() >= PEERS_MAX {
+        let max = self.shared.config.peers;
+        if self.peers.len() >= max {
             self.peers.retain(|_, peer_pool| !peer_pool.is_empty());
-            if self.peers.len() >= PEERS_MAX {
-                return Err(DialError::TooManyPeers(PEERS_MAX));
+            if self.peers.len() >= max {
+                return Err(DialError::TooManyPeers(max));
             }
         }
         let entry = self
