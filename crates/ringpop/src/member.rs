@@ -16,6 +16,7 @@ use crate::builder::Builder;
 use crate::event::{Event, Events, Listeners};
 use crate::gossip::{Command, Handle};
 use crate::lifecycle::{Lifecycle, State};
+use crate::security::Security;
 use crate::server::{ServeError, Server};
 use crate::shutdown::{self, ShutdownReport};
 use crate::view::{View, Views};
@@ -61,6 +62,7 @@ pub(crate) struct Inner {
     pub(crate) handle: Handle,
     pub(crate) forwarder: Forwarder,
     discovery: Arc<dyn Discovery>,
+    pub(crate) security: Security,
     pub(crate) server: Mutex<Server>,
     pub(crate) start: Clock,
 }
@@ -78,6 +80,7 @@ pub(crate) struct Parts {
     pub(crate) handle: Handle,
     pub(crate) forwarder: Forwarder,
     pub(crate) discovery: Arc<dyn Discovery>,
+    pub(crate) security: Security,
     pub(crate) start: Clock,
 }
 
@@ -100,6 +103,7 @@ impl Ringpop {
             handle: parts.handle,
             forwarder: parts.forwarder,
             discovery: parts.discovery,
+            security: parts.security,
             server: Mutex::new(Server::Bound(parts.listener)),
             start: parts.start,
         }))

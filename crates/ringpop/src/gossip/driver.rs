@@ -23,6 +23,7 @@ use super::calls::{Answer, Calls};
 use crate::bootstrap;
 use crate::event::{Event, Listeners};
 use crate::limits::{ANSWERS_MAX, CALL_TIMEOUT_MARGIN, INPUTS_MAX};
+use crate::security::Security;
 use crate::view::{OnRing, Views};
 
 /// What the driver task is made from.
@@ -36,6 +37,8 @@ pub(crate) struct DriverSetup {
     pub(crate) forwarder: Forwarder,
     /// Asked when it is time to look for other partitions.
     pub(crate) discovery: Arc<dyn Discovery>,
+    /// Opens the connections of the membership protocol.
+    pub(crate) security: Security,
 }
 
 /// The driver task.
@@ -109,9 +112,10 @@ pub(crate) struct Handle(mpsc::Sender<Input>);
 
 impl Driver {
     pub(crate) fn new(setup: DriverSetup) -> (Self, Handle) {
-        let DriverSetup { node, start, views, listeners, forwarder, discovery } = setup;
+        let DriverSetup { node, start, views, listeners, forwarder, discovery, security } = setup;
         let (sender, inputs) = mpsc::channel(INPUTS_MAX);
-        let calls = Calls::new(call_timeout(node.config()), message_bytes_max(&node));
+        let timeout = call_timeout(node.config());
+        let calls = Calls::new(security, timeout, message_bytes_max(&node));
         let driver = Self {
             node,
             start,
