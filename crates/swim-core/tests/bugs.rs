@@ -9,7 +9,8 @@ use std::time::Duration;
 use support::{Cluster, address, change, message, secs};
 use swim_core::limits::INCARNATION_AHEAD_MAX;
 use swim_core::{
-    Body, Config, Damping, IDENTITY_LABEL, Init, Instant, Labels, Node, Refusal, Status, Transmit,
+    Body, Config, Damping, Event, IDENTITY_LABEL, Init, Instant, Labels, Node, Refusal, Status,
+    Transmit,
 };
 
 fn lan() -> Config {
@@ -408,9 +409,9 @@ fn two_processes_at_one_address_do_not_flood_the_others() {
     cluster.forget_traffic();
     let events = cluster.events(0).count();
     cluster.run_for(secs(60));
-    assert!(cluster.sent.len() < 3 * usual, "{} messages for {usual}", cluster.sent.len());
+    assert!(cluster.sent.len() < 2 * usual, "{} messages for {usual}", cluster.sent.len());
     let events = cluster.events(0).count() - events;
-    assert!(events < 60 * 20, "{events} events in a minute");
+    assert!(events < 60 * 5, "{events} events in a minute");
     for i in 0..7 {
         for j in (0..7).filter(|j| *j != i) {
             let history = cluster.history(i, j);
@@ -438,12 +439,13 @@ fn a_link_that_comes_and_goes_does_not_change_the_ring_for_ever() {
         cluster.run_for(secs(20));
     }
     for i in 0..11 {
-        let lost = cluster.history(i, 11);
-        let lost = lost.iter().filter(|status| **status == Some(Status::Faulty)).count();
-        let damped = cluster.node(i).stats().damped;
-        assert!(lost < 12 || damped > 0, "{i} lost it {lost} times and did nothing about it");
-        // An hour of damping covers what is left of the half hour.
-        assert!(damped <= 2, "{damped}");
+        // It fails 45 times in half an hour. After a few of them it is off the ring
+        // for good: each failure prolongs that, up to an hour.
+        let damped = cluster.times(i, |event| matches!(event, Event::Damped { .. }));
+        assert_eq!(damped.len(), 1, "as {i} saw it");
+        let changes = damped[0] - Instant::ZERO;
+        assert!(changes < secs(6 * 40), "as {i} saw it, only after {changes:?}");
+        assert!(cluster.node(i).is_damped(&address(11)));
         let wrong = (0..11).filter(|j| cluster.history(i, *j).contains(&Some(Status::Faulty)));
         assert_eq!(wrong.count(), 0, "nobody else suffers");
     }

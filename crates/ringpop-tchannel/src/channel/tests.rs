@@ -3,12 +3,16 @@ use std::sync::atomic::Ordering::Relaxed;
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
 use super::*;
 use crate::frame::{
     Assembler, CallRequest, CallResponse, ChecksumKind, ErrorFrame, Frame, Init, Kind, ResponseCode,
 };
 use crate::limits::REQUESTS_MAX;
+
+/// How long anything may take.
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Gives back what it gets; never answers to `/silence`.
 struct Echo;
@@ -69,7 +73,8 @@ struct Raw {
 impl Raw {
     /// Accepts a connection and its introduction.
     async fn accept(listener: &TcpListener) -> Self {
-        let (stream, _) = listener.accept().await.unwrap();
+        let accepted = timeout(DEADLINE, listener.accept()).await;
+        let (stream, _) = accepted.expect("a connection comes in time").unwrap();
         let mut raw = Self { stream, buffer: BytesMut::new() };
         let request = raw.next().await.expect("an introduction");
         assert_eq!(Init::decode(&request).unwrap().host_port, "127.0.0.1:1");
@@ -87,14 +92,17 @@ impl Raw {
     }
 
     async fn next(&mut self) -> Option<Frame> {
-        loop {
-            if let Some(frame) = Frame::decode(&mut self.buffer).unwrap() {
-                return Some(frame);
+        let next = async {
+            loop {
+                if let Some(frame) = Frame::decode(&mut self.buffer).unwrap() {
+                    return Some(frame);
+                }
+                if self.stream.read_buf(&mut self.buffer).await.unwrap() == 0 {
+                    return None;
+                }
             }
-            if self.stream.read_buf(&mut self.buffer).await.unwrap() == 0 {
-                return None;
-            }
-        }
+        };
+        timeout(DEADLINE, next).await.expect("a frame comes in time")
     }
 
     async fn call(&mut self, id: u32, endpoint: &str, ttl_ms: u32) {

@@ -143,7 +143,8 @@ impl Peer for Ours {
     type Batch = Message;
 
     fn new(setup: Setup, index: usize, _: Nanos) -> Self {
-        let app: Arc<str> = APP.into();
+        static SHARED: LazyLock<Arc<str>> = LazyLock::new(|| APP.into());
+        let app = SHARED.clone();
         let init = Init {
             app: app.clone(),
             address: address(index),
