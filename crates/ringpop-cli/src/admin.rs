@@ -7,6 +7,7 @@ use std::time::Duration;
 use ringpop::admin_client::{
     AdminClient, GetStatusRequest, GetStatusResponse, LookupRequest, LookupResponse,
 };
+use ringpop::forward::Tls;
 use tokio::time::timeout;
 use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
@@ -24,11 +25,15 @@ pub(crate) struct Admin {
 
 impl Admin {
     /// Connects at the first question, and again whenever the connection is lost.
-    pub(crate) fn new(address: impl Display) -> Result<Self, Failure> {
+    pub(crate) fn new(address: impl Display, tls: Option<&Tls>) -> Result<Self, Failure> {
         let address = address.to_string();
         let endpoint = Endpoint::from_shared(format!("http://{address}"))
             .map_err(|error| Failure::failed(format!("{address} is no address: {error}")))?;
-        let channel = endpoint.connect_timeout(CONNECT_TIMEOUT).connect_lazy();
+        let endpoint = endpoint.connect_timeout(CONNECT_TIMEOUT);
+        let channel = match tls {
+            Some(tls) => tls.channel(&endpoint),
+            None => endpoint.connect_lazy(),
+        };
         let client = AdminClient::new(channel).max_decoding_message_size(STATUS_BYTES_MAX);
         Ok(Self { address, client })
     }

@@ -14,6 +14,7 @@ use ringpop::swim::Config;
 use crate::commands::RingArgs;
 use crate::failure::{EXIT_CODES, Failure};
 use crate::limits::{DEV_NODES_MAX, JOIN_TIMEOUT, KEY_BYTES_MAX, LOOKUP_OWNERS_MAX};
+use crate::tls::TlsArgs;
 
 #[derive(Debug, Parser)]
 #[command(name = "ringpop", version, about = "Workers that share keys", after_help = EXIT_CODES)]
@@ -70,6 +71,9 @@ pub(crate) struct NodeArgs {
     /// Share of the ring relative to members of weight 1; 0 owns no keys
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=i64::from(WEIGHT_MAX)))]
     pub(crate) weight: Option<u32>,
+
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
 
     /// Timings of the membership protocol
     #[arg(long, value_enum, default_value_t = Preset::Lan)]
@@ -140,6 +144,9 @@ pub(crate) struct StatusArgs {
     #[arg(value_name = "HOST:PORT")]
     pub(crate) address: Address,
 
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
+
     /// Write one JSON object
     #[arg(long)]
     pub(crate) json: bool,
@@ -160,6 +167,9 @@ pub(crate) struct LookupArgs {
     #[arg(short = 'n', value_name = "N", default_value_t = 1,
           value_parser = clap::value_parser!(u32).range(1..=i64::from(LOOKUP_OWNERS_MAX)))]
     pub(crate) owners: u32,
+
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
 
     /// Write one JSON object
     #[arg(long)]

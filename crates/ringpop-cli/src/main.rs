@@ -1,7 +1,8 @@
 //! The `ringpop` command: runs a member, starts a cluster for development, asks a running node, lays out rings.
 //!
 //! `args` is what can be typed, `commands` has one module for each word, and `kv` is the service
-//! that a member of the demonstration serves. Everything that is printed goes through `output`.
+//! that a member of the demonstration serves. Everything that is printed goes through `output`, and
+//! `tls` reads certificates.
 
 mod admin;
 mod args;
@@ -11,6 +12,7 @@ mod kv;
 mod limits;
 mod output;
 mod stop;
+mod tls;
 
 use std::process::ExitCode;
 

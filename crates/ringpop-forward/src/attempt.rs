@@ -5,14 +5,14 @@ use std::sync::Arc;
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version};
 use smallvec::SmallVec;
-use tokio::time::{sleep, timeout_at};
+use tokio::time::{sleep, timeout, timeout_at};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower_service::Service;
 
 use crate::answer::is_grpc;
 use crate::arrival::Disagreement;
-use crate::body::{Intake, Replay, Reply};
+use crate::body::{Early, Intake, Replay, Reply};
 use crate::call::Call;
 use crate::constants::{
     EXPLAIN_HEADER, GRPC_ATTEMPTS_HEADER, HOP_HEADER, IDEMPOTENT_HEADER, REFUSED_HEADER,
@@ -21,7 +21,7 @@ use crate::deadline::exceeded;
 use crate::explain::explain;
 use crate::header::strip_hop_by_hop;
 use crate::key::Key;
-use crate::policy::{Decision, FailureClass, GiveUp, Situation, decide};
+use crate::policy::{AttemptOutcome, Decision, FailureClass, GiveUp, Pushback, Situation, decide};
 use crate::resolver::{Owner, Peer};
 use crate::transport::{Class, PeerRequest, PeerTransport, SendError};
 
@@ -70,7 +70,7 @@ enum Failure<B> {
     NoOwner,
     Send(SendError),
     /// A response that says that the call was not executed, or that it failed and may be tried elsewhere.
-    Answered(FailureClass, Response<B>),
+    Answered(FailureClass, Response<Early<B>>),
 }
 
 impl<B> Failure<B> {
@@ -79,6 +79,18 @@ impl<B> Failure<B> {
             Self::NoOwner => FailureClass::NeverSent,
             Self::Send(error) => error.class(),
             Self::Answered(class, _) => *class,
+        }
+    }
+
+    /// What the server says about being asked again.
+    fn pushback(&self) -> Option<Pushback> {
+        match self {
+            Self::Answered(_, response) => response
+                .body()
+                .trailers()
+                .and_then(Pushback::from_headers)
+                .or_else(|| Pushback::from_headers(response.headers())),
+            Self::NoOwner | Self::Send(_) => None,
         }
     }
 }
@@ -104,10 +116,14 @@ impl<T: PeerTransport> Attempts<T> {
         loop {
             let failure = match self.next.take() {
                 Some(Owner::Local) => return self.handle_here(&replay, local).await,
-                Some(Owner::Remote(peer)) => match self.ask(&peer, &replay).await {
-                    Ok(response) => return Ok(self.finish(response, &replay)),
-                    Err(failure) => failure,
-                },
+                Some(Owner::Remote(peer)) => {
+                    let asked = self.ask(&peer, &replay).await;
+                    self.report(&peer, &asked);
+                    match asked {
+                        Ok(response) => return Ok(self.finish(response, &replay)),
+                        Err(failure) => failure,
+                    }
+                }
                 None => Failure::NoOwner,
             };
             self.made += 1;
@@ -122,13 +138,24 @@ impl<T: PeerTransport> Attempts<T> {
         &mut self,
         peer: &Arc<Peer>,
         replay: &Replay,
-    ) -> Result<Response<T::Body>, Failure<T::Body>> {
+    ) -> Result<Response<Early<T::Body>>, Failure<T::Body>> {
         self.tried.push(Arc::clone(peer));
-        let class = if self.call.route.unary { Class::Unary } else { Class::Stream };
+        let is_unary = self.call.route.unary;
+        let class = if is_unary { Class::Unary } else { Class::Stream };
         let request = PeerRequest { head: self.head_for(peer), body: replay.attempt(), class };
-        let response =
-            self.call.engine.transport.send(peer, request).await.map_err(Failure::Send)?;
-        match failure_in(response.headers()) {
+        let answered = async {
+            let response = self.call.engine.transport.send(peer, request).await?;
+            if is_unary { Ok(Early::read(response).await) } else { Ok(Early::unread(response)) }
+        };
+        let response = match self.call.engine.settings.policy.attempt_limit() {
+            None => answered.await,
+            Some(limit) => timeout(limit, answered).await.unwrap_or_else(|_| {
+                self.call.engine.transport.unanswered(peer);
+                Err(SendError::unanswered(limit))
+            }),
+        };
+        let response = response.map_err(Failure::Send)?;
+        match failure_in(&response) {
             // Whoever began the journey looks again. If every member on the way did, attempts would multiply.
             Some(_) if self.call.travel.hops > 0 && is_disagreement(response.headers()) => {
                 Ok(response)
@@ -136,6 +163,16 @@ impl<T: PeerTransport> Attempts<T> {
             Some(class) => Err(Failure::Answered(class, response)),
             None => Ok(response),
         }
+    }
+
+    /// Tells the resolver how an attempt ended, unless it says nothing about the peer.
+    fn report(&self, peer: &Peer, asked: &Result<Response<Early<T::Body>>, Failure<T::Body>>) {
+        let outcome = match asked.as_ref().map_err(Failure::class) {
+            Ok(_) => AttemptOutcome::Answered,
+            Err(FailureClass::Caller) => return,
+            Err(class) => AttemptOutcome::Failed(class),
+        };
+        self.call.engine.resolver.report(peer, outcome);
     }
 
     /// The head of the request as `peer` gets it.
@@ -191,6 +228,7 @@ impl<T: PeerTransport> Attempts<T> {
             untried: untried.is_some(),
             remaining: self.call.deadline.map(|deadline| deadline.remaining()),
             affordable: self.affords(class),
+            pushback: failure.pushback(),
             jitter: fastrand::f64(),
         };
         let decision = decide(&engine.settings.policy, &situation);
@@ -221,8 +259,11 @@ impl<T: PeerTransport> Attempts<T> {
 
     /// Pays for an attempt that may have been executed and could be tried again.
     fn affords(&self, class: FailureClass) -> bool {
-        let costs = matches!(class, FailureClass::Unavailable | FailureClass::Ambiguous);
-        !(costs && self.idempotent) || self.call.engine.budget.on_failure()
+        let budgets = &self.call.engine.budgets;
+        match self.tried.last() {
+            Some(peer) if self.idempotent && class.may_be_executed() => budgets.on_failure(peer),
+            _ => true,
+        }
     }
 
     /// The first owner that was not asked yet, looked up now.
@@ -249,6 +290,7 @@ impl<T: PeerTransport> Attempts<T> {
             FailureClass::Refused => counters.retries_refused.add_one(),
             FailureClass::Unavailable => counters.retries_unavailable.add_one(),
             FailureClass::Ambiguous => counters.retries_ambiguous.add_one(),
+            FailureClass::Unanswered => counters.retries_unanswered.add_one(),
             // Not sent again, by the table.
             FailureClass::Overloaded | FailureClass::Committed | FailureClass::Caller => {}
         }
@@ -277,12 +319,14 @@ impl<T: PeerTransport> Attempts<T> {
     }
 
     /// Completes a response that is given to the caller.
-    fn finish(self, mut response: Response<T::Body>, replay: &Replay) -> Response<Body> {
+    fn finish(self, mut response: Response<Early<T::Body>>, replay: &Replay) -> Response<Body> {
         replay.commit();
         let hops = self.hops();
         let Call { engine, deadline, ticket, explain: wants_explanation, .. } = self.call;
         engine.counters.forwarded.add_one();
-        engine.budget.on_answer();
+        if let Some(peer) = self.tried.last() {
+            engine.budgets.on_answer(peer);
+        }
         if wants_explanation
             && let Some(peer) = self.tried.last()
             && let Ok(address) = HeaderValue::from_str(peer.address())
@@ -316,12 +360,17 @@ fn is_disagreement(headers: &HeaderMap) -> bool {
     headers.get(REFUSED_HEADER).is_some_and(|reason| Disagreement::is_in(reason.as_bytes()))
 }
 
-/// What a response head says that is no response for the caller yet.
-fn failure_in(headers: &HeaderMap) -> Option<FailureClass> {
-    if headers.contains_key(REFUSED_HEADER) {
+/// What a response says that is no response for the caller yet.
+fn failure_in<B>(response: &Response<Early<B>>) -> Option<FailureClass> {
+    if response.headers().contains_key(REFUSED_HEADER) {
         return Some(FailureClass::Refused);
     }
-    // A status in the head means that no message follows.
-    let status = headers.get(Status::GRPC_STATUS)?;
+    if response.body().is_broken() {
+        return Some(FailureClass::Ambiguous);
+    }
+    // A status in the head, or in trailers right behind it, means that no message was answered.
+    let in_head = response.headers().get(Status::GRPC_STATUS);
+    let in_trailers = || response.body().trailers()?.get(Status::GRPC_STATUS);
+    let status = in_head.or_else(in_trailers)?;
     (Code::from_bytes(status.as_bytes()) == Code::Unavailable).then_some(FailureClass::Unavailable)
 }

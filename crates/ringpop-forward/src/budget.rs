@@ -1,46 +1,74 @@
-//! Keeps retries from becoming a storm: gRPC's retry throttling (proposal A6).
+//! Keeps retries from becoming a storm: gRPC's retry throttling (proposal A6), for each destination by itself.
 //!
-//! Retries of what was never executed are free, because they add no work where work failed. All others cost a token each,
-//! ten answered calls earn one back, and when half of the tokens are gone nothing is tried again until calls succeed.
+//! Retries of what was never executed are free, because they add no work where work failed. All others cost the
+//! destination that failed a token each, ten calls that it answers earn one back, and when half of its tokens are gone
+//! its failures are tried nowhere again until it answers.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use dashmap::DashMap;
+
+use crate::constants::PEERS_MAX;
+use crate::resolver::Peer;
 
 /// Parts of a token. Every answered call earns one.
 const PARTS: u64 = 10;
 
-/// The tokens of one forwarder.
+/// The tokens of every destination.
 #[derive(Debug)]
-pub(crate) struct Budget {
-    parts: AtomicU64,
-    max: u64,
+pub(crate) struct Budgets {
+    /// Parts left, of the destinations that lack any.
+    spent: DashMap<Box<str>, u64>,
+    /// Length of `spent`, which is zero as a rule; then answers touch nothing that is shared.
+    len: AtomicUsize,
+    full: u64,
 }
 
-impl Budget {
-    /// A full budget.
+impl Budgets {
+    /// Full budgets.
     pub(crate) fn new(tokens: u32) -> Self {
-        let max = u64::from(tokens) * PARTS;
-        Self { parts: AtomicU64::new(max), max }
+        let full = u64::from(tokens) * PARTS;
+        Self { spent: DashMap::new(), len: AtomicUsize::new(0), full }
     }
 
-    /// Earns a part of a token.
-    pub(crate) fn on_answer(&self) {
-        // A full budget is the rule, and then a read is all that the calls of a process contend for.
-        if self.parts.load(Ordering::Relaxed) < self.max {
-            let _ = self.change(|parts| (parts + 1).min(self.max));
+    /// Earns `peer` a part of a token.
+    pub(crate) fn on_answer(&self, peer: &Peer) {
+        if self.len.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let Some(mut parts) = self.spent.get_mut(peer.address()) else { return };
+        *parts += 1;
+        let is_full = *parts >= self.full;
+        drop(parts);
+        if is_full {
+            self.spent.remove_if(peer.address(), |_, parts| *parts >= self.full);
+            self.count();
         }
     }
 
-    /// Pays for a failure that may have been executed, and says whether the call may be tried again.
-    pub(crate) fn on_failure(&self) -> bool {
-        let before = self.change(|parts| parts.saturating_sub(PARTS));
-        before.saturating_sub(PARTS) >= self.max / 2 && self.max > 0
+    /// Pays for a failure of `peer` that may have been executed, and says whether the call may be tried again.
+    pub(crate) fn on_failure(&self, peer: &Peer) -> bool {
+        if self.spent.len() >= PEERS_MAX {
+            // Destinations that are gone never earn their tokens back. So many at once are no cluster but a mistake, and
+            // forgetting them costs one more burst of retries.
+            self.spent.clear();
+        }
+        let mut parts = self.spent.entry(peer.address().into()).or_insert(self.full);
+        *parts = parts.saturating_sub(PARTS);
+        let is_allowed = self.full > 0 && *parts >= self.full / 2;
+        drop(parts);
+        self.count();
+        is_allowed
     }
 
-    fn change(&self, change: impl Fn(u64) -> u64) -> u64 {
-        let changed = self
-            .parts
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |parts| Some(change(parts)));
-        changed.unwrap_or_else(|unchanged| unchanged)
+    /// Forgets a destination that left.
+    pub(crate) fn forget(&self, peer: &Peer) {
+        self.spent.remove(peer.address());
+        self.count();
+    }
+
+    fn count(&self) {
+        self.len.store(self.spent.len(), Ordering::Relaxed);
     }
 }
 
@@ -48,33 +76,62 @@ impl Budget {
 mod tests {
     use super::*;
 
+    fn peer(address: &str) -> Peer {
+        Peer::new(address).unwrap()
+    }
+
     #[test]
     fn half_of_the_tokens_may_be_spent_in_a_burst_and_ten_answers_earn_one() {
-        let budget = Budget::new(10);
-        let allowed = (0..20).filter(|_| budget.on_failure()).count();
+        let (budgets, peer) = (Budgets::new(10), peer("a:1"));
+        let allowed = (0..20).filter(|_| budgets.on_failure(&peer)).count();
         assert_eq!(allowed, 5);
         for _ in 0..59 {
-            budget.on_answer();
+            budgets.on_answer(&peer);
         }
-        assert!(!budget.on_failure());
+        assert!(!budgets.on_failure(&peer));
         for _ in 0..11 {
-            budget.on_answer();
+            budgets.on_answer(&peer);
         }
-        assert!(budget.on_failure());
+        assert!(budgets.on_failure(&peer));
+    }
+
+    #[test]
+    fn each_destination_has_its_own() {
+        let (budgets, bad, good) = (Budgets::new(2), peer("bad:1"), peer("good:1"));
+        assert!(budgets.on_failure(&bad));
+        assert!(!budgets.on_failure(&bad));
+        for _ in 0..1000 {
+            budgets.on_answer(&good);
+        }
+        assert!(!budgets.on_failure(&bad), "answers of others earn it nothing");
+        assert!(budgets.on_failure(&good), "and its failures cost others nothing");
+        budgets.forget(&bad);
+        assert!(budgets.on_failure(&bad), "who comes back begins anew");
     }
 
     #[test]
     fn answers_do_not_save_up_more_than_the_budget() {
-        let budget = Budget::new(2);
+        let (budgets, peer) = (Budgets::new(2), peer("a:1"));
+        budgets.on_failure(&peer);
         for _ in 0..100 {
-            budget.on_answer();
+            budgets.on_answer(&peer);
         }
-        assert!(budget.on_failure());
-        assert!(!budget.on_failure());
+        assert_eq!(budgets.len.load(Ordering::Relaxed), 0, "a full budget takes no memory");
+        assert!(budgets.on_failure(&peer));
+        assert!(!budgets.on_failure(&peer));
     }
 
     #[test]
     fn without_tokens_nothing_is_tried_again() {
-        assert!(!Budget::new(0).on_failure());
+        assert!(!Budgets::new(0).on_failure(&peer("a:1")));
+    }
+
+    #[test]
+    fn destinations_are_bounded() {
+        let budgets = Budgets::new(2);
+        for host in 0..=PEERS_MAX {
+            budgets.on_failure(&peer(&format!("h{host}:1")));
+        }
+        assert!(budgets.spent.len() <= PEERS_MAX);
     }
 }

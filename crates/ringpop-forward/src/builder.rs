@@ -7,7 +7,9 @@ use http::HeaderValue;
 use http::request::Parts;
 
 use crate::arrival::Divergence;
-use crate::constants::{HOPS_MAX_LIMIT, IN_FLIGHT_LIMIT, NAME_BYTES_MAX, REPLAY_BYTES_LIMIT};
+use crate::constants::{
+    HOPS_MAX_LIMIT, IN_FLIGHT_LIMIT, NAME_BYTES_MAX, REPLAY_BYTES_LIMIT, REPLAY_MEMORY_BYTES_LIMIT,
+};
 use crate::engine::{Engine, Settings};
 use crate::error::ConfigError;
 use crate::explain::Explain;
@@ -93,6 +95,13 @@ impl<T> Builder<T> {
         self
     }
 
+    /// How many bytes all calls together may keep for being sent again, 0 to 64 GiB, by default 64 MiB. What comes when
+    /// they are used up is forwarded all the same, and sent once.
+    pub fn replay_memory(mut self, bytes: usize) -> Self {
+        self.settings.replay_memory = bytes;
+        self
+    }
+
     /// How many calls of routed methods may be in flight here, handled and forwarded together: 1 to 1,048,576, by
     /// default 5,000. Further ones are refused with RESOURCE_EXHAUSTED, which makes a forwarding member ask the next owner.
     pub fn max_in_flight(mut self, calls: usize) -> Self {
@@ -143,6 +152,8 @@ fn check(settings: &Settings) -> Result<HeaderValue, ConfigError> {
     settings.policy.check()?;
     in_range("max_hops", settings.max_hops.into(), 1, HOPS_MAX_LIMIT.into())?;
     in_range("replay_limit", settings.replay_limit as u64, 0, REPLAY_BYTES_LIMIT as u64)?;
+    let memory = settings.replay_memory as u64;
+    in_range("replay_memory", memory, 0, REPLAY_MEMORY_BYTES_LIMIT)?;
     in_range("max_in_flight", settings.max_in_flight as u64, 1, IN_FLIGHT_LIMIT as u64)?;
     let name = Some(&settings.name).filter(|name| is_name(name));
     name.and_then(|name| HeaderValue::from_str(name).ok())

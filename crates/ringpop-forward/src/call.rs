@@ -257,7 +257,8 @@ impl<T> Call<T> {
 
     /// Prepares the request body for being read in part, or more than once.
     pub(crate) fn intake(&self, body: Body) -> Intake {
-        Intake::new(self.guard(body), self.engine.settings.replay_limit)
+        let memory = Arc::clone(&self.engine.replay_memory);
+        Intake::new(self.guard(body), self.engine.settings.replay_limit, memory)
     }
 
     /// The request body for a handler in this process.

@@ -87,11 +87,27 @@ pub const REPLAY_BYTES: usize = 64 * 1024;
 /// Largest configurable replay limit. It is memory per call in flight.
 pub const REPLAY_BYTES_LIMIT: usize = 16 * 1024 * 1024;
 
+/// Bytes that all calls of a process together keep for replays: a thousand full ones.
+pub const REPLAY_MEMORY_BYTES: usize = 64 * 1024 * 1024;
+
+/// Largest configurable memory for replays.
+pub const REPLAY_MEMORY_BYTES_LIMIT: u64 = 64 << 30;
+
+/// gRPC's header (proposal A6) by which a server says when a failed call may be sent again, if at all.
+pub(crate) const GRPC_PUSHBACK_HEADER: HeaderName =
+    HeaderName::from_static("grpc-retry-pushback-ms");
+
 /// Attempts per call, the first included; gRPC's proposal A6 caps a policy at five.
 pub const ATTEMPTS_MAX_DEFAULT: u32 = 5;
 
 /// Largest configurable number of attempts: beyond it a retry storm costs more than the failed call.
 pub const ATTEMPTS_LIMIT: u32 = 16;
+
+/// Shortest configurable time of an attempt. Below it, timers cost more than they save.
+pub const ATTEMPT_TIMEOUT_MIN: Duration = Duration::from_millis(1);
+
+/// Longest configurable time of an attempt; whoever waits for longer wants no limit.
+pub const ATTEMPT_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 
 /// How many owners of a key are tried before the first one is tried again.
 pub const OWNERS_DEFAULT: usize = 3;
@@ -119,8 +135,12 @@ pub(crate) const DEADLINE_MARGIN_MAX: Duration = Duration::from_millis(5);
 pub(crate) const DEADLINE_MARGIN_DIVISOR: u32 = 50;
 
 /// How long one dial may take, name resolution and HTTP/2 preface included. A black-holed peer costs its callers this
-/// much once; then the dial gate keeps others away.
+/// much once; then its circuit keeps others away.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// After so many attempts in a row without an answer the connections to a peer are not trusted any more. One slow answer
+/// proves nothing; several in a row, with none between them, are worth a dial.
+pub(crate) const UNANSWERED_MAX: u32 = 5;
 
 /// After a failed dial the peer is skipped this long. The time doubles with each further failure.
 pub(crate) const DIAL_BACKOFF_MIN: Duration = Duration::from_millis(50);
@@ -175,14 +195,15 @@ pub const IN_FLIGHT: usize = 5000;
 /// Largest configurable number of calls in flight.
 pub const IN_FLIGHT_LIMIT: usize = 1 << 20;
 
-/// Tokens of the retry budget. Half of them may be spent in a burst: as many as one peer can have unary calls in flight,
+/// Tokens of the retry budget of one destination. Half of them may be spent in a burst: as many as one peer can have unary calls in flight,
 /// so that a peer that dies breaks no more calls than may be sent again.
 pub const RETRY_TOKENS: u32 = 2 * UNARY_PER_PEER as u32;
 
 /// Largest configurable number of tokens.
 pub const RETRY_TOKENS_LIMIT: u32 = 1_000_000;
 
-/// Peers that the pool remembers. Above it, peers without a connection are forgotten first.
+/// Peers that are remembered, by the pool and by the retry budgets: more than a cluster has. Above it, peers without a
+/// connection are forgotten first.
 pub const PEERS_MAX: usize = 16 * 1024;
 
 /// Bytes of a direct request or reply; what gRPC servers take by default.
@@ -205,3 +226,28 @@ pub(crate) const DIVERGED_ROUNDS_MAX: u32 = 3;
 /// How long keys that diverged wait for the rings to agree, unless the ring changes before: a protocol period.
 #[cfg(feature = "direct")]
 pub(crate) const DIVERGED_WAIT: Duration = Duration::from_millis(200);
+
+/// How often the files of certificates are looked at. Tools renew certificates days before they run out.
+#[cfg(feature = "tls")]
+pub const TLS_RELOAD_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Shortest interval; reading files more often helps nobody.
+#[cfg(feature = "tls")]
+pub(crate) const TLS_RELOAD_INTERVAL_MIN: Duration = Duration::from_millis(100);
+
+/// Largest file of certificates: a chain of a few, or the roots of a large organisation.
+#[cfg(feature = "tls")]
+pub(crate) const TLS_FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// How long a caller may take for its handshake; over any network it is a few round trips.
+#[cfg(feature = "tls")]
+pub(crate) const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Handshakes that run at the same time. Each costs about a millisecond of computing and 64 KiB; who comes later waits in
+/// the queue of the socket.
+#[cfg(feature = "tls")]
+pub(crate) const TLS_HANDSHAKES_MAX: usize = 256;
+
+/// How long nothing is accepted after the operating system refused to, because it will refuse again at once.
+#[cfg(feature = "tls")]
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

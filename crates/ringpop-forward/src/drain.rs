@@ -6,9 +6,8 @@
 //! [`drained`](crate::Forwarder::drained); stop the server.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use tokio::sync::Notify;
+use crate::sync::{AtomicBool, AtomicU64, Notify, Ordering};
 
 /// The highest bit of the gate's word; the others count.
 const CLOSED: u64 = 1 << 63;
@@ -84,52 +83,5 @@ impl Drop for Ticket {
         if before & !CLOSED == 1 {
             self.0.idle.notify_waiters();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio_test_free::poll_once;
-
-    use super::*;
-
-    /// Polls a future once without a runtime.
-    mod tokio_test_free {
-        use std::future::Future;
-        use std::pin::Pin;
-        use std::task::{Context, Waker};
-
-        pub(super) fn poll_once<F: Future>(future: Pin<&mut F>) -> bool {
-            future.poll(&mut Context::from_waker(Waker::noop())).is_ready()
-        }
-    }
-
-    #[test]
-    fn drained_waits_for_the_last_ticket() {
-        let gate = Arc::new(Gate::default());
-        let (one, two) = (gate.enter(2), gate.enter(2));
-        assert!(one.is_ok() && two.is_ok());
-        assert_eq!(gate.enter(2).unwrap_err(), Refusal::Overloaded);
-        let drained = gate.drained();
-        tokio::pin!(drained);
-        assert!(!poll_once(drained.as_mut()));
-        drop(one);
-        assert!(!poll_once(drained.as_mut()));
-        drop(two);
-        assert!(poll_once(drained.as_mut()));
-    }
-
-    #[test]
-    fn a_draining_gate_still_lets_in_and_a_closed_one_does_not() {
-        let gate = Arc::new(Gate::default());
-        gate.drain();
-        let ticket = gate.enter(9);
-        assert!(ticket.is_ok());
-        gate.close();
-        assert_eq!(gate.enter(9).unwrap_err(), Refusal::Draining);
-        assert_eq!(gate.in_flight(), 1);
-        drop(ticket);
-        assert_eq!(gate.in_flight(), 0);
-        assert_eq!(gate.enter(9).unwrap_err(), Refusal::Draining);
     }
 }

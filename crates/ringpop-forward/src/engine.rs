@@ -6,8 +6,9 @@ use http::HeaderValue;
 use http::request::Parts;
 
 use crate::arrival::Divergence;
-use crate::budget::Budget;
-use crate::constants::{HOPS_MAX_DEFAULT, IN_FLIGHT, REPLAY_BYTES, UNNAMED};
+use crate::body::ReplayMemory;
+use crate::budget::Budgets;
+use crate::constants::{HOPS_MAX_DEFAULT, IN_FLIGHT, REPLAY_BYTES, REPLAY_MEMORY_BYTES, UNNAMED};
 use crate::drain::Gate;
 use crate::explain::Explain;
 use crate::header::Hop;
@@ -26,7 +27,8 @@ pub(crate) struct Engine<T> {
     pub(crate) name: HeaderValue,
     pub(crate) gate: Arc<Gate>,
     pub(crate) counters: Counters,
-    pub(crate) budget: Budget,
+    pub(crate) budgets: Budgets,
+    pub(crate) replay_memory: Arc<ReplayMemory>,
     /// The hop header of a first hop, and the epoch it was made for.
     first_hop: RwLock<(u64, HeaderValue)>,
 }
@@ -41,6 +43,7 @@ pub(crate) struct Settings {
     pub(crate) divergence: Divergence,
     pub(crate) max_hops: u8,
     pub(crate) replay_limit: usize,
+    pub(crate) replay_memory: usize,
     pub(crate) max_in_flight: usize,
     pub(crate) trust: Option<Trust>,
 }
@@ -59,6 +62,7 @@ impl Default for Settings {
             divergence: Divergence::default(),
             max_hops: HOPS_MAX_DEFAULT,
             replay_limit: REPLAY_BYTES,
+            replay_memory: REPLAY_MEMORY_BYTES,
             max_in_flight: IN_FLIGHT,
             trust: None,
         }
@@ -73,7 +77,8 @@ impl<T> Engine<T> {
         settings: Settings,
         name: HeaderValue,
     ) -> Self {
-        let budget = Budget::new(settings.policy.tokens());
+        let budgets = Budgets::new(settings.policy.tokens());
+        let replay_memory = Arc::new(ReplayMemory::new(settings.replay_memory));
         let first_hop = Hop::first(&settings.name, 0).to_value();
         Self {
             resolver,
@@ -82,7 +87,8 @@ impl<T> Engine<T> {
             name,
             gate: Arc::default(),
             counters: Counters::default(),
-            budget,
+            budgets,
+            replay_memory,
             first_hop: RwLock::new((0, first_hop)),
         }
     }

@@ -150,6 +150,7 @@ impl<T: PeerTransport> Forwarder<T> {
     /// Closes the connections to `peer` when the calls on them have ended. For members that left.
     pub fn forget(&self, peer: &Peer) {
         self.0.transport.forget(peer);
+        self.0.budgets.forget(peer);
     }
 
     /// Begins to drain. Calls are still handled and forwarded, and a call that another member forwarded here for a key
@@ -176,7 +177,11 @@ impl<T: PeerTransport> Forwarder<T> {
         Stats {
             dial_failures: transport.dial_failures,
             connections: transport.connections,
+            circuits_opened: transport.circuits_opened,
+            circuit_skips: transport.circuit_skips,
+            circuits_open: transport.circuits_open,
             in_flight: self.0.gate.in_flight(),
+            replay_bytes: self.0.replay_memory.kept() as u64,
             ..self.0.counters.snapshot()
         }
     }

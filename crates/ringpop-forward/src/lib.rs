@@ -67,6 +67,9 @@ mod deadline;
 #[cfg(feature = "direct")]
 mod direct;
 mod drain;
+#[cfg(test)]
+#[path = "drain/tests.rs"]
+mod drain_tests;
 mod engine;
 mod error;
 mod explain;
@@ -81,6 +84,9 @@ mod policy;
 mod resolver;
 mod routes;
 mod stats;
+mod sync;
+#[cfg(feature = "tls")]
+mod tls;
 mod transport;
 
 pub use arrival::Divergence;
@@ -97,10 +103,12 @@ pub use forwarder::{Forwarder, OwnerGroup};
 pub use incoming::{incoming, server};
 pub use key::{Key, MissingKey, RoutingKey};
 pub use layer::{ForwardFuture, ForwardLayer, ForwardService};
-pub use policy::{FailureClass, Policy, RetryTarget, Schedule};
+pub use policy::{AttemptOutcome, FailureClass, Policy, RetryTarget, Schedule};
 pub use resolver::{Changed, InvalidAddress, Owner, Owners, Peer, Resolver, StaticResolver};
 pub use routes::{MethodRoute, Routes};
 pub use stats::Stats;
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsConnector, TlsError, TlsFiles, TlsIncoming, TlsStats, is_verified};
 pub use transport::{
     Answer, Class, Connector, Dialing, H2Config, H2Transport, Io, PeerRequest, PeerTransport,
     SendError, TcpConnector, TransportStats,

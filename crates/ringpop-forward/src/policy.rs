@@ -6,10 +6,13 @@
 
 use std::time::Duration;
 
+use http::HeaderMap;
+
 use crate::builder::in_range;
 use crate::constants::{
-    ATTEMPTS_LIMIT, ATTEMPTS_MAX_DEFAULT, BACKOFF_JITTER, BACKOFF_LIMIT, OWNERS_DEFAULT,
-    OWNERS_LIMIT, RETRY_TOKENS, RETRY_TOKENS_LIMIT, SCHEDULE_LEN_LIMIT, SCHEDULE_MS,
+    ATTEMPT_TIMEOUT_MAX, ATTEMPT_TIMEOUT_MIN, ATTEMPTS_LIMIT, ATTEMPTS_MAX_DEFAULT, BACKOFF_JITTER,
+    BACKOFF_LIMIT, GRPC_PUSHBACK_HEADER, OWNERS_DEFAULT, OWNERS_LIMIT, RETRY_TOKENS,
+    RETRY_TOKENS_LIMIT, SCHEDULE_LEN_LIMIT, SCHEDULE_MS,
 };
 use crate::error::ConfigError;
 
@@ -102,6 +105,7 @@ pub struct Policy {
     target: RetryTarget,
     schedule: Schedule,
     tokens: u32,
+    attempt_timeout: Option<Duration>,
 }
 
 impl Default for Policy {
@@ -111,6 +115,7 @@ impl Default for Policy {
             target: RetryTarget::default(),
             schedule: Schedule::default(),
             tokens: RETRY_TOKENS,
+            attempt_timeout: None,
         }
     }
 }
@@ -137,12 +142,28 @@ impl Policy {
         self
     }
 
-    /// Tokens of the retry budget, 0 to 1,000,000, by default 2,048. A retry of what may have been executed costs one, ten
-    /// answered calls earn one, and only half of them may be spent; 0 allows no such retry.
+    /// Tokens of the retry budget of each destination, 0 to 1,000,000, by default 2,048. A retry of what may have been
+    /// executed costs the destination that failed one, ten calls that it answers earn it one, and only half of them may be
+    /// spent; 0 allows no such retry.
     #[must_use]
     pub fn retry_tokens(mut self, tokens: u32) -> Self {
         self.tokens = tokens;
         self
+    }
+
+    /// How long one attempt may wait for the head of a response, 1 ms to 1 h, by default as long as the call. Then the
+    /// attempt is cancelled at the owner and counts as one that may have been executed.
+    ///
+    /// Meant for methods that answer quickly or not at all: an owner that hangs then costs its callers this much, and after
+    /// several in a row its connections are tested.
+    #[must_use]
+    pub fn attempt_timeout(mut self, attempt_timeout: Duration) -> Self {
+        self.attempt_timeout = Some(attempt_timeout);
+        self
+    }
+
+    pub(crate) fn attempt_limit(&self) -> Option<Duration> {
+        self.attempt_timeout
     }
 
     pub(crate) fn owners(&self) -> usize {
@@ -158,20 +179,34 @@ impl Policy {
         in_range("target: owners", self.owners() as u64, 1, OWNERS_LIMIT as u64)?;
         in_range("schedule: entries", self.schedule.0.len() as u64, 0, SCHEDULE_LEN_LIMIT as u64)?;
         in_range("retry_tokens", self.tokens.into(), 0, RETRY_TOKENS_LIMIT.into())?;
-        match self.schedule.0.iter().find(|&&wait| wait > BACKOFF_LIMIT) {
-            Some(&value) => Err(ConfigError::DurationRange {
-                field: "schedule",
-                value,
-                min: Duration::ZERO,
-                max: BACKOFF_LIMIT,
-            }),
-            None => Ok(()),
+        for &wait in &self.schedule.0 {
+            duration_in_range("schedule", wait, Duration::ZERO, BACKOFF_LIMIT)?;
         }
+        let (min, max) = (ATTEMPT_TIMEOUT_MIN, ATTEMPT_TIMEOUT_MAX);
+        self.attempt_timeout
+            .map_or(Ok(()), |limit| duration_in_range("attempt_timeout", limit, min, max))
+    }
+}
+
+/// # Errors
+///
+/// [`ConfigError::DurationRange`] with the name of the field.
+fn duration_in_range(
+    field: &'static str,
+    value: Duration,
+    min: Duration,
+    max: Duration,
+) -> Result<(), ConfigError> {
+    if (min..=max).contains(&value) {
+        Ok(())
+    } else {
+        Err(ConfigError::DurationRange { field, value, min, max })
     }
 }
 
 /// How an attempt ended without a response that the caller may see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum FailureClass {
     /// Nothing was sent: no owner, no connection, or the connection took no more requests.
     NeverSent,
@@ -182,6 +217,8 @@ pub enum FailureClass {
     Unavailable,
     /// The connection broke before a response. Whether the handler ran is unknown.
     Ambiguous,
+    /// No response began within the time of an attempt. Whether the handler ran is unknown.
+    Unanswered,
     /// As many calls to the peer are in flight as may be. Nothing was sent, and the next owner is not asked either: the load
     /// of one owner must not become the load of all.
     Overloaded,
@@ -189,6 +226,40 @@ pub enum FailureClass {
     Committed,
     /// The caller's own request failed: it was cancelled or its body broke.
     Caller,
+}
+
+impl FailureClass {
+    /// Whether a handler may have run.
+    pub(crate) fn may_be_executed(self) -> bool {
+        matches!(self, Self::Unavailable | Self::Ambiguous | Self::Unanswered)
+    }
+}
+
+/// How one attempt ended, as a [`Resolver`](crate::Resolver) learns it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AttemptOutcome {
+    /// The peer answered, with whatever status.
+    Answered,
+    /// It did not, or answered that it cannot.
+    Failed(FailureClass),
+}
+
+/// What a server says about being asked again (gRPC proposal A6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pushback {
+    /// After this time.
+    After(Duration),
+    /// Not at all.
+    Never,
+}
+
+impl Pushback {
+    /// Reads the header of a failed response. A negative number means never, and so does what is no number.
+    pub(crate) fn from_headers(headers: &HeaderMap) -> Option<Self> {
+        let value = headers.get(GRPC_PUSHBACK_HEADER)?;
+        let number = value.to_str().ok().and_then(|text| text.parse::<u32>().ok());
+        Some(number.map_or(Self::Never, |ms| Self::After(Duration::from_millis(ms.into()))))
+    }
 }
 
 /// What is known when an attempt has failed.
@@ -209,6 +280,8 @@ pub(crate) struct Situation {
     pub(crate) remaining: Option<Duration>,
     /// The retry budget pays for another attempt at what may have been executed.
     pub(crate) affordable: bool,
+    /// What the server wants, if it said so.
+    pub(crate) pushback: Option<Pushback>,
     /// A random number from 0 to 1 for the jitter.
     pub(crate) jitter: f64,
 }
@@ -233,6 +306,7 @@ pub(crate) enum GiveUp {
     NotReplayable,
     MaybeExecuted,
     BudgetSpent,
+    PushedBack,
     AttemptsSpent,
     NoTimeLeft,
 }
@@ -244,6 +318,7 @@ impl GiveUp {
             Self::Committed => "a response had begun",
             Self::Caller => "the request itself failed",
             Self::Overloaded => "the next owner is not asked instead",
+            Self::PushedBack => "not sent again, because the owner asks not to",
             Self::BudgetSpent => "not sent again, because too many calls failed lately",
             Self::NotReplayable => {
                 "not sent again, because more of the request was sent than is kept for a replay"
@@ -259,20 +334,24 @@ impl GiveUp {
 
 /// The table. The order of the rows matters: the first that applies decides.
 pub(crate) fn decide(policy: &Policy, now: &Situation) -> Decision {
-    use FailureClass::{Ambiguous, Caller, Committed, NeverSent, Overloaded, Refused, Unavailable};
+    use FailureClass::{
+        Ambiguous, Caller, Committed, NeverSent, Overloaded, Refused, Unanswered, Unavailable,
+    };
 
-    let not_executed = matches!(now.class, NeverSent | Refused);
     match now.class {
         Committed => return Decision::GiveUp(GiveUp::Committed),
         Caller => return Decision::GiveUp(GiveUp::Caller),
         Overloaded => return Decision::GiveUp(GiveUp::Overloaded),
-        Ambiguous | Unavailable if !now.idempotent => {
+        Ambiguous | Unanswered | Unavailable if !now.idempotent => {
             return Decision::GiveUp(GiveUp::MaybeExecuted);
         }
-        NeverSent | Refused | Ambiguous | Unavailable => {}
+        NeverSent | Refused | Ambiguous | Unanswered | Unavailable => {}
     }
     if !now.replayable {
         return Decision::GiveUp(GiveUp::NotReplayable);
+    }
+    if now.pushback == Some(Pushback::Never) {
+        return Decision::GiveUp(GiveUp::PushedBack);
     }
     if now.attempts >= policy.max_attempts {
         return Decision::GiveUp(GiveUp::AttemptsSpent);
@@ -280,15 +359,22 @@ pub(crate) fn decide(policy: &Policy, now: &Situation) -> Decision {
     if now.remaining.is_some_and(|left| left.is_zero()) {
         return Decision::GiveUp(GiveUp::NoTimeLeft);
     }
-    if !not_executed && !now.affordable {
+    if now.class.may_be_executed() && !now.affordable {
         return Decision::GiveUp(GiveUp::BudgetSpent);
     }
-    if not_executed && now.untried {
+    if !now.class.may_be_executed() && now.untried {
         return Decision::NextOwner;
     }
-    let wait = policy.schedule.wait(now.waits, now.jitter);
+    let wait = match now.pushback {
+        Some(Pushback::After(wait)) => wait,
+        _ => policy.schedule.wait(now.waits, now.jitter),
+    };
     match now.remaining {
         Some(left) if wait >= left => Decision::GiveUp(GiveUp::NoTimeLeft),
+        // Without a deadline, a server does not decide how long its callers wait.
+        None if wait > BACKOFF_LIMIT.mul_f64(1.0 + BACKOFF_JITTER) => {
+            Decision::GiveUp(GiveUp::PushedBack)
+        }
         _ => Decision::Wait(wait),
     }
 }

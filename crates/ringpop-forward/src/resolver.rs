@@ -10,6 +10,8 @@ use smallvec::SmallVec;
 use thiserror::Error;
 use twox_hash::XxHash3_64;
 
+use crate::policy::AttemptOutcome;
+
 /// Owners of one key, best first. Three fit without an allocation.
 pub type Owners = SmallVec<[Owner; 3]>;
 
@@ -32,6 +34,13 @@ pub trait Resolver: Send + Sync + 'static {
         0
     }
 
+    /// Learns how an attempt at `peer` ended, so that a selection of backends can keep away from one that fails.
+    ///
+    /// Runs on the request path: it must not block. The default does nothing.
+    fn report(&self, peer: &Peer, outcome: AttemptOutcome) {
+        let _ = (peer, outcome);
+    }
+
     /// Resolves when the epoch is no longer `seen`, so that a retry that waits for a better owner can stop waiting.
     ///
     /// The default never resolves: the retry then waits for its whole back-off.
@@ -48,6 +57,10 @@ impl<R: Resolver + ?Sized> Resolver for Arc<R> {
 
     fn epoch(&self) -> u64 {
         (**self).epoch()
+    }
+
+    fn report(&self, peer: &Peer, outcome: AttemptOutcome) {
+        (**self).report(peer, outcome);
     }
 
     fn changed(&self, seen: u64) -> Changed {

@@ -20,6 +20,8 @@ pub struct Stats {
     pub retries_unavailable: u64,
     /// Further attempts after one that may have been executed.
     pub retries_ambiguous: u64,
+    /// Further attempts after one that was not answered in its time.
+    pub retries_unanswered: u64,
     /// Further attempts that went to another owner than the one before.
     pub rerouted: u64,
     /// Calls that were refused because the drain had ended or too many were in flight.
@@ -42,8 +44,16 @@ pub struct Stats {
     pub refused_loop: u64,
     /// Dials that failed.
     pub dial_failures: u64,
+    /// How often a peer was found to be unreachable, so that calls skip it.
+    pub circuits_opened: u64,
+    /// Calls that skipped an unreachable peer without waiting for it.
+    pub circuit_skips: u64,
+    /// Gauge: peers that are skipped at this moment.
+    pub circuits_open: u64,
     /// Gauge: calls of routed methods in flight.
     pub in_flight: u64,
+    /// Gauge: bytes of requests that are kept so that they can be sent again.
+    pub replay_bytes: u64,
     /// Gauge: open connections to peers.
     pub connections: u64,
 }
@@ -59,6 +69,7 @@ impl Stats {
             ("retries_refused", self.retries_refused),
             ("retries_unavailable", self.retries_unavailable),
             ("retries_ambiguous", self.retries_ambiguous),
+            ("retries_unanswered", self.retries_unanswered),
             ("rerouted", self.rerouted),
             ("refused", self.refused),
             ("bad_keys", self.bad_keys),
@@ -70,7 +81,11 @@ impl Stats {
             ("refused_not_owner", self.refused_not_owner),
             ("refused_loop", self.refused_loop),
             ("dial_failures", self.dial_failures),
+            ("circuits_opened", self.circuits_opened),
+            ("circuit_skips", self.circuit_skips),
+            ("circuits_open", self.circuits_open),
             ("in_flight", self.in_flight),
+            ("replay_bytes", self.replay_bytes),
             ("connections", self.connections),
         ]
         .into_iter()
@@ -87,6 +102,7 @@ pub(crate) struct Counters {
     pub(crate) retries_refused: Counter,
     pub(crate) retries_unavailable: Counter,
     pub(crate) retries_ambiguous: Counter,
+    pub(crate) retries_unanswered: Counter,
     pub(crate) rerouted: Counter,
     pub(crate) refused: Counter,
     pub(crate) bad_keys: Counter,
@@ -110,6 +126,7 @@ impl Counters {
             retries_refused: self.retries_refused.get(),
             retries_unavailable: self.retries_unavailable.get(),
             retries_ambiguous: self.retries_ambiguous.get(),
+            retries_unanswered: self.retries_unanswered.get(),
             rerouted: self.rerouted.get(),
             refused: self.refused.get(),
             bad_keys: self.bad_keys.get(),

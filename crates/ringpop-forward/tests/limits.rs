@@ -86,3 +86,23 @@ async fn without_tokens_only_what_was_not_executed_is_tried_again() {
     assert_eq!(Seen::get(&second.seen().begun), 0);
     assert_eq!(client.unary(Ask::new("dead", "")).await.unwrap().into_inner().node, second.address);
 }
+
+#[tokio::test]
+async fn peers_with_connections_are_limited_and_the_next_owner_is_asked() {
+    let ring = Ring::default();
+    let (first, second) = (Node::start(&ring), Node::start(&ring));
+    let (listener, address) = listener();
+    let transport = H2Transport::new(H2Config::default().peers(1)).unwrap();
+    let asked = Node::start_on(listener, &address, builder(&address, &ring).transport(transport));
+    ring.set("first", &[&first.address]);
+    ring.set("second", &[&second.address, &first.address]);
+    let mut client = asked.client().await;
+    client.unary_at(ONCE, Ask::new("first", "")).await.unwrap();
+    let tell = client.unary_at(ONCE, Ask::new("second", "")).await.unwrap().into_inner();
+    assert_eq!(tell.node, first.address);
+    assert_eq!(asked.forwarder.stats().connections, 1);
+    // Who has left makes room.
+    asked.forwarder.forget(&ringpop_forward::Peer::new(&first.address).unwrap());
+    let tell = client.unary_at(ONCE, Ask::new("second", "")).await.unwrap().into_inner();
+    assert_eq!(tell.node, second.address);
+}

@@ -81,3 +81,6 @@ const NOT_READY: &str = "not ready";
 
 /// Words by which a process refuses a join from its own address.
 const JOIN_ITSELF: &str = "join itself";
+
+#[cfg(test)]
+mod tests;

@@ -338,3 +338,49 @@ fn unix_ms() -> u64 {
     let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since_epoch.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Tasks of an application share it and wait in it, on any thread.
+    #[test]
+    fn it_is_shared_between_threads() {
+        fn any_thread<T: Send + Sync>() {}
+        fn may_move<T: Send>(_: &T) {}
+        any_thread::<Bridge>();
+        may_move(&Bridge::builder("rides").bind());
+        let waits = |bridge: &Bridge| may_move(&bridge.join());
+        let _: &dyn Fn(&Bridge) = &waits;
+    }
+
+    #[tokio::test]
+    async fn settings_that_cannot_be_are_refused() {
+        let nameless = Bridge::builder("").bind().await;
+        assert!(matches!(nameless, Err(BindError::Config(_))), "{nameless:?}");
+        let spaced = Bridge::builder("rides").advertise("no address").bind().await;
+        assert!(matches!(spaced, Err(BindError::Address(_))), "{spaced:?}");
+        let taken = Bridge::builder("rides").bind().await.unwrap();
+        let twice = Bridge::builder("rides").listen(taken.address().as_str()).bind().await;
+        assert!(matches!(twice, Err(BindError::Listen { .. })), "{twice:?}");
+    }
+
+    #[tokio::test]
+    async fn a_member_alone_owns_everything_until_it_leaves() {
+        let bridge = Bridge::builder("rides").bind().await.unwrap();
+        assert_eq!(bridge.view().lookup(b"key"), None, "not before it has joined");
+        let joined = bridge.join().await.unwrap();
+        assert_eq!((joined.peers, joined.members), (vec![], 1));
+        assert!(matches!(bridge.join().await, Err(JoinError::Refused(_))), "once is enough");
+        let own = bridge.address().as_str();
+        assert_eq!(bridge.view().lookup(b"key"), Some(own));
+        assert_eq!(bridge.view().lookup_n(b"key", 3), [own]);
+        bridge.leave().await.unwrap();
+        assert_eq!(bridge.view().lookup(b"key"), None);
+        bridge.rejoin().await.unwrap();
+        assert_eq!(bridge.view().lookup(b"key"), Some(own));
+        bridge.evict().await;
+        assert_eq!(bridge.view().member(own).unwrap().status.as_str(), "faulty");
+        bridge.evict().await;
+    }
+}

@@ -95,12 +95,12 @@ mod tests {
         form.checksum(&mut members.iter())
     }
 
-    /// The vectors of Ringpop's cross-language suite, `labels.js`.
+    /// The label sets of Ringpop's cross-language suite, computed by its own code.
     #[test]
     fn checksums_of_labels_are_ringpops() {
-        assert_eq!(labels_checksum(&labels(&[("hello", "world")])), 1_613_250_528);
+        assert_eq!(labels_checksum(&labels(&[("hello", "world")])), 975_109_414);
         let two = labels(&[("hello", "world"), ("foo", "baz")]);
-        assert_eq!(labels_checksum(&two), -1_017_766_696);
+        assert_eq!(labels_checksum(&two), -1_625_122_257);
         assert_eq!(labels_checksum(&Labels::default()), 0);
     }
 
@@ -146,7 +146,7 @@ mod tests {
         let labelled = Member::new("a:1".parse().unwrap(), Status::Alive, 1, hello);
         let of = |text: &str| u64::from(fingerprint32(text.as_bytes()));
         let members = [labelled];
-        assert_eq!(checksum(ChecksumForm::Go, &members), of("a:1alive1#labels1613250528;"));
+        assert_eq!(checksum(ChecksumForm::Go, &members), of("a:1alive1#labels975109414;"));
         assert_eq!(checksum(ChecksumForm::Node, &members), of("a:1alive1"));
     }
 }

@@ -33,3 +33,8 @@ pub use bridge::{BindError, Bridge, BridgeBuilder, JoinError, Joined};
 pub use counters::TransportStats;
 pub use dialect::{ChecksumForm, fingerprint32};
 pub use view::View;
+
+/// The examples of the readme, compiled as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct ReadmeExamples;

@@ -18,6 +18,7 @@ use crate::gossip::{Driver, DriverSetup};
 use crate::lifecycle::Lifecycle;
 use crate::limits::{POINTS_PER_WEIGHT_UNIT, WEIGHT_LABEL, ZONE_LABEL};
 use crate::member::{Parts, Ringpop};
+use crate::security::Security;
 use crate::view::Views;
 
 /// Sets up a member; made by [`Ringpop::builder`].
@@ -35,6 +36,7 @@ pub struct Builder {
     policy: Policy,
     explain: Explain,
     divergence: Divergence,
+    security: Security,
 }
 
 impl Builder {
@@ -52,6 +54,7 @@ impl Builder {
             policy: Policy::default(),
             explain: Explain::default(),
             divergence: Divergence::default(),
+            security: Security::default(),
         }
     }
 
@@ -141,6 +144,16 @@ impl Builder {
         self
     }
 
+    /// Encrypts all connections, of the membership protocol, of forwarded
+    /// requests and of clients, and takes only those for members who present a
+    /// certificate of the cluster's authority. The files are read again when
+    /// they change, for as long as this member serves. Default: plain text.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: ringpop_forward::Tls) -> Self {
+        self.security = tls.into();
+        self
+    }
+
     /// Takes the port and starts the membership task. The member does nothing
     /// else until [`Ringpop::serve`] and [`Ringpop::bootstrap`].
     ///
@@ -177,10 +190,13 @@ impl Builder {
             .policy(self.policy)
             .explain(self.explain)
             .divergence(self.divergence)
-            // Members and clients share the port. Without certificates they
-            // cannot be told apart, and a client that forges the header only
-            // has its own request handled at the wrong member.
-            .trust_hop_headers(|_| true)
+            // A client that is believed although it is no member only has its
+            // own request handled at the wrong one.
+            .trust_hop_headers({
+                let security = self.security.clone();
+                move |head| security.is_member(&head.extensions)
+            })
+            .transport(self.security.transport())
             .build()
             .map_err(|error| BindError::Forwarder { reason: error.to_string() })?;
         let (listeners, events) = Listeners::new();
@@ -196,6 +212,7 @@ impl Builder {
             listeners: listeners.clone(),
             forwarder: forwarder.clone(),
             discovery: Arc::clone(&discovery),
+            security: self.security.clone(),
         });
         tokio::spawn(driver.run());
         Ok(Ringpop::assemble(Parts {
@@ -210,6 +227,7 @@ impl Builder {
             handle,
             forwarder,
             discovery,
+            security: self.security,
             start,
         }))
     }

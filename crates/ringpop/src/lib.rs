@@ -31,6 +31,7 @@ mod gossip;
 mod lifecycle;
 pub mod limits;
 mod member;
+mod security;
 mod server;
 mod shutdown;
 mod view;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ringpop_discovery::Discovery;
 use ringpop_forward::{Forwarder, Stats as ForwardStats};
-use swim_core::{Address, CommandError, Config, Labels, Stats as SwimStats};
+use swim_core::{Address, CommandError, Config, Labels, ReconfigureError, Stats as SwimStats};
 use tokio::net::TcpListener;
 use tokio::sync::broadcast;
 use tokio::time::Instant as Clock;
@@ -16,6 +16,7 @@ use crate::builder::Builder;
 use crate::event::{Event, Events, Listeners};
 use crate::gossip::{Command, Handle};
 use crate::lifecycle::{Lifecycle, State};
+use crate::security::Security;
 use crate::server::{ServeError, Server};
 use crate::shutdown::{self, ShutdownReport};
 use crate::view::{View, Views};
@@ -61,6 +62,7 @@ pub(crate) struct Inner {
     pub(crate) handle: Handle,
     pub(crate) forwarder: Forwarder,
     discovery: Arc<dyn Discovery>,
+    pub(crate) security: Security,
     pub(crate) server: Mutex<Server>,
     pub(crate) start: Clock,
 }
@@ -78,6 +80,7 @@ pub(crate) struct Parts {
     pub(crate) handle: Handle,
     pub(crate) forwarder: Forwarder,
     pub(crate) discovery: Arc<dyn Discovery>,
+    pub(crate) security: Security,
     pub(crate) start: Clock,
 }
 
@@ -100,6 +103,7 @@ impl Ringpop {
             handle: parts.handle,
             forwarder: parts.forwarder,
             discovery: parts.discovery,
+            security: parts.security,
             server: Mutex::new(Server::Bound(parts.listener)),
             start: parts.start,
         }))
@@ -231,6 +235,19 @@ impl Ringpop {
     /// reserved prefix. Nothing happens when the member has stopped.
     pub async fn set_labels(&self, labels: Labels) -> Result<(), CommandError> {
         self.0.handle.ask(|done| Command::SetLabels(labels, done)).await.unwrap_or(Ok(()))
+    }
+
+    /// Takes other membership settings while the member runs; what that means
+    /// for each is told at [`swim_core::Node::reconfigure`].
+    ///
+    /// # Errors
+    ///
+    /// When a field differs that cannot change: those that the machine names,
+    /// and `message_bytes_max`, from which connections and server are made.
+    /// Nothing happens when the member has stopped.
+    pub async fn reconfigure(&self, config: Config) -> Result<(), ReconfigureError> {
+        let config = Arc::new(config);
+        self.0.handle.ask(|done| Command::Reconfigure(config, done)).await.unwrap_or(Ok(()))
     }
 
     /// Has the cluster forget a member that is faulty or has left, instead of

@@ -68,18 +68,19 @@ fn serve(
 ) -> impl Future<Output = ()> + use<> {
     // Twice the page and what goes along, as the driver allows itself.
     let message_bytes_max = 2 * inner.config.message_bytes_max() + 64 * 1024;
-    let membership = MembershipServer::new(MembershipService::new(inner.handle.clone()))
-        .max_decoding_message_size(message_bytes_max)
-        .max_encoding_message_size(message_bytes_max);
+    let membership =
+        MembershipServer::new(MembershipService::new(inner.handle.clone(), inner.security.clone()))
+            .max_decoding_message_size(message_bytes_max)
+            .max_encoding_message_size(message_bytes_max);
     let admin = AdminServer::new(AdminService::new(Arc::downgrade(inner)));
     let server = ringpop_forward::server()
         .layer(inner.forwarder.layer())
         .add_routes(services.add_service(membership).add_service(admin));
-    let incoming = ringpop_forward::incoming(listener);
+    let security = inner.security.clone();
     async move {
         // Both a sent signal and a dropped sender mean to stop.
         let stop = async move { drop(stopped.await) };
-        if let Err(error) = server.serve_with_incoming_shutdown(incoming, stop).await {
+        if let Err(error) = security.serve(server, listener, stop).await {
             tracing::error!(%error, "the server of this member ended");
         }
     }

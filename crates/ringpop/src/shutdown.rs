@@ -61,7 +61,7 @@ async fn leave(inner: &Inner, deadline: Instant) -> usize {
         // the logarithm of the cluster (SWIM, section 4.1); at most half of
         // the time is spent on it.
         let rounds = report.others.next_power_of_two().ilog2() + 2;
-        let spread = inner.config.protocol_period() * rounds;
+        let spread = report.protocol_period * rounds;
         let half = deadline.saturating_duration_since(Instant::now()) / 2;
         tokio::time::sleep(spread.min(half)).await;
     }

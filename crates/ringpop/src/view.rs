@@ -23,7 +23,10 @@ pub type MemberRing = Ring<Owner>;
 pub struct View {
     /// All known members, sorted by address, whatever their status.
     pub members: Arc<[Member]>,
-    /// The reachable members on their points.
+    /// Addresses of members that fail and come back too often: they are kept
+    /// off the ring for a while. Sorted.
+    pub damped: Arc<[Address]>,
+    /// The reachable members on their points, but for the damped ones.
     pub ring: MemberRing,
     /// Checksum of the membership: equal at members with equal views.
     pub membership_checksum: u64,
@@ -45,6 +48,18 @@ pub struct RingChange {
     pub checksum_before: u64,
     /// Checksum of the ring after.
     pub checksum_after: u64,
+}
+
+/// What becomes of the ring with the next view.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum OnRing {
+    /// Nobody is on it: this member has not joined, knows only itself or some
+    /// of the others, and would take their keys for its own.
+    Nobody,
+    /// It waits until a burst of changes is over.
+    AsBefore,
+    /// The reachable members that are not damped.
+    Reachable,
 }
 
 impl View {
@@ -83,7 +98,13 @@ impl Views {
     pub(crate) fn new(local: Address, points_per_weight_unit: u32) -> Result<Self, UpdateError> {
         let ring = Ring::builder().points_per_weight_unit(points_per_weight_unit).build()?;
         let ring_checksum = ring.checksum();
-        let view = View { members: Arc::new([]), ring, membership_checksum: 0, ring_checksum };
+        let view = View {
+            members: Arc::new([]),
+            damped: Arc::new([]),
+            ring,
+            membership_checksum: 0,
+            ring_checksum,
+        };
         Ok(Self { shared: Shared::new(view), epoch: watch::Sender::new(ring_checksum), local })
     }
 
@@ -91,21 +112,23 @@ impl Views {
         self.shared.load()
     }
 
-    /// Publishes the view that `members` make. Returns how the ring changed,
-    /// when it did; an error leaves the ring as it was.
-    ///
-    /// The ring is empty until this member has `joined`: it knows only itself
-    /// or some of the others before, and would take their keys for its own.
+    /// Publishes the view that `members` make, of whom those in `damped`
+    /// (sorted) are kept off the ring. Returns how the ring changed, when it
+    /// did; an error leaves the ring as it was.
     pub(crate) fn publish(
         &self,
         mut members: Vec<Member>,
+        damped: Vec<Address>,
         membership_checksum: u64,
-        joined: bool,
+        on_ring: OnRing,
     ) -> Result<Option<RingChange>, UpdateError> {
         members.sort_unstable_by(|a, b| a.address.cmp(&b.address));
         let former = self.shared.load();
-        let owners = if joined { &members[..] } else { &[] };
-        let (edits, mut change) = self.difference(&former.ring, owners);
+        let (edits, mut change) = match on_ring {
+            OnRing::Nobody => self.difference(&former.ring, &[], &[]),
+            OnRing::AsBefore => Default::default(),
+            OnRing::Reachable => self.difference(&former.ring, &members, &damped),
+        };
         let ring =
             if edits.is_empty() { Ok(former.ring.clone()) } else { former.ring.apply(edits) };
         let (ring, failure) = match ring {
@@ -115,8 +138,9 @@ impl Views {
         let ring_checksum = ring.checksum();
         change.checksum_before = former.ring_checksum;
         change.checksum_after = ring_checksum;
-        let members = members.into();
-        self.shared.publish(Arc::new(View { members, ring, membership_checksum, ring_checksum }));
+        let (members, damped) = (members.into(), damped.into());
+        let view = View { members, damped, ring, membership_checksum, ring_checksum };
+        self.shared.publish(Arc::new(view));
         self.epoch.send_replace(ring_checksum);
         match failure {
             Some(error) => Err(error),
@@ -124,11 +148,18 @@ impl Views {
         }
     }
 
-    /// The edits that turn a ring into that of these members. Both are sorted
-    /// by address, so that one pass over both finds them.
-    fn difference(&self, ring: &MemberRing, members: &[Member]) -> (Vec<Edit<Owner>>, RingChange) {
+    /// The edits that turn a ring into that of these members. All are sorted
+    /// by address, so that one pass finds them.
+    fn difference(
+        &self,
+        ring: &MemberRing,
+        members: &[Member],
+        damped: &[Address],
+    ) -> (Vec<Edit<Owner>>, RingChange) {
         let (mut edits, mut change) = (Vec::new(), RingChange::default());
-        let mut wanted = members.iter().filter(|member| weight(member) > 0).peekable();
+        let belongs =
+            |member: &&Member| weight(member) > 0 && damped.binary_search(&member.address).is_err();
+        let mut wanted = members.iter().filter(belongs).peekable();
         for node in ring.nodes() {
             while let Some(new) = wanted.next_if(|member| member.address.as_str() < node.id()) {
                 self.add(new, &mut edits, &mut change);
@@ -244,6 +275,15 @@ mod tests {
         Views::new(Address::new("10.0.0.1:7100").unwrap(), 100).unwrap()
     }
 
+    fn publish(
+        views: &Views,
+        members: Vec<Member>,
+        checksum: u64,
+        on_ring: OnRing,
+    ) -> Result<Option<RingChange>, UpdateError> {
+        views.publish(members, Vec::new(), checksum, on_ring)
+    }
+
     fn ids(addresses: &[Address]) -> Vec<&str> {
         addresses.iter().map(Address::as_str).collect()
     }
@@ -251,7 +291,8 @@ mod tests {
     #[test]
     fn reachable_members_are_on_the_ring_and_others_are_not() {
         let views = views();
-        let change = views.publish(
+        let change = publish(
+            &views,
             vec![
                 member(5, Status::Tombstone, &[]),
                 member(4, Status::Leave, &[]),
@@ -260,7 +301,7 @@ mod tests {
                 member(1, Status::Alive, &[]),
             ],
             7,
-            true,
+            OnRing::Reachable,
         );
         let change = change.unwrap().unwrap();
         assert_eq!(ids(&change.added), ["10.0.0.1:7100", "10.0.0.2:7100"]);
@@ -274,21 +315,52 @@ mod tests {
     #[test]
     fn what_does_not_concern_the_ring_does_not_change_it() {
         let views = views();
-        views.publish(vec![member(1, Status::Alive, &[])], 1, true).unwrap();
+        publish(&views, vec![member(1, Status::Alive, &[])], 1, OnRing::Reachable).unwrap();
         let suspect = member(1, Status::Suspect, &[("color", "red")]);
         let faulty = member(2, Status::Faulty, &[]);
-        assert_eq!(views.publish(vec![suspect, faulty], 2, true).unwrap(), None);
+        assert_eq!(publish(&views, vec![suspect, faulty], 2, OnRing::Reachable).unwrap(), None);
     }
 
     #[test]
     fn the_ring_is_empty_until_this_member_has_joined() {
         let views = views();
         let members = vec![member(1, Status::Alive, &[]), member(2, Status::Alive, &[])];
-        assert_eq!(views.publish(members.clone(), 1, false).unwrap(), None);
+        assert_eq!(publish(&views, members.clone(), 1, OnRing::Nobody).unwrap(), None);
         let view = views.load();
         assert_eq!((view.ring.len(), view.members.len()), (0, 2));
-        let change = views.publish(members, 1, true).unwrap().unwrap();
+        let change = publish(&views, members, 1, OnRing::Reachable).unwrap().unwrap();
         assert_eq!(ids(&change.added), ["10.0.0.1:7100", "10.0.0.2:7100"]);
+    }
+
+    #[test]
+    fn damped_members_are_known_and_not_on_the_ring() {
+        let views = views();
+        let members: Vec<Member> = (1..4).map(|i| member(i, Status::Alive, &[])).collect();
+        let damped = vec![members[1].address.clone()];
+        let change = views.publish(members.clone(), damped.clone(), 1, OnRing::Reachable);
+        assert_eq!(ids(&change.unwrap().unwrap().added), ["10.0.0.1:7100", "10.0.0.3:7100"]);
+        let view = views.load();
+        assert_eq!((view.members.len(), view.damped.to_vec()), (3, damped));
+        let change = publish(&views, members, 1, OnRing::Reachable).unwrap().unwrap();
+        assert_eq!(ids(&change.added), ["10.0.0.2:7100"]);
+    }
+
+    #[test]
+    fn the_ring_waits_while_a_burst_goes_on() {
+        let views = views();
+        let members: Vec<Member> = (1..4).map(|i| member(i, Status::Alive, &[])).collect();
+        publish(&views, members, 1, OnRing::Reachable).unwrap();
+        for gone in 2..4 {
+            let status = |i| if i <= gone && i > 1 { Status::Faulty } else { Status::Alive };
+            let members = (1..4).map(|i| member(i, status(i), &[])).collect();
+            assert_eq!(publish(&views, members, 2, OnRing::AsBefore).unwrap(), None);
+            assert_eq!(views.load().ring.len(), 3);
+            let second = views.load().member("10.0.0.2:7100").unwrap().status;
+            assert_eq!(second, Status::Faulty, "the members are those of now");
+        }
+        let members = (1..4).map(|i| member(i, Status::Faulty, &[])).collect();
+        let change = publish(&views, members, 3, OnRing::Reachable).unwrap().unwrap();
+        assert_eq!(change.removed.len(), 3, "all at once");
     }
 
     #[test]
@@ -296,16 +368,21 @@ mod tests {
         let views = views();
         let one = |labels: &[(&str, &str)]| vec![member(1, Status::Alive, labels)];
         let points = |views: &Views| views.load().ring.points_of("10.0.0.1:7100");
-        views.publish(one(&[(WEIGHT_LABEL, "3")]), 1, true).unwrap();
+        publish(&views, one(&[(WEIGHT_LABEL, "3")]), 1, OnRing::Reachable).unwrap();
         assert_eq!(points(&views), Some(300));
-        let change = views.publish(one(&[(WEIGHT_LABEL, "nonsense")]), 2, true).unwrap().unwrap();
+        let change = publish(&views, one(&[(WEIGHT_LABEL, "nonsense")]), 2, OnRing::Reachable)
+            .unwrap()
+            .unwrap();
         assert_eq!(points(&views), Some(100));
         assert_eq!(ids(&change.updated), ["10.0.0.1:7100"]);
-        views.publish(one(&[(WEIGHT_LABEL, "4000000000")]), 3, true).unwrap();
+        publish(&views, one(&[(WEIGHT_LABEL, "4000000000")]), 3, OnRing::Reachable).unwrap();
         assert_eq!(points(&views), Some(100 * WEIGHT_MAX));
-        let change = views.publish(one(&[(IDENTITY_LABEL, "worker-1")]), 4, true).unwrap().unwrap();
+        let change = publish(&views, one(&[(IDENTITY_LABEL, "worker-1")]), 4, OnRing::Reachable)
+            .unwrap()
+            .unwrap();
         assert_eq!(ids(&change.updated), ["10.0.0.1:7100"]);
-        let change = views.publish(one(&[(WEIGHT_LABEL, "0")]), 5, true).unwrap().unwrap();
+        let change =
+            publish(&views, one(&[(WEIGHT_LABEL, "0")]), 5, OnRing::Reachable).unwrap().unwrap();
         assert_eq!(ids(&change.removed), ["10.0.0.1:7100"]);
         assert!(views.load().ring.is_empty());
     }
@@ -314,11 +391,11 @@ mod tests {
     fn the_ring_does_not_depend_on_its_history() {
         let (one, two) = (views(), views());
         let all: Vec<Member> = (1..6).map(|i| member(i, Status::Alive, &[])).collect();
-        one.publish(all.clone(), 1, true).unwrap();
+        publish(&one, all.clone(), 1, OnRing::Reachable).unwrap();
         for i in (0..5).rev() {
-            two.publish(vec![all[i].clone()], 1, true).unwrap();
+            publish(&two, vec![all[i].clone()], 1, OnRing::Reachable).unwrap();
         }
-        two.publish(all.into_iter().rev().collect(), 1, true).unwrap();
+        publish(&two, all.into_iter().rev().collect(), 1, OnRing::Reachable).unwrap();
         assert_eq!(one.load().ring_checksum, two.load().ring_checksum);
     }
 
@@ -328,10 +405,16 @@ mod tests {
         let mut owners = Owners::new();
         views.owners(b"key", 3, &mut owners);
         assert!(owners.is_empty());
-        views.publish(vec![member(1, Status::Alive, &[])], 1, true).unwrap();
+        publish(&views, vec![member(1, Status::Alive, &[])], 1, OnRing::Reachable).unwrap();
         views.owners(b"key", 3, &mut owners);
         assert_eq!(owners[..], [Owner::Local]);
-        views.publish((1..4).map(|i| member(i, Status::Alive, &[])).collect(), 2, true).unwrap();
+        publish(
+            &views,
+            (1..4).map(|i| member(i, Status::Alive, &[])).collect(),
+            2,
+            OnRing::Reachable,
+        )
+        .unwrap();
         owners.clear();
         views.owners(b"key", 3, &mut owners);
         assert_eq!(owners.len(), 3);
@@ -341,13 +424,13 @@ mod tests {
     #[tokio::test]
     async fn whoever_waits_for_another_ring_is_woken_by_it() {
         let views = views();
-        views.publish(vec![member(1, Status::Alive, &[])], 1, true).unwrap();
+        publish(&views, vec![member(1, Status::Alive, &[])], 1, OnRing::Reachable).unwrap();
         let seen = views.epoch();
         let mut changed = std::pin::pin!(views.changed(seen));
-        views.publish(vec![member(1, Status::Suspect, &[])], 2, true).unwrap();
+        publish(&views, vec![member(1, Status::Suspect, &[])], 2, OnRing::Reachable).unwrap();
         let waits = std::future::poll_fn(|cx| std::task::Poll::Ready(changed.as_mut().poll(cx)));
         assert!(waits.await.is_pending(), "the ring is the same");
-        views.publish(vec![member(2, Status::Alive, &[])], 3, true).unwrap();
+        publish(&views, vec![member(2, Status::Alive, &[])], 3, OnRing::Reachable).unwrap();
         changed.await;
     }
 
@@ -355,7 +438,7 @@ mod tests {
     #[test]
     fn threads_keep_the_views_of_several_clusters_apart() {
         let (one, two) = (views(), views());
-        one.publish(vec![member(1, Status::Alive, &[])], 1, true).unwrap();
+        publish(&one, vec![member(1, Status::Alive, &[])], 1, OnRing::Reachable).unwrap();
         for _ in 0..3 {
             assert_eq!(one.with(|view| view.ring.len()), 1);
             assert_eq!(two.with(|view| view.ring.len()), 0);
@@ -367,6 +450,6 @@ mod tests {
         let views = views();
         let odd = Address::new("not-a-host-and-port").unwrap();
         let odd = Member::new(odd, Status::Alive, 1, Labels::default());
-        assert_eq!(views.publish(vec![odd], 1, true).unwrap(), None);
+        assert_eq!(publish(&views, vec![odd], 1, OnRing::Reachable).unwrap(), None);
     }
 }

@@ -315,3 +315,46 @@ async fn administration_shows_the_view() {
     let huge = LookupRequest { key: vec![0; 1 << 20].into(), n: 1 };
     assert_eq!(admin.lookup(huge).await.unwrap_err().code(), tonic::Code::InvalidArgument);
 }
+
+/// One rebuild of the ring for a burst, also for what nobody does at the same
+/// moment.
+#[tokio::test]
+async fn a_mass_crash_is_one_change_of_the_ring() {
+    let mut members = cluster(8).await;
+    let coalescing =
+        swim::Coalescing { quiet: Duration::from_millis(2500), delay_max: Duration::from_secs(15) };
+    for member in &members {
+        let config = Config::local().to_builder().coalescing(Some(coalescing)).build().unwrap();
+        member.reconfigure(config).await.unwrap();
+    }
+    let gone = members.split_off(5);
+    let mut addresses: Vec<String> = gone.iter().map(|member| member.whoami().to_owned()).collect();
+    addresses.sort();
+    let mut events = members[0].events();
+    drop(gone);
+    let change = async {
+        loop {
+            if let Event::RingChanged(change) = events.next().await.expect("the member runs") {
+                return change;
+            }
+        }
+    };
+    let change = timeout(PATIENCE, change).await.unwrap();
+    let removed: Vec<&str> = change.removed.iter().map(swim::Address::as_str).collect();
+    assert_eq!(removed, addresses);
+    assert_eq!(members[0].view().ring.len(), 5);
+}
+
+#[tokio::test]
+async fn settings_change_while_a_member_runs() {
+    let members = cluster(2).await;
+    let slower = Config::local().to_builder().protocol_period(Duration::from_millis(300));
+    members[0].reconfigure(slower.clone().build().unwrap()).await.unwrap();
+    for (config, field) in [
+        (slower.clone().message_bytes_max(1000), "message_bytes_max"),
+        (slower.late_acks(true), "late_acks"),
+    ] {
+        let error = members[0].reconfigure(config.build().unwrap()).await.unwrap_err();
+        assert!(error.to_string().starts_with(field), "{error}");
+    }
+}

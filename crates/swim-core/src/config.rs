@@ -37,6 +37,7 @@ pub struct ConfigBuilder {
     inconclusive_probes_max: u32,
     probes_max: usize,
     adaptive_period: bool,
+    shared_rounds: bool,
     awareness_max: u32,
     late_acks: bool,
     second_path: bool,
@@ -116,6 +117,12 @@ fields! {
     /// Whether the period grows to twice the median duration of the last ten
     /// probes, as in Ringpop. Elsewhere `awareness_max` does that job.
     adaptive_period: bool;
+    /// Whether members agree by the wall clock on who probes whom in a period,
+    /// so that each is probed once in each and a failure meets a probe within
+    /// two periods. All members should have the same period then; one whose
+    /// clock or period differs probes as if at random. Off in Ringpop, where
+    /// each goes round a list of its own.
+    shared_rounds: bool;
     /// Lifeguard: signs that this member itself is slow stretch the period and
     /// timeout of its probes up to this factor. 1 switches it off; 8 as in the
     /// paper.
@@ -243,6 +250,7 @@ impl Config {
                 inconclusive_probes_max: 1,
                 probes_max: limits::PROBES_MAX,
                 adaptive_period: false,
+                shared_rounds: true,
                 awareness_max: 8,
                 late_acks: false,
                 second_path: false,
@@ -313,6 +321,7 @@ impl Config {
         config.fields.inconclusive_probes_max = u32::MAX;
         config.fields.probes_max = 1;
         config.fields.adaptive_period = true;
+        config.fields.shared_rounds = false;
         config.fields.awareness_max = 1;
         config.fields.buddy = false;
         config.fields.suspect_timeout = Duration::from_secs(5);

@@ -23,7 +23,7 @@ use crate::mutation::{Mutation, active};
 use crate::page::excerpt;
 use crate::rng::Rng;
 use crate::stats::Stats;
-use crate::suspicion::{self, Suspicion};
+use crate::suspicion::Suspicion;
 use crate::time::Instant;
 use crate::timers::{Timer, Timers};
 use crate::view_change::Burst;
@@ -46,7 +46,7 @@ pub(crate) struct Core {
     pub(crate) outbox: VecDeque<Output>,
     pub(crate) stats: Stats,
     pub(crate) awareness: Awareness,
-    graves: Graves,
+    pub(crate) graves: Graves,
     pub(crate) flaps: Flaps,
     pub(crate) ballots: Ballots,
     pub(crate) burst: Burst,
@@ -127,7 +127,7 @@ impl Core {
         &self.members.slot(self.local_slot).member
     }
 
-    fn unix_ms(&self) -> u64 {
+    pub(crate) fn unix_ms(&self) -> u64 {
         self.unix_ms_at_start.saturating_add(as_ms(self.now.since_start())).min(UNIX_MS_MAX)
     }
 
@@ -364,13 +364,13 @@ impl Core {
         let known = &self.members.slot(id).member;
         // A suspicion may confirm another one.
         let may_confirm = rank == known.rank() && known.status == Status::Suspect;
-        // Labels that are neither none nor the known ones may be invalid or win;
-        // in a dialect none may win, too.
+        if rank > known.rank() || may_confirm {
+            return false;
+        }
+        // Other labels may win at equal rank, and may be invalid at any.
         let mut labels = labels.peekable();
-        let none_is_least = !self.members.has_dialect();
-        let same_labels =
-            || (none_is_least && labels.peek().is_none()) || labels.eq(known.labels.iter());
-        rank <= known.rank() && !may_confirm && same_labels()
+        let none = labels.peek().is_none();
+        (none && rank < known.rank()) || labels.eq(known.labels.iter())
     }
 
     fn apply_one(&mut self, mut change: Change, cause: &Cause) -> bool {
@@ -550,7 +550,7 @@ impl Core {
     }
 
     /// Tells that what is known about a member changed, and what follows.
-    fn changed(
+    pub(crate) fn changed(
         &mut self,
         before: Option<Member>,
         after: Option<Member>,
@@ -571,95 +571,6 @@ impl Core {
             self.ring_differs(before.as_ref(), after.as_ref());
             self.recount(before.as_ref(), after.as_ref());
         }
-    }
-
-    // --- Deadlines of statuses ---
-
-    /// Arms the deadline of the present status and incarnation; a former one
-    /// is void. (ringpop-go keeps the former timer when only the incarnation
-    /// is newer, and then fires it in vain: the member stays suspect.)
-    pub(crate) fn arm_expiry(&mut self, id: SlotId) {
-        let suspicion = self.members.attention(id).and_then(|known| known.suspicion.as_ref());
-        let at = match (self.members.slot(id).member.status, suspicion) {
-            (Status::Alive, _) => None,
-            (Status::Suspect, Some(_)) if active(Mutation::HastySuspicion) => Some(self.now),
-            (Status::Suspect, Some(suspicion)) => {
-                Some(suspicion.deadline(self.suspicion_bounds()).max(self.now))
-            }
-            (Status::Suspect, None) => Some(self.now + self.suspicion_bounds().min),
-            // A member that left and stays away is forgotten like a faulty one.
-            (Status::Faulty | Status::Leave, _) => Some(self.now + self.config.faulty_timeout()),
-            (Status::Tombstone, _) => Some(self.now + self.config.tombstone_timeout()),
-        };
-        self.set_expiry(id, at);
-        self.members.relax(id);
-    }
-
-    pub(crate) fn set_expiry(&mut self, id: SlotId, at: Option<Instant>) {
-        let attention = self.members.attention_mut(id);
-        if let Some(former) = std::mem::replace(&mut attention.expiry, at) {
-            self.timers.cancel(former, Timer::Expiry(id));
-        }
-        if let Some(at) = at {
-            self.timers.set(at, Timer::Expiry(id));
-        }
-    }
-
-    fn suspicion_bounds(&self) -> suspicion::Bounds {
-        suspicion::bounds(
-            self.config.suspect_timeout(),
-            self.config.suspect_timeout_scaled(),
-            self.config.suspect_timeout_max_factor(),
-            self.config.suspect_confirmations(),
-            self.others() + 1,
-        )
-    }
-
-    /// The status of a member has held for as long as it may.
-    pub(crate) fn expire(&mut self, id: SlotId) {
-        self.members.attention_mut(id).expiry = None;
-        let Member { address, status, incarnation, .. } = self.members.slot(id).member.clone();
-        match status {
-            Status::Alive => {}
-            Status::Suspect if !self.enough_observers(id) || active(Mutation::EndlessSuspicion) => {
-                let again = self.now + self.suspicion_bounds().min;
-                self.set_expiry(id, Some(again));
-            }
-            Status::Suspect => self.declare(&address, Status::Faulty, incarnation, Cause::Timeout),
-            Status::Faulty | Status::Leave => self.bury(&address, Cause::Timeout),
-            Status::Tombstone => self.evict(id),
-        }
-    }
-
-    /// Whether as many members suspect this one as must, or as many as can:
-    /// all but the suspect.
-    fn enough_observers(&self, id: SlotId) -> bool {
-        self.observers(id) >= self.config.faulty_observers_min().min(self.others())
-    }
-
-    /// How many distinct members suspect this one, as far as is known here.
-    fn observers(&self, id: SlotId) -> usize {
-        let suspicion = self.members.attention(id).and_then(|known| known.suspicion.as_ref());
-        suspicion.map_or(1, |suspicion| suspicion.suspectors.len())
-    }
-
-    /// Declares that a member that is gone is to be forgotten.
-    pub(crate) fn bury(&mut self, address: &Address, cause: Cause) {
-        let Some(known) = self.members.get(address) else { return };
-        if matches!(known.status, Status::Faulty | Status::Leave) {
-            let incarnation = known.incarnation;
-            self.declare(address, Status::Tombstone, incarnation, cause);
-        }
-    }
-
-    fn evict(&mut self, id: SlotId) {
-        self.gossip.forget(id);
-        let member = self.members.remove(id);
-        self.graves.dig(member.address.clone(), member.incarnation);
-        self.stats.evicted += 1;
-        let address = member.address.clone();
-        self.changed(Some(member), None, Some(self.local.clone()), Cause::Timeout);
-        self.forget_flaps(id, &address);
     }
 
     /// See [`Node::check_invariants`](crate::Node::check_invariants).

@@ -237,6 +237,21 @@ impl Core {
         self.stats.undamped += 1;
         self.view_differs(address, None);
         self.event(Event::Undamped { address: address.clone(), why });
+        if why == DampingEnd::VotesEnded {
+            self.forgive(address);
+        }
+    }
+
+    /// Who has been damped begins anew: otherwise those who did not have to
+    /// vote would prolong the damping one after the other.
+    fn forgive(&mut self, address: &Address) {
+        let Some(slot) = self.members.find(address) else { return };
+        if !self.flaps.votes.contains(address) {
+            if let Some(at) = self.vote_deadline(slot) {
+                self.timers.cancel(at, Timer::Vote(slot));
+            }
+            self.flaps.forget(slot, address);
+        }
     }
 
     /// A member is forgotten, and with it how often it failed.

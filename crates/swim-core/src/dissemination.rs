@@ -1,7 +1,6 @@
 //! Which changes are piggybacked on which message, and how often.
 
-use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use fxhash::FxHashMap;
 
@@ -21,8 +20,23 @@ pub(crate) struct Dissemination {
     entries: FxHashMap<SlotId, Entry>,
     /// Fewest sends first, and among those the newest first, so that fresh
     /// changes leave at once and old ones cannot starve them.
-    queue: BTreeSet<(u32, Reverse<u64>, SlotId)>,
+    queue: BTreeMap<Turn, SlotId>,
     generation: u64,
+}
+
+/// The number of sends in the upper bits and below it how old the change is:
+/// one word, because a full backlog is searched for it at every change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Turn(u64);
+
+/// Bits that hold the generation of a change: enough for a million changes a
+/// second for eight years.
+const GENERATION_BITS: u32 = 48;
+
+impl Turn {
+    const fn new(sends: u32, generation: u64) -> Self {
+        Self(((sends as u64) << GENERATION_BITS) | ((1 << GENERATION_BITS) - 1 - generation))
+    }
 }
 
 #[derive(Debug)]
@@ -31,6 +45,12 @@ struct Entry {
     sends: u32,
     /// Tells this change from later ones about the same member.
     generation: u64,
+}
+
+impl Entry {
+    const fn turn(&self) -> Turn {
+        Turn::new(self.sends, self.generation)
+    }
 }
 
 /// The changes for one message.
@@ -81,17 +101,18 @@ impl Dissemination {
     /// Spreads what is known about a member from now on; a former change about
     /// it is replaced.
     pub(crate) fn record(&mut self, slot: SlotId, source: Option<Source>) {
-        self.forget(slot);
         self.generation += 1;
         let entry = Entry { source, sends: 0, generation: self.generation };
-        self.queue.insert((0, Reverse(entry.generation), slot));
-        self.entries.insert(slot, entry);
+        self.queue.insert(entry.turn(), slot);
+        if let Some(former) = self.entries.insert(slot, entry) {
+            self.queue.remove(&former.turn());
+        }
     }
 
     /// Stops spreading the change about a member.
     pub(crate) fn forget(&mut self, slot: SlotId) {
         if let Some(entry) = self.entries.remove(&slot) {
-            self.queue.remove(&(entry.sends, Reverse(entry.generation), slot));
+            self.queue.remove(&entry.turn());
         }
     }
 
@@ -106,8 +127,8 @@ impl Dissemination {
         let (mut changes, mut issued) = (Vec::new(), Vec::new());
         let mut cut = false;
         let mut bytes = 0;
-        for &(_, Reverse(generation), slot) in &self.queue {
-            let source = &self.entries[&slot].source;
+        for &slot in self.queue.values() {
+            let Entry { source, generation, .. } = &self.entries[&slot];
             let from_peer = source.as_ref().is_some_and(|source| {
                 source.address == *peer.0 && Some(source.incarnation) == peer.1
             });
@@ -123,7 +144,7 @@ impl Dissemination {
                 break;
             }
             changes.push(change);
-            issued.push(Issued { slot, generation });
+            issued.push(Issued { slot, generation: *generation });
         }
         Picked { changes, issued, cut }
     }
@@ -138,21 +159,20 @@ impl Dissemination {
             if entry.generation != generation {
                 continue;
             }
-            self.queue.remove(&(entry.sends, Reverse(generation), slot));
+            self.queue.remove(&entry.turn());
             entry.sends += 1;
             if entry.sends >= sends_max && !active(Mutation::LeakingPiggyback) {
                 self.entries.remove(&slot);
             } else {
-                self.queue.insert((entry.sends, Reverse(generation), slot));
+                self.queue.insert(entry.turn(), slot);
             }
         }
     }
 
     pub(crate) fn check(&self, members: &Membership) {
         assert_eq!(self.entries.len(), self.queue.len(), "one queue entry for each change");
-        for (sends, Reverse(generation), slot) in &self.queue {
-            let entry = &self.entries[slot];
-            assert_eq!((entry.sends, entry.generation), (*sends, *generation));
+        for (turn, slot) in &self.queue {
+            assert_eq!(self.entries[slot].turn(), *turn, "each change stands where it should");
             assert!(members.contains(*slot), "only known members are spread");
         }
     }

@@ -17,15 +17,16 @@ pub(crate) struct Graves {
 }
 
 impl Graves {
-    pub(crate) fn dig(&mut self, address: Address, incarnation: u64) {
+    /// Remembers a forgotten member. Returns whether the oldest had to go.
+    pub(crate) fn dig(&mut self, address: Address, incarnation: u64) -> bool {
         if self.incarnations.insert(address.clone(), incarnation).is_none() {
             self.order.push_back(address);
         }
-        if self.order.len() > GRAVES_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
+        let full = self.order.len() > GRAVES_MAX;
+        if full && let Some(oldest) = self.order.pop_front() {
             self.incarnations.remove(&oldest);
         }
+        full
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -56,7 +57,7 @@ mod tests {
         graves.dig(address(0), 7);
         assert_eq!(graves.find(&address(0)), Some(7));
         for i in 1..=GRAVES_MAX {
-            graves.dig(address(i), 1);
+            assert_eq!(graves.dig(address(i), 1), i == GRAVES_MAX);
             graves.check();
         }
         assert_eq!(graves.find(&address(0)), None, "the oldest is gone");

@@ -61,6 +61,7 @@ impl Heal {
         if self.run.is_some() {
             return;
         }
+        core.stats.peers_dropped += hosts.len().saturating_sub(JOIN_PEERS_MAX) as u64;
         hosts.truncate(JOIN_PEERS_MAX);
         hosts.sort_unstable();
         hosts.dedup();

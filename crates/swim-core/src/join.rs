@@ -66,6 +66,7 @@ pub(crate) enum NoAnswer {
 impl Join {
     /// Starts to join, or goes on with other peers when a join is under way.
     pub(crate) fn start(&mut self, core: &mut Core, peers: Vec<Address>) -> Option<JoinEnd> {
+        core.stats.peers_dropped += peers.len().saturating_sub(JOIN_PEERS_MAX) as u64;
         let mut peers: Vec<Address> =
             peers.into_iter().take(JOIN_PEERS_MAX).filter(|peer| *peer != core.local).collect();
         peers.sort_unstable();
@@ -261,6 +262,7 @@ impl Attempt {
     /// drawn between the former bound and the new one (ringpop-go).
     fn pause(&mut self, core: &mut Core) {
         self.rounds += 1;
+        core.stats.joins_retried += 1;
         let former = self.delay;
         self.delay = (former * 2).clamp(core.config.join_delay_min(), core.config.join_delay_max());
         let span = usize::try_from((self.delay - former).as_micros()).unwrap_or(usize::MAX);

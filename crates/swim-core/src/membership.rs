@@ -16,6 +16,7 @@ use crate::limits::BUCKETS_MAX;
 use crate::member::{Member, Status};
 use crate::mutation::{Mutation, active};
 use crate::rng::{Rng, mix};
+use crate::rounds::shift;
 use crate::suspicion::Suspicion;
 use crate::time::Instant;
 
@@ -44,6 +45,12 @@ pub(crate) struct Membership {
     /// Round-robin probe order, a permutation of the occupied slots.
     order: Vec<SlotId>,
     position: usize,
+    /// The reachable members in the order in which all members have them: by
+    /// the hash of their addresses. To keep it costs a move of 4 bytes per
+    /// member when one comes or goes, which is less than to sort it in a round.
+    turns: Vec<SlotId>,
+    /// Who asked last for its turn and where it stands, until turns change.
+    place: Option<(SlotId, usize)>,
     counts: [usize; Status::ALL.len()],
 }
 
@@ -97,6 +104,8 @@ impl Membership {
             measured: OnceLock::new(),
             order: Vec::new(),
             position: 0,
+            turns: Vec::new(),
+            place: None,
             counts: [0; Status::ALL.len()],
         }
     }
@@ -166,11 +175,6 @@ impl Membership {
         })
     }
 
-    #[cfg(feature = "wire")]
-    pub(crate) const fn has_dialect(&self) -> bool {
-        self.dialect.is_some()
-    }
-
     /// Whether a statement replaces what is `known` about the same member.
     pub(crate) fn overrides(&self, member: &Member, known: Option<&Member>) -> bool {
         if active(Mutation::AliveWins)
@@ -201,6 +205,8 @@ impl Membership {
             }
             None => (self.insert(member, rng), None),
         };
+        let was_reachable = before.as_ref().is_some_and(Member::is_reachable);
+        self.take_turns(id, was_reachable, status.is_reachable());
         self.counts[status as usize] += 1;
         self.add_to_sums(id, self.slot(id).hash());
         (id, before)
@@ -228,6 +234,25 @@ impl Membership {
         id
     }
 
+    /// Puts a member among those that take turns, or takes it out.
+    fn take_turns(&mut self, id: SlotId, before: bool, after: bool) {
+        if before == after {
+            return;
+        }
+        self.place = None;
+        match self.place_of(id) {
+            Ok(place) => drop(self.turns.remove(place)),
+            Err(place) => self.turns.insert(place, id),
+        }
+    }
+
+    /// Where a member stands in the order of all, or where it would.
+    fn place_of(&self, id: SlotId) -> Result<usize, usize> {
+        // Addresses decide between equal hashes.
+        let key = |id: SlotId| (self.slot(id).address_hash, &self.slot(id).member.address);
+        self.turns.binary_search_by(|other| key(*other).cmp(&key(id)))
+    }
+
     fn add_to_sums(&mut self, id: SlotId, hash: u64) {
         let bucket = self.slot(id).bucket();
         self.digests[bucket] = self.digests[bucket].wrapping_add(hash);
@@ -238,6 +263,7 @@ impl Membership {
     /// Forgets a member.
     pub(crate) fn remove(&mut self, id: SlotId) -> Member {
         self.add_to_sums(id, self.slot(id).hash().wrapping_neg());
+        self.take_turns(id, self.slot(id).member.is_reachable(), false);
         let hash = self.hasher.hash(self.slot(id).member.address.as_str().as_bytes());
         if let Ok(entry) = self.index.find_entry(hash, |other| *other == id) {
             entry.remove();
@@ -277,6 +303,24 @@ impl Membership {
             }
         }
         None
+    }
+
+    /// The member whose turn it is to be probed by `prober` in a round that all
+    /// members count alike; when it is not `wanted`, the next in order that is.
+    pub(crate) fn next_in_round(
+        &mut self,
+        round: u64,
+        prober: SlotId,
+        wanted: impl Fn(SlotId) -> bool,
+    ) -> Option<SlotId> {
+        let place = match self.place {
+            Some((id, place)) if id == prober => place,
+            _ => self.place_of(prober).ok()?,
+        };
+        self.place = Some((prober, place));
+        let first = place + shift(round, self.turns.len() - 1);
+        let (before, after) = self.turns.split_at(first % self.turns.len());
+        after.iter().chain(before).copied().find(|id| *id != prober && wanted(*id))
     }
 
     /// Up to `n` distinct reachable members for which `wanted` holds, drawn at
@@ -348,6 +392,14 @@ impl Membership {
         assert_eq!(self.index.len(), occupied.len(), "one index entry for each member");
         assert_eq!(self.order.len(), occupied.len(), "each member once in the probe order");
         assert_eq!(self.slots.len(), occupied.len() + self.free.len(), "no slot is lost");
+        let reachable = occupied.iter().filter(|(_, slot)| slot.member.is_reachable());
+        assert_eq!(self.turns.len(), reachable.count(), "each reachable member has its turn");
+        for (i, id) in self.turns.iter().enumerate() {
+            assert_eq!(self.place_of(*id), Ok(i), "turns are in order");
+        }
+        if let Some((id, place)) = self.place {
+            assert_eq!(self.turns[place], id, "a place holds until turns change");
+        }
         assert!(self.position <= self.order.len(), "the position is within the order");
         let mut digests = vec![0u64; BUCKETS_MAX];
         for (id, slot) in &occupied {
@@ -453,6 +505,40 @@ mod tests {
         }
         rounds.dedup();
         assert!(rounds.len() > 1, "the order changes between rounds");
+    }
+
+    #[test]
+    fn in_a_round_each_member_is_probed_by_another() {
+        let (mut members, mut rng) = filled(9);
+        members.set(member(3, Status::Faulty, 1), &mut rng);
+        for round in 0..50 {
+            let mut targets = Vec::new();
+            for id in (0..9).filter(|id| *id != 3) {
+                let target = members.next_in_round(round, id, |_| true).unwrap();
+                assert_ne!(target, id);
+                targets.push(target);
+            }
+            targets.sort_unstable();
+            assert_eq!(targets, [0, 1, 2, 4, 5, 6, 7, 8]);
+        }
+        assert_eq!(members.next_in_round(0, 3, |_| true), None, "who is gone has no turn");
+        let wanted = members.next_in_round(0, 0, |id| id == 7);
+        assert_eq!(wanted, Some(7), "the next one that is wanted");
+        assert_eq!(members.next_in_round(0, 0, |_| false), None);
+    }
+
+    /// Whatever the history, the order depends on the members only.
+    #[test]
+    fn all_members_have_one_order() {
+        let names = |members: &Membership| -> Vec<Address> {
+            members.turns.iter().map(|id| members.slot(*id).member.address.clone()).collect()
+        };
+        let (one, _) = filled(20);
+        let (mut other, mut rng) = (Membership::new(2, None), Rng::new(2));
+        (0..25).rev().for_each(|i| drop(other.set(member(i, Status::Alive, 1), &mut rng)));
+        (20..25).for_each(|i| drop(other.set(member(i, Status::Faulty, 1), &mut rng)));
+        other.check();
+        assert_eq!(names(&one), names(&other));
     }
 
     #[test]

@@ -20,6 +20,8 @@ const DURATIONS_MAX: usize = 10;
 #[derive(Debug, Default)]
 pub(crate) struct Probes {
     open: Vec<Probe>,
+    /// The last round that this member took its turn in.
+    round: Option<u64>,
     /// How long the last probes took, when the period adapts to it.
     durations: VecDeque<Duration>,
 }
@@ -87,6 +89,16 @@ impl Probe {
     }
 }
 
+/// The round that has begun since the `last` one, when members count them
+/// alike. A second probe within a round is up to each: its target is probed in
+/// this round already.
+fn new_round(core: &Core, last: &mut Option<u64>) -> Option<u64> {
+    let period_ms = core.config.protocol_period().as_millis().max(1) as u64;
+    let round = core.unix_ms() / period_ms;
+    let new = core.config.shared_rounds() && last.replace(round) != Some(round);
+    new.then_some(round)
+}
+
 impl Probes {
     /// Probes the next member in order. Returns whether a probe began.
     pub(crate) fn start_next(&mut self, core: &mut Core) -> bool {
@@ -96,7 +108,10 @@ impl Probes {
         }
         let (local, open) = (core.local_slot, &self.open);
         let wanted = |slot| slot != local && open.iter().all(|probe| probe.slot != slot);
-        let next = core.members.next_in_order(&mut core.rng, wanted);
+        let next = match new_round(core, &mut self.round) {
+            Some(round) => core.members.next_in_round(round, local, wanted),
+            None => core.members.next_in_order(&mut core.rng, wanted),
+        };
         let Some(slot) = next else { return false };
         let incarnation = core.members.slot(slot).member.incarnation;
         let timeout = core.awareness.stretch(core.config.ping_timeout());

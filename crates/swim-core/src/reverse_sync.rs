@@ -57,7 +57,6 @@ impl ReverseSyncs {
             job.request = ask(core, peer, Some(cursor));
             self.0.push(job);
         } else {
-            core.stats.syncs_completed += 1;
             job.end(core, true);
         }
     }
@@ -92,6 +91,9 @@ impl ReverseSyncs {
 
 impl Job {
     fn end(self, core: &mut Core, complete: bool) {
+        let counter =
+            if complete { &mut core.stats.syncs_completed } else { &mut core.stats.syncs_failed };
+        *counter += 1;
         core.event(Event::SyncEnded { peer: self.request.to, applied: self.applied, complete });
     }
 }

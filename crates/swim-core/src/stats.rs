@@ -52,16 +52,25 @@ counters! {
     refuted,
     /// Members forgotten after their tombstone.
     evicted,
+    /// Forgotten members of whom nothing is remembered any more, because
+    /// there were too many.
+    graves_dropped,
     /// Join requests sent.
     joins_sent,
     /// Join requests answered.
     joins_received,
     /// Join requests that failed.
     joins_failed,
+    /// Rounds over all peers that brought no join and were followed by another.
+    joins_retried,
+    /// Peers and hosts that were left out because more were given than are taken.
+    peers_dropped,
     /// Full syncs started.
     syncs_started,
     /// Full syncs that ran to their end.
     syncs_completed,
+    /// Full syncs that ended before: no answer, a wrong one, or given up.
+    syncs_failed,
     /// Full syncs left out because enough were under way.
     syncs_omitted,
     /// Steps of full syncs answered.

@@ -86,7 +86,6 @@ impl Syncs {
         let differing = job.differing.get_or_insert(differing);
         let Page { changes, next: push } = turn(core, differing, job.push.take());
         if changes.is_empty() && next.is_none() {
-            core.stats.syncs_completed += 1;
             job.end(core, true);
             return;
         }
@@ -129,6 +128,9 @@ impl Syncs {
 
 impl Job {
     fn end(self, core: &mut Core, complete: bool) {
+        let counter =
+            if complete { &mut core.stats.syncs_completed } else { &mut core.stats.syncs_failed };
+        *counter += 1;
         core.event(Event::SyncEnded { peer: self.request.to, applied: self.applied, complete });
     }
 }

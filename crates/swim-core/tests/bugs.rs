@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use support::{Cluster, address, change, message, secs};
 use swim_core::limits::INCARNATION_AHEAD_MAX;
-use swim_core::{Body, Config, Instant, Labels, Refusal, Status, Transmit};
+use swim_core::{
+    Body, Config, Damping, Event, IDENTITY_LABEL, Init, Instant, Labels, Node, Refusal, Status,
+    Transmit,
+};
 
 fn lan() -> Config {
     Config::lan()
@@ -364,4 +367,136 @@ fn two_members_that_take_each_other_for_dead_keep_quiet() {
     cluster.forget_traffic();
     cluster.run_for(secs(60));
     assert_eq!(cluster.sent.len(), 0);
+}
+
+/// A new process at a known address may have another identity: it is placed
+/// anew, and the former identity is nowhere any more.
+#[test]
+fn an_address_may_get_another_identity() {
+    let mut cluster = Cluster::joined(lan(), 5);
+    for identity in ["one", "two", "one"] {
+        cluster.crash(4);
+        let labels = Labels::new([(IDENTITY_LABEL, identity)]).unwrap();
+        let init = Init {
+            app: "app".into(),
+            address: address(4),
+            identity: Some(identity.into()),
+            labels: Labels::default(),
+            seed: 7,
+            now: cluster.now,
+            unix_ms: cluster.unix_ms + cluster.now.since_start().as_millis() as u64,
+        };
+        cluster.insert(4, Node::new(lan(), init).unwrap());
+        cluster.command(4, |node, now| node.join(now, vec![address(0)])).unwrap();
+        let knows = |c: &Cluster, i| c.member(i, 4).is_some_and(|m| m.labels == labels);
+        cluster.until("all know", secs(30), |c| (0..5).all(|i| knows(c, i)) && c.agree(5));
+        assert!((0..5).all(|i| cluster.member(i, 4).unwrap().identity() == identity));
+    }
+}
+
+/// consul#2430: two processes that run at one address contradict each other for
+/// ever. They cannot be told apart, but must not flood the cluster, and nobody
+/// else must suffer.
+#[test]
+fn two_processes_at_one_address_do_not_flood_the_others() {
+    let mut cluster = Cluster::joined(lan(), 8);
+    cluster.run_for(secs(30));
+    cluster.forget_traffic();
+    cluster.run_for(secs(60));
+    let usual = cluster.sent.len();
+    cluster.start_twin(50, 7, 0..7);
+    cluster.run_for(secs(10));
+    cluster.forget_traffic();
+    let events = cluster.events(0).count();
+    cluster.run_for(secs(60));
+    assert!(cluster.sent.len() < 2 * usual, "{} messages for {usual}", cluster.sent.len());
+    let events = cluster.events(0).count() - events;
+    assert!(events < 60 * 5, "{events} events in a minute");
+    for i in 0..7 {
+        for j in (0..7).filter(|j| *j != i) {
+            let history = cluster.history(i, j);
+            assert!(!history.contains(&Some(Status::Suspect)), "{i} of {j}: {history:?}");
+        }
+    }
+    // When one of them ends, the other has the last word.
+    cluster.crash_twin(7);
+    cluster.until("one view", secs(60), |c| c.agree(8));
+    assert!((0..7).all(|i| cluster.member(i, 7).unwrap().identity() == address(7).as_str()));
+}
+
+/// Rapid, figure 9: a member that receives nothing for 20 seconds, everything
+/// for the next 20, and so on. The ring must not change each time.
+#[test]
+fn a_link_that_comes_and_goes_does_not_change_the_ring_for_ever() {
+    let damping = Damping::default();
+    let config = lan().to_builder().damping(Some(damping)).build().unwrap();
+    let mut cluster = Cluster::joined(config, 12);
+    let others: Vec<usize> = (0..11).collect();
+    for _ in 0..45 {
+        cluster.cut_one_way(&others, &[11]);
+        cluster.run_for(secs(20));
+        cluster.heal();
+        cluster.run_for(secs(20));
+    }
+    for i in 0..11 {
+        // It fails 45 times in half an hour. After a few of them it is off the ring
+        // for good: each failure prolongs that, up to an hour.
+        let damped = cluster.times(i, |event| matches!(event, Event::Damped { .. }));
+        assert_eq!(damped.len(), 1, "as {i} saw it");
+        let changes = damped[0] - Instant::ZERO;
+        assert!(changes < secs(6 * 40), "as {i} saw it, only after {changes:?}");
+        assert!(cluster.node(i).is_damped(&address(11)));
+        let wrong = (0..11).filter(|j| cluster.history(i, *j).contains(&Some(Status::Faulty)));
+        assert_eq!(wrong.count(), 0, "nobody else suffers");
+    }
+}
+
+/// Rapid, figure 10: a member that loses four of five of the messages it sends.
+/// Whatever becomes of it, nobody else is lost.
+#[test]
+fn a_member_that_loses_most_of_what_it_sends_harms_nobody_else() {
+    let mut cluster = Cluster::joined(lan(), 10);
+    let mut random = 1_u64;
+    cluster.drop_if(move |from, _, _| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        *from == address(9) && !(random >> 33).is_multiple_of(5)
+    });
+    cluster.run_for(secs(300));
+    let wrong: Vec<_> =
+        faulty_anywhere(&cluster, 10).into_iter().filter(|(i, j)| *i != 9 && *j != 9).collect();
+    assert_eq!(wrong, []);
+    cluster.heal();
+    cluster.command(9, |node, now| node.heal(now, (0..9).map(address).collect())).unwrap();
+    cluster.until("one view", secs(300), |c| c.agree(10));
+}
+
+/// serf GH-432: packets that were damaged on their way must not do lasting harm.
+#[cfg(feature = "wire")]
+#[test]
+fn damaged_packets_do_no_lasting_harm() {
+    use swim_core::wire::{decode, encode};
+
+    let mut cluster = Cluster::joined(lan(), 6);
+    let mut random = 1_u64;
+    cluster.translate(move |_, _, message| {
+        let mut bytes = encode(message);
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let draw = (random >> 33) as usize;
+        if draw.is_multiple_of(20) {
+            let i = (draw / 20) % bytes.len();
+            bytes[i] ^= 1 << (draw / 7 % 8);
+        }
+        Some(decode(&bytes).ok()?.message)
+    });
+    for round in 0..20 {
+        let labels = Labels::new([("round", round.to_string())]).unwrap();
+        cluster.command(round % 6, |node, now| node.set_labels(now, &labels)).unwrap();
+        cluster.run_for(secs(10));
+    }
+    cluster.translate(|_, _, message| Some(message.clone()));
+    let alive = |c: &Cluster| {
+        (0..6).all(|i| (0..6).all(|j| c.status(i, j) == Some(Status::Alive)))
+            && (1..6).all(|i| c.node(i).checksum() == c.node(0).checksum())
+    };
+    cluster.until("all see all", secs(120), alive);
 }

@@ -181,7 +181,7 @@ fn a_suspect_hears_of_it_with_every_ping() {
     cluster.run_for(secs(30));
     // Its refutations are lost, so that it stays suspect.
     cluster.cut_one_way(&[5], &[0, 1, 2, 3, 4]);
-    cluster.until("suspect", secs(10), |c| (0..5).all(|i| c.status(i, 5) == Some(Status::Suspect)));
+    cluster.until("suspect", secs(10), |c| c.all_say(5, Status::Suspect));
     cluster.forget_traffic();
     cluster.run_for(secs(2));
     let to_suspect: Vec<&Transmit> =

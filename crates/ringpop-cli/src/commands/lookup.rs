@@ -11,7 +11,9 @@ use crate::failure::Failure;
 use crate::output::{Output, checksum, printable};
 
 pub(crate) async fn run(args: LookupArgs) -> Result<(), Failure> {
-    let response = Admin::new(&args.address)?.lookup(&args.key, args.owners).await?;
+    let response = Admin::new(&args.address, args.tls.load()?.as_ref())?
+        .lookup(&args.key, args.owners)
+        .await?;
     if response.owners.is_empty() {
         return Err(Failure::Failed(format!(
             "{} knows no owner of the key: its ring is empty, see `ringpop status {}`",

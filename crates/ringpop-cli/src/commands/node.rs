@@ -109,6 +109,9 @@ async fn bind(args: &NodeArgs) -> Result<Ringpop, Failure> {
     if let Some(weight) = args.weight {
         builder = builder.weight(weight);
     }
+    if let Some(tls) = args.tls.load()? {
+        builder = builder.tls(tls);
+    }
     builder.bind().await.map_err(Failure::failed)
 }
 

@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::output::{Output, checksum, columns, printable};
 
 pub(crate) async fn run(args: StatusArgs) -> Result<(), Failure> {
-    let response = Admin::new(&args.address)?.status().await?;
+    let response = Admin::new(&args.address, args.tls.load()?.as_ref())?.status().await?;
     Output::new(args.json).emit(&Report::from(response));
     Ok(())
 }

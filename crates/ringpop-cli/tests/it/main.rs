@@ -7,3 +7,4 @@ mod dev;
 mod node;
 mod ring;
 mod support;
+mod tls;

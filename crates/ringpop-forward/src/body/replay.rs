@@ -5,6 +5,7 @@
 //! again. Frames are reference-counted, so keeping one copies nothing.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
@@ -16,6 +17,30 @@ use tonic::Status;
 
 use super::Guard;
 
+/// The memory that all requests of a process together keep for replays.
+///
+/// Whoever looks for a key has to read on whatever the limit says, so a full memory refuses nothing: it only lets no
+/// request begin or go on to be kept.
+#[derive(Debug)]
+pub(crate) struct ReplayMemory {
+    kept: AtomicUsize,
+    max: usize,
+}
+
+impl ReplayMemory {
+    pub(crate) fn new(max: usize) -> Self {
+        Self { kept: AtomicUsize::new(0), max }
+    }
+
+    pub(crate) fn kept(&self) -> usize {
+        self.kept.load(Ordering::Relaxed)
+    }
+
+    fn has_room_for(&self, bytes: usize) -> bool {
+        self.kept().saturating_add(bytes) <= self.max
+    }
+}
+
 /// The request as it comes in: what was read of it, and where the rest comes from.
 #[derive(Debug)]
 pub(crate) struct Intake {
@@ -23,9 +48,10 @@ pub(crate) struct Intake {
     source: Option<Guard>,
     frames: SmallVec<[Bytes; 2]>,
     trailers: Option<HeaderMap>,
-    /// Bytes in `frames`.
+    /// Bytes that were put into `frames`, as they count in `memory`.
     kept: usize,
     limit: usize,
+    memory: Arc<ReplayMemory>,
     /// Frames are kept after they were handed out.
     keep: bool,
     /// Something was handed out that is gone.
@@ -33,8 +59,8 @@ pub(crate) struct Intake {
 }
 
 impl Intake {
-    /// Takes a body of which at most `limit` bytes are kept.
-    pub(crate) fn new(source: Guard, limit: usize) -> Self {
+    /// Takes a body of which at most `limit` bytes are kept, as far as `memory` has room.
+    pub(crate) fn new(source: Guard, limit: usize, memory: Arc<ReplayMemory>) -> Self {
         let source = (!source.is_end_stream()).then_some(source);
         Self {
             source,
@@ -42,6 +68,7 @@ impl Intake {
             trailers: None,
             kept: 0,
             limit,
+            memory,
             keep: true,
             consumed: false,
         }
@@ -55,20 +82,41 @@ impl Intake {
     ) -> Poll<Result<(), Status>> {
         while self.kept < bytes && self.source.is_some() {
             if let Some(data) = ready!(self.poll_source(cx))? {
-                self.kept += data.len();
-                self.frames.push(data);
+                self.push(data);
             }
         }
         Poll::Ready(Ok(()))
     }
 
+    fn push(&mut self, data: Bytes) {
+        self.kept += data.len();
+        self.memory.kept.fetch_add(data.len(), Ordering::Relaxed);
+        self.frames.push(data);
+    }
+
+    /// Frees what is kept.
+    fn clear(&mut self) {
+        self.frames.clear();
+        self.release();
+    }
+
+    /// Gives the room in the common memory back.
+    fn release(&mut self) {
+        self.memory.kept.fetch_sub(self.kept, Ordering::Relaxed);
+        self.kept = 0;
+    }
+
     /// Reads the whole body, or a little more than is kept of it.
     pub(crate) fn poll_collect(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        ready!(self.poll_fill(cx, self.limit.saturating_add(1)))?;
-        if self.kept > self.limit {
-            self.keep = false;
+        loop {
+            self.keep = self.kept <= self.limit && self.memory.has_room_for(0);
+            if !self.keep || self.source.is_none() {
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(data) = ready!(self.poll_source(cx))? {
+                self.push(data);
+            }
         }
-        Poll::Ready(Ok(()))
     }
 
     /// The bytes that were read so far.
@@ -128,14 +176,14 @@ impl Intake {
 
     /// Keeps a frame that is handed out for the first time, or stops keeping.
     fn hand_out(&mut self, cursor: &mut usize, data: &Bytes) {
-        if self.keep && self.kept + data.len() <= self.limit {
-            self.kept += data.len();
-            self.frames.push(data.clone());
+        let fits = self.kept + data.len() <= self.limit && self.memory.has_room_for(data.len());
+        if self.keep && fits {
+            self.push(data.clone());
             *cursor += 1;
         } else {
             self.keep = false;
             self.consumed = true;
-            self.frames.clear();
+            self.clear();
             *cursor = 0;
         }
     }
@@ -165,7 +213,14 @@ impl Intake {
     /// The body for a handler in this process. It is read once.
     pub(crate) fn into_body(mut self) -> OnceBody {
         self.keep = false;
+        self.release();
         OnceBody { intake: self, cursor: 0 }
+    }
+}
+
+impl Drop for Intake {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 

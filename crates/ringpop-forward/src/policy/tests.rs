@@ -2,11 +2,12 @@ use proptest::prelude::*;
 
 use super::*;
 
-const CLASSES: [FailureClass; 7] = [
+const CLASSES: [FailureClass; 8] = [
     FailureClass::NeverSent,
     FailureClass::Refused,
     FailureClass::Unavailable,
     FailureClass::Ambiguous,
+    FailureClass::Unanswered,
     FailureClass::Overloaded,
     FailureClass::Committed,
     FailureClass::Caller,
@@ -22,6 +23,7 @@ fn failed(class: FailureClass) -> Situation {
         untried: true,
         remaining: None,
         affordable: true,
+        pushback: None,
         jitter: 0.5,
     }
 }
@@ -29,7 +31,9 @@ fn failed(class: FailureClass) -> Situation {
 #[test]
 fn the_table() {
     use Decision::{GiveUp as No, NextOwner, Wait};
-    use FailureClass::{Ambiguous, Caller, Committed, NeverSent, Overloaded, Refused, Unavailable};
+    use FailureClass::{
+        Ambiguous, Caller, Committed, NeverSent, Overloaded, Refused, Unanswered, Unavailable,
+    };
 
     let now = Wait(Duration::ZERO);
     // Failure, decision for a method that is not idempotent, decision for one that is.
@@ -38,6 +42,7 @@ fn the_table() {
         (Refused, NextOwner, NextOwner),
         (Unavailable, No(GiveUp::MaybeExecuted), now),
         (Ambiguous, No(GiveUp::MaybeExecuted), now),
+        (Unanswered, No(GiveUp::MaybeExecuted), now),
         (Overloaded, No(GiveUp::Overloaded), No(GiveUp::Overloaded)),
         (Committed, No(GiveUp::Committed), No(GiveUp::Committed)),
         (Caller, No(GiveUp::Caller), No(GiveUp::Caller)),
@@ -98,7 +103,7 @@ prop_compose! {
         affordable: bool,
         jitter in 0.0..=1.0_f64,
     ) -> Situation {
-        Situation { class, idempotent, replayable, attempts, waits, untried, remaining, affordable, jitter }
+        Situation { class, idempotent, replayable, attempts, waits, untried, remaining, affordable, pushback: None, jitter }
     }
 }
 
@@ -144,4 +149,47 @@ proptest! {
         let jittered = Schedule::default().wait(round, unit);
         prop_assert!(jittered >= exact.mul_f64(0.8) && jittered <= exact.mul_f64(1.2));
     }
+}
+
+#[test]
+fn a_server_that_is_asked_again_says_when() {
+    let idempotent = Situation { idempotent: true, ..failed(FailureClass::Unavailable) };
+    let pushed = |pushback, remaining| {
+        let situation = Situation { pushback: Some(pushback), remaining, ..idempotent };
+        decide(&Policy::default(), &situation)
+    };
+    let (second, long) = (Duration::from_secs(1), Duration::from_secs(600));
+    assert_eq!(pushed(Pushback::After(second), None), Decision::Wait(second), "without jitter");
+    assert_eq!(pushed(Pushback::Never, None), Decision::GiveUp(GiveUp::PushedBack));
+    assert_eq!(pushed(Pushback::After(second), Some(second)), Decision::GiveUp(GiveUp::NoTimeLeft));
+    assert_eq!(pushed(Pushback::After(long), None), Decision::GiveUp(GiveUp::PushedBack));
+    assert_eq!(pushed(Pushback::After(long), Some(2 * long)), Decision::Wait(long));
+    // What was refused before its handler goes elsewhere, where nobody is pushed back.
+    let refused = failed(FailureClass::Refused);
+    let pushback = Some(Pushback::After(second));
+    let elsewhere = decide(&Policy::default(), &Situation { pushback, ..refused });
+    assert_eq!(elsewhere, Decision::NextOwner);
+}
+
+#[test]
+fn pushback_is_read_as_the_proposal_has_it() {
+    let read = |text: &str| {
+        let mut headers = HeaderMap::new();
+        headers.insert(GRPC_PUSHBACK_HEADER, text.parse().unwrap());
+        Pushback::from_headers(&headers)
+    };
+    assert_eq!(read("0"), Some(Pushback::After(Duration::ZERO)));
+    assert_eq!(read("1500"), Some(Pushback::After(Duration::from_millis(1500))));
+    for never in ["-1", "soon", "", "99999999999"] {
+        assert_eq!(read(never), Some(Pushback::Never), "{never:?}");
+    }
+    assert_eq!(Pushback::from_headers(&HeaderMap::new()), None);
+}
+
+#[test]
+fn the_time_of_an_attempt_has_bounds() {
+    let error = |limit| Policy::default().attempt_timeout(limit).check().unwrap_err().to_string();
+    assert!(error(Duration::ZERO).contains("attempt_timeout is 0ns"));
+    assert!(error(Duration::from_secs(3601)).contains("attempt_timeout is 3601s"));
+    assert_eq!(Policy::default().attempt_timeout(Duration::from_secs(3)).check(), Ok(()));
 }

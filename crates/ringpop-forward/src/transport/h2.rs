@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use super::dial::{Connector, TcpConnector};
 use super::exchange::{Answer, exchange};
-use super::pool::Pool;
+use super::pool::{Checkout, Pool};
 use super::{Class, PeerRequest, PeerTransport, SendError, TransportStats};
 use crate::builder::in_range;
 use crate::constants::{
-    CONNECT_TIMEOUT, IDLE_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, PER_PEER_LIMIT,
-    STREAMS_PER_PEER, UNARY_PER_PEER,
+    CONNECT_TIMEOUT, IDLE_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, PEERS_MAX,
+    PER_PEER_LIMIT, STREAMS_PER_PEER, UNARY_PER_PEER,
 };
 use crate::error::ConfigError;
 use crate::resolver::Peer;
@@ -28,6 +28,7 @@ pub struct H2Config {
     pub(crate) idle_timeout: Duration,
     unary_per_peer: usize,
     streams_per_peer: usize,
+    pub(crate) peers: usize,
 }
 
 /// Shortest time that may be configured. Below it, timers cost more than they save.
@@ -45,6 +46,7 @@ impl Default for H2Config {
             idle_timeout: IDLE_TIMEOUT,
             unary_per_peer: UNARY_PER_PEER,
             streams_per_peer: STREAMS_PER_PEER,
+            peers: PEERS_MAX,
         }
     }
 }
@@ -95,6 +97,14 @@ impl H2Config {
         self
     }
 
+    /// How many peers may have connections at the same time, 1 to 16,384, by default 16,384. A peer beyond that counts as
+    /// unreachable until the connections to another one have ended.
+    #[must_use]
+    pub fn peers(mut self, peers: usize) -> Self {
+        self.peers = peers;
+        self
+    }
+
     pub(crate) fn limit(&self, class: Class) -> usize {
         match class {
             Class::Unary => self.unary_per_peer,
@@ -105,6 +115,7 @@ impl H2Config {
     fn check(&self) -> Result<(), ConfigError> {
         in_range("unary_per_peer", self.unary_per_peer as u64, 1, PER_PEER_LIMIT as u64)?;
         in_range("streams_per_peer", self.streams_per_peer as u64, 1, PER_PEER_LIMIT as u64)?;
+        in_range("peers", self.peers as u64, 1, PEERS_MAX as u64)?;
         let fields = [
             ("connect_timeout", self.connect_timeout),
             ("keepalive_interval", self.keepalive_interval),
@@ -125,6 +136,10 @@ impl H2Config {
 /// A connection is opened when it is first needed, by one dial however many calls wait for it. Unary calls and streams
 /// have a connection each. It closes when it is idle for long, when a PING stays unanswered and when the peer is
 /// forgotten.
+///
+/// Each peer has a circuit. It opens when a dial fails, or when several attempts in a row are not answered in their time;
+/// calls then skip the peer at once. From time to time one call has it dialled in the background, and the first connection
+/// on which the peer answers closes the circuit.
 pub struct H2Transport {
     pool: Pool,
 }
@@ -173,9 +188,15 @@ impl PeerTransport for H2Transport {
         // A connection from the pool may have ended a moment ago. That says nothing about the peer, so it is dialled
         // once before the request counts as unsendable.
         for _ in 0..2 {
-            let (live, lease) = self.pool.checkout(peer, class).await?;
+            let Checkout { live, lease, peer_pool } = self.pool.checkout(peer, class).await?;
             match live.sender.ready().await {
-                Ok(sender) => return exchange(peer, sender, lease, head, body).await,
+                Ok(sender) => {
+                    let response = exchange(peer, sender, lease, head, body).await;
+                    if response.is_ok() {
+                        self.pool.on_answer(&peer_pool);
+                    }
+                    return response;
+                }
                 Err(error) => last = Some(error),
             }
             self.pool.discard(peer, class, live.id);
@@ -186,6 +207,10 @@ impl PeerTransport for H2Transport {
 
     fn forget(&self, peer: &Peer) {
         self.pool.forget(peer);
+    }
+
+    fn unanswered(&self, peer: &Peer) {
+        self.pool.on_unanswered(peer);
     }
 
     fn stats(&self) -> TransportStats {
@@ -211,6 +236,8 @@ mod tests {
         let config = H2Config::default().streams_per_peer(0);
         let error = H2Transport::new(config).unwrap_err().to_string();
         assert!(error.contains("streams_per_peer is 0"), "{error}");
+        let error = H2Transport::new(H2Config::default().peers(0)).unwrap_err().to_string();
+        assert!(error.contains("peers is 0"), "{error}");
         assert!(H2Transport::new(H2Config::default()).is_ok());
     }
 }

@@ -3,6 +3,7 @@
 //! The forwarder decides who is asked; a transport asks. What it owes the forwarder is the truth about a failure: whether
 //! the peer's handler can have seen the request decides whether it may be sent again.
 
+mod circuit;
 mod connection;
 mod cork;
 mod dial;
@@ -14,6 +15,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tonic::Status;
@@ -28,7 +30,7 @@ use crate::resolver::Peer;
 /// Sends requests to peers.
 pub trait PeerTransport: Send + Sync + 'static {
     /// The body of a response. A broken body is a [`Status`] that names the peer.
-    type Body: http_body::Body<Data = Bytes, Error = Status> + Send + 'static;
+    type Body: http_body::Body<Data = Bytes, Error = Status> + Send + Unpin + 'static;
 
     /// Sends one request and resolves with the head of the response. Dropping the future, or the response body, cancels
     /// the call at the peer.
@@ -50,6 +52,12 @@ pub trait PeerTransport: Send + Sync + 'static {
         let _ = peer;
     }
 
+    /// Learns that a request to `peer` was given up because no response began within the time of an attempt. A transport
+    /// that sees several of them in a row should no longer trust its connections to that peer.
+    fn unanswered(&self, peer: &Peer) {
+        let _ = peer;
+    }
+
     /// What the transport counts by itself.
     fn stats(&self) -> TransportStats {
         TransportStats::default()
@@ -64,6 +72,12 @@ pub struct TransportStats {
     pub dial_failures: u64,
     /// Open connections.
     pub connections: u64,
+    /// How often a peer was found to be unreachable, so that calls skip it.
+    pub circuits_opened: u64,
+    /// Calls that skipped an unreachable peer without waiting.
+    pub circuit_skips: u64,
+    /// Peers that are skipped at this moment.
+    pub circuits_open: u64,
 }
 
 /// What kind of call a request begins. Unary calls and streams use different connections, so that streams that their
@@ -108,6 +122,12 @@ impl SendError {
     /// The request may have been executed.
     pub fn ambiguous(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self { class: FailureClass::Ambiguous, source: source.into() }
+    }
+
+    /// No response began in the time of an attempt.
+    pub(crate) fn unanswered(limit: Duration) -> Self {
+        let source = format!("no answer within {limit:?}").into();
+        Self { class: FailureClass::Unanswered, source }
     }
 
     /// As many calls to the peer are in flight as may be; nothing was sent.

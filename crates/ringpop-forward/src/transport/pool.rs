@@ -8,11 +8,11 @@ use dashmap::DashMap;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
+use super::circuit::{Circuit, Permission};
 use super::connection::{Driver, Lease, Live, handshake};
-use super::dial::{Connector, DialError, DialGate};
+use super::dial::{Connector, DialError};
 use super::h2::H2Config;
 use super::{Class, SendError, TransportStats};
-use crate::constants::PEERS_MAX;
 use crate::resolver::Peer;
 
 /// Connections by peer address.
@@ -28,11 +28,13 @@ struct Shared {
     next_id: AtomicU64,
     dial_failures: AtomicU64,
     connections: AtomicU64,
+    circuits_opened: AtomicU64,
+    circuit_skips: AtomicU64,
 }
 
 /// The connections to one peer.
 pub(crate) struct PeerPool {
-    gate: Mutex<DialGate>,
+    circuit: Mutex<Circuit>,
     unary: Place,
     stream: Place,
 }
@@ -53,6 +55,13 @@ enum Slot {
     Forgotten,
 }
 
+/// A connection with a call on it reserved.
+pub(crate) struct Checkout {
+    pub(crate) live: Live,
+    pub(crate) lease: Lease,
+    pub(crate) peer_pool: Arc<PeerPool>,
+}
+
 type DialResult = Result<Live, DialError>;
 
 impl Pool {
@@ -63,16 +72,14 @@ impl Pool {
             next_id: AtomicU64::new(0),
             dial_failures: AtomicU64::new(0),
             connections: AtomicU64::new(0),
+            circuits_opened: AtomicU64::new(0),
+            circuit_skips: AtomicU64::new(0),
         };
         Self { peers: DashMap::new(), shared: Arc::new(shared) }
     }
 
     /// A connection to `peer` with a call on it reserved, dialled now if there is none.
-    pub(crate) async fn checkout(
-        &self,
-        peer: &Peer,
-        class: Class,
-    ) -> Result<(Live, Lease), SendError> {
+    pub(crate) async fn checkout(&self, peer: &Peer, class: Class) -> Result<Checkout, SendError> {
         let peer_pool = self.peer(peer).map_err(SendError::never_sent)?;
         let permits = Arc::clone(&peer_pool.place(class).permits);
         // No queue: a call that waits for its turn at a slow peer holds memory here and is late there.
@@ -82,7 +89,7 @@ impl Pool {
         })?;
         let live = self.live(&peer_pool, peer, class).await.map_err(SendError::never_sent)?;
         let lease = live.activity.begin(permit);
-        Ok((live, lease))
+        Ok(Checkout { live, lease, peer_pool })
     }
 
     async fn live(&self, peer_pool: &Arc<PeerPool>, peer: &Peer, class: Class) -> DialResult {
@@ -109,10 +116,28 @@ impl Pool {
         }
     }
 
+    /// A call to `peer` was answered.
+    pub(crate) fn on_answer(&self, peer_pool: &PeerPool) {
+        lock(&peer_pool.circuit).on_answer();
+    }
+
+    /// A call to `peer` was not answered in its time.
+    pub(crate) fn on_unanswered(&self, peer: &Peer) {
+        let Some(peer_pool) = self.peers.get(peer.address()) else { return };
+        if lock(&peer_pool.circuit).on_unanswered(Instant::now()) {
+            self.shared.circuits_opened.fetch_add(1, Ordering::Relaxed);
+            peer_pool.clear_live();
+        }
+    }
+
     pub(crate) fn stats(&self) -> TransportStats {
+        let open = self.peers.iter().filter(|peer_pool| lock(&peer_pool.circuit).is_open()).count();
         TransportStats {
             dial_failures: self.shared.dial_failures.load(Ordering::Relaxed),
             connections: self.shared.connections.load(Ordering::Relaxed),
+            circuits_opened: self.shared.circuits_opened.load(Ordering::Relaxed),
+            circuit_skips: self.shared.circuit_skips.load(Ordering::Relaxed),
+            circuits_open: open as u64,
         }
     }
 
@@ -120,10 +145,11 @@ impl Pool {
         if let Some(peer_pool) = self.peers.get(peer.address()) {
             return Ok(Arc::clone(&peer_pool));
         }
-        if self.peers.len() >= PEERS_MAX {
+        let max = self.shared.config.peers;
+        if self.peers.len() >= max {
             self.peers.retain(|_, peer_pool| !peer_pool.is_empty());
-            if self.peers.len() >= PEERS_MAX {
-                return Err(DialError::TooManyPeers(PEERS_MAX));
+            if self.peers.len() >= max {
+                return Err(DialError::TooManyPeers(max));
             }
         }
         let entry = self
@@ -133,7 +159,7 @@ impl Pool {
         Ok(Arc::clone(&entry))
     }
 
-    /// Takes what the slot has, or begins a dial.
+    /// Takes what the slot has, or begins a dial as far as the circuit lets.
     fn begin(
         &self,
         peer_pool: &Arc<PeerPool>,
@@ -141,14 +167,19 @@ impl Pool {
         class: Class,
     ) -> Result<Begun, DialError> {
         let mut slot = lock(peer_pool.slot(class));
-        match &*slot {
+        let permission = match &*slot {
             Slot::Live(live) => return Ok(Begun::Live(live.clone())),
             Slot::Forgotten => return Err(DialError::Abandoned),
             // A dial whose connector panicked left its place behind, and its channel closed.
             Slot::Dialing(waiting) if waiting.has_changed().is_ok() => {
+                lock(&peer_pool.circuit).waits_for_dial().inspect_err(|_| self.count_skip())?;
                 return Ok(Begun::Dialing(waiting.clone()));
             }
-            Slot::Dialing(_) | Slot::Empty => lock(&peer_pool.gate).check(Instant::now())?,
+            Slot::Dialing(_) | Slot::Empty => lock(&peer_pool.circuit).ask(Instant::now()),
+        };
+        if let Permission::Skip(cause) = permission {
+            self.count_skip();
+            return Err(cause);
         }
         let (done, waiting) = watch::channel(None);
         *slot = Slot::Dialing(waiting.clone());
@@ -160,7 +191,17 @@ impl Pool {
         };
         // A task of its own, so that a caller that gives up takes no dial down that others wait for.
         tokio::spawn(dial.run(done));
-        Ok(Begun::Dialing(waiting))
+        match permission {
+            Permission::Probe(cause) => {
+                self.count_skip();
+                Err(cause)
+            }
+            _ => Ok(Begun::Dialing(waiting)),
+        }
+    }
+
+    fn count_skip(&self) {
+        self.shared.circuit_skips.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -187,7 +228,7 @@ impl PeerPool {
             slot: Mutex::new(Slot::Empty),
         };
         Arc::new(Self {
-            gate: Mutex::default(),
+            circuit: Mutex::default(),
             unary: place(Class::Unary),
             stream: place(Class::Stream),
         })
@@ -208,6 +249,16 @@ impl PeerPool {
         [Class::Unary, Class::Stream]
             .iter()
             .all(|&class| matches!(*lock(self.slot(class)), Slot::Empty))
+    }
+
+    /// Empties every slot that holds a connection; the calls on it go on.
+    fn clear_live(&self) {
+        for class in [Class::Unary, Class::Stream] {
+            let mut slot = lock(self.slot(class));
+            if matches!(*slot, Slot::Live(_)) {
+                *slot = Slot::Empty;
+            }
+        }
     }
 
     /// Empties the slot if it still holds connection `id`.
@@ -279,7 +330,7 @@ impl Dial {
 
     /// Puts the connection where callers find it. False if the peer was forgotten meanwhile.
     fn publish(&self, live: &Live) -> bool {
-        lock(&self.peer_pool.gate).on_success();
+        lock(&self.peer_pool.circuit).on_dialled();
         let mut slot = lock(self.peer_pool.slot(self.class));
         let wanted = matches!(*slot, Slot::Dialing(_));
         if wanted {
@@ -291,8 +342,10 @@ impl Dial {
     fn fail(&self, error: DialError, done: &watch::Sender<Option<DialResult>>) {
         tracing::debug!(peer = self.peer.address(), %error, "dial failed");
         self.shared.dial_failures.fetch_add(1, Ordering::Relaxed);
-        let jitter = fastrand::f64();
-        lock(&self.peer_pool.gate).on_failure(error.clone(), Instant::now(), jitter);
+        let (now, jitter) = (Instant::now(), fastrand::f64());
+        if lock(&self.peer_pool.circuit).on_failed_dial(error.clone(), now, jitter) {
+            self.shared.circuits_opened.fetch_add(1, Ordering::Relaxed);
+        }
         let mut slot = lock(self.peer_pool.slot(self.class));
         if matches!(*slot, Slot::Dialing(_)) {
             *slot = Slot::Empty;

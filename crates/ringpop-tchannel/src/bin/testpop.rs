@@ -9,12 +9,12 @@
 //! On SIGTERM it declares itself faulty, tells some of the others, and ends
 //! with success; on SIGINT it ends at once.
 
+use std::io::{Write as _, stdout};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use ringpop_tchannel::discovery::JsonFile;
 use ringpop_tchannel::{Bridge, ChecksumForm, Config};
-use tokio::signal::unix::{SignalKind, signal};
 
 /// The name under which the suite knows its cluster.
 const APP: &str = "ringpop";
@@ -95,22 +95,44 @@ async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
     if let Some(identity) = options.identity {
         builder = builder.identity(identity);
     }
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let end = end()?;
     let bridge = builder.bind().await?;
     let joined_and_for_ever = async {
         let joined = bridge.join().await?;
-        println!("joined {} of {} members", joined.peers.len(), joined.members);
+        // Whoever started this process may have closed the other end.
+        let _ = writeln!(stdout(), "joined by {} of {}", joined.peers.len(), joined.members);
         std::future::pending::<Result<(), Box<dyn std::error::Error>>>().await
     };
     tokio::select! {
         failed = joined_and_for_ever => failed,
-        _ = interrupt.recv() => Ok(()),
-        _ = terminate.recv() => {
-            bridge.evict().await;
+        others_are_told = end => {
+            if others_are_told {
+                bridge.evict().await;
+            }
             Ok(())
         }
     }
+}
+
+/// Waits until the process is to end, and tells whether others are told first.
+#[cfg(unix)]
+fn end() -> std::io::Result<impl Future<Output = bool>> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => true,
+            _ = interrupt.recv() => false,
+        }
+    })
+}
+
+/// Waits until the process is to end, and tells whether others are told first.
+#[cfg(not(unix))]
+fn end() -> std::io::Result<impl Future<Output = bool>> {
+    Ok(async { tokio::signal::ctrl_c().await.is_ok() })
 }
 
 #[tokio::main(flavor = "current_thread")]

@@ -66,14 +66,21 @@ struct ChangeFields<'a> {
 }
 
 /// Changes that are written one by one from where they are.
-struct Changes<'a>(&'a [Change]);
+struct Changes<'a> {
+    changes: &'a [Change],
+    /// Who says what names no source. In the answers of the machine that is its
+    /// own list; in its requests it is left open on purpose, so that nobody
+    /// leaves the change out as known to its source.
+    unnamed: Option<(&'a str, u64)>,
+}
 
 /// Labels as a JSON object.
 pub(crate) struct LabelMap<'a>(pub(crate) &'a Labels);
 
 impl Serialize for Changes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(ChangeFields::of))
+        serializer
+            .collect_seq(self.changes.iter().map(|change| ChangeFields::of(change, self.unnamed)))
     }
 }
 
@@ -84,17 +91,19 @@ impl Serialize for LabelMap<'_> {
 }
 
 impl<'a> ChangeFields<'a> {
-    fn of(change: &'a Change) -> Self {
+    fn of(change: &'a Change, unnamed: Option<(&'a str, u64)>) -> Self {
         let Change { member, source } = change;
         // Members that do not know tombstones take one for a faulty member.
         let tombstone = member.status == Status::Tombstone;
         let status = if tombstone { Status::Faulty } else { member.status };
+        let named = source.as_ref().map(|source| (source.address.as_str(), source.incarnation));
+        let source = named.or(unnamed);
         Self {
             address: member.address.as_str(),
             status: status.as_str(),
             incarnation_number: member.incarnation,
-            source: source.as_ref().map(|source| source.address.as_str()),
-            source_incarnation_number: source.as_ref().map(|source| source.incarnation),
+            source: source.map(|(address, _)| address),
+            source_incarnation_number: source.map(|(_, incarnation)| incarnation),
             tombstone: tombstone.then_some(true),
             labels: (!member.labels.is_empty()).then_some(LabelMap(&member.labels)),
         }
@@ -139,7 +148,7 @@ fn ping<'a>(
     app: Option<&'a str>,
     target: Option<&'a Address>,
 ) -> Ping<'a> {
-    let changes = Changes(changes);
+    let changes = Changes { changes, unnamed: None };
     let target = target.map(Address::as_str);
     Ping { checksum, changes, source, source_incarnation_number, app, target }
 }
@@ -151,19 +160,22 @@ fn ping<'a>(
 /// The refusal, as a body as well.
 pub fn write_reply(message: &Message) -> Result<Vec<u8>, Vec<u8>> {
     let Message { app, from, from_incarnation, body, .. } = message;
+    let sender = (from.as_str(), *from_incarnation);
+    let own = |changes| Changes { changes, unnamed: Some(sender) };
     Ok(match body {
         Body::Ack { checksum, changes } => {
-            json(&ping(*checksum, changes, (from.as_str(), *from_incarnation), Some(app), None))
+            let answer = ping(*checksum, &[], sender, Some(app), None);
+            json(&Ping { changes: own(changes), ..answer })
         }
         Body::PingReqAck { target, reached, changes, .. } => json(&PingReqAnswer {
-            changes: Changes(changes),
+            changes: own(changes),
             ping_status: *reached,
             target: target.as_str(),
         }),
         Body::JoinAck { checksum, changes, .. } => json(&JoinAnswer {
             app,
             coordinator: from.as_str(),
-            membership: Changes(changes),
+            membership: own(changes),
             membership_checksum: *checksum,
         }),
         Body::Refused { reason } => return Err(refusal(*reason)),

@@ -99,3 +99,6 @@ pub(crate) enum CallError {
     #[error("the answer is {0}")]
     Malformed(#[from] crate::frame::Malformed),
 }
+
+#[cfg(test)]
+mod tests;

@@ -69,6 +69,16 @@ impl Peers {
         &self.shared.counters
     }
 
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.peers.len()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn knows(&self, address: &str) -> bool {
+        self.peers.contains_key(address)
+    }
+
     fn drop_oldest(&mut self) {
         let oldest = self.peers.iter().min_by_key(|(_, peer)| peer.called);
         if let Some(address) = oldest.map(|(address, _)| address.clone()) {

@@ -204,13 +204,12 @@ const KINDS: [ChecksumKind; 3] = [ChecksumKind::None, ChecksumKind::Crc32, Check
 /// piece has to follow.
 #[test]
 fn arguments_of_any_size_survive_the_way_out_and_in() {
-    for kind in KINDS {
-        for n in FRAME_BYTES_MAX - 80..=FRAME_BYTES_MAX {
-            for sizes in [[n, 0, 0], [3, n, 2], [3, 0, n], [3, n, n], [n, n, 2 * n]] {
-                let args = args(sizes);
-                let frames = request().encode(7, &args, kind);
-                assert_eq!(read_back(frames, 1 << 20), Ok(Some(args)), "{sizes:?}");
-            }
+    for n in FRAME_BYTES_MAX - 80..=FRAME_BYTES_MAX {
+        let kind = KINDS[n % KINDS.len()];
+        for sizes in [[n, 0, 0], [3, n, 2], [3, 0, n], [3, n, n], [n, n, 2 * n]] {
+            let args = args(sizes);
+            let frames = request().encode(7, &args, kind);
+            assert_eq!(read_back(frames, 1 << 20), Ok(Some(args)), "{sizes:?}");
         }
     }
 }

@@ -15,12 +15,14 @@ use crate::generated::membership_client::MembershipClient;
 use crate::limits::{
     CALLS_MAX, CHANNELS_MAX, CONNECT_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT,
 };
+use crate::security::Security;
 
 /// The calls that are under way, and their connections.
 #[derive(Debug)]
 pub(crate) struct Calls {
     running: JoinSet<Answer>,
     channels: HashMap<Address, Channel>,
+    security: Security,
     /// Beyond every timeout of the machine, so that the machine decides.
     timeout: Duration,
     message_bytes_max: usize,
@@ -35,8 +37,19 @@ pub(crate) struct Answer {
 }
 
 impl Calls {
-    pub(crate) fn new(timeout: Duration, message_bytes_max: usize) -> Self {
-        Self { running: JoinSet::new(), channels: HashMap::new(), timeout, message_bytes_max }
+    pub(crate) fn new(security: Security, timeout: Duration, message_bytes_max: usize) -> Self {
+        Self {
+            running: JoinSet::new(),
+            channels: HashMap::new(),
+            security,
+            timeout,
+            message_bytes_max,
+        }
+    }
+
+    /// Calls from now on may take so long.
+    pub(crate) const fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
     }
 
     /// Starts a call; `false` when it cannot be made.
@@ -80,13 +93,13 @@ impl Calls {
             return Some(channel.clone());
         }
         let endpoint = Endpoint::from_shared(format!("http://{to}")).ok()?;
-        let channel = endpoint
+        let endpoint = endpoint
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-            .keep_alive_while_idle(true)
-            .connect_lazy();
+            .keep_alive_while_idle(true);
+        let channel = self.security.channel(&endpoint);
         if self.channels.len() < CHANNELS_MAX {
             self.channels.insert(to.clone(), channel.clone());
         }

@@ -6,13 +6,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ringpop_discovery::Discovery;
 use ringpop_forward::{Forwarder, Peer};
 use swim_core::wire::Decoded;
 use swim_core::{
-    Address, CommandError, Event as SwimEvent, Instant, JoinFailure, Labels, Member, Message, Node,
-    Output, State, Stats,
+    Address, CommandError, Config, Event as SwimEvent, Instant, JoinFailure, Labels, Member,
+    Message, Node, Output, ReconfigureError, State, Stats,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -22,7 +23,8 @@ use super::calls::{Answer, Calls};
 use crate::bootstrap;
 use crate::event::{Event, Listeners};
 use crate::limits::{ANSWERS_MAX, CALL_TIMEOUT_MARGIN, INPUTS_MAX};
-use crate::view::Views;
+use crate::security::Security;
+use crate::view::{OnRing, Views};
 
 /// What the driver task is made from.
 pub(crate) struct DriverSetup {
@@ -35,6 +37,8 @@ pub(crate) struct DriverSetup {
     pub(crate) forwarder: Forwarder,
     /// Asked when it is time to look for other partitions.
     pub(crate) discovery: Arc<dyn Discovery>,
+    /// Opens the connections of the membership protocol.
+    pub(crate) security: Security,
 }
 
 /// The driver task.
@@ -81,6 +85,7 @@ pub(crate) enum Command {
     Heal(Vec<Address>),
     Leave(oneshot::Sender<LeaveReport>, oneshot::Sender<Result<(), CommandError>>),
     SetLabels(Labels, oneshot::Sender<Result<(), CommandError>>),
+    Reconfigure(Arc<Config>, oneshot::Sender<Result<(), ReconfigureError>>),
     Reap(Address, oneshot::Sender<Result<(), CommandError>>),
     Stats(oneshot::Sender<Stats>),
 }
@@ -98,6 +103,7 @@ pub(crate) enum JoinProgress {
 pub(crate) struct LeaveReport {
     pub(crate) acknowledged: usize,
     pub(crate) others: usize,
+    pub(crate) protocol_period: Duration,
 }
 
 /// Sends inputs to the driver.
@@ -106,12 +112,10 @@ pub(crate) struct Handle(mpsc::Sender<Input>);
 
 impl Driver {
     pub(crate) fn new(setup: DriverSetup) -> (Self, Handle) {
-        let DriverSetup { node, start, views, listeners, forwarder, discovery } = setup;
+        let DriverSetup { node, start, views, listeners, forwarder, discovery, security } = setup;
         let (sender, inputs) = mpsc::channel(INPUTS_MAX);
-        let config = node.config();
-        let longest = [config.ping_req_timeout(), config.join_timeout(), config.sync_timeout()];
-        let timeout = longest.into_iter().max().unwrap_or_default() + CALL_TIMEOUT_MARGIN;
-        let calls = Calls::new(timeout, message_bytes_max(&node));
+        let timeout = call_timeout(node.config());
+        let calls = Calls::new(security, timeout, message_bytes_max(&node));
         let driver = Self {
             node,
             start,
@@ -133,7 +137,7 @@ impl Driver {
 
     /// Runs until every handle is dropped.
     pub(crate) async fn run(mut self) {
-        self.publish();
+        self.publish(true);
         loop {
             self.node.handle_timeout(self.now());
             self.drain();
@@ -206,10 +210,23 @@ impl Driver {
             Command::Reap(address, done) => {
                 let _ = done.send(self.node.reap(now, &address));
             }
+            Command::Reconfigure(config, done) => {
+                let _ = done.send(self.reconfigure(now, config));
+            }
             Command::Stats(done) => {
                 let _ = done.send(*self.node.stats());
             }
         }
+    }
+
+    fn reconfigure(&mut self, now: Instant, config: Arc<Config>) -> Result<(), ReconfigureError> {
+        if config.message_bytes_max() != self.node.config().message_bytes_max() {
+            // The bounds of connections and server are made from it.
+            return Err(ReconfigureError::Fixed { field: "message_bytes_max" });
+        }
+        self.node.reconfigure(now, config)?;
+        self.calls.set_timeout(call_timeout(self.node.config()));
+        Ok(())
     }
 
     fn take_answer(&mut self, Answer { seq, reply }: Answer) {
@@ -227,7 +244,7 @@ impl Driver {
 
     /// Carries out the outputs, then publishes what they amount to.
     fn drain(&mut self) {
-        let mut changed = false;
+        let (mut changed, mut burst_over) = (false, false);
         while let Some(output) = self.node.poll_output() {
             match output {
                 Output::Transmit(transmit) if transmit.message.is_reply() => {
@@ -245,28 +262,40 @@ impl Driver {
                     }
                 }
                 Output::Event(event) => {
+                    burst_over |= matches!(
+                        event,
+                        SwimEvent::ViewChanged { .. } | SwimEvent::JoinComplete { .. }
+                    );
                     changed |= matches!(
                         event,
                         SwimEvent::MemberChanged { .. }
                             | SwimEvent::Refuted { .. }
-                            | SwimEvent::JoinComplete { .. }
+                            | SwimEvent::Damped { .. }
+                            | SwimEvent::Undamped { .. }
                     );
                     self.news.push(event);
                 }
             }
         }
-        if changed {
-            self.publish();
+        if changed || burst_over {
+            self.publish(burst_over);
         }
         self.tell();
     }
 
     /// Publishes the view: before anybody is told, so that who hears of a
-    /// change finds it there.
-    fn publish(&mut self) {
+    /// change finds it there. With coalescing the ring waits until a burst of
+    /// changes is over.
+    fn publish(&mut self, burst_over: bool) {
         let members: Vec<_> = self.node.members().cloned().collect();
-        let joined = !matches!(self.node.state(), State::Idle | State::Joining);
-        match self.views.publish(members, self.node.checksum(), joined) {
+        let damped: Vec<_> = self.node.damped().cloned().collect();
+        let waits = self.node.config().coalescing().is_some() && !burst_over;
+        let on_ring = match self.node.state() {
+            State::Idle | State::Joining => OnRing::Nobody,
+            _ if waits => OnRing::AsBefore,
+            _ => OnRing::Reachable,
+        };
+        match self.views.publish(members, damped, self.node.checksum(), on_ring) {
             Ok(Some(change)) => self.listeners.tell(Event::RingChanged(change)),
             Ok(None) => {}
             Err(error) => tracing::error!(%error, "the ring stays as it was"),
@@ -292,8 +321,11 @@ impl Driver {
                 }
                 SwimEvent::LeaveComplete { acknowledged, .. } => {
                     let reachable = self.node.members().filter(|m| m.is_reachable());
-                    let report =
-                        LeaveReport { acknowledged: *acknowledged, others: reachable.count() };
+                    let report = LeaveReport {
+                        acknowledged: *acknowledged,
+                        others: reachable.count(),
+                        protocol_period: self.node.config().protocol_period(),
+                    };
                     if let Some(waiting) = self.leave.take() {
                         let _ = waiting.send(report);
                     }
@@ -387,6 +419,12 @@ impl Handle {
     pub(crate) async fn tell(&self, command: Command) {
         let _ = self.0.send(Input::Command(command)).await;
     }
+}
+
+/// How long a call may take: beyond every timeout of the machine.
+fn call_timeout(config: &Config) -> Duration {
+    let longest = [config.ping_req_timeout(), config.join_timeout(), config.sync_timeout()];
+    longest.into_iter().max().unwrap_or_default() + CALL_TIMEOUT_MARGIN
 }
 
 /// Bounds a membership message on the wire: the changes, and as much again for

@@ -5,15 +5,19 @@ use tonic::{Request, Response, Status};
 
 use super::driver::Handle;
 use crate::generated::membership_server::Membership;
+use crate::security::Security;
 
 /// The gRPC service of the membership protocol: every request is answered with
 /// what the machine replies.
 #[derive(Debug)]
-pub(crate) struct MembershipService(Handle);
+pub(crate) struct MembershipService {
+    handle: Handle,
+    security: Security,
+}
 
 impl MembershipService {
-    pub(crate) const fn new(handle: Handle) -> Self {
-        Self(handle)
+    pub(crate) const fn new(handle: Handle, security: Security) -> Self {
+        Self { handle, security }
     }
 }
 
@@ -23,18 +27,19 @@ impl Membership for MembershipService {
         &self,
         request: Request<wire::pb::Message>,
     ) -> Result<Response<wire::pb::Message>, Status> {
+        self.security.admit(&request)?;
         let decoded = match wire::from_proto(request.into_inner()) {
             Ok(decoded) => decoded,
             Err(error) => {
-                self.0.malformed().await;
+                self.handle.malformed().await;
                 return Err(Status::invalid_argument(error.to_string()));
             }
         };
         if decoded.message.is_reply() {
-            self.0.malformed().await;
+            self.handle.malformed().await;
             return Err(Status::invalid_argument("a reply is not a request"));
         }
-        match self.0.request(decoded).await {
+        match self.handle.request(decoded).await {
             Some(reply) => Ok(Response::new(wire::to_proto(reply))),
             None => Err(Status::unavailable("this member is stopping or overloaded")),
         }

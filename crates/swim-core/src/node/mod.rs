@@ -8,7 +8,7 @@ use crate::address::Address;
 use crate::config::{Config, ConfigError};
 use crate::core::Core;
 use crate::dialect::Dialect;
-use crate::event::{Cause, Output, Rejection};
+use crate::event::{Output, Rejection};
 use crate::heal::Heal;
 use crate::join::{Join, NoAnswer};
 use crate::labels::{IDENTITY_LABEL, INTERNAL_PREFIX, LabelError, Labels};
@@ -24,6 +24,7 @@ use crate::sync::Syncs;
 use crate::time::Instant;
 use crate::timers::Timer;
 
+mod operator;
 #[cfg(feature = "wire")]
 mod packet;
 mod reactions;
@@ -73,7 +74,7 @@ use routine::Routine;
 ///     labels: Default::default(),
 ///     seed: 42,                   // from the operating system in production
 ///     now: Instant::ZERO,
-///     unix_ms: 1_700_000_000_000, // wall clock, for the incarnation
+///     unix_ms: 1_700_000_000_000, // wall clock
 /// })?;
 ///
 /// node.join(Instant::ZERO, vec!["127.0.0.1:7947".parse()?])?;
@@ -126,7 +127,8 @@ pub struct Init {
     pub now: Instant,
     /// Wall clock at `now` in milliseconds since the Unix epoch. It becomes
     /// the first incarnation, so that a restarted process exceeds its former
-    /// self.
+    /// self; and it numbers the rounds in which members share out their probes
+    /// (see [`Config::shared_rounds`]).
     pub unix_ms: u64,
 }
 
@@ -313,70 +315,6 @@ impl Node {
         Ok(())
     }
 
-    /// Forgets a member that is faulty or left: its tombstone is spread.
-    ///
-    /// # Errors
-    ///
-    /// When the member is unknown, or is neither faulty nor has left.
-    pub fn reap(&mut self, now: Instant, address: &Address) -> Result<(), CommandError> {
-        self.advance_to(now);
-        match self.core.members.get(address).map(|member| member.status) {
-            Some(Status::Faulty | Status::Leave) if *address != self.core.local => {
-                self.core.bury(address, Cause::Command);
-                Ok(())
-            }
-            _ => Err(CommandError::NotGone(address.clone())),
-        }
-    }
-
-    /// Forgets all faulty members: their tombstones are spread. Returns how
-    /// many there were.
-    pub fn reap_faulty(&mut self, now: Instant) -> usize {
-        self.advance_to(now);
-        let faulty: Vec<Address> = self
-            .core
-            .members
-            .iter()
-            .filter(|member| member.status == Status::Faulty && member.address != self.core.local)
-            .map(|member| member.address.clone())
-            .collect();
-        for address in &faulty {
-            self.core.bury(address, Cause::Command);
-        }
-        faulty.len()
-    }
-
-    /// Stops to probe, until [`resume`](Self::resume). The member still
-    /// answers. For tests and operators.
-    pub fn pause(&mut self, now: Instant) {
-        self.advance_to(now);
-        self.stop_routine();
-    }
-
-    /// Probes again after a [`pause`](Self::pause).
-    pub fn resume(&mut self, now: Instant) {
-        self.advance_to(now);
-        if self.state == State::Ready && !self.routine.is_running() {
-            self.start_routine();
-        }
-    }
-
-    /// Probes one member now, paused or not. Returns whether there was one to
-    /// probe.
-    pub fn tick(&mut self, now: Instant) -> bool {
-        self.advance_to(now);
-        self.state == State::Ready && self.probes.start_next(&mut self.core)
-    }
-
-    /// Gives up a join that is under way; otherwise does nothing.
-    pub fn cancel_join(&mut self, now: Instant) {
-        self.advance_to(now);
-        if self.state == State::Joining {
-            self.join.abort(&mut self.core);
-            self.state = State::Idle;
-        }
-    }
-
     /// Replaces the labels of this member; its identity stays. Setting equal
     /// labels changes nothing.
     ///
@@ -495,7 +433,13 @@ impl Node {
     /// The next effect, in the order in which effects happened.
     #[must_use]
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.core.outbox.pop_front()
+        let output = self.core.outbox.pop_front();
+        if self.core.outbox.is_empty() {
+            // The next one goes to the beginning again, which is in the cache,
+            // and not on through what a burst once needed.
+            self.core.outbox.clear();
+        }
+        output
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do; any

@@ -1,9 +1,10 @@
 //! Other settings while the member runs.
 
+use std::sync::Arc;
+
 use super::Node;
 use crate::config::Config;
 use crate::labels::LabelError;
-use crate::member::Status;
 use crate::time::Instant;
 
 /// Why other settings were refused. Nothing was changed.
@@ -56,10 +57,15 @@ impl Node {
     ///
     /// When a field differs that cannot change, or the member holds more than
     /// a new bound allows; the error names the field.
-    pub fn reconfigure(&mut self, now: Instant, config: Config) -> Result<(), ReconfigureError> {
+    pub fn reconfigure(
+        &mut self,
+        now: Instant,
+        config: impl Into<Arc<Config>>,
+    ) -> Result<(), ReconfigureError> {
         self.advance_to(now);
+        let config = config.into();
         self.check_new(&config)?;
-        let former = std::mem::replace(&mut self.core.config, config.into());
+        let former = std::mem::replace(&mut self.core.config, config);
         self.core.awareness.set_max(self.core.config.awareness_max());
         self.core.rearm_expiries(&former);
         self.join.rearm_limit(&mut self.core);
@@ -90,30 +96,5 @@ impl Node {
             return Err(ReconfigureError::Exceeded { field: "members_max", value, held });
         }
         Ok(self.local().labels.check(&new.label_limits())?)
-    }
-}
-
-impl crate::core::Core {
-    /// Statuses end when the new timeouts have passed since they began.
-    fn rearm_expiries(&mut self, former: &Config) {
-        let slots: Vec<_> = self.members.slots().collect();
-        for slot in slots {
-            let Some(at) = self.members.attention(slot).and_then(|known| known.expiry) else {
-                continue;
-            };
-            let (old, new) = match self.members.slot(slot).member.status {
-                Status::Alive => continue,
-                Status::Suspect => {
-                    self.arm_expiry(slot);
-                    continue;
-                }
-                Status::Faulty | Status::Leave => {
-                    (former.faulty_timeout(), self.config.faulty_timeout())
-                }
-                Status::Tombstone => (former.tombstone_timeout(), self.config.tombstone_timeout()),
-            };
-            let since = Instant::from_start(at.since_start().saturating_sub(old));
-            self.set_expiry(slot, Some((since + new).max(self.now)));
-        }
     }
 }

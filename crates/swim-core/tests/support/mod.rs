@@ -19,6 +19,9 @@ const STEPS_MAX: usize = 5_000_000;
 /// A filter over messages: sender, receiver, message.
 type Filter = Box<dyn FnMut(&Address, &Address, &Message) -> bool>;
 
+/// What becomes of a message on its way: sender, receiver, message.
+type Translation = Box<dyn FnMut(&Address, &Address, &Message) -> Option<Message>>;
+
 pub struct Cluster {
     pub now: Instant,
     pub latency: Duration,
@@ -35,6 +38,10 @@ pub struct Cluster {
     /// Processes that do not run at the moment, with what waits for them.
     frozen: BTreeMap<Address, Vec<Transmit>>,
     drop_if: Option<Filter>,
+    translation: Option<Translation>,
+    /// Addresses at which two processes listen, with the name under which the
+    /// second one is kept, and whether it gets the next message.
+    twins: BTreeMap<Address, (Address, bool)>,
     /// Members that are reached by the second path only.
     first_path_down: BTreeSet<Address>,
     /// Everything that was sent.
@@ -61,6 +68,8 @@ impl Cluster {
             cuts: BTreeSet::new(),
             frozen: BTreeMap::new(),
             drop_if: None,
+            translation: None,
+            twins: BTreeMap::new(),
             first_path_down: BTreeSet::new(),
             sent: Vec::new(),
             random: 0x5eed,
@@ -98,6 +107,36 @@ impl Cluster {
         };
         let node = Node::new(self.config.clone(), init).unwrap();
         self.nodes.insert(address(i), node);
+    }
+
+    /// Runs a process that the test made.
+    pub fn insert(&mut self, i: usize, node: Node) {
+        self.nodes.insert(address(i), node);
+    }
+
+    /// Starts a second process at the address of a running one; it is kept as
+    /// member `name`. The two get the messages to the address in turn.
+    pub fn start_twin(&mut self, name: usize, of: usize, peers: impl IntoIterator<Item = usize>) {
+        self.started += 1;
+        let init = Init {
+            app: "app".into(),
+            address: address(of),
+            identity: Some("twin".into()),
+            labels: Labels::default(),
+            seed: self.started,
+            now: self.now,
+            unix_ms: self.unix_ms + self.now.since_start().as_millis() as u64,
+        };
+        self.nodes.insert(address(name), Node::new(self.config.clone(), init).unwrap());
+        self.twins.insert(address(of), (address(name), true));
+        let peers = peers.into_iter().map(address).collect();
+        self.command(name, |node, now| node.join(now, peers)).unwrap();
+    }
+
+    /// Kills the second process at an address.
+    pub fn crash_twin(&mut self, of: usize) {
+        let (name, _) = self.twins.remove(&address(of)).expect("it has a twin");
+        self.nodes.remove(&name).expect("it runs");
     }
 
     /// Kills a process: it neither sends nor receives any more.
@@ -151,6 +190,14 @@ impl Cluster {
     /// Loses the messages for which `filter` holds.
     pub fn drop_if(&mut self, filter: impl FnMut(&Address, &Address, &Message) -> bool + 'static) {
         self.drop_if = Some(Box::new(filter));
+    }
+
+    /// From now on messages arrive as `translation` makes them, or not at all.
+    pub fn translate(
+        &mut self,
+        translation: impl FnMut(&Address, &Address, &Message) -> Option<Message> + 'static,
+    ) {
+        self.translation = Some(Box::new(translation));
     }
 
     pub fn node(&self, i: usize) -> &Node {
@@ -215,6 +262,12 @@ impl Cluster {
 
     pub fn events(&self, i: usize) -> impl Iterator<Item = &Event> {
         self.events.get(&address(i)).into_iter().flatten().map(|(_, event)| event)
+    }
+
+    /// When the events of a member happened for which `wanted` holds.
+    pub fn times(&self, i: usize, wanted: impl Fn(&Event) -> bool) -> Vec<Instant> {
+        let events = self.events.get(&address(i)).into_iter().flatten();
+        events.filter(|(_, event)| wanted(event)).map(|(at, _)| *at).collect()
     }
 
     /// All statuses that `observer` gave `subject`, in order.
@@ -306,7 +359,11 @@ impl Cluster {
 
     fn deliver(&mut self, transmit: Transmit) {
         let now = self.now;
-        let to = transmit.to.clone();
+        let mut to = transmit.to.clone();
+        if let Some((name, turn)) = self.twins.get_mut(&to) {
+            *turn = !*turn;
+            to = if *turn { to } else { name.clone() };
+        }
         if let Some(waiting) = self.frozen.get_mut(&to) {
             waiting.push(transmit);
             return;
@@ -334,8 +391,13 @@ impl Cluster {
         }
     }
 
-    fn transmit(&mut self, transmit: Transmit) {
+    fn transmit(&mut self, mut transmit: Transmit) {
         self.sent.push((self.now, transmit.clone()));
+        if let Some(translate) = &mut self.translation {
+            let Transmit { to, message, .. } = &transmit;
+            let Some(translated) = translate(&message.from, to, message) else { return };
+            transmit.message = translated;
+        }
         let (from, to) = (transmit.message.from.clone(), transmit.to.clone());
         // A reply goes back the way its request came.
         let is_reply = transmit.message.is_reply();

@@ -43,6 +43,7 @@ settings! {
     inconclusive_probes_max: number,
     probes_max: number,
     adaptive_period: truth,
+    shared_rounds: truth,
     awareness_max: number,
     late_acks: truth,
     second_path: truth,

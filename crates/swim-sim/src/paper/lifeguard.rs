@@ -74,6 +74,7 @@ impl Parts {
             .protocol_period(Duration::from_secs(1))
             .ping_timeout(Duration::from_millis(500))
             .ping_req_timeout(Duration::from_millis(500))
+            .shared_rounds(false)
             .probes_max(1)
             .late_acks(has(Self::Probe))
             .awareness_max(if has(Self::Probe) { 9 } else { 1 })

@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::Stage;
 use crate::api::BenchClient;
 use crate::measure::{Subject, burst, median, quantile, quiet};
+use crate::process::Placement;
 use crate::report::{Bar, Report, Row};
 use crate::roles::{HERE, THERE};
 
@@ -37,9 +38,15 @@ pub(crate) async fn cpu(stage: &Stage, report: &mut Report) -> Result<()> {
             Row::new(stage.case(&format!("{name}, {bytes} B")), "us", quiet(forwarded.clone()))
                 .peer(peer_name, quiet(peer.iter().copied()))
         };
-        report.add(&row("node cpu", "local", local).bar(Bar::AtMost(most)).goal(goal));
+        // On two cores every wake of a sleeping worker is the node's cost too, and how often a worker sleeps is up to
+        // what else runs; only reported.
+        let bar = |row: Row, most| match stage.placement {
+            Placement::OneCore => row.bar(Bar::AtMost(most)),
+            Placement::TwoCores => row,
+        };
+        report.add(&bar(row("node cpu", "local", local), most).goal(goal));
         report.add(&row("node cpu", "bare", bare));
-        report.add(&row("node cpu", "typed", typed).bar(Bar::AtMost(0.75)));
+        report.add(&bar(row("node cpu", "typed", typed), 0.75));
     }
     Ok(())
 }

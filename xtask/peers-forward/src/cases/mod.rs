@@ -3,6 +3,7 @@
 mod failover;
 mod latency;
 pub(crate) mod load;
+mod peek;
 mod streams;
 
 use std::future::Future;
@@ -51,10 +52,11 @@ const ONE: &[Placement] = &[Placement::OneCore];
 const TWO: &[Placement] = &[Placement::TwoCores];
 const BOTH: &[Placement] = &[Placement::OneCore, Placement::TwoCores];
 
-pub(crate) const CASES: [(&str, &[Placement], Case); 8] = [
+pub(crate) const CASES: [(&str, &[Placement], Case); 9] = [
     ("latency", BOTH, |stage, report| Box::pin(latency::run(stage, report))),
     ("cpu", BOTH, |stage, report| Box::pin(load::cpu(stage, report))),
     ("throughput", TWO, |stage, report| Box::pin(load::throughput(stage, report))),
+    ("peek", ONE, |_, report| Box::pin(async { peek::run(report) })),
     ("stream", TWO, |stage, report| Box::pin(streams::messages(stage, report))),
     ("memory", TWO, |stage, report| Box::pin(streams::memory(stage, report))),
     ("cancel", TWO, |stage, report| Box::pin(streams::cancel(stage, report))),

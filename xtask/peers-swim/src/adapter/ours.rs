@@ -13,8 +13,12 @@ use super::{Peer, Setup, Sink, Update};
 
 const APP: &str = "bench";
 
-/// Wall clock at the start of virtual time; every member takes it for its first incarnation.
+/// Wall clock when the clock of a member shows zero; every member takes it for its first
+/// incarnation.
 const UNIX_MS: u64 = 1_700_000_000_000;
+
+/// The clocks of members differ by less than this, as with NTP.
+const CLOCKS_OFF: Nanos = 20 * super::MILLISECOND;
 
 /// Bytes of a packet that are not changes: header, cursor and the list of differing buckets.
 const HEADER_BYTES_MAX: usize = 220;
@@ -30,6 +34,8 @@ pub(crate) struct Ours {
     node: Node,
     setup: Setup,
     app: Arc<str>,
+    /// How much its clock is ahead of virtual time.
+    ahead: Nanos,
     /// The packet that is being sent.
     packet: Vec<u8>,
 }
@@ -53,10 +59,6 @@ fn index_of(address: &Address) -> usize {
         }
     }
     (index << 8 | octet) & 0x00ff_ffff
-}
-
-fn instant(now: Nanos) -> Instant {
-    Instant::from_start(Duration::from_nanos(now))
 }
 
 /// What members say about each other from the start, or something newer.
@@ -99,10 +101,14 @@ impl Ours {
 
     /// Handles a message and drops what comes of it, without any encoding.
     pub(crate) fn receive_message(&mut self, now: Nanos, message: Message) {
-        self.node.handle_message(instant(now), message);
+        self.node.handle_message(self.instant(now), message);
         while let Some(output) = self.node.poll_output() {
             std::hint::black_box(output);
         }
+    }
+
+    fn instant(&self, now: Nanos) -> Instant {
+        Instant::from_start(Duration::from_nanos(now + self.ahead))
     }
 
     fn message(&self, from: usize, seq: u64, body: Body) -> Message {
@@ -136,19 +142,21 @@ impl Peer for Ours {
 
     type Batch = Message;
 
-    fn new(setup: Setup, index: usize, now: Nanos) -> Self {
-        let app: Arc<str> = APP.into();
+    fn new(setup: Setup, index: usize, _: Nanos) -> Self {
+        static SHARED: LazyLock<Arc<str>> = LazyLock::new(|| APP.into());
+        let app = SHARED.clone();
         let init = Init {
             app: app.clone(),
             address: address(index),
             identity: None,
             labels: Labels::default(),
             seed: setup.seed_of(index),
-            now: instant(now),
+            now: Instant::ZERO,
             unix_ms: UNIX_MS,
         };
         let node = Node::new(Self::config(), init).expect("name and labels are valid");
-        Self { node, setup, app, packet: Vec::new() }
+        let ahead = setup.seed_of(index) % CLOCKS_OFF;
+        Self { node, setup, app, ahead, packet: Vec::new() }
     }
 
     fn preload(&mut self, now: Nanos) {
@@ -171,22 +179,22 @@ impl Peer for Ours {
 
     fn join(&mut self, now: Nanos, via: Option<usize>) {
         self.node
-            .join(instant(now), via.map(address).into_iter().collect())
+            .join(self.instant(now), via.map(address).into_iter().collect())
             .expect("it joins once");
     }
 
     fn receive(&mut self, now: Nanos, bytes: &[u8]) {
         // Errors are about bytes that are no message; they change nothing.
-        let _ = self.node.handle_packet(instant(now), bytes);
+        let _ = self.node.handle_packet(self.instant(now), bytes);
     }
 
     fn timeout(&mut self, now: Nanos) {
-        self.node.handle_timeout(instant(now));
+        self.node.handle_timeout(self.instant(now));
     }
 
     fn next_deadline(&self) -> Option<Nanos> {
         let at = self.node.poll_timeout()?.since_start();
-        Some(at.as_nanos() as Nanos)
+        Some((at.as_nanos() as Nanos).saturating_sub(self.ahead))
     }
 
     fn drain(&mut self, sink: &mut impl Sink) {
@@ -239,6 +247,6 @@ impl Peer for Ours {
     }
 
     fn apply(&mut self, now: Nanos, batch: Message) {
-        self.node.handle_message(instant(now), batch);
+        self.node.handle_message(self.instant(now), batch);
     }
 }

@@ -17,7 +17,7 @@ use crate::limits::{DEV_POLL_INTERVAL, DEV_POLL_TIMEOUT};
 /// Asks until nobody receives the answers.
 pub(super) fn start(plan: &Plan, updates: &mpsc::Sender<Update>) -> Result<(), Failure> {
     for (index, node) in plan.nodes.iter().enumerate() {
-        let admin = Admin::new(&node.address)?;
+        let admin = Admin::new(&node.address, None)?;
         tokio::spawn(ask(index, admin, DEV_POLL_INTERVAL, updates.clone()));
     }
     Ok(())

@@ -21,8 +21,12 @@ impl HttpBody for Pieces {
 }
 
 fn intake(pieces: &[&'static str], limit: usize) -> Intake {
+    intake_in(pieces, limit, &Arc::new(ReplayMemory::new(1000)))
+}
+
+fn intake_in(pieces: &[&'static str], limit: usize, memory: &Arc<ReplayMemory>) -> Intake {
     let pieces = Pieces(pieces.iter().map(|piece| Bytes::from_static(piece.as_bytes())).collect());
-    Intake::new(Guard::made_here(Body::new(pieces)), limit)
+    Intake::new(Guard::made_here(Body::new(pieces)), limit, Arc::clone(memory))
 }
 
 async fn read(body: impl HttpBody<Data = Bytes, Error = Status>) -> String {
@@ -97,7 +101,65 @@ async fn what_was_peeked_is_handed_out_again() {
 
 #[tokio::test]
 async fn an_empty_body_is_at_its_end_at_once() {
-    let empty = Intake::new(Guard::made_here(Body::empty()), 10);
+    let empty = Intake::new(Guard::made_here(Body::empty()), 10, Arc::new(ReplayMemory::new(10)));
     assert!(empty.has_ended());
     assert!(Replay::new(empty).attempt().is_end_stream());
+}
+
+async fn collect(intake: &mut Intake) {
+    std::future::poll_fn(|cx| intake.poll_collect(cx)).await.unwrap();
+}
+
+#[tokio::test]
+async fn requests_share_the_memory_for_replays_and_give_it_back() {
+    let memory = Arc::new(ReplayMemory::new(5));
+    let mut first = intake_in(&["abc"], 100, &memory);
+    collect(&mut first).await;
+    let first = Replay::new(first);
+    assert_eq!((memory.kept(), first.is_replayable()), (3, true));
+
+    // A stream beside it that does not fit is carried, and kept no longer than that.
+    let second = Replay::new(intake_in(&["de", "fg"], 100, &memory));
+    assert_eq!(read(second.attempt()).await, "defg");
+    assert!(!second.is_replayable());
+    assert_eq!(memory.kept(), 3);
+
+    // So is a message, of which no more is read ahead than fits.
+    let mut third = intake_in(&["hi", "jk", "lm"], 100, &memory);
+    collect(&mut third).await;
+    assert_eq!(third.frames().len(), 2);
+    let third = Replay::new(third);
+    assert_eq!(read(third.attempt()).await, "hijklm");
+    assert!(!third.is_replayable());
+
+    drop((first, second, third));
+    assert_eq!(memory.kept(), 0);
+    let fourth = Replay::new(intake_in(&["ab", "cd"], 100, &memory));
+    assert_eq!(read(fourth.attempt()).await, "abcd");
+    assert!(fourth.is_replayable());
+}
+
+#[tokio::test]
+async fn what_is_read_by_a_handler_here_counts_no_longer() {
+    let memory = Arc::new(ReplayMemory::new(5));
+    let mut peeked = intake_in(&["abc", "def"], 100, &memory);
+    fill(&mut peeked, 3).await;
+    assert_eq!(memory.kept(), 3);
+    let body = peeked.into_body();
+    assert_eq!(memory.kept(), 0);
+    assert_eq!(read(body).await, "abcdef");
+}
+
+#[tokio::test]
+async fn what_is_here_already_is_handed_over_without_waiting() {
+    let mut intake = intake(&["ab", "cd"], 100);
+    fill(&mut intake, 2).await;
+    let replay = Replay::new(intake);
+    let mut body = replay.attempt();
+    assert_eq!(body.next_at_hand(), Some((Bytes::from_static(b"ab"), false)));
+    assert_eq!(body.next_at_hand(), None, "the rest has to be waited for");
+    assert_eq!(read(body).await, "cd");
+    let mut again = replay.attempt();
+    assert_eq!(again.next_at_hand(), Some((Bytes::from_static(b"ab"), false)));
+    assert_eq!(again.next_at_hand(), Some((Bytes::from_static(b"cd"), true)));
 }

@@ -1,0 +1,81 @@
+//! Connections that are opened over TLS.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http::Uri;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tonic::transport::{Channel, Endpoint};
+use tower_service::Service;
+
+use super::Tls;
+use crate::resolver::Peer;
+use crate::transport::{Connector, Dialing, Io};
+
+impl Tls {
+    /// Opens the connections of a transport:
+    /// [`H2Transport::with_connector`](crate::H2Transport::with_connector).
+    #[must_use]
+    pub fn connector(&self) -> TlsConnector {
+        TlsConnector(self.clone())
+    }
+
+    /// A tonic channel to a member, for services beside the forwarder. The scheme of `endpoint` is `http`, because it is
+    /// not tonic that encrypts; its first call connects it.
+    #[must_use]
+    pub fn channel(&self, endpoint: &Endpoint) -> Channel {
+        endpoint.connect_with_connector_lazy(self.connector())
+    }
+
+    /// Dials `address`, which is `host:port`.
+    async fn dial(self, host: String, address: String) -> io::Result<TlsStream<TcpStream>> {
+        let name = match &self.0.server_name {
+            Some(name) => name.clone(),
+            None => {
+                // An IPv6 address stands in brackets in front of its port, and without them in a certificate.
+                let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+                ServerName::try_from(host).map_err(io::Error::other)?
+            }
+        };
+        let connector = tokio_rustls::TlsConnector::from(self.configs().client);
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        connector.connect(name, stream).await
+    }
+}
+
+/// Dials peers over TLS; see [`Tls::connector`].
+#[derive(Clone, Debug)]
+pub struct TlsConnector(Tls);
+
+impl Connector for TlsConnector {
+    fn connect(&self, peer: &Peer) -> Dialing {
+        let host = peer.authority().host().to_owned();
+        let dialing = self.0.clone().dial(host, peer.address().to_owned());
+        Box::pin(async move { Ok(Box::new(dialing.await?) as Box<dyn Io>) })
+    }
+}
+
+impl Service<Uri> for TlsConnector {
+    type Response = TokioIo<TlsStream<TcpStream>>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let tls = self.0.clone();
+        Box::pin(async move {
+            let authority = uri.authority().ok_or_else(|| io::Error::other("URI has no host"))?;
+            let (host, address) = (authority.host().to_owned(), authority.as_str().to_owned());
+            tls.dial(host, address).await.map(TokioIo::new)
+        })
+    }
+}

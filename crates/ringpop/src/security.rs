@@ -1,0 +1,89 @@
+//! Whether the connections between members are encrypted, and who may speak as a member.
+//!
+//! The rest of the crate asks here and does not know whether TLS is compiled in.
+
+use http::Extensions;
+use ringpop_forward::{ForwardLayer, H2Transport};
+use tokio::net::TcpListener;
+use tonic::transport::server::Router;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+use tower_layer::{Identity, Stack};
+
+#[cfg(feature = "tls")]
+use ringpop_forward::{H2Config, Tls, is_verified};
+
+/// How members recognize each other.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Security {
+    #[cfg(feature = "tls")]
+    tls: Option<Tls>,
+}
+
+#[cfg(feature = "tls")]
+impl From<Tls> for Security {
+    fn from(tls: Tls) -> Self {
+        Self { tls: Some(tls) }
+    }
+}
+
+impl Security {
+    /// The connections of the forwarder.
+    pub(crate) fn transport(&self) -> H2Transport {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            return H2Transport::with_connector(H2Config::default(), tls.connector())
+                .expect("the default configuration is within its bounds");
+        }
+        H2Transport::default()
+    }
+
+    /// A connection of the membership protocol, which the first call opens.
+    pub(crate) fn channel(&self, endpoint: &Endpoint) -> Channel {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            return tls.channel(endpoint);
+        }
+        endpoint.connect_lazy()
+    }
+
+    /// Whether a request comes from a member.
+    ///
+    /// Members and clients share the port. Without certificates they cannot be told apart, and whoever reaches the port
+    /// is believed.
+    pub(crate) fn is_member(&self, extensions: &Extensions) -> bool {
+        #[cfg(feature = "tls")]
+        if self.tls.is_some() {
+            return is_verified(extensions);
+        }
+        let _ = extensions;
+        true
+    }
+
+    /// Lets only members pass.
+    pub(crate) fn admit<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        if self.is_member(request.extensions()) {
+            return Ok(());
+        }
+        Err(Status::permission_denied(
+            "only members may ask this: present a certificate of the cluster",
+        ))
+    }
+
+    /// Serves until `stop` resolves, then finishes what is under way.
+    pub(crate) async fn serve(
+        &self,
+        server: Router<Stack<ForwardLayer, Identity>>,
+        listener: TcpListener,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), tonic::transport::Error> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            return tokio::select! {
+                end = server.serve_with_incoming_shutdown(tls.incoming(listener), stop) => end,
+                () = tls.watch() => Ok(()),
+            };
+        }
+        server.serve_with_incoming_shutdown(ringpop_forward::incoming(listener), stop).await
+    }
+}

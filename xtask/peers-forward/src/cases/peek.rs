@@ -1,0 +1,42 @@
+//! What it costs to find the key in a message, beside decoding the message.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use prost::Message;
+
+use crate::api::Ask;
+use crate::measure::quantile;
+use crate::peek::find;
+use crate::report::{Bar, Report, Row};
+
+/// Repetitions of one turn, and turns.
+const REPETITIONS: u32 = 20_000;
+const TURNS: usize = 60;
+
+pub(crate) fn run(report: &mut Report) -> Result<()> {
+    for bytes in [64, 4096] {
+        let ask = Ask { key: "user-42".to_owned(), payload: vec![7; bytes].into(), count: 3 };
+        let message = bytes::Bytes::from(ask.encode_to_vec());
+        let found = find(&message, &[1], false)?;
+        ensure!(found.is_some_and(|key| key.as_bytes() == b"user-42"), "the key is not found");
+        let (mut peeks, mut decodes) = (Vec::new(), Vec::new());
+        for _ in 0..TURNS {
+            peeks.push(nanoseconds(|| find(black_box(&message), &[1], false).is_ok()));
+            decodes.push(nanoseconds(|| Ask::decode(black_box(message.clone())).is_ok()));
+        }
+        let row = Row::new(format!("peek a key, {bytes} B"), "ns", quantile(&mut peeks, 0.0))
+            .peer("prost", quantile(&mut decodes, 0.0));
+        report.add(&row.bar(Bar::AtMost(0.4)));
+    }
+    Ok(())
+}
+
+fn nanoseconds(mut operation: impl FnMut() -> bool) -> f64 {
+    let begin = Instant::now();
+    for _ in 0..REPETITIONS {
+        black_box(operation());
+    }
+    begin.elapsed().as_secs_f64() * 1e9 / f64::from(REPETITIONS)
+}
