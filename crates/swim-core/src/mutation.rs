@@ -2,7 +2,7 @@
 //!
 //! They exist for one purpose: the tests of the simulator show that each of
 //! its checkers finds what it is there for. Without the feature `mutations`,
-//! which nothing but those tests asks for, [`active`] is `false` at compile
+//! which nothing but those tests asks for, `active` is `false` at compile
 //! time and no trace of them is left.
 
 #[cfg(feature = "mutations")]
