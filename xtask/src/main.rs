@@ -5,6 +5,7 @@
 mod bench;
 mod codegen;
 mod msrv;
+mod sim;
 mod tree;
 mod workspace;
 
@@ -41,19 +42,32 @@ enum Command {
     },
     /// Compare the workspace's minimum Rust version with every dependency and with the documents.
     Msrv,
+    /// Simulate clusters: campaigns of faults, scenarios, experiments of papers (`sim --help`).
+    #[command(disable_help_flag = true)]
+    Sim {
+        /// Run scenarios and measures on the peer as well; goes before the arguments of the
+        /// simulator.
+        #[arg(long)]
+        peer: bool,
+        /// What the simulator is to do.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Check that the crates without I/O depend on no runtime, and that they build for wasm.
     Tree,
 }
 
 fn main() -> ExitCode {
+    let done = |()| ExitCode::SUCCESS;
     let result = match Args::parse().command {
-        Command::Bench { name, json, args } => bench::run(&name, json, &args),
-        Command::Codegen { check } => codegen::run(check),
-        Command::Msrv => msrv::run(),
-        Command::Tree => tree::run(),
+        Command::Bench { name, json, args } => bench::run(&name, json, &args).map(done),
+        Command::Codegen { check } => codegen::run(check).map(done),
+        Command::Msrv => msrv::run().map(done),
+        Command::Sim { peer, args } => sim::run(peer, &args),
+        Command::Tree => tree::run().map(done),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

@@ -68,6 +68,15 @@ impl Prefix {
 ///
 /// A [`PeekError`] when `message` is not protobuf as far as it had to be read.
 pub(crate) fn find(message: &[u8], path: &[u32], cut: bool) -> Result<Option<Key>, PeekError> {
+    // A key is copied once it is certain; until then a few words stand for it.
+    Ok(match locate(message, path, cut)? {
+        Some(Value::Bytes(bytes)) => Some(bytes.into()),
+        Some(Value::Number(number)) => Some(Key::from(number)),
+        Some(Value::Group) | None => None,
+    })
+}
+
+fn locate<'a>(message: &'a [u8], path: &[u32], cut: bool) -> Result<Option<Value<'a>>, PeekError> {
     let Some((&number, rest)) = path.split_first() else {
         return Ok(None);
     };
@@ -83,7 +92,7 @@ pub(crate) fn find(message: &[u8], path: &[u32], cut: bool) -> Result<Option<Key
             Err(PeekError::Truncated) if cut => {
                 return match (found, rest) {
                     (None, [_, ..]) => {
-                        scan.into_cut(number).map_or(Ok(None), |m| find(m, rest, true))
+                        scan.into_cut(number).map_or(Ok(None), |m| locate(m, rest, true))
                     }
                     (found, _) => Ok(found),
                 };
@@ -93,13 +102,12 @@ pub(crate) fn find(message: &[u8], path: &[u32], cut: bool) -> Result<Option<Key
     }
 }
 
-fn take(field: Field<'_>, rest: &[u32]) -> Result<Option<Key>, PeekError> {
+fn take<'a>(field: Field<'a>, rest: &[u32]) -> Result<Option<Value<'a>>, PeekError> {
     match field.value {
-        Value::Bytes(message) if !rest.is_empty() => find(message, rest, false),
+        Value::Bytes(message) if !rest.is_empty() => locate(message, rest, false),
         _ if !rest.is_empty() => Err(PeekError::NotAMessage(field.number)),
-        Value::Bytes(bytes) => Ok(Some(bytes.into())),
-        Value::Number(number) => Ok(Some(Key::from(number))),
         Value::Group => Ok(None),
+        value => Ok(Some(value)),
     }
 }
 
@@ -121,6 +129,7 @@ struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
+    #[inline]
     fn next_field(&mut self) -> Result<Option<Field<'a>>, PeekError> {
         if self.bytes.is_empty() {
             return Ok(None);
@@ -143,6 +152,7 @@ impl<'a> Scan<'a> {
         Some(self.bytes)
     }
 
+    #[inline]
     fn tag(&mut self) -> Result<(u32, u8), PeekError> {
         let tag = u32::try_from(self.varint()?).map_err(|_| PeekError::FieldNumber)?;
         match tag >> 3 {
@@ -151,6 +161,7 @@ impl<'a> Scan<'a> {
         }
     }
 
+    #[inline]
     fn value(&mut self, wire_type: u8) -> Result<Value<'a>, PeekError> {
         match wire_type {
             0 => self.varint().map(Value::Number),
@@ -166,6 +177,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Groups are long deprecated, but a message that has one is still a message.
+    #[cold]
     fn skip_group(&mut self, number: u32) -> Result<(), PeekError> {
         let mut open = [0_u32; PEEK_DEPTH_MAX];
         open[0] = number;
@@ -185,7 +197,18 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
+    #[inline]
     fn varint(&mut self) -> Result<u64, PeekError> {
+        // Nearly all tags and lengths have one byte.
+        if let [byte @ 0..=0x7f, rest @ ..] = self.bytes {
+            self.bytes = rest;
+            return Ok((*byte).into());
+        }
+        self.long_varint()
+    }
+
+    #[inline(never)]
+    fn long_varint(&mut self) -> Result<u64, PeekError> {
         let mut value = 0_u64;
         for (index, &byte) in self.bytes.iter().take(10).enumerate() {
             value |= u64::from(byte & 0x7f) << (7 * index);

@@ -19,6 +19,7 @@ use crate::limits::{EPITAPHS_MAX, INCARNATION_AHEAD_MAX, UNIX_MS_MAX};
 use crate::member::{Member, Status};
 use crate::membership::{Membership, SlotId};
 use crate::message::{Body, Change, Message, Refusal, Source};
+use crate::mutation::{Mutation, active};
 use crate::page::excerpt;
 use crate::rng::Rng;
 use crate::stats::Stats;
@@ -247,6 +248,15 @@ impl Core {
         std::mem::take(&mut self.epitaphs)
     }
 
+    /// The incarnation at which a member is forgotten, or about to be.
+    pub(crate) fn forgotten_at(&self, address: &Address) -> Option<u64> {
+        match self.members.get(address) {
+            Some(member) if member.status == Status::Tombstone => Some(member.incarnation),
+            Some(_) => None,
+            None => self.graves.find(address),
+        }
+    }
+
     /// Whether a statement about an unknown member is no newer than its grave.
     fn is_buried(&mut self, address: &Address, incarnation: u64, status: Status) -> bool {
         let buried = self.graves.find(address).filter(|buried| incarnation <= *buried);
@@ -370,8 +380,15 @@ impl Core {
             self.stats.changes_buried += 1;
             return false;
         }
+        if active(Mutation::RefutesForOthers) && status == Status::Suspect {
+            change.member.status = Status::Alive;
+            change.member.incarnation += 1;
+        }
         let known = id.map(|id| &self.members.slot(id).member);
-        if !self.members.overrides(&change.member, known) {
+        let resurrects = active(Mutation::ResurrectingSync)
+            && status == Status::Alive
+            && matches!(cause, Cause::Sync { .. });
+        if !self.members.overrides(&change.member, known) && !resurrects {
             return id.is_some_and(|id| self.confirm(id, &change));
         }
         if let Err(rejection) = self.validate(&change.member, known) {
@@ -385,7 +402,7 @@ impl Core {
                 return false;
             }
         }
-        if change.member.address == self.local {
+        if change.member.address == self.local && !active(Mutation::BelievesItsEnd) {
             self.refute(change.member, sender(cause).cloned());
             return true;
         }
@@ -410,6 +427,9 @@ impl Core {
     /// Contradicts a statement about this member with a higher incarnation.
     /// The status stays: a member that left refutes as one that left.
     fn refute(&mut self, statement: Member, from: Option<Address>) {
+        if active(Mutation::NoRefutation) {
+            return;
+        }
         self.stats.refuted += 1;
         // Somebody could not reach this member in time: a sign that it is slow.
         self.awareness.worsen();
@@ -432,7 +452,9 @@ impl Core {
     /// behind cannot refute; taking the larger of clock and `seen + 1` always
     /// can, and still exceeds what a former process at this address said.
     fn reincarnate(&mut self, status: Status, labels: Labels, seen: u64) -> u64 {
-        let incarnation = self.unix_ms().max(self.incarnation.max(seen) + 1);
+        let seen = self.incarnation.max(seen) + 1;
+        let seen = if active(Mutation::WallClockOnly) { 0 } else { seen };
+        let incarnation = self.unix_ms().max(seen);
         let member = Member::new(self.local.clone(), status, incarnation, labels);
         self.members.set(member, &mut self.rng);
         self.incarnation = incarnation;
@@ -537,6 +559,13 @@ impl Core {
     ) {
         let watched = self.config.damping().is_some() || self.config.coalescing().is_some();
         let copies = watched.then(|| (before.clone(), after.clone()));
+        if active(Mutation::LostEvent) && cause == Cause::Timeout {
+            return;
+        }
+        if active(Mutation::RepeatedEvent) && matches!(cause, Cause::Sync { .. }) {
+            let (before, after, source) = (before.clone(), after.clone(), source.clone());
+            self.event(Event::MemberChanged { before, after, source, cause: cause.clone() });
+        }
         self.event(Event::MemberChanged { before, after, source, cause });
         if let Some((before, after)) = copies {
             self.ring_differs(before.as_ref(), after.as_ref());

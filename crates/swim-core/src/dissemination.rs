@@ -8,6 +8,7 @@ use crate::address::Address;
 use crate::limits::CHANGES_SENT_MAX;
 use crate::membership::{Membership, SlotId};
 use crate::message::{Change, Source};
+use crate::mutation::{Mutation, active};
 
 /// Bytes of a change with a short address, an incarnation of today and no
 /// source.
@@ -160,7 +161,7 @@ impl Dissemination {
             }
             self.queue.remove(&entry.turn());
             entry.sends += 1;
-            if entry.sends >= sends_max {
+            if entry.sends >= sends_max && !active(Mutation::LeakingPiggyback) {
                 self.entries.remove(&slot);
             } else {
                 self.queue.insert(entry.turn(), slot);

@@ -6,6 +6,7 @@ use crate::core::Core;
 use crate::event::Cause;
 use crate::member::{Member, Status};
 use crate::membership::SlotId;
+use crate::mutation::{Mutation, active};
 use crate::suspicion;
 use crate::time::Instant;
 use crate::timers::Timer;
@@ -18,6 +19,7 @@ impl Core {
         let suspicion = self.members.attention(id).and_then(|known| known.suspicion.as_ref());
         let at = match (self.members.slot(id).member.status, suspicion) {
             (Status::Alive, _) => None,
+            (Status::Suspect, Some(_)) if active(Mutation::HastySuspicion) => Some(self.now),
             (Status::Suspect, Some(suspicion)) => {
                 Some(suspicion.deadline(self.suspicion_bounds()).max(self.now))
             }
@@ -56,7 +58,7 @@ impl Core {
         let Member { address, status, incarnation, .. } = self.members.slot(id).member.clone();
         match status {
             Status::Alive => {}
-            Status::Suspect if !self.enough_observers(id) => {
+            Status::Suspect if !self.enough_observers(id) || active(Mutation::EndlessSuspicion) => {
                 let again = self.now + self.suspicion_bounds().min;
                 self.set_expiry(id, Some(again));
             }

@@ -15,6 +15,7 @@ use crate::event::{Cause, Event, Path};
 use crate::limits::{CHANGES_SENT_MAX, JOIN_PEERS_MAX};
 use crate::member::{Member, Status};
 use crate::message::{Body, Change, Cursor};
+use crate::mutation::{Mutation, active};
 use crate::page::{Page, beginning, page, valid_cursor};
 
 /// An address that discovery lists and that failed this often in a row is left
@@ -205,16 +206,26 @@ fn compare(core: &mut Core, target: &Address, list: &[Member]) -> Vec<Vec<Change
     // its source.
     // The labels are those of the incarnation, so that they stay right when
     // nobody is left to refute.
-    let suspect = |newer: &Member| Change {
-        member: Member { status: Status::Suspect, ..newer.clone() },
-        source: None,
+    let suspect = |newer: &Member, older: &Member| {
+        let labels = if active(Mutation::MixedLabels) { &older.labels } else { &newer.labels };
+        let (status, labels) = (Status::Suspect, labels.clone());
+        Change { member: Member { status, labels, ..newer.clone() }, source: None }
     };
     for theirs in list {
-        let Some(ours) = core.members.get(&theirs.address) else { continue };
+        let known = core.members.get(&theirs.address);
+        let Some(ours) = known.filter(|ours| ours.status != Status::Tombstone) else {
+            // Forgotten here, it would stay so: nothing that they say of it is
+            // newer until it refutes.
+            let forgotten_at = core.forgotten_at(&theirs.address);
+            if theirs.is_reachable() && forgotten_at == Some(theirs.incarnation) {
+                for_them.push(suspect(theirs, theirs));
+            }
+            continue;
+        };
         if theirs.is_reachable() && !ours.is_reachable() && ours.rank() > theirs.rank() {
-            for_them.push(suspect(ours));
+            for_them.push(suspect(ours, theirs));
         } else if ours.is_reachable() && !theirs.is_reachable() && theirs.rank() > ours.rank() {
-            for_us.push(suspect(theirs));
+            for_us.push(suspect(theirs, ours));
         }
     }
     if for_us.is_empty() && for_them.is_empty() {

@@ -34,6 +34,12 @@ pub mod limits;
 mod member;
 mod membership;
 mod message;
+#[cfg(feature = "mutations")]
+#[doc(hidden)]
+pub mod mutation;
+#[cfg(not(feature = "mutations"))]
+#[allow(unreachable_pub, reason = "it is public with the feature")]
+mod mutation;
 mod node;
 mod page;
 mod probe;

@@ -14,6 +14,7 @@ use crate::address::Address;
 use crate::dialect::Dialect;
 use crate::limits::BUCKETS_MAX;
 use crate::member::{Member, Status};
+use crate::mutation::{Mutation, active};
 use crate::rng::{Rng, mix};
 use crate::rounds::shift;
 use crate::suspicion::Suspicion;
@@ -176,6 +177,12 @@ impl Membership {
 
     /// Whether a statement replaces what is `known` about the same member.
     pub(crate) fn overrides(&self, member: &Member, known: Option<&Member>) -> bool {
+        if active(Mutation::AliveWins)
+            && let Some(known) = known
+            && (member.incarnation, member.status) == (known.incarnation, Status::Alive)
+        {
+            return known.status != Status::Alive;
+        }
         self.dialect.as_ref().map_or_else(
             || member.overrides(known),
             |dialect| member.overrides_by(|a, b| dialect.compare_labels(a, b), known),
@@ -424,7 +431,9 @@ fn member_hash(address_hash: u64, member: &Member) -> u64 {
     if member.status == Status::Tombstone {
         return 0;
     }
-    let words = [member.incarnation, u64::from(member.status.code()), member.labels.hash()];
+    let blind = active(Mutation::BlindChecksum);
+    let incarnation = if blind { 0 } else { member.incarnation };
+    let words = [incarnation, u64::from(member.status.code()), member.labels.hash()];
     words.into_iter().fold(address_hash, |hash, word| mix(hash ^ mix(word)))
 }
 

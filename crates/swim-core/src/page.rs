@@ -5,6 +5,7 @@ use crate::core::Core;
 use crate::limits::{BUCKETS_MAX, CHANGES_SENT_MAX};
 use crate::member::Member;
 use crate::message::{Change, Cursor, Source};
+use crate::mutation::{Mutation, active};
 
 /// A page of this member's list and where the next one begins.
 pub(crate) struct Page {
@@ -32,6 +33,7 @@ pub(crate) fn page(core: &Core, wanted: Option<&[u16]>, cursor: Cursor) -> Page 
         for member in &members[start..] {
             let change = Change { member: (*member).clone(), source: suspector(core, member) };
             bytes += change.encoded_len();
+            let bytes_max = if active(Mutation::UnboundedPage) { usize::MAX } else { bytes_max };
             let full = bytes > bytes_max || changes.len() == CHANGES_SENT_MAX;
             if full && !changes.is_empty() {
                 let after = last_in_bucket(&changes, &members[..]);

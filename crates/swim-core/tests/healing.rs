@@ -102,6 +102,24 @@ fn a_suspicion_of_a_healing_has_the_labels_of_its_incarnation() {
     assert_eq!(known.labels, newer.labels);
 }
 
+/// A partition that lasts so long that each side has forgotten the other. What
+/// they say of their members is not newer than the graves, until these refute.
+#[test]
+fn sides_that_have_forgotten_each_other_merge_in_two_rounds() {
+    let config = Config::lan().to_builder().heal_probability_base(0);
+    let config = config.faulty_timeout(secs(20)).tombstone_timeout(secs(10)).build().unwrap();
+    let mut cluster = Cluster::joined(config, 6);
+    cluster.cut(&[0, 1, 2], &[3, 4, 5]);
+    let forgotten = |c: &Cluster| (0..6).all(|i| c.node(i).len() == 3);
+    cluster.until("forgotten", secs(300), forgotten);
+    cluster.run_for(secs(60));
+    cluster.heal();
+    heal(&mut cluster, 0, hosts(6));
+    cluster.run_for(secs(5));
+    heal(&mut cluster, 0, hosts(6));
+    cluster.until("one view", secs(60), |c| c.agree(6));
+}
+
 /// Sides that never knew each other merge at once.
 #[test]
 fn sides_that_do_not_know_each_other_merge_in_one_round() {

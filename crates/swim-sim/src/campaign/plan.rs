@@ -1,0 +1,560 @@
+//! What a seed decides: the cluster, its settings, and what goes wrong when.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use swim_core::{Config, ConfigBuilder};
+
+use crate::host::Pause;
+use crate::machine::{HostId, Kind, Kinds};
+use crate::network::{Hosts, Latency, Rule};
+use crate::rng::{Chance, Rng};
+use crate::time::{MILLISECOND, Nanos, SECOND};
+
+macro_rules! faults {
+    ($($(#[$doc:meta])* $fault:ident => $name:literal,)*) => {
+        /// Kinds of faults. Each is drawn from a stream of its own, so that one
+        /// that is masked leaves the others as they are.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Fault { $($(#[$doc])* $fault,)* }
+
+        impl Fault {
+            /// All kinds.
+            pub const ALL: &[Self] = &[$(Self::$fault,)*];
+
+            /// Its name in commands and reports.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$fault => $name,)* }
+            }
+        }
+    };
+}
+
+faults! {
+    /// Packets are lost.
+    Loss => "loss",
+    /// Packets arrive twice.
+    Duplication => "duplication",
+    /// Packets overtake each other.
+    Reordering => "reordering",
+    /// Bytes are damaged.
+    Corruption => "corruption",
+    /// The network falls apart for a while.
+    Partition => "partition",
+    /// Packets are lost in one direction only.
+    Asymmetric => "asymmetric",
+    /// Some kinds of messages are lost.
+    Filter => "filter",
+    /// Processes end without a word and may start again.
+    Crash => "crash",
+    /// Processes stand still.
+    Pause => "pause",
+    /// Processes take long for each packet.
+    Slow => "slow",
+    /// Clocks are wrong.
+    Clock => "clock",
+    /// Processes leave and may come back.
+    Leave => "leave",
+    /// Labels change.
+    Labels => "labels",
+    /// New hosts join.
+    Join => "join",
+    /// Discovery lists the wrong hosts.
+    Discovery => "discovery",
+    /// Members of another application are listed.
+    Stranger => "stranger",
+    /// Operators have failed members forgotten.
+    Reap => "reap",
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Fault {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Self::ALL.iter().copied().find(|fault| fault.as_str() == text);
+        known.ok_or_else(|| {
+            let names: Vec<&str> = Self::ALL.iter().map(|fault| fault.as_str()).collect();
+            format!("`{text}` is no fault; faults: {}", names.join(", "))
+        })
+    }
+}
+
+/// A set of kinds of faults.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Faults(u32);
+
+impl Faults {
+    /// This set with one more.
+    #[must_use]
+    pub const fn with(self, fault: Fault) -> Self {
+        Self(self.0 | 1 << fault as u32)
+    }
+
+    /// Whether a kind is in the set.
+    #[must_use]
+    pub const fn contains(self, fault: Fault) -> bool {
+        self.0 & (1 << fault as u32) != 0
+    }
+
+    /// Whether the set is empty.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The kinds in the set.
+    pub fn iter(self) -> impl Iterator<Item = Fault> {
+        Fault::ALL.iter().copied().filter(move |fault| self.contains(*fault))
+    }
+}
+
+impl FromIterator<Fault> for Faults {
+    fn from_iter<T: IntoIterator<Item = Fault>>(faults: T) -> Self {
+        faults.into_iter().fold(Self::default(), Self::with)
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.iter().map(Fault::as_str).collect();
+        f.write_str(&names.join(","))
+    }
+}
+
+/// Something that is done at a point in time.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "the names say it; the doc of `Fault` says what for")]
+pub enum Step {
+    Loss(Chance),
+    Duplication(Chance),
+    Reordering(Chance, Nanos),
+    Corruption(Chance),
+    /// A rule under a name of the plan.
+    AddRule(usize, Rule),
+    LiftRule(usize),
+    Crash(HostId),
+    /// A process begins; it remembers whom its predecessor knew, or asks
+    /// discovery.
+    Start {
+        host: HostId,
+        remembers: bool,
+        labels: u32,
+    },
+    StartStranger(HostId),
+    Pause(HostId, Pause),
+    Resume(HostId),
+    Slow(HostId, Nanos),
+    ClockRate(HostId, u64),
+    ClockLeap(HostId, Nanos),
+    WallClock(HostId, i64),
+    Leave {
+        host: HostId,
+        evict: bool,
+    },
+    Rejoin(HostId),
+    Labels(HostId, u32),
+    Discovery(Vec<HostId>),
+    Reap(HostId),
+}
+
+/// Everything that a seed decides.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The seed.
+    pub seed: u64,
+    /// Kinds of faults that were drawn and not masked.
+    pub faults: Faults,
+    /// Hosts that begin as a cluster: those with the lowest numbers.
+    pub members: u32,
+    /// All hosts: those that may join, and strangers at the end.
+    pub hosts: u32,
+    /// How many of them are strangers.
+    pub strangers: u32,
+    /// Whether the cluster begins settled, or joins at the start.
+    pub warm: bool,
+    /// Settings.
+    pub config: Config,
+    /// How long packets take.
+    pub latency: Latency,
+    /// Whether senders learn that nobody listens.
+    pub refuses: bool,
+    /// Largest packet that gets through.
+    pub mtu: Option<usize>,
+    /// What happens when, in order.
+    pub steps: Vec<(Nanos, Step)>,
+    /// How long faults go on.
+    pub trouble: Nanos,
+}
+
+/// How likely each kind of fault takes part, in each run. With about a third
+/// of them each run is a different mixture (swarm testing: Groce and others,
+/// ISSTA 2012), and many runs have each pair.
+const TAKES_PART: f64 = 0.35;
+
+impl Plan {
+    /// Draws the plan of a seed, without the faults in `masked`.
+    #[must_use]
+    pub fn draw(seed: u64, masked: Faults) -> Self {
+        let mut rng = Rng::stream(seed, "cluster");
+        let members = size(&mut rng);
+        let joiners = 1 + members / 4;
+        let hosts = members + joiners + 2;
+        let mut plan = Self {
+            seed,
+            faults: Faults::default(),
+            members,
+            hosts,
+            strangers: 2,
+            warm: rng.happens(Chance::of(0.6)),
+            latency: latency(&mut rng),
+            refuses: rng.happens(Chance::of(0.4)),
+            mtu: None,
+            config: Config::lan(),
+            steps: Vec::new(),
+            trouble: rng.within(20, 90) * SECOND,
+        };
+        plan.mtu = rng.happens(Chance::of(0.3)).then_some(1_400);
+        plan.config = config(&mut rng, plan.mtu.is_some());
+        for fault in Fault::ALL {
+            let mut rng = Rng::stream(seed, fault.as_str());
+            let takes_part = rng.happens(Chance::of(TAKES_PART));
+            if takes_part && !masked.contains(*fault) {
+                plan.faults = plan.faults.with(*fault);
+                plan.draw_fault(*fault, &mut rng);
+            }
+        }
+        plan.steps.sort_by_key(|(at, _)| *at);
+        plan
+    }
+
+    fn draw_fault(&mut self, fault: Fault, rng: &mut Rng) {
+        match fault {
+            Fault::Loss => self.phases(rng, |rng| Step::Loss(share(rng, 300)), Step::Loss),
+            Fault::Duplication => {
+                self.phases(rng, |rng| Step::Duplication(share(rng, 200)), Step::Duplication);
+            }
+            Fault::Reordering => self.phases(
+                rng,
+                |rng| Step::Reordering(share(rng, 300), rng.within(1, 5_000) * MILLISECOND),
+                |never| Step::Reordering(never, 0),
+            ),
+            Fault::Corruption => {
+                self.phases(rng, |rng| Step::Corruption(share(rng, 50)), Step::Corruption);
+            }
+            Fault::Partition => self.draw_rules(rng, 3, partition),
+            Fault::Asymmetric => self.draw_rules(rng, 4, asymmetric),
+            Fault::Filter => self.draw_rules(rng, 3, filter),
+            Fault::Crash => self.draw_crashes(rng),
+            Fault::Pause => self.draw_pauses(rng),
+            Fault::Slow => self.draw_slowness(rng),
+            Fault::Clock => self.draw_clocks(rng),
+            Fault::Leave => self.draw_leaves(rng),
+            Fault::Labels => {
+                self.some(rng, 8, |rng, host| Step::Labels(host, rng.within(1, 9) as u32));
+            }
+            Fault::Join => self.draw_joins(rng),
+            Fault::Discovery => self.draw_discovery(rng),
+            Fault::Stranger => self.draw_strangers(rng),
+            Fault::Reap => self.some(rng, 3, |_, host| Step::Reap(host)),
+        }
+    }
+
+    fn time(&self, rng: &mut Rng) -> Nanos {
+        rng.below(self.trouble)
+    }
+
+    fn member(&self, rng: &mut Rng) -> HostId {
+        rng.below(self.members.into()) as HostId
+    }
+
+    /// How many hosts a fault hits: mostly few, at times many.
+    fn count(&self, rng: &mut Rng, most: u64) -> u64 {
+        let all = u64::from(self.members);
+        if rng.happens(Chance::of(0.15)) {
+            rng.within(1, all)
+        } else {
+            rng.within(1, most.min(all))
+        }
+    }
+
+    fn some(&mut self, rng: &mut Rng, most: u64, step: impl Fn(&mut Rng, HostId) -> Step) {
+        for _ in 0..rng.within(1, most) {
+            let (at, host) = (self.time(rng), self.member(rng));
+            self.steps.push((at, step(rng, host)));
+        }
+    }
+
+    /// A fault of the whole network that begins and ends.
+    fn phases(
+        &mut self,
+        rng: &mut Rng,
+        begin: impl Fn(&mut Rng) -> Step,
+        end: impl Fn(Chance) -> Step,
+    ) {
+        for _ in 0..rng.within(1, 3) {
+            let at = self.time(rng);
+            self.steps.push((at, begin(rng)));
+            let until = at + rng.below(self.trouble - at);
+            if rng.happens(Chance::of(0.7)) {
+                self.steps.push((until, end(Chance::NEVER)));
+            }
+        }
+    }
+
+    fn draw_rules(
+        &mut self,
+        rng: &mut Rng,
+        most: u64,
+        rules: impl Fn(&Self, &mut Rng) -> Vec<Rule>,
+    ) {
+        for _ in 0..rng.within(1, most) {
+            let at = self.time(rng);
+            let until = at + rng.within(SECOND / 2, 60 * SECOND);
+            for rule in rules(self, rng) {
+                let name = self.steps.len();
+                self.steps.push((at, Step::AddRule(name, rule)));
+                self.steps.push((until, Step::LiftRule(name)));
+            }
+        }
+    }
+
+    fn draw_crashes(&mut self, rng: &mut Rng) {
+        let at = self.time(rng);
+        let together = rng.happens(Chance::of(0.3));
+        for _ in 0..self.count(rng, 4) {
+            let at = if together { at } else { self.time(rng) };
+            let host = self.member(rng);
+            self.steps.push((at, Step::Crash(host)));
+            if rng.happens(Chance::of(0.7)) {
+                let back = at + rng.within(MILLISECOND, 40 * SECOND);
+                let remembers = rng.happens(Chance::of(0.5));
+                let labels = rng.below(3) as u32;
+                self.steps.push((back, Step::Start { host, remembers, labels }));
+            }
+        }
+    }
+
+    fn draw_pauses(&mut self, rng: &mut Rng) {
+        let (at, pause) = (self.time(rng), *rng.pick(&Pause::ALL));
+        let together = rng.happens(Chance::of(0.5));
+        for _ in 0..self.count(rng, 4) {
+            let at = if together { at } else { self.time(rng) };
+            let host = self.member(rng);
+            self.steps.push((at, Step::Pause(host, pause)));
+            let lasts = rng.within(100 * MILLISECOND, 30 * SECOND);
+            self.steps.push((at + lasts, Step::Resume(host)));
+        }
+    }
+
+    fn draw_slowness(&mut self, rng: &mut Rng) {
+        for _ in 0..self.count(rng, 3) {
+            let (at, host) = (self.time(rng), self.member(rng));
+            let service = rng.within(1, 400) * MILLISECOND;
+            self.steps.push((at, Step::Slow(host, service)));
+            let until = at + rng.within(SECOND, 60 * SECOND);
+            self.steps.push((until, Step::Slow(host, 0)));
+        }
+    }
+
+    fn draw_clocks(&mut self, rng: &mut Rng) {
+        for _ in 0..self.count(rng, 6) {
+            let (at, host) = (self.time(rng), self.member(rng));
+            let step = match rng.below(4) {
+                0 => Step::ClockRate(host, rng.within(900_000, 1_100_000)),
+                1 => Step::ClockLeap(host, rng.within(1, 60) * SECOND),
+                // An hour off, or a clock that begins in 1970.
+                2 => Step::WallClock(host, rng.within(0, 7_200_000) as i64 - 3_600_000),
+                _ => Step::WallClock(host, -1_699_999_990_000),
+            };
+            let at = if matches!(step, Step::WallClock(..)) { 0 } else { at };
+            self.steps.push((at, step));
+        }
+    }
+
+    fn draw_leaves(&mut self, rng: &mut Rng) {
+        for _ in 0..rng.within(1, 3) {
+            let (at, host) = (self.time(rng), self.member(rng));
+            let evict = rng.happens(Chance::of(0.4));
+            self.steps.push((at, Step::Leave { host, evict }));
+            let after = at + rng.within(10 * MILLISECOND, 20 * SECOND);
+            match rng.below(3) {
+                0 => self.steps.push((after, Step::Rejoin(host))),
+                1 => self.steps.push((after, Step::Crash(host))),
+                _ => {}
+            }
+        }
+    }
+
+    fn draw_joins(&mut self, rng: &mut Rng) {
+        let joiners = self.members..self.hosts - self.strangers;
+        let at = self.time(rng);
+        let together = rng.happens(Chance::of(0.5));
+        for host in joiners {
+            let at = if together { at } else { self.time(rng) };
+            let labels = rng.below(3) as u32;
+            self.steps.push((at, Step::Start { host, remembers: false, labels }));
+        }
+    }
+
+    fn draw_discovery(&mut self, rng: &mut Rng) {
+        for _ in 0..rng.within(1, 4) {
+            let at = self.time(rng);
+            let list = match rng.below(3) {
+                0 => Vec::new(),
+                // Hosts that are there, and some that are not.
+                1 => (0..self.hosts).filter(|_| rng.happens(Chance::of(0.3))).collect(),
+                _ => vec![self.member(rng), self.hosts - 1],
+            };
+            self.steps.push((at, Step::Discovery(list)));
+            let until = at + rng.within(SECOND, 40 * SECOND);
+            self.steps.push((until, Step::Discovery((0..self.members).collect())));
+        }
+    }
+
+    fn draw_strangers(&mut self, rng: &mut Rng) {
+        let strangers = self.hosts - self.strangers..self.hosts;
+        for host in strangers.clone() {
+            let at = self.time(rng);
+            self.steps.push((at, Step::StartStranger(host)));
+        }
+        let at = self.time(rng);
+        self.steps.push((at, Step::Discovery((0..self.hosts).collect())));
+    }
+}
+
+/// Mostly small clusters, where everything meets everything; some large ones.
+fn size(rng: &mut Rng) -> u32 {
+    let size = match rng.below(20) {
+        0..=11 => rng.within(2, 9),
+        12..=16 => rng.within(10, 30),
+        17..=18 => rng.within(31, 80),
+        _ => rng.within(81, 200),
+    };
+    size as u32
+}
+
+fn latency(rng: &mut Rng) -> Latency {
+    match rng.below(4) {
+        0 => Latency::Fixed(MILLISECOND),
+        1 => Latency::LAN,
+        2 => Latency::Uniform { min: MILLISECOND, max: rng.within(2, 200) * MILLISECOND },
+        _ => Latency::Exponential { min: MILLISECOND / 2, mean: rng.within(1, 60) * MILLISECOND },
+    }
+}
+
+/// A chance of up to so many in a thousand.
+fn share(rng: &mut Rng, per_mille_max: u64) -> Chance {
+    Chance::of(rng.within(1, per_mille_max) as f64 / 1_000.0)
+}
+
+/// A preset with some of its settings drawn.
+fn config(rng: &mut Rng, small_packets: bool) -> Config {
+    let preset = match rng.below(10) {
+        0..=5 => Config::lan(),
+        6..=7 => Config::local(),
+        _ => Config::ringpop(),
+    };
+    let mut builder: ConfigBuilder = preset.to_builder();
+    if rng.happens(Chance::of(0.5)) {
+        builder = builder.late_acks(true);
+    }
+    if rng.happens(Chance::of(0.4)) {
+        let seconds = |rng: &mut Rng, min, max| Duration::from_secs(rng.within(min, max));
+        builder = builder.faulty_timeout(seconds(rng, 5, 40));
+        builder = builder.tombstone_timeout(seconds(rng, 10, 30));
+    }
+    if rng.happens(Chance::of(0.2)) {
+        builder = builder.suspect_timeout(Duration::from_millis(rng.within(500, 3_000)));
+    }
+    if rng.happens(Chance::of(0.2)) {
+        builder = builder.ping_req_helpers(rng.below(6) as usize);
+    }
+    if rng.happens(Chance::of(0.15)) {
+        builder = builder.faulty_observers_min(2);
+    }
+    if rng.happens(Chance::of(0.15)) {
+        builder = builder.piggyback_factor(rng.within(1, 5) as u32);
+    }
+    // With Ringpop's whole lists a small packet holds no list.
+    if small_packets || rng.happens(Chance::of(0.2)) {
+        builder = builder.message_bytes_max(1_000).sync_whole_list(false);
+    }
+    builder.build().expect("every drawn value is within its range")
+}
+
+fn partition(plan: &Plan, rng: &mut Rng) -> Vec<Rule> {
+    let (mut left, mut right) = (Vec::new(), Vec::new());
+    let share = Chance::of(rng.within(1, 9) as f64 / 10.0);
+    for host in 0..plan.hosts {
+        if rng.happens(share) { left.push(host) } else { right.push(host) }
+    }
+    let (left, right) = (Hosts::of(&left), Hosts::of(&right));
+    vec![Rule::cut(left.clone(), right.clone()), Rule::cut(right, left)]
+}
+
+fn asymmetric(plan: &Plan, rng: &mut Rng) -> Vec<Rule> {
+    let few: Vec<HostId> = (0..plan.count(rng, 3)).map(|_| plan.member(rng)).collect();
+    let few = Hosts::of(&few);
+    let loss = if rng.happens(Chance::of(0.5)) { Chance::ALWAYS } else { share(rng, 900) };
+    let delay = if rng.happens(Chance::of(0.3)) { rng.within(1, 2_000) * MILLISECOND } else { 0 };
+    let (from, to) =
+        if rng.happens(Chance::of(0.5)) { (few, Hosts::All) } else { (Hosts::All, few) };
+    vec![Rule { from, to, kinds: Kinds::ALL, loss, delay }]
+}
+
+fn filter(_: &Plan, rng: &mut Rng) -> Vec<Rule> {
+    let kind = *rng.pick(&Kind::ALL);
+    let loss = share(rng, 1_000);
+    vec![Rule { from: Hosts::All, to: Hosts::All, kinds: Kinds::of(&[kind]), loss, delay: 0 }]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_masked_fault_leaves_the_others_as_they_are() {
+        for seed in 0..200 {
+            let whole = Plan::draw(seed, Faults::default());
+            for fault in whole.faults.iter() {
+                let masked = Plan::draw(seed, Faults::default().with(fault));
+                assert!(!masked.faults.contains(fault));
+                assert_eq!(masked.config, whole.config);
+                let mut steps = whole.steps.iter().map(|(at, step)| (*at, without_name(step)));
+                let all_found = masked.steps.iter().all(|(at, step)| {
+                    let wanted = (*at, without_name(step));
+                    steps.any(|step| step == wanted)
+                });
+                assert!(all_found, "seed {seed} without {fault}");
+            }
+        }
+    }
+
+    /// Names of rules only tie the end of one to its beginning.
+    fn without_name(step: &Step) -> Step {
+        match step {
+            Step::AddRule(_, rule) => Step::AddRule(0, rule.clone()),
+            Step::LiftRule(_) => Step::LiftRule(0),
+            other => other.clone(),
+        }
+    }
+
+    #[test]
+    fn every_fault_takes_part_in_some_runs_and_not_in_others() {
+        for fault in Fault::ALL {
+            let drawn = |seed| Plan::draw(seed, Faults::default()).faults.contains(*fault);
+            let count = (0..100).filter(|seed| drawn(*seed)).count();
+            assert!((15..60).contains(&count), "{fault} in {count} of 100");
+            assert_eq!(fault.as_str().parse(), Ok(*fault));
+        }
+        assert!("fire".parse::<Fault>().unwrap_err().contains("partition"));
+    }
+}

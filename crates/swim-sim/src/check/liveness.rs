@@ -1,0 +1,47 @@
+//! After the last fault all come to one view, and fall silent.
+//!
+//! Source: SWIM, section 4.3 (time-bounded completeness: successive probes of
+//! one member are at most `2N - 1` periods apart), Lifeguard, section IV (how
+//! far timeouts stretch), and `docs/protocol.md` for healing and joining. The
+//! bound is a sum of the longest time that each step may take.
+
+use std::time::Duration;
+
+use swim_core::Config;
+
+use crate::time::Nanos;
+
+/// Periods of looking for other partitions after which the parts of a cluster
+/// have met: a part looks `heal_probability_base` times in each on average, so
+/// that ten pass in vain once in `e^30` times; a healing takes two rounds, and
+/// hosts that are gone may be asked first.
+const HEALS: u32 = 20;
+
+/// How long agreement may take among so many hosts.
+pub(crate) fn agreement_bound(config: &Config, hosts: u32) -> Nanos {
+    let scale =
+        if config.suspect_timeout_scaled() { libm::log10(f64::from(hosts)).max(1.0) } else { 1.0 };
+    let stretch = config.awareness_max();
+    let period = config.protocol_period() * stretch;
+    let probe = (config.ping_timeout() + config.ping_req_timeout()) * stretch;
+    let found = period.max(probe * u32::from(config.adaptive_period())) * (2 * hosts);
+    let suspicion = config.suspect_timeout().mul_f64(scale) * config.suspect_timeout_max_factor();
+    let join = config.join_delay_max() * 2 + config.join_duration_max();
+    let heal = (config.heal_period() + config.join_timeout() * 10) * HEALS;
+    let sync = config.sync_period().min(Duration::from_secs(60)) * 4;
+    nanos(found + (probe + suspicion) * 2 + join + heal + sync)
+}
+
+/// How long the last news may go on to be spread among so many hosts.
+pub(crate) fn silence_bound(config: &Config, hosts: u32) -> Nanos {
+    let sends = config.piggyback_factor() * (hosts.max(1).ilog10() + 1);
+    // A member sends at least one message in a period, stretched or not; a
+    // change about one that pings it is left out of what it is told.
+    let probe = config.ping_timeout() + config.ping_req_timeout();
+    let period = config.protocol_period().max(probe * u32::from(config.adaptive_period()));
+    nanos(period * (2 * sends + 2 * hosts) * 2)
+}
+
+fn nanos(duration: Duration) -> Nanos {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,5 @@
+//! The published experiments, run again.
+
+mod count;
+pub mod lifeguard;
+pub mod swim;

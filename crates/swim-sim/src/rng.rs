@@ -1,0 +1,128 @@
+//! Random numbers that are the same on every machine and in every release.
+
+/// SplitMix64 (Steele, Lea, Flood, *Fast Splittable Pseudorandom Number
+/// Generators*, OOPSLA 2014).
+#[derive(Clone, Debug)]
+pub struct Rng(u64);
+
+impl Rng {
+    /// The generator of a seed.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The generator of one purpose under a seed. What is drawn for one purpose
+    /// never moves what is drawn for another, so that a fault that is masked
+    /// leaves the other draws as they are.
+    #[must_use]
+    pub fn stream(seed: u64, purpose: &str) -> Self {
+        let fold = |hash: u64, byte: u8| mix(hash ^ u64::from(byte));
+        Self(purpose.bytes().fold(mix(seed), fold))
+    }
+
+    /// The next 64 bits.
+    pub const fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mix(self.0)
+    }
+
+    /// A number in `0..bound`; 0 when `bound` is 0.
+    pub const fn below(&mut self, bound: u64) -> u64 {
+        ((self.next() as u128 * bound as u128) >> 64) as u64
+    }
+
+    /// A number in `min..=max`; `min` when `max` is less.
+    pub const fn within(&mut self, min: u64, max: u64) -> u64 {
+        min + self.below(max.saturating_sub(min) + 1)
+    }
+
+    /// Whether something happens that does so with this chance.
+    pub const fn happens(&mut self, chance: Chance) -> bool {
+        self.next() >> 32 < chance.0
+    }
+
+    /// A number above 0 and up to 1.
+    pub fn unit(&mut self) -> f64 {
+        ((self.next() >> 11) + 1) as f64 / (1u64 << 53) as f64
+    }
+
+    /// One of several.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    pub fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
+        &items[self.below(items.len() as u64) as usize]
+    }
+
+    /// Puts the items into a random order.
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for i in (1..items.len()).rev() {
+            items.swap(i, self.below(i as u64 + 1) as usize);
+        }
+    }
+}
+
+const fn mix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// A probability, in parts of 2^32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Chance(u64);
+
+impl Chance {
+    /// It never happens.
+    pub const NEVER: Self = Self(0);
+    /// It always happens.
+    pub const ALWAYS: Self = Self(1 << 32);
+
+    /// The chance for a share between 0 and 1; what lies outside is clamped.
+    #[must_use]
+    pub fn of(share: f64) -> Self {
+        Self((share.clamp(0.0, 1.0) * (1u64 << 32) as f64) as u64)
+    }
+
+    /// Whether it can happen at all.
+    #[must_use]
+    pub const fn is_possible(self) -> bool {
+        self.0 > 0
+    }
+
+    /// The share between 0 and 1.
+    #[must_use]
+    pub fn share(self) -> f64 {
+        self.0 as f64 / (1u64 << 32) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gives_the_published_sequence() {
+        let mut rng = Rng::new(1_234_567);
+        assert_eq!(rng.next(), 6_457_827_717_110_365_317);
+        assert_eq!(rng.next(), 3_203_168_211_198_807_973);
+    }
+
+    #[test]
+    fn chances_happen_as_often_as_they_say() {
+        let mut rng = Rng::stream(1, "chance");
+        let count = (0..100_000).filter(|_| rng.happens(Chance::of(0.2))).count();
+        assert!((19_500..20_500).contains(&count), "{count}");
+        assert!((0..1000).all(|_| rng.happens(Chance::ALWAYS)));
+        assert!(!(0..1000).any(|_| rng.happens(Chance::NEVER)));
+    }
+
+    #[test]
+    fn purposes_have_streams_of_their_own() {
+        let first = |purpose| Rng::stream(7, purpose).next();
+        assert_ne!(first("loss"), first("latency"));
+        assert_eq!(first("loss"), first("loss"));
+    }
+}

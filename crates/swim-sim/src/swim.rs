@@ -1,0 +1,264 @@
+//! `swim-core` as a [`Machine`]: through its public API and nothing else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use swim_core::{
+    Address, Body, Change, Event, Init, Instant, Labels, Member, Message, Node, Output, State,
+    Status, Transmit, wire,
+};
+
+use crate::machine::{
+    Belief, Boot, Command, Effect, HostId, Kind, Machine, Names, Observation, Want,
+};
+use crate::time::Nanos;
+
+/// Applications in the network: ours, and that of strangers.
+const APPS: [&str; 2] = ["sim", "another"];
+
+/// Members in one page of the list that a preloaded member gets: few, because
+/// each leaves an event behind, and the queue of events keeps its size.
+const PRELOAD_PAGE: u32 = 64;
+
+/// A `swim-core` process.
+#[derive(Debug)]
+pub struct Swim {
+    node: Node,
+    names: Arc<Names>,
+    /// What a preload wants sent.
+    held: Vec<Transmit>,
+    /// The protocol period of its settings.
+    period: Duration,
+}
+
+/// A period that does not end within any run.
+const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+impl Swim {
+    /// The machine inside.
+    #[must_use]
+    pub const fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// The addresses of all hosts.
+    #[must_use]
+    pub const fn names(&self) -> &Arc<Names> {
+        &self.names
+    }
+
+    /// Changes the time between two probes. Those that are under way go on,
+    /// and one that is due already still begins.
+    fn set_period(&mut self, now: Instant, period: Duration) {
+        let config = self.node.config().to_builder().protocol_period(period).build();
+        let config = config.expect("both periods are within the range");
+        self.node.reconfigure(now, config).expect("a period may change at any time");
+    }
+
+    fn addresses(&self, hosts: &[HostId]) -> Vec<Address> {
+        hosts.iter().map(|host| self.names.address(*host).clone()).collect()
+    }
+
+    /// Answers a join request with one page of members `first..`; gives where
+    /// the next page begins.
+    fn preload_page(&mut self, now: Nanos, request: &Transmit, first: u32, members: u32) -> u32 {
+        let local = self.node.local();
+        let (host, incarnation) = (self.names.host(&local.address), local.incarnation);
+        let end = first.saturating_add(PRELOAD_PAGE).min(members);
+        let alive = |member: HostId| {
+            let address = self.names.address(member).clone();
+            let member = Member::new(address, Status::Alive, incarnation, Labels::default());
+            Change { member, source: None }
+        };
+        let others = (first..end).filter(|member| Some(*member) != host);
+        let next = (end < members).then(|| swim_core::Cursor {
+            buckets: 1,
+            bucket: 0,
+            after: Some(self.names.address(end - 1).clone()),
+        });
+        let message = Message {
+            app: self.node.app().clone(),
+            from: request.to.clone(),
+            from_incarnation: incarnation,
+            seq: request.message.seq,
+            body: Body::JoinAck { checksum: 0, changes: others.map(alive).collect(), next },
+        };
+        self.node.handle_message(instant(now), message);
+        end
+    }
+}
+
+fn instant(now: Nanos) -> Instant {
+    Instant::from_start(Duration::from_nanos(now))
+}
+
+/// The labels of a version: one that changes with it, and a weight.
+fn labels(version: u32) -> Labels {
+    if version == 0 {
+        return Labels::default();
+    }
+    let pairs = [("version", version.to_string()), ("weight", (1 + version % 3).to_string())];
+    Labels::new(pairs).expect("two short labels are within the limits")
+}
+
+impl Machine for Swim {
+    const NAME: &'static str = "swim-core";
+
+    type Packet = Message;
+    type Event = Event;
+
+    fn new(boot: Boot) -> Self {
+        let init = Init {
+            app: APPS[usize::from(boot.stranger)].into(),
+            address: boot.names.address(boot.host).clone(),
+            identity: None,
+            labels: labels(boot.labels),
+            seed: boot.seed,
+            now: instant(boot.now),
+            unix_ms: boot.unix_ms,
+        };
+        let period = boot.config.protocol_period();
+        let node = Node::new(boot.config, init).expect("name and labels are valid");
+        Self { node, names: boot.names, held: Vec::new(), period }
+    }
+
+    fn preload(&mut self, now: Nanos, members: u32) {
+        let me = self.names.host(&self.node.local().address);
+        let peer = (0..members).find(|host| Some(*host) != me);
+        let peers = peer.map(|peer| self.names.address(peer).clone()).into_iter().collect();
+        self.node.join(instant(now), peers).expect("a new process has not joined");
+        let mut first = 0;
+        // What is learnt here is as good as known for ever: its events are
+        // dropped. The first probe stays.
+        while let Some(output) = self.node.poll_output() {
+            match output {
+                Output::Transmit(request) if self.node.state() == State::Joining => {
+                    first = self.preload_page(now, &request, first, members);
+                }
+                Output::Transmit(probe) => self.held.push(probe),
+                Output::Event(_) => {}
+            }
+        }
+    }
+
+    fn command(&mut self, now: Nanos, command: Command) {
+        let now = instant(now);
+        // What does not fit the state is refused and changes nothing, which is
+        // what a driver that is late would see as well.
+        match command {
+            Command::Join(peers) => drop(self.node.join(now, self.addresses(&peers))),
+            Command::Heal(hosts) => drop(self.node.heal(now, self.addresses(&hosts))),
+            Command::Leave => drop(self.node.leave(now)),
+            Command::EvictSelf => drop(self.node.evict_self(now)),
+            Command::SetLabels(version) => drop(self.node.set_labels(now, &labels(version))),
+            Command::ReapFaulty => drop(self.node.reap_faulty(now)),
+            Command::HoldProbes => self.set_period(now, NEVER),
+            Command::ReleaseProbes => self.set_period(now, self.period),
+        }
+    }
+
+    fn receive(&mut self, now: Nanos, packet: Message) {
+        self.node.handle_message(instant(now), packet);
+    }
+
+    fn receive_bytes(&mut self, now: Nanos, bytes: &[u8]) {
+        // Bytes that are no message are counted by the machine already.
+        let _ = self.node.handle_packet(instant(now), bytes);
+    }
+
+    fn undelivered(&mut self, now: Nanos, packet: &Message) {
+        if !packet.is_reply() {
+            self.node.handle_undelivered(instant(now), packet.seq);
+        }
+    }
+
+    fn timeout(&mut self, now: Nanos) {
+        self.node.handle_timeout(instant(now));
+    }
+
+    fn deadline(&self) -> Option<Nanos> {
+        let at = self.node.poll_timeout()?.since_start();
+        Some(u64::try_from(at.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    fn poll(&mut self) -> Option<Effect<Message, Event>> {
+        let output = self.held.pop().map(Output::Transmit).or_else(|| self.node.poll_output())?;
+        Some(match output {
+            Output::Transmit(Transmit { to, message, .. }) => {
+                Effect::Send { to: self.names.host(&to), packet: message }
+            }
+            Output::Event(event) => Effect::Event(event),
+        })
+    }
+
+    fn observation(&self, event: &Event) -> Option<Observation> {
+        let Event::MemberChanged { before, after, .. } = event else { return None };
+        let subject = self.names.host(&after.as_ref().or(before.as_ref())?.address)?;
+        let belief = after.as_ref().map_or(Belief::Gone, |member| belief_of(member.status));
+        Some(Observation { subject, belief })
+    }
+
+    fn want(event: &Event) -> Option<Want> {
+        match event {
+            Event::JoinFailed { .. } | Event::JoinRetrying { .. } => Some(Want::Join),
+            Event::HealWanted => Some(Want::Heal),
+            _ => None,
+        }
+    }
+
+    fn sender(packet: &Message, names: &Names) -> Option<HostId> {
+        names.host(&packet.from)
+    }
+
+    fn kind(packet: &Message) -> Kind {
+        match packet.body {
+            Body::Ping { .. } => Kind::Ping,
+            Body::Ack { .. } => Kind::Ack,
+            Body::PingReq { .. } => Kind::PingReq,
+            Body::PingReqAck { .. } => Kind::PingReqAck,
+            Body::Join { .. } => Kind::Join,
+            Body::JoinAck { .. } => Kind::JoinAck,
+            Body::Sync(_) => Kind::Sync,
+            Body::SyncAck { .. } => Kind::SyncAck,
+            Body::Refused { .. } => Kind::Refused,
+        }
+    }
+
+    fn bytes(packet: &Message) -> usize {
+        wire::encoded_len(packet)
+    }
+
+    fn encode(packet: &Message, bytes: &mut Vec<u8>) {
+        wire::encode_into(packet, bytes);
+    }
+
+    fn belief(&self, host: HostId) -> Option<Belief> {
+        self.node.member(self.names.address(host)).map(|member| belief_of(member.status))
+    }
+
+    fn is_member(&self) -> bool {
+        self.node.state() == State::Ready
+    }
+
+    fn reachable(&self) -> usize {
+        self.node.members().filter(|member| member.is_reachable()).count()
+    }
+
+    fn fingerprint(&self) -> u64 {
+        self.node.checksum()
+    }
+
+    fn backlog(&self) -> usize {
+        self.node.pending_changes()
+    }
+}
+
+const fn belief_of(status: Status) -> Belief {
+    match status {
+        Status::Alive => Belief::Alive,
+        Status::Suspect => Belief::Suspect,
+        Status::Faulty => Belief::Faulty,
+        Status::Leave => Belief::Left,
+        Status::Tombstone => Belief::Gone,
+    }
+}
