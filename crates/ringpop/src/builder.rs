@@ -193,7 +193,7 @@ impl Builder {
         )?;
         let views = Views::new(local.clone(), self.points_per_weight_unit);
         let views = Arc::new(views.map_err(|error| BindError::Ring { reason: error.to_string() })?);
-        let mut forwarder = Forwarder::builder(Arc::clone(&views))
+        let forwarder = Forwarder::builder(Arc::clone(&views))
             .name(local.as_str())
             .routes(self.routes)
             .policy(self.policy)
@@ -206,10 +206,7 @@ impl Builder {
                 move |head| security.is_member(&head.extensions)
             })
             .transport(self.security.transport());
-        if let Some(observer) = self.forward_observer {
-            forwarder = forwarder.observer(observer);
-        }
-        let forwarder = forwarder
+        let forwarder = observed(forwarder, self.forward_observer)
             .build()
             .map_err(|error| BindError::Forwarder { reason: error.to_string() })?;
         let (listeners, events) = Listeners::new();
@@ -262,6 +259,16 @@ impl fmt::Debug for Builder {
             .field("labels", &self.labels)
             .field("discovery", &self.discovery)
             .finish_non_exhaustive()
+    }
+}
+
+fn observed<T>(
+    forwarder: ringpop_forward::Builder<T>,
+    observer: Option<Box<dyn Observer>>,
+) -> ringpop_forward::Builder<T> {
+    match observer {
+        Some(observer) => forwarder.observer(observer),
+        None => forwarder,
     }
 }
 
