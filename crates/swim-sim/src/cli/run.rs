@@ -16,7 +16,7 @@ use crate::scenario::{self, Outcome, Params, Scenario};
 use crate::time::from_seconds;
 
 /// Bytes that a member takes in the list of another one, with the share of its
-/// indices; measured with 10,000 members, see `docs/simulation.md`.
+/// indices, as an estimate: machines of one process share what is equal.
 const BYTES_PER_PAIR: u64 = 80;
 
 #[derive(clap::Args)]
