@@ -150,6 +150,7 @@ impl fmt::Display for Violation {
 pub struct Checks {
     checks: Vec<Box<dyn Check>>,
     violation: Option<Violation>,
+    last_change: Nanos,
 }
 
 impl Checks {
@@ -174,13 +175,19 @@ impl Checks {
             checks.push(Box::new(refutation::Refutation::new(names.clone())));
             checks.push(Box::new(labels::LabelsOfIncarnation::default()));
         }
-        Self { checks, violation: None }
+        Self { checks, violation: None, last_change: 0 }
     }
 
     /// The first property that did not hold.
     #[must_use]
     pub const fn violation(&self) -> Option<&Violation> {
         self.violation.as_ref()
+    }
+
+    /// When any process last believed something new of a member.
+    #[must_use]
+    pub const fn last_change(&self) -> Nanos {
+        self.last_change
     }
 
     /// Looks at all processes that run.
@@ -229,6 +236,7 @@ impl Watcher<Swim> for Checks {
 
     fn event(&mut self, at: Nanos, observer: HostId, event: &Event, machine: &Swim) {
         if let Event::MemberChanged { before, after, cause, .. } = event {
+            self.last_change = at;
             let (before, after) = (before.as_ref(), after.as_ref());
             let transition = Transition { at, observer, before, after, cause };
             self.run(at, Some(observer), |check| check.changed(&transition));
