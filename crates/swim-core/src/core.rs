@@ -1,5 +1,5 @@
-//! What all parts of the machine share: the member list and the one place
-//! where statements about members are weighed, the outgoing queue, time.
+//! What all parts of the machine share, and the one place where statements
+//! about members are weighed.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,17 +10,16 @@ use crate::awareness::Awareness;
 use crate::config::Config;
 use crate::damping::Ballots;
 use crate::dialect::Dialect;
-use crate::dissemination::{Dissemination, Gossip, Issued, Picked, sends_max};
-use crate::event::{Cause, Event, Output, Path, Rejection, Transmit};
+use crate::dissemination::Dissemination;
+use crate::event::{Cause, Event, Output, Rejection};
 use crate::flaps::Flaps;
 use crate::graves::Graves;
 use crate::labels::Labels;
 use crate::limits::{EPITAPHS_MAX, INCARNATION_AHEAD_MAX, UNIX_MS_MAX};
 use crate::member::{Member, Status};
 use crate::membership::{Membership, SlotId};
-use crate::message::{Body, Change, Message, Refusal, Source};
+use crate::message::{Change, Source};
 use crate::mutation::{Mutation, active};
-use crate::page::excerpt;
 use crate::rng::Rng;
 use crate::stats::Stats;
 use crate::suspicion::Suspicion;
@@ -35,7 +34,7 @@ pub(crate) struct Core {
     pub(crate) local: Address,
     pub(crate) local_slot: SlotId,
     /// Incarnation of the local member, which goes into every message.
-    incarnation: u64,
+    pub(crate) incarnation: u64,
     pub(crate) now: Instant,
     /// Wall clock at the driver's start, in milliseconds of the Unix epoch.
     unix_ms_at_start: u64,
@@ -54,28 +53,7 @@ pub(crate) struct Core {
     pub(crate) epitaphs: Vec<Change>,
     /// Changes of the present message that were left out because they are known.
     pub(crate) known_changes: usize,
-    next_seq: u64,
-}
-
-/// An open request.
-#[derive(Clone, Debug)]
-pub(crate) struct Request {
-    pub(crate) to: Address,
-    pub(crate) seq: u64,
-    pub(crate) deadline: Instant,
-}
-
-/// What is piggybacked on a reply.
-#[derive(Debug)]
-pub(crate) struct Reply {
-    pub(crate) changes: Vec<Change>,
-    pub(crate) gossip: Gossip,
-}
-
-impl Request {
-    pub(crate) fn is(&self, from: &Address, seq: u64) -> bool {
-        self.seq == seq && self.to == *from
-    }
+    pub(crate) next_seq: u64,
 }
 
 impl Core {
@@ -142,111 +120,7 @@ impl Core {
         reachable - usize::from(self.local_member().is_reachable())
     }
 
-    // --- Sending ---
-
-    pub(crate) fn event(&mut self, event: Event) {
-        tracing::trace!(local = %self.local, ?event, "event");
-        self.outbox.push_back(Output::Event(event));
-    }
-
-    pub(crate) fn send(&mut self, to: Address, seq: u64, body: Body) {
-        self.send_by(Path::First, to, seq, body);
-    }
-
-    fn send_by(&mut self, path: Path, to: Address, seq: u64, body: Body) {
-        let message = Message {
-            app: self.app.clone(),
-            from: self.local.clone(),
-            from_incarnation: self.incarnation,
-            seq,
-            body,
-        };
-        self.outbox.push_back(Output::Transmit(Transmit { to, message, path }));
-    }
-
-    /// Sends a request and arms its deadline.
-    pub(crate) fn request(&mut self, to: Address, timeout: Duration, body: Body) -> Request {
-        self.request_by(Path::First, to, timeout, body)
-    }
-
-    fn request_by(&mut self, path: Path, to: Address, timeout: Duration, body: Body) -> Request {
-        let seq = self.next_seq;
-        self.next_seq += 1;
-        let deadline = self.now + timeout;
-        self.timers.set(deadline, Timer::Request(seq));
-        self.send_by(path, to.clone(), seq, body);
-        Request { to, seq, deadline }
-    }
-
-    /// Disarms the deadline of a request.
-    pub(crate) fn disarm(&mut self, request: &Request) {
-        self.timers.cancel(request.deadline, Timer::Request(request.seq));
-    }
-
-    /// Pings a member. The changes that go along count as sent only when it
-    /// answers.
-    pub(crate) fn ping(&mut self, to: SlotId, timeout: Duration) -> (Request, Vec<Issued>) {
-        let (changes, issued) = self.piggyback(to);
-        self.stats.pings_sent += 1;
-        let to = self.members.slot(to).member.address.clone();
-        let body = Body::Ping { checksum: self.members.checksum(), changes };
-        (self.request(to, timeout, body), issued)
-    }
-
-    /// Pings a member with just these changes, which count as nothing.
-    pub(crate) fn ping_with(
-        &mut self,
-        path: Path,
-        to: Address,
-        timeout: Duration,
-        changes: Vec<Change>,
-    ) -> Request {
-        self.stats.pings_sent += 1;
-        self.stats.changes_sent += changes.len() as u64;
-        let body = Body::Ping { checksum: self.members.checksum(), changes };
-        self.request_by(path, to, timeout, body)
-    }
-
-    /// The changes for a request to a member. With Lifeguard's buddy system a
-    /// suspect always hears that it is one, so that it refutes at the first
-    /// contact.
-    pub(crate) fn piggyback(&mut self, to: SlotId) -> (Vec<Change>, Vec<Issued>) {
-        let known = &self.members.slot(to).member;
-        let is_suspect = known.status == Status::Suspect && self.config.buddy();
-        let buddy = is_suspect.then(|| known.clone());
-        let bytes_max = self.config.message_bytes_max();
-        // An unknown incarnation is the source of nothing.
-        let source = (!self.config.repeat_to_source()).then_some(known.incarnation);
-        let peer = (&known.address, source);
-        let Picked { mut changes, mut issued, .. } =
-            self.gossip.pick(&self.members, peer, bytes_max);
-        self.stats.changes_sent += changes.len() as u64;
-        if let Some(member) = buddy
-            && changes.iter().all(|change| change.member.address != member.address)
-        {
-            let buddy = Change { member, source: Some(self.local_source()) };
-            let mut bytes: usize = changes.iter().map(Change::encoded_len).sum();
-            // Other news wait for the next message when there is no room.
-            while bytes + buddy.encoded_len() > bytes_max
-                && let Some(last) = changes.pop()
-            {
-                issued.pop();
-                bytes -= last.encoded_len();
-                self.stats.changes_sent -= 1;
-            }
-            self.stats.changes_sent += 1;
-            changes.push(buddy);
-        }
-        (changes, issued)
-    }
-
-    /// What the sender of the present message must hear, because what it says
-    /// or is was forgotten here: the tombstones, so that it forgets as well,
-    /// or, when it is the member itself, contradicts. Without them the two
-    /// would differ until the sender forgets by itself.
-    pub(crate) fn epitaphs(&mut self) -> Vec<Change> {
-        std::mem::take(&mut self.epitaphs)
-    }
+    // --- Weighing statements ---
 
     /// The incarnation at which a member is forgotten, or about to be.
     pub(crate) fn forgotten_at(&self, address: &Address) -> Option<u64> {
@@ -258,7 +132,12 @@ impl Core {
     }
 
     /// Whether a statement about an unknown member is no newer than its grave.
-    fn is_buried(&mut self, address: &Address, incarnation: u64, status: Status) -> bool {
+    pub(crate) fn is_buried(
+        &mut self,
+        address: &Address,
+        incarnation: u64,
+        status: Status,
+    ) -> bool {
         let buried = self.graves.find(address).filter(|buried| incarnation <= *buried);
         let Some(buried) = buried else { return false };
         let few = self.epitaphs.len() < EPITAPHS_MAX;
@@ -268,75 +147,6 @@ impl Core {
         }
         true
     }
-
-    /// The changes for a reply to a peer whose checksum is `theirs`. They
-    /// count as sent at once, because nobody tells whether a reply arrives.
-    pub(crate) fn piggyback_reply(&mut self, to: &Address, incarnation: u64, theirs: u64) -> Reply {
-        if !self.graves.is_empty() && self.members.find(to).is_none() {
-            self.is_buried(to, incarnation, Status::Alive);
-        }
-        let epitaphs = self.epitaphs();
-        if !epitaphs.is_empty() {
-            return Reply { changes: epitaphs, gossip: Gossip::Flowing };
-        }
-        let bytes_max = self.config.message_bytes_max();
-        let picked = self.gossip.pick(&self.members, (to, Some(incarnation)), bytes_max);
-        let gossip = picked.gossip();
-        self.stats.changes_sent += picked.changes.len() as u64;
-        let Picked { mut changes, issued, .. } = picked;
-        self.delivered(&issued);
-        // Ringpop's full sync. Elsewhere the digests are compared.
-        let differs = theirs != self.members.checksum();
-        if differs && gossip == Gossip::Silent && self.config.sync_whole_list() {
-            changes = excerpt(self);
-        }
-        Reply { changes, gossip }
-    }
-
-    /// Counts changes that arrived.
-    pub(crate) fn delivered(&mut self, issued: &[Issued]) {
-        if issued.is_empty() {
-            return;
-        }
-        let max = sends_max(self.config.piggyback_factor(), self.others());
-        self.gossip.bump(issued, max);
-    }
-
-    // --- Refusing ---
-
-    /// Refuses a message: counted and reported, nothing else changes.
-    pub(crate) fn reject(&mut self, from: &Address, reason: Rejection) {
-        let counter = match reason {
-            Rejection::AppMismatch { .. } => &mut self.stats.rejected_app,
-            Rejection::SelfAddress => &mut self.stats.rejected_self,
-            Rejection::NotReady => &mut self.stats.rejected_not_ready,
-            Rejection::UnexpectedReply => &mut self.stats.rejected_replies,
-            Rejection::Invalid { .. } => &mut self.stats.rejected_invalid,
-            Rejection::Busy => &mut self.stats.rejected_busy,
-            Rejection::MembersFull => &mut self.stats.rejected_members_full,
-            Rejection::LabelsDropped => &mut self.stats.rejected_labels,
-        };
-        *counter += 1;
-        self.event(Event::Rejected { from: from.clone(), reason });
-    }
-
-    /// Refuses a request and says so to its sender.
-    pub(crate) fn refuse(&mut self, from: &Address, seq: u64, reason: Rejection) {
-        let refusal = match reason {
-            Rejection::AppMismatch { .. } => Refusal::AppMismatch,
-            Rejection::SelfAddress => Refusal::SelfAddress,
-            Rejection::NotReady => Refusal::NotReady,
-            Rejection::Busy => Refusal::Busy,
-            Rejection::UnexpectedReply
-            | Rejection::Invalid { .. }
-            | Rejection::MembersFull
-            | Rejection::LabelsDropped => Refusal::Invalid,
-        };
-        self.reject(from, reason);
-        self.send(from.clone(), seq, Body::Refused { reason: refusal });
-    }
-
-    // --- Weighing statements ---
 
     /// Weighs the statements of a message; returns how many were news.
     pub(crate) fn apply(&mut self, changes: Vec<Change>, cause: &Cause) -> usize {
@@ -468,7 +278,7 @@ impl Core {
         self.gossip.record(self.local_slot, Some(source));
     }
 
-    fn local_source(&self) -> Source {
+    pub(crate) fn local_source(&self) -> Source {
         Source { address: self.local.clone(), incarnation: self.incarnation }
     }
 

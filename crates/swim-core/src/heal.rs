@@ -10,13 +10,14 @@
 use std::collections::BTreeMap;
 
 use crate::address::Address;
-use crate::core::{Core, Request};
+use crate::core::Core;
 use crate::event::{Cause, Event, Path};
 use crate::limits::{CHANGES_SENT_MAX, JOIN_PEERS_MAX};
 use crate::member::{Member, Status};
 use crate::message::{Body, Change, Cursor};
 use crate::mutation::{Mutation, active};
 use crate::page::{Page, beginning, page, valid_cursor};
+use crate::sending::Request;
 
 /// An address that discovery lists and that failed this often in a row is left
 /// alone until discovery stops listing it, or it shows up as a member: static

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::Address;
-use crate::core::{Core, Request};
+use crate::core::Core;
 use crate::event::{Event, JoinFailure};
 use crate::limits::JOIN_PEERS_MAX;
 use crate::message::{Body, Cursor, Refusal};
 use crate::page::valid_cursor;
+use crate::sending::Request;
 use crate::time::Instant;
 use crate::timers::Timer;
 

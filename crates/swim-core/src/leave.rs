@@ -2,10 +2,11 @@
 //! so that it is known before the process ends.
 
 use crate::address::Address;
-use crate::core::{Core, Request};
+use crate::core::Core;
 use crate::dissemination::{Issued, sends_max};
 use crate::event::Event;
 use crate::member::Status;
+use crate::sending::Request;
 
 #[derive(Debug, Default)]
 pub(crate) struct Leave {

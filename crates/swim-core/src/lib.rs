@@ -47,6 +47,7 @@ mod relay;
 mod reverse_sync;
 mod rng;
 mod rounds;
+mod sending;
 mod stats;
 mod suspicion;
 mod sync;

@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::address::Address;
-use crate::core::{Core, Request};
+use crate::core::Core;
 use crate::dissemination::Issued;
 use crate::event::{Cause, Event, Path};
 use crate::limits::PROBES_MAX;
 use crate::member::Status;
 use crate::membership::SlotId;
 use crate::message::Body;
+use crate::sending::Request;
 use crate::time::Instant;
 
 /// Probes whose durations decide the adaptive period (ringpop-go).

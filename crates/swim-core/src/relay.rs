@@ -3,11 +3,12 @@
 use fxhash::FxHashMap;
 
 use crate::address::Address;
-use crate::core::{Core, Reply, Request};
+use crate::core::Core;
 use crate::dissemination::Issued;
 use crate::event::Rejection;
 use crate::limits::RELAYS_MAX;
 use crate::message::Body;
+use crate::sending::{Reply, Request};
 use crate::time::Instant;
 use crate::timers::Timer;
 

@@ -5,9 +5,10 @@
 //! is spread, because others may lack it, too (ringpop-go, `disseminator.go`).
 
 use crate::address::Address;
-use crate::core::{Core, Request};
+use crate::core::Core;
 use crate::event::{Cause, Event, Rejection};
 use crate::message::{Body, Change, Cursor};
+use crate::sending::Request;
 
 /// The lists that this member asked for.
 #[derive(Debug, Default)]

@@ -6,10 +6,11 @@
 //! that differ. The responder keeps no state: each step says what it needs.
 
 use crate::address::Address;
-use crate::core::{Core, Request};
+use crate::core::Core;
 use crate::event::{Cause, Event, Rejection};
 use crate::message::{Body, Change, Cursor, SyncStep};
 use crate::page::{Page, beginning, page, valid_buckets, valid_cursor, valid_differing};
+use crate::sending::Request;
 
 /// The full syncs that this member started.
 #[derive(Debug, Default)]

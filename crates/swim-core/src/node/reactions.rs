@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::{Node, State};
 use crate::address::Address;
-use crate::core::Reply;
 use crate::dissemination::Gossip;
 use crate::event::{Cause, Event, Rejection};
 use crate::join::{JoinEnd, NoAnswer};
 use crate::limits::CHANGES_PER_MESSAGE_MAX;
 use crate::message::{Body, Change, Cursor, SyncStep};
 use crate::relay::Asker;
+use crate::sending::Reply;
 
 impl Node {
     /// What speaks against taking a message at all.
