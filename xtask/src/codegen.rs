@@ -238,7 +238,9 @@ mod tests {
 
     #[test]
     fn a_type_is_generated_once_and_named_elsewhere() {
-        let files = generate_all();
+        // Tests keep schemas of other versions, with the same names.
+        let mut files = generate_all();
+        files.retain(|(output, _)| !output.contains("/tests/"));
         let with = |text: &str| -> Vec<&str> {
             let mut found = files.clone();
             found.retain(|(_, code)| code.contains(text));
