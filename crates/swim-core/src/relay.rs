@@ -7,6 +7,7 @@ use crate::core::Core;
 use crate::dissemination::Issued;
 use crate::event::Rejection;
 use crate::limits::RELAYS_MAX;
+use crate::member::Status;
 use crate::message::Body;
 use crate::sending::{Reply, Request};
 use crate::time::Instant;
@@ -47,9 +48,14 @@ impl Relays {
             core.refuse(&asker.address, asker.seq, Rejection::Busy);
             return;
         }
-        // A target that is unknown was refused before.
-        let Some(slot) = core.members.find(&target) else { return };
         core.stats.ping_reqs_received += 1;
+        // A target that was never known was refused before. To one that is
+        // forgotten no ping goes, and the asker hears that it is gone.
+        let Some(slot) = core.members.find(&target) else {
+            core.is_buried(&target, 0, Status::Alive);
+            answer(core, &asker, target, false, false);
+            return;
+        };
         if slot == core.local_slot {
             answer(core, &asker, target, true, false);
             return;

@@ -148,6 +148,31 @@ fn who_remembers_a_forgotten_member_is_told_to_forget() {
     assert_eq!(cluster.status(4, 3), None);
 }
 
+/// A member that all others have forgotten is pinged by no helper. Whoever takes
+/// it for alive hears that it is gone; without that its probes would stay
+/// inconclusive for ever, as those of Ringpop may.
+#[test]
+fn who_probes_a_forgotten_member_is_told_to_forget() {
+    let config = Config::ringpop().to_builder().tombstone_timeout(secs(5)).build().unwrap();
+    let mut cluster = Cluster::joined(config, 5);
+    cluster.crash(4);
+    cluster.until("faulty", secs(60), |c| c.all_say(4, Status::Faulty));
+    let incarnation = cluster.member(0, 4).unwrap().incarnation;
+    cluster.command(0, |node, now| node.reap(now, &address(4))).unwrap();
+    cluster.until("forgotten", secs(60), |c| (0..4).all(|i| c.status(i, 4).is_none()));
+    // A newcomer gets an old list from somebody who left.
+    cluster.start(5, [50]);
+    let (_, join) = cluster.sent.iter().rfind(|(_, t)| t.to == address(50)).cloned().unwrap();
+    let mut changes: Vec<_> = (0..4)
+        .map(|i| change(i, Status::Alive, cluster.member(0, i).unwrap().incarnation))
+        .collect();
+    changes.push(change(4, Status::Alive, incarnation));
+    let list = Body::JoinAck { checksum: 0, changes, next: None };
+    cluster.inject(5, message(&address(50), 1, join.message.seq, list));
+    cluster.until("one view", secs(120), |c| c.agree(5));
+    assert_eq!(cluster.status(5, 4), Some(Status::Tombstone));
+}
+
 /// A process that slept for an hour does not make its next period as long.
 #[test]
 fn a_long_sleep_does_not_stretch_the_adaptive_period() {

@@ -39,7 +39,10 @@ impl Node {
             Body::Ping { .. } | Body::PingReq { .. } | Body::Sync(_) if !joined => {
                 Some(Rejection::NotReady)
             }
-            Body::PingReq { target, .. } if self.core.members.find(target).is_none() => {
+            Body::PingReq { target, .. }
+                if self.core.members.find(target).is_none()
+                    && self.core.forgotten_at(target).is_none() =>
+            {
                 Some(Rejection::Invalid { what: "target of a ping-req is unknown here" })
             }
             _ => None,
