@@ -115,6 +115,23 @@ pub enum Body {
     },
 }
 
+impl Body {
+    /// The statements about members that the message carries.
+    #[must_use]
+    pub fn changes(&self) -> &[Change] {
+        match self {
+            Self::Ping { changes, .. }
+            | Self::Ack { changes, .. }
+            | Self::PingReq { changes, .. }
+            | Self::PingReqAck { changes, .. }
+            | Self::JoinAck { changes, .. }
+            | Self::Sync(SyncStep::Exchange { changes, .. })
+            | Self::SyncAck { changes, .. } => changes,
+            Self::Join { .. } | Self::Sync(SyncStep::Compare { .. }) | Self::Refused { .. } => &[],
+        }
+    }
+}
+
 /// One step of a full sync.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SyncStep {

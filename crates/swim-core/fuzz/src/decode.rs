@@ -2,8 +2,6 @@
 
 use swim_core::{Config, Init, Instant, Labels, Node, Output, wire};
 
-use super::process::changes_of;
-
 /// Decodes the bytes and gives a member what they say.
 ///
 /// # Panics
@@ -14,7 +12,7 @@ pub fn check(bytes: &[u8]) {
         return;
     };
     // A change that is read or dropped takes at least a tag and a length.
-    assert!(changes_of(&message.body).len() + dropped_changes <= bytes.len() / 2);
+    assert!(message.body.changes().len() + dropped_changes <= bytes.len() / 2);
     let encoded = wire::encode(&message);
     assert_eq!(encoded.len(), wire::encoded_len(&message));
     let again = wire::decode(&encoded).expect("what was read can be written and read");

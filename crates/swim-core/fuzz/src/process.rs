@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use swim_core::limits::CHANGES_PER_MESSAGE_MAX;
 use swim_core::{
     Address, Body, Change, Config, Event, Init, Instant, Member, Node, Output, State, Status,
-    SyncStep, Transmit, wire,
+    Transmit, wire,
 };
 
 /// Effects of one input. Hundreds of deadlines may be due at once after a long
@@ -105,7 +105,7 @@ fn check_message(node: &Node, Transmit { to, message, .. }: &Transmit) {
     assert_eq!((&message.from, &message.app), (&local.address, node.app()));
     let refused = matches!(message.body, Body::Refused { .. });
     assert!(*to != local.address || refused, "nobody talks to itself: {message:?}");
-    let changes = changes_of(&message.body);
+    let changes = message.body.changes();
     let bytes: usize = changes.iter().map(Change::encoded_len).sum();
     let bytes_max = node.config().message_bytes_max();
     assert!(bytes <= bytes_max || changes.len() == 1, "{bytes} bytes of changes");
@@ -114,17 +114,4 @@ fn check_message(node: &Node, Transmit { to, message, .. }: &Transmit) {
     assert_eq!(encoded.len(), wire::encoded_len(message));
     let decoded = wire::decode(&encoded).expect("what a member sends can be read");
     assert_eq!((&decoded.message, decoded.dropped_changes), (message, 0));
-}
-
-pub(super) fn changes_of(body: &Body) -> &[Change] {
-    match body {
-        Body::Ping { changes, .. }
-        | Body::Ack { changes, .. }
-        | Body::PingReq { changes, .. }
-        | Body::PingReqAck { changes, .. }
-        | Body::JoinAck { changes, .. }
-        | Body::Sync(SyncStep::Exchange { changes, .. })
-        | Body::SyncAck { changes, .. } => changes,
-        Body::Join { .. } | Body::Sync(SyncStep::Compare { .. }) | Body::Refused { .. } => &[],
-    }
 }

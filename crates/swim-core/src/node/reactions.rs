@@ -8,7 +8,7 @@ use crate::dissemination::Gossip;
 use crate::event::{Cause, Event, Rejection};
 use crate::join::{JoinEnd, NoAnswer};
 use crate::limits::CHANGES_PER_MESSAGE_MAX;
-use crate::message::{Body, Change, Cursor, SyncStep};
+use crate::message::{Body, Change, Cursor};
 use crate::relay::Asker;
 use crate::sending::Reply;
 
@@ -31,7 +31,7 @@ impl Node {
         if from_incarnation > self.core.incarnation_max() {
             return Some(Rejection::Invalid { what: "incarnation is beyond the bound" });
         }
-        if changes_of(body).len() + self.core.known_changes > CHANGES_PER_MESSAGE_MAX {
+        if body.changes().len() + self.core.known_changes > CHANGES_PER_MESSAGE_MAX {
             return Some(Rejection::Invalid { what: "too many changes in one message" });
         }
         let joined = !matches!(self.state, State::Idle | State::Joining);
@@ -223,18 +223,5 @@ impl Node {
                 self.core.event(Event::JoinFailed { duration, failure });
             }
         }
-    }
-}
-
-fn changes_of(body: &Body) -> &[Change] {
-    match body {
-        Body::Ping { changes, .. }
-        | Body::Ack { changes, .. }
-        | Body::PingReq { changes, .. }
-        | Body::PingReqAck { changes, .. }
-        | Body::JoinAck { changes, .. }
-        | Body::Sync(SyncStep::Exchange { changes, .. })
-        | Body::SyncAck { changes, .. } => changes,
-        Body::Join { .. } | Body::Sync(SyncStep::Compare { .. }) | Body::Refused { .. } => &[],
     }
 }

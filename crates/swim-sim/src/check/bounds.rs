@@ -6,7 +6,6 @@
 use swim_core::limits::{BUCKETS_MAX, CHANGES_PER_MESSAGE_MAX, RELAYS_MAX};
 use swim_core::{Body, Change, Config, Message, Node, SyncStep};
 
-use super::refutation::changes_of;
 use super::{Check, Verdict, require};
 use crate::machine::HostId;
 use crate::watch::Input;
@@ -56,7 +55,7 @@ impl Check for Bounds {
     fn input(&mut self, _: HostId, input: &Input<'_, Message>, node: &Node) -> Verdict {
         // All processes have the settings of the one that receives.
         let Input::Packet(message) = input else { return Ok(()) };
-        let changes = changes_of(&message.body);
+        let changes = message.body.changes();
         require(changes.len() <= CHANGES_PER_MESSAGE_MAX, &message.from, || {
             format!("it sent {} changes in one message", changes.len())
         })?;

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use swim_core::{Address, Body, Change, Message, Node, SyncStep};
+use swim_core::{Address, Change, Message, Node};
 
 use super::{Check, Transition, Verdict, require};
 use crate::machine::{HostId, Names};
@@ -54,23 +54,9 @@ impl Check for Refutation {
     fn sent(&mut self, from: HostId, message: &Message) -> Verdict {
         let issued = &mut self.issued[from as usize];
         *issued = (*issued).max(message.from_incarnation);
-        for Change { member, .. } in changes_of(&message.body) {
+        for Change { member, .. } in message.body.changes() {
             self.check(&member.address, member.incarnation)?;
         }
         Ok(())
-    }
-}
-
-/// The statements in a message.
-pub(super) fn changes_of(body: &Body) -> &[Change] {
-    match body {
-        Body::Ping { changes, .. }
-        | Body::Ack { changes, .. }
-        | Body::PingReq { changes, .. }
-        | Body::PingReqAck { changes, .. }
-        | Body::JoinAck { changes, .. }
-        | Body::Sync(SyncStep::Exchange { changes, .. })
-        | Body::SyncAck { changes, .. } => changes,
-        Body::Join { .. } | Body::Sync(SyncStep::Compare { .. }) | Body::Refused { .. } => &[],
     }
 }

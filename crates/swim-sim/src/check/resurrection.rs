@@ -8,7 +8,6 @@
 use fxhash::FxHashMap;
 use swim_core::{Address, Body, Change, Event, Member, Message, Node, State, Status, SyncStep};
 
-use super::refutation::changes_of;
 use super::{Check, Transition, Verdict, require};
 use crate::machine::HostId;
 use crate::watch::Input;
@@ -69,7 +68,7 @@ impl Check for Resurrection {
         if let Input::Packet(message) = input
             && is_taken(&message.body, node.state())
         {
-            let counted = changes_of(&message.body).iter().filter(|one| counts(&one.member, node));
+            let counted = message.body.changes().iter().filter(|one| counts(&one.member, node));
             let weigh = |Change { member, .. }: &Change| {
                 (member.address.clone(), (member.incarnation, member.status))
             };
