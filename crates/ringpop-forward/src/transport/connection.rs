@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 use super::cork::{Cork, Corked};
 use super::dial::{DialError, Io};
 use super::h2::H2Config;
+use super::last_words::LastWords;
 use crate::constants::{
     CONNECTION_WINDOW_BYTES, HEADER_LIST_BYTES_MAX, SEND_BUFFER_BYTES, STREAM_WINDOW_BYTES,
     STREAMS_BEFORE_SETTINGS,
@@ -70,7 +71,7 @@ impl Drop for Lease {
 
 /// The driving half of a connection.
 pub(crate) struct Driver {
-    connection: Connection<Corked<Box<dyn Io>>, Bytes>,
+    connection: Connection<Corked<LastWords<Box<dyn Io>>>, Bytes>,
     cork: Cork,
     ping: PingPong,
 }
@@ -81,7 +82,7 @@ pub(crate) struct Driver {
 /// is sent on one is lost in a way that cannot be told from a crash. Hence a connection counts as open when the peer has
 /// answered a PING on it, and until then nothing of a request is sent.
 pub(crate) async fn handshake(io: Box<dyn Io>) -> Result<(SendRequest<Bytes>, Driver), DialError> {
-    let (io, cork) = Corked::new(io);
+    let (io, cork) = Corked::new(LastWords::new(io));
     let (sender, mut connection) = Builder::new()
         .enable_push(false)
         .initial_window_size(STREAM_WINDOW_BYTES)

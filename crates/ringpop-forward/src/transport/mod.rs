@@ -9,6 +9,7 @@ mod cork;
 mod dial;
 mod exchange;
 mod h2;
+mod last_words;
 mod pool;
 
 use std::error::Error as StdError;
