@@ -57,6 +57,11 @@ impl Travel {
     /// Of a request that begins its journey here.
     const AT_HOME: Self = Self { hops: 0, trusted: true, header: None, epoch_differs: false };
 
+    /// How often the request has been forwarded when whoever gets it next has it.
+    pub(crate) fn hops_on_arrival(&self) -> u8 {
+        self.hops.saturating_add(1)
+    }
+
     fn hop(&self) -> Option<Hop<'_>> {
         Hop::parse(self.header.as_ref()?).ok()
     }
@@ -246,7 +251,7 @@ impl<T> Call<T> {
             return Some(engine.first_hop());
         }
         let path = self.travel.hop().map(|hop| hop.path_behind()).unwrap_or_default();
-        let hops = self.travel.hops.saturating_add(1);
+        let hops = self.travel.hops_on_arrival();
         let hop = Hop::first(&engine.settings.name, engine.resolver.epoch());
         Some(Hop { hops, path: &path, chosen_among, ..hop }.to_value())
     }

@@ -14,7 +14,7 @@ use tonic::server::NamedService;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::attempt::forward;
+use crate::attempts::forward;
 use crate::body::Intake;
 use crate::call::{Admission, Call, Place, admit};
 use crate::deadline::exceeded;

@@ -21,6 +21,7 @@ use crate::stats::Stats;
 /// | `ringpop_request_proxy_retry_failed` | calls that failed after every attempt that is allowed | `method` |
 /// | `ringpop_request_proxy_retry_aborted` | calls that failed before | `method` |
 /// | `ringpop_request_proxy_retry_reroute_local`, `_remote` | further attempts here, and at another owner | |
+/// | `ringpop_request_proxy_hedge_attempted`, `_succeeded` | attempts beside a slow one, and those that answered first | `method` |
 /// | `ringpop_request_proxy_ingress` | calls that others forwarded here | `method` |
 /// | `ringpop_request_proxy_hops` | histogram: how often calls were forwarded that are handled here | |
 /// | `ringpop_request_proxy_checksums_differ`, `_keys_differ` | forwarded calls by another ring, and for a key that is not ours | |
@@ -85,6 +86,14 @@ impl Observer for MetricsObserver {
                     }
                     RetriedAt::SameOwner | RetriedAt::Nowhere => {}
                 }
+            }
+            ForwardEvent::Hedged { method } => {
+                counter!("ringpop_request_proxy_hedge_attempted", "method" => method.to_owned())
+                    .increment(1);
+            }
+            ForwardEvent::HedgeWon { method } => {
+                counter!("ringpop_request_proxy_hedge_succeeded", "method" => method.to_owned())
+                    .increment(1);
             }
             ForwardEvent::Forwarded { attempts: 0 | 1, .. } => {}
             ForwardEvent::Forwarded { method, .. } => {
@@ -231,6 +240,8 @@ mod tests {
             ended(failed),
             ForwardEvent::Retried { class, to: RetriedAt::Here },
             ForwardEvent::Retried { class, to: RetriedAt::OtherOwner },
+            ForwardEvent::Hedged { method },
+            ForwardEvent::HedgeWon { method },
             ForwardEvent::Forwarded { method, attempts: 1 },
             ForwardEvent::Forwarded { method, attempts: 2 },
             ForwardEvent::Failed { method, attempts: 5, exhausted: true },
@@ -262,6 +273,8 @@ mod tests {
                 "retry_reroute_local{} 1",
                 "retry_attempted{class=never-sent} 1",
                 "retry_reroute_remote{} 1",
+                "hedge_attempted{method=/a/B} 1",
+                "hedge_succeeded{method=/a/B} 1",
                 "retry_succeeded{method=/a/B} 1",
                 "retry_failed{method=/a/B} 1",
                 "retry_aborted{method=/a/B} 1",

@@ -106,6 +106,16 @@ pub enum ForwardEvent<'a> {
         /// Where the next one goes.
         to: RetriedAt,
     },
+    /// An attempt is slow, and another one begins beside it; see [`Policy::hedge_after`](crate::Policy::hedge_after).
+    Hedged {
+        /// The method.
+        method: &'a str,
+    },
+    /// The attempt that was made beside a slow one has answered before it.
+    HedgeWon {
+        /// The method.
+        method: &'a str,
+    },
     /// A call was answered by an owner, which may have answered with an error.
     Forwarded {
         /// The method.
@@ -132,7 +142,7 @@ pub enum AttemptEnd {
     Answered,
     /// Without one.
     Failed(FailureClass),
-    /// Nobody waited for it any more: the deadline passed, or the caller went away.
+    /// Nobody waited for it any more: the deadline passed, the caller went away, or an attempt beside it has answered.
     Abandoned,
 }
 

@@ -24,6 +24,12 @@ pub struct Stats {
     pub retries_unanswered: u64,
     /// Further attempts that went to another owner than the one before.
     pub rerouted: u64,
+    /// Attempts beside one that was slow; see [`Policy::hedge_after`](crate::Policy::hedge_after).
+    pub hedges: u64,
+    /// Hedges that answered before the slow attempt did.
+    pub hedges_won: u64,
+    /// Hedges that were not sent, because the retry budget of the slow destination did not pay for them.
+    pub hedges_unaffordable: u64,
     /// Calls that were refused because the drain had ended or too many were in flight.
     pub refused: u64,
     /// Calls that were refused because their key was missing or unreadable.
@@ -71,6 +77,9 @@ impl Stats {
             ("retries_ambiguous", self.retries_ambiguous),
             ("retries_unanswered", self.retries_unanswered),
             ("rerouted", self.rerouted),
+            ("hedges", self.hedges),
+            ("hedges_won", self.hedges_won),
+            ("hedges_unaffordable", self.hedges_unaffordable),
             ("refused", self.refused),
             ("bad_keys", self.bad_keys),
             ("loops_stopped", self.loops_stopped),
@@ -104,6 +113,9 @@ pub(crate) struct Counters {
     pub(crate) retries_ambiguous: Counter,
     pub(crate) retries_unanswered: Counter,
     pub(crate) rerouted: Counter,
+    pub(crate) hedges: Counter,
+    pub(crate) hedges_won: Counter,
+    pub(crate) hedges_unaffordable: Counter,
     pub(crate) refused: Counter,
     pub(crate) bad_keys: Counter,
     pub(crate) loops_stopped: Counter,
@@ -128,6 +140,9 @@ impl Counters {
             retries_ambiguous: self.retries_ambiguous.get(),
             retries_unanswered: self.retries_unanswered.get(),
             rerouted: self.rerouted.get(),
+            hedges: self.hedges.get(),
+            hedges_won: self.hedges_won.get(),
+            hedges_unaffordable: self.hedges_unaffordable.get(),
             refused: self.refused.get(),
             bad_keys: self.bad_keys.get(),
             loops_stopped: self.loops_stopped.get(),

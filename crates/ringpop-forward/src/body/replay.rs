@@ -133,6 +133,11 @@ impl Intake {
         !self.consumed
     }
 
+    /// Whether the whole body is here and kept, so that several readers may be at it at the same time.
+    fn is_whole(&self) -> bool {
+        self.source.is_none() && self.trailers.is_none() && self.keep && !self.consumed
+    }
+
     /// Whether a reader that has handed out `cursor` frames is at the end.
     fn is_end(&self, cursor: usize) -> bool {
         self.source.is_none() && cursor >= self.frames.len() && self.trailers.is_none()
@@ -248,7 +253,7 @@ impl HttpBody for OnceBody {
     }
 }
 
-/// A request that may be sent several times, one attempt after the other.
+/// A request that may be sent several times: one attempt after the other, and side by side when it is whole.
 #[derive(Debug)]
 pub(crate) struct Replay(Arc<Mutex<Intake>>);
 
@@ -257,7 +262,8 @@ impl Replay {
         Self(Arc::new(Mutex::new(intake)))
     }
 
-    /// The body from its first byte. Bodies of earlier attempts must be gone, or both would read from the caller.
+    /// The body from its first byte. Unless it [is whole](Self::is_whole), bodies of earlier attempts must be gone, or both
+    /// would read from the caller.
     pub(crate) fn attempt(&self) -> RequestBody {
         RequestBody { intake: Arc::clone(&self.0), cursor: 0 }
     }
@@ -265,6 +271,11 @@ impl Replay {
     /// Whether [`attempt`](Self::attempt) still gives the body from its first byte.
     pub(crate) fn is_replayable(&self) -> bool {
         lock(&self.0).is_replayable()
+    }
+
+    /// Whether the body can be given to several attempts at the same time.
+    pub(crate) fn is_whole(&self) -> bool {
+        lock(&self.0).is_whole()
     }
 
     /// Ends the keeping: an attempt was answered.
