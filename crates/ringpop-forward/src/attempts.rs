@@ -48,6 +48,7 @@ where
     // Dropping the attempts is what cancels the one in progress.
     timeout_at(deadline.answer_at, attempts).await.unwrap_or_else(|_| {
         engine.counters.failed.add_one();
+        engine.counters.deadlines_exceeded.add_one();
         let method = route.method();
         engine.tell(ForwardEvent::Failed { method, attempts: 0, exhausted: false });
         Ok(crate::answer::answer(exceeded(), is_grpc))
@@ -103,7 +104,7 @@ impl<T: PeerTransport> Attempts<T> {
         if self.call.route.unary {
             // One write for the head and the message, and no task that feeds it.
             if let Err(status) = std::future::poll_fn(|cx| intake.poll_collect(cx)).await {
-                return Ok(self.call.answer(status));
+                return Ok(self.call.answer_broken(status));
             }
         }
         let replay = Replay::new(intake);
@@ -225,7 +226,10 @@ impl<T: PeerTransport> Attempts<T> {
         let decision = decide(&engine.settings.policy, &situation);
         tracing::debug!(?class, ?decision, attempts = self.trail.made, "attempt failed");
         let wait = match decision {
-            Decision::GiveUp(reason) => return Some((failure, reason)),
+            Decision::GiveUp(reason) => {
+                self.count_give_up(class, reason);
+                return Some((failure, reason));
+            }
             Decision::NextOwner => None,
             Decision::Wait(wait) => Some(wait),
         };
@@ -267,6 +271,23 @@ impl<T: PeerTransport> Attempts<T> {
     fn new_round(&mut self) -> Option<Owner> {
         self.trail.tried.clear();
         self.untried()
+    }
+
+    fn count_give_up(&self, class: FailureClass, why: GiveUp) {
+        let counters = &self.call.engine.counters;
+        match why {
+            GiveUp::Caller => counters.broken_requests.add_one(),
+            GiveUp::Overloaded => counters.not_retried_overloaded.add_one(),
+            GiveUp::NotReplayable => counters.not_retried_not_replayable.add_one(),
+            GiveUp::MaybeExecuted => counters.not_retried_maybe_executed.add_one(),
+            GiveUp::BudgetSpent => counters.not_retried_budget_spent.add_one(),
+            GiveUp::PushedBack => counters.not_retried_pushed_back.add_one(),
+            GiveUp::AttemptsSpent => counters.not_retried_attempts_spent.add_one(),
+            GiveUp::NoTimeLeft => counters.not_retried_no_time_left.add_one(),
+            // Answered, which is counted as such.
+            GiveUp::Committed => {}
+        }
+        self.call.engine.tell(ForwardEvent::NotRetried { class, reason: why.token() });
     }
 
     fn count_retry(&self, class: FailureClass) {
@@ -325,7 +346,9 @@ impl<T: PeerTransport> Attempts<T> {
         }
         let is_grpc = is_grpc(response.headers());
         let status_in_head = response.headers().contains_key(Status::GRPC_STATUS);
-        response.map(|body| Body::new(Reply::new(body, deadline, is_grpc, status_in_head, ticket)))
+        response.map(|body| {
+            Body::new(Reply::new(body, engine, deadline, is_grpc, status_in_head, ticket))
+        })
     }
 
     /// Answers with the last failure. A peer that answered is quoted word for word.

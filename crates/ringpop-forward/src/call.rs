@@ -11,9 +11,10 @@ use crate::answer::{answer, is_grpc, refuse};
 use crate::arrival::{Arrival, Disagreement, Verdict, judge};
 use crate::body::{Guard, Intake, Tracked};
 use crate::constants::{
-    HOP_HEADER, HOPS_UNTRUSTED_MAX, OWNERS_LIMIT, REFUSED_HEADER, UNNAMED, VIEW_HEADER,
+    GRPC_TIMEOUT_HEADER, HOP_HEADER, HOPS_UNTRUSTED_MAX, OWNERS_LIMIT, REFUSED_HEADER, UNNAMED,
+    VIEW_HEADER,
 };
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, exceeded};
 use crate::drain::Ticket;
 use crate::engine::Engine;
 use crate::explain::explain;
@@ -137,9 +138,13 @@ pub(crate) fn admit<T>(engine: &Arc<Engine<T>>, door: &Door, mut head: Parts) ->
     {
         key::write(&mut head.headers, key);
     }
+    let deadline = Deadline::from_headers(&head.headers);
+    if deadline.is_none() && head.headers.contains_key(GRPC_TIMEOUT_HEADER) {
+        engine.counters.bad_timeouts.add_one();
+    }
     let call = Call {
         engine: Arc::clone(engine),
-        deadline: Deadline::from_headers(&head.headers),
+        deadline,
         explain: engine.settings.explain.is_wanted(&mut head.headers),
         route,
         head,
@@ -313,6 +318,18 @@ impl<T> Call<T> {
         } else {
             Guard::made_here(body)
         }
+    }
+
+    /// Answers that the deadline has passed.
+    pub(crate) fn answer_exceeded(&self) -> Response<Body> {
+        self.engine.counters.deadlines_exceeded.add_one();
+        self.answer(exceeded())
+    }
+
+    /// Answers a call whose own request broke off with `status`.
+    pub(crate) fn answer_broken(&self, status: Status) -> Response<Body> {
+        self.engine.counters.broken_requests.add_one();
+        self.answer(status)
     }
 
     /// Answers the call here.

@@ -106,6 +106,14 @@ pub enum ForwardEvent<'a> {
         /// Where the next one goes.
         to: RetriedAt,
     },
+    /// A failed attempt is the last of its call.
+    NotRetried {
+        /// How the attempt ended.
+        class: FailureClass,
+        /// Why there is no other: `maybe-executed`, `not-replayable`, `budget-spent`, `pushed-back`, `attempts-spent`,
+        /// `no-time-left`, `overloaded`, `broken-request` or `committed`.
+        reason: &'static str,
+    },
     /// An attempt is slow, and another one begins beside it; see [`Policy::hedge_after`](crate::Policy::hedge_after).
     Hedged {
         /// The method.

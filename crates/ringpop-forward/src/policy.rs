@@ -342,6 +342,21 @@ pub(crate) enum GiveUp {
 }
 
 impl GiveUp {
+    /// As figures name it.
+    pub(crate) const fn token(self) -> &'static str {
+        match self {
+            Self::Committed => "committed",
+            Self::Caller => "broken-request",
+            Self::Overloaded => "overloaded",
+            Self::NotReplayable => "not-replayable",
+            Self::MaybeExecuted => "maybe-executed",
+            Self::BudgetSpent => "budget-spent",
+            Self::PushedBack => "pushed-back",
+            Self::AttemptsSpent => "attempts-spent",
+            Self::NoTimeLeft => "no-time-left",
+        }
+    }
+
     /// The end of the sentence that the caller reads.
     pub(crate) fn reason(self) -> &'static str {
         match self {

@@ -104,7 +104,8 @@ async fn when_no_owner_can_be_asked_the_caller_is_told_why() {
     let status = client.unary(Ask::new("unknown", "")).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
     assert!(status.message().contains("no owner is known"), "{status:?}");
-    assert_eq!(asked.forwarder.stats().failed, 2);
+    let stats = asked.forwarder.stats();
+    assert_eq!((stats.failed, stats.not_retried_attempts_spent), (2, 2));
 }
 
 #[tokio::test]
@@ -141,6 +142,7 @@ async fn a_message_over_the_replay_limit_is_not_sent_again_once_it_has_begun() {
     let large = Ask::new("k", "unavailable").with(vec![0; 100_000]);
     assert_eq!(client.unary(large).await.unwrap_err().message(), "told to be unavailable");
     assert_eq!(Seen::get(&second.seen().begun), before);
+    assert_eq!(asked.forwarder.stats().not_retried_not_replayable, 1);
     // Before anything of it was sent, size does not matter.
     ring.set("k", &[&dead_address(), &second.address]);
     let large = Ask::new("k", "").with(vec![0; 100_000]);
@@ -254,6 +256,7 @@ async fn a_call_that_may_have_been_executed_says_so() {
         if let Err(status) = result {
             assert!(status.message().contains(&first.address), "{status:?}");
             assert!(status.message().contains("may have been executed"), "{status:?}");
+            assert_eq!(asked.forwarder.stats().not_retried_maybe_executed, 1);
         }
     }
 }
@@ -270,6 +273,7 @@ async fn a_stream_that_breaks_in_the_middle_ends_with_a_status() {
     let status = next(&mut tells).await.unwrap().unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
     assert!(status.message().contains(&first.address), "{status:?}");
+    assert_eq!(asked.forwarder.stats().broken_responses, 1);
 }
 
 #[tokio::test]

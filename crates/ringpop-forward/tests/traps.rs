@@ -71,6 +71,7 @@ async fn an_upload_that_fails_at_its_source_does_not_look_complete() {
     let response = soon("call", call).await.unwrap().unwrap();
     let status = Status::from_header_map(response.headers()).unwrap();
     assert_eq!(status.code(), Code::Aborted);
+    assert_eq!(asked.forwarder.stats().broken_requests, 1);
     eventually("the owner's call is over", || owner.forwarder.stats().in_flight == 0).await;
     assert_eq!(Seen::get(&owner.seen().complete_uploads), 0);
 }
@@ -161,6 +162,7 @@ async fn a_response_without_trailers_becomes_an_internal_error() {
     let status = asked.client().await.unary(Request::new(Ask::new("k", ""))).await.unwrap_err();
     assert_eq!(status.code(), Code::Internal);
     assert!(status.message().contains("without a grpc-status"), "{status:?}");
+    assert_eq!(asked.forwarder.stats().broken_responses, 1);
 }
 
 /// Answers one call, and says goodbye when told to, in a thread of its own.

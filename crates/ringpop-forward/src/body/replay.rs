@@ -16,6 +16,7 @@ use smallvec::SmallVec;
 use tonic::Status;
 
 use super::Guard;
+use crate::stats::Counter;
 
 /// The memory that all requests of a process together keep for replays.
 ///
@@ -25,15 +26,21 @@ use super::Guard;
 pub(crate) struct ReplayMemory {
     kept: AtomicUsize,
     max: usize,
+    /// Requests that were not kept for want of room.
+    unkept: Counter,
 }
 
 impl ReplayMemory {
     pub(crate) fn new(max: usize) -> Self {
-        Self { kept: AtomicUsize::new(0), max }
+        Self { kept: AtomicUsize::new(0), max, unkept: Counter::default() }
     }
 
     pub(crate) fn kept(&self) -> usize {
         self.kept.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn unkept(&self) -> u64 {
+        self.unkept.get()
     }
 
     fn has_room_for(&self, bytes: usize) -> bool {
@@ -94,6 +101,15 @@ impl Intake {
         self.frames.push(data);
     }
 
+    /// Whether the common memory has room. Asked about a request that is kept so far, so a no is counted once.
+    fn has_room_for(&self, bytes: usize) -> bool {
+        let has_room = self.memory.has_room_for(bytes);
+        if !has_room {
+            self.memory.unkept.add_one();
+        }
+        has_room
+    }
+
     /// Frees what is kept.
     fn clear(&mut self) {
         self.frames.clear();
@@ -109,7 +125,7 @@ impl Intake {
     /// Reads the whole body, or a little more than is kept of it.
     pub(crate) fn poll_collect(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
         loop {
-            self.keep = self.kept <= self.limit && self.memory.has_room_for(0);
+            self.keep = self.kept <= self.limit && self.has_room_for(0);
             if !self.keep || self.source.is_none() {
                 return Poll::Ready(Ok(()));
             }
@@ -181,8 +197,8 @@ impl Intake {
 
     /// Keeps a frame that is handed out for the first time, or stops keeping.
     fn hand_out(&mut self, cursor: &mut usize, data: &Bytes) {
-        let fits = self.kept + data.len() <= self.limit && self.memory.has_room_for(data.len());
-        if self.keep && fits {
+        let is_short = self.kept + data.len() <= self.limit;
+        if self.keep && is_short && self.has_room_for(data.len()) {
             self.push(data.clone());
             *cursor += 1;
         } else {

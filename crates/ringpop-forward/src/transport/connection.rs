@@ -1,5 +1,6 @@
 //! One HTTP/2 connection to a peer: its handshake, and the task that drives it until it ends.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -69,6 +70,15 @@ impl Drop for Lease {
     }
 }
 
+/// Why a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Either side closed it, or it broke.
+    Closed,
+    /// A PING was not answered in time.
+    Unanswered,
+}
+
 /// The driving half of a connection.
 pub(crate) struct Driver {
     connection: Connection<Corked<LastWords<Box<dyn Io>>>, Bytes>,
@@ -108,18 +118,20 @@ pub(crate) async fn handshake(io: Box<dyn Io>) -> Result<(SendRequest<Bytes>, Dr
 impl Driver {
     /// Drives the connection until it ends: because either side closed it, because a PING was not answered, or because
     /// nobody can send on it any more. `evict_if_idle` is asked now and then whether it gave the connection up.
-    pub(crate) async fn run(self, config: &H2Config, evict_if_idle: impl FnMut() -> bool) {
+    pub(crate) async fn run(self, config: &H2Config, evict_if_idle: impl FnMut() -> bool) -> Ended {
         let Self { mut connection, cork, ping } = self;
         tokio::select! {
             end = std::future::poll_fn(|cx| cork.poll(&mut connection, cx)) => {
                 if let Err(error) = end {
                     tracing::debug!(%error, "peer connection ended");
                 }
+                Ended::Closed
             }
             () = keepalive(ping, config.keepalive_interval, config.keepalive_timeout) => {
                 tracing::debug!("peer connection did not answer a ping");
+                Ended::Unanswered
             }
-            () = watch_idle(config.idle_timeout, evict_if_idle) => {}
+            never = watch_idle(config.idle_timeout, evict_if_idle) => match never {},
         }
     }
 }
@@ -139,7 +151,7 @@ async fn keepalive(mut ping: PingPong, interval: Duration, limit: Duration) {
 
 /// Looks twice per idle time, so a connection ends after being idle for one half to one idle time more. Never resolves:
 /// a connection that was given up ends by itself, in the order that HTTP/2 wants.
-async fn watch_idle(idle: Duration, mut evict_if_idle: impl FnMut() -> bool) {
+async fn watch_idle(idle: Duration, mut evict_if_idle: impl FnMut() -> bool) -> Infallible {
     loop {
         sleep(idle / 2).await;
         if evict_if_idle() {
