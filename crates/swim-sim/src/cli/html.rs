@@ -120,7 +120,7 @@ fn plot(lines: &[(&'static str, Curve)]) -> Drawn<String> {
         }
         let labels = &mut chart.configure_series_labels();
         labels
-            .position(SeriesLabelPosition::LowerRight)
+            .position(SeriesLabelPosition::UpperLeft)
             .background_style(WHITE.mix(0.8))
             .border_style(BLACK.mix(0.2))
             .draw()?;
