@@ -154,6 +154,12 @@ impl<T: PeerTransport> Forwarder<T> {
         self.0.budgets.forget(peer);
     }
 
+    /// Says that `peer` lives, for example because the membership heard of its restart. If calls skip it, the next one
+    /// has it dialled in the background without the pause that grows with each failed dial.
+    pub fn heard_from(&self, peer: &Peer) {
+        self.0.transport.heard_from(peer);
+    }
+
     /// Begins to drain. Calls are still handled and forwarded, and a call that another member forwarded here for a key
     /// that is no longer ours may travel one hop more.
     pub fn drain(&self) {

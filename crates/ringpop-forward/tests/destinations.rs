@@ -76,6 +76,25 @@ async fn a_destination_that_is_back_is_used_again() {
 }
 
 #[tokio::test]
+async fn a_destination_that_was_heard_from_is_tried_by_the_next_call() {
+    let ring = Ring::default();
+    let (asked, second) = (Node::start(&ring), Node::start(&ring));
+    let dead = dead_address();
+    ring.set("k", &[&dead, &second.address]);
+    let mut client = asked.client().await;
+    let pauses_grow = async {
+        while asked.forwarder.stats().dial_failures < 5 {
+            client.unary(Ask::new("k", "")).await.unwrap();
+        }
+    };
+    soon("failed dials", pauses_grow).await;
+    // The pause is 800 ms now, and a single call is made in it.
+    asked.forwarder.heard_from(&Peer::new(&dead).unwrap());
+    client.unary(Ask::new("k", "")).await.unwrap();
+    eventually("one more dial", || asked.forwarder.stats().dial_failures == 6).await;
+}
+
+#[tokio::test]
 async fn an_attempt_that_is_not_answered_in_time_is_cancelled_and_made_elsewhere() {
     let ring = Ring::default();
     let policy = Policy::default().attempt_timeout(Duration::from_millis(300));

@@ -104,6 +104,14 @@ impl Circuit {
         true
     }
 
+    /// Somebody heard from the peer: whoever asks next may try.
+    pub(crate) fn on_sign_of_life(&mut self, now: Instant) {
+        if let State::Open { until, .. } = &mut self.state {
+            *until = now;
+            self.failures = 0;
+        }
+    }
+
     /// Whether calls are kept away.
     pub(crate) fn is_open(&self) -> bool {
         !matches!(self.state, State::Closed)
@@ -160,6 +168,23 @@ mod tests {
         }
         let much_later = later + DIAL_BACKOFF_MAX;
         assert!(matches!(circuit.ask(much_later), Permission::Probe(_)), "the probe was lost");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sign_of_life_ends_the_wait_for_the_next_try() {
+        let mut circuit = Circuit::default();
+        let now = Instant::now();
+        for _ in 0..8 {
+            failed(&mut circuit, now);
+        }
+        assert!(matches!(circuit.ask(now), Permission::Skip(_)));
+        circuit.on_sign_of_life(now);
+        assert!(matches!(circuit.ask(now), Permission::Probe(_)));
+        circuit.on_sign_of_life(now);
+        assert!(matches!(circuit.ask(now), Permission::Skip(_)), "one try is under way");
+        failed(&mut circuit, now);
+        let wait = Duration::from_millis(50);
+        assert!(matches!(circuit.ask(now + wait), Permission::Probe(_)), "the doubling began anew");
     }
 
     #[tokio::test(start_paused = true)]

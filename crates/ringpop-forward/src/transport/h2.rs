@@ -209,6 +209,10 @@ impl PeerTransport for H2Transport {
         self.pool.forget(peer);
     }
 
+    fn heard_from(&self, peer: &Peer) {
+        self.pool.on_sign_of_life(peer);
+    }
+
     fn unanswered(&self, peer: &Peer) {
         self.pool.on_unanswered(peer);
     }

@@ -53,6 +53,11 @@ pub trait PeerTransport: Send + Sync + 'static {
         let _ = peer;
     }
 
+    /// Learns that `peer` was heard from elsewhere, so that a pause before it is dialled again has lost its reason.
+    fn heard_from(&self, peer: &Peer) {
+        let _ = peer;
+    }
+
     /// Learns that a request to `peer` was given up because no response began within the time of an attempt. A transport
     /// that sees several of them in a row should no longer trust its connections to that peer.
     fn unanswered(&self, peer: &Peer) {

@@ -118,6 +118,13 @@ impl Pool {
         }
     }
 
+    /// Somebody heard from `peer`.
+    pub(crate) fn on_sign_of_life(&self, peer: &Peer) {
+        if let Some(peer_pool) = self.peers.get(peer.address()) {
+            lock(&peer_pool.circuit).on_sign_of_life(Instant::now());
+        }
+    }
+
     /// A call to `peer` was answered.
     pub(crate) fn on_answer(&self, peer_pool: &PeerPool) {
         lock(&peer_pool.circuit).on_answer();

@@ -307,7 +307,7 @@ impl Driver {
         for event in std::mem::take(&mut self.news) {
             match &event {
                 SwimEvent::MemberChanged { before, after, .. } => {
-                    self.close_if_gone(before.as_ref(), after.as_ref());
+                    self.tell_forwarder(before.as_ref(), after.as_ref());
                 }
                 SwimEvent::JoinRetrying { .. } => self.progress(JoinProgress::Retrying),
                 SwimEvent::JoinComplete { joined, members, .. } => {
@@ -343,16 +343,17 @@ impl Driver {
     /// Closes the connections to a member that is not reachable any more. With
     /// them goes the memory of failed dials: when the member is back on the
     /// ring it gets its keys at once, and not only after the pause before the
-    /// next dial.
-    fn close_if_gone(&mut self, before: Option<&Member>, after: Option<&Member>) {
-        if after.is_some_and(Member::is_reachable) {
-            return;
-        }
-        let Some(gone) = after.or(before) else { return };
-        self.calls.forget(&gone.address);
+    /// next dial. A member that restarted before anybody missed it shows itself
+    /// by its incarnation, and is dialled at once as well.
+    fn tell_forwarder(&mut self, before: Option<&Member>, after: Option<&Member>) {
+        let Some(member) = after.or(before) else { return };
         // An address that cannot be dialled has no connections.
-        if let Ok(peer) = Peer::new(gone.address.as_str()) {
-            self.forwarder.forget(&peer);
+        let peer = Peer::new(member.address.as_str());
+        if !after.is_some_and(Member::is_reachable) {
+            self.calls.forget(&member.address);
+            peer.iter().for_each(|peer| self.forwarder.forget(peer));
+        } else if before.is_some_and(|before| before.incarnation < member.incarnation) {
+            peer.iter().for_each(|peer| self.forwarder.heard_from(peer));
         }
     }
 

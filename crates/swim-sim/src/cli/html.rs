@@ -111,7 +111,7 @@ fn plot(lines: &[(&'static str, Curve)]) -> Drawn<String> {
             .y_label_area_size(48)
             .build_cartesian_2d(0.0..end, 0.0..1.0)?;
         let mesh = &mut chart.configure_mesh();
-        mesh.x_desc(curve.x).y_desc(curve.y).light_line_style(WHITE).draw()?;
+        mesh.x_desc(curve.x).y_desc(curve.y).max_light_lines(0).draw()?;
         for ((name, curve), colour) in lines.iter().zip(COLOURS.iter().cycle()) {
             let line = LineSeries::new(curve.points.iter().copied(), colour.stroke_width(2));
             chart.draw_series(line)?.label(*name).legend(move |(x, y)| {
@@ -120,7 +120,7 @@ fn plot(lines: &[(&'static str, Curve)]) -> Drawn<String> {
         }
         let labels = &mut chart.configure_series_labels();
         labels
-            .position(SeriesLabelPosition::LowerRight)
+            .position(SeriesLabelPosition::UpperLeft)
             .background_style(WHITE.mix(0.8))
             .border_style(BLACK.mix(0.2))
             .draw()?;
