@@ -106,7 +106,7 @@ pub(crate) async fn connections(stage: &Stage, report: &mut Report) -> Result<()
     let one = median(rates[0].iter().copied());
     for (number, mut rates) in numbers.iter().zip(rates) {
         let (least, most) = (quantile(&mut rates, 0.0), quantile(&mut rates, 1.0));
-        let name = format!("calls per second, {number} connections, 256 in flight");
+        let name = format!("calls per second, {number} connections");
         let row = Row::new(stage.case(&name), "1/s", median(rates)).peer("one", one);
         report.add(&row.note(format!("rounds from {least:.0} to {most:.0}")));
     }

@@ -104,7 +104,7 @@ pub(crate) async fn stop(stage: &Stage, report: &mut Report) -> Result<()> {
         Ok(())
     })
     .await?;
-    report.add(&row(stage, "owner stops, 32 callers: lost", &losses).bar(Bar::ValueAtMost(0.0)));
+    report.add(&row(stage, "stopped owner, calls lost", &losses).bar(Bar::ValueAtMost(0.0)));
     Ok(())
 }
 
@@ -112,12 +112,12 @@ pub(crate) async fn stop(stage: &Stage, report: &mut Report) -> Result<()> {
 pub(crate) async fn kill(stage: &Stage, report: &mut Report) -> Result<()> {
     const CALLERS: usize = 64;
     let idempotent = losses(stage, GET, CALLERS, Remote::kill).await?;
-    let name = "owner is killed, 64 callers: lost idempotent";
+    let name = "killed owner, idempotent calls lost";
     report.add(&row(stage, name, &idempotent).bar(Bar::ValueAtMost(0.0)));
     let others = losses(stage, PUT, CALLERS, Remote::kill).await?;
     let most = others.iter().map(Vec::len).max().unwrap_or(0);
-    let name = "owner is killed, 64 callers: lost others";
+    let name = "killed owner, other calls lost";
     let row = Row::new(stage.case(name), "calls", most as f64);
-    report.add(&row.bar(Bar::ValueAtMost(CALLERS as f64)).note("most of a round; in flight: 64"));
+    report.add(&row.bar(Bar::ValueAtMost(CALLERS as f64)).note("most of a round, 64 in flight"));
     Ok(())
 }
