@@ -174,7 +174,8 @@ impl Policy {
     ///
     /// A delay near the 95th percentile of what the methods take hedges one call in twenty; a much shorter one doubles
     /// the load. When an answer of the next owner may be older than that of the owner, hedging trades freshness for
-    /// time.
+    /// time. A [`RingChannel`](crate::RingChannel) hedges as well; when its backends are members, they send the hedge on to
+    /// the slow owner, so there it is the members that should hedge.
     #[must_use]
     pub fn hedge_after(mut self, delay: Duration) -> Self {
         self.hedge_after = Some(delay);

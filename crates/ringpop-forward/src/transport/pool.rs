@@ -303,9 +303,12 @@ struct Dial {
 impl Dial {
     async fn run(self, done: watch::Sender<Option<DialResult>>) {
         let limit = self.shared.config.connect_timeout;
-        let opened = match timeout(limit, self.open()).await {
-            Ok(opened) => opened,
-            Err(_) => Err(DialError::Timeout(limit)),
+        let opened = tokio::select! {
+            opened = timeout(limit, self.open()) => {
+                opened.unwrap_or_else(|_| Err(DialError::Timeout(limit)))
+            }
+            // Nobody waits any more, and the place in the pool is gone: the pool was dropped, or the peer forgotten.
+            () = done.closed() => return,
         };
         let (live, driver) = match opened {
             Ok(opened) => opened,
