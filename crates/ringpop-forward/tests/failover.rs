@@ -14,7 +14,7 @@ use tonic::{Code, Request};
 use common::cluster::{Node, Ring, dead_address};
 use common::service::{Ask, ONCE, Seen, UNARY, all, next, within};
 use common::{eventually, soon};
-use ringpop_forward::{Policy, RetryTarget, Schedule};
+use ringpop_forward::{H2Config, H2Transport, Policy, RetryTarget, Schedule};
 
 #[tokio::test]
 async fn a_dead_first_owner_is_passed_over_for_every_shape_of_call() {
@@ -190,10 +190,16 @@ impl Load {
     }
 }
 
+/// A node that waits for a dial as long as a test does: that a loaded machine is slow to accept is no loss of an owner.
+fn patient(ring: &Ring) -> Node {
+    let config = H2Config::default().connect_timeout(common::PATIENCE);
+    Node::start_with(ring, |builder| builder.transport(H2Transport::new(config).unwrap()))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_graceful_stop_of_the_owner_loses_no_call() {
     let ring = Ring::default();
-    let (asked, mut first, second) = (Node::start(&ring), Node::start(&ring), Node::start(&ring));
+    let (asked, mut first, second) = (patient(&ring), Node::start(&ring), Node::start(&ring));
     ring.set("k", &[&first.address, &second.address]);
     // Not marked idempotent: every retry is one that cannot execute twice.
     let load = Load::start(&asked, ONCE, 32).await;
@@ -208,7 +214,7 @@ async fn a_graceful_stop_of_the_owner_loses_no_call() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killing_the_owner_loses_no_idempotent_call() {
     let ring = Ring::default();
-    let (asked, mut first, second) = (Node::start(&ring), Node::start(&ring), Node::start(&ring));
+    let (asked, mut first, second) = (patient(&ring), Node::start(&ring), Node::start(&ring));
     ring.set("k", &[&first.address, &second.address]);
     let load = Load::start(&asked, UNARY, 64).await;
     load.more(200).await;
@@ -221,7 +227,7 @@ async fn killing_the_owner_loses_no_idempotent_call() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killing_the_owner_fails_at_most_the_calls_in_flight_that_may_have_been_executed() {
     let ring = Ring::default();
-    let (asked, mut first, second) = (Node::start(&ring), Node::start(&ring), Node::start(&ring));
+    let (asked, mut first, second) = (patient(&ring), Node::start(&ring), Node::start(&ring));
     ring.set("k", &[&first.address, &second.address]);
     let load = Load::start(&asked, ONCE, 64).await;
     load.more(200).await;
