@@ -29,7 +29,7 @@ use crate::stats::Stats;
 /// | `ringpop_request_proxy_refused` | calls refused before a handler saw them | `reason` |
 /// | `ringpop_request_proxy_bad_key` | calls without a key that can be read | |
 /// | `ringpop_request_proxy_inflight`, `_connections`, `_replay_bytes`, `_circuits_open` | gauges, as often as [`record`](Self::record) is called | |
-/// | `ringpop_request_proxy_` and the name of a field of [`Stats`] | what no event tells, as often as [`record`](Self::record) is called: `hedges_unaffordable`, `loops_stopped`, `bad_hop_headers`, `deadlines_exceeded`, `broken_requests`, `broken_responses`, `replays_unkept`, `bad_timeouts`, `dial_failures`, `pings_unanswered`, `circuits_opened`, `circuit_skips` | |
+/// | `ringpop_request_proxy_` and the name of a field of [`Stats`] | what no event tells, as often as [`record`](Self::record) is called: `hedges_unaffordable`, `bad_direct_requests`, `loops_stopped`, `bad_hop_headers`, `deadlines_exceeded`, `broken_requests`, `broken_responses`, `replays_unkept`, `bad_timeouts`, `dial_failures`, `pings_unanswered`, `circuits_opened`, `circuit_skips` | |
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct MetricsObserver;
@@ -51,6 +51,7 @@ impl MetricsObserver {
         gauge!("ringpop_request_proxy_circuits_open").set(stats.circuits_open as f64);
         let told_by_no_event = [
             ("ringpop_request_proxy_hedges_unaffordable", stats.hedges_unaffordable),
+            ("ringpop_request_proxy_bad_direct_requests", stats.bad_direct_requests),
             ("ringpop_request_proxy_loops_stopped", stats.loops_stopped),
             ("ringpop_request_proxy_bad_hop_headers", stats.bad_hop_headers),
             ("ringpop_request_proxy_deadlines_exceeded", stats.deadlines_exceeded),
@@ -336,6 +337,7 @@ mod tests {
                 "replay_bytes{} 0",
                 "circuits_open{} 0",
                 "hedges_unaffordable{} 0",
+                "bad_direct_requests{} 0",
                 "loops_stopped{} 0",
                 "bad_hop_headers{} 0",
                 "deadlines_exceeded{} 0",

@@ -48,6 +48,8 @@ pub struct Stats {
     pub refused: u64,
     /// Calls that were refused because their key was missing or unreadable.
     pub bad_keys: u64,
+    /// Direct requests that were refused because of their keys or their size.
+    pub bad_direct_requests: u64,
     /// Calls that this process would have sent on, had they not come as far as they may, or been here before.
     pub loops_stopped: u64,
     /// Hop headers from senders that are not trusted, or that could not be read.
@@ -115,6 +117,7 @@ impl Stats {
             ("hedges_unaffordable", self.hedges_unaffordable),
             ("refused", self.refused),
             ("bad_keys", self.bad_keys),
+            ("bad_direct_requests", self.bad_direct_requests),
             ("loops_stopped", self.loops_stopped),
             ("bad_hop_headers", self.bad_hop_headers),
             ("epochs_differed", self.epochs_differed),
@@ -164,6 +167,7 @@ pub(crate) struct Counters {
     pub(crate) hedges_unaffordable: Counter,
     pub(crate) refused: Counter,
     pub(crate) bad_keys: Counter,
+    pub(crate) bad_direct_requests: Counter,
     pub(crate) loops_stopped: Counter,
     pub(crate) bad_hop_headers: Counter,
     pub(crate) epochs_differed: Counter,
@@ -202,6 +206,7 @@ impl Counters {
             hedges_unaffordable: self.hedges_unaffordable.get(),
             refused: self.refused.get(),
             bad_keys: self.bad_keys.get(),
+            bad_direct_requests: self.bad_direct_requests.get(),
             loops_stopped: self.loops_stopped.get(),
             bad_hop_headers: self.bad_hop_headers.get(),
             epochs_differed: self.epochs_differed.get(),

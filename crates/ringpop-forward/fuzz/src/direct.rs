@@ -62,5 +62,7 @@ async fn call(bytes: &[u8]) -> Option<usize> {
     let code = in_head.or_else(in_trailers).expect("there is a status").code();
     let handled = handler.0.lock().expect("nobody panics with it").clone();
     assert_eq!(handled.len(), usize::from(code == Code::Ok), "{code:?}");
+    let refused = forwarder.stats().bad_direct_requests;
+    assert_eq!(refused, u64::from(code == Code::InvalidArgument), "{code:?}");
     handled.first().copied()
 }
