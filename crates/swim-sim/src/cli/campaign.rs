@@ -18,6 +18,7 @@ use crate::time::seconds;
 const LINES_SHOWN: usize = 20;
 
 #[derive(clap::Args)]
+#[group(id = "campaign")]
 pub(super) struct Args {
     /// Seeds to run, as FIRST..END, the end left out.
     #[arg(long, value_name = "FIRST..END", value_parser = parse_range, conflicts_with = "seed")]

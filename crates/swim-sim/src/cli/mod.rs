@@ -1,5 +1,19 @@
 //! The command: flags in, campaigns, scenarios and experiments out.
 
+/// As the standard one, but it ends the command when nobody reads on (`sim run all | head`), where
+/// that one panics. The exit code is that of a program that SIGPIPE ends.
+macro_rules! println {
+    ($($what:tt)*) => {{
+        let written = std::io::Write::write_fmt(
+            &mut std::io::stdout().lock(),
+            format_args!("{}\n", format_args!($($what)*)),
+        );
+        if written.is_err() {
+            std::process::exit(141);
+        }
+    }};
+}
+
 mod campaign;
 mod config;
 mod html;

@@ -91,6 +91,11 @@ pub(super) fn main(args: &Args, peer: Option<Peer>) -> Result<(), Failure> {
         name => vec![scenario::find(name).ok_or_else(|| unknown(name))?],
     };
     let params = params(args, &chosen)?;
+    if let Some(path) = &args.report {
+        // Told now, and not when all is done.
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+        file.map_err(|error| Failure::file(path, &error))?;
+    }
     let mut results = Vec::new();
     for scenario in chosen {
         results.push(play(scenario, &params, peer));
