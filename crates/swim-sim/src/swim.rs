@@ -13,8 +13,8 @@ use crate::machine::{
 };
 use crate::time::Nanos;
 
-/// Applications in the network: ours, and that of strangers.
-const APPS: [&str; 2] = ["sim", "another"];
+/// A message on its way: in a box, because it passes through many hands.
+pub type Packet = Box<Message>;
 
 /// Members in one page of the list that a preloaded member gets: few, because
 /// each leaves an event behind, and the queue of events keeps its size.
@@ -104,12 +104,12 @@ fn labels(version: u32) -> Labels {
 impl Machine for Swim {
     const NAME: &'static str = "swim-core";
 
-    type Packet = Message;
+    type Packet = Packet;
     type Event = Event;
 
     fn new(boot: Boot) -> Self {
         let init = Init {
-            app: APPS[usize::from(boot.stranger)].into(),
+            app: boot.names.app(boot.stranger),
             address: boot.names.address(boot.host).clone(),
             identity: None,
             labels: labels(boot.labels),
@@ -157,8 +157,8 @@ impl Machine for Swim {
         }
     }
 
-    fn receive(&mut self, now: Nanos, packet: Message) {
-        self.node.handle_message(instant(now), packet);
+    fn receive(&mut self, now: Nanos, packet: Packet) {
+        self.node.handle_message(instant(now), *packet);
     }
 
     fn receive_bytes(&mut self, now: Nanos, bytes: &[u8]) {
@@ -166,7 +166,7 @@ impl Machine for Swim {
         let _ = self.node.handle_packet(instant(now), bytes);
     }
 
-    fn undelivered(&mut self, now: Nanos, packet: &Message) {
+    fn undelivered(&mut self, now: Nanos, packet: &Packet) {
         if !packet.is_reply() {
             self.node.handle_undelivered(instant(now), packet.seq);
         }
@@ -181,11 +181,13 @@ impl Machine for Swim {
         Some(u64::try_from(at.as_nanos()).unwrap_or(u64::MAX))
     }
 
-    fn poll(&mut self) -> Option<Effect<Message, Event>> {
-        let output = self.held.pop().map(Output::Transmit).or_else(|| self.node.poll_output())?;
-        Some(match output {
+    fn poll(&mut self) -> Option<Effect<Packet, Event>> {
+        if let Some(Transmit { to, message, .. }) = self.held.pop() {
+            return Some(Effect::Send { to: self.names.host(&to), packet: Box::new(message) });
+        }
+        Some(match self.node.poll_output()? {
             Output::Transmit(Transmit { to, message, .. }) => {
-                Effect::Send { to: self.names.host(&to), packet: message }
+                Effect::Send { to: self.names.host(&to), packet: Box::new(message) }
             }
             Output::Event(event) => Effect::Event(event),
         })
@@ -206,11 +208,11 @@ impl Machine for Swim {
         }
     }
 
-    fn sender(packet: &Message, names: &Names) -> Option<HostId> {
+    fn sender(packet: &Packet, names: &Names) -> Option<HostId> {
         names.host(&packet.from)
     }
 
-    fn kind(packet: &Message) -> Kind {
+    fn kind(packet: &Packet) -> Kind {
         match packet.body {
             Body::Ping { .. } => Kind::Ping,
             Body::Ack { .. } => Kind::Ack,
@@ -224,11 +226,11 @@ impl Machine for Swim {
         }
     }
 
-    fn bytes(packet: &Message) -> usize {
+    fn bytes(packet: &Packet) -> usize {
         wire::encoded_len(packet)
     }
 
-    fn encode(packet: &Message, bytes: &mut Vec<u8>) {
+    fn encode(packet: &Packet, bytes: &mut Vec<u8>) {
         wire::encode_into(packet, bytes);
     }
 
