@@ -49,7 +49,7 @@
 //! the key finds the owner. If that is this process, the request goes on to the service. If not, it is sent, and when an
 //! attempt fails, the [`Policy`] decides whether it is sent again and to whom: what was never executed moves on to the
 //! next owner at once, what may have been executed is sent again only if its method is marked idempotent, and what was
-//! answered stays answered.
+//! answered stays answered. A read whose owner is slow may be [hedged](Policy::hedge_after).
 //!
 //! A request says in one header how often it was forwarded, by whom, and by which ring, so that processes that disagree
 //! about an owner cannot send it in circles. Its receiver looks the key up again and handles, sends on or refuses what it
