@@ -23,17 +23,8 @@ use crate::limits::ADDRESS_BYTES_MAX;
 /// assert!("".parse::<Address>().is_err());
 /// # Ok::<(), swim_core::AddressError>(())
 /// ```
-#[derive(PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address(SmolStr);
-
-/// Out of line, so that the text is copied in whole words: inlined, it is copied in pieces around
-/// the byte that tells where it is held, and the processor waits when these are read as words.
-impl Clone for Address {
-    #[inline(never)]
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
 
 /// Longest text that is held in place.
 #[cfg(feature = "wire")]
