@@ -220,10 +220,10 @@ pub enum Command {
     SetLabels(u32),
     /// Forget members that are gone.
     ReapFaulty,
-    /// After the next probe begin no other until told to go on: for a prober
-    /// that is blocked when it sends. Timers of probes that have begun run on.
+    /// The prober is stuck in a send from now on: it begins one more probe at
+    /// most, and probes that nobody answers do not end.
     HoldProbes,
-    /// Go on with probes.
+    /// The prober goes on: probes that took too long fail, and the next begins.
     ReleaseProbes,
 }
 
