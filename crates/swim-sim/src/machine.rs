@@ -149,6 +149,8 @@ pub struct Observation {
     pub subject: HostId,
     /// What is believed.
     pub belief: Belief,
+    /// Which version of the subject it is about.
+    pub version: u64,
 }
 
 /// Kinds of messages, for filters and counts.
@@ -267,6 +269,10 @@ pub trait Machine: Sized {
 
     /// What an event says about a member.
     fn observation(&self, event: &Self::Event) -> Option<Observation>;
+
+    /// The version of itself that it spreads: greater than that of any process
+    /// that ran on its host before.
+    fn version(&self) -> u64;
 
     /// What an event asks the driver for.
     fn want(event: &Self::Event) -> Option<Want>;

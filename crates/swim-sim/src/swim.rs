@@ -260,9 +260,14 @@ impl Machine for Swim {
 
     fn observation(&self, event: &Event) -> Option<Observation> {
         let Event::MemberChanged { before, after, .. } = event else { return None };
-        let subject = self.names.host(&after.as_ref().or(before.as_ref())?.address)?;
+        let member = after.as_ref().or(before.as_ref())?;
+        let subject = self.names.host(&member.address)?;
         let belief = after.as_ref().map_or(Belief::Gone, |member| belief_of(member.status));
-        Some(Observation { subject, belief })
+        Some(Observation { subject, belief, version: member.incarnation })
+    }
+
+    fn version(&self) -> u64 {
+        self.node.local().incarnation
     }
 
     fn want(event: &Event) -> Option<Want> {

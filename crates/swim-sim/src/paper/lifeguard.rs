@@ -185,7 +185,7 @@ struct Judge {
 
 impl<M: Machine> Watcher<M> for Judge {
     fn event(&mut self, _: Nanos, host: HostId, event: &M::Event, machine: &M) {
-        let Some(Observation { subject, belief: Belief::Faulty }) = machine.observation(event)
+        let Some(Observation { subject, belief: Belief::Faulty, .. }) = machine.observation(event)
         else {
             return;
         };
@@ -248,7 +248,7 @@ pub fn threshold(config: &Config, model: Model, run: Run) -> Detections {
     let mut detections = Detections::default();
     for host in &hosts {
         let is_detection = |seen: &&Seen| {
-            seen.what == Observation { subject: *host, belief: Belief::Faulty }
+            (seen.what.subject, seen.what.belief) == (*host, Belief::Faulty)
                 && !hosts.contains(&seen.by)
         };
         let seen: Vec<&Seen> = world.watcher.seen.iter().filter(is_detection).collect();
