@@ -1,77 +1,27 @@
-//! The attempts of one forwarded call: ask an owner, and when that fails, do what the policy decides.
+//! One attempt of a forwarded call: the request as an owner gets it, and what its answer means.
 
 use std::sync::Arc;
 
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version};
-use smallvec::SmallVec;
-use tokio::time::{sleep, timeout, timeout_at};
-use tonic::body::Body;
+use tokio::time::timeout;
 use tonic::{Code, Status};
-use tower_service::Service;
 use tracing::Instrument as _;
 
-use crate::answer::is_grpc;
 use crate::arrival::Disagreement;
-use crate::body::{Early, Intake, Replay, Reply};
+use crate::body::{Early, Replay};
 use crate::call::Call;
-use crate::constants::{
-    EXPLAIN_HEADER, GRPC_ATTEMPTS_HEADER, HOP_HEADER, IDEMPOTENT_HEADER, REFUSED_HEADER,
-};
-use crate::deadline::exceeded;
-use crate::explain::explain;
-use crate::header::strip_hop_by_hop;
-use crate::key::Key;
-use crate::observe::{AttemptEnd, ForwardEvent, RetriedAt};
-use crate::policy::{AttemptOutcome, Decision, FailureClass, GiveUp, Pushback, Situation, decide};
-use crate::resolver::{Owner, Peer};
+use crate::constants::{EXPLAIN_HEADER, GRPC_ATTEMPTS_HEADER, HOP_HEADER, REFUSED_HEADER};
+use crate::observe::AttemptEnd;
+use crate::policy::{AttemptOutcome, FailureClass, Pushback};
+use crate::resolver::Peer;
 use crate::transport::{Class, PeerRequest, PeerTransport, SendError};
 
-/// Forwards a call, first to `owner`, and gives the response to the caller. `local` handles it when an owner that it
-/// comes to is this process.
-pub(crate) async fn forward<S, T>(
-    call: Call<T>,
-    key: Key,
-    owner: Option<Owner>,
-    intake: Intake,
-    local: S,
-) -> Result<Response<Body>, S::Error>
-where
-    S: Service<Request<Body>, Response = Response<Body>>,
-    T: PeerTransport,
-{
-    let (deadline, is_grpc) = (call.deadline, call.is_grpc);
-    let (engine, route) = (Arc::clone(&call.engine), Arc::clone(&call.route));
-    let attempts = Attempts::new(call, key, owner).run(intake, local);
-    let Some(deadline) = deadline else {
-        return attempts.await;
-    };
-    // Dropping the attempts is what cancels the one in progress.
-    timeout_at(deadline.answer_at, attempts).await.unwrap_or_else(|_| {
-        engine.counters.failed.add_one();
-        let method = route.method();
-        engine.tell(ForwardEvent::Failed { method, attempts: 0, exhausted: false });
-        Ok(crate::answer::answer(exceeded(), is_grpc))
-    })
-}
-
-/// Where the attempts of one call stand.
-struct Attempts<T> {
-    call: Call<T>,
-    key: Key,
-    /// The owner to ask next.
-    next: Option<Owner>,
-    /// Owners asked in this round.
-    tried: SmallVec<[Arc<Peer>; 3]>,
-    /// The owner asked last in the round before.
-    last: Option<Arc<Peer>>,
-    made: u32,
-    waits: u32,
-    idempotent: bool,
-}
+/// How an attempt ended: with a response for the caller, or without one.
+pub(crate) type Asked<B> = Result<Response<Early<B>>, Failure<B>>;
 
 /// An attempt without a response for the caller.
-enum Failure<B> {
+pub(crate) enum Failure<B> {
     NoOwner,
     Send(SendError),
     /// A response that says that the call was not executed, or that it failed and may be tried elsewhere.
@@ -79,7 +29,7 @@ enum Failure<B> {
 }
 
 impl<B> Failure<B> {
-    fn class(&self) -> FailureClass {
+    pub(crate) fn class(&self) -> FailureClass {
         match self {
             Self::NoOwner => FailureClass::NeverSent,
             Self::Send(error) => error.class(),
@@ -88,7 +38,7 @@ impl<B> Failure<B> {
     }
 
     /// What the server says about being asked again.
-    fn pushback(&self) -> Option<Pushback> {
+    pub(crate) fn pushback(&self) -> Option<Pushback> {
         match self {
             Self::Answered(_, response) => response
                 .body()
@@ -100,309 +50,107 @@ impl<B> Failure<B> {
     }
 }
 
-impl<T: PeerTransport> Attempts<T> {
-    fn new(call: Call<T>, key: Key, next: Option<Owner>) -> Self {
-        let idempotent = call.route.idempotent || call.head.headers.contains_key(IDEMPOTENT_HEADER);
-        Self { call, key, next, tried: SmallVec::new(), last: None, made: 0, waits: 0, idempotent }
+/// Sends the request to `peer`, as attempt `number` of the call, counted from 1.
+pub(crate) async fn ask<T: PeerTransport>(
+    call: &Call<T>,
+    peer: &Arc<Peer>,
+    number: u32,
+    replay: &Replay,
+) -> Asked<T::Body> {
+    let (engine, method) = (&call.engine, call.route.method());
+    let is_unary = call.route.unary;
+    let class = if is_unary { Class::Unary } else { Class::Stream };
+    let request = PeerRequest { head: head_for(call, peer, number), body: replay.attempt(), class };
+    let watched = engine.settings.observing.attempt(method, peer, number);
+    let answered = async {
+        let response = engine.transport.send(peer, request).await?;
+        if is_unary { Ok(Early::read(response).await) } else { Ok(Early::unread(response)) }
+    };
+    let answered = answered.instrument(span(call, peer, number));
+    let sent = match engine.settings.policy.attempt_limit() {
+        None => answered.await,
+        Some(limit) => timeout(limit, answered).await.unwrap_or_else(|_| {
+            engine.transport.unanswered(peer);
+            Err(SendError::unanswered(limit))
+        }),
+    };
+    let asked = match sent {
+        Err(error) => Err(Failure::Send(error)),
+        Ok(response) => match failure_in(&response) {
+            // Whoever began the journey looks again. If every member on the way did, attempts would multiply.
+            Some(_) if call.travel.hops > 0 && is_disagreement(response.headers()) => Ok(response),
+            Some(class) => Err(Failure::Answered(class, response)),
+            None => Ok(response),
+        },
+    };
+    if let Some(watched) = watched {
+        watched.ended(match &asked {
+            Ok(_) => AttemptEnd::Answered,
+            Err(failure) => AttemptEnd::Failed(failure.class()),
+        });
     }
+    asked
+}
 
-    async fn run<S>(mut self, mut intake: Intake, local: S) -> Result<Response<Body>, S::Error>
-    where
-        S: Service<Request<Body>, Response = Response<Body>>,
-    {
-        if self.call.route.unary {
-            // One write for the head and the message, and no task that feeds it.
-            if let Err(status) = std::future::poll_fn(|cx| intake.poll_collect(cx)).await {
-                return Ok(self.call.answer(status));
-            }
+/// What a resolver learns of an attempt; `None` when it says nothing about the peer.
+pub(crate) fn outcome<B>(asked: &Asked<B>) -> Option<AttemptOutcome> {
+    match asked {
+        Ok(_) => Some(AttemptOutcome::Answered),
+        // Whoever sees another ring is alive.
+        Err(Failure::Answered(_, response)) if is_disagreement(response.headers()) => {
+            Some(AttemptOutcome::Answered)
         }
-        let replay = Replay::new(intake);
-        strip_hop_by_hop(&mut self.call.head.headers, self.call.head.version);
-        loop {
-            let failure = match self.next.take() {
-                Some(Owner::Local) => return self.handle_here(&replay, local).await,
-                Some(Owner::Remote(peer)) => {
-                    let asked = self.ask(&peer, &replay).await;
-                    self.report(&peer, &asked);
-                    match asked {
-                        Ok(response) => {
-                            self.made += 1;
-                            return Ok(self.finish(response, &replay));
-                        }
-                        Err(failure) => failure,
-                    }
-                }
-                None => Failure::NoOwner,
-            };
-            self.made += 1;
-            if let Some((failure, why)) = self.go_on(failure, &replay).await {
-                return Ok(self.give_up(failure, why, &replay));
-            }
-        }
+        Err(failure) => match failure.class() {
+            FailureClass::Caller => None,
+            class => Some(AttemptOutcome::Failed(class)),
+        },
     }
+}
 
-    /// Sends the request once.
-    async fn ask(
-        &mut self,
-        peer: &Arc<Peer>,
-        replay: &Replay,
-    ) -> Result<Response<Early<T::Body>>, Failure<T::Body>> {
-        self.tried.push(Arc::clone(peer));
-        let is_unary = self.call.route.unary;
-        let class = if is_unary { Class::Unary } else { Class::Stream };
-        let request = PeerRequest { head: self.head_for(peer), body: replay.attempt(), class };
-        let engine = &self.call.engine;
-        let method = self.call.route.method();
-        let watched = engine.settings.observing.attempt(method, peer, self.made + 1);
-        let answered = async {
-            let response = engine.transport.send(peer, request).await?;
-            if is_unary { Ok(Early::read(response).await) } else { Ok(Early::unread(response)) }
-        };
-        let answered = answered.instrument(self.span(peer));
-        let sent = match engine.settings.policy.attempt_limit() {
-            None => answered.await,
-            Some(limit) => timeout(limit, answered).await.unwrap_or_else(|_| {
-                engine.transport.unanswered(peer);
-                Err(SendError::unanswered(limit))
-            }),
-        };
-        let result = match sent {
-            Err(error) => Err(Failure::Send(error)),
-            Ok(response) => match failure_in(&response) {
-                // Whoever began the journey looks again. If every member on the way did, attempts would multiply.
-                Some(_) if self.call.travel.hops > 0 && is_disagreement(response.headers()) => {
-                    Ok(response)
-                }
-                Some(class) => Err(Failure::Answered(class, response)),
-                None => Ok(response),
-            },
-        };
-        if let Some(watched) = watched {
-            watched.ended(match &result {
-                Ok(_) => AttemptEnd::Answered,
-                Err(failure) => AttemptEnd::Failed(failure.class()),
-            });
-        }
-        result
-    }
+/// The attempt as traces show it. The W3C context of the caller is passed on as it came, whether anybody traces here or
+/// not.
+fn span<T>(call: &Call<T>, peer: &Peer, number: u32) -> tracing::Span {
+    let context = || call.head.headers.get("traceparent").and_then(|value| value.to_str().ok());
+    tracing::debug_span!(
+        "ringpop.forward",
+        rpc.method = call.route.method(),
+        peer = peer.address(),
+        attempt = number,
+        hops = call.travel.hops_on_arrival(),
+        traceparent = context(),
+    )
+}
 
-    /// The attempt as traces show it. The W3C context of the caller is passed on as it came, whether anybody traces here
-    /// or not.
-    fn span(&self, peer: &Peer) -> tracing::Span {
-        let context = || self.call.head.headers.get("traceparent").and_then(|v| v.to_str().ok());
-        tracing::debug_span!(
-            "ringpop.forward",
-            rpc.method = self.call.route.method(),
-            peer = peer.address(),
-            attempt = self.made + 1,
-            hops = self.hops(),
-            traceparent = context(),
-        )
+/// The head of the request as `peer` gets it.
+fn head_for<T>(call: &Call<T>, peer: &Peer, number: u32) -> Request<()> {
+    let from = &call.head;
+    let path = from.uri.path_and_query().cloned();
+    let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
+    let uri = Uri::builder()
+        .scheme(Scheme::HTTP)
+        .authority(peer.authority().clone())
+        .path_and_query(path);
+    let mut head = Request::new(());
+    *head.method_mut() = from.method.clone();
+    *head.uri_mut() = uri.build().expect("a scheme, an authority and a path are a URI");
+    *head.version_mut() = Version::HTTP_2;
+    let headers = head.headers_mut();
+    headers.clone_from(&from.headers);
+    let is_first = number == 1;
+    if let Some(hop) = call.hop_header(is_first) {
+        headers.insert(HOP_HEADER, hop);
     }
-
-    /// Tells the resolver how an attempt ended, unless it says nothing about the peer.
-    fn report(&self, peer: &Peer, asked: &Result<Response<Early<T::Body>>, Failure<T::Body>>) {
-        let outcome = match asked {
-            Ok(_) => AttemptOutcome::Answered,
-            // Whoever sees another ring is alive.
-            Err(Failure::Answered(_, response)) if is_disagreement(response.headers()) => {
-                AttemptOutcome::Answered
-            }
-            Err(failure) => match failure.class() {
-                FailureClass::Caller => return,
-                class => AttemptOutcome::Failed(class),
-            },
-        };
-        self.call.engine.resolver.report(peer, outcome);
+    if let Some(deadline) = call.deadline {
+        deadline.write(headers);
     }
-
-    /// The head of the request as `peer` gets it.
-    fn head_for(&self, peer: &Peer) -> Request<()> {
-        let from = &self.call.head;
-        let path = from.uri.path_and_query().cloned();
-        let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
-        let uri = Uri::builder()
-            .scheme(Scheme::HTTP)
-            .authority(peer.authority().clone())
-            .path_and_query(path);
-        let mut head = Request::new(());
-        *head.method_mut() = from.method.clone();
-        *head.uri_mut() = uri.build().expect("a scheme, an authority and a path are a URI");
-        *head.version_mut() = Version::HTTP_2;
-        let headers = head.headers_mut();
-        headers.clone_from(&from.headers);
-        if let Some(hop) = self.call.hop_header(self.made == 0) {
-            headers.insert(HOP_HEADER, hop);
-        }
-        if let Some(deadline) = self.call.deadline {
-            deadline.write(headers);
-        }
-        if self.call.explain {
-            // Whoever handles the request knows best, whatever its own setting is.
-            headers.insert(EXPLAIN_HEADER, HeaderValue::from_static("1"));
-        }
-        if self.made > 0 {
-            headers.insert(GRPC_ATTEMPTS_HEADER, HeaderValue::from(self.made));
-        }
-        head
+    if call.explain {
+        // Whoever handles the request knows best, whatever its own setting is.
+        headers.insert(EXPLAIN_HEADER, HeaderValue::from_static("1"));
     }
-
-    /// How often the request has been forwarded when it arrives.
-    fn hops(&self) -> u8 {
-        self.call.travel.hops.saturating_add(1)
+    if !is_first {
+        headers.insert(GRPC_ATTEMPTS_HEADER, HeaderValue::from(number - 1));
     }
-
-    /// Prepares the next attempt. Gives the failure back if there is none, with the reason.
-    async fn go_on(
-        &mut self,
-        failure: Failure<T::Body>,
-        replay: &Replay,
-    ) -> Option<(Failure<T::Body>, GiveUp)> {
-        let engine = Arc::clone(&self.call.engine);
-        let epoch = engine.resolver.epoch();
-        let class = failure.class();
-        let untried = self.untried();
-        let situation = Situation {
-            class,
-            idempotent: self.idempotent,
-            replayable: replay.is_replayable(),
-            attempts: self.made,
-            waits: self.waits,
-            untried: untried.is_some(),
-            remaining: self.call.deadline.map(|deadline| deadline.remaining()),
-            affordable: self.affords(class),
-            pushback: failure.pushback(),
-            jitter: fastrand::f64(),
-        };
-        let decision = decide(&engine.settings.policy, &situation);
-        tracing::debug!(?class, ?decision, attempts = self.made, "attempt failed");
-        let wait = match decision {
-            Decision::GiveUp(reason) => return Some((failure, reason)),
-            Decision::NextOwner => None,
-            Decision::Wait(wait) => Some(wait),
-        };
-        // With a failed response goes what it still holds: its stream, and its hold on the request body.
-        drop(failure);
-        self.next = match wait {
-            None => untried,
-            Some(wait) => {
-                self.waits += 1;
-                if !wait.is_zero() {
-                    tokio::select! {
-                        () = sleep(wait) => {}
-                        () = engine.resolver.changed(epoch) => {}
-                    }
-                }
-                self.untried().or_else(|| self.new_round())
-            }
-        };
-        self.count_retry(class);
-        None
-    }
-
-    /// Pays for an attempt that may have been executed and could be tried again.
-    fn affords(&self, class: FailureClass) -> bool {
-        let budgets = &self.call.engine.budgets;
-        match self.tried.last() {
-            Some(peer) if self.idempotent && class.may_be_executed() => budgets.on_failure(peer),
-            _ => true,
-        }
-    }
-
-    /// The first owner that was not asked yet, looked up now.
-    fn untried(&self) -> Option<Owner> {
-        let was_tried = |owner: &Owner| match owner {
-            Owner::Local => false,
-            Owner::Remote(peer) => self.tried.contains(peer),
-        };
-        self.call.owners(&self.key).into_iter().find(|owner| !was_tried(owner))
-    }
-
-    /// Begins again with the first owner.
-    fn new_round(&mut self) -> Option<Owner> {
-        // The owner asked last stays known, to tell whether the next attempt goes elsewhere.
-        self.last = self.tried.pop();
-        self.tried.clear();
-        self.untried()
-    }
-
-    fn count_retry(&self, class: FailureClass) {
-        let counters = &self.call.engine.counters;
-        match class {
-            FailureClass::NeverSent => counters.retries_never_sent.add_one(),
-            FailureClass::Refused => counters.retries_refused.add_one(),
-            FailureClass::Unavailable => counters.retries_unavailable.add_one(),
-            FailureClass::Ambiguous => counters.retries_ambiguous.add_one(),
-            FailureClass::Unanswered => counters.retries_unanswered.add_one(),
-            // Not sent again, by the table.
-            FailureClass::Overloaded | FailureClass::Committed | FailureClass::Caller => {}
-        }
-        let last = self.tried.last().or(self.last.as_ref());
-        let to = match (&self.next, last) {
-            (None, _) => RetriedAt::Nowhere,
-            (Some(Owner::Local), _) => RetriedAt::Here,
-            (Some(Owner::Remote(next)), Some(last)) if next == last => RetriedAt::SameOwner,
-            (Some(Owner::Remote(_)), _) => RetriedAt::OtherOwner,
-        };
-        if last.is_some() && matches!(to, RetriedAt::Here | RetriedAt::OtherOwner) {
-            counters.rerouted.add_one();
-        }
-        self.call.engine.tell(ForwardEvent::Retried { class, to });
-    }
-
-    /// Handles the call in this process: it became an owner, or it is the next one.
-    async fn handle_here<S>(self, replay: &Replay, mut local: S) -> Result<Response<Body>, S::Error>
-    where
-        S: Service<Request<Body>, Response = Response<Body>>,
-    {
-        self.call.count_here();
-        let mut call = self.call;
-        let head = std::mem::replace(&mut call.head, Request::new(()).into_parts().0);
-        let request = Request::from_parts(head, Body::new(replay.attempt()));
-        replay.commit();
-        local.call(request).await.map(|response| call.finish_here(response))
-    }
-
-    /// Completes a response that is given to the caller.
-    fn finish(self, mut response: Response<Early<T::Body>>, replay: &Replay) -> Response<Body> {
-        replay.commit();
-        let hops = self.hops();
-        let Call { engine, route, deadline, ticket, explain: wants_explanation, .. } = self.call;
-        engine.counters.forwarded.add_one();
-        let (method, attempts) = (route.method(), self.made);
-        engine.tell(ForwardEvent::Forwarded { method, attempts });
-        if let Some(peer) = self.tried.last() {
-            engine.budgets.on_answer(peer);
-        }
-        if wants_explanation
-            && let Some(peer) = self.tried.last()
-            && let Ok(address) = HeaderValue::from_str(peer.address())
-        {
-            explain(&mut response, address, hops);
-        }
-        let is_grpc = is_grpc(response.headers());
-        let status_in_head = response.headers().contains_key(Status::GRPC_STATUS);
-        response.map(|body| Body::new(Reply::new(body, deadline, is_grpc, status_in_head, ticket)))
-    }
-
-    /// Answers with the last failure. A peer that answered is quoted word for word.
-    fn give_up(self, failure: Failure<T::Body>, why: GiveUp, replay: &Replay) -> Response<Body> {
-        let status = match failure {
-            Failure::Answered(_, response) => return self.finish(response, replay),
-            Failure::Send(error) => match self.tried.last() {
-                Some(peer) => error.into_status(peer, why.reason()),
-                None => Status::unavailable(error.to_string()),
-            },
-            Failure::NoOwner => {
-                Status::unavailable(format!("no owner is known for the key; {}", why.reason()))
-            }
-        };
-        let engine = &self.call.engine;
-        engine.counters.failed.add_one();
-        let (method, exhausted) = (self.call.route.method(), why == GiveUp::AttemptsSpent);
-        engine.tell(ForwardEvent::Failed { method, attempts: self.made, exhausted });
-        self.call.answer(status)
-    }
+    head
 }
 
 /// Whether a member refused the call because it sees another ring.

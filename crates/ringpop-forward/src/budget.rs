@@ -2,7 +2,7 @@
 //!
 //! Retries of what was never executed are free, because they add no work where work failed. All others cost the
 //! destination that failed a token each, ten calls that it answers earn one back, and when half of its tokens are gone
-//! its failures are tried nowhere again until it answers.
+//! its failures are tried nowhere again until it answers. A hedge costs the destination that is slow as much.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -61,6 +61,14 @@ impl Budgets {
         is_allowed
     }
 
+    /// Pays for a second attempt beside one at `peer` that is slow, if its tokens allow. A slow answer is no failure, so it
+    /// costs nothing when they do not.
+    pub(crate) fn spend(&self, peer: &Peer) -> bool {
+        let left = self.spent.get(peer.address()).map_or(self.full, |parts| *parts);
+        let is_allowed = self.full > 0 && left.saturating_sub(PARTS) >= self.full / 2;
+        is_allowed && self.on_failure(peer)
+    }
+
     /// Forgets a destination that left.
     pub(crate) fn forget(&self, peer: &Peer) {
         self.spent.remove(peer.address());
@@ -93,6 +101,19 @@ mod tests {
             budgets.on_answer(&peer);
         }
         assert!(budgets.on_failure(&peer));
+    }
+
+    #[test]
+    fn a_hedge_costs_as_much_as_a_failure_and_nothing_when_it_is_not_allowed() {
+        let (budgets, peer) = (Budgets::new(10), peer("a:1"));
+        let allowed = (0..20).filter(|_| budgets.spend(&peer)).count();
+        assert_eq!(allowed, 5);
+        for _ in 0..10 {
+            budgets.on_answer(&peer);
+        }
+        assert!(budgets.spend(&peer), "what was not allowed was not paid for");
+        assert!(!budgets.spend(&peer));
+        assert!(!Budgets::new(0).spend(&peer));
     }
 
     #[test]

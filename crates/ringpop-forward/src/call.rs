@@ -11,9 +11,10 @@ use crate::answer::{answer, is_grpc, refuse};
 use crate::arrival::{Arrival, Disagreement, Verdict, judge};
 use crate::body::{Guard, Intake, Tracked};
 use crate::constants::{
-    HOP_HEADER, HOPS_UNTRUSTED_MAX, OWNERS_LIMIT, REFUSED_HEADER, UNNAMED, VIEW_HEADER,
+    GRPC_TIMEOUT_HEADER, HOP_HEADER, HOPS_UNTRUSTED_MAX, OWNERS_LIMIT, REFUSED_HEADER, UNNAMED,
+    VIEW_HEADER,
 };
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, exceeded};
 use crate::drain::Ticket;
 use crate::engine::Engine;
 use crate::explain::explain;
@@ -56,6 +57,11 @@ pub(crate) struct Travel {
 impl Travel {
     /// Of a request that begins its journey here.
     const AT_HOME: Self = Self { hops: 0, trusted: true, header: None, epoch_differs: false };
+
+    /// How often the request has been forwarded when whoever gets it next has it.
+    pub(crate) fn hops_on_arrival(&self) -> u8 {
+        self.hops.saturating_add(1)
+    }
 
     fn hop(&self) -> Option<Hop<'_>> {
         Hop::parse(self.header.as_ref()?).ok()
@@ -132,9 +138,13 @@ pub(crate) fn admit<T>(engine: &Arc<Engine<T>>, door: &Door, mut head: Parts) ->
     {
         key::write(&mut head.headers, key);
     }
+    let deadline = Deadline::from_headers(&head.headers);
+    if deadline.is_none() && head.headers.contains_key(GRPC_TIMEOUT_HEADER) {
+        engine.counters.bad_timeouts.add_one();
+    }
     let call = Call {
         engine: Arc::clone(engine),
-        deadline: Deadline::from_headers(&head.headers),
+        deadline,
         explain: engine.settings.explain.is_wanted(&mut head.headers),
         route,
         head,
@@ -246,7 +256,7 @@ impl<T> Call<T> {
             return Some(engine.first_hop());
         }
         let path = self.travel.hop().map(|hop| hop.path_behind()).unwrap_or_default();
-        let hops = self.travel.hops.saturating_add(1);
+        let hops = self.travel.hops_on_arrival();
         let hop = Hop::first(&engine.settings.name, engine.resolver.epoch());
         Some(Hop { hops, path: &path, chosen_among, ..hop }.to_value())
     }
@@ -308,6 +318,18 @@ impl<T> Call<T> {
         } else {
             Guard::made_here(body)
         }
+    }
+
+    /// Answers that the deadline has passed.
+    pub(crate) fn answer_exceeded(&self) -> Response<Body> {
+        self.engine.counters.deadlines_exceeded.add_one();
+        self.answer(exceeded())
+    }
+
+    /// Answers a call whose own request broke off with `status`.
+    pub(crate) fn answer_broken(&self, status: Status) -> Response<Body> {
+        self.engine.counters.broken_requests.add_one();
+        self.answer(status)
     }
 
     /// Answers the call here.

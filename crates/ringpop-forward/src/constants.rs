@@ -157,6 +157,10 @@ pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 /// A PING that is not answered within this time ends the connection.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a connection that takes no more is still read. What the peer has said before is at hand by then as a rule; this
+/// bounds streams that neither take nor give nor end.
+pub(crate) const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// A connection that carried nothing for this long is closed.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 

@@ -183,11 +183,13 @@ impl<T: PeerTransport> Forwarder<T> {
         let transport = self.0.transport.stats();
         Stats {
             dial_failures: transport.dial_failures,
+            pings_unanswered: transport.pings_unanswered,
             connections: transport.connections,
             circuits_opened: transport.circuits_opened,
             circuit_skips: transport.circuit_skips,
             circuits_open: transport.circuits_open,
             in_flight: self.0.gate.in_flight(),
+            replays_unkept: self.0.replay_memory.unkept(),
             replay_bytes: self.0.replay_memory.kept() as u64,
             ..self.0.counters.snapshot()
         }

@@ -14,10 +14,9 @@ use tonic::server::NamedService;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::attempt::forward;
+use crate::attempts::forward;
 use crate::body::Intake;
 use crate::call::{Admission, Call, Place, admit};
-use crate::deadline::exceeded;
 use crate::engine::Engine;
 use crate::first_message::{MessageKey, message_key};
 use crate::key::{HeadKey, Key, KeyError, KeySource};
@@ -191,7 +190,7 @@ impl<S, T> Peeking<S, T> {
                     Poll::Ready(filled) => filled?,
                     Poll::Pending => {
                         ready!(self.poll_deadline(cx));
-                        return Poll::Ready(Err(exceeded().into()));
+                        return Poll::Ready(Err(PeekFailure::Deadline));
                     }
                 },
             }
@@ -210,6 +209,7 @@ impl<S, T> Peeking<S, T> {
 enum PeekFailure {
     Key(KeyError),
     Body(tonic::Status),
+    Deadline,
 }
 
 impl From<KeyError> for PeekFailure {
@@ -322,7 +322,10 @@ where
             Ok(None) => call.place_without_key(),
             Err(PeekFailure::Key(error)) => Err(error),
             Err(PeekFailure::Body(status)) => {
-                return State::Answered { response: Some(call.answer(status)) };
+                return State::Answered { response: Some(call.answer_broken(status)) };
+            }
+            Err(PeekFailure::Deadline) => {
+                return State::Answered { response: Some(call.answer_exceeded()) };
             }
         };
         match placed {
@@ -365,5 +368,5 @@ where
     if let Some(timer) = timer.as_pin_mut() {
         ready!(timer.poll(cx));
     }
-    Poll::Ready(Ok(running.answer(exceeded())))
+    Poll::Ready(Ok(running.answer_exceeded()))
 }

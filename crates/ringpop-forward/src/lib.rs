@@ -58,6 +58,7 @@
 mod answer;
 mod arrival;
 mod attempt;
+mod attempts;
 mod body;
 mod budget;
 mod builder;
@@ -77,6 +78,7 @@ mod explain;
 mod first_message;
 mod forwarder;
 mod header;
+mod hedge;
 mod incoming;
 mod key;
 mod layer;

@@ -21,12 +21,15 @@ use crate::stats::Stats;
 /// | `ringpop_request_proxy_retry_failed` | calls that failed after every attempt that is allowed | `method` |
 /// | `ringpop_request_proxy_retry_aborted` | calls that failed before | `method` |
 /// | `ringpop_request_proxy_retry_reroute_local`, `_remote` | further attempts here, and at another owner | |
+/// | `ringpop_request_proxy_not_retried` | failed attempts that were the last of their call | `class`, `reason` |
+/// | `ringpop_request_proxy_hedge_attempted`, `_succeeded` | attempts beside a slow one, and those that answered first | `method` |
 /// | `ringpop_request_proxy_ingress` | calls that others forwarded here | `method` |
 /// | `ringpop_request_proxy_hops` | histogram: how often calls were forwarded that are handled here | |
 /// | `ringpop_request_proxy_checksums_differ`, `_keys_differ` | forwarded calls by another ring, and for a key that is not ours | |
 /// | `ringpop_request_proxy_refused` | calls refused before a handler saw them | `reason` |
 /// | `ringpop_request_proxy_bad_key` | calls without a key that can be read | |
-/// | `ringpop_request_proxy_inflight`, `_connections` | gauges, as often as [`record`](Self::record) is called | |
+/// | `ringpop_request_proxy_inflight`, `_connections`, `_replay_bytes`, `_circuits_open` | gauges, as often as [`record`](Self::record) is called | |
+/// | `ringpop_request_proxy_` and the name of a field of [`Stats`] | what no event tells, as often as [`record`](Self::record) is called: `hedges_unaffordable`, `bad_direct_requests`, `loops_stopped`, `bad_hop_headers`, `deadlines_exceeded`, `broken_requests`, `broken_responses`, `replays_unkept`, `bad_timeouts`, `dial_failures`, `pings_unanswered`, `circuits_opened`, `circuit_skips` | |
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct MetricsObserver;
@@ -38,11 +41,32 @@ impl MetricsObserver {
         Self
     }
 
-    /// Sets the gauges from [`Forwarder::stats`](crate::Forwarder::stats). To be called before each scrape.
+    /// Sets the gauges, and the counters that no event tells, from [`Forwarder::stats`](crate::Forwarder::stats). To be
+    /// called before each scrape.
     pub fn record(stats: &Stats) {
-        // Both are far below 2^53, from where on an f64 loses counts.
+        // All are far below 2^53, from where on an f64 loses counts.
         gauge!("ringpop_request_proxy_inflight").set(stats.in_flight as f64);
         gauge!("ringpop_request_proxy_connections").set(stats.connections as f64);
+        gauge!("ringpop_request_proxy_replay_bytes").set(stats.replay_bytes as f64);
+        gauge!("ringpop_request_proxy_circuits_open").set(stats.circuits_open as f64);
+        let told_by_no_event = [
+            ("ringpop_request_proxy_hedges_unaffordable", stats.hedges_unaffordable),
+            ("ringpop_request_proxy_bad_direct_requests", stats.bad_direct_requests),
+            ("ringpop_request_proxy_loops_stopped", stats.loops_stopped),
+            ("ringpop_request_proxy_bad_hop_headers", stats.bad_hop_headers),
+            ("ringpop_request_proxy_deadlines_exceeded", stats.deadlines_exceeded),
+            ("ringpop_request_proxy_broken_requests", stats.broken_requests),
+            ("ringpop_request_proxy_broken_responses", stats.broken_responses),
+            ("ringpop_request_proxy_replays_unkept", stats.replays_unkept),
+            ("ringpop_request_proxy_bad_timeouts", stats.bad_timeouts),
+            ("ringpop_request_proxy_dial_failures", stats.dial_failures),
+            ("ringpop_request_proxy_pings_unanswered", stats.pings_unanswered),
+            ("ringpop_request_proxy_circuits_opened", stats.circuits_opened),
+            ("ringpop_request_proxy_circuit_skips", stats.circuit_skips),
+        ];
+        for (name, count) in told_by_no_event {
+            counter!(name).absolute(count);
+        }
     }
 }
 
@@ -85,6 +109,19 @@ impl Observer for MetricsObserver {
                     }
                     RetriedAt::SameOwner | RetriedAt::Nowhere => {}
                 }
+            }
+            ForwardEvent::NotRetried { class, reason } => {
+                let class = class_name(class);
+                counter!("ringpop_request_proxy_not_retried", "class" => class, "reason" => reason)
+                    .increment(1);
+            }
+            ForwardEvent::Hedged { method } => {
+                counter!("ringpop_request_proxy_hedge_attempted", "method" => method.to_owned())
+                    .increment(1);
+            }
+            ForwardEvent::HedgeWon { method } => {
+                counter!("ringpop_request_proxy_hedge_succeeded", "method" => method.to_owned())
+                    .increment(1);
             }
             ForwardEvent::Forwarded { attempts: 0 | 1, .. } => {}
             ForwardEvent::Forwarded { method, .. } => {
@@ -191,6 +228,16 @@ mod tests {
         }
     }
 
+    impl Log {
+        /// What was written, without the prefix that every name has.
+        fn lines(&self) -> Vec<String> {
+            let lines = self.0.lock().unwrap();
+            let short =
+                |line: &String| line.trim_start_matches("ringpop_request_proxy_").to_owned();
+            lines.iter().map(short).collect()
+        }
+    }
+
     impl Recorder for Log {
         fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
 
@@ -231,6 +278,9 @@ mod tests {
             ended(failed),
             ForwardEvent::Retried { class, to: RetriedAt::Here },
             ForwardEvent::Retried { class, to: RetriedAt::OtherOwner },
+            ForwardEvent::NotRetried { class, reason: "attempts-spent" },
+            ForwardEvent::Hedged { method },
+            ForwardEvent::HedgeWon { method },
             ForwardEvent::Forwarded { method, attempts: 1 },
             ForwardEvent::Forwarded { method, attempts: 2 },
             ForwardEvent::Failed { method, attempts: 5, exhausted: true },
@@ -239,13 +289,9 @@ mod tests {
         let log = Log::default();
         with_local_recorder(&log, || {
             events.iter().for_each(|event| MetricsObserver::new().event(event));
-            MetricsObserver::record(&Stats { in_flight: 7, connections: 3, ..Stats::default() });
         });
-        let lines: Vec<_> = log.0.lock().unwrap().clone();
-        let lines: Vec<_> =
-            lines.iter().map(|line| line.trim_start_matches("ringpop_request_proxy_")).collect();
         assert_eq!(
-            lines,
+            log.lines(),
             [
                 "ingress{method=/a/B} 1",
                 "checksums_differ{} 1",
@@ -262,11 +308,47 @@ mod tests {
                 "retry_reroute_local{} 1",
                 "retry_attempted{class=never-sent} 1",
                 "retry_reroute_remote{} 1",
+                "not_retried{class=never-sent,reason=attempts-spent} 1",
+                "hedge_attempted{method=/a/B} 1",
+                "hedge_succeeded{method=/a/B} 1",
                 "retry_succeeded{method=/a/B} 1",
                 "retry_failed{method=/a/B} 1",
                 "retry_aborted{method=/a/B} 1",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_no_event_tells_is_taken_from_the_figures() {
+        let log = Log::default();
+        with_local_recorder(&log, || {
+            MetricsObserver::record(&Stats {
+                in_flight: 7,
+                connections: 3,
+                replays_unkept: 5,
+                ..Stats::default()
+            });
+        });
+        assert_eq!(
+            log.lines(),
+            [
                 "inflight{} 7",
                 "connections{} 3",
+                "replay_bytes{} 0",
+                "circuits_open{} 0",
+                "hedges_unaffordable{} 0",
+                "bad_direct_requests{} 0",
+                "loops_stopped{} 0",
+                "bad_hop_headers{} 0",
+                "deadlines_exceeded{} 0",
+                "broken_requests{} 0",
+                "broken_responses{} 0",
+                "replays_unkept{} 5",
+                "bad_timeouts{} 0",
+                "dial_failures{} 0",
+                "pings_unanswered{} 0",
+                "circuits_opened{} 0",
+                "circuit_skips{} 0",
             ]
         );
     }

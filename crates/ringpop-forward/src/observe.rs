@@ -106,6 +106,24 @@ pub enum ForwardEvent<'a> {
         /// Where the next one goes.
         to: RetriedAt,
     },
+    /// A failed attempt is the last of its call.
+    NotRetried {
+        /// How the attempt ended.
+        class: FailureClass,
+        /// Why there is no other: `maybe-executed`, `not-replayable`, `budget-spent`, `pushed-back`, `attempts-spent`,
+        /// `no-time-left`, `overloaded`, `broken-request` or `committed`.
+        reason: &'static str,
+    },
+    /// An attempt is slow, and another one begins beside it; see [`Policy::hedge_after`](crate::Policy::hedge_after).
+    Hedged {
+        /// The method.
+        method: &'a str,
+    },
+    /// The attempt that was made beside a slow one has answered before it.
+    HedgeWon {
+        /// The method.
+        method: &'a str,
+    },
     /// A call was answered by an owner, which may have answered with an error.
     Forwarded {
         /// The method.
@@ -132,7 +150,7 @@ pub enum AttemptEnd {
     Answered,
     /// Without one.
     Failed(FailureClass),
-    /// Nobody waited for it any more: the deadline passed, or the caller went away.
+    /// Nobody waited for it any more: the deadline passed, the caller went away, or an attempt beside it has answered.
     Abandoned,
 }
 

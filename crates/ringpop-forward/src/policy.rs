@@ -106,6 +106,7 @@ pub struct Policy {
     schedule: Schedule,
     tokens: u32,
     attempt_timeout: Option<Duration>,
+    hedge_after: Option<Duration>,
 }
 
 impl Default for Policy {
@@ -116,6 +117,7 @@ impl Default for Policy {
             schedule: Schedule::default(),
             tokens: RETRY_TOKENS,
             attempt_timeout: None,
+            hedge_after: None,
         }
     }
 }
@@ -162,6 +164,32 @@ impl Policy {
         self
     }
 
+    /// After how long without an answer the next owner is asked beside the first one, 1 ms to 1 h, by default never. The
+    /// first good answer counts, and the other attempt is cancelled at its owner.
+    ///
+    /// Only calls that may be executed twice are hedged: unary, idempotent, small enough to be kept for a replay, and not
+    /// forwarded by another member before. A hedge goes to another process and counts as an attempt; it costs the
+    /// destination that is slow a token of its retry budget, so that hedges cannot storm: beyond a burst, at most one
+    /// for ten answers. With [`RetryTarget::Reroute`] there is nobody else to ask.
+    ///
+    /// A delay near the 95th percentile of what the methods take hedges one call in twenty; a much shorter one doubles
+    /// the load. When an answer of the next owner may be older than that of the owner, hedging trades freshness for
+    /// time. A [`RingChannel`](crate::RingChannel) hedges as well; when its backends are members, they send the hedge on to
+    /// the slow owner, so there it is the members that should hedge.
+    #[must_use]
+    pub fn hedge_after(mut self, delay: Duration) -> Self {
+        self.hedge_after = Some(delay);
+        self
+    }
+
+    pub(crate) fn hedge(&self) -> Option<Duration> {
+        self.hedge_after
+    }
+
+    pub(crate) fn attempts_max(&self) -> u32 {
+        self.max_attempts
+    }
+
     pub(crate) fn attempt_limit(&self) -> Option<Duration> {
         self.attempt_timeout
     }
@@ -182,9 +210,12 @@ impl Policy {
         for &wait in &self.schedule.0 {
             duration_in_range("schedule", wait, Duration::ZERO, BACKOFF_LIMIT)?;
         }
-        let (min, max) = (ATTEMPT_TIMEOUT_MIN, ATTEMPT_TIMEOUT_MAX);
-        self.attempt_timeout
-            .map_or(Ok(()), |limit| duration_in_range("attempt_timeout", limit, min, max))
+        let times = [("attempt_timeout", self.attempt_timeout), ("hedge_after", self.hedge_after)];
+        for (field, time) in times {
+            let Some(time) = time else { continue };
+            duration_in_range(field, time, ATTEMPT_TIMEOUT_MIN, ATTEMPT_TIMEOUT_MAX)?;
+        }
+        Ok(())
     }
 }
 
@@ -312,6 +343,21 @@ pub(crate) enum GiveUp {
 }
 
 impl GiveUp {
+    /// As figures name it.
+    pub(crate) const fn token(self) -> &'static str {
+        match self {
+            Self::Committed => "committed",
+            Self::Caller => "broken-request",
+            Self::Overloaded => "overloaded",
+            Self::NotReplayable => "not-replayable",
+            Self::MaybeExecuted => "maybe-executed",
+            Self::BudgetSpent => "budget-spent",
+            Self::PushedBack => "pushed-back",
+            Self::AttemptsSpent => "attempts-spent",
+            Self::NoTimeLeft => "no-time-left",
+        }
+    }
+
     /// The end of the sentence that the caller reads.
     pub(crate) fn reason(self) -> &'static str {
         match self {

@@ -24,10 +24,32 @@ pub struct Stats {
     pub retries_unanswered: u64,
     /// Further attempts that went to another owner than the one before.
     pub rerouted: u64,
+    /// Failed attempts that were the last, because the call may have been executed and must not run twice.
+    pub not_retried_maybe_executed: u64,
+    /// Failed attempts that were the last, because more of the request was sent than is kept for a replay.
+    pub not_retried_not_replayable: u64,
+    /// Failed attempts that were the last, because the retry budget of the destination was spent.
+    pub not_retried_budget_spent: u64,
+    /// Failed attempts that were the last, because the owner asked not to be asked again.
+    pub not_retried_pushed_back: u64,
+    /// Failed attempts that were the last that the policy allows.
+    pub not_retried_attempts_spent: u64,
+    /// Failed attempts that were the last, because the deadline left no time for another one.
+    pub not_retried_no_time_left: u64,
+    /// Calls that found as many others in flight to their owner as may be.
+    pub not_retried_overloaded: u64,
+    /// Attempts beside one that was slow; see [`Policy::hedge_after`](crate::Policy::hedge_after).
+    pub hedges: u64,
+    /// Hedges that answered before the slow attempt did.
+    pub hedges_won: u64,
+    /// Hedges that were not sent, because the retry budget of the slow destination did not pay for them.
+    pub hedges_unaffordable: u64,
     /// Calls that were refused because the drain had ended or too many were in flight.
     pub refused: u64,
     /// Calls that were refused because their key was missing or unreadable.
     pub bad_keys: u64,
+    /// Direct requests that were refused because of their keys or their size.
+    pub bad_direct_requests: u64,
     /// Calls that this process would have sent on, had they not come as far as they may, or been here before.
     pub loops_stopped: u64,
     /// Hop headers from senders that are not trusted, or that could not be read.
@@ -42,8 +64,20 @@ pub struct Stats {
     pub refused_not_owner: u64,
     /// Forwarded calls that were refused because they had been here before, or had travelled too far unbelieved.
     pub refused_loop: u64,
+    /// Calls that were answered DEADLINE_EXCEEDED here, handled in this process or forwarded.
+    pub deadlines_exceeded: u64,
+    /// Calls whose own request broke off before an owner had all of it.
+    pub broken_requests: u64,
+    /// Responses of owners that broke off, or ended without a status, after they had begun.
+    pub broken_responses: u64,
+    /// Requests that were not kept to be sent again, because all calls together keep as much as they may.
+    pub replays_unkept: u64,
+    /// Timeouts of callers that could not be read, so that their calls have no deadline.
+    pub bad_timeouts: u64,
     /// Dials that failed.
     pub dial_failures: u64,
+    /// Connections to peers that ended because a PING was not answered.
+    pub pings_unanswered: u64,
     /// How often a peer was found to be unreachable, so that calls skip it.
     pub circuits_opened: u64,
     /// Calls that skipped an unreachable peer without waiting for it.
@@ -71,8 +105,19 @@ impl Stats {
             ("retries_ambiguous", self.retries_ambiguous),
             ("retries_unanswered", self.retries_unanswered),
             ("rerouted", self.rerouted),
+            ("not_retried_maybe_executed", self.not_retried_maybe_executed),
+            ("not_retried_not_replayable", self.not_retried_not_replayable),
+            ("not_retried_budget_spent", self.not_retried_budget_spent),
+            ("not_retried_pushed_back", self.not_retried_pushed_back),
+            ("not_retried_attempts_spent", self.not_retried_attempts_spent),
+            ("not_retried_no_time_left", self.not_retried_no_time_left),
+            ("not_retried_overloaded", self.not_retried_overloaded),
+            ("hedges", self.hedges),
+            ("hedges_won", self.hedges_won),
+            ("hedges_unaffordable", self.hedges_unaffordable),
             ("refused", self.refused),
             ("bad_keys", self.bad_keys),
+            ("bad_direct_requests", self.bad_direct_requests),
             ("loops_stopped", self.loops_stopped),
             ("bad_hop_headers", self.bad_hop_headers),
             ("epochs_differed", self.epochs_differed),
@@ -80,7 +125,13 @@ impl Stats {
             ("refused_ring_differs", self.refused_ring_differs),
             ("refused_not_owner", self.refused_not_owner),
             ("refused_loop", self.refused_loop),
+            ("deadlines_exceeded", self.deadlines_exceeded),
+            ("broken_requests", self.broken_requests),
+            ("broken_responses", self.broken_responses),
+            ("replays_unkept", self.replays_unkept),
+            ("bad_timeouts", self.bad_timeouts),
             ("dial_failures", self.dial_failures),
+            ("pings_unanswered", self.pings_unanswered),
             ("circuits_opened", self.circuits_opened),
             ("circuit_skips", self.circuit_skips),
             ("circuits_open", self.circuits_open),
@@ -104,8 +155,19 @@ pub(crate) struct Counters {
     pub(crate) retries_ambiguous: Counter,
     pub(crate) retries_unanswered: Counter,
     pub(crate) rerouted: Counter,
+    pub(crate) not_retried_maybe_executed: Counter,
+    pub(crate) not_retried_not_replayable: Counter,
+    pub(crate) not_retried_budget_spent: Counter,
+    pub(crate) not_retried_pushed_back: Counter,
+    pub(crate) not_retried_attempts_spent: Counter,
+    pub(crate) not_retried_no_time_left: Counter,
+    pub(crate) not_retried_overloaded: Counter,
+    pub(crate) hedges: Counter,
+    pub(crate) hedges_won: Counter,
+    pub(crate) hedges_unaffordable: Counter,
     pub(crate) refused: Counter,
     pub(crate) bad_keys: Counter,
+    pub(crate) bad_direct_requests: Counter,
     pub(crate) loops_stopped: Counter,
     pub(crate) bad_hop_headers: Counter,
     pub(crate) epochs_differed: Counter,
@@ -113,6 +175,10 @@ pub(crate) struct Counters {
     pub(crate) refused_ring_differs: Counter,
     pub(crate) refused_not_owner: Counter,
     pub(crate) refused_loop: Counter,
+    pub(crate) deadlines_exceeded: Counter,
+    pub(crate) broken_requests: Counter,
+    pub(crate) broken_responses: Counter,
+    pub(crate) bad_timeouts: Counter,
 }
 
 impl Counters {
@@ -128,8 +194,19 @@ impl Counters {
             retries_ambiguous: self.retries_ambiguous.get(),
             retries_unanswered: self.retries_unanswered.get(),
             rerouted: self.rerouted.get(),
+            not_retried_maybe_executed: self.not_retried_maybe_executed.get(),
+            not_retried_not_replayable: self.not_retried_not_replayable.get(),
+            not_retried_budget_spent: self.not_retried_budget_spent.get(),
+            not_retried_pushed_back: self.not_retried_pushed_back.get(),
+            not_retried_attempts_spent: self.not_retried_attempts_spent.get(),
+            not_retried_no_time_left: self.not_retried_no_time_left.get(),
+            not_retried_overloaded: self.not_retried_overloaded.get(),
+            hedges: self.hedges.get(),
+            hedges_won: self.hedges_won.get(),
+            hedges_unaffordable: self.hedges_unaffordable.get(),
             refused: self.refused.get(),
             bad_keys: self.bad_keys.get(),
+            bad_direct_requests: self.bad_direct_requests.get(),
             loops_stopped: self.loops_stopped.get(),
             bad_hop_headers: self.bad_hop_headers.get(),
             epochs_differed: self.epochs_differed.get(),
@@ -137,6 +214,10 @@ impl Counters {
             refused_ring_differs: self.refused_ring_differs.get(),
             refused_not_owner: self.refused_not_owner.get(),
             refused_loop: self.refused_loop.get(),
+            deadlines_exceeded: self.deadlines_exceeded.get(),
+            broken_requests: self.broken_requests.get(),
+            broken_responses: self.broken_responses.get(),
+            bad_timeouts: self.bad_timeouts.get(),
             ..Stats::default()
         }
     }

@@ -36,6 +36,17 @@ async fn the_owner_gets_what_is_left() {
     assert_eq!(owner.seen().header("grpc-timeout"), None, "no deadline is invented");
 }
 
+#[tokio::test]
+async fn a_timeout_that_is_none_is_ignored_and_counted() {
+    let (asked, _owner) = pair();
+    for timeout in ["soon", "1.5S", "123456789S"] {
+        let response =
+            raw::call(&asked.address, ONCE, &Ask::new("k", ""), &[("grpc-timeout", timeout)]).await;
+        assert_eq!(raw::status(response).await.code(), Code::Ok);
+    }
+    assert_eq!(asked.forwarder.stats().bad_timeouts, 3);
+}
+
 const IN_300_MS: [(&str, &str); 1] = [("grpc-timeout", "300m")];
 
 #[tokio::test]
@@ -63,7 +74,8 @@ async fn a_message_that_never_comes_is_not_waited_for_longer() {
     let response = soon("deadline", door.call(request)).await.unwrap();
     let status = Status::from_header_map(response.headers()).unwrap();
     assert_eq!(status.code(), Code::DeadlineExceeded);
-    assert_eq!(asked.forwarder.stats().in_flight, 0);
+    let stats = asked.forwarder.stats();
+    assert_eq!((stats.in_flight, stats.deadlines_exceeded), (0, 1));
 }
 
 #[tokio::test]
@@ -72,6 +84,7 @@ async fn a_handler_of_this_process_is_bounded_too() {
     let response = raw::call(&asked.address, ONCE, &Ask::new("mine", "hang"), &IN_300_MS).await;
     assert_eq!(raw::status(response).await.code(), Code::DeadlineExceeded);
     eventually("the handler is dropped", || Seen::get(&asked.seen().cancelled) == 1).await;
+    assert_eq!(asked.forwarder.stats().deadlines_exceeded, 1);
 }
 
 #[tokio::test]
@@ -82,6 +95,7 @@ async fn the_deadline_covers_the_body() {
     assert_eq!(response.headers().get("grpc-status"), None, "it began well");
     assert_eq!(raw::status(response).await.code(), Code::DeadlineExceeded);
     eventually("the owner's stream is dropped", || Seen::get(&owner.seen().cancelled) == 1).await;
+    assert_eq!(asked.forwarder.stats().deadlines_exceeded, 1);
 }
 
 #[tokio::test]

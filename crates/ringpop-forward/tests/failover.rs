@@ -14,7 +14,7 @@ use tonic::{Code, Request};
 use common::cluster::{Node, Ring, dead_address};
 use common::service::{Ask, ONCE, Seen, UNARY, all, next, within};
 use common::{eventually, soon};
-use ringpop_forward::{Policy, RetryTarget, Schedule};
+use ringpop_forward::{H2Config, H2Transport, Policy, RetryTarget, Schedule};
 
 #[tokio::test]
 async fn a_dead_first_owner_is_passed_over_for_every_shape_of_call() {
@@ -104,7 +104,8 @@ async fn when_no_owner_can_be_asked_the_caller_is_told_why() {
     let status = client.unary(Ask::new("unknown", "")).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
     assert!(status.message().contains("no owner is known"), "{status:?}");
-    assert_eq!(asked.forwarder.stats().failed, 2);
+    let stats = asked.forwarder.stats();
+    assert_eq!((stats.failed, stats.not_retried_attempts_spent), (2, 2));
 }
 
 #[tokio::test]
@@ -141,6 +142,7 @@ async fn a_message_over_the_replay_limit_is_not_sent_again_once_it_has_begun() {
     let large = Ask::new("k", "unavailable").with(vec![0; 100_000]);
     assert_eq!(client.unary(large).await.unwrap_err().message(), "told to be unavailable");
     assert_eq!(Seen::get(&second.seen().begun), before);
+    assert_eq!(asked.forwarder.stats().not_retried_not_replayable, 1);
     // Before anything of it was sent, size does not matter.
     ring.set("k", &[&dead_address(), &second.address]);
     let large = Ask::new("k", "").with(vec![0; 100_000]);
@@ -188,10 +190,16 @@ impl Load {
     }
 }
 
+/// A node that waits for a dial as long as a test does: that a loaded machine is slow to accept is no loss of an owner.
+fn patient(ring: &Ring) -> Node {
+    let config = H2Config::default().connect_timeout(common::PATIENCE);
+    Node::start_with(ring, |builder| builder.transport(H2Transport::new(config).unwrap()))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_graceful_stop_of_the_owner_loses_no_call() {
     let ring = Ring::default();
-    let (asked, mut first, second) = (Node::start(&ring), Node::start(&ring), Node::start(&ring));
+    let (asked, mut first, second) = (patient(&ring), Node::start(&ring), Node::start(&ring));
     ring.set("k", &[&first.address, &second.address]);
     // Not marked idempotent: every retry is one that cannot execute twice.
     let load = Load::start(&asked, ONCE, 32).await;
@@ -206,7 +214,7 @@ async fn a_graceful_stop_of_the_owner_loses_no_call() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killing_the_owner_loses_no_idempotent_call() {
     let ring = Ring::default();
-    let (asked, mut first, second) = (Node::start(&ring), Node::start(&ring), Node::start(&ring));
+    let (asked, mut first, second) = (patient(&ring), Node::start(&ring), Node::start(&ring));
     ring.set("k", &[&first.address, &second.address]);
     let load = Load::start(&asked, UNARY, 64).await;
     load.more(200).await;
@@ -219,7 +227,7 @@ async fn killing_the_owner_loses_no_idempotent_call() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killing_the_owner_fails_at_most_the_calls_in_flight_that_may_have_been_executed() {
     let ring = Ring::default();
-    let (asked, mut first, second) = (Node::start(&ring), Node::start(&ring), Node::start(&ring));
+    let (asked, mut first, second) = (patient(&ring), Node::start(&ring), Node::start(&ring));
     ring.set("k", &[&first.address, &second.address]);
     let load = Load::start(&asked, ONCE, 64).await;
     load.more(200).await;
@@ -254,6 +262,7 @@ async fn a_call_that_may_have_been_executed_says_so() {
         if let Err(status) = result {
             assert!(status.message().contains(&first.address), "{status:?}");
             assert!(status.message().contains("may have been executed"), "{status:?}");
+            assert_eq!(asked.forwarder.stats().not_retried_maybe_executed, 1);
         }
     }
 }
@@ -270,6 +279,7 @@ async fn a_stream_that_breaks_in_the_middle_ends_with_a_status() {
     let status = next(&mut tells).await.unwrap().unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
     assert!(status.message().contains(&first.address), "{status:?}");
+    assert_eq!(asked.forwarder.stats().broken_responses, 1);
 }
 
 #[tokio::test]

@@ -32,6 +32,7 @@ async fn calls_to_one_peer_are_limited_and_the_next_owner_is_not_asked_instead()
     let status = client.unary(Ask::new("k", "")).await.unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted);
     assert!(status.message().contains("2 calls to it are in flight"), "{status:?}");
+    assert_eq!(asked.forwarder.stats().not_retried_overloaded, 1);
     let mut tells = client.download(Ask::new("k", "1 then hang")).await.unwrap().into_inner();
     assert!(next(&mut tells).await.unwrap().is_ok());
     assert_eq!(
@@ -84,6 +85,7 @@ async fn without_tokens_only_what_was_not_executed_is_tried_again() {
     let mut client = asked.client().await;
     client.unary_at(UNARY, Ask::new("k", "unavailable")).await.unwrap_err();
     assert_eq!(Seen::get(&second.seen().begun), 0);
+    assert_eq!(asked.forwarder.stats().not_retried_budget_spent, 1);
     assert_eq!(client.unary(Ask::new("dead", "")).await.unwrap().into_inner().node, second.address);
 }
 

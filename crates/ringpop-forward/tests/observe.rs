@@ -36,6 +36,7 @@ impl Observer for Log {
                 }
             }
             ForwardEvent::Retried { class, to } => format!("retried {class:?} {to:?}"),
+            ForwardEvent::NotRetried { class, reason } => format!("not retried {class:?} {reason}"),
             ForwardEvent::Forwarded { attempts, .. } => format!("forwarded {attempts}"),
             ForwardEvent::Failed { attempts, exhausted, .. } => {
                 format!("failed {attempts} {exhausted}")
@@ -105,9 +106,11 @@ async fn failures_and_refusals_are_heard_as_well() {
     other.set_epoch(2);
     let mut client = asked.client().await;
     client.unary(Ask::new("dead", "")).await.unwrap_err();
-    assert_eq!(log.take()[1..], ["ended 1 NeverSent", "failed 1 true"]);
+    let last = "not retried NeverSent attempts-spent";
+    assert_eq!(log.take()[1..], ["ended 1 NeverSent", last, "failed 1 true"]);
     client.unary(Ask::new("k", "")).await.unwrap_err();
-    assert_eq!(log.take()[1..], ["ended 1 Refused", "forwarded 1"]);
+    let last = "not retried Refused attempts-spent";
+    assert_eq!(log.take()[1..], ["ended 1 Refused", last, "forwarded 1"]);
     let expected = ["RingDiffers", "received", "KeyDiffers", "Refused { reason: \"not-owner\" }"];
     for (heard, expected) in seen_by_owner.take().iter().zip(expected) {
         assert!(heard.starts_with(expected), "{heard} should be {expected}");

@@ -4,6 +4,9 @@
 
 mod common;
 
+use std::future::poll_fn;
+use std::task::Poll;
+
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http_body::Frame;
@@ -14,7 +17,7 @@ use tower::Service;
 
 use common::cluster::{Node, Ring};
 use common::raw;
-use common::service::{Ask, Seen, UNARY, all, next};
+use common::service::{Ask, ONCE, Seen, TestClient, UNARY, all, next};
 use common::{eventually, settled, soon};
 
 fn pair() -> (Node, Node) {
@@ -68,6 +71,7 @@ async fn an_upload_that_fails_at_its_source_does_not_look_complete() {
     let response = soon("call", call).await.unwrap().unwrap();
     let status = Status::from_header_map(response.headers()).unwrap();
     assert_eq!(status.code(), Code::Aborted);
+    assert_eq!(asked.forwarder.stats().broken_requests, 1);
     eventually("the owner's call is over", || owner.forwarder.stats().in_flight == 0).await;
     assert_eq!(Seen::get(&owner.seen().complete_uploads), 0);
 }
@@ -158,6 +162,85 @@ async fn a_response_without_trailers_becomes_an_internal_error() {
     let status = asked.client().await.unary(Request::new(Ask::new("k", ""))).await.unwrap_err();
     assert_eq!(status.code(), Code::Internal);
     assert!(status.message().contains("without a grpc-status"), "{status:?}");
+    assert_eq!(asked.forwarder.stats().broken_responses, 1);
+}
+
+/// Answers one call, and says goodbye when told to, in a thread of its own.
+struct Leaving {
+    address: String,
+    leave: std::sync::mpsc::Sender<()>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Leaving {
+    fn start() -> Self {
+        let (listener, address) = common::cluster::listener();
+        let (leave, told) = std::sync::mpsc::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let thread = std::thread::spawn(move || {
+            runtime.block_on(async {
+                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                let (stream, _) = listener.accept().await.unwrap();
+                let mut connection = h2::server::handshake(stream).await.unwrap();
+                let (_, mut respond) = connection.accept().await.unwrap().unwrap();
+                let head = http::Response::builder().header("grpc-status", "13");
+                respond.send_response(head.body(()).unwrap(), true).unwrap();
+                drop(respond);
+                let until_told = async {
+                    while told.try_recv().is_err() {
+                        tokio::task::yield_now().await;
+                    }
+                };
+                tokio::select! {
+                    _ = connection.accept() => panic!("told before anybody calls again"),
+                    () = until_told => {}
+                }
+                connection.abrupt_shutdown(h2::Reason::NO_ERROR);
+                while connection.accept().await.is_some() {}
+            });
+        });
+        Self { address, leave, thread }
+    }
+
+    /// Says which calls it has seen, and closes. Nothing else of this process runs meanwhile.
+    fn leave(self) {
+        self.leave.send(()).unwrap();
+        self.thread.join().unwrap();
+    }
+}
+
+/// A server that stops names the calls that it has not seen, and closes. Whoever writes to it in between must still hear
+/// that, or calls that are safe to send again look as if they may have been executed.
+#[tokio::test]
+async fn a_goodbye_is_heard_although_writing_has_failed() {
+    let ring = Ring::default();
+    let (asked, second, leaving) = (Node::start(&ring), Node::start(&ring), Leaving::start());
+    ring.set("k", &[&leaving.address, &second.address]);
+    // Connections of this door live in this runtime, which has one thread.
+    let door = asked.forwarder.client(common::service::TestServer(asked.handler.clone()));
+    let client = TestClient::new(door);
+    client.clone().unary_at(ONCE, Ask::new("k", "")).await.unwrap_err();
+    // The peer closes unseen: this runtime does not look at its sockets until its tasks have run.
+    leaving.leave();
+    let calls = (0..8_u32).map(|turns| {
+        let mut client = client.clone();
+        tokio::spawn(async move {
+            // One write to a closed peer fails without a word; the next one tells. Hence calls in several turns.
+            let mut left = turns;
+            poll_fn(|cx| {
+                cx.waker().wake_by_ref();
+                left = left.saturating_sub(1);
+                if left == 0 { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+            client.unary_at(ONCE, Ask::new("k", "")).await
+        })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        let tell = soon("call", call).await.unwrap().unwrap().into_inner();
+        assert_eq!(tell.node, second.address);
+    }
+    assert!(asked.forwarder.stats().retries_refused > 0, "at least the first write was read about");
 }
 
 /// Calls in both directions at once over the same two nodes.

@@ -33,7 +33,7 @@ use turmoil::{Builder, Sim};
 use common::cluster::routes;
 use common::service::{Ask, Handler, ONCE, TestClient, TestServer, UNARY};
 use ringpop_forward::{
-    Changed, Connector, Dialing, Forwarder, H2Config, H2Transport, Io, Owner, Owners, Peer,
+    Changed, Connector, Dialing, Forwarder, H2Config, H2Transport, Io, Owner, Owners, Peer, Policy,
     Resolver, server,
 };
 
@@ -190,7 +190,7 @@ impl Service<http::Request<Body>> for Noting {
     }
 }
 
-fn forwarder(me: &str, view: View) -> Forwarder {
+fn forwarder(me: &str, view: View, policy: Policy) -> Forwarder {
     let config = H2Config::default()
         .connect_timeout(Duration::from_millis(300))
         .keepalive_interval(Duration::from_millis(300))
@@ -198,6 +198,7 @@ fn forwarder(me: &str, view: View) -> Forwarder {
     Forwarder::builder(view)
         .transport(H2Transport::with_connector(config, Simulated).unwrap())
         .name(me)
+        .policy(policy)
         .routes(routes())
         .trust_hop_headers(|_| true)
         .build()
@@ -206,7 +207,7 @@ fn forwarder(me: &str, view: View) -> Forwarder {
 
 /// A member of the cluster, from its start to its end.
 async fn member(index: usize, view: View, executions: Executions) -> turmoil::Result {
-    let forwarder = forwarder(&address(index), view);
+    let forwarder = forwarder(&address(index), view, Policy::default());
     let inner = TestServer(Handler::new(&name(index)));
     let service = Noting { inner, executions };
     let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
@@ -222,8 +223,8 @@ async fn member(index: usize, view: View, executions: Executions) -> turmoil::Re
 type Ends = Arc<Mutex<BTreeMap<u64, Result<(), Status>>>>;
 
 /// Makes calls all the time; every other one must not run twice.
-async fn edge(view: View, ends: Ends) -> turmoil::Result {
-    let forwarder = forwarder(EDGE, view);
+async fn edge(view: View, policy: Policy, ends: Ends) -> turmoil::Result {
+    let forwarder = forwarder(EDGE, view, policy);
     let local = TestServer(Handler::new(EDGE));
     let mut calls = JoinSet::new();
     for number in 0..CALLS {
@@ -321,7 +322,12 @@ fn run(seed: u64) -> Result<(), String> {
         let (view, executions) = (view.clone(), Arc::clone(&executions));
         sim.host(name(index), move || member(index, view.clone(), Arc::clone(&executions)));
     }
-    sim.client(EDGE, edge(views[MEMBERS].clone(), Arc::clone(&ends)));
+    // In every other history the calls that may run twice are hedged.
+    let policy = match seed % 2 {
+        0 => Policy::default().hedge_after(Duration::from_millis(20)),
+        _ => Policy::default(),
+    };
+    sim.client(EDGE, edge(views[MEMBERS].clone(), policy, Arc::clone(&ends)));
     let history = history(&mut rng);
     let mut next = history.iter().peekable();
     loop {

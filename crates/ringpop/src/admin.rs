@@ -87,6 +87,7 @@ fn members(view: &View) -> Vec<proto::MemberStatus> {
                 .collect(),
             points: share.map_or(0, |share| share.points),
             share: share.map_or(0.0, |share| share.fraction),
+            damped: view.damped.binary_search(&member.address).is_ok(),
         }
     };
     view.members.iter().map(entry).collect()
@@ -112,4 +113,27 @@ fn counters(swim: &SwimStats, forward: &ForwardStats) -> Vec<proto::Counter> {
     let mut counters: Vec<_> = swim.chain(forward).collect();
     counters.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     counters
+}
+
+#[cfg(test)]
+mod tests {
+    use swim_core::{Address, Labels};
+
+    use super::*;
+    use crate::view::{OnRing, Views};
+
+    #[test]
+    fn a_damped_member_is_alive_and_owns_nothing() {
+        let address = |i: u32| Address::new(&format!("10.0.0.{i}:7100")).expect("it is one");
+        let member = |i| Member::new(address(i), MemberStatus::Alive, 1, Labels::default());
+        let views = Views::new(address(1), 100).expect("the ring is within its bounds");
+        views
+            .publish(vec![member(1), member(2)], vec![address(2)], 1, OnRing::Reachable)
+            .expect("two members fit on a ring");
+        let told: Vec<_> = members(&views.load())
+            .iter()
+            .map(|member| (member.status(), member.points, member.damped))
+            .collect();
+        assert_eq!(told, [(pb::Status::Alive, 100, false), (pb::Status::Alive, 0, true)]);
+    }
 }

@@ -28,6 +28,8 @@ mod generated {
     include!("generated/ringpop.v1.rs");
 }
 mod gossip;
+#[cfg(feature = "health")]
+mod health;
 mod lifecycle;
 pub mod limits;
 mod member;

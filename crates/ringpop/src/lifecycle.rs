@@ -59,6 +59,12 @@ impl Lifecycle {
         *self.state.borrow()
     }
 
+    /// The state, to be waited on by somebody who must not keep the member alive.
+    #[cfg(feature = "health")]
+    pub(crate) fn watch(&self) -> watch::Receiver<State> {
+        self.state.subscribe()
+    }
+
     /// Goes from one of the states `from` to `to`. `Err` gives the state when
     /// it is another one.
     pub(crate) fn advance(&self, from: &[State], to: State) -> Result<(), State> {

@@ -12,6 +12,8 @@ use crate::admin::AdminService;
 use crate::generated::admin_server::AdminServer;
 use crate::generated::membership_server::MembershipServer;
 use crate::gossip::MembershipService;
+#[cfg(feature = "health")]
+use crate::health::Health;
 use crate::member::Inner;
 
 /// The server of a member.
@@ -73,14 +75,26 @@ fn serve(
             .max_decoding_message_size(message_bytes_max)
             .max_encoding_message_size(message_bytes_max);
     let admin = AdminServer::new(AdminService::new(Arc::downgrade(inner)));
-    let server = ringpop_forward::server()
-        .layer(inner.forwarder.layer())
-        .add_routes(services.add_service(membership).add_service(admin));
+    let services = services.add_service(membership).add_service(admin);
+    #[cfg(feature = "health")]
+    let (health, health_service) = Health::new(inner.lifecycle.watch());
+    #[cfg(feature = "health")]
+    let services = services.add_service(health_service);
+    let server = ringpop_forward::server().layer(inner.forwarder.layer()).add_routes(services);
     let security = inner.security.clone();
     async move {
-        // Both a sent signal and a dropped sender mean to stop.
-        let stop = async move { drop(stopped.await) };
-        if let Err(error) = security.serve(server, listener, stop).await {
+        #[cfg(feature = "health")]
+        let watches = health.clone();
+        let stop = async move {
+            // Both a sent signal and a dropped sender mean to stop.
+            drop(stopped.await);
+            #[cfg(feature = "health")]
+            watches.end_watches().await;
+        };
+        let serving = security.serve(server, listener, stop);
+        #[cfg(feature = "health")]
+        let serving = health.beside(serving);
+        if let Err(error) = serving.await {
             tracing::error!(%error, "the server of this member ended");
         }
     }

@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::address::Address;
 use crate::awareness::Awareness;
@@ -83,7 +82,7 @@ impl Core {
             local_slot,
             incarnation,
             now,
-            unix_ms_at_start: unix_ms.saturating_sub(as_ms(now.since_start())),
+            unix_ms_at_start: unix_ms.saturating_sub(now.as_millis()),
             rng,
             members,
             gossip: Dissemination::default(),
@@ -106,7 +105,7 @@ impl Core {
     }
 
     pub(crate) fn unix_ms(&self) -> u64 {
-        self.unix_ms_at_start.saturating_add(as_ms(self.now.since_start())).min(UNIX_MS_MAX)
+        self.unix_ms_at_start.saturating_add(self.now.as_millis()).min(UNIX_MS_MAX)
     }
 
     /// The largest incarnation that is accepted.
@@ -146,6 +145,13 @@ impl Core {
             self.epitaphs.push(Change { member, source: None });
         }
         true
+    }
+
+    /// Weighs the statements that came with a message; there are none as a rule.
+    pub(crate) fn hear(&mut self, changes: Vec<Change>, from: &Address) {
+        if !changes.is_empty() || self.known_changes > 0 {
+            self.apply(changes, &Cause::Gossip { from: from.clone() });
+        }
     }
 
     /// Weighs the statements of a message; returns how many were news.
@@ -421,8 +427,4 @@ fn sender(cause: &Cause) -> Option<&Address> {
         | Cause::Heal { from } => Some(from),
         Cause::Command | Cause::Probe | Cause::Timeout => None,
     }
-}
-
-fn as_ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -126,6 +126,9 @@ impl Dissemination {
     ) -> Picked {
         let (mut changes, mut issued) = (Vec::new(), Vec::new());
         let mut cut = false;
+        if self.entries.is_empty() {
+            return Picked { changes, issued, cut };
+        }
         let mut bytes = 0;
         for &slot in self.queue.values() {
             let Entry { source, generation, .. } = &self.entries[&slot];

@@ -12,8 +12,9 @@ use crate::time::Instant;
 /// everything that stretches them far from overflow.
 pub const DURATION_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
 
-/// Latest time that is believed: deadlines beyond it can still be told apart.
-pub const INSTANT_MAX: Instant = Instant::from_start(Duration::from_secs(u64::MAX / 2));
+/// Latest time that is believed, 292 years after the start: deadlines beyond it can still be told
+/// apart.
+pub const INSTANT_MAX: Instant = Instant::from_start(Duration::from_nanos(u64::MAX / 2));
 
 /// Longest address in bytes: a DNS name has at most 253, plus the port.
 pub const ADDRESS_BYTES_MAX: usize = 262;

@@ -318,8 +318,11 @@ impl Membership {
             _ => self.place_of(prober).ok()?,
         };
         self.place = Some((prober, place));
-        let first = place + shift(round, self.turns.len() - 1);
-        let (before, after) = self.turns.split_at(first % self.turns.len());
+        // Neither is as large as the number of turns: no division is needed.
+        let turns = self.turns.len();
+        let sum = place + shift(round, turns - 1);
+        let first = if sum < turns { sum } else { sum - turns };
+        let (before, after) = self.turns.split_at(first);
         after.iter().chain(before).copied().find(|id| *id != prober && wanted(*id))
     }
 

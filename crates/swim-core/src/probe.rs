@@ -29,7 +29,6 @@ pub(crate) struct Probes {
 
 #[derive(Debug)]
 struct Probe {
-    target: Address,
     /// Where the target stood in the list when the probe began.
     slot: SlotId,
     /// Incarnation of the target when the probe began: a newer one is not
@@ -40,17 +39,16 @@ struct Probe {
     /// answer is an answer.
     ping: Request,
     issued: Vec<Issued>,
-    stage: Stage,
+    /// Whom else was asked, once the ping was not answered in time. In a box,
+    /// because few probes come to that.
+    indirect: Option<Box<Indirect>>,
 }
 
 #[derive(Debug)]
-enum Stage {
-    Direct,
-    Indirect {
-        helpers: Vec<Helper>,
-        /// The ping on the second path, while it is open.
-        second: Option<Request>,
-    },
+struct Indirect {
+    helpers: Vec<Helper>,
+    /// The ping on the second path, while it is open.
+    second: Option<Request>,
 }
 
 #[derive(Debug)]
@@ -77,12 +75,17 @@ impl Answer {
 }
 
 impl Probe {
+    const fn target(&self) -> &Address {
+        &self.ping.to
+    }
+
+    fn helpers(&self) -> &[Helper] {
+        self.indirect.as_ref().map_or(&[], |indirect| &indirect.helpers)
+    }
+
     /// The ping on the second path, while it is open.
-    const fn second(&self) -> Option<&Request> {
-        match &self.stage {
-            Stage::Indirect { second, .. } => second.as_ref(),
-            Stage::Direct => None,
-        }
+    fn second(&self) -> Option<&Request> {
+        self.indirect.as_ref()?.second.as_ref()
     }
 
     fn is_second(&self, from: &Address, seq: u64) -> bool {
@@ -117,15 +120,8 @@ impl Probes {
         let incarnation = core.members.slot(slot).member.incarnation;
         let timeout = core.awareness.stretch(core.config.ping_timeout());
         let (ping, issued) = core.ping(slot, timeout);
-        self.open.push(Probe {
-            target: ping.to.clone(),
-            slot,
-            incarnation,
-            started: core.now,
-            ping,
-            issued,
-            stage: Stage::Direct,
-        });
+        let started = core.now;
+        self.open.push(Probe { slot, incarnation, started, ping, issued, indirect: None });
         true
     }
 
@@ -195,16 +191,15 @@ impl Probes {
     pub(crate) fn on_no_answer(&mut self, core: &mut Core, seq: u64) -> bool {
         if let Some(i) = self.open.iter().position(|probe| probe.ping.seq == seq) {
             core.disarm(&self.open[i].ping);
-            if matches!(self.open[i].stage, Stage::Direct) {
+            if self.open[i].indirect.is_none() {
                 self.ask_helpers(core, i);
             }
             return true;
         }
         let second = |probe: &Probe| probe.second().is_some_and(|second| second.seq == seq);
         if let Some(i) = self.open.iter().position(second) {
-            if let Stage::Indirect { second, .. } = &mut self.open[i].stage
-                && let Some(request) = second.take()
-            {
+            let second = self.open[i].indirect.as_mut().and_then(|known| known.second.take());
+            if let Some(request) = second {
                 core.disarm(&request);
             }
             self.conclude_if_answered(core, i);
@@ -225,21 +220,18 @@ impl Probes {
 
     fn find_helper(&self, wanted: impl Fn(&Request) -> bool) -> Option<(usize, usize)> {
         self.open.iter().enumerate().find_map(|(i, probe)| {
-            let Stage::Indirect { helpers, .. } = &probe.stage else { return None };
             let open = |helper: &Helper| !helper.answer.is_final() && wanted(&helper.request);
-            helpers.iter().position(open).map(|j| (i, j))
+            probe.helpers().iter().position(open).map(|j| (i, j))
         })
     }
 
     fn helper_mut(&mut self, i: usize, j: usize) -> &mut Helper {
-        let Stage::Indirect { helpers, .. } = &mut self.open[i].stage else {
-            unreachable!("helpers are found in the indirect stage only")
-        };
-        &mut helpers[j]
+        let indirect = self.open[i].indirect.as_mut();
+        &mut indirect.expect("only probes with helpers are found by them").helpers[j]
     }
 
     fn ask_helpers(&mut self, core: &mut Core, i: usize) {
-        let (target, slot) = (self.open[i].target.clone(), self.open[i].slot);
+        let (target, slot) = (self.open[i].target().clone(), self.open[i].slot);
         let timeout = core.awareness.stretch(core.config.ping_req_timeout());
         let (local, k) = (core.local_slot, core.config.ping_req_helpers());
         let peers = core.members.pick_random(k, &mut core.rng, |id| id != slot && id != local);
@@ -257,7 +249,7 @@ impl Probes {
             .config
             .second_path()
             .then(|| core.ping_with(Path::Second, target, timeout, Vec::new()));
-        self.open[i].stage = Stage::Indirect { helpers, second };
+        self.open[i].indirect = Some(Box::new(Indirect { helpers, second }));
         self.conclude_if_answered(core, i);
     }
 
@@ -268,7 +260,7 @@ impl Probes {
         // Hardly any member gets attention; and another one may have taken the
         // place of one that was forgotten meanwhile.
         if core.members.attention(probe.slot).is_some()
-            && core.members.slot(probe.slot).member.address == probe.target
+            && core.members.slot(probe.slot).member.address == *probe.target()
         {
             core.members.attention_mut(probe.slot).inconclusive = 0;
             core.members.relax(probe.slot);
@@ -278,9 +270,9 @@ impl Probes {
     fn remove(&mut self, core: &mut Core, i: usize) -> Probe {
         let probe = self.open.swap_remove(i);
         core.disarm(&probe.ping);
-        if let Stage::Indirect { helpers, second } = &probe.stage {
-            let requests = helpers.iter().map(|helper| &helper.request).chain(second);
-            requests.for_each(|request| core.disarm(request));
+        if let Some(indirect) = &probe.indirect {
+            let requests = indirect.helpers.iter().map(|helper| &helper.request);
+            requests.chain(&indirect.second).for_each(|request| core.disarm(request));
         }
         if !core.config.adaptive_period() {
             return probe;
@@ -296,8 +288,9 @@ impl Probes {
 
     /// Ends a probe when nothing can be waited for any longer.
     fn conclude_if_answered(&mut self, core: &mut Core, i: usize) {
-        let Stage::Indirect { helpers, second } = &self.open[i].stage else { return };
-        if second.is_some() || helpers.iter().any(|helper| !helper.answer.is_final()) {
+        let Some(indirect) = &self.open[i].indirect else { return };
+        let helpers = &indirect.helpers;
+        if indirect.second.is_some() || helpers.iter().any(|helper| !helper.answer.is_final()) {
             return;
         }
         let asked = helpers.len();
@@ -305,7 +298,7 @@ impl Probes {
         // ringpop-go: when a full set of helpers stays silent, it is this
         // member that cannot reach anybody.
         let inconclusive = asked > 0 && asked == core.config.ping_req_helpers() && silent == asked;
-        let Probe { target, incarnation, .. } = self.remove(core, i);
+        let Probe { ping: Request { to: target, .. }, incarnation, .. } = self.remove(core, i);
         // Lifeguard, section IV.A: a failed probe is a sign of slowness here,
         // a helper that owes an answer another one.
         core.awareness.worsen();
@@ -337,10 +330,10 @@ impl Probes {
     pub(crate) fn check(&self, core: &Core) {
         assert!(self.open.len() <= PROBES_MAX, "probes are bounded");
         for probe in &self.open {
-            assert_ne!(probe.target, core.local, "nobody probes itself");
-            if let Stage::Indirect { helpers, second } = &probe.stage {
-                let pending = helpers.iter().any(|helper| !helper.answer.is_final());
-                assert!(pending || second.is_some(), "a probe with nothing open is over");
+            assert_ne!(*probe.target(), core.local, "nobody probes itself");
+            if probe.indirect.is_some() {
+                let pending = probe.helpers().iter().any(|helper| !helper.answer.is_final());
+                assert!(pending || probe.second().is_some(), "a probe with nothing open is over");
             }
         }
     }

@@ -7,6 +7,8 @@ use std::time::Duration;
 /// A point on the driver's monotonic clock: the time since some start that the
 /// driver chose, usually the creation of the [`Node`](crate::Node).
 ///
+/// It is held to the nanosecond, up to 584 years.
+///
 /// The machine never reads a clock. Every input carries the driver's `Instant`,
 /// which makes runs repeatable and lets a simulator jump over idle time.
 ///
@@ -20,22 +22,29 @@ use std::time::Duration;
 /// assert_eq!(start - later, Duration::ZERO); // never negative
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Instant(Duration);
+pub struct Instant(u64);
 
 impl Instant {
     /// The driver's start.
-    pub const ZERO: Self = Self(Duration::ZERO);
+    pub const ZERO: Self = Self(0);
 
-    /// The point that lies `since_start` after the driver's start.
+    /// The point that lies `since_start` after the driver's start, or the last
+    /// one that can be held.
     #[must_use]
     pub const fn from_start(since_start: Duration) -> Self {
-        Self(since_start)
+        let nanos = since_start.as_nanos();
+        Self(if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 })
     }
 
     /// The time since the driver's start.
     #[must_use]
     pub const fn since_start(self) -> Duration {
-        self.0
+        Duration::from_nanos(self.0)
+    }
+
+    /// Whole milliseconds since the driver's start.
+    pub(crate) const fn as_millis(self) -> u64 {
+        self.0 / 1_000_000
     }
 }
 
@@ -44,7 +53,7 @@ impl Add<Duration> for Instant {
 
     /// Saturates at the largest representable time.
     fn add(self, rhs: Duration) -> Self {
-        Self(self.0.saturating_add(rhs))
+        Self(self.0.saturating_add(Self::from_start(rhs).0))
     }
 }
 
@@ -59,12 +68,12 @@ impl Sub for Instant {
 
     /// Zero when `rhs` is later.
     fn sub(self, rhs: Self) -> Duration {
-        self.0.saturating_sub(rhs.0)
+        Duration::from_nanos(self.0.saturating_sub(rhs.0))
     }
 }
 
 impl fmt::Debug for Instant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.3}s", self.0.as_secs_f64())
+        write!(f, "{:.3}s", self.since_start().as_secs_f64())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::machine::HostId;
+use crate::machine::{HostId, Machine};
 use crate::time::{Clock, Nanos};
 
 /// Packets that wait for a process that does not take them; further ones are
@@ -119,6 +119,23 @@ impl<M, P> Default for Host<M, P> {
 }
 
 impl<M, P> Host<M, P> {
+    /// The virtual time at which its process wants to run.
+    pub(crate) fn deadline(&self) -> Option<Nanos>
+    where
+        M: Machine,
+    {
+        let local = self.machine.as_ref()?.deadline()?;
+        Some(self.clock.virtual_at(local))
+    }
+
+    /// Whether its process has something to do.
+    pub(crate) fn is_due(&self, now: Nanos) -> bool
+    where
+        M: Machine,
+    {
+        self.deadline().is_some_and(|at| at <= now)
+    }
+
     /// Whether it takes a packet the moment it arrives.
     pub(crate) const fn is_prompt(&self) -> bool {
         self.pause.is_none() && self.service == 0

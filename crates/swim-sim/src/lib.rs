@@ -12,7 +12,7 @@ mod queue;
 mod rng;
 pub mod scenario;
 #[cfg(feature = "cli")]
-mod speed;
+pub mod speed;
 pub mod stats;
 mod swim;
 mod time;
@@ -27,9 +27,7 @@ pub use machine::{
 };
 pub use network::{Hosts, Latency, Network, Rule, RuleId};
 pub use rng::{Chance, Rng};
-#[cfg(feature = "cli")]
-pub use speed::node_periods_per_second;
-pub use swim::Swim;
+pub use swim::{Packet, Swim};
 pub use time::{
     MILLISECOND, Nanos, SECOND, TRUE_RATE_PPM, UNIX_MS_AT_START, from_seconds, seconds,
 };

@@ -14,11 +14,16 @@ use crate::time::Nanos;
 /// an address.
 pub type HostId = u32;
 
-/// The addresses of all hosts, made once and shared by all machines.
+/// The addresses of all hosts and the names of applications, made once and
+/// shared by all machines.
 #[derive(Debug)]
 pub struct Names {
     addresses: Vec<Address>,
+    apps: [Arc<str>; 2],
 }
+
+/// Applications in the network: ours, and that of strangers.
+const APPS: [&str; 2] = ["sim", "another"];
 
 impl Names {
     /// Names for this many hosts.
@@ -33,7 +38,13 @@ impl Names {
             let [_, b, c, d] = host.to_be_bytes();
             Address::new(&format!("10.{b}.{c}.{d}:7946")).expect("the text is an address")
         };
-        Arc::new(Self { addresses: (0..hosts).map(name).collect() })
+        Arc::new(Self { addresses: (0..hosts).map(name).collect(), apps: APPS.map(Arc::from) })
+    }
+
+    /// The application of a process.
+    #[must_use]
+    pub fn app(&self, stranger: bool) -> Arc<str> {
+        self.apps[usize::from(stranger)].clone()
     }
 
     /// The address of a host.

@@ -1,13 +1,13 @@
 //! What will happen, in order.
 
-use std::cmp::Reverse;
+use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use crate::machine::HostId;
 use crate::time::Nanos;
 
 /// Something that happens at a point in virtual time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Happening {
     /// A host wants to run.
     Wake { host: HostId },
@@ -17,27 +17,63 @@ pub(crate) enum Happening {
     Serve { host: HostId },
 }
 
+/// An entry of the queue. Time and number are one word, so that a comparison
+/// is one, too, and takes no branch.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    /// Time in the upper half, and the number of the entry.
+    turn: u128,
+    what: Happening,
+}
+
+impl Entry {
+    const fn at(&self) -> Nanos {
+        (self.turn >> 64) as Nanos
+    }
+}
+
+/// The earliest is the greatest: that is the one that a binary heap gives.
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.turn.cmp(&self.turn)
+    }
+}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.turn == other.turn
+    }
+}
+
+impl Eq for Entry {}
+
 /// A binary heap: with a few entries for each host it beats a timer wheel, and
 /// the order of what happens at one time is that in which it was put in.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    heap: BinaryHeap<Reverse<(Nanos, u64, Happening)>>,
+    heap: BinaryHeap<Entry>,
     entries: u64,
 }
 
 impl Queue {
     pub(crate) fn push(&mut self, at: Nanos, what: Happening) {
         self.entries += 1;
-        self.heap.push(Reverse((at, self.entries, what)));
+        let turn = u128::from(at) << 64 | u128::from(self.entries);
+        self.heap.push(Entry { turn, what });
     }
 
     /// Takes what happens next, unless it is after `end`.
     pub(crate) fn pop_until(&mut self, end: Nanos) -> Option<(Nanos, Happening)> {
-        let Reverse((at, ..)) = self.heap.peek()?;
-        if *at > end {
+        if self.heap.peek()?.at() > end {
             return None;
         }
-        self.heap.pop().map(|Reverse((at, _, what))| (at, what))
+        self.heap.pop().map(|entry| (entry.at(), entry.what))
     }
 
     /// Everything that was ever put in.

@@ -14,8 +14,8 @@ use crate::machine::{
 };
 use crate::time::Nanos;
 
-/// Applications in the network: ours, and that of strangers.
-const APPS: [&str; 2] = ["sim", "another"];
+/// A message on its way: in a box, because it passes through many hands.
+pub type Packet = Box<Message>;
 
 /// Members in one page of the list that a preloaded member gets: few, because
 /// each leaves an event behind, and the queue of events keeps its size.
@@ -94,6 +94,22 @@ impl Swim {
         }
     }
 
+    /// Whether outputs are more than what the machine has next.
+    fn is_disturbed(&self) -> bool {
+        self.is_stuck || !self.early.is_empty()
+    }
+
+    /// The next output of a machine that is disturbed.
+    fn next_output(&mut self) -> Option<Output> {
+        let output = self.early.pop_front().or_else(|| self.node.poll_output())?;
+        if self.is_stuck {
+            let span = self.config.ping_timeout() + self.config.ping_req_timeout();
+            let overdue = self.now + span * (self.node.health_score() + 1);
+            self.stuck.extend(probe_request(&output).map(|seq| (overdue, seq)));
+        }
+        Some(output)
+    }
+
     fn addresses(&self, hosts: &[HostId]) -> Vec<Address> {
         hosts.iter().map(|host| self.names.address(*host).clone()).collect()
     }
@@ -154,12 +170,12 @@ fn labels(version: u32) -> Labels {
 impl Machine for Swim {
     const NAME: &'static str = "swim-core";
 
-    type Packet = Message;
+    type Packet = Packet;
     type Event = Event;
 
     fn new(boot: Boot) -> Self {
         let init = Init {
-            app: APPS[usize::from(boot.stranger)].into(),
+            app: boot.names.app(boot.stranger),
             address: boot.names.address(boot.host).clone(),
             identity: None,
             labels: labels(boot.labels),
@@ -216,8 +232,8 @@ impl Machine for Swim {
         }
     }
 
-    fn receive(&mut self, now: Nanos, packet: Message) {
-        self.node.handle_message(instant(now), packet);
+    fn receive(&mut self, now: Nanos, packet: Packet) {
+        self.node.handle_message(instant(now), *packet);
     }
 
     fn receive_bytes(&mut self, now: Nanos, bytes: &[u8]) {
@@ -225,7 +241,7 @@ impl Machine for Swim {
         let _ = self.node.handle_packet(instant(now), bytes);
     }
 
-    fn undelivered(&mut self, now: Nanos, packet: &Message) {
+    fn undelivered(&mut self, now: Nanos, packet: &Packet) {
         if !packet.is_reply() {
             self.node.handle_undelivered(instant(now), packet.seq);
         }
@@ -239,20 +255,21 @@ impl Machine for Swim {
 
     fn deadline(&self) -> Option<Nanos> {
         let overdue = self.stuck.front().filter(|_| !self.is_stuck).map(|(overdue, _)| *overdue);
-        let at = self.node.poll_timeout().into_iter().chain(overdue).min()?.since_start();
+        let at = match (self.node.poll_timeout(), overdue) {
+            (Some(at), Some(overdue)) => at.min(overdue),
+            (at, overdue) => at.or(overdue)?,
+        };
+        let at = at.since_start();
         Some(u64::try_from(at.as_nanos()).unwrap_or(u64::MAX))
     }
 
-    fn poll(&mut self) -> Option<Effect<Message, Event>> {
-        let output = self.early.pop_front().or_else(|| self.node.poll_output())?;
-        if self.is_stuck {
-            let span = self.config.ping_timeout() + self.config.ping_req_timeout();
-            let overdue = self.now + span * (self.node.health_score() + 1);
-            self.stuck.extend(probe_request(&output).map(|seq| (overdue, seq)));
-        }
+    fn poll(&mut self) -> Option<Effect<Packet, Event>> {
+        // Hardly ever is there anything but what the machine has next.
+        let output =
+            if self.is_disturbed() { self.next_output()? } else { self.node.poll_output()? };
         Some(match output {
             Output::Transmit(Transmit { to, message, .. }) => {
-                Effect::Send { to: self.names.host(&to), packet: message }
+                Effect::Send { to: self.names.host(&to), packet: Box::new(message) }
             }
             Output::Event(event) => Effect::Event(event),
         })
@@ -278,11 +295,11 @@ impl Machine for Swim {
         }
     }
 
-    fn sender(packet: &Message, names: &Names) -> Option<HostId> {
+    fn sender(packet: &Packet, names: &Names) -> Option<HostId> {
         names.host(&packet.from)
     }
 
-    fn kind(packet: &Message) -> Kind {
+    fn kind(packet: &Packet) -> Kind {
         match packet.body {
             Body::Ping { .. } => Kind::Ping,
             Body::Ack { .. } => Kind::Ack,
@@ -296,11 +313,11 @@ impl Machine for Swim {
         }
     }
 
-    fn bytes(packet: &Message) -> usize {
+    fn bytes(packet: &Packet) -> usize {
         wire::encoded_len(packet)
     }
 
-    fn encode(packet: &Message, bytes: &mut Vec<u8>) {
+    fn encode(packet: &Packet, bytes: &mut Vec<u8>) {
         wire::encode_into(packet, bytes);
     }
 

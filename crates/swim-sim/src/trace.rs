@@ -6,7 +6,7 @@ use std::io;
 use swim_core::{Body, Change, Event, Member, Message, SyncStep};
 
 use crate::machine::HostId;
-use crate::swim::Swim;
+use crate::swim::{Packet, Swim};
 use crate::time::{Nanos, seconds};
 use crate::watch::{Fate, Input, Watcher};
 
@@ -71,7 +71,7 @@ impl<O: io::Write> Watcher<Swim> for Trace<O> {
         self.write(at, format_args!("h{host} . ends"));
     }
 
-    fn input(&mut self, at: Nanos, host: HostId, input: &Input<'_, Message>, _: &Swim) {
+    fn input(&mut self, at: Nanos, host: HostId, input: &Input<'_, Packet>, _: &Swim) {
         match input {
             Input::Packet(message) => {
                 self.write(at, format_args!("h{host} < {} from {}", Says(message), message.from));
@@ -101,7 +101,7 @@ impl<O: io::Write> Watcher<Swim> for Trace<O> {
         }
     }
 
-    fn sent(&mut self, at: Nanos, from: HostId, to: Option<HostId>, message: &Message, fate: Fate) {
+    fn sent(&mut self, at: Nanos, from: HostId, to: Option<HostId>, message: &Packet, fate: Fate) {
         let says = Says(message);
         let fate = match fate {
             Fate::Sent => "",

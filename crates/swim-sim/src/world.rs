@@ -60,6 +60,8 @@ pub struct World<M: Machine, W = ()> {
     pub discovery: Vec<HostId>,
     /// Whether bytes are counted, which costs time.
     pub counts_bytes: bool,
+    /// Whether every packet travels as bytes, not only those that are damaged.
+    pub encodes: bool,
     seeds: Rng,
     /// A packet that is being encoded.
     buffer: Vec<u8>,
@@ -94,6 +96,7 @@ impl<M: Machine, W: Watcher<M>> World<M, W> {
             watcher,
             discovery: Vec::new(),
             counts_bytes: false,
+            encodes: false,
             seeds: Rng::stream(setup.seed, "processes"),
             buffer: Vec::new(),
             happened_now: 0,
@@ -379,7 +382,10 @@ impl<M: Machine, W: Watcher<M>> World<M, W> {
             return;
         }
         place.armed = None;
-        if place.pause.is_none_or(Pause::runs_timers) {
+        // What it was armed for may be disarmed by now.
+        if !place.is_due(at) {
+            self.rearm(host);
+        } else if place.pause.is_none_or(Pause::runs_timers) {
             self.timeout(host);
         }
     }
@@ -493,8 +499,8 @@ impl<M: Machine, W: Watcher<M>> World<M, W> {
 
     fn rearm(&mut self, host: HostId) {
         let place = &mut self.hosts[host as usize];
-        let Some(deadline) = place.machine.as_ref().and_then(M::deadline) else { return };
-        let at = place.clock.virtual_at(deadline).max(self.now);
+        let Some(deadline) = place.deadline() else { return };
+        let at = deadline.max(self.now);
         if place.armed.is_none_or(|armed| at < armed) {
             place.armed = Some(at);
             self.queue.push(at, Happening::Wake { host });
@@ -532,12 +538,14 @@ impl<M: Machine, W: Watcher<M>> World<M, W> {
     }
 
     fn wrap(&mut self, packet: M::Packet, corrupt: bool) -> u32 {
-        if !corrupt {
+        if !corrupt && !self.encodes {
             return self.in_flight.put(Parcel::Packet(packet));
         }
         self.buffer.clear();
         M::encode(&packet, &mut self.buffer);
-        self.network.corrupt(&mut self.buffer);
+        if corrupt {
+            self.network.corrupt(&mut self.buffer);
+        }
         self.in_flight.put(Parcel::Bytes(self.buffer.as_slice().into()))
     }
 }

@@ -82,9 +82,10 @@ fn seeds_are_replayed_to_the_byte() {
 
 #[test]
 fn output_that_nobody_reads_on_ends_it() {
-    let mut child =
-        sim("run").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("built");
-    drop(child.stdout.take());
+    // The reader goes before the command begins, or it might be done by then.
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut child = sim("run").stdout(writer).stderr(Stdio::piped()).spawn().expect("built");
     let error = BufReader::new(child.stderr.take().expect("piped")).lines().next();
     assert!(error.is_none(), "{error:?}");
     assert_eq!(child.wait().expect("it ends").code(), Some(141));

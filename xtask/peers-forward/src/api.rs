@@ -20,6 +20,8 @@ use tonic_prost::ProstCodec;
 use crate::process;
 
 pub(crate) const GET: &str = "/bench.v1.Bench/Get";
+/// As [`GET`], but not to be executed twice.
+pub(crate) const PUT: &str = "/bench.v1.Bench/Put";
 pub(crate) const HANG: &str = "/bench.v1.Bench/Hang";
 pub(crate) const DOWNLOAD: &str = "/bench.v1.Bench/Download";
 pub(crate) const UPLOAD: &str = "/bench.v1.Bench/Upload";
@@ -203,7 +205,7 @@ impl tower_service::Service<http::Request<Body>> for BenchServer {
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         // One future per method, as generated code has it.
         match request.uri().path() {
-            GET => Box::pin(async move { Ok(Grpc::new(codec()).unary(Get, request).await) }),
+            GET | PUT => Box::pin(async move { Ok(Grpc::new(codec()).unary(Get, request).await) }),
             HANG => {
                 let hang = Hang(self.0.clone());
                 Box::pin(async move { Ok(Grpc::new(codec()).unary(hang, request).await) })

@@ -108,6 +108,18 @@ impl Remote {
     }
 }
 
+impl Remote {
+    /// Asks it to stop in its own time.
+    pub(crate) fn stop(&mut self) {
+        drop(self.child.stdin.take());
+    }
+
+    /// Ends it as a crash does: with SIGKILL.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.child.kill().context("cannot kill a process")
+    }
+}
+
 impl Drop for Remote {
     fn drop(&mut self) {
         // A child that has ended already is what is wanted.

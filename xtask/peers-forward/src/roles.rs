@@ -9,7 +9,7 @@ use ringpop_forward::{Forwarder, Owner, Owners, Peer, Routes, StaticResolver, in
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
-use crate::api::{BenchClient, BenchServer, DOWNLOAD, GET, HANG, TypedServer, UPLOAD};
+use crate::api::{BenchClient, BenchServer, DOWNLOAD, GET, HANG, PUT, TypedServer, UPLOAD};
 
 /// A key that every process handles by itself.
 pub(crate) const HERE: &str = "here";
@@ -90,6 +90,8 @@ fn forwarder(address: &str, owner: Option<String>) -> Result<Forwarder> {
                 .field(GET, &[1])
                 .unary()
                 .idempotent()
+                .field(PUT, &[1])
+                .unary()
                 .field(HANG, &[1])
                 .unary()
                 .field(DOWNLOAD, &[1])

@@ -39,6 +39,7 @@ struct Member {
     incarnation: u64,
     points: u32,
     share: f64,
+    damped: bool,
     labels: BTreeMap<String, String>,
 }
 
@@ -68,8 +69,17 @@ impl From<MemberStatus> for Member {
             incarnation: member.incarnation,
             points: member.points,
             share: member.share,
+            damped: member.damped,
             labels: labels.map(|label| (label.key, label.value)).collect(),
         }
+    }
+}
+
+impl Member {
+    /// The status, and whether the member is kept off the ring in spite of it.
+    fn standing(&self) -> String {
+        let damped = if self.damped { ", damped" } else { "" };
+        format!("{}{damped}", self.status)
     }
 }
 
@@ -118,7 +128,7 @@ impl Report {
             [
                 printable(&member.address),
                 printable(&member.identity),
-                member.status.to_owned(),
+                member.standing(),
                 member.incarnation.to_string(),
                 format!("{:.1} %", member.share * 100.0),
                 label_list(&member.labels),
@@ -150,6 +160,7 @@ mod tests {
             labels: vec![Label { key: "zone".to_owned(), value: "a".to_owned() }],
             points: 100,
             share,
+            damped: status == 1 && share == 0.0,
         };
         Report::from(GetStatusResponse {
             app: "demo".to_owned(),
@@ -157,7 +168,11 @@ mod tests {
             state: "ready".to_owned(),
             membership_checksum: 0xab,
             ring_checksum: 0xcd,
-            members: vec![member("127.0.0.1:7100", 1, 1.0), member("127.0.0.1:7101", 99, 0.0)],
+            members: vec![
+                member("127.0.0.1:7100", 1, 1.0),
+                member("127.0.0.1:7101", 99, 0.0),
+                member("127.0.0.1:7102", 1, 0.0),
+            ],
             uptime_ms: 61_500,
             counters: vec![Counter { name: "pings_sent".to_owned(), value: 7 }],
         })
@@ -170,9 +185,10 @@ mod tests {
 membership checksum 00000000000000ab
 ring checksum       00000000000000cd
 
-ADDRESS         IDENTITY        STATUS   INCARNATION    SHARE    LABELS
-127.0.0.1:7100  127.0.0.1:7100  alive    1700000000000  100.0 %  zone=a
-127.0.0.1:7101  127.0.0.1:7101  unknown  1700000000000  0.0 %    zone=a
+ADDRESS         IDENTITY        STATUS         INCARNATION    SHARE    LABELS
+127.0.0.1:7100  127.0.0.1:7100  alive          1700000000000  100.0 %  zone=a
+127.0.0.1:7101  127.0.0.1:7101  unknown        1700000000000  0.0 %    zone=a
+127.0.0.1:7102  127.0.0.1:7102  alive, damped  1700000000000  0.0 %    zone=a
 
 pings_sent  7";
         assert_eq!(report().to_string(), expected);
@@ -183,6 +199,10 @@ pings_sent  7";
         let json = serde_json::to_value(report()).unwrap();
         assert_eq!(json["membership_checksum"], "00000000000000ab");
         assert_eq!(json["members"][0]["labels"]["zone"], "a");
+        assert_eq!(
+            (&json["members"][0]["damped"], &json["members"][2]["damped"]),
+            (&false.into(), &true.into())
+        );
         assert_eq!(json["counters"]["pings_sent"], 7);
     }
 }

@@ -16,6 +16,7 @@ use smallvec::SmallVec;
 use tonic::Status;
 
 use super::Guard;
+use crate::stats::Counter;
 
 /// The memory that all requests of a process together keep for replays.
 ///
@@ -25,15 +26,21 @@ use super::Guard;
 pub(crate) struct ReplayMemory {
     kept: AtomicUsize,
     max: usize,
+    /// Requests that were not kept for want of room.
+    unkept: Counter,
 }
 
 impl ReplayMemory {
     pub(crate) fn new(max: usize) -> Self {
-        Self { kept: AtomicUsize::new(0), max }
+        Self { kept: AtomicUsize::new(0), max, unkept: Counter::default() }
     }
 
     pub(crate) fn kept(&self) -> usize {
         self.kept.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn unkept(&self) -> u64 {
+        self.unkept.get()
     }
 
     fn has_room_for(&self, bytes: usize) -> bool {
@@ -94,6 +101,15 @@ impl Intake {
         self.frames.push(data);
     }
 
+    /// Whether the common memory has room. Asked about a request that is kept so far, so a no is counted once.
+    fn has_room_for(&self, bytes: usize) -> bool {
+        let has_room = self.memory.has_room_for(bytes);
+        if !has_room {
+            self.memory.unkept.add_one();
+        }
+        has_room
+    }
+
     /// Frees what is kept.
     fn clear(&mut self) {
         self.frames.clear();
@@ -109,7 +125,7 @@ impl Intake {
     /// Reads the whole body, or a little more than is kept of it.
     pub(crate) fn poll_collect(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
         loop {
-            self.keep = self.kept <= self.limit && self.memory.has_room_for(0);
+            self.keep = self.kept <= self.limit && self.has_room_for(0);
             if !self.keep || self.source.is_none() {
                 return Poll::Ready(Ok(()));
             }
@@ -131,6 +147,11 @@ impl Intake {
 
     fn is_replayable(&self) -> bool {
         !self.consumed
+    }
+
+    /// Whether the whole body is here and kept, so that several readers may be at it at the same time.
+    fn is_whole(&self) -> bool {
+        self.source.is_none() && self.trailers.is_none() && self.keep && !self.consumed
     }
 
     /// Whether a reader that has handed out `cursor` frames is at the end.
@@ -176,8 +197,8 @@ impl Intake {
 
     /// Keeps a frame that is handed out for the first time, or stops keeping.
     fn hand_out(&mut self, cursor: &mut usize, data: &Bytes) {
-        let fits = self.kept + data.len() <= self.limit && self.memory.has_room_for(data.len());
-        if self.keep && fits {
+        let is_short = self.kept + data.len() <= self.limit;
+        if self.keep && is_short && self.has_room_for(data.len()) {
             self.push(data.clone());
             *cursor += 1;
         } else {
@@ -248,7 +269,7 @@ impl HttpBody for OnceBody {
     }
 }
 
-/// A request that may be sent several times, one attempt after the other.
+/// A request that may be sent several times: one attempt after the other, and side by side when it is whole.
 #[derive(Debug)]
 pub(crate) struct Replay(Arc<Mutex<Intake>>);
 
@@ -257,7 +278,8 @@ impl Replay {
         Self(Arc::new(Mutex::new(intake)))
     }
 
-    /// The body from its first byte. Bodies of earlier attempts must be gone, or both would read from the caller.
+    /// The body from its first byte. Unless it [is whole](Self::is_whole), bodies of earlier attempts must be gone, or both
+    /// would read from the caller.
     pub(crate) fn attempt(&self) -> RequestBody {
         RequestBody { intake: Arc::clone(&self.0), cursor: 0 }
     }
@@ -265,6 +287,11 @@ impl Replay {
     /// Whether [`attempt`](Self::attempt) still gives the body from its first byte.
     pub(crate) fn is_replayable(&self) -> bool {
         lock(&self.0).is_replayable()
+    }
+
+    /// Whether the body can be given to several attempts at the same time.
+    pub(crate) fn is_whole(&self) -> bool {
+        lock(&self.0).is_whole()
     }
 
     /// Ends the keeping: an attempt was answered.

@@ -1,6 +1,7 @@
 //! Response bodies, with what has to happen at their end.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -12,14 +13,16 @@ use tonic::body::Body;
 
 use crate::deadline::{Deadline, exceeded};
 use crate::drain::Ticket;
+use crate::engine::Engine;
 
 pin_project! {
     /// The response of another process.
     ///
     /// It never reports an exact size: hyper would add `content-length`, and trailers would be lost on the way.
-    pub(crate) struct Reply<B> {
+    pub(crate) struct Reply<B, T> {
         #[pin]
         body: B,
+        engine: Arc<Engine<T>>,
         // Set when the timer is first needed: most bodies are there before they have to be waited for.
         #[pin]
         timer: Option<Sleep>,
@@ -32,21 +35,22 @@ pin_project! {
     }
 }
 
-impl<B> Reply<B> {
+impl<B, T> Reply<B, T> {
     /// `status_in_head` says that the response told its status ahead of the body, so that no trailers follow.
     pub(crate) fn new(
         body: B,
+        engine: Arc<Engine<T>>,
         deadline: Option<Deadline>,
         is_grpc: bool,
         status_in_head: bool,
         ticket: Ticket,
     ) -> Self {
         let saw_trailers = status_in_head;
-        Self { body, timer: None, deadline, is_grpc, saw_trailers, ticket: Some(ticket) }
+        Self { body, engine, timer: None, deadline, is_grpc, saw_trailers, ticket: Some(ticket) }
     }
 }
 
-impl<B: HttpBody<Data = Bytes, Error = Status>> HttpBody for Reply<B> {
+impl<B: HttpBody<Data = Bytes, Error = Status>, T> HttpBody for Reply<B, T> {
     type Data = Bytes;
     type Error = Status;
 
@@ -58,6 +62,7 @@ impl<B: HttpBody<Data = Bytes, Error = Status>> HttpBody for Reply<B> {
         if this.ticket.is_none() {
             return Poll::Ready(None);
         }
+        let counters = &this.engine.counters;
         let failure = match this.body.poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 *this.saw_trailers |= frame.is_trailers();
@@ -67,8 +72,14 @@ impl<B: HttpBody<Data = Bytes, Error = Status>> HttpBody for Reply<B> {
                 *this.ticket = None;
                 return Poll::Ready(None);
             }
-            Poll::Ready(None) => Status::internal("owner ended its response without a grpc-status"),
-            Poll::Ready(Some(Err(status))) => status,
+            Poll::Ready(None) => {
+                counters.broken_responses.add_one();
+                Status::internal("owner ended its response without a grpc-status")
+            }
+            Poll::Ready(Some(Err(status))) => {
+                counters.broken_responses.add_one();
+                status
+            }
             Poll::Pending => {
                 let Some(deadline) = *this.deadline else {
                     return Poll::Pending;
@@ -79,6 +90,7 @@ impl<B: HttpBody<Data = Bytes, Error = Status>> HttpBody for Reply<B> {
                 if let Some(timer) = this.timer.as_mut().as_pin_mut() {
                     ready!(timer.poll(cx));
                 }
+                counters.deadlines_exceeded.add_one();
                 exceeded()
             }
         };

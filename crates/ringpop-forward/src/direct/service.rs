@@ -66,7 +66,7 @@ impl<H: DirectHandler, T: PeerTransport> Forward for DirectService<H, T> {
         request: Request<HandleRequest>,
     ) -> Result<Response<HandleResponse>, Status> {
         let request = DirectRequest::from_message(request.into_inner());
-        check(&request)?;
+        check(&request).inspect_err(|_| self.engine.counters.bad_direct_requests.add_one())?;
         self.verify(&request)?;
         let reply = self.handler.handle(request).await.map_err(|mut status| {
             // The handler has run. A status that it got from elsewhere must not say that it has not.

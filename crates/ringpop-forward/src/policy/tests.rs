@@ -85,6 +85,8 @@ fn settings_are_checked_by_name() {
         error(Policy::default().target(RetryTarget::NextOwner { owners: 0 }))
             .contains("owners is 0")
     );
+    let hasty = Policy::default().hedge_after(Duration::ZERO);
+    assert!(error(hasty).contains("hedge_after is 0ns"));
     let long = Schedule::new([Duration::from_secs(61)]);
     assert!(error(Policy::default().schedule(long)).contains("schedule is 61s"));
     let many = Schedule::new([Duration::ZERO; 17]);

@@ -74,6 +74,7 @@ impl TlsIncoming {
                     self.handshakes.spawn(shake(acceptor, stream, TLS_HANDSHAKE_TIMEOUT));
                 }
                 Poll::Ready(Err(error)) => {
+                    self.tls.0.counters.accept_failures.fetch_add(1, Ordering::Relaxed);
                     tracing::warn!(%error, "cannot accept a connection");
                     let mut pause = Box::pin(sleep(ACCEPT_PAUSE));
                     // Polled to be woken by it; it cannot be over yet.

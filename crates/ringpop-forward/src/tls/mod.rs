@@ -70,6 +70,7 @@ struct Counters {
     reloads: AtomicU64,
     reload_failures: AtomicU64,
     handshake_failures: AtomicU64,
+    accept_failures: AtomicU64,
 }
 
 /// What happened to certificates since the process started.
@@ -82,6 +83,8 @@ pub struct TlsStats {
     pub reload_failures: u64,
     /// Accepted connections that did not complete a handshake: no TLS, no certificate of ours, or too slow.
     pub handshake_failures: u64,
+    /// How often the operating system refused to accept a connection, as it does when too many files are open.
+    pub accept_failures: u64,
 }
 
 impl Tls {
@@ -151,11 +154,13 @@ impl Tls {
     /// What was counted so far.
     #[must_use]
     pub fn stats(&self) -> TlsStats {
-        let Counters { reloads, reload_failures, handshake_failures } = &self.0.counters;
+        let Counters { reloads, reload_failures, handshake_failures, accept_failures } =
+            &self.0.counters;
         TlsStats {
             reloads: reloads.load(Ordering::Relaxed),
             reload_failures: reload_failures.load(Ordering::Relaxed),
             handshake_failures: handshake_failures.load(Ordering::Relaxed),
+            accept_failures: accept_failures.load(Ordering::Relaxed),
         }
     }
 

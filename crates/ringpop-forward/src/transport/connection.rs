@@ -1,5 +1,6 @@
 //! One HTTP/2 connection to a peer: its handshake, and the task that drives it until it ends.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio::time::{sleep, timeout};
 use super::cork::{Cork, Corked};
 use super::dial::{DialError, Io};
 use super::h2::H2Config;
+use super::last_words::LastWords;
 use crate::constants::{
     CONNECTION_WINDOW_BYTES, HEADER_LIST_BYTES_MAX, SEND_BUFFER_BYTES, STREAM_WINDOW_BYTES,
     STREAMS_BEFORE_SETTINGS,
@@ -68,9 +70,18 @@ impl Drop for Lease {
     }
 }
 
+/// Why a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Either side closed it, or it broke.
+    Closed,
+    /// A PING was not answered in time.
+    Unanswered,
+}
+
 /// The driving half of a connection.
 pub(crate) struct Driver {
-    connection: Connection<Corked<Box<dyn Io>>, Bytes>,
+    connection: Connection<Corked<LastWords<Box<dyn Io>>>, Bytes>,
     cork: Cork,
     ping: PingPong,
 }
@@ -81,7 +92,7 @@ pub(crate) struct Driver {
 /// is sent on one is lost in a way that cannot be told from a crash. Hence a connection counts as open when the peer has
 /// answered a PING on it, and until then nothing of a request is sent.
 pub(crate) async fn handshake(io: Box<dyn Io>) -> Result<(SendRequest<Bytes>, Driver), DialError> {
-    let (io, cork) = Corked::new(io);
+    let (io, cork) = Corked::new(LastWords::new(io));
     let (sender, mut connection) = Builder::new()
         .enable_push(false)
         .initial_window_size(STREAM_WINDOW_BYTES)
@@ -107,18 +118,20 @@ pub(crate) async fn handshake(io: Box<dyn Io>) -> Result<(SendRequest<Bytes>, Dr
 impl Driver {
     /// Drives the connection until it ends: because either side closed it, because a PING was not answered, or because
     /// nobody can send on it any more. `evict_if_idle` is asked now and then whether it gave the connection up.
-    pub(crate) async fn run(self, config: &H2Config, evict_if_idle: impl FnMut() -> bool) {
+    pub(crate) async fn run(self, config: &H2Config, evict_if_idle: impl FnMut() -> bool) -> Ended {
         let Self { mut connection, cork, ping } = self;
         tokio::select! {
             end = std::future::poll_fn(|cx| cork.poll(&mut connection, cx)) => {
                 if let Err(error) = end {
                     tracing::debug!(%error, "peer connection ended");
                 }
+                Ended::Closed
             }
             () = keepalive(ping, config.keepalive_interval, config.keepalive_timeout) => {
                 tracing::debug!("peer connection did not answer a ping");
+                Ended::Unanswered
             }
-            () = watch_idle(config.idle_timeout, evict_if_idle) => {}
+            never = watch_idle(config.idle_timeout, evict_if_idle) => match never {},
         }
     }
 }
@@ -138,7 +151,7 @@ async fn keepalive(mut ping: PingPong, interval: Duration, limit: Duration) {
 
 /// Looks twice per idle time, so a connection ends after being idle for one half to one idle time more. Never resolves:
 /// a connection that was given up ends by itself, in the order that HTTP/2 wants.
-async fn watch_idle(idle: Duration, mut evict_if_idle: impl FnMut() -> bool) {
+async fn watch_idle(idle: Duration, mut evict_if_idle: impl FnMut() -> bool) -> Infallible {
     loop {
         sleep(idle / 2).await;
         if evict_if_idle() {

@@ -9,6 +9,7 @@ mod cork;
 mod dial;
 mod exchange;
 mod h2;
+mod last_words;
 mod pool;
 
 use std::error::Error as StdError;
@@ -75,6 +76,8 @@ pub trait PeerTransport: Send + Sync + 'static {
 pub struct TransportStats {
     /// Dials that failed.
     pub dial_failures: u64,
+    /// Connections that ended because a PING was not answered.
+    pub pings_unanswered: u64,
     /// Open connections.
     pub connections: u64,
     /// How often a peer was found to be unreachable, so that calls skip it.

@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
 use super::circuit::{Circuit, Permission};
-use super::connection::{Driver, Lease, Live, handshake};
+use super::connection::{Driver, Ended, Lease, Live, handshake};
 use super::dial::{Connector, DialError};
 use super::h2::H2Config;
 use super::{Class, SendError, TransportStats};
@@ -27,6 +27,7 @@ struct Shared {
     config: H2Config,
     next_id: AtomicU64,
     dial_failures: AtomicU64,
+    pings_unanswered: AtomicU64,
     connections: AtomicU64,
     circuits_opened: AtomicU64,
     circuit_skips: AtomicU64,
@@ -71,6 +72,7 @@ impl Pool {
             config,
             next_id: AtomicU64::new(0),
             dial_failures: AtomicU64::new(0),
+            pings_unanswered: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             circuits_opened: AtomicU64::new(0),
             circuit_skips: AtomicU64::new(0),
@@ -141,6 +143,7 @@ impl Pool {
         let open = self.peers.iter().filter(|peer_pool| lock(&peer_pool.circuit).is_open()).count();
         TransportStats {
             dial_failures: self.shared.dial_failures.load(Ordering::Relaxed),
+            pings_unanswered: self.shared.pings_unanswered.load(Ordering::Relaxed),
             connections: self.shared.connections.load(Ordering::Relaxed),
             circuits_opened: self.shared.circuits_opened.load(Ordering::Relaxed),
             circuit_skips: self.shared.circuit_skips.load(Ordering::Relaxed),
@@ -300,9 +303,12 @@ struct Dial {
 impl Dial {
     async fn run(self, done: watch::Sender<Option<DialResult>>) {
         let limit = self.shared.config.connect_timeout;
-        let opened = match timeout(limit, self.open()).await {
-            Ok(opened) => opened,
-            Err(_) => Err(DialError::Timeout(limit)),
+        let opened = tokio::select! {
+            opened = timeout(limit, self.open()) => {
+                opened.unwrap_or_else(|_| Err(DialError::Timeout(limit)))
+            }
+            // Nobody waits any more, and the place in the pool is gone: the pool was dropped, or the peer forgotten.
+            () = done.closed() => return,
         };
         let (live, driver) = match opened {
             Ok(opened) => opened,
@@ -322,7 +328,9 @@ impl Dial {
             let before = std::mem::replace(&mut uses, activity.uses());
             self.peer_pool.clear_if_idle(self.class, id, before)
         };
-        driver.run(&self.shared.config, evict_if_idle).await;
+        if driver.run(&self.shared.config, evict_if_idle).await == Ended::Unanswered {
+            self.shared.pings_unanswered.fetch_add(1, Ordering::Relaxed);
+        }
         drop(open);
         self.peer_pool.clear(self.class, id);
     }

@@ -10,6 +10,7 @@ use ringpop_forward::{
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint};
 
 use super::service::{CHAT, DOWNLOAD, Handler, ONCE, Seen, TestClient, TestServer, UNARY, UPLOAD};
@@ -83,6 +84,7 @@ pub struct Node {
     pub handler: Handler,
     stop: Option<oneshot::Sender<()>>,
     stopped: Option<oneshot::Receiver<()>>,
+    server: JoinHandle<()>,
     runtime: Option<Runtime>,
 }
 
@@ -122,7 +124,7 @@ impl Node {
         let (stop, stop_wanted) = oneshot::channel::<()>();
         let (has_stopped, stopped) = oneshot::channel();
         let serve = server().layer(forwarder.layer()).add_service(TestServer(handler.clone()));
-        runtime.spawn(async move {
+        let server = runtime.spawn(async move {
             let listener = TcpListener::from_std(listener).unwrap();
             let wanted = async { drop(stop_wanted.await) };
             serve.serve_with_incoming_shutdown(incoming(listener), wanted).await.unwrap();
@@ -134,6 +136,7 @@ impl Node {
             handler,
             stop: Some(stop),
             stopped: Some(stopped),
+            server,
             runtime: Some(runtime),
         }
     }
@@ -152,6 +155,12 @@ impl Node {
     pub async fn stop(&mut self) {
         let _ = self.stop.take().unwrap().send(());
         super::soon("graceful stop", self.stopped.take().unwrap()).await.unwrap();
+    }
+
+    /// Drops the server and the forwarder, and gives the runtime in which they ran.
+    pub fn drop_all(mut self) -> Runtime {
+        self.server.abort();
+        self.runtime.take().unwrap()
     }
 
     /// Ends everything at once: listener, connections, handlers.

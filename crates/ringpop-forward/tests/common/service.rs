@@ -188,6 +188,9 @@ impl Handler {
                     return Ok(Response::new(self.tell("early", Bytes::new())));
                 }
                 Ok(ask) => {
+                    if ask.order == "stall" {
+                        self.go.acquire().await.unwrap().forget();
+                    }
                     count += 1;
                     bytes += ask.payload.len();
                 }

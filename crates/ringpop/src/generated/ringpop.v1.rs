@@ -337,6 +337,9 @@ pub struct MemberStatus {
     /// Exact fraction of the circle that the member owns, 0 to 1.
     #[prost(double, tag = "7")]
     pub share: f64,
+    /// Fails and comes back too often, and is kept off the ring for a while.
+    #[prost(bool, tag = "8")]
+    pub damped: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Counter {

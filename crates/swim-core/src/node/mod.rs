@@ -433,13 +433,13 @@ impl Node {
     /// The next effect, in the order in which effects happened.
     #[must_use]
     pub fn poll_output(&mut self) -> Option<Output> {
-        let output = self.core.outbox.pop_front();
+        let output = self.core.outbox.pop_front()?;
         if self.core.outbox.is_empty() {
             // The next one goes to the beginning again, which is in the cache,
             // and not on through what a burst once needed.
             self.core.outbox.clear();
         }
-        output
+        Some(output)
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do; any

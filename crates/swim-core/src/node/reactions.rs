@@ -22,7 +22,8 @@ impl Node {
         body: &Body,
     ) -> Option<Rejection> {
         // A refusal by a member of another application is an answer, too.
-        if *app != self.core.app && !matches!(body, Body::Refused { .. }) {
+        let same_app = Arc::ptr_eq(app, &self.core.app) || *app == self.core.app;
+        if !same_app && !matches!(body, Body::Refused { .. }) {
             return Some(Rejection::AppMismatch { theirs: app.clone() });
         }
         if *from == self.core.local {
@@ -70,7 +71,7 @@ impl Node {
         changes: Vec<Change>,
     ) {
         self.core.stats.pings_received += 1;
-        self.core.apply(changes, &Cause::Gossip { from: from.clone() });
+        self.core.hear(changes, &from);
         let reply = self.core.piggyback_reply(&from, from_incarnation, checksum);
         let Reply { changes, gossip } = reply;
         let ours = self.core.members.checksum();
@@ -126,7 +127,7 @@ impl Node {
             self.core.reject(from, Rejection::UnexpectedReply);
             return;
         }
-        self.core.apply(changes, &Cause::Gossip { from: from.clone() });
+        self.core.hear(changes, from);
         // The one who was asked syncs when gossip is silent; here it is enough
         // to look at what silence would not repair.
         let overflowing = self.core.gossip.bytes_min() > self.core.config.message_bytes_max();
@@ -145,7 +146,7 @@ impl Node {
     }
 
     pub(super) fn on_ping_req(&mut self, asker: Asker, target: Address, changes: Vec<Change>) {
-        self.core.apply(changes, &Cause::Gossip { from: asker.address.clone() });
+        self.core.hear(changes, &asker.address);
         self.relays.start(&mut self.core, asker, target);
     }
 
@@ -161,7 +162,7 @@ impl Node {
             self.core.reject(from, Rejection::UnexpectedReply);
             return;
         }
-        self.core.apply(changes, &Cause::Gossip { from: from.clone() });
+        self.core.hear(changes, from);
     }
 
     /// A page of a member list belongs to a join, a healing or a full sync.

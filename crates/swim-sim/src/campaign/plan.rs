@@ -223,6 +223,7 @@ impl Plan {
         };
         plan.mtu = rng.happens(Chance::of(0.3)).then_some(1_400);
         plan.config = config(&mut rng, plan.mtu.is_some());
+        plan.latency = within_timeout(plan.latency, &plan.config);
         for fault in Fault::ALL {
             let mut rng = Rng::stream(seed, fault.as_str());
             let takes_part = rng.happens(Chance::of(TAKES_PART));
@@ -447,6 +448,21 @@ fn latency(rng: &mut Rng) -> Latency {
         1 => Latency::LAN,
         2 => Latency::Uniform { min: MILLISECOND, max: rng.within(2, 200) * MILLISECOND },
         _ => Latency::Exponential { min: MILLISECOND / 2, mean: rng.within(1, 60) * MILLISECOND },
+    }
+}
+
+/// The latency, cut to what the settings are made for: a ping is answered in
+/// its time unless there is a fault. Where that is not so, members go on
+/// suspecting each other, and no view is the last one. Of round trips with an
+/// exponential tail one in 10^7 takes more than 20 means.
+fn within_timeout(latency: Latency, config: &Config) -> Latency {
+    let timeout = config.ping_timeout().as_nanos() as Nanos;
+    match latency {
+        Latency::Fixed(_) => latency,
+        Latency::Uniform { min, max } => Latency::Uniform { min, max: max.min(timeout / 3) },
+        Latency::Exponential { min, mean } => {
+            Latency::Exponential { min, mean: mean.min(timeout / 20) }
+        }
     }
 }
 

@@ -17,8 +17,8 @@ use crate::trace::Trace;
 use crate::watch::Watcher;
 use crate::world::{Setup, Start, World};
 
-/// How many times the bound of silence is waited for it while new suspicions keep
-/// a cluster talking.
+/// How many times the bound of silence is waited for it while there are still
+/// changes.
 const SILENCE_PATIENCE: u64 = 3;
 
 /// Time between two looks at all processes. It grows with the cluster, because
@@ -289,8 +289,22 @@ impl<'a, W: Watcher<Swim>> Run<'a, W> {
     /// Waits for one view and for silence.
     fn settle(&mut self) -> Result<(), Violation> {
         let calm = self.world.now();
-        let hosts = self.plan.hosts;
-        let bound = liveness::agreement_bound(&self.plan.config, hosts);
+        self.come_to_one_view(calm)?;
+        self.agreed_after = Some(self.world.now() - calm);
+        // A probe that began among faults may still fail.
+        let scores = self.world.running().map(|(_, machine)| machine.node().health_score());
+        let aftermath = liveness::aftermath(&self.plan.config, scores.max().unwrap_or(0));
+        if self.world.now() < calm + aftermath {
+            self.run_until(calm + aftermath)?;
+            self.come_to_one_view(calm)?;
+        }
+        self.fall_silent()?;
+        self.run_until(self.world.now() + 5 * SECOND)?;
+        self.still_agreed()
+    }
+
+    fn come_to_one_view(&mut self, calm: Nanos) -> Result<(), Violation> {
+        let bound = liveness::agreement_bound(&self.plan.config, self.plan.hosts);
         while let Err((subject, text)) = self.agreement() {
             self.verdict()?;
             if self.world.now() - calm > bound {
@@ -299,43 +313,48 @@ impl<'a, W: Watcher<Swim>> Run<'a, W> {
             }
             self.run_until(self.world.now() + SECOND)?;
         }
-        self.agreed_after = Some(self.world.now() - calm);
-        let agreed = self.world.now();
-        let bound = liveness::silence_bound(&self.plan.config, hosts);
+        Ok(())
+    }
+
+    /// Waits until nobody has news to spread. What is remembered of those who
+    /// are gone may still end meanwhile, which is news as well.
+    fn fall_silent(&mut self) -> Result<(), Violation> {
+        let (agreed, memory) = (self.world.now(), liveness::memory_bound(&self.plan.config));
         while let Some((host, backlog)) = self.somebody_with_news() {
-            // Where packets take longer than probes wait, members go on being
-            // suspected, so that there is always something new to say.
-            let newest = agreed.max(self.world.watcher.0.last_change());
-            if self.world.now() - agreed > SILENCE_PATIENCE * bound {
-                break;
-            }
-            if self.world.now() - newest > bound {
+            let bound = liveness::silence_bound(&self.plan.config, self.most_known());
+            let last_change = agreed.max(self.world.watcher.0.last_change());
+            let limit = (last_change + bound).min(agreed + SILENCE_PATIENCE * bound + memory);
+            if self.world.now() > limit {
                 let text = format!("host {host} still spreads {backlog} changes");
                 return Err(self.violation("news wear out", Some(host), text));
             }
             self.run_until(self.world.now() + SECOND)?;
+            self.still_agreed()?;
         }
-        self.run_until(self.world.now() + 5 * SECOND)?;
-        match self.accusation() {
-            Some((host, other)) => {
-                let text = format!("without any fault host {host} takes it for failed");
-                Err(self.violation("agreement lasts", Some(other), text))
-            }
-            None => Ok(()),
-        }
+        Ok(())
     }
 
-    /// Somebody who takes somebody for failed that is well. To suspect is no
-    /// accusation: where packets take long, a probe may be late.
-    fn accusation(&self) -> Option<(HostId, HostId)> {
+    /// Members that the process that knows most knows, those included that
+    /// damaged messages made up.
+    fn most_known(&self) -> u32 {
+        let known = self.world.running().map(|(_, machine)| machine.node().len() as u32);
+        known.max().unwrap_or(0).max(self.plan.hosts)
+    }
+
+    /// Nobody takes anybody for suspect or failed that is well.
+    fn still_agreed(&self) -> Result<(), Violation> {
         let expected = self.expected();
-        expected.iter().find_map(|host| {
-            let machine = self.world.machine(*host)?;
-            let fine = |other: &HostId| {
-                matches!(machine.belief(*other), Some(Belief::Alive | Belief::Suspect))
-            };
-            expected.iter().find(|other| !fine(other)).map(|other| (*host, *other))
-        })
+        for host in &expected {
+            let Some(machine) = self.world.machine(*host) else { continue };
+            for other in &expected {
+                let belief = machine.belief(*other);
+                if belief != Some(Belief::Alive) {
+                    let text = format!("without any fault host {host} takes it for {belief:?}");
+                    return Err(self.violation("agreement lasts", Some(*other), text));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn violation(

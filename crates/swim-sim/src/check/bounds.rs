@@ -4,10 +4,11 @@
 //! that its load does not grow with the cluster.
 
 use swim_core::limits::{BUCKETS_MAX, CHANGES_PER_MESSAGE_MAX, RELAYS_MAX};
-use swim_core::{Body, Change, Config, Message, Node, SyncStep};
+use swim_core::{Body, Change, Config, Node, SyncStep};
 
 use super::{Check, Verdict, require};
 use crate::machine::HostId;
+use crate::swim::Packet;
 use crate::watch::Input;
 
 /// Bytes of a message that are not changes: header, cursor, digests and the
@@ -52,7 +53,7 @@ impl Check for Bounds {
         })
     }
 
-    fn input(&mut self, _: HostId, input: &Input<'_, Message>, node: &Node) -> Verdict {
+    fn input(&mut self, _: HostId, input: &Input<'_, Packet>, node: &Node) -> Verdict {
         // All processes have the settings of the one that receives.
         let Input::Packet(message) = input else { return Ok(()) };
         let changes = message.body.changes();

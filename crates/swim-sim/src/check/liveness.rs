@@ -17,6 +17,9 @@ use crate::time::Nanos;
 /// hosts that are gone may be asked first.
 const HEALS: u32 = 20;
 
+/// The longest that a fault holds a packet up.
+const PACKET_MAX: Duration = Duration::from_secs(8);
+
 /// How long agreement may take among so many hosts.
 pub(crate) fn agreement_bound(config: &Config, hosts: u32) -> Nanos {
     let scale =
@@ -40,6 +43,22 @@ pub(crate) fn silence_bound(config: &Config, hosts: u32) -> Nanos {
     let probe = config.ping_timeout() + config.ping_req_timeout();
     let period = config.protocol_period().max(probe * u32::from(config.adaptive_period()));
     nanos(period * (2 * sends + 2 * hosts) * 2)
+}
+
+/// How long a probe that began before the end of the last fault may take to
+/// fail, where members are stretched by no more than this score, and a packet
+/// that was held up to arrive.
+pub(crate) fn aftermath(config: &Config, health_score: u32) -> Nanos {
+    let probe = config.ping_timeout() + config.ping_req_timeout();
+    nanos((config.protocol_period() + probe) * (1 + health_score) + PACKET_MAX)
+}
+
+/// How long changes go on by themselves: failed members are forgotten after
+/// some time, unless that time is longer than any run.
+pub(crate) fn memory_bound(config: &Config) -> Nanos {
+    let faulty = config.faulty_timeout();
+    let ends = faulty < Duration::from_secs(60 * 60);
+    nanos(if ends { faulty + config.tombstone_timeout() } else { config.tombstone_timeout() })
 }
 
 fn nanos(duration: Duration) -> Nanos {

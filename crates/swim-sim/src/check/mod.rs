@@ -23,7 +23,7 @@ use std::sync::Arc;
 use swim_core::{Address, Cause, Event, Member, Message, Node};
 
 use crate::machine::{HostId, Names};
-use crate::swim::Swim;
+use crate::swim::{Packet, Swim};
 use crate::time::{Nanos, seconds};
 use crate::watch::{Fate, Input, Watcher};
 
@@ -86,7 +86,7 @@ pub(crate) trait Check: fmt::Debug + Send {
         let _ = (at, host);
     }
 
-    fn input(&mut self, host: HostId, input: &Input<'_, Message>, node: &Node) -> Verdict {
+    fn input(&mut self, host: HostId, input: &Input<'_, Packet>, node: &Node) -> Verdict {
         let _ = (host, input, node);
         Ok(())
     }
@@ -230,7 +230,7 @@ impl Watcher<Swim> for Checks {
         }
     }
 
-    fn input(&mut self, at: Nanos, host: HostId, input: &Input<'_, Message>, machine: &Swim) {
+    fn input(&mut self, at: Nanos, host: HostId, input: &Input<'_, Packet>, machine: &Swim) {
         self.run(at, Some(host), |check| check.input(host, input, machine.node()));
     }
 
@@ -244,7 +244,7 @@ impl Watcher<Swim> for Checks {
         self.run(at, Some(observer), |check| check.event(observer, event, machine.node()));
     }
 
-    fn sent(&mut self, at: Nanos, from: HostId, _: Option<HostId>, packet: &Message, _: Fate) {
+    fn sent(&mut self, at: Nanos, from: HostId, _: Option<HostId>, packet: &Packet, _: Fate) {
         self.run(at, Some(from), |check| check.sent(from, packet));
     }
 

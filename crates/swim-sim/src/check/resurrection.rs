@@ -6,10 +6,11 @@
 //! recording it, and a stale `alive` then brings the member back.
 
 use fxhash::FxHashMap;
-use swim_core::{Address, Body, Change, Event, Member, Message, Node, State, Status, SyncStep};
+use swim_core::{Address, Body, Change, Event, Member, Node, State, Status, SyncStep};
 
 use super::{Check, Transition, Verdict, require};
 use crate::machine::HostId;
+use crate::swim::Packet;
 use crate::watch::Input;
 
 /// A statement, as it is weighed.
@@ -62,7 +63,7 @@ impl Check for Resurrection {
         self.processes[host as usize] = Evidence::default();
     }
 
-    fn input(&mut self, host: HostId, input: &Input<'_, Message>, node: &Node) -> Verdict {
+    fn input(&mut self, host: HostId, input: &Input<'_, Packet>, node: &Node) -> Verdict {
         let present = &mut self.processes[host as usize].present;
         present.clear();
         if let Input::Packet(message) = input

@@ -3,10 +3,11 @@
 //! Source: SWIM, section 4.2: a member that hears that it is suspected
 //! contradicts, whatever it hears.
 
-use swim_core::{Message, Node, State, Status};
+use swim_core::{Node, State, Status};
 
 use super::{Check, Verdict, require};
 use crate::machine::{Command, HostId};
+use crate::swim::Packet;
 use crate::watch::Input;
 
 #[derive(Debug)]
@@ -30,7 +31,7 @@ impl Check for SelfView {
         self.evicted[host as usize] = false;
     }
 
-    fn input(&mut self, host: HostId, input: &Input<'_, Message>, _: &Node) -> Verdict {
+    fn input(&mut self, host: HostId, input: &Input<'_, Packet>, _: &Node) -> Verdict {
         match input {
             Input::Command(Command::EvictSelf) => self.evicted[host as usize] = true,
             Input::Command(Command::Join(_)) => self.evicted[host as usize] = false,

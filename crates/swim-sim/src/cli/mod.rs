@@ -28,6 +28,7 @@ use clap::{Parser, Subcommand};
 
 use crate::campaign::{Fault, Faults};
 use crate::scenario::{Outcome, Params, Scenario};
+use crate::speed::{Load, Rounds};
 
 /// Another implementation that scenarios are run on as well.
 #[derive(Clone, Copy, Debug)]
@@ -36,8 +37,8 @@ pub struct Peer {
     pub name: &'static str,
     /// Runs a scenario on it.
     pub run: fn(&Scenario, &Params, &mut dyn FnMut(u32)) -> Outcome,
-    /// Measures how fast it is simulated.
-    pub speed: fn(u32) -> f64,
+    /// Makes a cluster of it whose speed is measured.
+    pub speed: fn(Load) -> Rounds,
 }
 
 /// Simulates clusters: campaigns of faults, scenarios with numbers, experiments of papers.

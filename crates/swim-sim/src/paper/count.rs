@@ -1,9 +1,7 @@
 //! Counts who sends what to whom, for the experiments.
 
-use swim_core::Message;
-
 use crate::machine::{HostId, Kind, Machine as _};
-use crate::swim::Swim;
+use crate::swim::{Packet, Swim};
 use crate::time::Nanos;
 use crate::watch::{Fate, Watcher};
 
@@ -19,7 +17,7 @@ pub(super) struct Count {
 }
 
 impl Watcher<Swim> for Count {
-    fn sent(&mut self, at: Nanos, from: HostId, to: Option<HostId>, message: &Message, _: Fate) {
+    fn sent(&mut self, at: Nanos, from: HostId, to: Option<HostId>, message: &Packet, _: Fate) {
         if !self.notes {
             return;
         }

@@ -2,14 +2,15 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use futures_util::future::try_join_all;
 
 use super::Stage;
 use crate::api::BenchClient;
 use crate::measure::{Subject, burst, median, quantile, quiet};
 use crate::process::Placement;
 use crate::report::{Bar, Report, Row};
-use crate::roles::{HERE, THERE};
+use crate::roles::{FIRST, HERE, THERE};
 
 /// Calls of one turn.
 const CALLS: usize = 10_000;
@@ -77,6 +78,38 @@ pub(crate) async fn throughput(stage: &Stage, report: &mut Report) -> Result<()>
         .bar(Bar::AtLeast(0.45))
         .note(format!("rounds from {least:.2} to {most:.2}"));
     report.add(&row);
+    Ok(())
+}
+
+/// Other names of one loopback address. Each is a peer of its own to the pool of the node, with a connection of its own.
+const NAMES: [&str; 4] = ["127.0.0.1", "127.0.1", "127.1", "2130706433"];
+
+/// Calls per second with 256 in flight, over one and more connections to the owner.
+pub(crate) async fn connections(stage: &Stage, report: &mut Report) -> Result<()> {
+    let node = stage.node.client().await?;
+    let port = stage.owner.address.rsplit(':').next().context("an address has a port")?;
+    let subjects: Vec<_> = NAMES
+        .iter()
+        .map(|name| Subject::new(&node, &format!("{FIRST}{name}:{port}"), 64))
+        .collect();
+    let numbers = [1, 2, 4];
+    let mut rates = vec![Vec::new(); numbers.len()];
+    for _ in 0..stage.rounds {
+        for (number, rates) in numbers.iter().zip(&mut rates) {
+            let shares = subjects[..*number]
+                .iter()
+                .map(|subject| burst(subject, 2 * CALLS / number, 256 / number));
+            let seconds = try_join_all(shares).await?.into_iter().fold(0.0, f64::max);
+            rates.push(2.0 * CALLS as f64 / seconds);
+        }
+    }
+    let one = median(rates[0].iter().copied());
+    for (number, mut rates) in numbers.iter().zip(rates) {
+        let (least, most) = (quantile(&mut rates, 0.0), quantile(&mut rates, 1.0));
+        let name = format!("calls per second, {number} connections");
+        let row = Row::new(stage.case(&name), "1/s", median(rates)).peer("one", one);
+        report.add(&row.note(format!("rounds from {least:.0} to {most:.0}")));
+    }
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 mod failover;
 mod latency;
 pub(crate) mod load;
+mod loss;
 mod peek;
 mod streams;
 
@@ -52,14 +53,17 @@ const ONE: &[Placement] = &[Placement::OneCore];
 const TWO: &[Placement] = &[Placement::TwoCores];
 const BOTH: &[Placement] = &[Placement::OneCore, Placement::TwoCores];
 
-pub(crate) const CASES: [(&str, &[Placement], Case); 9] = [
+pub(crate) const CASES: [(&str, &[Placement], Case); 12] = [
     ("latency", BOTH, |stage, report| Box::pin(latency::run(stage, report))),
     ("cpu", BOTH, |stage, report| Box::pin(load::cpu(stage, report))),
     ("throughput", TWO, |stage, report| Box::pin(load::throughput(stage, report))),
+    ("connections", TWO, |stage, report| Box::pin(load::connections(stage, report))),
     ("peek", ONE, |_, report| Box::pin(async { peek::run(report) })),
     ("stream", TWO, |stage, report| Box::pin(streams::messages(stage, report))),
     ("memory", TWO, |stage, report| Box::pin(streams::memory(stage, report))),
     ("cancel", TWO, |stage, report| Box::pin(streams::cancel(stage, report))),
     ("dead", TWO, |stage, report| Box::pin(failover::dead(stage, report))),
     ("blackhole", TWO, |stage, report| Box::pin(failover::black_hole(stage, report))),
+    ("stop", TWO, |stage, report| Box::pin(loss::stop(stage, report))),
+    ("kill", TWO, |stage, report| Box::pin(loss::kill(stage, report))),
 ];

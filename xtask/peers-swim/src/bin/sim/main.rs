@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use swim_sim::Machine as _;
 use swim_sim::cli::{self, Peer};
-use swim_sim::{node_periods_per_second, scenario};
+use swim_sim::{scenario, speed};
 
 use crate::foca::Foca;
 
@@ -14,6 +14,6 @@ fn main() -> ExitCode {
     cli::main(Some(Peer {
         name: Foca::NAME,
         run: scenario::run::<Foca>,
-        speed: node_periods_per_second::<Foca>,
+        speed: speed::settled::<Foca>,
     }))
 }
