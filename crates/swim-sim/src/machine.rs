@@ -160,6 +160,8 @@ pub struct Observation {
     pub subject: HostId,
     /// What is believed.
     pub belief: Belief,
+    /// Which version of the subject it is about.
+    pub version: u64,
 }
 
 /// Kinds of messages, for filters and counts.
@@ -231,10 +233,10 @@ pub enum Command {
     SetLabels(u32),
     /// Forget members that are gone.
     ReapFaulty,
-    /// After the next probe begin no other until told to go on: for a prober
-    /// that is blocked when it sends. Timers of probes that have begun run on.
+    /// The prober is stuck in a send from now on: it begins one more probe at
+    /// most, and probes that nobody answers do not end.
     HoldProbes,
-    /// Go on with probes.
+    /// The prober goes on: probes that took too long fail, and the next begins.
     ReleaseProbes,
 }
 
@@ -278,6 +280,10 @@ pub trait Machine: Sized {
 
     /// What an event says about a member.
     fn observation(&self, event: &Self::Event) -> Option<Observation>;
+
+    /// The version of itself that it spreads: greater than that of any process
+    /// that ran on its host before.
+    fn version(&self) -> u64;
 
     /// What an event asks the driver for.
     fn want(event: &Self::Event) -> Option<Want>;

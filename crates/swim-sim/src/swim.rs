@@ -1,11 +1,12 @@
 //! `swim-core` as a [`Machine`]: through its public API and nothing else.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use swim_core::{
-    Address, Body, Change, Event, Init, Instant, Labels, Member, Message, Node, Output, State,
-    Status, Transmit, wire,
+    Address, Body, Change, Config, Event, Init, Instant, Labels, Member, Message, Node, Output,
+    State, Status, Transmit, wire,
 };
 
 use crate::machine::{
@@ -25,13 +26,20 @@ const PRELOAD_PAGE: u32 = 64;
 pub struct Swim {
     node: Node,
     names: Arc<Names>,
-    /// What a preload wants sent.
-    held: Vec<Transmit>,
-    /// The protocol period of its settings.
-    period: Duration,
+    /// What was taken from the machine before its driver asked.
+    early: VecDeque<Output>,
+    /// The settings that it was started with.
+    config: Arc<Config>,
+    /// Whether the prober is stuck in a send.
+    is_stuck: bool,
+    /// Requests of a prober that was stuck, with the time at which its probe
+    /// has taken too long, in order. Those that were answered stay.
+    stuck: VecDeque<(Instant, u64)>,
+    /// Time of the last input.
+    now: Instant,
 }
 
-/// A period that does not end within any run.
+/// A span that does not end within any run.
 const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 impl Swim {
@@ -47,12 +55,59 @@ impl Swim {
         &self.names
     }
 
-    /// Changes the time between two probes. Those that are under way go on,
-    /// and one that is due already still begins.
-    fn set_period(&mut self, now: Instant, period: Duration) {
-        let config = self.node.config().to_builder().protocol_period(period).build();
-        let config = config.expect("both periods are within the range");
-        self.node.reconfigure(now, config).expect("a period may change at any time");
+    /// No probe ends from now on, and after the one that is due none begins.
+    fn hold_probes(&mut self, now: Instant) {
+        let builder = self.config.to_builder().protocol_period(NEVER);
+        let config = builder.ping_timeout(NEVER).ping_req_timeout(NEVER).build();
+        let config = config.expect("the three spans are within their ranges");
+        self.node.reconfigure(now, config).expect("spans may change at any time");
+        self.is_stuck = true;
+    }
+
+    fn release_probes(&mut self, now: Instant) {
+        self.node.reconfigure(now, self.config.clone()).expect("spans may change at any time");
+        self.is_stuck = false;
+        self.fail_overdue(now);
+    }
+
+    /// A probe began before the send that it was stuck in, and so did its time:
+    /// no answer comes early enough, neither the target's nor a helper's. The
+    /// next probe was due meanwhile.
+    fn fail_overdue(&mut self, now: Instant) {
+        if self.is_stuck || self.stuck.front().is_none_or(|(overdue, _)| *overdue > now) {
+            return;
+        }
+        let failed = |node: &Node| node.stats().probes_failed + node.stats().probes_inconclusive;
+        let before = failed(&self.node);
+        let overdue = self.stuck.partition_point(|(overdue, _)| *overdue <= now);
+        for (_, seq) in self.stuck.drain(..overdue) {
+            self.node.handle_undelivered(now, seq);
+        }
+        let mut asked = Vec::new();
+        while let Some(output) = self.node.poll_output() {
+            asked.extend(probe_request(&output));
+            self.early.push_back(output);
+        }
+        asked.iter().for_each(|seq| self.node.handle_undelivered(now, *seq));
+        if failed(&self.node) > before {
+            self.node.tick(now);
+        }
+    }
+
+    /// Whether outputs are more than what the machine has next.
+    fn is_disturbed(&self) -> bool {
+        self.is_stuck || !self.early.is_empty()
+    }
+
+    /// The next output of a machine that is disturbed.
+    fn next_output(&mut self) -> Option<Output> {
+        let output = self.early.pop_front().or_else(|| self.node.poll_output())?;
+        if self.is_stuck {
+            let span = self.config.ping_timeout() + self.config.ping_req_timeout();
+            let overdue = self.now + span * (self.node.health_score() + 1);
+            self.stuck.extend(probe_request(&output).map(|seq| (overdue, seq)));
+        }
+        Some(output)
     }
 
     fn addresses(&self, hosts: &[HostId]) -> Vec<Address> {
@@ -88,6 +143,17 @@ impl Swim {
     }
 }
 
+/// The number of a request that a probe consists of.
+const fn probe_request(output: &Output) -> Option<u64> {
+    match output {
+        Output::Transmit(Transmit { message, .. }) => match message.body {
+            Body::Ping { .. } | Body::PingReq { .. } => Some(message.seq),
+            _ => None,
+        },
+        Output::Event(_) => None,
+    }
+}
+
 fn instant(now: Nanos) -> Instant {
     Instant::from_start(Duration::from_nanos(now))
 }
@@ -117,9 +183,17 @@ impl Machine for Swim {
             now: instant(boot.now),
             unix_ms: boot.unix_ms,
         };
-        let period = boot.config.protocol_period();
+        let (config, now) = (boot.config.clone(), instant(boot.now));
         let node = Node::new(boot.config, init).expect("name and labels are valid");
-        Self { node, names: boot.names, held: Vec::new(), period }
+        Self {
+            node,
+            names: boot.names,
+            early: VecDeque::new(),
+            config,
+            is_stuck: false,
+            stuck: VecDeque::new(),
+            now,
+        }
     }
 
     fn preload(&mut self, now: Nanos, members: u32) {
@@ -135,7 +209,7 @@ impl Machine for Swim {
                 Output::Transmit(request) if self.node.state() == State::Joining => {
                     first = self.preload_page(now, &request, first, members);
                 }
-                Output::Transmit(probe) => self.held.push(probe),
+                probe @ Output::Transmit(_) => self.early.push_back(probe),
                 Output::Event(_) => {}
             }
         }
@@ -143,6 +217,7 @@ impl Machine for Swim {
 
     fn command(&mut self, now: Nanos, command: Command) {
         let now = instant(now);
+        self.now = now;
         // What does not fit the state is refused and changes nothing, which is
         // what a driver that is late would see as well.
         match command {
@@ -152,8 +227,8 @@ impl Machine for Swim {
             Command::EvictSelf => drop(self.node.evict_self(now)),
             Command::SetLabels(version) => drop(self.node.set_labels(now, &labels(version))),
             Command::ReapFaulty => drop(self.node.reap_faulty(now)),
-            Command::HoldProbes => self.set_period(now, NEVER),
-            Command::ReleaseProbes => self.set_period(now, self.period),
+            Command::HoldProbes => self.hold_probes(now),
+            Command::ReleaseProbes => self.release_probes(now),
         }
     }
 
@@ -173,19 +248,26 @@ impl Machine for Swim {
     }
 
     fn timeout(&mut self, now: Nanos) {
-        self.node.handle_timeout(instant(now));
+        self.now = instant(now);
+        self.node.handle_timeout(self.now);
+        self.fail_overdue(self.now);
     }
 
     fn deadline(&self) -> Option<Nanos> {
-        let at = self.node.poll_timeout()?.since_start();
+        let overdue = self.stuck.front().filter(|_| !self.is_stuck).map(|(overdue, _)| *overdue);
+        let at = match (self.node.poll_timeout(), overdue) {
+            (Some(at), Some(overdue)) => at.min(overdue),
+            (at, overdue) => at.or(overdue)?,
+        };
+        let at = at.since_start();
         Some(u64::try_from(at.as_nanos()).unwrap_or(u64::MAX))
     }
 
     fn poll(&mut self) -> Option<Effect<Packet, Event>> {
-        if let Some(Transmit { to, message, .. }) = self.held.pop() {
-            return Some(Effect::Send { to: self.names.host(&to), packet: Box::new(message) });
-        }
-        Some(match self.node.poll_output()? {
+        // Hardly ever is there anything but what the machine has next.
+        let output =
+            if self.is_disturbed() { self.next_output()? } else { self.node.poll_output()? };
+        Some(match output {
             Output::Transmit(Transmit { to, message, .. }) => {
                 Effect::Send { to: self.names.host(&to), packet: Box::new(message) }
             }
@@ -195,9 +277,14 @@ impl Machine for Swim {
 
     fn observation(&self, event: &Event) -> Option<Observation> {
         let Event::MemberChanged { before, after, .. } = event else { return None };
-        let subject = self.names.host(&after.as_ref().or(before.as_ref())?.address)?;
+        let member = after.as_ref().or(before.as_ref())?;
+        let subject = self.names.host(&member.address)?;
         let belief = after.as_ref().map_or(Belief::Gone, |member| belief_of(member.status));
-        Some(Observation { subject, belief })
+        Some(Observation { subject, belief, version: member.incarnation })
+    }
+
+    fn version(&self) -> u64 {
+        self.node.local().incarnation
     }
 
     fn want(event: &Event) -> Option<Want> {

@@ -283,11 +283,11 @@ impl<M: Machine, W: Watcher<M>> World<M, W> {
         for (to, packet) in std::mem::take(&mut self.hosts[host as usize].outbox) {
             self.send(host, to, packet);
         }
-        for parcel in std::mem::take(&mut self.hosts[host as usize].inbox) {
-            self.take(host, parcel);
-        }
         if pause == Pause::Blocked {
             self.command(host, Command::ReleaseProbes);
+        }
+        for parcel in std::mem::take(&mut self.hosts[host as usize].inbox) {
+            self.take(host, parcel);
         }
         self.timeout(host);
     }

@@ -1,8 +1,8 @@
 //! The experiments of the papers at a small size, with wide margins: that they
 //! run and measure what they say. The exact ones are `cargo xtask sim paper`.
 
-use swim_sim::Pause;
 use swim_sim::paper::{lifeguard, swim};
+use swim_sim::{Belief, Machine as _, Pause, SECOND, Setup, Swim, World};
 
 #[test]
 fn the_first_ping_of_a_dead_member_comes_when_theory_says() {
@@ -34,13 +34,57 @@ fn probes_fail_as_often_as_the_formula_says() {
     }
 }
 
-#[test]
-fn lifeguard_accuses_less_than_swim() {
-    let run = |parts: lifeguard::Parts| {
-        let config = parts.config(5, 6);
-        lifeguard::interval(&config, Pause::Deaf, 8, (16_384, 16), 1)
+/// Two repetitions with 24 slow members and anomalies of 16 s, a millisecond
+/// between them.
+fn anomalies(parts: lifeguard::Parts, packet_micros: u64) -> lifeguard::Accusations {
+    let model = lifeguard::Model::blocked(packet_micros * 1_000);
+    let one = |repetition| {
+        let (anomalous, duration_ms, interval_ms) = (24, 16_384, 1);
+        let run = lifeguard::Run { anomalous, duration_ms, interval_ms, repetition };
+        lifeguard::interval(&parts.config(5, 6), model, run)
     };
-    let (swim, lifeguard) = (run(lifeguard::Parts::Swim), run(lifeguard::Parts::Lifeguard));
+    one(0).plus(one(1))
+}
+
+#[test]
+fn slow_members_accuse_others_and_hardly_anybody_believes_them() {
+    let swim = anomalies(lifeguard::Parts::Swim, 50);
     assert!(swim.false_positives > 100, "{swim:?}");
-    assert!(lifeguard.false_positives < swim.false_positives / 2, "{lifeguard:?} of {swim:?}");
+    assert!(swim.at_healthy * 100 < swim.false_positives, "{swim:?}");
+    let late = anomalies(lifeguard::Parts::Swim, 600);
+    assert!(late.at_healthy * 100 > late.false_positives, "{late:?} after {swim:?}");
+    let lifeguard = anomalies(lifeguard::Parts::Lifeguard, 50);
+    assert!(lifeguard.false_positives * 10 < swim.false_positives, "{lifeguard:?} of {swim:?}");
+}
+
+#[test]
+fn anomalies_are_detected_when_the_suspicion_is_over() {
+    let run = lifeguard::Run { anomalous: 4, duration_ms: 32_768, interval_ms: 0, repetition: 0 };
+    let config = lifeguard::Parts::Swim.config(5, 6);
+    let found = lifeguard::threshold(&config, lifeguard::Model::blocked(300_000), run);
+    assert_eq!((found.first.len(), found.full.len()), (4, 4), "{found:?}");
+    for (first, full) in found.first.iter().zip(&found.full) {
+        // 10.54 s of suspicion after a probe of one second.
+        assert!(11.5 < *first && first <= full && *full < 30.0, "{found:?}");
+    }
+}
+
+#[test]
+fn a_probe_that_is_stuck_fails_when_its_prober_goes_on() {
+    let config = lifeguard::Parts::Swim.config(5, 6);
+    let mut world: World<Swim> = World::new(Setup { hosts: 10, config, seed: 1 }, ());
+    world.warm(10);
+    world.run_for(5 * SECOND);
+    let suspects = |world: &World<Swim>| {
+        let machine = world.machine(3).expect("it runs");
+        (0..10).filter(|host| machine.belief(*host) == Some(Belief::Suspect)).count()
+    };
+    world.pause(3, Pause::Blocked);
+    world.run_for(5 * SECOND);
+    assert_eq!(suspects(&world), 0);
+    world.resume(3);
+    assert_eq!(suspects(&world), 1);
+    world.run_for(10 * SECOND);
+    assert_eq!(suspects(&world), 0);
+    assert!(world.agree());
 }

@@ -27,6 +27,13 @@ fn every_scenario_ends_with_one_view() {
 }
 
 #[test]
+fn nobody_is_accused_wrongly_when_its_predecessor_is_found_dead() {
+    let params = Params { nodes: 50, repeat: 2, ..Params::default() };
+    let outcome = play(scenario::find("churn").expect("it is listed"), &params);
+    assert_eq!(values(&outcome, "false positives"), [0.0, 0.0]);
+}
+
+#[test]
 fn a_crash_is_detected_by_all_in_the_time_that_the_settings_give() {
     let params = Params { nodes: 20, repeat: 5, config: Config::local(), ..Params::default() };
     for name in ["crash", "mass-crash"] {

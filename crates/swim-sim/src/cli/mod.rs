@@ -24,7 +24,7 @@ mod table;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
 use crate::campaign::{Fault, Faults};
 use crate::scenario::{Outcome, Params, Scenario};
@@ -58,28 +58,15 @@ struct Args {
 enum Command {
     /// Run a scenario and print what was measured; without a name, list all scenarios.
     Run(Box<run::Args>),
-    /// Run the experiments of a paper and print ours beside theirs.
-    Paper {
-        /// Which paper.
-        paper: Paper,
-        /// Fewer repetitions, for a first look.
-        #[arg(long)]
-        quick: bool,
-    },
+    /// Run the experiments of a paper and print ours beside theirs; exits 1 when a bar does not
+    /// hold.
+    Paper(paper::Args),
     /// Measure how fast clusters are simulated; exits 1 when a bar does not hold.
     Speed {
         /// Print one JSON object per line instead of a table.
         #[arg(long)]
         json: bool,
     },
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Paper {
-    /// SWIM (Das, Gupta, Motivala, DSN 2002).
-    Swim,
-    /// Lifeguard (Dadgar, Phillips, Currey, 2017).
-    Lifeguard,
 }
 
 /// What a command ends with.
@@ -104,7 +91,7 @@ pub fn main(peer: Option<Peer>) -> ExitCode {
     let result = match args.command {
         None => campaign::main(&args.campaign),
         Some(Command::Run(args)) => run::main(&args, peer),
-        Some(Command::Paper { paper, quick }) => paper::main(paper, quick),
+        Some(Command::Paper(args)) => paper::main(&args),
         Some(Command::Speed { json }) => speed::main(json, peer),
     };
     match result {

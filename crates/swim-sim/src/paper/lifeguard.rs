@@ -1,13 +1,16 @@
 //! Lifeguard (Dadgar, Phillips, Currey, arXiv 1707.00788v2), section V: slow
 //! members accuse others.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use swim_core::{Config, ConfigBuilder};
 
 use crate::host::Pause;
 use crate::machine::{Belief, HostId, Machine, Observation};
+use crate::network::Latency;
 use crate::rng::Rng;
+use crate::scenario::Seen;
 use crate::swim::Swim;
 use crate::time::{MILLISECOND, Nanos, SECOND};
 use crate::watch::Watcher;
@@ -60,8 +63,9 @@ impl Parts {
         }
     }
 
-    /// The settings of the row: alpha 5, beta 6, three confirmations, a period
-    /// of one second.
+    /// The settings of the row: three confirmations, a period of one second,
+    /// and memberlist's limits of gossip. A probe that fails is over when the
+    /// next one begins.
     ///
     /// # Panics
     ///
@@ -72,8 +76,10 @@ impl Parts {
         let builder: ConfigBuilder = Config::lan()
             .to_builder()
             .protocol_period(Duration::from_secs(1))
-            .ping_timeout(Duration::from_millis(500))
-            .ping_req_timeout(Duration::from_millis(500))
+            .ping_timeout(Duration::from_millis(499))
+            .ping_req_timeout(Duration::from_millis(499))
+            .piggyback_factor(4)
+            .message_bytes_max(1_400)
             .shared_rounds(false)
             .probes_max(1)
             .late_acks(has(Self::Probe))
@@ -84,6 +90,63 @@ impl Parts {
             .suspect_confirmations(if has(Self::Suspicion) { 3 } else { 0 })
             .inconclusive_probes_max(0);
         builder.build().expect("alpha and beta are above 0, the rest is within its ranges")
+    }
+}
+
+/// How members are slow, and how long packets take from one to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Model {
+    /// The way in which slow members stand still.
+    pub pause: Pause,
+    /// How long packets take.
+    pub latency: Latency,
+}
+
+impl Model {
+    /// Threads that block where they send or receive, with packets that take
+    /// this long in the mean: the paper's processes shared one machine, and it
+    /// does not say how long their packets took.
+    #[must_use]
+    pub const fn blocked(mean: Nanos) -> Self {
+        let latency = Latency::Uniform { min: mean / 2, max: mean * 3 / 2 };
+        Self { pause: Pause::Blocked, latency }
+    }
+
+    fn world<W: Watcher<Swim>>(self, config: &Config, seed: u64, watcher: W) -> World<Swim, W> {
+        let setup = Setup { hosts: MEMBERS, config: config.clone(), seed };
+        let mut world = World::new(setup, watcher);
+        world.network.latency = self.latency;
+        world.warm(MEMBERS);
+        world.run_for(15 * SECOND);
+        world
+    }
+}
+
+/// One run of an experiment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Members that stand still.
+    pub anomalous: u32,
+    /// How long, in milliseconds.
+    pub duration_ms: u64,
+    /// How long they go on after it, in milliseconds; 0 where they stand still
+    /// only once.
+    pub interval_ms: u64,
+    /// Which of the repetitions it is; each has seeds of its own.
+    pub repetition: u64,
+}
+
+impl Run {
+    fn seed(self) -> u64 {
+        let Self { anomalous, duration_ms, interval_ms, repetition } = self;
+        repetition << 48 | u64::from(anomalous) << 40 | duration_ms << 20 | interval_ms
+    }
+
+    fn anomalous(self) -> Vec<HostId> {
+        let mut hosts: Vec<HostId> = (0..MEMBERS).collect();
+        Rng::stream(self.seed(), "anomalous").shuffle(&mut hosts);
+        hosts.truncate(self.anomalous as usize);
+        hosts
     }
 }
 
@@ -122,7 +185,7 @@ struct Judge {
 
 impl<M: Machine> Watcher<M> for Judge {
     fn event(&mut self, _: Nanos, host: HostId, event: &M::Event, machine: &M) {
-        let Some(Observation { subject, belief: Belief::Faulty }) = machine.observation(event)
+        let Some(Observation { subject, belief: Belief::Faulty, .. }) = machine.observation(event)
         else {
             return;
         };
@@ -133,24 +196,13 @@ impl<M: Machine> Watcher<M> for Judge {
     }
 }
 
-/// One run of the Interval experiment: `anomalous` members stand still for a
-/// duration, go on for an interval, and so on, all together.
+/// The Interval experiment: some members stand still, go on, and so on, all
+/// together.
 #[must_use]
-pub fn interval(
-    config: &Config,
-    pause: Pause,
-    anomalous: u32,
-    (duration_ms, interval_ms): (u64, u64),
-    seed: u64,
-) -> Accusations {
+pub fn interval(config: &Config, model: Model, run: Run) -> Accusations {
     let judge = Judge { anomalous: vec![false; MEMBERS as usize], counted: Accusations::default() };
-    let setup = Setup { hosts: MEMBERS, config: config.clone(), seed };
-    let mut world: World<Swim, Judge> = World::new(setup, judge);
-    world.warm(MEMBERS);
-    world.run_for(15 * SECOND);
-    let mut hosts: Vec<HostId> = (0..MEMBERS).collect();
-    Rng::stream(seed, "anomalous").shuffle(&mut hosts);
-    hosts.truncate(anomalous as usize);
+    let mut world = model.world(config, run.seed(), judge);
+    let hosts = run.anomalous();
     hosts.iter().for_each(|host| world.watcher.anomalous[*host as usize] = true);
     world.counts_bytes = true;
     let sent = |world: &World<Swim, Judge>| {
@@ -159,40 +211,53 @@ pub fn interval(
     };
     let (began, before) = (world.now(), sent(&world));
     while world.now() - began < LASTS {
-        hosts.iter().for_each(|host| world.pause(*host, pause));
-        world.run_for(duration_ms * MILLISECOND);
+        hosts.iter().for_each(|host| world.pause(*host, model.pause));
+        world.run_for(run.duration_ms * MILLISECOND);
         hosts.iter().for_each(|host| world.resume(*host));
-        world.run_for(interval_ms * MILLISECOND);
+        world.run_for(run.interval_ms * MILLISECOND);
     }
     let after = sent(&world);
     let messages = after.0 - before.0;
     Accusations { messages, bytes: after.1 - before.1, ..world.watcher.counted }
 }
 
-/// Seconds from the start of a single anomaly of 32 s until the first member
-/// that is well takes each anomalous one for failed.
+/// How long after the end of a single anomaly detections still count.
+const AFTERMATH: Nanos = 10 * SECOND;
+
+/// Seconds from the start of an anomaly until members that are well take the
+/// anomalous ones for failed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Detections {
+    /// Until the first of them does, for each anomalous one that was detected.
+    pub first: Vec<f64>,
+    /// Until the last of them does, for each that all detected.
+    pub full: Vec<f64>,
+}
+
+/// The Threshold experiment: some members stand still once, all together.
 #[must_use]
-pub fn first_detections(config: &Config, pause: Pause, anomalous: u32, seed: u64) -> Vec<f64> {
-    let recorder = crate::scenario::Recorder::new(MEMBERS);
-    let setup = Setup { hosts: MEMBERS, config: config.clone(), seed };
-    let mut world: World<Swim, _> = World::new(setup, recorder);
-    world.warm(MEMBERS);
-    let mut rng = Rng::stream(seed, "anomalous");
-    world.run_for(15 * SECOND + rng.below(SECOND));
-    let mut hosts: Vec<HostId> = (0..MEMBERS).collect();
-    rng.shuffle(&mut hosts);
-    hosts.truncate(anomalous as usize);
+pub fn threshold(config: &Config, model: Model, run: Run) -> Detections {
+    let mut world = model.world(config, run.seed(), crate::scenario::Recorder::new(MEMBERS));
+    world.run_for(Rng::stream(run.seed(), "start").below(SECOND));
+    let hosts = run.anomalous();
     let began = world.now();
-    hosts.iter().for_each(|host| world.pause(*host, pause));
-    world.run_for(32_768 * MILLISECOND);
-    let mut first = Vec::new();
+    hosts.iter().for_each(|host| world.pause(*host, model.pause));
+    world.run_for(run.duration_ms * MILLISECOND);
+    hosts.iter().for_each(|host| world.resume(*host));
+    world.run_for(AFTERMATH);
+    let mut detections = Detections::default();
     for host in &hosts {
-        let seen = world.watcher.seen.iter().find(|seen| {
-            seen.what == Observation { subject: *host, belief: Belief::Faulty }
+        let is_detection = |seen: &&Seen| {
+            (seen.what.subject, seen.what.belief) == (*host, Belief::Faulty)
                 && !hosts.contains(&seen.by)
-                && seen.at >= began
-        });
-        first.extend(seen.map(|seen| (seen.at - began) as f64 / SECOND as f64));
+        };
+        let seen: Vec<&Seen> = world.watcher.seen.iter().filter(is_detection).collect();
+        let seconds = |seen: &Seen| (seen.at - began) as f64 / SECOND as f64;
+        detections.first.extend(seen.first().map(|seen| seconds(seen)));
+        let by: BTreeSet<HostId> = seen.iter().map(|seen| seen.by).collect();
+        if by.len() as u32 == MEMBERS - run.anomalous {
+            detections.full.extend(seen.last().map(|seen| seconds(seen)));
+        }
     }
-    first
+    detections
 }

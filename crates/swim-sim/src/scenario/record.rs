@@ -15,7 +15,8 @@ pub struct Seen {
     pub by: HostId,
     /// What.
     pub what: Observation,
-    /// Whether the subject ran and nothing was done to it.
+    /// Whether the subject ran, nothing was done to it, and it is not about a
+    /// process that ran there before and did end.
     pub is_false: bool,
     /// Whether nothing was done to the observer.
     pub by_healthy: bool,
@@ -31,6 +32,8 @@ pub struct Recorder {
     /// Hosts to which something is or was done for which they may be taken for
     /// failed.
     excused: Vec<bool>,
+    /// The version that the process on each host began with.
+    born: Vec<u64>,
     /// Who each member takes for reachable, as far as it said so.
     reachable: Vec<Vec<bool>>,
     sizes: Vec<usize>,
@@ -45,6 +48,7 @@ impl Recorder {
             seen: Vec::new(),
             down: vec![true; hosts],
             excused: vec![false; hosts],
+            born: vec![0; hosts],
             reachable: vec![Vec::new(); hosts],
             sizes: vec![0; hosts],
             sizes_seen: BTreeSet::new(),
@@ -78,7 +82,8 @@ impl Recorder {
 }
 
 impl<M: Machine> Watcher<M> for Recorder {
-    fn started(&mut self, _: Nanos, host: HostId, _: &M) {
+    fn started(&mut self, _: Nanos, host: HostId, machine: &M) {
+        self.born[host as usize] = machine.version();
         self.down[host as usize] = false;
         self.reachable[host as usize].clear();
         self.sizes[host as usize] = 0;
@@ -95,7 +100,8 @@ impl<M: Machine> Watcher<M> for Recorder {
             return;
         }
         let subject = what.subject as usize;
-        let is_false = !self.down[subject] && !self.excused[subject];
+        let is_former = what.version < self.born[subject];
+        let is_false = !self.down[subject] && !self.excused[subject] && !is_former;
         let by_healthy = !self.excused[by as usize];
         self.seen.push(Seen { at, by, what, is_false, by_healthy });
     }

@@ -65,7 +65,8 @@ struct Driver {
 impl Driver {
     fn believe(&mut self, id: &Id, belief: Belief) {
         self.beliefs[id.host as usize] = Some(belief);
-        self.effects.push_back(Effect::Event(Observation { subject: id.host, belief }));
+        let observation = Observation { subject: id.host, belief, version: id.life.into() };
+        self.effects.push_back(Effect::Event(observation));
     }
 }
 
@@ -229,6 +230,10 @@ impl Machine for Foca {
 
     fn observation(&self, event: &Observation) -> Option<Observation> {
         Some(*event)
+    }
+
+    fn version(&self) -> u64 {
+        self.id.life.into()
     }
 
     fn want(_: &Observation) -> Option<Want> {
