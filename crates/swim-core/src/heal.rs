@@ -226,7 +226,10 @@ fn compare(core: &mut Core, target: &Address, list: &[Member]) -> Vec<Vec<Change
         if theirs.is_reachable() && !ours.is_reachable() && ours.rank() > theirs.rank() {
             for_them.push(suspect(ours, theirs));
         } else if ours.is_reachable() && !theirs.is_reachable() && theirs.rank() > ours.rank() {
-            for_us.push(suspect(theirs, ours));
+            // A tombstone has lost its labels. Suspected as we know it, the
+            // member refutes just as well.
+            let told = if theirs.status == Status::Tombstone { ours } else { theirs };
+            for_us.push(suspect(told, ours));
         }
     }
     if for_us.is_empty() && for_them.is_empty() {

@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use support::{Cluster, address, secs};
-use swim_core::{Address, Body, Config, Event, Labels, Status};
+use swim_core::{Address, Body, Config, Event, Labels, Member, Status};
 
 /// Two sides that took each other for faulty, and can talk again.
 fn partitioned(a: &[usize], b: &[usize]) -> Cluster {
@@ -100,6 +100,37 @@ fn a_suspicion_of_a_healing_has_the_labels_of_its_incarnation() {
     let known = cluster.member(0, 3).unwrap();
     assert_eq!((known.status, known.incarnation), (Status::Suspect, newer.incarnation));
     assert_eq!(known.labels, newer.labels);
+}
+
+/// One side takes a member for alive that the other is about to forget. Who
+/// was told of that by others has no labels of it any more.
+#[test]
+fn a_suspicion_of_a_healing_keeps_the_labels_that_a_tombstone_has_lost() {
+    let labels = Labels::new([("version", "1")]).unwrap();
+    let config = Config::lan().to_builder().heal_probability_base(0).build().unwrap();
+    let mut cluster = Cluster::joined(config, 4);
+    cluster.command(3, |node, now| node.set_labels(now, &labels)).unwrap();
+    cluster.until("told", secs(10), |c| c.agree(4));
+    let alive = cluster.member(1, 3).unwrap().clone();
+    cluster.crash(0);
+    cluster.crash(3);
+    cluster.until("faulty", secs(200), |c| c.status(1, 3) == Some(Status::Faulty));
+    let tell = |cluster: &mut Cluster, to, from, member| {
+        let changes = vec![swim_core::Change { member, source: None }];
+        let body = Body::Ping { checksum: 0, changes };
+        cluster.inject(to, support::message(&address(from), 1, 1, body));
+    };
+    let status = Status::Tombstone;
+    let tombstone = Member::new(address(3), status, alive.incarnation, Labels::default());
+    tell(&mut cluster, 1, 2, tombstone);
+    assert_eq!(cluster.status(1, 3), Some(Status::Tombstone));
+    // Member 0 comes back and heard of member 3 before it failed.
+    cluster.start(0, [0]);
+    tell(&mut cluster, 0, 3, alive.clone());
+    heal(&mut cluster, 0, vec![address(1)]);
+    let known = cluster.member(0, 3).unwrap();
+    assert_eq!((known.status, known.incarnation), (Status::Suspect, alive.incarnation));
+    assert_eq!(known.labels, labels);
 }
 
 /// A partition that lasts so long that each side has forgotten the other. What
