@@ -11,6 +11,10 @@ use crate::roles::{HERE, THERE};
 /// Calls of one turn: enough for a 99th percentile.
 const CALLS: usize = 400;
 
+/// Sets of processes that take turns. Where a process happens to have its memory makes some per cent of a call, for as
+/// long as it lives.
+const SETS: usize = 4;
+
 pub(crate) async fn run(stage: &Stage, report: &mut Report) -> Result<()> {
     for bytes in [64, 4096] {
         size(stage, bytes, report).await?;
@@ -18,7 +22,8 @@ pub(crate) async fn run(stage: &Stage, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-async fn size(stage: &Stage, bytes: usize, report: &mut Report) -> Result<()> {
+/// The turns of each subject, on one set of processes.
+async fn turns(stage: &Stage, bytes: usize) -> Result<Vec<Vec<Latency>>> {
     let (bare, node) = (stage.bare.client().await?, stage.node.client().await?);
     let (owner, typed) = (stage.owner.client().await?, stage.typed.client().await?);
     let mut subjects = [
@@ -28,7 +33,16 @@ async fn size(stage: &Stage, bytes: usize, report: &mut Report) -> Result<()> {
         Subject::new(&node, THERE, bytes),
         Subject::new(&typed, THERE, bytes),
     ];
-    let results = latencies(&mut subjects, 4 * stage.rounds, CALLS).await?;
+    latencies(&mut subjects, stage.rounds, CALLS).await
+}
+
+async fn size(stage: &Stage, bytes: usize, report: &mut Report) -> Result<()> {
+    let mut results = turns(stage, bytes).await?;
+    for _ in 1..SETS {
+        let another = Stage::set(stage.placement, stage.rounds)?;
+        let more = turns(&another, bytes).await?;
+        results.iter_mut().zip(more).for_each(|(all, more)| all.extend(more));
+    }
     let [bare, local, direct, forwarded, typed] = &results[..] else {
         unreachable!("a result for each subject");
     };
