@@ -73,6 +73,10 @@ pub enum Event {
         delay: Duration,
         /// The last failure.
         failure: JoinFailure,
+        /// The last failure of each peer that was asked in this round, in the
+        /// order in which they came; at most
+        /// [`JOIN_FAILURES_MAX`](crate::limits::JOIN_FAILURES_MAX).
+        failures: Vec<JoinFailure>,
     },
     /// The join is complete: the member probes and is ready.
     JoinComplete {
@@ -89,6 +93,9 @@ pub enum Event {
         duration: Duration,
         /// The last failure.
         failure: JoinFailure,
+        /// As in [`JoinRetrying`](Self::JoinRetrying), of the last round that
+        /// brought any.
+        failures: Vec<JoinFailure>,
     },
     /// A probe of a member got no answer, neither directly nor by helpers.
     ProbeFailed {
@@ -227,6 +234,8 @@ pub enum JoinFailure {
     Unreachable {
         /// The peer.
         peer: Address,
+        /// What the transport says, when it says anything.
+        cause: Option<Arc<str>>,
     },
     /// The peer refused.
     Refused {
@@ -249,11 +258,28 @@ pub enum JoinFailure {
     },
 }
 
+impl JoinFailure {
+    /// The peer that could not be joined.
+    #[must_use]
+    pub const fn peer(&self) -> &Address {
+        match self {
+            Self::Timeout { peer }
+            | Self::Unreachable { peer, .. }
+            | Self::Refused { peer, .. }
+            | Self::OtherApp { peer, .. }
+            | Self::Endless { peer } => peer,
+        }
+    }
+}
+
 impl std::fmt::Display for JoinFailure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Timeout { peer } => write!(f, "{peer} did not answer in time"),
-            Self::Unreachable { peer } => write!(f, "{peer} could not be reached"),
+            Self::Unreachable { peer, cause: None } => write!(f, "{peer} could not be reached"),
+            Self::Unreachable { peer, cause: Some(cause) } => {
+                write!(f, "{peer} could not be reached: {cause}")
+            }
             Self::Refused { peer, reason } => write!(f, "{peer} refused: {}", reason.as_str()),
             Self::OtherApp { peer, theirs } => {
                 write!(f, "{peer} belongs to application `{theirs}`")

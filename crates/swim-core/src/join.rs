@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::address::Address;
 use crate::core::Core;
 use crate::event::{Event, JoinFailure};
-use crate::limits::JOIN_PEERS_MAX;
+use crate::limits::{JOIN_FAILURES_MAX, JOIN_PEERS_MAX};
 use crate::message::{Body, Cursor, Refusal};
 use crate::page::valid_cursor;
 use crate::sending::Request;
@@ -37,7 +37,10 @@ struct Attempt {
     next_round: Option<Instant>,
     /// Whether every peer of this round refused as another application's.
     all_foreign: bool,
-    last_failure: Option<JoinFailure>,
+    /// The failures of this round; of the last one until this one has some.
+    failures: Vec<JoinFailure>,
+    /// Whether `failures` are those of the last round.
+    failures_are_old: bool,
 }
 
 #[derive(Debug)]
@@ -51,21 +54,24 @@ struct Open {
 #[derive(Debug)]
 pub(crate) enum JoinEnd {
     Complete { joined: Vec<Address>, duration: Duration },
-    Failed { duration: Duration, failure: JoinFailure },
+    Failed { duration: Duration, failure: JoinFailure, failures: Vec<JoinFailure> },
 }
 
 /// Why a request got no answer.
 #[derive(Clone, Debug)]
 pub(crate) enum NoAnswer {
     Timeout,
-    Undelivered,
+    /// With what the transport says.
+    Undelivered(Option<Arc<str>>),
     Refused(Refusal),
     /// It belongs to this other application.
     OtherApp(Arc<str>),
 }
 
 impl Join {
-    /// Starts to join, or goes on with other peers when a join is under way.
+    /// Starts to join, or goes on with other peers when a join is under way:
+    /// those that are new are asked at once, because discovery that lists a
+    /// peer for the first time has most often just seen it start.
     pub(crate) fn start(&mut self, core: &mut Core, peers: Vec<Address>) -> Option<JoinEnd> {
         core.stats.peers_dropped += peers.len().saturating_sub(JOIN_PEERS_MAX) as u64;
         let mut peers: Vec<Address> =
@@ -73,8 +79,12 @@ impl Join {
         peers.sort_unstable();
         peers.dedup();
         if let Some(attempt) = &mut self.0 {
+            let is_new = |peer: &&Address| attempt.peers.binary_search(peer).is_err();
+            let new: Vec<Address> = peers.iter().filter(is_new).cloned().collect();
+            attempt.all_foreign &= new.is_empty();
+            attempt.queue.extend(new);
             attempt.peers = peers;
-            return None;
+            return self.advance(core);
         }
         let limit = core.now + core.config.join_duration_max();
         core.timers.set(limit, Timer::JoinLimit);
@@ -89,7 +99,8 @@ impl Join {
             delay: Duration::ZERO,
             next_round: None,
             all_foreign: true,
-            last_failure: None,
+            failures: Vec::new(),
+            failures_are_old: false,
         };
         attempt.refill(core);
         self.0 = Some(attempt);
@@ -134,7 +145,7 @@ impl Join {
         if received == 0 || !valid_cursor(&cursor) || open.received > core.config.members_max() {
             core.stats.joins_failed += 1;
             attempt.all_foreign = false;
-            attempt.last_failure = Some(JoinFailure::Endless { peer: open.request.to });
+            attempt.fail_with(JoinFailure::Endless { peer: open.request.to });
             return self.advance(core);
         }
         let body = Body::Join { cursor: Some(cursor) };
@@ -166,9 +177,9 @@ impl Join {
         core.stats.joins_failed += 1;
         let peer = request.to;
         attempt.all_foreign &= matches!(why, NoAnswer::OtherApp(_));
-        attempt.last_failure = Some(match why {
+        attempt.fail_with(match why {
             NoAnswer::Timeout => JoinFailure::Timeout { peer },
-            NoAnswer::Undelivered => JoinFailure::Unreachable { peer },
+            NoAnswer::Undelivered(cause) => JoinFailure::Unreachable { peer, cause },
             NoAnswer::Refused(reason) => JoinFailure::Refused { peer, reason },
             NoAnswer::OtherApp(theirs) => JoinFailure::OtherApp { peer, theirs },
         });
@@ -192,13 +203,16 @@ impl Join {
             let request = core.request(peer, core.config.join_timeout(), body);
             attempt.open.push(Open { request, received: 0 });
         }
-        if !attempt.open.is_empty() || attempt.next_round.is_some() {
+        if !attempt.open.is_empty() {
             return None;
         }
         // All peers were asked. One answer is enough to know the cluster; more
         // were wanted only against a peer that knows part of it.
         if !attempt.joined.is_empty() {
             return self.complete(core);
+        }
+        if attempt.next_round.is_some() {
+            return None;
         }
         if attempt.all_foreign {
             return self.fail(core);
@@ -214,13 +228,14 @@ impl Join {
 
     fn fail(&mut self, core: &mut Core) -> Option<JoinEnd> {
         let attempt = self.take(core)?;
-        let failure = attempt.last_failure.or_else(|| {
+        let failure = attempt.failures.last().cloned().or_else(|| {
             let open = attempt.open.into_iter().next()?;
             Some(JoinFailure::Timeout { peer: open.request.to })
         });
         Some(JoinEnd::Failed {
             duration: core.now - attempt.started,
             failure: failure.unwrap_or_else(|| JoinFailure::Timeout { peer: core.local.clone() }),
+            failures: attempt.failures,
         })
     }
 
@@ -252,11 +267,25 @@ impl Attempt {
     /// Puts the peers in the order in which they are asked: random, those on
     /// other hosts first, since they are less likely to share a fault with us.
     fn refill(&mut self, core: &mut Core) {
-        self.queue.clone_from(&self.peers);
+        let is_asked = |peer: &&Address| self.open.iter().any(|open| open.request.to == **peer);
+        self.queue = self.peers.iter().filter(|peer| !is_asked(peer)).cloned().collect();
         core.rng.shuffle(&mut self.queue);
         let host = core.local.host();
         self.queue.sort_by_key(|peer| peer.host() != host);
         self.all_foreign = !self.peers.is_empty();
+        self.failures_are_old = true;
+    }
+
+    /// Remembers why a peer could not be joined, once for each peer.
+    fn fail_with(&mut self, failure: JoinFailure) {
+        if std::mem::take(&mut self.failures_are_old) {
+            self.failures.clear();
+        }
+        self.failures.retain(|earlier| earlier.peer() != failure.peer());
+        if self.failures.len() == JOIN_FAILURES_MAX {
+            self.failures.remove(0);
+        }
+        self.failures.push(failure);
     }
 
     /// Pauses before the next round: the bound doubles each time, the pause is
@@ -272,8 +301,9 @@ impl Attempt {
         let at = core.now + delay;
         self.next_round = Some(at);
         core.timers.set(at, Timer::JoinRound);
-        if let Some(failure) = self.last_failure.clone() {
-            core.event(Event::JoinRetrying { rounds: self.rounds, delay, failure });
+        let failures = self.failures.clone();
+        if let Some(failure) = failures.last().cloned() {
+            core.event(Event::JoinRetrying { rounds: self.rounds, delay, failure, failures });
         }
     }
 }

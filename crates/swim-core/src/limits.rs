@@ -77,6 +77,14 @@ pub const HELPERS_MAX: usize = 16;
 /// Addresses that `join` takes; further ones are ignored.
 pub const JOIN_PEERS_MAX: usize = 4096;
 
+/// Failures that a round of a join tells about. A person reads a few; more
+/// say the same.
+pub const JOIN_FAILURES_MAX: usize = 16;
+
+/// Longest text in bytes that a transport gives as the cause of a failure.
+/// Longer ones are cut: an error of TLS with a name takes about 200.
+pub const CAUSE_BYTES_MAX: usize = 512;
+
 /// Members for which one member votes to be damped. More than a few at once
 /// are a fault of the network or of the voter.
 pub const VOTES_MAX: usize = 16;

@@ -93,6 +93,44 @@ fn a_join_goes_on_until_a_peer_appears() {
     cluster.until("both", secs(10), |c| c.agree(2));
 }
 
+/// Discovery is read after a pause; a peer that it lists for the first time
+/// does not wait for the end of the next one.
+#[test]
+fn a_peer_that_is_listed_while_a_join_pauses_is_asked_at_once() {
+    let mut cluster = Cluster::new(lan());
+    cluster.start(1, [1]);
+    cluster.start(0, [2]);
+    let retries =
+        |c: &Cluster| c.events(0).filter(|e| matches!(e, Event::JoinRetrying { .. })).count();
+    cluster.until("long pauses", secs(100), |c| retries(c) == 6);
+    cluster.forget_traffic();
+    cluster.command(0, |node, now| node.join(now, vec![address(1), address(2)])).unwrap();
+    let asked: Vec<_> = cluster.sent.iter().map(|(_, t)| t.to.clone()).collect();
+    assert_eq!(asked, [address(1)], "the new peer, and not the old one out of turn");
+    cluster.until("both", secs(1), |c| c.agree(2));
+}
+
+#[test]
+fn a_failed_join_names_each_peer_and_what_the_transport_said() {
+    let mut cluster = Cluster::new(lan());
+    cluster.start(0, [1, 2]);
+    let asked: Vec<_> = cluster.sent.iter().map(|(_, t)| (t.to.clone(), t.message.seq)).collect();
+    assert_eq!(asked.len(), 2);
+    let long = "\u{e9}".repeat(4096);
+    for (peer, seq) in &asked {
+        let cause = if *peer == address(1) { "wrong certificate" } else { &long };
+        cluster.command(0, |node, now| node.handle_undelivered_because(now, *seq, cause));
+    }
+    let failures = cluster.events(0).find_map(|event| match event {
+        Event::JoinRetrying { failures, .. } => Some(failures.clone()),
+        _ => None,
+    });
+    let failures = failures.expect("the round is over");
+    let of = |peer| failures.iter().find(|f| *f.peer() == address(peer)).unwrap().to_string();
+    assert_eq!(of(1), format!("{} could not be reached: wrong certificate", address(1)));
+    assert!(of(2).len() < 600 && of(2).ends_with('\u{e9}'), "a long text is cut: {}", of(2));
+}
+
 #[test]
 fn a_join_that_takes_too_long_fails_and_may_be_repeated() {
     let mut cluster = Cluster::new(lan());

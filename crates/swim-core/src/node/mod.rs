@@ -13,7 +13,7 @@ use crate::heal::Heal;
 use crate::join::{Join, NoAnswer};
 use crate::labels::{IDENTITY_LABEL, INTERNAL_PREFIX, LabelError, Labels};
 use crate::leave::Leave;
-use crate::limits::{APP_BYTES_MAX, INSTANT_MAX, UNIX_MS_MAX};
+use crate::limits::{APP_BYTES_MAX, CAUSE_BYTES_MAX, INSTANT_MAX, UNIX_MS_MAX};
 use crate::member::{Member, Status};
 use crate::message::{Body, Message, Refusal};
 use crate::probe::Probes;
@@ -391,9 +391,22 @@ impl Node {
     /// Takes note that a request which the machine emitted could not be
     /// delivered, for instance because the connection was refused.
     pub fn handle_undelivered(&mut self, now: Instant, seq: u64) {
+        self.undelivered(now, seq, None);
+    }
+
+    /// As [`handle_undelivered`](Self::handle_undelivered), with what the
+    /// transport says, which [`JoinFailure`](crate::JoinFailure) passes on. A
+    /// text longer than [`CAUSE_BYTES_MAX`](crate::limits::CAUSE_BYTES_MAX) is
+    /// cut.
+    pub fn handle_undelivered_because(&mut self, now: Instant, seq: u64, cause: &str) {
+        let cut = (0..=cause.len().min(CAUSE_BYTES_MAX)).rev().find(|i| cause.is_char_boundary(*i));
+        self.undelivered(now, seq, Some(cause[..cut.unwrap_or(0)].into()));
+    }
+
+    fn undelivered(&mut self, now: Instant, seq: u64, cause: Option<Arc<str>>) {
         self.advance_to(now);
         self.core.stats.undelivered += 1;
-        self.on_no_answer(seq, NoAnswer::Undelivered);
+        self.on_no_answer(seq, NoAnswer::Undelivered(cause));
     }
 
     /// Takes note that bytes arrived which are no message, or that `dropped`

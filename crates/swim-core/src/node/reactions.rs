@@ -219,9 +219,9 @@ impl Node {
                 self.core.spread_local();
                 self.start_routine();
             }
-            Some(JoinEnd::Failed { duration, failure }) => {
+            Some(JoinEnd::Failed { duration, failure, failures }) => {
                 self.state = State::Idle;
-                self.core.event(Event::JoinFailed { duration, failure });
+                self.core.event(Event::JoinFailed { duration, failure, failures });
             }
         }
     }

@@ -269,7 +269,7 @@ fn pauses_between_join_rounds_are_drawn_between_growing_bounds() {
                     at_the_largest += u32::from(delay == Duration::from_secs(60));
                     bound = (bound.1, (2 * bound.1).min(Duration::from_secs(60)));
                 }
-                Output::Event(Event::JoinFailed { duration, failure }) => {
+                Output::Event(Event::JoinFailed { duration, failure, .. }) => {
                     assert_eq!(duration, Duration::from_secs(600));
                     assert_eq!(failure, JoinFailure::Timeout { peer: fake(0) });
                 }

@@ -60,7 +60,7 @@ impl NodeEvent {
             swim::Event::MemberChanged { before, after, .. } => {
                 Self::from_change(before.as_ref(), after.as_ref())
             }
-            swim::Event::JoinRetrying { rounds, delay, failure } => Some(Self::JoinRetrying {
+            swim::Event::JoinRetrying { rounds, delay, failure, .. } => Some(Self::JoinRetrying {
                 rounds,
                 reason: failure.to_string(),
                 delay_ms: millis(delay),
