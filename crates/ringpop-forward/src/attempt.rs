@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::uri::{PathAndQuery, Scheme};
+use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version};
 use tokio::time::timeout;
 use tonic::{Code, Status};
@@ -122,12 +122,12 @@ fn span<T>(call: &Call<T>, peer: &Peer, number: u32) -> tracing::Span {
 }
 
 /// The head of the request as `peer` gets it.
-fn head_for<T>(call: &Call<T>, peer: &Peer, number: u32) -> Request<()> {
+fn head_for<T: PeerTransport>(call: &Call<T>, peer: &Peer, number: u32) -> Request<()> {
     let from = &call.head;
     let path = from.uri.path_and_query().cloned();
     let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
     let uri = Uri::builder()
-        .scheme(Scheme::HTTP)
+        .scheme(call.engine.transport.scheme())
         .authority(peer.authority().clone())
         .path_and_query(path);
     let mut head = Request::new(());
@@ -148,9 +148,16 @@ fn head_for<T>(call: &Call<T>, peer: &Peer, number: u32) -> Request<()> {
         headers.insert(EXPLAIN_HEADER, HeaderValue::from_static("1"));
     }
     if !is_first {
-        headers.insert(GRPC_ATTEMPTS_HEADER, HeaderValue::from(number - 1));
+        headers.insert(GRPC_ATTEMPTS_HEADER, attempts_before(&from.headers, number));
     }
     head
+}
+
+/// How many attempts the call has had before this one (gRPC proposal A6): our own, and those that the caller counts.
+fn attempts_before(headers: &HeaderMap, number: u32) -> HeaderValue {
+    let callers = headers.get(GRPC_ATTEMPTS_HEADER).and_then(|value| value.to_str().ok());
+    let callers = callers.and_then(|text| text.parse::<u32>().ok()).unwrap_or(0);
+    HeaderValue::from(callers.saturating_add(number - 1))
 }
 
 /// Whether a member refused the call because it sees another ring.

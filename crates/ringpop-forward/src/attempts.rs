@@ -18,7 +18,7 @@ use crate::call::Call;
 use crate::constants::IDEMPOTENT_HEADER;
 use crate::deadline::exceeded;
 use crate::explain::explain;
-use crate::header::strip_hop_by_hop;
+use crate::header::{strip_hop_by_hop, strip_unproven_length};
 use crate::hedge::{Beginning, Side, hedge_after, race};
 use crate::key::Key;
 use crate::observe::{ForwardEvent, RetriedAt};
@@ -108,8 +108,15 @@ impl<T: PeerTransport> Attempts<T> {
             }
         }
         let replay = Replay::new(intake);
-        strip_hop_by_hop(&mut self.call.head.headers, self.call.head.version);
+        strip_hop_by_hop(&mut self.call.head.headers);
+        if self.call.is_grpc || !self.call.is_received() {
+            strip_unproven_length(&mut self.call.head.headers);
+        }
         loop {
+            if self.call.has_expired() {
+                // Nothing is sent that nobody waits for. The timer around this answers.
+                return std::future::pending().await;
+            }
             let failure = match self.next.take() {
                 Some(Owner::Local) => return self.handle_here(&replay, local).await,
                 Some(Owner::Remote(peer)) => match self.ask(peer, &replay).await {

@@ -287,6 +287,16 @@ impl<T> Call<T> {
         }
     }
 
+    /// Whether the time of the call is over, so that nobody waits for what would be begun now.
+    pub(crate) fn has_expired(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline.has_passed())
+    }
+
+    /// Whether the call came over the network.
+    pub(crate) fn is_received(&self) -> bool {
+        self.is_received
+    }
+
     /// Notes that the handler of this process gets the call.
     pub(crate) fn count_here(&self) {
         self.engine.counters.local.add_one();

@@ -36,6 +36,11 @@ impl Deadline {
         self.answer_at.saturating_duration_since(Instant::now())
     }
 
+    /// Whether the answer is due.
+    pub(crate) fn has_passed(&self) -> bool {
+        self.remaining().is_zero()
+    }
+
     /// Tells the next process what is left. It gets the caller's time and not ours: when both run out we answer first,
     /// with the right code.
     pub(crate) fn write(&self, headers: &mut HeaderMap) {

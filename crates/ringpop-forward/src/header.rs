@@ -5,8 +5,8 @@
 //! request before the sender, oldest first. Version 1 ignores parameters that it does not know, so that members of
 //! different releases understand each other.
 
-use http::header::{CONNECTION, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, HeaderName, HeaderValue, Version};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use thiserror::Error;
 
 use crate::constants::{HOP_HEADER_BYTES_MAX, NAME_BYTES_MAX, OWNERS_LIMIT};
@@ -107,35 +107,63 @@ pub(crate) fn is_name(name: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(visible)
 }
 
+const TRAILERS: &str = "trailers";
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// Removes what describes the connection the request came on (RFC 9110 section 7.6.1) and not the request.
 ///
-/// HTTP/2 forbids most of these (RFC 9113 section 8.2.2) and h2 refuses to send them.
-pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap, version: Version) {
-    headers.remove(HOST);
-    headers.remove(EXPECT);
-    if version >= Version::HTTP_2 {
-        return;
+/// HTTP/2 forbids most of these (RFC 9113 section 8.2.2) and h2 refuses to send them. They are removed whatever the
+/// version of the request is: a call that begins in this process is HTTP/2, and may carry headers that its caller copied
+/// from an HTTP/1 request.
+pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        remove_listed(headers);
     }
+    for name in [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE, HOST, EXPECT]
+    {
+        headers.remove(name);
+    }
+    // The one value that HTTP/2 allows, and gRPC demands.
+    let mut values = headers.get_all(TE).iter();
+    let (first, is_one) = (values.next(), values.next().is_none());
+    if first.is_some_and(|first| !is_one || first != TRAILERS) {
+        let wants_trailers = headers.get_all(TE).iter().any(lists_trailers);
+        headers.remove(TE);
+        if wants_trailers {
+            headers.insert(TE, HeaderValue::from_static(TRAILERS));
+        }
+    }
+}
+
+/// Removes the length that a caller states of its body, for bodies that nobody has held against it: an owner resets a
+/// stream whose body has another length (RFC 9113 section 8.1.1), and the owner would be blamed for it.
+pub(crate) fn strip_unproven_length(headers: &mut HeaderMap) {
+    headers.remove(CONTENT_LENGTH);
+}
+
+/// Removes the headers that `connection` names.
+fn remove_listed(headers: &mut HeaderMap) {
     let listed: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|list| list.split(','))
         .filter_map(|name| name.trim().parse().ok())
+        // Dealt with by value.
+        .filter(|name| *name != TE)
         .collect();
-    let wants_trailers = headers.get(TE).is_some_and(|te| te == "trailers");
     for name in listed {
         headers.remove(name);
     }
-    for name in [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE, TE] {
-        headers.remove(name);
-    }
-    if wants_trailers {
-        headers.insert(TE, HeaderValue::from_static("trailers"));
-    }
+}
+
+/// Whether a `te` header has `trailers` in its list, with or without parameters.
+fn lists_trailers(value: &HeaderValue) -> bool {
+    let Ok(list) = value.to_str() else { return false };
+    list.split(',')
+        .map(|coding| coding.split(';').next().unwrap_or_default())
+        .any(|coding| coding.trim().eq_ignore_ascii_case(TRAILERS))
 }
 
 #[cfg(test)]
@@ -223,19 +251,43 @@ mod tests {
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("connection", "keep-alive, x-mine"),
+            ("connection", "te"),
             ("keep-alive", "5"),
+            ("proxy-connection", "close"),
             ("x-mine", "1"),
             ("te", "trailers"),
             ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
             ("host", "h"),
             ("x-kept", "1"),
         ] {
-            headers.insert(name, value.parse().unwrap());
+            headers.append(name, value.parse().unwrap());
         }
-        strip_hop_by_hop(&mut headers, Version::HTTP_11);
+        strip_hop_by_hop(&mut headers);
         let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["te", "x-kept"]);
+    }
+
+    #[test]
+    fn te_says_trailers_or_nothing() {
+        for (values, expected) in [
+            (&["trailers"][..], Some("trailers")),
+            (&["gzip"], None),
+            (&["gzip;q=0.5, Trailers"], Some("trailers")),
+            (&["gzip", "trailers"], Some("trailers")),
+            (&["trailers", "trailers"], Some("trailers")),
+            (&["trailers2"], None),
+            (&[], None),
+        ] {
+            let mut headers = HeaderMap::new();
+            for text in values {
+                headers.append(TE, value(text));
+            }
+            strip_hop_by_hop(&mut headers);
+            let left: Vec<_> = headers.get_all(TE).iter().map(|te| te.to_str().unwrap()).collect();
+            assert_eq!(left, expected.into_iter().collect::<Vec<_>>(), "{values:?}");
+        }
     }
 
     proptest! {

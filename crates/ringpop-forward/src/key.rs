@@ -208,9 +208,13 @@ fn from_headers(headers: &HeaderMap) -> Result<Option<Key>, KeyError> {
     let Some(value) = headers.get(KEY_BIN_HEADER) else {
         return Ok(None);
     };
+    // HTTP/2 joins the values of a repeated header with commas, so gRPC splits binary metadata at them. As with text,
+    // the first value counts.
+    let first = value.as_bytes().split(|byte| *byte == b',').next().unwrap_or_default();
+    let first = HeaderValue::from_bytes(first.trim_ascii()).map_err(|_| KeyError::NotBase64)?;
     // tonic's decoder is the one that agrees with every gRPC implementation on padding; it takes a map.
     let mut one = HeaderMap::with_capacity(1);
-    one.insert(KEY_BIN_HEADER, value.clone());
+    one.insert(KEY_BIN_HEADER, first);
     let metadata = MetadataMap::from_headers(one);
     let decoded: Option<Bytes> =
         metadata.get_bin(KEY_BIN_HEADER.as_str()).and_then(|value| value.to_bytes().ok());
@@ -282,6 +286,29 @@ mod tests {
             Err(KeyError::TooLong(KEY_BYTES_MAX + 1))
         );
         assert_eq!(source.read(&parts("ringpop-key-bin", "*")), Err(KeyError::NotBase64));
+    }
+
+    #[test]
+    fn of_several_values_the_first_counts_however_they_are_written() {
+        for text in ["YQ==", "YQ==,Yg==", "YQ,Yg", " YQ== , Yg==", "YQ,*"] {
+            assert_eq!(
+                KeySource::Header.read(&parts("ringpop-key-bin", text)),
+                found("a"),
+                "{text}"
+            );
+        }
+        let mut repeated = parts("ringpop-key-bin", "YQ");
+        repeated.headers.append(KEY_BIN_HEADER, HeaderValue::from_static("Yg"));
+        assert_eq!(KeySource::Header.read(&repeated), found("a"));
+        assert_eq!(
+            KeySource::Header.read(&parts("ringpop-key-bin", "*,YQ")),
+            Err(KeyError::NotBase64)
+        );
+        assert_eq!(
+            KeySource::Header.read(&parts("ringpop-key-bin", ",YQ")),
+            Ok(HeadKey::Missing),
+            "an empty value is no key, as with text"
+        );
     }
 
     #[test]

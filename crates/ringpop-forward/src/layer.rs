@@ -255,6 +255,9 @@ impl<S: Service<Request<Body>>, T> State<S, T> {
         body: Body,
         handle: impl FnOnce(Request<Body>) -> S::Future,
     ) -> Self {
+        if call.has_expired() {
+            return Self::Answered { response: Some(call.answer_exceeded()) };
+        }
         call.count_here();
         let head = std::mem::replace(&mut call.head, Request::new(()).into_parts().0);
         let future = handle(Request::from_parts(head, body));

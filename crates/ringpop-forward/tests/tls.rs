@@ -8,6 +8,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use rcgen::{CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use tempfile::TempDir;
@@ -15,6 +16,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tonic::Code;
+use tonic::body::Body;
 use tonic::transport::{Channel, Endpoint};
 
 use common::cluster::{Ring, builder, listener};
@@ -69,6 +71,8 @@ struct Node {
     tls: Tls,
     forwarder: Forwarder,
     handler: Handler,
+    /// The schemes of the requests as they come in.
+    schemes: Arc<Mutex<Vec<Option<String>>>>,
     _runtime: Option<Runtime>,
 }
 
@@ -87,13 +91,20 @@ impl Node {
             .enable_all()
             .build()
             .unwrap();
-        let serve = server().layer(forwarder.layer()).add_service(TestServer(handler.clone()));
+        let schemes: Arc<Mutex<Vec<Option<String>>>> = Arc::default();
+        let log = Arc::clone(&schemes);
+        let note = tower::util::MapRequestLayer::new(move |request: http::Request<Body>| {
+            log.lock().unwrap().push(request.uri().scheme_str().map(str::to_owned));
+            request
+        });
+        let serve =
+            server().layer(note).layer(forwarder.layer()).add_service(TestServer(handler.clone()));
         let incoming = {
             let _entered = runtime.enter();
             tls.incoming(TcpListener::from_std(listener).unwrap())
         };
         runtime.spawn(async move { serve.serve_with_incoming(incoming).await.unwrap() });
-        Self { address, tls, forwarder, handler, _runtime: Some(runtime) }
+        Self { address, tls, forwarder, handler, schemes, _runtime: Some(runtime) }
     }
 
     fn client(&self, tls: &Tls) -> TestClient<Channel> {
@@ -110,6 +121,22 @@ impl Drop for Node {
         if let Some(runtime) = self._runtime.take() {
             runtime.shutdown_background();
         }
+    }
+}
+
+#[tokio::test]
+async fn requests_have_the_scheme_of_their_connection() {
+    let (authority, ring) = (Authority::new(), Ring::default());
+    let (a, b) = (authority.member(), authority.member());
+    let (asked, owner) = (Node::start(&ring, tls(&a)), Node::start(&ring, tls(&b)));
+    ring.set("k", &[&owner.address]);
+    let mut client = asked.client(&tls(&a));
+    client.unary_at(ONCE, Ask::new("k", "")).await.unwrap();
+    client.upload(tokio_stream::iter([Ask::new("k", "")])).await.unwrap();
+    for node in [&asked, &owner] {
+        let schemes = node.schemes.lock().unwrap();
+        assert_eq!(schemes.len(), 2);
+        assert!(schemes.iter().all(|scheme| scheme.as_deref() == Some("https")), "{schemes:?}");
     }
 }
 
@@ -191,14 +218,14 @@ async fn tokio_rustls_client(
 
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(authority).unwrap()).unwrap();
-    let provider = std::sync::Arc::new(crypto::ring::default_provider());
+    let provider = Arc::new(crypto::ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec()];
-    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
     let stream = TcpStream::connect(address).await.unwrap();
     let name = ServerName::from(address.ip());
     connector.connect(name, stream).await.unwrap()

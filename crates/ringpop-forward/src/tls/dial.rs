@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use http::Uri;
+use http::uri::Scheme;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -26,9 +27,16 @@ impl Tls {
     }
 
     /// A tonic channel to a member, for services beside the forwarder. The scheme of `endpoint` is `http`, because it is
-    /// not tonic that encrypts; its first call connects it.
+    /// not tonic that encrypts; requests have the scheme `https` all the same. Its first call connects it.
     #[must_use]
     pub fn channel(&self, endpoint: &Endpoint) -> Channel {
+        let mut origin = endpoint.uri().clone().into_parts();
+        origin.scheme = Some(Scheme::HTTPS);
+        // Some servers reset a stream whose scheme is not that of its connection.
+        let endpoint = match Uri::from_parts(origin) {
+            Ok(origin) => endpoint.clone().origin(origin),
+            Err(_) => endpoint.clone(),
+        };
         endpoint.connect_with_connector_lazy(self.connector())
     }
 
@@ -58,6 +66,10 @@ impl Connector for TlsConnector {
         let host = peer.authority().host().to_owned();
         let dialing = self.0.clone().dial(host, peer.address().to_owned());
         Box::pin(async move { Ok(Box::new(dialing.await?) as Box<dyn Io>) })
+    }
+
+    fn is_encrypted(&self) -> bool {
+        true
     }
 }
 

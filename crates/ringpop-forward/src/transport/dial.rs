@@ -24,6 +24,11 @@ pub type Dialing = Pin<Box<dyn Future<Output = io::Result<Box<dyn Io>>> + Send>>
 pub trait Connector: Send + Sync + 'static {
     /// Dials `peer`. The transport bounds the time.
     fn connect(&self, peer: &Peer) -> Dialing;
+
+    /// Whether the streams are encrypted: requests then have the scheme `https`. The default says no.
+    fn is_encrypted(&self) -> bool {
+        false
+    }
 }
 
 /// Dials over TCP, without delaying small writes.

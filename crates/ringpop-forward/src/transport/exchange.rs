@@ -27,8 +27,7 @@ pub(crate) async fn exchange(
     mut body: RequestBody,
 ) -> Result<http::Response<Answer>, SendError> {
     let mut is_sent = body.is_end_stream();
-    let (mut response, mut stream) =
-        sender.send_request(head, is_sent).map_err(SendError::never_sent)?;
+    let (mut response, mut stream) = sender.send_request(head, is_sent).map_err(not_taken)?;
     // A connection that its pool gave up ends when nobody can send on it; a running call must not count.
     drop(sender);
     // h2 gives a stream no room before its head is written. What is here already does not wait for that: it leaves
@@ -57,6 +56,19 @@ fn poll_response(
         return Poll::Ready(Err(SendError::caller(status)));
     }
     Pin::new(response).poll(cx).map_err(classify)
+}
+
+/// What it says about a request that h2 does not take it from us.
+///
+/// A connection that has ended is nobody's fault, and another one may take the request. Everything else is about the
+/// request itself: no owner would ever get it, so none is blamed, and none is asked.
+fn not_taken(error: h2::Error) -> SendError {
+    if error.is_io() || error.is_go_away() || error.is_reset() {
+        return SendError::never_sent(error);
+    }
+    SendError::caller(Status::invalid_argument(format!(
+        "request cannot be sent over HTTP/2 ({error}); check its metadata"
+    )))
 }
 
 /// What a failed stream says about its request.

@@ -7,6 +7,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::uri::Scheme;
+
 use super::dial::{Connector, TcpConnector};
 use super::exchange::{Answer, exchange};
 use super::pool::{Checkout, Pool};
@@ -142,6 +144,7 @@ impl H2Config {
 /// on which the peer answers closes the circuit.
 pub struct H2Transport {
     pool: Pool,
+    scheme: Scheme,
 }
 
 impl H2Transport {
@@ -164,14 +167,16 @@ impl H2Transport {
         connector: impl Connector,
     ) -> Result<Self, ConfigError> {
         config.check()?;
-        Ok(Self { pool: Pool::new(Box::new(connector), config) })
+        let scheme = if connector.is_encrypted() { Scheme::HTTPS } else { Scheme::HTTP };
+        Ok(Self { pool: Pool::new(Box::new(connector), config), scheme })
     }
 }
 
 impl Default for H2Transport {
     /// Over TCP, with the default times.
     fn default() -> Self {
-        Self { pool: Pool::new(Box::new(TcpConnector), H2Config::default()) }
+        let pool = Pool::new(Box::new(TcpConnector), H2Config::default());
+        Self { pool, scheme: Scheme::HTTP }
     }
 }
 
@@ -203,6 +208,10 @@ impl PeerTransport for H2Transport {
         }
         let last = last.map(|error| error.to_string()).unwrap_or_default();
         Err(SendError::never_sent(format!("connections end before they take a request: {last}")))
+    }
+
+    fn scheme(&self) -> Scheme {
+        self.scheme.clone()
     }
 
     fn forget(&self, peer: &Peer) {

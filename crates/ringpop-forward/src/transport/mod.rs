@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::uri::Scheme;
 use tonic::Status;
 
 pub use self::dial::{Connector, Dialing, Io, TcpConnector};
@@ -47,6 +48,12 @@ pub trait PeerTransport: Send + Sync + 'static {
         peer: &Arc<Peer>,
         request: PeerRequest,
     ) -> impl Future<Output = Result<http::Response<Self::Body>, SendError>> + Send;
+
+    /// The scheme of requests as peers get them: `https` when the connections are encrypted. Some servers reset a stream
+    /// whose scheme is not that of its connection.
+    fn scheme(&self) -> Scheme {
+        Scheme::HTTP
+    }
 
     /// Forgets `peer`: its connections close when the calls on them have ended.
     fn forget(&self, peer: &Peer) {
