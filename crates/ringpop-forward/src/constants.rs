@@ -250,11 +250,21 @@ pub(crate) const TLS_FILE_BYTES_MAX: u64 = 1 << 20;
 #[cfg(feature = "tls")]
 pub(crate) const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Handshakes that run at the same time. Each costs about a millisecond of computing and 64 KiB; who comes later waits in
-/// the queue of the socket.
+/// Handshakes that run at the same time. Each costs about a millisecond of computing and 64 KiB; when one more comes, the
+/// oldest one ends of the address that has most of them.
 #[cfg(feature = "tls")]
 pub(crate) const TLS_HANDSHAKES_MAX: usize = 256;
 
-/// How long nothing is accepted after the operating system refused to, because it will refuse again at once.
-#[cfg(feature = "tls")]
-pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long nothing is accepted after the operating system refused to for the first time, because it will refuse again
+/// at once. Each further refusal in a row doubles the pause.
+pub(crate) const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(10);
+
+/// Longest such pause: what a caller waits at most after descriptors are free again.
+pub(crate) const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// How long an accepted connection may send nothing at all. A client of HTTP/2 sends its preface with the first packet
+/// (RFC 9113, section 3.4), so that this is for packets that are lost and sent again.
+pub(crate) const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Shortest time between two log lines of one kind that any peer can cause.
+pub(crate) const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(10);

@@ -1,9 +1,15 @@
 //! Server settings that forwarding depends on, in one place.
 
-use tokio::net::TcpListener;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
+use tokio::net::{TcpListener, TcpStream};
+use tokio_stream::Stream;
+use tonic::transport::Server;
+
+use crate::accept::{AcceptStats, Accepted, Acceptor, Counters};
 use crate::constants::{
     CONNECTION_WINDOW_BYTES, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, STREAM_WINDOW_BYTES,
 };
@@ -12,9 +18,58 @@ use crate::constants::{
 ///
 /// tonic applies its `tcp_nodelay` setting only to listeners that it opens by itself. Without it, Nagle's algorithm and
 /// the peer's delayed acknowledgements hold every forwarded call up for 40 ms.
+///
+/// When the operating system has no descriptors left, the stream pauses, closes connections that have sent nothing yet,
+/// counts and logs. tonic's own tries again at once and takes a whole core for it.
 #[must_use]
-pub fn incoming(listener: TcpListener) -> TcpIncoming {
-    TcpIncoming::from(listener).with_nodelay(Some(true))
+pub fn incoming(listener: TcpListener) -> Incoming {
+    let counters = Arc::default();
+    Incoming { acceptor: Acceptor::new(listener, Arc::clone(&counters)), counters }
+}
+
+/// Accepted connections; see [`incoming`].
+#[derive(Debug)]
+pub struct Incoming {
+    acceptor: Acceptor,
+    counters: Arc<Counters>,
+}
+
+/// Reads the counters of an [`Incoming`] after a server has taken it.
+#[derive(Clone, Debug)]
+pub struct AcceptCounters(Arc<Counters>);
+
+impl AcceptCounters {
+    /// What was counted so far.
+    #[must_use]
+    pub fn stats(&self) -> AcceptStats {
+        self.0.stats()
+    }
+}
+
+impl Incoming {
+    /// The address of the listener.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    pub fn local_addr(&self) -> io::Result<std::net::SocketAddr> {
+        self.acceptor.local_addr()
+    }
+
+    /// What reads the counters later.
+    #[must_use]
+    pub fn counters(&self) -> AcceptCounters {
+        AcceptCounters(Arc::clone(&self.counters))
+    }
+}
+
+impl Stream for Incoming {
+    type Item = io::Result<Accepted<TcpStream>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let accepted = self.acceptor.poll_accept(cx);
+        accepted.map(|(stream, _)| Some(Ok(self.acceptor.watch(stream))))
+    }
 }
 
 /// A tonic server whose windows and keepalive suit forwarded traffic: the connection window is too large to fill up, so

@@ -55,6 +55,7 @@
 //! about an owner cannot send it in circles. Its receiver looks the key up again and handles, sends on or refuses what it
 //! does not own, as [`Divergence`] says. See [`Builder::trust_hop_headers`] for whom to believe.
 
+mod accept;
 mod answer;
 mod arrival;
 mod attempt;
@@ -63,6 +64,7 @@ mod body;
 mod budget;
 mod builder;
 mod call;
+mod cause;
 mod channel;
 mod constants;
 mod deadline;
@@ -82,6 +84,7 @@ mod hedge;
 mod incoming;
 mod key;
 mod layer;
+mod log_limit;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod observe;
@@ -97,9 +100,11 @@ mod sync;
 mod tls;
 mod transport;
 
+pub use accept::{AcceptStats, Accepted};
 pub use arrival::Divergence;
 pub use body::RequestBody;
 pub use builder::Builder;
+pub use cause::explain_failure;
 pub use channel::{ChannelFuture, RingChannel};
 pub use constants::*;
 #[cfg(feature = "direct")]
@@ -109,7 +114,7 @@ pub use direct::{
 pub use error::ConfigError;
 pub use explain::Explain;
 pub use forwarder::{Forwarder, OwnerGroup};
-pub use incoming::{incoming, server};
+pub use incoming::{AcceptCounters, Incoming, incoming, server};
 pub use key::{Key, MissingKey, RoutingKey};
 pub use layer::{ForwardFuture, ForwardLayer, ForwardService};
 #[cfg(feature = "metrics")]
@@ -122,7 +127,9 @@ pub use routes::{MethodRoute, Routes};
 pub use selector::SelectorResolver;
 pub use stats::Stats;
 #[cfg(feature = "tls")]
-pub use tls::{Tls, TlsConnector, TlsError, TlsFiles, TlsIncoming, TlsStats, is_verified};
+pub use tls::{
+    Tls, TlsConnector, TlsError, TlsFiles, TlsIncoming, TlsStats, Validity, is_verified,
+};
 pub use transport::{
     Answer, Class, Connector, Dialing, H2Config, H2Transport, Io, PeerRequest, PeerTransport,
     SendError, TcpConnector, TransportStats,

@@ -305,6 +305,37 @@ async fn a_caller_that_says_nothing_holds_nobody_up() {
     eventually("it is counted", || asked.tls.stats().handshake_failures == 1).await;
 }
 
+/// All are from one address, so that a share of the places for each address would not help.
+#[tokio::test]
+async fn a_crowd_that_says_nothing_does_not_keep_members_out() {
+    let (authority, ring) = (Authority::new(), Ring::default());
+    let member = authority.member();
+    let asked = Node::start(&ring, tls(&member));
+    ring.set("mine", &[&asked.address]);
+    let mut silent = Vec::new();
+    for _ in 0..300 {
+        silent.push(soon("a connection", TcpStream::connect(&asked.address)).await.unwrap());
+    }
+    let end = asked.tls.stats().handshakes_ended;
+    asked.client(&tls(&member)).unary(Ask::new("mine", "")).await.unwrap();
+    let stats = asked.tls.stats();
+    assert!(end + stats.handshakes_ended >= 44, "{stats:?}");
+    assert_eq!(stats.handshake_failures, 0, "nobody waited for the end of a silent one: {stats:?}");
+    // The oldest ones had to go.
+    let mut byte = [0];
+    let first = soon("the oldest is cut off", silent[0].read(&mut byte)).await;
+    assert!(matches!(first, Ok(0) | Err(_)), "{first:?}");
+}
+
+#[test]
+fn the_end_of_a_certificate_is_known() {
+    let directory = Authority::new().member();
+    let validity = tls(&directory).validity().unwrap();
+    let now = std::time::SystemTime::now();
+    assert!(validity.not_before < now && validity.remaining(now).is_some());
+    assert_eq!(validity.remaining(validity.not_after + std::time::Duration::from_secs(1)), None);
+}
+
 #[test]
 fn what_is_wrong_with_files_is_named() {
     let authority = Authority::new();

@@ -106,7 +106,7 @@ async fn both_ends_of_a_peer_connection_send_small_writes_at_once() {
     let mut incoming = ringpop_forward::incoming(listener);
     let dialled = tokio::net::TcpStream::connect(address);
     let (accepted, _dialled) = tokio::join!(incoming.next(), dialled);
-    assert!(accepted.unwrap().unwrap().nodelay().unwrap());
+    assert!(accepted.unwrap().unwrap().get_ref().nodelay().unwrap());
 }
 
 /// With an exact size hint, hyper would announce a content-length, and trailers would be lost.

@@ -12,6 +12,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName}
 use tokio_rustls::rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore, ServerConfig};
 
+use super::validity::Validity;
 use crate::constants::{TLS_FILE_BYTES_MAX, TLS_RELOAD_INTERVAL, TLS_RELOAD_INTERVAL_MIN};
 
 /// Where the certificates of a member are, in PEM form.
@@ -39,6 +40,7 @@ pub(super) struct Contents {
 pub(super) struct Configs {
     pub(super) server: Arc<ServerConfig>,
     pub(super) client: Arc<ClientConfig>,
+    pub(super) validity: Option<Validity>,
 }
 
 /// Why certificates cannot be used.
@@ -138,6 +140,10 @@ impl TlsFiles {
         self
     }
 
+    pub(super) fn certificate_path(&self) -> &Path {
+        &self.certificate
+    }
+
     pub(super) fn interval(&self) -> Duration {
         self.interval.max(TLS_RELOAD_INTERVAL_MIN)
     }
@@ -166,10 +172,11 @@ impl TlsFiles {
             source,
         })?;
         let roots = Arc::new(self.roots(&contents.authority)?);
+        let validity = chain.first().and_then(|certificate| Validity::of(certificate));
         let provider = Arc::new(ring::default_provider());
         let server = self.server(&provider, &roots, chain.clone(), key.clone_key())?;
         let client = self.client(&provider, roots, chain, key)?;
-        Ok(Configs { server: Arc::new(server), client: Arc::new(client) })
+        Ok(Configs { server: Arc::new(server), client: Arc::new(client), validity })
     }
 
     fn roots(&self, pem: &[u8]) -> Result<RootCertStore, TlsError> {

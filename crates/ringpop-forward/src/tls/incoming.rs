@@ -1,29 +1,44 @@
 //! Connections that are accepted over TLS.
 
+use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::task::{AbortHandle, Id, JoinSet};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::Stream;
 
 use super::Tls;
-use crate::constants::{ACCEPT_PAUSE, TLS_HANDSHAKE_TIMEOUT, TLS_HANDSHAKES_MAX};
+use crate::accept::{Accepted, Acceptor};
+use crate::cause;
+use crate::constants::{ACCEPT_LOG_INTERVAL, TLS_HANDSHAKE_TIMEOUT, TLS_HANDSHAKES_MAX};
+use crate::log_limit::LogLimit;
+
+/// A connection before and after its handshake.
+type Encrypted = TlsStream<Accepted<TcpStream>>;
 
 impl Tls {
     /// The connections of `listener` that complete a handshake, with small writes sent at once.
     ///
     /// Handshakes run side by side in tasks that end with the stream, so that a caller that is slow, or speaks no TLS,
-    /// holds nobody up.
+    /// holds nobody up. When too many run, the address that has most of them loses its oldest one.
     #[must_use]
     pub fn incoming(&self, listener: TcpListener) -> TlsIncoming {
-        TlsIncoming { tls: self.clone(), listener, handshakes: JoinSet::new(), pause: None }
+        TlsIncoming {
+            tls: self.clone(),
+            acceptor: Acceptor::new(listener, Arc::clone(&self.0.counters.accept)),
+            handshakes: JoinSet::new(),
+            running: Running::default(),
+            log: LogLimit::new(ACCEPT_LOG_INTERVAL),
+        }
     }
 }
 
@@ -31,70 +46,120 @@ impl Tls {
 #[derive(Debug)]
 pub struct TlsIncoming {
     tls: Tls,
-    listener: TcpListener,
-    handshakes: JoinSet<io::Result<TlsStream<TcpStream>>>,
-    /// Set after the operating system refused to accept, which it does when there are too many open files.
-    pause: Option<Pin<Box<Sleep>>>,
+    acceptor: Acceptor,
+    handshakes: JoinSet<Result<Encrypted, Refused>>,
+    running: Running,
+    log: LogLimit,
+}
+
+/// A handshake that failed, and whose.
+#[derive(Debug)]
+struct Refused {
+    peer: SocketAddr,
+    error: io::Error,
 }
 
 impl Stream for TlsIncoming {
-    type Item = io::Result<TlsStream<TcpStream>>;
+    type Item = io::Result<Accepted<Encrypted>>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.poll_accept(cx);
-        while let Poll::Ready(Some(finished)) = self.handshakes.poll_join_next(cx) {
-            match finished {
-                Ok(Ok(stream)) => return Poll::Ready(Some(Ok(stream))),
-                Ok(Err(error)) => {
-                    self.tls.0.counters.handshake_failures.fetch_add(1, Ordering::Relaxed);
-                    tracing::debug!(%error, "a connection was not accepted");
+        let this = &mut *self;
+        loop {
+            this.accept_all(cx);
+            match this.handshakes.poll_join_next_with_id(cx) {
+                Poll::Ready(Some(Ok((id, result)))) => {
+                    this.running.remove(id);
+                    match result {
+                        Ok(stream) => return Poll::Ready(Some(Ok(this.acceptor.watch(stream)))),
+                        Err(refused) => this.tell(&refused),
+                    }
                 }
-                Err(error) => tracing::error!(%error, "a handshake broke"),
+                // It was ended in favour of another one, or it broke.
+                Poll::Ready(Some(Err(error))) => this.running.remove(error.id()),
+                Poll::Ready(None) | Poll::Pending => return Poll::Pending,
             }
-            // A place became free.
-            self.poll_accept(cx);
         }
-        Poll::Pending
     }
 }
 
 impl TlsIncoming {
-    /// Begins a handshake with everyone who waits, as far as there may be more of them.
-    fn poll_accept(&mut self, cx: &mut Context<'_>) {
-        if let Some(pause) = &mut self.pause {
-            if pause.as_mut().poll(cx).is_pending() {
-                return;
+    /// Begins a handshake with everyone who waits.
+    fn accept_all(&mut self, cx: &mut Context<'_>) {
+        while let Poll::Ready((stream, peer)) = self.acceptor.poll_accept(cx) {
+            if self.running.make_room() {
+                self.tls.0.counters.handshakes_ended.fetch_add(1, Ordering::Relaxed);
             }
-            self.pause = None;
+            let acceptor = TlsAcceptor::from(self.tls.configs().server);
+            let stream = self.acceptor.watch(stream);
+            let task = self.handshakes.spawn(shake(acceptor, stream, peer, TLS_HANDSHAKE_TIMEOUT));
+            self.running.add(peer.ip(), task);
         }
-        while self.handshakes.len() < TLS_HANDSHAKES_MAX {
-            match self.listener.poll_accept(cx) {
-                Poll::Ready(Ok((stream, _))) => {
-                    let acceptor = TlsAcceptor::from(self.tls.configs().server);
-                    self.handshakes.spawn(shake(acceptor, stream, TLS_HANDSHAKE_TIMEOUT));
-                }
-                Poll::Ready(Err(error)) => {
-                    self.tls.0.counters.accept_failures.fetch_add(1, Ordering::Relaxed);
-                    tracing::warn!(%error, "cannot accept a connection");
-                    let mut pause = Box::pin(sleep(ACCEPT_PAUSE));
-                    // Polled to be woken by it; it cannot be over yet.
-                    let _ = pause.as_mut().poll(cx);
-                    self.pause = Some(pause);
-                    return;
-                }
-                Poll::Pending => return,
+    }
+
+    fn tell(&mut self, Refused { peer, error }: &Refused) {
+        self.tls.0.counters.handshake_failures.fetch_add(1, Ordering::Relaxed);
+        let reason = cause::explain(error);
+        tracing::debug!(%peer, %reason, "a connection was not accepted");
+        if let Some(held_back) = self.log.pass() {
+            tracing::warn!(%peer, %reason, held_back, "a TLS handshake failed");
+        }
+    }
+}
+
+/// The handshakes that run, oldest first.
+#[derive(Debug, Default)]
+struct Running {
+    tasks: VecDeque<(IpAddr, AbortHandle)>,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+impl Running {
+    fn add(&mut self, address: IpAddr, task: AbortHandle) {
+        self.tasks.push_back((address, task));
+        *self.by_address.entry(address).or_default() += 1;
+    }
+
+    fn remove(&mut self, id: Id) {
+        if let Some(i) = self.tasks.iter().position(|(_, task)| task.id() == id) {
+            self.remove_at(i);
+        }
+    }
+
+    fn remove_at(&mut self, i: usize) -> Option<AbortHandle> {
+        let (address, task) = self.tasks.remove(i)?;
+        if let Some(count) = self.by_address.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_address.remove(&address);
             }
         }
+        Some(task)
+    }
+
+    /// Ends one handshake when no more may run: the oldest one of the address that has most. A peer that means it needs a
+    /// few round trips, so that the oldest one of many is the one that says nothing.
+    fn make_room(&mut self) -> bool {
+        if self.tasks.len() < TLS_HANDSHAKES_MAX {
+            return false;
+        }
+        let most = self.by_address.values().max().copied();
+        let oldest = |(address, _): &(IpAddr, _)| self.by_address.get(address).copied() == most;
+        let Some(task) = self.tasks.iter().position(oldest).and_then(|i| self.remove_at(i)) else {
+            return false;
+        };
+        task.abort();
+        true
     }
 }
 
 async fn shake(
     acceptor: TlsAcceptor,
-    stream: TcpStream,
+    stream: Accepted<TcpStream>,
+    peer: SocketAddr,
     limit: Duration,
-) -> io::Result<TlsStream<TcpStream>> {
-    stream.set_nodelay(true)?;
+) -> Result<Encrypted, Refused> {
     timeout(limit, acceptor.accept(stream))
         .await
-        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "no handshake in time")))
+        .map_err(|error| Refused { peer, error })
 }

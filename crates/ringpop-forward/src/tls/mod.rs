@@ -11,6 +11,7 @@
 mod dial;
 mod files;
 mod incoming;
+mod validity;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,10 +24,13 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
+use crate::accept;
+
 pub use self::dial::TlsConnector;
 use self::files::{Configs, Contents};
 pub use self::files::{TlsError, TlsFiles};
 pub use self::incoming::TlsIncoming;
+pub use self::validity::Validity;
 
 /// What tonic leaves in the extensions of a request that came over TLS. Its type has no public name of its own.
 type ConnectInfo = <TlsStream<TcpStream> as Connected>::ConnectInfo;
@@ -70,7 +74,9 @@ struct Counters {
     reloads: AtomicU64,
     reload_failures: AtomicU64,
     handshake_failures: AtomicU64,
-    accept_failures: AtomicU64,
+    handshakes_ended: AtomicU64,
+    /// Of all listeners.
+    accept: Arc<accept::Counters>,
 }
 
 /// What happened to certificates since the process started.
@@ -83,8 +89,36 @@ pub struct TlsStats {
     pub reload_failures: u64,
     /// Accepted connections that did not complete a handshake: no TLS, no certificate of ours, or too slow.
     pub handshake_failures: u64,
+    /// Handshakes that were ended in favour of newer ones, because too many ran: the oldest ones of the address that had
+    /// most.
+    pub handshakes_ended: u64,
     /// How often the operating system refused to accept a connection, as it does when too many files are open.
     pub accept_failures: u64,
+    /// Connections that were closed because they had sent nothing: for too long, or when descriptors ran out.
+    pub silent_closed: u64,
+}
+
+impl TlsStats {
+    /// All counters with their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+        let Self {
+            reloads,
+            reload_failures,
+            handshake_failures,
+            handshakes_ended,
+            accept_failures,
+            silent_closed,
+        } = *self;
+        [
+            ("reloads", reloads),
+            ("reload_failures", reload_failures),
+            ("handshake_failures", handshake_failures),
+            ("handshakes_ended", handshakes_ended),
+            ("accept_failures", accept_failures),
+            ("silent_closed", silent_closed),
+        ]
+        .into_iter()
+    }
 }
 
 impl Tls {
@@ -154,14 +188,36 @@ impl Tls {
     /// What was counted so far.
     #[must_use]
     pub fn stats(&self) -> TlsStats {
-        let Counters { reloads, reload_failures, handshake_failures, accept_failures } =
+        let Counters { reloads, reload_failures, handshake_failures, handshakes_ended, accept } =
             &self.0.counters;
+        let accept = accept.stats();
         TlsStats {
             reloads: reloads.load(Ordering::Relaxed),
             reload_failures: reload_failures.load(Ordering::Relaxed),
             handshake_failures: handshake_failures.load(Ordering::Relaxed),
-            accept_failures: accept_failures.load(Ordering::Relaxed),
+            handshakes_ended: handshakes_ended.load(Ordering::Relaxed),
+            accept_failures: accept.accept_failures,
+            silent_closed: accept.silent_closed,
         }
+    }
+
+    /// From when until when the certificate of this process is valid, as it was read last; of several in its file, the
+    /// first. `None` when its dates cannot be read.
+    #[must_use]
+    pub fn validity(&self) -> Option<Validity> {
+        self.0.current.read().unwrap_or_else(PoisonError::into_inner).configs.validity
+    }
+
+    /// Where the certificate of this process is.
+    #[must_use]
+    pub fn certificate_path(&self) -> &std::path::Path {
+        self.0.files.certificate_path()
+    }
+
+    /// How often the files are looked at.
+    #[must_use]
+    pub fn reload_interval(&self) -> std::time::Duration {
+        self.0.files.interval()
     }
 
     fn configs(&self) -> Configs {
