@@ -16,7 +16,7 @@ use tokio::time::Instant as Clock;
 use crate::event::Listeners;
 use crate::gossip::{Driver, DriverSetup};
 use crate::lifecycle::Lifecycle;
-use crate::limits::{POINTS_PER_WEIGHT_UNIT, WEIGHT_LABEL, ZONE_LABEL};
+use crate::limits::{PAGE_BYTES_MAX, POINTS_PER_WEIGHT_UNIT, WEIGHT_LABEL, ZONE_LABEL};
 use crate::member::{Parts, Ringpop};
 use crate::security::Security;
 use crate::view::Views;
@@ -172,6 +172,7 @@ impl Builder {
     ///
     /// When the port cannot be taken, or a setting is wrong.
     pub async fn bind(self) -> Result<Ringpop, BindError> {
+        check_page(&self.config)?;
         let listener = TcpListener::bind(self.listen).await;
         let listener = listener.map_err(|source| self.listen_error(source))?;
         let bound = listener.local_addr().map_err(|source| self.listen_error(source))?;
@@ -180,7 +181,7 @@ impl Builder {
             .map_err(|error| BindError::Advertise { reason: error.to_string() })?;
         let start = Clock::now();
         let node = Node::new(
-            self.config.clone(),
+            self.config,
             Init {
                 app: self.app.as_str().into(),
                 address: local.clone(),
@@ -228,7 +229,6 @@ impl Builder {
         Ok(Ringpop::assemble(Parts {
             app: self.app,
             address: local,
-            config: self.config,
             listener,
             views,
             lifecycle,
@@ -287,6 +287,15 @@ fn advertised(
     text.parse().map_err(|error: ringpop_discovery::AddressError| BindError::Advertise {
         reason: error.to_string(),
     })
+}
+
+/// Members take messages up to one bound, so that none may send larger ones.
+const fn check_page(config: &Config) -> Result<(), ConfigError> {
+    let (field, value) = ("message_bytes_max", config.message_bytes_max());
+    if value > PAGE_BYTES_MAX {
+        return Err(ConfigError::OutOfRange { field, value, min: 512, max: PAGE_BYTES_MAX });
+    }
+    Ok(())
 }
 
 /// The discovery of a cluster of one.

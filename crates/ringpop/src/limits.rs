@@ -30,6 +30,15 @@ pub(crate) const CALLS_MAX: usize = 1024;
 /// ping-reqs at once, and takes on at most 256 of these.
 pub(crate) const ANSWERS_MAX: usize = 4096;
 
+/// Largest membership message that a member takes, in bytes: eight of the
+/// default pages. It is the same at all members, whatever their own
+/// `message_bytes_max`: what one may send, every other takes.
+pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
+
+/// Largest `message_bytes_max` of this transport: a message may carry a page and
+/// as much again for what goes along.
+pub const PAGE_BYTES_MAX: usize = (MESSAGE_BYTES_MAX - 64 * 1024) / 2;
+
 /// Gossip connections that are kept; the one of a member that is gone is
 /// closed at once.
 pub(crate) const CHANNELS_MAX: usize = 16 * 1024;

@@ -53,7 +53,6 @@ pub struct Ringpop(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) app: String,
     pub(crate) address: Address,
-    pub(crate) config: Config,
     pub(crate) views: Arc<Views>,
     pub(crate) lifecycle: Arc<Lifecycle>,
     listeners: Listeners,
@@ -71,7 +70,6 @@ pub(crate) struct Inner {
 pub(crate) struct Parts {
     pub(crate) app: String,
     pub(crate) address: Address,
-    pub(crate) config: Config,
     pub(crate) listener: TcpListener,
     pub(crate) views: Arc<Views>,
     pub(crate) lifecycle: Arc<Lifecycle>,
@@ -95,7 +93,6 @@ impl Ringpop {
         Self(Arc::new(Inner {
             app: parts.app,
             address: parts.address,
-            config: parts.config,
             views: parts.views,
             lifecycle: parts.lifecycle,
             listeners: parts.listeners,

@@ -14,6 +14,7 @@ use crate::generated::membership_server::MembershipServer;
 use crate::gossip::MembershipService;
 #[cfg(feature = "health")]
 use crate::health::Health;
+use crate::limits::MESSAGE_BYTES_MAX;
 use crate::member::Inner;
 
 /// The server of a member.
@@ -68,12 +69,10 @@ fn serve(
     services: Services,
     stopped: oneshot::Receiver<()>,
 ) -> impl Future<Output = ()> + use<> {
-    // Twice the page and what goes along, as the driver allows itself.
-    let message_bytes_max = 2 * inner.config.message_bytes_max() + 64 * 1024;
     let membership =
         MembershipServer::new(MembershipService::new(inner.handle.clone(), inner.security.clone()))
-            .max_decoding_message_size(message_bytes_max)
-            .max_encoding_message_size(message_bytes_max);
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let admin = AdminServer::new(AdminService::new(Arc::downgrade(inner)));
     let services = services.add_service(membership).add_service(admin);
     #[cfg(feature = "health")]

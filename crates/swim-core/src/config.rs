@@ -222,7 +222,9 @@ fields! {
     /// Members that are remembered, whatever their status; changes about
     /// further ones are refused and counted. At least 2; 100,000 everywhere.
     members_max: usize;
-    /// How many and how long the labels of a member may be.
+    /// How many and how long the labels may be that this member gives itself.
+    /// Members with different limits work together: what others say of
+    /// themselves is bounded by [`limits`](crate::limits) only.
     label_limits: LabelLimits;
     /// Whether members that fail and come back again and again are kept off
     /// the ring for a while, and how. `None`, off, everywhere.
@@ -416,7 +418,7 @@ impl ConfigBuilder {
         within("heal_probability_base", self.heal_probability_base as usize, 0, 1000)?;
         within("heal_failures_max", self.heal_failures_max, 1, 1000)?;
         within("members_max", self.members_max, 2, u32::MAX as usize)?;
-        within("label_limits.count", self.label_limits.count, 0, limits::LABELS_MAX / 2)?;
+        within("label_limits.count", self.label_limits.count, 0, limits::PUBLIC_LABELS_MAX)?;
         let LabelLimits { key_bytes, value_bytes, .. } = self.label_limits;
         within("label_limits.key_bytes", key_bytes, 1, limits::LABEL_KEY_BYTES_MAX)?;
         within("label_limits.value_bytes", value_bytes, 0, limits::LABEL_VALUE_BYTES_MAX)?;

@@ -13,7 +13,7 @@ use crate::dissemination::Dissemination;
 use crate::event::{Cause, Event, Output, Rejection};
 use crate::flaps::Flaps;
 use crate::graves::Graves;
-use crate::labels::Labels;
+use crate::labels::{LabelLimits, Labels};
 use crate::limits::{EPITAPHS_MAX, INCARNATION_AHEAD_MAX, UNIX_MS_MAX};
 use crate::member::{Member, Status};
 use crate::membership::{Membership, SlotId};
@@ -226,9 +226,10 @@ impl Core {
         true
     }
 
-    /// Checks what the network says about a member. Labels beyond the limits
-    /// must not hide a failure: they are dropped and the status still counts,
-    /// as in Temporal's fork of ringpop-go.
+    /// Checks what the network says about a member. Labels beyond what the
+    /// protocol allows must not hide a failure: they are dropped and the status
+    /// still counts, as in Temporal's fork of ringpop-go. The limits in this
+    /// member's settings do not matter here: all members must judge alike.
     fn validate(&self, member: &Member, known: Option<&Member>) -> Result<(), Rejection> {
         if member.incarnation > self.incarnation_max() {
             return Err(Rejection::Invalid { what: "incarnation is beyond the bound" });
@@ -236,7 +237,7 @@ impl Core {
         if known.is_none() && self.members.len() >= self.config.members_max() {
             return Err(Rejection::MembersFull);
         }
-        let labels = member.labels.check(&self.config.label_limits());
+        let labels = member.labels.check(&LabelLimits::PROTOCOL);
         labels.map_err(|_| Rejection::LabelsDropped)
     }
 

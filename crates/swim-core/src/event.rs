@@ -313,7 +313,7 @@ pub enum Rejection {
     Busy,
     /// A change about a new member was dropped because the list is full.
     MembersFull,
-    /// The labels of a change were dropped because they exceed the limits; its
-    /// status counted.
+    /// The labels of a change were dropped because they exceed what the protocol
+    /// allows ([`limits`](crate::limits)); its status counted.
     LabelsDropped,
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use twox_hash::XxHash3_64;
 
-use crate::limits::{LABEL_KEY_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_MAX};
+use crate::limits::{LABEL_KEY_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_MAX, PUBLIC_LABELS_MAX};
 
 /// Label that carries the identity of a member, under the name Ringpop uses.
 pub const IDENTITY_LABEL: &str = "__identity";
@@ -150,8 +150,12 @@ impl fmt::Debug for Labels {
     }
 }
 
-/// How many and how long the labels may be that an application sets. The
-/// defaults are Ringpop's.
+/// How many and how long the labels may be that an application sets at this
+/// member. The defaults are Ringpop's.
+///
+/// The limits bind this member only. What others say of themselves is taken and
+/// passed on up to the bounds of the protocol ([`limits`](crate::limits)),
+/// which no setting changes, so that members with different limits agree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LabelLimits {
     /// Number of public labels. Default 5.
@@ -160,6 +164,15 @@ pub struct LabelLimits {
     pub key_bytes: usize,
     /// Bytes of a value. Default 128.
     pub value_bytes: usize,
+}
+
+impl LabelLimits {
+    /// What the protocol allows, at every member.
+    pub(crate) const PROTOCOL: Self = Self {
+        count: PUBLIC_LABELS_MAX,
+        key_bytes: LABEL_KEY_BYTES_MAX,
+        value_bytes: LABEL_VALUE_BYTES_MAX,
+    };
 }
 
 impl Default for LabelLimits {

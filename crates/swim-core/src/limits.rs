@@ -26,6 +26,16 @@ pub const APP_BYTES_MAX: usize = 128;
 /// ringpop-go accepts.
 pub const LABELS_MAX: usize = 32;
 
+/// Labels of one member that an application may set: half of all, so that
+/// those of the library always find room.
+///
+/// This bound and the two below are the protocol's. They are the same at all
+/// members and bind what a member says of *others*, whereas
+/// [`label_limits`](crate::Config::label_limits) bind only what it says of
+/// itself: if each member judged others by its own setting, a cluster in which
+/// settings differ, as in any rolling change of them, would never agree.
+pub const PUBLIC_LABELS_MAX: usize = LABELS_MAX / 2;
+
 /// Longest label key in bytes.
 pub const LABEL_KEY_BYTES_MAX: usize = 256;
 

@@ -93,7 +93,8 @@ counters! {
     rejected_busy,
     /// Changes about new members that the full list could not take.
     rejected_members_full,
-    /// Changes whose labels were dropped because they exceed the limits.
+    /// Changes whose labels were dropped because they exceed what the protocol
+    /// allows.
     rejected_labels,
     /// Requests that the transport could not deliver.
     undelivered,

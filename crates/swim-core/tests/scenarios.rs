@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use support::{Cluster, address, change, message, ms, secs};
-use swim_core::limits::JOIN_PEERS_MAX;
+use swim_core::limits::{JOIN_PEERS_MAX, PUBLIC_LABELS_MAX};
 use swim_core::{
     Body, Cause, Config, Event, JoinFailure, Labels, Refusal, Rejection, State, Status,
 };
@@ -634,7 +634,8 @@ fn labels_beyond_the_limits_are_dropped_and_the_status_counts() {
     cluster.command(1, |node, now| node.set_labels(now, &good)).unwrap();
     cluster.until("seen", secs(3), |c| c.member(0, 1).unwrap().labels == good);
     let mut bad = change(1, Status::Suspect, cluster.member(0, 1).unwrap().incarnation);
-    bad.member.labels = Labels::new((0..6).map(|i| (format!("k{i}"), "v"))).unwrap();
+    bad.member.labels =
+        Labels::new((0..=PUBLIC_LABELS_MAX).map(|i| (format!("k{i}"), "v"))).unwrap();
     let body = Body::Ping { checksum: 0, changes: vec![bad] };
     cluster.inject(0, message(&address(9), 1, 1, body));
     let known = cluster.member(0, 1).unwrap();

@@ -14,6 +14,7 @@ use tonic::transport::{Channel, Endpoint};
 use crate::generated::membership_client::MembershipClient;
 use crate::limits::{
     CALLS_MAX, CHANNELS_MAX, CONNECT_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT,
+    MESSAGE_BYTES_MAX,
 };
 use crate::security::Security;
 
@@ -25,7 +26,6 @@ pub(crate) struct Calls {
     security: Security,
     /// Beyond every timeout of the machine, so that the machine decides.
     timeout: Duration,
-    message_bytes_max: usize,
 }
 
 /// How a call ended.
@@ -37,14 +37,8 @@ pub(crate) struct Answer {
 }
 
 impl Calls {
-    pub(crate) fn new(security: Security, timeout: Duration, message_bytes_max: usize) -> Self {
-        Self {
-            running: JoinSet::new(),
-            channels: HashMap::new(),
-            security,
-            timeout,
-            message_bytes_max,
-        }
+    pub(crate) fn new(security: Security, timeout: Duration) -> Self {
+        Self { running: JoinSet::new(), channels: HashMap::new(), security, timeout }
     }
 
     /// Calls from now on may take so long.
@@ -62,8 +56,8 @@ impl Calls {
             return false;
         };
         let mut client = MembershipClient::new(channel)
-            .max_decoding_message_size(self.message_bytes_max)
-            .max_encoding_message_size(self.message_bytes_max);
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
         let (seq, timeout, to) = (message.seq, self.timeout, to.clone());
         let call = async move {
             let request = wire::to_proto(message);

@@ -115,7 +115,7 @@ impl Driver {
         let DriverSetup { node, start, views, listeners, forwarder, discovery, security } = setup;
         let (sender, inputs) = mpsc::channel(INPUTS_MAX);
         let timeout = call_timeout(node.config());
-        let calls = Calls::new(security, timeout, message_bytes_max(&node));
+        let calls = Calls::new(security, timeout);
         let driver = Self {
             node,
             start,
@@ -221,7 +221,7 @@ impl Driver {
 
     fn reconfigure(&mut self, now: Instant, config: Arc<Config>) -> Result<(), ReconfigureError> {
         if config.message_bytes_max() != self.node.config().message_bytes_max() {
-            // The bounds of connections and server are made from it.
+            // It was checked against what the transport carries at the start.
             return Err(ReconfigureError::Fixed { field: "message_bytes_max" });
         }
         self.node.reconfigure(now, config)?;
@@ -426,10 +426,4 @@ impl Handle {
 fn call_timeout(config: &Config) -> Duration {
     let longest = [config.ping_req_timeout(), config.join_timeout(), config.sync_timeout()];
     longest.into_iter().max().unwrap_or_default() + CALL_TIMEOUT_MARGIN
-}
-
-/// Bounds a membership message on the wire: the changes, and as much again for
-/// what goes along.
-pub(crate) fn message_bytes_max(node: &Node) -> usize {
-    2 * node.config().message_bytes_max() + 64 * 1024
 }
