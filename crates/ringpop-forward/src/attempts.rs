@@ -21,6 +21,7 @@ use crate::explain::explain;
 use crate::header::{strip_hop_by_hop, strip_unproven_length};
 use crate::hedge::{Beginning, Side, hedge_after, race};
 use crate::key::Key;
+use crate::local::LocalCall;
 use crate::observe::{ForwardEvent, RetriedAt};
 use crate::policy::{Decision, FailureClass, GiveUp, Situation, decide};
 use crate::resolver::{Owner, Peer};
@@ -322,7 +323,7 @@ impl<T: PeerTransport> Attempts<T> {
     }
 
     /// Handles the call in this process: it became an owner, or it is the next one.
-    async fn handle_here<S>(self, replay: &Replay, mut local: S) -> Result<Response<Body>, S::Error>
+    async fn handle_here<S>(self, replay: &Replay, local: S) -> Result<Response<Body>, S::Error>
     where
         S: Service<Request<Body>, Response = Response<Body>>,
     {
@@ -331,7 +332,7 @@ impl<T: PeerTransport> Attempts<T> {
         let head = std::mem::replace(&mut call.head, Request::new(()).into_parts().0);
         let request = Request::from_parts(head, Body::new(replay.attempt()));
         replay.commit();
-        local.call(request).await.map(|response| call.finish_here(response))
+        LocalCall::new(local, request).await.map(|response| call.finish_here(response))
     }
 
     /// Completes a response that is given to the caller.

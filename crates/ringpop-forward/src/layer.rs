@@ -20,6 +20,7 @@ use crate::call::{Admission, Call, Place, admit};
 use crate::engine::Engine;
 use crate::first_message::{MessageKey, message_key};
 use crate::key::{HeadKey, Key, KeyError, KeySource};
+use crate::local::LocalCall;
 use crate::resolver::Owner;
 use crate::transport::{H2Transport, PeerTransport};
 
@@ -114,15 +115,16 @@ where
     type Error = S::Error;
     type Future = ForwardFuture<S, T>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.local.poll_ready(cx)
+    /// Always ready: whether the local service is matters only to calls that it handles, and they wait for it.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let (head, body) = request.into_parts();
         let (call, key) = match admit(&self.engine, &self.door, head) {
             Admission::Unrouted(head) => {
-                let future = self.local.call(Request::from_parts(head, body));
+                let future = LocalCall::new(self.local.clone(), Request::from_parts(head, body));
                 return ForwardFuture { state: State::Unrouted { future } };
             }
             Admission::Answered(response) => return ForwardFuture::answered(response),
@@ -136,7 +138,7 @@ where
             },
             HeadKey::InMessage => {
                 let intake = call.intake(body);
-                let local = self.take_local();
+                let local = self.local.clone();
                 let peeking = Some(Peeking { call, intake, local, timer: None });
                 return ForwardFuture { state: State::Peeking { peeking } };
             }
@@ -144,11 +146,11 @@ where
         let state = match place {
             (Place::Here, _) => {
                 let body = call.body_for_handler(body);
-                State::here(call, body, |request| self.local.call(request))
+                State::here(call, body, self.local.clone())
             }
             (Place::There(owner), key) => {
                 let intake = call.intake(body);
-                let future = Box::pin(forward(call, key, owner, intake, self.take_local()));
+                let future = Box::pin(forward(call, key, owner, intake, self.local.clone()));
                 State::There { future }
             }
             (Place::Nowhere(why, owner), _) => {
@@ -156,14 +158,6 @@ where
             }
         };
         ForwardFuture { state }
-    }
-}
-
-impl<S: Clone, T> ForwardService<S, T> {
-    /// Takes the service that was polled ready and leaves a clone, which is not.
-    fn take_local(&mut self) -> S {
-        let clone = self.local.clone();
-        std::mem::replace(&mut self.local, clone)
     }
 }
 
@@ -241,26 +235,22 @@ pin_project! {
     where
         S: Service<Request<Body>>,
     {
-        Unrouted { #[pin] future: S::Future },
+        Unrouted { #[pin] future: LocalCall<S> },
         Answered { response: Option<Response<Body>> },
         Peeking { peeking: Option<Peeking<S, T>> },
-        Here { #[pin] future: S::Future, #[pin] timer: Option<Sleep>, call: Option<Call<T>> },
+        Here { #[pin] future: LocalCall<S>, #[pin] timer: Option<Sleep>, call: Option<Call<T>> },
         There { future: Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>> },
     }
 }
 
 impl<S: Service<Request<Body>>, T> State<S, T> {
-    fn here(
-        mut call: Call<T>,
-        body: Body,
-        handle: impl FnOnce(Request<Body>) -> S::Future,
-    ) -> Self {
+    fn here(mut call: Call<T>, body: Body, local: S) -> Self {
         if call.has_expired() {
             return Self::Answered { response: Some(call.answer_exceeded()) };
         }
         call.count_here();
         let head = std::mem::replace(&mut call.head, Request::new(()).into_parts().0);
-        let future = handle(Request::from_parts(head, body));
+        let future = LocalCall::new(local, Request::from_parts(head, body));
         Self::Here { future, timer: None, call: Some(call) }
     }
 }
@@ -319,7 +309,7 @@ where
 {
     /// Goes on as the key tells.
     fn into_state(self, key: Result<Option<Key>, PeekFailure>) -> State<S, T> {
-        let Self { call, intake, mut local, .. } = self;
+        let Self { call, intake, local, .. } = self;
         let placed = match key {
             Ok(Some(key)) => Ok((call.place(&key), key)),
             Ok(None) => call.place_without_key(),
@@ -332,9 +322,7 @@ where
             }
         };
         match placed {
-            Ok((Place::Here, _)) => {
-                State::here(call, Body::new(intake.into_body()), |request| local.call(request))
-            }
+            Ok((Place::Here, _)) => State::here(call, Body::new(intake.into_body()), local),
             Ok((Place::There(owner), key)) => {
                 State::There { future: Box::pin(forward(call, key, owner, intake, local)) }
             }

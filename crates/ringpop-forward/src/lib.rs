@@ -84,6 +84,7 @@ mod hedge;
 mod incoming;
 mod key;
 mod layer;
+mod local;
 mod log_limit;
 #[cfg(feature = "metrics")]
 mod metrics;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use ringpop_forward::{
-    Builder, Forwarder, Owner, Owners, Peer, Resolver, Routes, incoming, server,
+    Builder, ForwardLayer, Forwarder, Owner, Owners, Peer, Resolver, Routes, incoming, server,
 };
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -166,6 +166,54 @@ impl Node {
     /// Ends everything at once: listener, connections, handlers.
     pub fn kill(&mut self) {
         self.runtime.take().unwrap().shutdown_background();
+    }
+}
+
+/// A node with layers of its own around the services, the forwarder among them.
+pub struct Layered {
+    pub address: String,
+    pub forwarder: Forwarder,
+    pub handler: Handler,
+    runtime: Option<Runtime>,
+}
+
+impl Layered {
+    /// Starts `serve` with a listener, the layer of a forwarder that sees `ring`, and the test service.
+    pub fn start<F>(
+        ring: &Ring,
+        serve: impl FnOnce(TcpListener, ForwardLayer, TestServer) -> F + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<(), tonic::transport::Error>> + Send,
+    {
+        let (listener, address) = listener();
+        let forwarder = builder(&address, ring).build().unwrap();
+        let handler = Handler::new(&address);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let (layer, service) = (forwarder.layer(), TestServer(handler.clone()));
+        runtime.spawn(async move {
+            let listener = TcpListener::from_std(listener).unwrap();
+            serve(listener, layer, service).await.unwrap();
+        });
+        Self { address, forwarder, handler, runtime: Some(runtime) }
+    }
+
+    /// A client that is connected to this node.
+    pub async fn client(&self) -> TestClient<Channel> {
+        let endpoint: Endpoint = format!("http://{}", self.address).parse().unwrap();
+        TestClient::new(endpoint.connect().await.unwrap())
+    }
+}
+
+impl Drop for Layered {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 

@@ -35,6 +35,47 @@ pub async fn call(
     soon("response", response).await.unwrap()
 }
 
+/// A call whose request has not ended.
+pub struct Begun {
+    pub body: h2::SendStream<Bytes>,
+    pub response: h2::client::ResponseFuture,
+}
+
+impl Begun {
+    /// Breaks the request off.
+    pub fn reset(mut self, reason: h2::Reason) {
+        self.body.send_reset(reason);
+    }
+}
+
+/// Calls `path` at `address` with one message, and does not end the request.
+pub async fn begin(address: &str, path: &str, ask: &Ask) -> Begun {
+    let mut sender = connect(address).await;
+    let (response, mut body) = sender.send_request(request(address, path), false).unwrap();
+    body.send_data(framed(ask), false).unwrap();
+    Begun { body, response }
+}
+
+/// A connection to `address`.
+pub async fn connect(address: &str) -> h2::client::SendRequest<Bytes> {
+    let connection = TcpStream::connect(address).await.unwrap();
+    let (sender, driver) = h2::client::handshake(connection).await.unwrap();
+    tokio::spawn(driver);
+    sender.ready().await.unwrap()
+}
+
+/// The head of a gRPC request.
+pub fn request(address: &str, path: &str) -> http::Request<()> {
+    let request = http::Request::post(format!("http://{address}{path}"));
+    request.header("content-type", "application/grpc").header("te", "trailers").body(()).unwrap()
+}
+
+/// A message as gRPC frames it.
+pub fn framed(ask: &Ask) -> Bytes {
+    let message = ask.encode_to_vec();
+    [&[0], &(message.len() as u32).to_be_bytes()[..], &message].concat().into()
+}
+
 /// Reads a response to its end, and gives its trailers.
 pub async fn finish(body: &mut RecvStream) -> HeaderMap {
     while let Some(data) = soon("data", body.data()).await {
