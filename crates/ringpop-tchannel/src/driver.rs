@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use ringpop_discovery::{Discovery, DiscoveryError};
 use swim_core::{
-    Address, Body, CommandError, Event, Instant, JoinFailure, Message, Node, Output, State,
+    Address, Body, CommandError, Event, Instant, JoinFailure, Member, Message, Node, Output, State,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -285,9 +285,10 @@ impl Driver {
 
     fn request(&mut self, to: &Address, message: Message) {
         let (now, seq) = (self.now(), message.seq);
+        let member = self.node.member(to).is_some_and(Member::is_reachable);
         if let Some(page) = self.lists.page(to, &message) {
             self.node.handle_message(now, page);
-        } else if !self.outgoing.start(to, message) {
+        } else if !self.outgoing.start(to, message, member) {
             self.node.handle_undelivered(now, seq);
         }
     }
@@ -327,6 +328,13 @@ impl Driver {
                     self.told.push(Box::new(|| waiting.send(()).unwrap_or(())));
                 }
                 self.rejoin();
+            }
+            Event::Unreachable { address } => tracing::warn!(
+                "nobody reaches this member at {address}: the others took it for faulty, and it owns no keys \
+                 until one of them does; check the advertised address, port mappings and firewalls"
+            ),
+            Event::ReachableAgain { address, duration } => {
+                tracing::info!(%address, ?duration, "others reach this member again");
             }
             Event::Rejected { from, reason } => {
                 tracing::debug!(%from, ?reason, "a message was refused");

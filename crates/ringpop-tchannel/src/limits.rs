@@ -13,8 +13,8 @@ pub const SERVICE: &str = "ringpop";
 /// is told so and closed. Each peer opens one.
 pub(crate) const ACCEPTED_MAX: usize = 512;
 
-/// Members to which a connection is kept. The one that was used least recently
-/// makes room for another.
+/// Processes to which a connection is kept. One that is no member makes room for
+/// another first, then the one that was used least recently.
 pub(crate) const PEERS_MAX: usize = 384;
 
 /// How long a process may take from opening a connection to introducing

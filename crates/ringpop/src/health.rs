@@ -1,7 +1,8 @@
 //! Feature `health`: the standard health service of gRPC, for load balancers and for probes of Kubernetes.
 //!
 //! It answers for the server as a whole, which the protocol names by the empty string: SERVING while the member is
-//! ready. A member that has not joined, or leaves, forwards what it gets, but new work should go elsewhere.
+//! ready. A member that has not joined, or leaves, or that the others cannot reach, forwards what it gets, but new work
+//! should go elsewhere.
 
 use tokio::sync::watch;
 use tonic_health::ServingStatus;
@@ -18,13 +19,17 @@ const WHOLE: &str = "";
 pub(crate) struct Health {
     reporter: HealthReporter,
     state: watch::Receiver<State>,
+    unreachable: watch::Receiver<bool>,
 }
 
 impl Health {
     /// The service, and what keeps it in step.
-    pub(crate) fn new(state: watch::Receiver<State>) -> (Self, HealthServer<impl Service>) {
+    pub(crate) fn new(
+        state: watch::Receiver<State>,
+        unreachable: watch::Receiver<bool>,
+    ) -> (Self, HealthServer<impl Service>) {
         let (reporter, service) = health_reporter();
-        (Self { reporter, state }, service)
+        (Self { reporter, state, unreachable }, service)
     }
 
     /// Serves by `serving`, and has the service tell the truth from before it begins.
@@ -36,17 +41,27 @@ impl Health {
         }
     }
 
-    /// Reports when the member becomes ready and when it is no longer, and never ends.
+    /// Reports each change, and never ends.
     async fn follow<T>(&mut self) -> T {
-        let state = self.state.wait_for(|state| *state >= State::Ready).await.map(|state| *state);
-        // A member that is shut down before it is ready never serves.
-        if matches!(state, Ok(State::Ready)) {
-            self.report(ServingStatus::Serving).await;
+        let mut reported = false;
+        loop {
+            let ready = *self.state.borrow_and_update() == State::Ready;
+            let serves = ready && !*self.unreachable.borrow_and_update();
+            if serves != reported {
+                let status =
+                    if serves { ServingStatus::Serving } else { ServingStatus::NotServing };
+                self.report(status).await;
+                reported = serves;
+            }
+            let changed = tokio::select! {
+                changed = self.state.changed() => changed,
+                changed = self.unreachable.changed() => changed,
+            };
+            if changed.is_err() {
+                // The member is gone, and its server ends.
+                return std::future::pending().await;
+            }
         }
-        if self.state.wait_for(|state| *state > State::Ready).await.is_ok() {
-            self.report(ServingStatus::NotServing).await;
-        }
-        std::future::pending().await
     }
 
     async fn report(&mut self, status: ServingStatus) {

@@ -39,8 +39,8 @@ pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// as much again for what goes along.
 pub const PAGE_BYTES_MAX: usize = (MESSAGE_BYTES_MAX - 64 * 1024) / 2;
 
-/// Gossip connections that are kept; the one of a member that is gone is
-/// closed at once.
+/// Gossip connections that are kept, to members only; the one of a member that is
+/// gone is closed at once, and the one that was used least recently makes room.
 pub(crate) const CHANNELS_MAX: usize = 16 * 1024;
 
 /// Events that a slow listener may lag behind before it misses some, which it

@@ -76,7 +76,7 @@ fn serve(
     let admin = AdminServer::new(AdminService::new(Arc::downgrade(inner)));
     let services = services.add_service(membership).add_service(admin);
     #[cfg(feature = "health")]
-    let (health, health_service) = Health::new(inner.lifecycle.watch());
+    let (health, health_service) = Health::new(inner.lifecycle.watch(), inner.views.unreachable());
     #[cfg(feature = "health")]
     let services = services.add_service(health_service);
     let server = ringpop_forward::server().layer(inner.forwarder.layer()).add_routes(services);

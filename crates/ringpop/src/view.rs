@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hashring::{Edit, Node as RingNode, Reader, Ring, Shared, UpdateError};
 use ringpop_forward::{Changed, Owner, Owners, Peer, Resolver};
-use swim_core::{Address, Member};
+use swim_core::{Address, Member, Status};
 use tokio::sync::watch;
 
 use crate::limits::{WEIGHT_LABEL, WEIGHT_MAX};
@@ -91,6 +91,8 @@ pub(crate) struct Views {
     shared: Shared<View>,
     /// Checksum of the latest ring, for those who wait for another one.
     epoch: watch::Sender<u64>,
+    /// Whether others took this member for faulty and nobody reaches it.
+    unreachable: watch::Sender<bool>,
     local: Address,
 }
 
@@ -105,11 +107,22 @@ impl Views {
             membership_checksum: 0,
             ring_checksum,
         };
-        Ok(Self { shared: Shared::new(view), epoch: watch::Sender::new(ring_checksum), local })
+        Ok(Self {
+            shared: Shared::new(view),
+            epoch: watch::Sender::new(ring_checksum),
+            unreachable: watch::Sender::new(false),
+            local,
+        })
     }
 
     pub(crate) fn load(&self) -> Arc<View> {
         self.shared.load()
+    }
+
+    /// Whether others took this member for faulty and nobody reaches it, to be
+    /// watched.
+    pub(crate) fn unreachable(&self) -> watch::Receiver<bool> {
+        self.unreachable.subscribe()
     }
 
     /// Publishes the view that `members` make, of whom those in `damped`
@@ -138,6 +151,15 @@ impl Views {
         let ring_checksum = ring.checksum();
         change.checksum_before = former.ring_checksum;
         change.checksum_after = ring_checksum;
+        // A member of this crate leaves, and never declares itself faulty.
+        let faulty = |member: &Member| member.status == Status::Faulty;
+        let local = members.iter().find(|member| member.address == self.local);
+        let unreachable = local.is_some_and(faulty);
+        self.unreachable.send_if_modified(|known| {
+            let changed = *known != unreachable;
+            *known = unreachable;
+            changed
+        });
         let (members, damped) = (members.into(), damped.into());
         let view = View { members, damped, ring, membership_checksum, ring_checksum };
         self.shared.publish(Arc::new(view));

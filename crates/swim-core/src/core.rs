@@ -7,7 +7,9 @@ use std::sync::Arc;
 use crate::address::Address;
 use crate::awareness::Awareness;
 use crate::config::Config;
+use crate::contact::Contact;
 use crate::damping::Ballots;
+use crate::dial_budget::DialBudget;
 use crate::dialect::Dialect;
 use crate::dissemination::Dissemination;
 use crate::event::{Cause, Event, Output, Rejection};
@@ -48,6 +50,8 @@ pub(crate) struct Core {
     pub(crate) flaps: Flaps,
     pub(crate) ballots: Ballots,
     pub(crate) burst: Burst,
+    pub(crate) contact: Contact,
+    dial_budget: DialBudget,
     /// Tombstones that the sender of the present message does not know of.
     pub(crate) epitaphs: Vec<Change>,
     /// Changes of the present message that were left out because they are known.
@@ -94,6 +98,8 @@ impl Core {
             flaps: Flaps::default(),
             ballots: Ballots::default(),
             burst: Burst::default(),
+            contact: Contact::default(),
+            dial_budget: DialBudget::default(),
             epitaphs: Vec::new(),
             known_changes: 0,
             next_seq,
@@ -219,7 +225,7 @@ impl Core {
             }
         }
         if change.member.address == self.local && !active(Mutation::BelievesItsEnd) {
-            self.refute(change.member, sender(cause).cloned());
+            self.answer_statement(change.member, sender(cause).cloned());
             return true;
         }
         self.set(change.member, change.source, cause.clone());
@@ -241,17 +247,31 @@ impl Core {
         labels.map_err(|_| Rejection::LabelsDropped)
     }
 
-    /// Contradicts a statement about this member with a higher incarnation.
-    /// The status stays: a member that left refutes as one that left.
-    fn refute(&mut self, statement: Member, from: Option<Address>) {
+    /// Somebody says something about this member that is not so.
+    fn answer_statement(&mut self, statement: Member, from: Option<Address>) {
         if active(Mutation::NoRefutation) {
             return;
         }
+        if self.wants_contact(&statement) {
+            self.hold(statement, from);
+        } else {
+            self.refute(statement, from);
+        }
+    }
+
+    /// Contradicts a statement about this member with a higher incarnation.
+    /// The status stays: a member that left refutes as one that left.
+    pub(crate) fn refute(&mut self, statement: Member, from: Option<Address>) {
         self.stats.refuted += 1;
         // Somebody could not reach this member in time: a sign that it is slow.
         self.awareness.worsen();
-        let Member { status, labels, .. } = self.local_member().clone();
-        let incarnation = self.reincarnate(status, labels, statement.incarnation);
+        let before = self.local_member().clone();
+        let status = if self.contact.is_unreachable() { Status::Alive } else { before.status };
+        let incarnation = self.reincarnate(status, before.labels.clone(), statement.incarnation);
+        if status != before.status {
+            let (after, source) = (self.local_member().clone(), self.local.clone());
+            self.changed(Some(before), Some(after), Some(source), Cause::Contact);
+        }
         self.event(Event::Refuted { statement, from, incarnation });
     }
 
@@ -277,6 +297,16 @@ impl Core {
         self.incarnation = incarnation;
         self.spread_local();
         incarnation
+    }
+
+    /// Whether a request may go to an address that only a stranger named.
+    pub(crate) fn may_dial_stranger(&mut self) -> bool {
+        let may = self.dial_budget.take(self.now);
+        let stats = &mut self.stats;
+        let counter =
+            if may { &mut stats.stranger_dials } else { &mut stats.stranger_dials_omitted };
+        *counter += 1;
+        may
     }
 
     /// Spreads what this member says about itself.
@@ -397,6 +427,7 @@ impl Core {
         self.graves.check();
         self.check_damping();
         self.check_burst();
+        self.check_contact();
         let local = self.local_member();
         assert_eq!(local.address, self.local, "the local slot holds the local member");
         assert_eq!(
@@ -426,6 +457,6 @@ fn sender(cause: &Cause) -> Option<&Address> {
         | Cause::Join { from }
         | Cause::Sync { from }
         | Cause::Heal { from } => Some(from),
-        Cause::Command | Cause::Probe | Cause::Timeout => None,
+        Cause::Command | Cause::Probe | Cause::Timeout | Cause::Contact => None,
     }
 }

@@ -133,6 +133,21 @@ pub enum Event {
         /// Members that did not answer.
         failures: usize,
     },
+    /// Others could not reach this member and took it for faulty, and nobody has
+    /// reached it since: its address leads elsewhere, or a firewall is between.
+    /// It is off the ring, also in its own view, and asks to be dialled until
+    /// somebody reaches it.
+    Unreachable {
+        /// The address that this member advertises.
+        address: Address,
+    },
+    /// A member reached this one, and it has contradicted what was said of it.
+    ReachableAgain {
+        /// The address that this member advertises.
+        address: Address,
+        /// How long it was not reached.
+        duration: Duration,
+    },
     /// A member is damped: it fails and comes back too often, and does not
     /// belong on the ring for a while. It stays a member.
     Damped {
@@ -205,6 +220,9 @@ pub enum Cause {
     Probe,
     /// The status held for as long as it may.
     Timeout,
+    /// Whether others reach this member itself: it takes itself for faulty while
+    /// nobody does.
+    Contact,
 }
 
 /// Why a member is not damped any more.

@@ -18,8 +18,11 @@
 mod address;
 mod awareness;
 mod config;
+mod contact;
 mod core;
 mod damping;
+mod dial_back;
+mod dial_budget;
 mod dialect;
 mod dissemination;
 mod event;

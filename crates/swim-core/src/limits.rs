@@ -78,6 +78,20 @@ pub const GRAVES_MAX: usize = 4096;
 /// more asks again.
 pub const EPITAPHS_MAX: usize = 10;
 
+/// Protocol periods in which a member that others reach hears from one of them: each
+/// member is probed about once in a period, and at random timing one in 150 is not
+/// for so long. It then asks to be dialled before it contradicts a suspicion, which
+/// costs a round trip.
+pub const CONTACT_PERIODS: u32 = 5;
+
+/// Longest pause between two requests of a member that nobody reaches to be
+/// dialled: it is back within seconds when its address leads to it, and costs the
+/// cluster one failed dial in so long.
+pub const DIAL_BACK_PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Dial-backs that a member waits for at once.
+pub const DIAL_BACKS_MAX: usize = 16;
+
 /// Pings that a member makes for others at once.
 pub const RELAYS_MAX: usize = 256;
 
@@ -111,3 +125,12 @@ pub const DAMPED_PERCENT_MAX: usize = 10;
 /// Largest flap score that can be configured: with the longest half-life it
 /// still decays in a time that can be told.
 pub const SCORE_MAX: u32 = 1_000_000;
+
+/// Requests to addresses that only a stranger named: so many at once, when none
+/// was made lately. A handful of processes that start together are dialled at
+/// once.
+pub const STRANGER_DIALS_BURST: u32 = 32;
+
+/// One more such request in each of these intervals: 20 a second, a few times
+/// what a member sends anyhow, and nothing to the host that is dialled.
+pub const STRANGER_DIAL_INTERVAL: Duration = Duration::from_millis(50);

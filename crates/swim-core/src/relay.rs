@@ -1,11 +1,13 @@
 //! Pings that this member makes for others, as a helper.
 
+use std::time::Duration;
+
 use fxhash::FxHashMap;
 
 use crate::address::Address;
 use crate::core::Core;
 use crate::dissemination::Issued;
-use crate::event::Rejection;
+use crate::event::{Path, Rejection};
 use crate::limits::RELAYS_MAX;
 use crate::member::Status;
 use crate::message::Body;
@@ -49,9 +51,13 @@ impl Relays {
             return;
         }
         core.stats.ping_reqs_received += 1;
-        // A target that was never known was refused before. To one that is
-        // forgotten no ping goes, and the asker hears that it is gone.
         let Some(slot) = core.members.find(&target) else {
+            if target == asker.address {
+                self.dial_stranger(core, asker);
+                return;
+            }
+            // One that was never known was refused before. To one that is forgotten
+            // no ping goes, and the asker hears that it is gone.
             core.is_buried(&target, 0, Status::Alive);
             answer(core, &asker, target, false, false);
             return;
@@ -60,13 +66,33 @@ impl Relays {
             answer(core, &asker, target, true, false);
             return;
         }
-        let full = core.config.ping_timeout();
-        let early = full * NACK_PERCENT / 100;
-        let lifeguard = core.config.awareness_max() > 1;
-        let timeout = if lifeguard && !core.config.late_acks() { early } else { full };
+        let (timeout, nack_after) = times(core);
         let (ping, issued) = core.ping(slot, timeout);
-        let nack = core.config.late_acks().then(|| {
-            let at = core.now + early;
+        self.open(core, asker, ping, issued, nack_after);
+    }
+
+    /// Pings a process that is no member and wants to know whether it is reached
+    /// at the address that it gives.
+    fn dial_stranger(&mut self, core: &mut Core, asker: Asker) {
+        if !core.may_dial_stranger() {
+            core.refuse(&asker.address, asker.seq, Rejection::Busy);
+            return;
+        }
+        let (timeout, nack_after) = times(core);
+        let ping = core.ping_with(Path::First, asker.address.clone(), timeout, Vec::new());
+        self.open(core, asker, ping, Vec::new(), nack_after);
+    }
+
+    fn open(
+        &mut self,
+        core: &mut Core,
+        asker: Asker,
+        ping: Request,
+        issued: Vec<Issued>,
+        nack_after: Option<Duration>,
+    ) {
+        let nack = nack_after.map(|after| {
+            let at = core.now + after;
             core.timers.set(at, Timer::Nack(ping.seq));
             at
         });
@@ -112,6 +138,17 @@ impl Relays {
     pub(crate) fn check(&self) {
         assert!(self.0.len() <= RELAYS_MAX, "relays are bounded");
     }
+}
+
+/// How long a helper waits for the target, and when it says meanwhile that the
+/// target was not reached so far, where a request may have two answers.
+fn times(core: &Core) -> (Duration, Option<Duration>) {
+    let full = core.config.ping_timeout();
+    let early = full * NACK_PERCENT / 100;
+    if core.config.late_acks() {
+        return (full, Some(early));
+    }
+    (if core.config.awareness_max() > 1 { early } else { full }, None)
 }
 
 fn answer(core: &mut Core, asker: &Asker, target: Address, reached: bool, pending: bool) {

@@ -37,6 +37,15 @@ counters! {
     probes_second_path,
     /// Answers of this member as a helper that a target was not reached so far.
     nacks_sent,
+    /// Requests to be dialled that this member sent, because it was suspected and
+    /// nobody had reached it lately.
+    dial_backs_sent,
+    /// Times that this member was taken for faulty and nobody reached it.
+    unreachable,
+    /// Requests to addresses that only a stranger named.
+    stranger_dials,
+    /// The same, left out because there were too many.
+    stranger_dials_omitted,
     /// Suspicions of others that confirmed a suspicion known here.
     suspicions_confirmed,
     /// Changes received in messages.

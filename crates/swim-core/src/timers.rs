@@ -29,6 +29,8 @@ pub(crate) enum Timer {
     Vote(SlotId),
     /// A burst of changes is over.
     View,
+    /// This member asks others to dial it.
+    DialBack,
 }
 
 /// An ordered set of deadlines. Whoever sets one remembers when it is due and

@@ -23,6 +23,8 @@ pub(crate) struct Peers {
 struct Peer {
     calls: mpsc::Sender<Call>,
     called: u64,
+    /// Whether a member is reached by it; others make room first.
+    member: bool,
 }
 
 impl Peers {
@@ -30,8 +32,9 @@ impl Peers {
         Self { shared, peers: HashMap::new(), clock: 0 }
     }
 
-    /// Makes a call. How it ends comes to the place that it carries.
-    pub(crate) fn call(&mut self, address: &str, call: Call) {
+    /// Makes a call to a member, or to a process that is none. How it ends comes to
+    /// the place that it carries.
+    pub(crate) fn call(&mut self, address: &str, call: Call, member: bool) {
         count(&self.shared.counters.calls);
         self.clock += 1;
         let clock = self.clock;
@@ -39,6 +42,7 @@ impl Peers {
             None => call,
             Some(peer) => {
                 peer.called = clock;
+                peer.member = member;
                 match peer.calls.try_send(call) {
                     Ok(()) => return,
                     Err(mpsc::error::TrySendError::Full(call)) => {
@@ -57,7 +61,7 @@ impl Peers {
         // There is room: the queue is new.
         let _ = calls.try_send(call);
         tokio::spawn(serve(address.to_owned(), queue, self.shared.clone()));
-        self.peers.insert(address.to_owned(), Peer { calls, called: clock });
+        self.peers.insert(address.to_owned(), Peer { calls, called: clock, member });
     }
 
     /// Makes no more calls over the connection to a process.
@@ -80,7 +84,7 @@ impl Peers {
     }
 
     fn drop_oldest(&mut self) {
-        let oldest = self.peers.iter().min_by_key(|(_, peer)| peer.called);
+        let oldest = self.peers.iter().min_by_key(|(_, peer)| (peer.member, peer.called));
         if let Some(address) = oldest.map(|(address, _)| address.clone()) {
             self.peers.remove(&address);
         }

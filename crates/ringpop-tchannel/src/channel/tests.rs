@@ -52,7 +52,7 @@ type Answered = oneshot::Receiver<Result<Reply, CallError>>;
 fn start(peers: &mut Peers, address: &str, endpoint: &'static str, body: Bytes) -> Answered {
     let (answer, answered) = oneshot::channel();
     let ttl = Duration::from_secs(10);
-    peers.call(address, Call { endpoint, body, ttl, answer });
+    peers.call(address, Call { endpoint, body, ttl, answer }, true);
     answered
 }
 

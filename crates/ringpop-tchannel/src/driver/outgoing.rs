@@ -53,8 +53,9 @@ impl Outgoing {
         Self { peers, running: JoinSet::new(), timeouts, timings: Timings::new() }
     }
 
-    /// Sends a request; `false` when it cannot be sent.
-    pub(super) fn start(&mut self, to: &Address, message: Message) -> bool {
+    /// Sends a request to a member, or to a process that is none; `false` when it
+    /// cannot be sent.
+    pub(super) fn start(&mut self, to: &Address, message: Message, member: bool) -> bool {
         if self.running.len() >= OUTGOING_MAX {
             tracing::warn!(%to, "too many requests are under way");
             return false;
@@ -68,7 +69,7 @@ impl Outgoing {
         };
         let (answer, answered) = oneshot::channel();
         let call = Call { endpoint: endpoint.as_str(), body: Bytes::from(body), ttl, answer };
-        self.peers.call(to.as_str(), call);
+        self.peers.call(to.as_str(), call, member);
         let (seq, from, request, started) = (message.seq, to.clone(), message.body, Instant::now());
         self.running.spawn(async move {
             let reply = timeout(ttl + CALL_TIMEOUT_MARGIN, answered).await;

@@ -22,10 +22,19 @@ use crate::security::Security;
 #[derive(Debug)]
 pub(crate) struct Calls {
     running: JoinSet<Answer>,
-    channels: HashMap<Address, Channel>,
+    channels: HashMap<Address, Kept>,
+    /// Counts calls, to tell which connection was used least recently.
+    clock: u64,
     security: Security,
     /// Beyond every timeout of the machine, so that the machine decides.
     timeout: Duration,
+}
+
+/// A connection that is kept.
+#[derive(Debug)]
+struct Kept {
+    channel: Channel,
+    used: u64,
 }
 
 /// How a call ended.
@@ -38,7 +47,7 @@ pub(crate) struct Answer {
 
 impl Calls {
     pub(crate) fn new(security: Security, timeout: Duration) -> Self {
-        Self { running: JoinSet::new(), channels: HashMap::new(), security, timeout }
+        Self { running: JoinSet::new(), channels: HashMap::new(), clock: 0, security, timeout }
     }
 
     /// Calls from now on may take so long.
@@ -46,13 +55,15 @@ impl Calls {
         self.timeout = timeout;
     }
 
-    /// Starts a call; `false` when it cannot be made.
-    pub(crate) fn start(&mut self, to: &Address, message: Message) -> bool {
+    /// Starts a call; `false` when it cannot be made. The connection stays open for
+    /// further calls only when it is to `keep`, to a member: others are dialled now
+    /// and then at most.
+    pub(crate) fn start(&mut self, to: &Address, message: Message, keep: bool) -> bool {
         if self.running.len() >= CALLS_MAX {
             tracing::warn!(%to, "too many membership requests are under way");
             return false;
         }
-        let Some(channel) = self.channel(to) else {
+        let Some(channel) = self.channel(to, keep) else {
             return false;
         };
         let mut client = MembershipClient::new(channel)
@@ -82,9 +93,11 @@ impl Calls {
     }
 
     /// The connection to a member; it opens with the first call.
-    fn channel(&mut self, to: &Address) -> Option<Channel> {
-        if let Some(channel) = self.channels.get(to) {
-            return Some(channel.clone());
+    fn channel(&mut self, to: &Address, keep: bool) -> Option<Channel> {
+        self.clock += 1;
+        if let Some(kept) = self.channels.get_mut(to) {
+            kept.used = self.clock;
+            return Some(kept.channel.clone());
         }
         let endpoint = Endpoint::from_shared(format!("http://{to}")).ok()?;
         let endpoint = endpoint
@@ -94,10 +107,24 @@ impl Calls {
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .keep_alive_while_idle(true);
         let channel = self.security.channel(&endpoint);
-        if self.channels.len() < CHANNELS_MAX {
-            self.channels.insert(to.clone(), channel.clone());
+        if keep {
+            self.make_room();
+            let kept = Kept { channel: channel.clone(), used: self.clock };
+            self.channels.insert(to.clone(), kept);
         }
         Some(channel)
+    }
+
+    /// Closes the connection that was used least recently when there are as many as
+    /// may be.
+    fn make_room(&mut self) {
+        if self.channels.len() < CHANNELS_MAX {
+            return;
+        }
+        let oldest = self.channels.iter().min_by_key(|(_, kept)| kept.used);
+        if let Some(address) = oldest.map(|(address, _)| address.clone()) {
+            self.channels.remove(&address);
+        }
     }
 
     /// Closes the connection to a member that is gone.

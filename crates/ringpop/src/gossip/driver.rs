@@ -256,7 +256,8 @@ impl Driver {
                 }
                 Output::Transmit(transmit) => {
                     let seq = transmit.message.seq;
-                    if !self.calls.start(&transmit.to, transmit.message) {
+                    let keep = self.node.member(&transmit.to).is_some_and(Member::is_reachable);
+                    if !self.calls.start(&transmit.to, transmit.message, keep) {
                         let now = self.now();
                         self.node.handle_undelivered(now, seq);
                     }
@@ -331,6 +332,13 @@ impl Driver {
                     }
                 }
                 SwimEvent::HealWanted => self.look_for_partitions(),
+                SwimEvent::Unreachable { address } => tracing::warn!(
+                    "nobody reaches this member at {address}: the others took it for faulty, and it owns no keys \
+                     until one of them does; check the advertised address, port mappings and firewalls"
+                ),
+                SwimEvent::ReachableAgain { address, duration } => {
+                    tracing::info!(%address, ?duration, "others reach this member again");
+                }
                 SwimEvent::Rejected { from, reason } => {
                     tracing::debug!(%from, ?reason, "a membership message was refused");
                 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use crate::address::Address;
 use crate::config::{Config, ConfigError};
+use crate::contact::proves_contact;
 use crate::core::Core;
+use crate::dial_back::DialBack;
 use crate::dialect::Dialect;
 use crate::event::{Output, Rejection};
 use crate::heal::Heal;
@@ -101,6 +103,7 @@ pub struct Node {
     reverse_syncs: ReverseSyncs,
     leave: Leave,
     heal: Heal,
+    dial_back: DialBack,
     routine: Routine,
     /// When gossip that did not fit last led to a sync.
     last_sync: Option<Instant>,
@@ -223,6 +226,7 @@ impl Node {
             reverse_syncs: ReverseSyncs::default(),
             leave: Leave::default(),
             heal: Heal::default(),
+            dial_back: DialBack::default(),
             routine: Routine::default(),
             last_sync: None,
             backstop_due: false,
@@ -288,6 +292,7 @@ impl Node {
             State::Ready => {}
         }
         self.stop_routine();
+        self.core.stop_waiting_for_contact();
         self.state = State::Leaving;
         if self.leave.start(&mut self.core, status) {
             self.state = State::Left;
@@ -363,6 +368,10 @@ impl Node {
             self.core.reject(&from, Rejection::UnexpectedReply);
             return;
         }
+        if proves_contact(&body) {
+            self.core.contacted();
+            self.dial_back.reached();
+        }
         match body {
             Body::Ping { checksum, changes } => {
                 self.on_ping(from, from_incarnation, seq, checksum, changes);
@@ -437,6 +446,7 @@ impl Node {
                 }
                 Timer::Vote(slot) => self.core.on_vote_due(slot),
                 Timer::View => self.core.announce_view(),
+                Timer::DialBack => self.dial_back.start(&mut self.core),
             }
         }
     }
@@ -532,6 +542,13 @@ impl Node {
     #[must_use]
     pub fn protocol_period(&self) -> Duration {
         self.probes.period(&self.core)
+    }
+
+    /// Whether others took this member for faulty and nobody has reached it since
+    /// (see [`Event::Unreachable`](crate::Event::Unreachable)). It is off the ring then.
+    #[must_use]
+    pub const fn is_unreachable(&self) -> bool {
+        self.core.contact.is_unreachable()
     }
 
     /// Number of changes that still have to be spread.

@@ -40,8 +40,10 @@ impl Node {
             Body::Ping { .. } | Body::PingReq { .. } | Body::Sync(_) if !joined => {
                 Some(Rejection::NotReady)
             }
+            // A stranger may ask to be dialled itself, within a budget.
             Body::PingReq { target, .. }
-                if self.core.members.find(target).is_none()
+                if target != from
+                    && self.core.members.find(target).is_none()
                     && self.core.forgotten_at(target).is_none() =>
             {
                 Some(Rejection::Invalid { what: "target of a ping-req is unknown here" })
@@ -60,6 +62,7 @@ impl Node {
             || self.join.is_open(from, seq)
             || self.heal.is_open(from, seq)
             || self.leave.is_open(from, seq)
+            || self.dial_back.is_open(from, seq)
     }
 
     pub(super) fn on_ping(
@@ -107,6 +110,9 @@ impl Node {
     /// Starts a full sync with a peer: by digests, or, when its first half is
     /// the list that the peer just got, by asking for the peer's in return.
     fn start_sync(&mut self, peer: &Address) {
+        if self.core.members.find(peer).is_none() && !self.core.may_dial_stranger() {
+            return;
+        }
         if self.core.config.sync_whole_list() {
             self.reverse_syncs.start(&mut self.core, peer);
         } else {
@@ -158,7 +164,12 @@ impl Node {
         pending: bool,
         changes: Vec<Change>,
     ) {
-        if !self.probes.on_helper(&mut self.core, (from, seq), reached, pending) {
+        let known = if self.dial_back.is_open(from, seq) {
+            pending || self.dial_back.on_end(&mut self.core, seq)
+        } else {
+            self.probes.on_helper(&mut self.core, (from, seq), reached, pending)
+        };
+        if !known {
             self.core.reject(from, Rejection::UnexpectedReply);
             return;
         }
@@ -174,6 +185,8 @@ impl Node {
         next: Option<Cursor>,
     ) {
         if self.join.is_open(from, seq) {
+            // Nobody has had the time to reach a member that is about to begin.
+            self.core.assume_contact();
             let received = changes.len();
             self.core.apply(changes, &Cause::Join { from: from.clone() });
             let end = self.join.on_ack(&mut self.core, from, seq, received, next);
@@ -192,7 +205,8 @@ impl Node {
             || self.relays.on_no_answer(&mut self.core, seq)
             || self.syncs.on_no_answer(&mut self.core, seq)
             || self.reverse_syncs.on_no_answer(&mut self.core, seq)
-            || self.heal.on_no_answer(&mut self.core, seq);
+            || self.heal.on_no_answer(&mut self.core, seq)
+            || self.dial_back.on_end(&mut self.core, seq);
         if known {
             return;
         }
@@ -212,6 +226,7 @@ impl Node {
             None => {}
             Some(JoinEnd::Complete { joined, duration }) => {
                 self.state = State::Ready;
+                self.core.assume_contact();
                 let members = self.core.members.len();
                 self.core.event(Event::JoinComplete { joined, duration, members });
                 self.core.announce_view();

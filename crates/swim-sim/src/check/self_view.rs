@@ -1,7 +1,9 @@
-//! Nobody takes itself for suspect or faulty, unless it declared so itself.
+//! Nobody takes itself for suspect or faulty, unless it declared so itself, or
+//! others did and nobody has reached it since.
 //!
 //! Source: SWIM, section 4.2: a member that hears that it is suspected
-//! contradicts, whatever it hears.
+//! contradicts, whatever it hears. A member that hears of it only in answers to
+//! its own requests cannot know that others reach it, and waits until one does.
 
 use swim_core::{Node, State, Status};
 
@@ -43,6 +45,7 @@ impl Check for SelfView {
     fn settled(&mut self, host: HostId, node: &Node) -> Verdict {
         let local = node.local();
         let fits = match node.state() {
+            State::Ready if node.is_unreachable() => local.status == Status::Faulty,
             State::Idle | State::Joining | State::Ready => local.status == Status::Alive,
             State::Leaving | State::Left if self.evicted[host as usize] => {
                 local.status == Status::Faulty

@@ -1,0 +1,47 @@
+//! How many requests this member makes on a stranger's word.
+//!
+//! A message may name any address. Whoever is asked to dial it must not become a
+//! tool for reaching third parties, nor keep something for each name.
+
+use std::time::Duration;
+
+use crate::limits::{STRANGER_DIAL_INTERVAL, STRANGER_DIALS_BURST};
+use crate::time::Instant;
+
+/// A rate with a burst, by the generic cell rate algorithm (ITU-T I.371): one
+/// point in time instead of a count of tokens.
+#[derive(Debug, Default)]
+pub(crate) struct DialBudget {
+    /// When the requests made so far are paid for.
+    paid: Instant,
+}
+
+impl DialBudget {
+    /// Whether another request is within the budget; if so, it is charged.
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
+        let burst: Duration = STRANGER_DIAL_INTERVAL * (STRANGER_DIALS_BURST - 1);
+        if self.paid > now + burst {
+            return false;
+        }
+        self.paid = self.paid.max(now) + STRANGER_DIAL_INTERVAL;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_is_followed_by_the_rate() {
+        let mut budget = DialBudget::default();
+        let now = Instant::from_start(Duration::from_secs(100));
+        let taken = (0..1000).filter(|_| budget.take(now)).count();
+        assert_eq!(taken, STRANGER_DIALS_BURST as usize);
+        let later = now + STRANGER_DIAL_INTERVAL * 3;
+        assert_eq!((0..1000).filter(|_| budget.take(later)).count(), 3);
+        let much_later = later + Duration::from_secs(3600);
+        let taken = (0..1000).filter(|_| budget.take(much_later)).count();
+        assert_eq!(taken, STRANGER_DIALS_BURST as usize, "what is not used is not saved up");
+    }
+}
