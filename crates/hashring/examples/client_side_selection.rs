@@ -58,12 +58,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     println!("A fourth backend comes. What moves, moves to it.");
     let old = selector.ring();
-    let _ = selector.replace_backends(discovered(&[
-        ("eu-1", 1),
-        ("eu-2", 1),
-        ("eu-3", 2),
-        ("eu-4", 1),
-    ]))?;
+    selector.replace_backends(discovered(&[("eu-1", 1), ("eu-2", 1), ("eu-3", 2), ("eu-4", 1)]))?;
     let new = selector.ring();
     let movement = diff(&old, &new)?;
     let to_newcomer = movement.iter().all(|range| range.to.is_some_and(|node| node.id() == "eu-4"));

@@ -122,7 +122,6 @@ impl ActiveSet {
 
 /// What a list from discovery changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "the change tells whether a ring has to be rebuilt"]
 pub struct Replaced {
     /// How far the change goes.
     pub change: SetChange,

@@ -8,6 +8,7 @@
 //! All that is known of a backend is one atomic word. Asking reads it, reporting replaces it, and
 //! nobody waits.
 
+mod cap;
 mod config;
 mod state;
 
@@ -95,6 +96,20 @@ impl LocalHealth {
         BackendHealth { rules: Arc::clone(&self.rules), cell, salt: Rules::salt(id) }
     }
 
+    /// Says which backends requests are spread over. The
+    /// [bound](HealthConfig::with_max_quarantined_percent) on quarantines is a part of these, and
+    /// those of others count no more. A [`Selector`](crate::Selector) does it by itself.
+    pub fn set_listed<'a>(&self, listed: impl IntoIterator<Item = &'a BackendHealth>) {
+        self.rules.cap().set_listed(listed.into_iter().map(|health| &health.cell));
+    }
+
+    /// How many quarantines did not begin because as many ran as may. A number that grows says that
+    /// many backends fail at the same time, or that what fails is not the backends.
+    #[must_use]
+    pub fn withheld(&self) -> u64 {
+        self.rules.cap().withheld()
+    }
+
     /// The number of backends that are remembered.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -176,7 +191,11 @@ impl BackendHealth {
                 // Nearly all reports are successes of backends in good standing. Those must not
                 // take the cache line away from the readers on other processors.
                 if self.cell.load(Ordering::Acquire) != State::CLEAN.pack() {
-                    self.cell.store(State::CLEAN.pack(), Ordering::Release);
+                    let before = self.cell.swap(State::CLEAN.pack(), Ordering::AcqRel);
+                    let now_ms = self.rules.millis(now);
+                    if State::unpack(before).is_quarantined(now_ms) {
+                        self.rules.cap().end(&self.cell, now_ms);
+                    }
                 }
                 None
             }
@@ -189,17 +208,42 @@ impl BackendHealth {
         loop {
             let (next, window_ms) =
                 self.rules.after_failure(State::unpack(packed), now_ms, self.salt);
-            let swap = self.cell.compare_exchange(
-                packed,
-                next.pack(),
-                Ordering::AcqRel,
-                Ordering::Acquire,
-            );
-            match swap {
-                Ok(_) => return window_ms.map(Duration::from_millis),
+            if window_ms.is_some() {
+                return self.fail_once_too_often(now_ms);
+            }
+            match self.replace(packed, next) {
+                Ok(_) => return None,
                 Err(newer) => packed = newer,
             }
         }
+    }
+
+    /// Begins a quarantine if there may be one more. Quarantines begin one after another.
+    fn fail_once_too_often(&self, now_ms: u64) -> Option<Duration> {
+        let cap = self.rules.cap();
+        let mut quarantines = cap.lock();
+        let has_room = cap.has_room(&mut quarantines, &self.cell, now_ms);
+        let mut packed = self.cell.load(Ordering::Acquire);
+        loop {
+            let state = State::unpack(packed);
+            let (next, window_ms) = match self.rules.after_failure(state, now_ms, self.salt) {
+                (_, Some(_)) if !has_room => (Rules::after_withheld(state), None),
+                after => after,
+            };
+            match self.replace(packed, next) {
+                Ok(_) => {
+                    if next.is_quarantined(now_ms) {
+                        cap.begin(&mut quarantines, &self.cell, now_ms);
+                    }
+                    return window_ms.map(Duration::from_millis);
+                }
+                Err(newer) => packed = newer,
+            }
+        }
+    }
+
+    fn replace(&self, packed: u64, next: State) -> Result<u64, u64> {
+        self.cell.compare_exchange(packed, next.pack(), Ordering::AcqRel, Ordering::Acquire)
     }
 }
 

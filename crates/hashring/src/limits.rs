@@ -38,6 +38,22 @@ pub(crate) const WALK_LOOKBACK: usize = 128;
 /// discovery.
 pub const QUARANTINE_WINDOW_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// The part of the listed backends that may be in quarantine at the same time, in percent: what
+/// Envoy and gRPC's outlier detection (proposal A50) allow.
+pub const QUARANTINED_PERCENT_DEFAULT: u8 = 10;
+
+/// How many listed backends are never in quarantine at the same time. Without the last one no
+/// request is served at all.
+pub const MIN_ELIGIBLE_DEFAULT: usize = 1;
+
+/// The part of the listed backends that has to be out of quarantine for it to be looked at, in
+/// percent; Envoy's panic threshold.
+pub const PANIC_PERCENT_DEFAULT: u8 = 50;
+
+/// Points that a ring may have beyond its limit when its scheme divides a number of points among
+/// all nodes: one, by the rounding of the last sum, as in Envoy and gRPC.
+pub(crate) const ROUNDING_POINTS: u32 = 1;
+
 /// Backends whose local health is remembered, unless asked for otherwise: 65,536, more than any
 /// client talks to, at about 100 bytes each.
 pub const TRACKED_BACKENDS_DEFAULT: usize = 65_536;

@@ -68,13 +68,15 @@ impl Backend {
     }
 }
 
-/// What a pick does when every backend is quarantined.
+/// What a pick does when every backend is quarantined. It takes a [`HealthConfig`] that allows so
+/// many quarantines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenAllQuarantined {
     /// It picks as if none were: a backend that may be back is better than a sure failure.
     #[default]
     Ignore,
-    /// It fails, for callers that have a fallback of their own.
+    /// It fails, for callers that have a fallback of their own. The [panic
+    /// threshold](HealthConfig::with_panic_threshold_percent) is not looked at then.
     Fail,
 }
 
@@ -139,9 +141,11 @@ impl<S: Scheme + Clone> Selector<S> {
         let mut next = set.clone();
         let replaced = next.replace(records)?;
         if replaced.change != SetChange::None {
-            self.shared.update(|ring| {
+            let ring = self.shared.update(|ring| {
                 ring.with_nodes(next.backends().iter().map(|record| self.node(ring, record)))
             })?;
+            let pickable = ring.nodes().iter().filter(|node| node.weight() > 0);
+            self.health.set_listed(pickable.map(|node| node.data().health()));
             *set = next;
         }
         Ok(replaced)
@@ -164,6 +168,13 @@ impl<S: Scheme + Clone> Selector<S> {
     /// [`Backend::health`] of the node that was picked.
     pub fn report(&self, id: &str, outcome: Outcome, now: Instant) -> Option<Duration> {
         self.shared.load().node(id)?.data().health.report(outcome, now)
+    }
+
+    /// How many quarantines did not begin because as many ran as may; see
+    /// [`HealthConfig::with_max_quarantined_percent`].
+    #[must_use]
+    pub fn quarantines_withheld(&self) -> u64 {
+        self.health.withheld()
     }
 
     /// The ring as it is now, with the counts of every backend. Backends of weight 0 are listed

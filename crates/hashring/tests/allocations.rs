@@ -54,13 +54,19 @@ fn check_pick() {
     let now = Instant::now();
     for quarantined in [0, 100, 500, 990, 1_000] {
         let selector = Selector::builder()
-            .health(HealthConfig::default().with_threshold(1))
+            .health(
+                HealthConfig::default()
+                    .with_threshold(1)
+                    .with_max_quarantined_percent(100)
+                    .with_min_eligible(0)
+                    .with_panic_threshold_percent(0),
+            )
             .when_all_quarantined(WhenAllQuarantined::Ignore)
             .build(now)
             .expect("the options are valid");
         let records =
             (0..1_000).map(|i| BackendRecord::new(format!("n{i}"), format!("10.0.0.1:{i}")));
-        let _ = selector.replace_backends(records).expect("the list is valid");
+        selector.replace_backends(records).expect("the list is valid");
         for i in 0..quarantined {
             selector.report(&format!("n{i}"), Outcome::Failure, now);
         }

@@ -99,7 +99,7 @@ mod selection {
 
     fn replace(selector: &Selector, addresses: &[&str]) {
         let records = addresses.iter().map(|address| BackendRecord::new(*address, *address));
-        let _ = selector.replace_backends(records).unwrap();
+        selector.replace_backends(records).unwrap();
     }
 
     /// A backend that is no member of anything: whatever comes is its own.

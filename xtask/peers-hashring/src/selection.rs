@@ -26,7 +26,7 @@ fn picker(quarantined_per_mille: usize, now: Instant) -> Picker<Xxh3> {
         .expect("the options are valid");
     let records =
         (0..BACKENDS).map(|i| BackendRecord::new(format!("backend-{i}"), address(i).to_string()));
-    let _ = selector.replace_backends(records).expect("the list is valid");
+    selector.replace_backends(records).expect("the list is valid");
     let ring = selector.ring();
     for at in 0..BACKENDS * quarantined_per_mille / 1_000 {
         let node = &ring.nodes()[at * 1_000 / quarantined_per_mille];

@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::limits::{QUARANTINE_WINDOW_MAX, TRACKED_BACKENDS_DEFAULT};
+use crate::limits::{
+    MIN_ELIGIBLE_DEFAULT, PANIC_PERCENT_DEFAULT, QUARANTINE_WINDOW_MAX,
+    QUARANTINED_PERCENT_DEFAULT, TRACKED_BACKENDS_DEFAULT,
+};
 
 /// When a backend is quarantined, and for how long. Values are checked by
 /// [`LocalHealth::new`](super::LocalHealth::new).
 ///
-/// The defaults: three failures in a row, 5 seconds, no back-off, no jitter.
+/// The defaults: three failures in a row, 5 seconds, no back-off, no jitter; at most 10 % of the
+/// listed backends at the same time, or one of them if that is less than one, and never the last.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HealthConfig {
     pub(super) threshold: u16,
@@ -18,6 +22,9 @@ pub struct HealthConfig {
     pub(super) jitter: f64,
     pub(super) seed: u64,
     pub(super) capacity: usize,
+    pub(super) max_quarantined_percent: u8,
+    pub(super) min_eligible: usize,
+    pub(super) panic_percent: u8,
 }
 
 impl Default for HealthConfig {
@@ -30,6 +37,9 @@ impl Default for HealthConfig {
             jitter: 0.0,
             seed: 0,
             capacity: TRACKED_BACKENDS_DEFAULT,
+            max_quarantined_percent: QUARANTINED_PERCENT_DEFAULT,
+            min_eligible: MIN_ELIGIBLE_DEFAULT,
+            panic_percent: PANIC_PERCENT_DEFAULT,
         }
     }
 }
@@ -79,6 +89,38 @@ impl HealthConfig {
         self
     }
 
+    /// Sets which part of the listed backends may be in quarantine at the same time, 0 to 100 %, 10
+    /// % by default. It is rounded down, but is at least one backend; 0 % allows no quarantine at
+    /// all. A failure beyond it is forgotten no sooner: the backend is quarantined with its next
+    /// failure, once there is room.
+    ///
+    /// The part is one of the backends that a [`Selector`](crate::Selector) has, or that
+    /// [`LocalHealth::set_listed`](super::LocalHealth::set_listed) names; there is no bound without
+    /// either.
+    #[must_use]
+    pub fn with_max_quarantined_percent(mut self, percent: u8) -> Self {
+        self.max_quarantined_percent = percent;
+        self
+    }
+
+    /// Sets how many of the listed backends are never in quarantine at the same time, whatever part
+    /// may be; 1 by default.
+    #[must_use]
+    pub fn with_min_eligible(mut self, backends: usize) -> Self {
+        self.min_eligible = backends;
+        self
+    }
+
+    /// Sets the panic threshold, 0 to 100 %, 50 % by default: when a smaller part of the listed
+    /// backends than this is out of quarantine, a [`Picker`](crate::Picker) picks as if none were
+    /// in it, because what is left would not bear the load of all. 0 % never does. It takes a
+    /// [bound](Self::with_max_quarantined_percent) above `100 - percent` to get there.
+    #[must_use]
+    pub fn with_panic_threshold_percent(mut self, percent: u8) -> Self {
+        self.panic_percent = percent;
+        self
+    }
+
     pub(super) fn check(&self) -> Result<(), HealthConfigError> {
         let windows = Duration::from_millis(1)..=QUARANTINE_WINDOW_MAX;
         if self.threshold == 0 {
@@ -98,6 +140,14 @@ impl HealthConfig {
         }
         if self.capacity == 0 {
             return Err(HealthConfigError::ZeroCapacity);
+        }
+        for (field, value) in [
+            ("max_quarantined_percent", self.max_quarantined_percent),
+            ("panic_threshold_percent", self.panic_percent),
+        ] {
+            if value > 100 {
+                return Err(HealthConfigError::Percent { field, value });
+            }
         }
         Ok(())
     }
@@ -133,4 +183,12 @@ pub enum HealthConfigError {
     /// Nothing could be remembered.
     #[error("capacity is 0; it must be at least 1 backend")]
     ZeroCapacity,
+    /// A part is more than the whole.
+    #[error("{field} is {value}; it must be 0 to 100")]
+    Percent {
+        /// Which option.
+        field: &'static str,
+        /// What was asked for.
+        value: u8,
+    },
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use twox_hash::XxHash3_64;
 
-use super::HealthConfig;
+use super::{HealthConfig, cap::Cap};
 
 /// The record of a backend. It fits one atomic word, so a report can never be seen by half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +58,7 @@ pub(crate) struct Rules {
     window_max_ms: u64,
     jitter: f64,
     seed: u64,
+    cap: Cap,
 }
 
 impl Rules {
@@ -69,7 +70,13 @@ impl Rules {
             window_max_ms: whole_millis(config.window_max),
             jitter: config.jitter,
             seed: config.seed,
+            cap: Cap::new(config),
         }
+    }
+
+    /// The bound on all quarantines together.
+    pub(crate) fn cap(&self) -> &Cap {
+        &self.cap
     }
 
     /// A number that differs between backends.
@@ -106,6 +113,12 @@ impl Rules {
             failures: 0,
         };
         (next, Some(window_ms))
+    }
+
+    /// The state after a failure that would begin a quarantine if one more were allowed: the next
+    /// failure asks again.
+    pub(super) fn after_withheld(state: State) -> State {
+        State { failures: state.failures.saturating_add(1), ..state }
     }
 
     fn window_ms(&self, quarantines: u8, now_ms: u64, salt: u64) -> u64 {

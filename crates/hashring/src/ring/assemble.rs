@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::{BuildError, Ring};
 use crate::{
-    limits::MAX_NODES,
+    limits::{MAX_NODES, ROUNDING_POINTS},
     node::Node,
     points::{PointEdits, Renumber},
     scheme::{NodeName, Placement, PointRule, Scheme},
@@ -162,7 +162,8 @@ impl<N, S: Scheme + Clone> Ring<N, S> {
             PointRule::WholeRing => self.counts_by_scheme(plan)?,
         };
         let needed = counts.iter().map(|count| u64::from(*count)).sum();
-        if needed > u64::from(self.max_points) {
+        let rounding = if rule == PointRule::WholeRing { ROUNDING_POINTS } else { 0 };
+        if needed > u64::from(self.max_points) + u64::from(rounding) {
             return Err(BuildError::TooManyPoints { needed, limit: self.max_points });
         }
         Ok(counts)

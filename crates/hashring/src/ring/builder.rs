@@ -55,7 +55,8 @@ impl<N, S> RingBuilder<N, S> {
 
     /// Sets how many points all nodes together may have, 1 to [`MAX_POINTS`]. The default is
     /// [`DEFAULT_MAX_POINTS`]. It is a guard against mistaken weights and holds for later updates
-    /// as well.
+    /// as well. A scheme that divides a number of points among all nodes
+    /// ([`PointRule::WholeRing`]) may need one more by rounding, and gets it.
     pub fn max_points(mut self, points: u32) -> Self {
         self.max_points = points;
         self

@@ -17,6 +17,9 @@ use super::{NodeName, Placement, PointRule, Scheme, name::hash_numbered};
 /// points for the whole ring leaves 100 hosts with 11 points each, a standard deviation of 30 %.
 /// Take it to agree with a mesh, with that mesh's sizes.
 ///
+/// Where the scale reaches `max_ring_size`, the last of the rounded sums may come out above it. Then
+/// the ring has one point more than its maximum, as the rings of Envoy and gRPC have.
+///
 /// The identity of a node is what the mesh hashes: the `hash_key` of the endpoint, or its first
 /// address `ip:port`. Where counts are fractional, hosts are taken in ascending order of identity,
 /// as grpc-go does; Envoy takes them as they are configured. Weights are those of one locality.
@@ -135,6 +138,7 @@ impl Scheme for EnvoyRingHash {
 #[cfg(test)]
 mod tests {
     use super::{EnvoyRingHash, NodeName, Placement, Scheme};
+    use crate::Ring;
 
     fn counts(weights: &[u32], min: u32, max: u32) -> Vec<u32> {
         let ids: Vec<_> = (0..weights.len()).map(|i| format!("host-{i:03}")).collect();
@@ -163,6 +167,30 @@ mod tests {
             count
         };
         normalized.iter().map(count).collect()
+    }
+
+    /// Found by trying; the sum of the five parts of 1,706 comes out a little above it.
+    #[test]
+    fn a_ring_may_have_one_point_more_than_its_maximum() {
+        let weights = [1, 341_624, 765_504, 883_352, 955_749];
+        let expected = counted_one_by_one(&weights, 64, 1706);
+        assert_eq!(expected.iter().sum::<u32>(), 1707);
+        assert_eq!(counts(&weights, 64, 1706), expected);
+        let nodes = || {
+            weights
+                .iter()
+                .enumerate()
+                .map(|(i, weight)| crate::Node::new(format!("10.0.0.{i}:80")).with_weight(*weight))
+        };
+        let scheme = EnvoyRingHash::new(64, 1706).expect("the sizes are valid");
+        let builder = || Ring::builder().scheme(scheme).nodes(nodes());
+        let points: u32 = builder()
+            .max_points(1706)
+            .build()
+            .map(|ring| ring.nodes().iter().filter_map(|node| ring.points_of(node.id())).sum())
+            .expect("the maximum of the ring is that of its points");
+        assert_eq!(points, 1707);
+        assert!(builder().max_points(1705).build().is_err(), "one more, and not two");
     }
 
     #[test]

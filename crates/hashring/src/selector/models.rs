@@ -8,11 +8,16 @@ use crate::{BackendRecord, HealthConfig, Outcome, PickError, WhenAllQuarantined}
 fn selector(start: Instant) -> Selector {
     let selector = Selector::builder()
         .points_per_weight_unit(1)
-        .health(HealthConfig::default().with_threshold(1))
+        .health(
+            HealthConfig::default()
+                .with_threshold(1)
+                .with_max_quarantined_percent(100)
+                .with_min_eligible(0),
+        )
         .when_all_quarantined(WhenAllQuarantined::Fail)
         .build(start)
         .expect("the options are valid");
-    let _ = selector.replace_backends(records(&["a", "b"])).expect("the list is valid");
+    selector.replace_backends(records(&["a", "b"])).expect("the list is valid");
     selector
 }
 
@@ -51,7 +56,7 @@ fn a_quarantine_outlives_a_new_list() {
         let selector = selector(start);
         let health = selector.ring().node("a").expect("a is listed").data().health().clone();
         let reporter = loom::thread::spawn(move || health.report(Outcome::Failure, start));
-        let _ = selector.replace_backends(records(&["a", "b", "c"])).expect("the list is valid");
+        selector.replace_backends(records(&["a", "b", "c"])).expect("the list is valid");
         reporter.join().expect("the reporter does not panic");
         let ring = selector.ring();
         assert!(ring.node("a").expect("a is listed").data().health().is_quarantined(start));

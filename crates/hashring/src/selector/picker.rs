@@ -45,9 +45,10 @@ impl<S: Scheme> Picker<S> {
     /// [`PickError`] if there is no backend, or if all are quarantined and that is to fail.
     pub fn pick(&mut self, token: &[u8], now: Instant) -> Result<&Arc<Node<Backend>>, PickError> {
         let now_ms = self.rules.millis(now);
+        let panics = self.panics(now_ms);
         let ring = self.reader.load();
         let mut walk = QuarantineWalk::new(ring, token, now_ms, &mut self.seen);
-        if let Some(node) = walk.next() {
+        if !panics && let Some(node) = walk.next() {
             node.data().counters.picks.fetch_add(1, Ordering::Relaxed);
             return Ok(node);
         }
@@ -59,8 +60,12 @@ impl<S: Scheme> Picker<S> {
         Ok(node)
     }
 
-    /// Fills `picked` with the first `n` distinct backends clockwise from a token that are not
-    /// quarantined, or with all of those if they are fewer. What it held before is cleared.
+    /// Fills `picked` with the first `n` backends clockwise from a token that are at distinct
+    /// addresses and not quarantined, or with all of those if they are fewer. What it held before
+    /// is cleared.
+    ///
+    /// Discovery may know one destination by several ids. Whoever asks for a second one wants
+    /// another destination, so only the first id of each address is taken.
     ///
     /// # Errors
     ///
@@ -74,15 +79,18 @@ impl<S: Scheme> Picker<S> {
     ) -> Result<(), PickError> {
         picked.clear();
         let now_ms = self.rules.millis(now);
+        let panics = self.panics(now_ms);
         let ring = self.reader.load();
-        let walk = QuarantineWalk::new(ring, token, now_ms, &mut self.seen);
-        picked.extend(walk.take(n).cloned());
+        if !panics {
+            let walk = QuarantineWalk::new(ring, token, now_ms, &mut self.seen);
+            take_distinct(walk, n, picked);
+        }
         if picked.is_empty() && n > 0 {
             ring.lookup(token).ok_or(PickError::NoBackends)?;
             if self.when_all_quarantined == WhenAllQuarantined::Fail {
                 return Err(PickError::AllQuarantined);
             }
-            picked.extend(ring.walk(token).take(n).cloned());
+            take_distinct(ring.walk(token), n, picked);
         }
         for node in picked {
             node.data().counters.picks.fetch_add(1, Ordering::Relaxed);
@@ -90,9 +98,28 @@ impl<S: Scheme> Picker<S> {
         Ok(())
     }
 
+    /// Whether so few backends are out of quarantine that it is not looked at.
+    fn panics(&self, now_ms: u64) -> bool {
+        self.when_all_quarantined == WhenAllQuarantined::Ignore && self.rules.cap().panics(now_ms)
+    }
+
     /// The ring that the next pick uses.
     pub fn ring(&mut self) -> &ModelArc<Ring<Backend, S>> {
         self.reader.load()
+    }
+}
+
+/// Adds nodes of a walk until there are `n`, each at an address of its own.
+fn take_distinct<'r>(
+    mut walk: impl Iterator<Item = &'r Arc<Node<Backend>>>,
+    n: usize,
+    picked: &mut Vec<Arc<Node<Backend>>>,
+) {
+    while picked.len() < n {
+        let Some(node) = walk.next() else { return };
+        if picked.iter().all(|other| other.data().address() != node.data().address()) {
+            picked.push(Arc::clone(node));
+        }
     }
 }
 
