@@ -12,6 +12,8 @@ use crate::arrival::Disagreement;
 use crate::body::{Early, Replay};
 use crate::call::Call;
 use crate::constants::{EXPLAIN_HEADER, GRPC_ATTEMPTS_HEADER, HOP_HEADER, REFUSED_HEADER};
+use crate::drain::Refusal;
+use crate::http_error::{HttpError, as_grpc};
 use crate::observe::AttemptEnd;
 use crate::policy::{AttemptOutcome, FailureClass, Pushback};
 use crate::resolver::Peer;
@@ -64,7 +66,8 @@ pub(crate) async fn ask<T: PeerTransport>(
     let watched = engine.settings.observing.attempt(method, peer, number);
     let answered = async {
         let response = engine.transport.send(peer, request).await?;
-        if is_unary { Ok(Early::read(response).await) } else { Ok(Early::unread(response)) }
+        let response = if is_unary { Early::read(response).await } else { Early::unread(response) };
+        Ok(if call.protocol.is_grpc() { as_grpc(response, peer) } else { response })
     };
     let answered = answered.instrument(span(call, peer, number));
     let sent = match engine.settings.policy.attempt_limit() {
@@ -95,7 +98,14 @@ pub(crate) async fn ask<T: PeerTransport>(
 /// What a resolver learns of an attempt; `None` when it says nothing about the peer.
 pub(crate) fn outcome<B>(asked: &Asked<B>) -> Option<AttemptOutcome> {
     match asked {
-        Ok(_) => Some(AttemptOutcome::Answered),
+        Ok(response) => match HttpError::of(response) {
+            None => Some(AttemptOutcome::Answered),
+            // What it denies a caller says nothing about it.
+            Some(error) if error.is_servers_fault() => {
+                Some(AttemptOutcome::Failed(FailureClass::HttpError))
+            }
+            Some(_) => None,
+        },
         // Whoever sees another ring is alive.
         Err(Failure::Answered(_, response)) if is_disagreement(response.headers()) => {
             Some(AttemptOutcome::Answered)
@@ -167,8 +177,10 @@ fn is_disagreement(headers: &HeaderMap) -> bool {
 
 /// What a response says that is no response for the caller yet.
 fn failure_in<B>(response: &Response<Early<B>>) -> Option<FailureClass> {
-    if response.headers().contains_key(REFUSED_HEADER) {
-        return Some(FailureClass::Refused);
+    if let Some(reason) = response.headers().get(REFUSED_HEADER) {
+        // The receiver's limit follows the rule of the sender's.
+        let is_overloaded = reason == Refusal::Overloaded.token();
+        return Some(if is_overloaded { FailureClass::Overloaded } else { FailureClass::Refused });
     }
     if response.body().is_broken() {
         return Some(FailureClass::Ambiguous);
@@ -177,5 +189,9 @@ fn failure_in<B>(response: &Response<Early<B>>) -> Option<FailureClass> {
     let in_head = response.headers().get(Status::GRPC_STATUS);
     let in_trailers = || response.body().trailers()?.get(Status::GRPC_STATUS);
     let status = in_head.or_else(in_trailers)?;
-    (Code::from_bytes(status.as_bytes()) == Code::Unavailable).then_some(FailureClass::Unavailable)
+    let is_unavailable = Code::from_bytes(status.as_bytes()) == Code::Unavailable;
+    is_unavailable.then(|| match HttpError::of(response) {
+        Some(_) => FailureClass::HttpError,
+        None => FailureClass::Unavailable,
+    })
 }

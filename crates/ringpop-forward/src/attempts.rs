@@ -23,7 +23,7 @@ use crate::hedge::{Beginning, Side, hedge_after, race};
 use crate::key::Key;
 use crate::local::LocalCall;
 use crate::observe::{ForwardEvent, RetriedAt};
-use crate::policy::{Decision, FailureClass, GiveUp, Situation, decide};
+use crate::policy::{AttemptOutcome, Decision, FailureClass, GiveUp, Situation, decide};
 use crate::resolver::{Owner, Peer};
 use crate::transport::PeerTransport;
 
@@ -40,7 +40,7 @@ where
     S: Service<Request<Body>, Response = Response<Body>>,
     T: PeerTransport,
 {
-    let (deadline, is_grpc) = (call.deadline, call.is_grpc);
+    let (deadline, protocol) = (call.deadline, call.protocol);
     let (engine, route) = (Arc::clone(&call.engine), Arc::clone(&call.route));
     let attempts = Attempts::new(call, key, owner).run(intake, local);
     let Some(deadline) = deadline else {
@@ -52,7 +52,7 @@ where
         engine.counters.deadlines_exceeded.add_one();
         let method = route.method();
         engine.tell(ForwardEvent::Failed { method, attempts: 0, exhausted: false });
-        Ok(crate::answer::answer(exceeded(), is_grpc))
+        Ok(crate::answer::answer(exceeded(), protocol))
     })
 }
 
@@ -76,12 +76,23 @@ struct Trail {
     last: Option<Arc<Peer>>,
     /// Attempts made, in all rounds.
     made: u32,
+    /// Owners that failed, in all rounds.
+    failed: SmallVec<[Arc<Peer>; 3]>,
 }
 
 impl Trail {
     fn begin(&mut self, peer: &Arc<Peer>) {
         self.tried.push(Arc::clone(peer));
         self.made += 1;
+    }
+
+    /// Takes note that `peer` has failed, and says whether it had not before.
+    fn fails_first_time(&mut self, peer: &Arc<Peer>) -> bool {
+        let is_first = !self.failed.contains(peer);
+        if is_first {
+            self.failed.push(Arc::clone(peer));
+        }
+        is_first
     }
 
     fn was_tried(&self, owner: &Owner) -> bool {
@@ -110,7 +121,7 @@ impl<T: PeerTransport> Attempts<T> {
         }
         let replay = Replay::new(intake);
         strip_hop_by_hop(&mut self.call.head.headers);
-        if self.call.is_grpc || !self.call.is_received() {
+        if self.call.protocol.is_grpc() || !self.call.is_received() {
             strip_unproven_length(&mut self.call.head.headers);
         }
         loop {
@@ -146,7 +157,7 @@ impl<T: PeerTransport> Attempts<T> {
             // In a box, so that calls that are not hedged need no room for a second attempt.
             Some(delay) => Box::pin(self.ask_hedged(peer, delay, replay)).await,
         };
-        report(&self.call, &peer, &asked);
+        report(&self.call, &self.key, &mut self.trail, &peer, &asked);
         self.trail.last = Some(peer);
         asked
     }
@@ -200,7 +211,7 @@ impl<T: PeerTransport> Attempts<T> {
             Side::Second => (&beside, &peer),
         };
         if let Some(failure) = raced.other {
-            report(call, other, &Err(failure));
+            report(call, key, trail, other, &Err(failure));
         }
         if raced.result.is_ok() && raced.side == Side::Second {
             engine.counters.hedges_won.add_one();
@@ -303,7 +314,9 @@ impl<T: PeerTransport> Attempts<T> {
         match class {
             FailureClass::NeverSent => counters.retries_never_sent.add_one(),
             FailureClass::Refused => counters.retries_refused.add_one(),
-            FailureClass::Unavailable => counters.retries_unavailable.add_one(),
+            FailureClass::Unavailable | FailureClass::HttpError => {
+                counters.retries_unavailable.add_one();
+            }
             FailureClass::Ambiguous => counters.retries_ambiguous.add_one(),
             FailureClass::Unanswered => counters.retries_unanswered.add_one(),
             // Not sent again, by the table.
@@ -379,9 +392,18 @@ impl<T: PeerTransport> Attempts<T> {
     }
 }
 
-/// Tells the resolver how an attempt ended, unless it says nothing about the peer.
-fn report<T: PeerTransport>(call: &Call<T>, peer: &Peer, asked: &Asked<T::Body>) {
-    if let Some(outcome) = outcome(asked) {
-        call.engine.resolver.report(peer, outcome);
+/// Tells the resolver how an attempt ended, unless it says nothing about the peer. Attempts at one peer that one call has
+/// made in vain are one failure.
+fn report<T: PeerTransport>(
+    call: &Call<T>,
+    key: &Key,
+    trail: &mut Trail,
+    peer: &Arc<Peer>,
+    asked: &Asked<T::Body>,
+) {
+    let Some(outcome) = outcome(asked) else { return };
+    if matches!(outcome, AttemptOutcome::Failed(_)) && !trail.fails_first_time(peer) {
+        return;
     }
+    call.engine.resolver.report_attempt(key.as_bytes(), peer, outcome);
 }

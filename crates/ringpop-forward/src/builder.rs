@@ -104,7 +104,8 @@ impl<T> Builder<T> {
     }
 
     /// How many calls of routed methods may be in flight here, handled and forwarded together: 1 to 1,048,576, by
-    /// default 5,000. Further ones are refused with RESOURCE_EXHAUSTED, which makes a forwarding member ask the next owner.
+    /// default 5,000. Further ones are refused with RESOURCE_EXHAUSTED. A forwarding member gives that to its caller and
+    /// does not ask the next owner, as with its own limit of [calls to one peer](crate::H2Config::unary_per_peer).
     pub fn max_in_flight(mut self, calls: usize) -> Self {
         self.settings.max_in_flight = calls;
         self

@@ -7,7 +7,7 @@ use http::{HeaderValue, Response};
 use tonic::Status;
 use tonic::body::Body;
 
-use crate::answer::{answer, is_grpc, refuse};
+use crate::answer::{Protocol, answer, refuse};
 use crate::arrival::{Arrival, Disagreement, Verdict, judge};
 use crate::body::{Guard, Intake, Tracked};
 use crate::constants::{
@@ -33,7 +33,8 @@ pub(crate) struct Call<T> {
     pub(crate) deadline: Option<Deadline>,
     pub(crate) travel: Travel,
     pub(crate) explain: bool,
-    pub(crate) is_grpc: bool,
+    /// In which form the caller wants to know how the call went.
+    pub(crate) protocol: Protocol,
     pub(crate) ticket: Ticket,
     is_received: bool,
     /// The owner that this call is meant for, if it is not for whoever owns its key.
@@ -102,13 +103,13 @@ pub(crate) fn admit<T>(engine: &Arc<Engine<T>>, door: &Door, mut head: Parts) ->
         }
         (None, _) => return Admission::Unrouted(head),
     };
-    let is_grpc = is_grpc(&head.headers);
+    let protocol = Protocol::of(&head.headers);
     let ticket = match engine.gate.enter(engine.settings.max_in_flight) {
         Ok(ticket) => ticket,
         Err(refusal) => {
             engine.counters.refused.add_one();
             engine.tell(ForwardEvent::Refused { reason: refusal.token() });
-            return Admission::Answered(refuse(refusal, is_grpc));
+            return Admission::Answered(refuse(refusal, protocol));
         }
     };
     let is_received = matches!(door, Door::Server);
@@ -130,7 +131,7 @@ pub(crate) fn admit<T>(engine: &Arc<Engine<T>>, door: &Door, mut head: Parts) ->
         Err(error) => {
             engine.counters.bad_keys.add_one();
             engine.tell(ForwardEvent::BadKey);
-            return Admission::Answered(answer(error.into(), is_grpc));
+            return Admission::Answered(answer(error.into(), protocol));
         }
     };
     if let HeadKey::Found(key) = &key
@@ -149,7 +150,7 @@ pub(crate) fn admit<T>(engine: &Arc<Engine<T>>, door: &Door, mut head: Parts) ->
         route,
         head,
         travel,
-        is_grpc,
+        protocol,
         ticket,
         is_received,
         only_owner,
@@ -344,7 +345,7 @@ impl<T> Call<T> {
 
     /// Answers the call here.
     pub(crate) fn answer(&self, status: Status) -> Response<Body> {
-        answer(status, self.is_grpc)
+        answer(status, self.protocol)
     }
 
     pub(crate) fn refuse_key(&self, error: KeyError) -> Response<Body> {

@@ -12,7 +12,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tower_service::Service;
 
-use crate::answer::{answer, is_grpc};
+use crate::answer::{Protocol, answer};
 use crate::forwarder::Forwarder;
 use crate::key::Key;
 use crate::layer::{Fixed, ForwardFuture, ForwardService};
@@ -135,6 +135,6 @@ impl Service<Request<Body>> for NoService {
             "the resolver says that this process owns the key, and a channel serves nothing; give the resolver a local \
              address that is not in its list",
         );
-        ready(Ok(answer(status, is_grpc(request.headers()))))
+        ready(Ok(answer(status, Protocol::of(request.headers()))))
     }
 }

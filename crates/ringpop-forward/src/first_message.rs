@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use smallvec::SmallVec;
 
+use crate::answer::Protocol;
 use crate::body::Intake;
 use crate::constants::{GRPC_ENCODING_HEADER, PEEK_BYTES_MAX};
 use crate::key::{Key, KeyError, checked};
@@ -23,6 +24,9 @@ pub(crate) fn message_key(
     field: &[u32],
     headers: &HeaderMap,
 ) -> Result<MessageKey, KeyError> {
+    if Protocol::of(headers) == Protocol::GrpcWebText {
+        return Err(KeyError::Base64Message);
+    }
     let bytes = contiguous(intake.frames());
     let Some(prefix) = Prefix::read(&bytes)? else {
         return Ok(if intake.has_ended() {

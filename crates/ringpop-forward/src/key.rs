@@ -174,6 +174,11 @@ pub(crate) enum KeyError {
         "first message is compressed with {0}, so its key cannot be read; set metadata {KEY_HEADER} or send it plain"
     )]
     Compressed(String),
+    #[error(
+        "messages of gRPC-Web in base64 are not read for their key; put the layer of gRPC-Web outside of the forwarder, \
+         or set metadata {KEY_HEADER}"
+    )]
+    Base64Message,
     #[cfg(feature = "gzip")]
     #[error("first message is not valid gzip")]
     BadGzip,

@@ -81,6 +81,7 @@ mod first_message;
 mod forwarder;
 mod header;
 mod hedge;
+mod http_error;
 mod incoming;
 mod key;
 mod layer;
@@ -121,7 +122,7 @@ pub use layer::{ForwardFuture, ForwardLayer, ForwardService};
 #[cfg(feature = "metrics")]
 pub use metrics::MetricsObserver;
 pub use observe::{AttemptEnd, ForwardEvent, Observer, RetriedAt};
-pub use policy::{AttemptOutcome, FailureClass, Policy, RetryTarget, Schedule};
+pub use policy::{AttemptOutcome, Evidence, FailureClass, Policy, RetryTarget, Schedule};
 pub use resolver::{Changed, InvalidAddress, Owner, Owners, Peer, Resolver, StaticResolver};
 pub use routes::{MethodRoute, Routes};
 #[cfg(feature = "hashring")]

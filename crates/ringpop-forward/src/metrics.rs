@@ -161,6 +161,7 @@ fn class_name(class: FailureClass) -> &'static str {
         FailureClass::Unavailable => "unavailable",
         FailureClass::Ambiguous => "ambiguous",
         FailureClass::Unanswered => "unanswered",
+        FailureClass::HttpError => "http-error",
         FailureClass::Overloaded => "overloaded",
         FailureClass::Committed => "committed",
         FailureClass::Caller => "caller",

@@ -250,8 +250,11 @@ pub enum FailureClass {
     Ambiguous,
     /// No response began within the time of an attempt. Whether the handler ran is unknown.
     Unanswered,
-    /// As many calls to the peer are in flight as may be. Nothing was sent, and the next owner is not asked either: the load
-    /// of one owner must not become the load of all.
+    /// The peer, or a proxy in front of it, answered a gRPC call with an HTTP error and without a gRPC status, and gRPC maps
+    /// that error to UNAVAILABLE: 429, 502, 503 or 504. A handler may have run.
+    HttpError,
+    /// As many calls are in flight as may be: to the peer, by our own limit, or at the peer, which says so. No handler saw
+    /// the call, and the next owner is not asked either: the load of one owner must not become the load of all.
     Overloaded,
     /// A response has begun.
     Committed,
@@ -262,7 +265,7 @@ pub enum FailureClass {
 impl FailureClass {
     /// Whether a handler may have run.
     pub(crate) fn may_be_executed(self) -> bool {
-        matches!(self, Self::Unavailable | Self::Ambiguous | Self::Unanswered)
+        matches!(self, Self::Unavailable | Self::Ambiguous | Self::Unanswered | Self::HttpError)
     }
 }
 
@@ -273,6 +276,53 @@ pub enum AttemptOutcome {
     Answered,
     /// It did not, or answered that it cannot.
     Failed(FailureClass),
+}
+
+/// What the end of an attempt says about the peer that was asked.
+///
+/// A peer should be kept away from for what is wrong with it, and not for what is wrong with a call, with its caller, or
+/// with this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Evidence {
+    /// It serves.
+    Serves,
+    /// It does not serve, whatever it is asked.
+    Fails,
+    /// The call failed there, which may be for the sake of its key: a handler that cannot get at one shard of its data, or
+    /// that dies of one request, fails at every peer. Failures of different keys say that it is the peer.
+    FailsForKey,
+    /// Nothing.
+    Nothing,
+}
+
+impl AttemptOutcome {
+    /// The table. What a resolver makes of it is its own affair; [`SelectorResolver`](crate::SelectorResolver), with feature
+    /// `hashring`, counts failures by it.
+    ///
+    /// | outcome | says |
+    /// |---|---|
+    /// | answered, with whatever status but UNAVAILABLE | it serves |
+    /// | never sent: no connection, or one that took no request | it fails |
+    /// | an HTTP error instead of a gRPC status | it fails |
+    /// | UNAVAILABLE by its handler | it fails for this key |
+    /// | the connection broke; no answer in time | it fails for this key |
+    /// | refused: GOAWAY, REFUSED_STREAM, about to stop | nothing |
+    /// | overloaded, by its limit or by ours | nothing |
+    /// | a fault of the caller; a response that had begun | nothing |
+    #[must_use]
+    pub fn evidence(self) -> Evidence {
+        use FailureClass::{
+            Ambiguous, Caller, Committed, HttpError, NeverSent, Overloaded, Refused, Unanswered,
+            Unavailable,
+        };
+        match self {
+            Self::Answered => Evidence::Serves,
+            Self::Failed(NeverSent | HttpError) => Evidence::Fails,
+            Self::Failed(Unavailable | Ambiguous | Unanswered) => Evidence::FailsForKey,
+            Self::Failed(Refused | Overloaded | Committed | Caller) => Evidence::Nothing,
+        }
+    }
 }
 
 /// What a server says about being asked again (gRPC proposal A6).
@@ -381,17 +431,18 @@ impl GiveUp {
 /// The table. The order of the rows matters: the first that applies decides.
 pub(crate) fn decide(policy: &Policy, now: &Situation) -> Decision {
     use FailureClass::{
-        Ambiguous, Caller, Committed, NeverSent, Overloaded, Refused, Unanswered, Unavailable,
+        Ambiguous, Caller, Committed, HttpError, NeverSent, Overloaded, Refused, Unanswered,
+        Unavailable,
     };
 
     match now.class {
         Committed => return Decision::GiveUp(GiveUp::Committed),
         Caller => return Decision::GiveUp(GiveUp::Caller),
         Overloaded => return Decision::GiveUp(GiveUp::Overloaded),
-        Ambiguous | Unanswered | Unavailable if !now.idempotent => {
+        Ambiguous | Unanswered | Unavailable | HttpError if !now.idempotent => {
             return Decision::GiveUp(GiveUp::MaybeExecuted);
         }
-        NeverSent | Refused | Ambiguous | Unanswered | Unavailable => {}
+        NeverSent | Refused | Ambiguous | Unanswered | Unavailable | HttpError => {}
     }
     if !now.replayable {
         return Decision::GiveUp(GiveUp::NotReplayable);

@@ -23,7 +23,7 @@ pub type Changed = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// A static list, a cluster's view of its ring and a client's selection of backends are resolvers. Forwarding knows
 /// nothing else about them.
 pub trait Resolver: Send + Sync + 'static {
-    /// Appends at most `n` distinct owners of `key` to `out`, best first.
+    /// Appends at most `n` distinct owners of `key` to `out`, best first. Owners at one address are one owner.
     ///
     /// Runs on the request path: it must not block, and should not allocate beyond `out`.
     fn owners(&self, key: &[u8], n: usize, out: &mut Owners);
@@ -34,11 +34,21 @@ pub trait Resolver: Send + Sync + 'static {
         0
     }
 
-    /// Learns how an attempt at `peer` ended, so that a selection of backends can keep away from one that fails.
+    /// Learns how an attempt at `peer` ended, so that a selection of backends can keep away from one that fails. What an
+    /// outcome says about it is in the table of [`AttemptOutcome::evidence`]. Failed attempts of one call at one peer are
+    /// reported once; `peer` is as it came from [`owners`](Self::owners).
     ///
     /// Runs on the request path: it must not block. The default does nothing.
     fn report(&self, peer: &Peer, outcome: AttemptOutcome) {
         let _ = (peer, outcome);
+    }
+
+    /// The same, with the key of the call: failures of one key are no evidence against every peer that it is tried at.
+    ///
+    /// The default tells [`report`](Self::report).
+    fn report_attempt(&self, key: &[u8], peer: &Peer, outcome: AttemptOutcome) {
+        let _ = key;
+        self.report(peer, outcome);
     }
 
     /// Resolves when the epoch is no longer `seen`, so that a retry that waits for a better owner can stop waiting.
@@ -63,6 +73,10 @@ impl<R: Resolver + ?Sized> Resolver for Arc<R> {
         (**self).report(peer, outcome);
     }
 
+    fn report_attempt(&self, key: &[u8], peer: &Peer, outcome: AttemptOutcome) {
+        (**self).report_attempt(key, peer, outcome);
+    }
+
     fn changed(&self, seen: u64) -> Changed {
         (**self).changed(seen)
     }
@@ -81,10 +95,19 @@ pub enum Owner {
 ///
 /// Peers are equal when their addresses are, and connections are kept by address, so a resolver may build a new `Peer`
 /// at any time. Keeping the `Arc`s saves the parsing.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Peer {
     authority: Authority,
+    id: Option<Arc<str>>,
 }
+
+impl PartialEq for Peer {
+    fn eq(&self, other: &Self) -> bool {
+        self.authority == other.authority
+    }
+}
+
+impl Eq for Peer {}
 
 impl Peer {
     /// Makes a peer from `host:port`, where host is a DNS name, an IPv4 address or a bracketed IPv6 address.
@@ -99,7 +122,21 @@ impl Peer {
         if has_user || authority.host().is_empty() || authority.port_u16().is_none() {
             return Err(invalid());
         }
-        Ok(Self { authority })
+        Ok(Self { authority, id: None })
+    }
+
+    /// Gives the peer the name by which its resolver knows it, for resolvers that know several at one address and want to
+    /// be [told](Resolver::report) which of them was asked. It has no part in equality.
+    #[must_use]
+    pub fn with_id(mut self, id: impl Into<Arc<str>>) -> Self {
+        self.id = Some(id.into());
+        self
+    }
+
+    /// The name by which its resolver knows the peer, if it gave one.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
     }
 
     /// The address as it was given.

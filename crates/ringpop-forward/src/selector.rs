@@ -1,13 +1,15 @@
 //! Feature `hashring`: a client's selection of backends as the resolver of a forwarder.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dashmap::DashMap;
-use hashring::{Backend, BackendHealth, Node, Picker, Scheme, Selector, Xxh3};
+use hashring::{Backend, BackendHealth, Node, Outcome, Picker, Scheme, Selector, Xxh3};
 use tokio::time::Instant;
+use twox_hash::XxHash3_64;
 
-use crate::policy::{AttemptOutcome, FailureClass};
+use crate::policy::{AttemptOutcome, Evidence};
 use crate::resolver::{Owner, Owners, Peer, Resolver};
 
 /// Asks a [`Selector`] for the owners of a key, and tells it how each of them did.
@@ -15,6 +17,11 @@ use crate::resolver::{Owner, Owners, Peer, Resolver};
 /// Backends are what discovery told the selector, minus those that failed lately: the local health of the selector
 /// learns of every attempt, so that a backend that fails is passed over after a few calls and asked again later. None of
 /// them is this process.
+///
+/// Only what is wrong with a backend counts, by the table of [`AttemptOutcome::evidence`]. Where it may be the key that
+/// fails, such as UNAVAILABLE by a handler, a failure counts only if the one before it at this backend was of another key.
+/// And only a part of the backends may be passed over at the same time; see
+/// [`HealthConfig`](hashring::HealthConfig::with_max_quarantined_percent).
 ///
 /// ```
 /// use std::sync::Arc;
@@ -37,7 +44,7 @@ pub struct SelectorResolver<S = Xxh3> {
     selector: Arc<Selector<S>>,
     /// Pickers that no thread uses at the moment. There are never more than lookups at one time.
     pickers: Mutex<Vec<Lookup<S>>>,
-    /// What a backend's address stands for.
+    /// Backends by id.
     known: DashMap<Box<str>, Known>,
 }
 
@@ -48,9 +55,19 @@ struct Lookup<S> {
 }
 
 struct Known {
-    id: Box<str>,
     peer: Arc<Peer>,
     health: BackendHealth,
+    /// The hash of the key that failed here last; 0 when none did.
+    failed_key: AtomicU64,
+}
+
+impl Known {
+    /// Whether a failure of `key` is another one than the last.
+    fn is_another_key(&self, key: &[u8]) -> bool {
+        // Never 0, which no key has.
+        let hash = XxHash3_64::oneshot(key) | 1;
+        self.failed_key.swap(hash, Ordering::Relaxed) != hash
+    }
 }
 
 impl<S: Scheme + Clone> SelectorResolver<S> {
@@ -68,13 +85,13 @@ impl<S: Scheme + Clone> SelectorResolver<S> {
 
     fn peer_of(&self, node: &Node<Backend>) -> Option<Arc<Peer>> {
         let address = node.data().address();
-        if let Some(known) = self.known.get(address)
-            && *known.id == *node.id()
+        if let Some(known) = self.known.get(node.id())
+            && known.peer.address() == address
         {
             return Some(Arc::clone(&known.peer));
         }
         let peer = match Peer::new(address) {
-            Ok(peer) => Arc::new(peer),
+            Ok(peer) => Arc::new(peer.with_id(node.id())),
             Err(error) => {
                 tracing::warn!(%error, "a backend that cannot be dialled is passed over");
                 return None;
@@ -83,14 +100,14 @@ impl<S: Scheme + Clone> SelectorResolver<S> {
         let ring = self.selector.ring();
         // Backends come and go; what is remembered of them must not only grow.
         if self.known.len() > 2 * ring.len() {
-            self.known.retain(|_, known| ring.node(&known.id).is_some());
+            self.known.retain(|id, _| ring.node(id).is_some());
         }
         let known = Known {
-            id: node.id().into(),
             peer: Arc::clone(&peer),
             health: node.data().health().clone(),
+            failed_key: AtomicU64::new(0),
         };
-        self.known.insert(address.into(), known);
+        self.known.insert(node.id().into(), known);
         Some(peer)
     }
 }
@@ -110,16 +127,15 @@ impl<S: Scheme + Clone + Send + Sync + 'static> Resolver for SelectorResolver<S>
         self.pickers.lock().unwrap_or_else(PoisonError::into_inner).push(lookup);
     }
 
-    fn report(&self, peer: &Peer, outcome: AttemptOutcome) {
-        if let Some(known) = self.known.get(peer.address()) {
-            let outcome = match outcome {
-                AttemptOutcome::Answered => hashring::Outcome::Success,
-                // Our own limit was reached: that says nothing about the backend.
-                AttemptOutcome::Failed(FailureClass::Overloaded) => return,
-                AttemptOutcome::Failed(_) => hashring::Outcome::Failure,
-            };
-            known.health.report(outcome, Instant::now().into_std());
-        }
+    fn report_attempt(&self, key: &[u8], peer: &Peer, outcome: AttemptOutcome) {
+        let Some(known) = peer.id().and_then(|id| self.known.get(id)) else { return };
+        let outcome = match outcome.evidence() {
+            Evidence::Serves => Outcome::Success,
+            Evidence::Fails => Outcome::Failure,
+            Evidence::FailsForKey if known.is_another_key(key) => Outcome::Failure,
+            Evidence::FailsForKey | Evidence::Nothing => return,
+        };
+        known.health.report(outcome, Instant::now().into_std());
     }
 }
 

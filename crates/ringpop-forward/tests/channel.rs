@@ -81,10 +81,10 @@ mod selection {
     use std::time::{Duration, Instant};
 
     use hashring::{BackendRecord, HealthConfig, Selector};
-    use ringpop_forward::{Resolver, RingChannel, SelectorResolver};
+    use ringpop_forward::{Policy, Resolver, RingChannel, Schedule, SelectorResolver};
 
     use super::*;
-    use crate::common::service::Seen;
+    use crate::common::service::{Seen, UNARY};
 
     const WINDOW: Duration = Duration::from_secs(3600);
 
@@ -93,8 +93,10 @@ mod selection {
         let selector = Arc::new(Selector::builder().health(health).build(Instant::now()).unwrap());
         replace(&selector, addresses);
         let resolver = SelectorResolver::new(Arc::clone(&selector));
-        let forwarder = Forwarder::builder(resolver).routes(routes()).build().unwrap();
-        (selector, forwarder.channel())
+        // Rounds over owners that all fail are not waited for.
+        let policy = Policy::default().schedule(Schedule::new([]));
+        let builder = Forwarder::builder(resolver).routes(routes()).policy(policy);
+        (selector, builder.build().unwrap().channel())
     }
 
     fn replace(selector: &Selector, addresses: &[&str]) {
@@ -139,28 +141,143 @@ mod selection {
         assert_eq!(channel.forwarder().stats().dial_failures, dials);
     }
 
+    fn is_quarantined(selector: &Selector, id: &str) -> bool {
+        let ring = selector.ring();
+        ring.node(id).unwrap().data().health().is_quarantined(Instant::now())
+    }
+
+    /// Keys whose first backend is `id`.
+    fn keys_of<'a>(selector: &'a Selector, id: &'a str) -> impl Iterator<Item = String> + 'a {
+        let is_first = move |key: &String| {
+            selector.ring().lookup(key.as_bytes()).is_some_and(|node| node.id() == id)
+        };
+        (0..).map(|i| format!("key-{i}")).filter(is_first)
+    }
+
     #[tokio::test]
     async fn an_answer_clears_the_failures_before_it() {
-        let node = backend();
-        let (selector, channel) = select(&[&node.address]);
+        let (node, other) = (backend(), backend());
+        let (selector, channel) = select(&[&node.address, &other.address]);
         let mut client = TestClient::new(channel);
-        let once = |order| Ask::new("k", order);
+        let mut keys = keys_of(&selector, &node.address);
+        let mut once = |order| Ask::new(&keys.next().unwrap(), order);
         for _ in 0..3 {
             client.unary_at(ONCE, once("unavailable")).await.unwrap_err();
             // An error of the handler is an answer.
             client.unary_at(ONCE, once("fail")).await.unwrap_err();
         }
-        let ring = selector.ring();
-        let health = ring.node(&node.address).unwrap().data().health().clone();
-        assert!(!health.is_quarantined(Instant::now()));
+        assert!(!is_quarantined(&selector, &node.address));
         for _ in 0..2 {
             client.unary_at(ONCE, once("unavailable")).await.unwrap_err();
         }
-        assert!(health.is_quarantined(Instant::now()));
-        // With every backend in quarantine, the selector picks as if none were.
-        client.unary_at(ONCE, once("")).await.unwrap();
-        assert!(!health.is_quarantined(Instant::now()));
-        assert_eq!(Seen::get(&node.seen().begun), 9);
+        assert!(is_quarantined(&selector, &node.address));
+        let tell = client.unary_at(ONCE, once("")).await.unwrap().into_inner();
+        assert_eq!(tell.node, other.address);
+        assert_eq!(Seen::get(&node.seen().begun), 8);
+    }
+
+    #[tokio::test]
+    async fn the_only_backend_is_never_quarantined() {
+        let node = backend();
+        let (selector, channel) = select(&[&node.address]);
+        let mut client = TestClient::new(channel);
+        for key in 0..10 {
+            let ask = Ask::new(&key.to_string(), "unavailable");
+            client.unary_at(ONCE, ask).await.unwrap_err();
+        }
+        assert!(!is_quarantined(&selector, &node.address));
+        assert!(selector.quarantines_withheld() > 0, "it is counted");
+    }
+
+    /// A key whose handler fails wherever it runs says nothing about where it runs.
+    #[tokio::test]
+    async fn one_bad_key_moves_no_other_keys() {
+        let nodes: Vec<_> = (0..6).map(|_| backend()).collect();
+        let addresses: Vec<_> = nodes.iter().map(|node| node.address.as_str()).collect();
+        for (path, good_between) in [(ONCE, 0), (UNARY, 0), (ONCE, 1), (UNARY, 10)] {
+            let (selector, channel) = select(&addresses);
+            let mut client = TestClient::new(channel);
+            let mut good = (0..).map(|i| format!("good-{i}"));
+            for _ in 0..20 {
+                client.unary_at(path, Ask::new("poison", "unavailable")).await.unwrap_err();
+                for key in good.by_ref().take(good_between) {
+                    let home = selector.ring().lookup(key.as_bytes()).unwrap().id().to_owned();
+                    let tell = client.unary_at(ONCE, Ask::new(&key, "")).await.unwrap();
+                    assert_eq!(tell.into_inner().node, home, "{path} {good_between}");
+                }
+            }
+            let gone: Vec<_> =
+                addresses.iter().filter(|id| is_quarantined(&selector, id)).collect();
+            assert!(gone.is_empty(), "{path} {good_between}: {gone:?}");
+        }
+    }
+
+    /// Many bad keys look like bad backends, so the bound is what helps.
+    #[tokio::test]
+    async fn many_bad_keys_take_a_part_of_the_backends_at_most() {
+        let nodes: Vec<_> = (0..6).map(|_| backend()).collect();
+        let addresses: Vec<_> = nodes.iter().map(|node| node.address.as_str()).collect();
+        let (selector, channel) = select(&addresses);
+        let mut client = TestClient::new(channel);
+        for key in 0..60 {
+            let ask = Ask::new(&format!("bad-{key}"), "unavailable");
+            client.unary_at(ONCE, ask).await.unwrap_err();
+        }
+        let gone = addresses.iter().filter(|id| is_quarantined(&selector, id)).count();
+        assert_eq!(gone, 1);
+    }
+
+    /// A refusal is no failure: who is about to stop, or has enough to do, is well.
+    #[tokio::test]
+    async fn a_backend_that_refuses_is_not_quarantined_for_it() {
+        let ring = Ring::default();
+        let refusing = Node::start(&ring);
+        let other = backend();
+        let (selector, channel) = select(&[&refusing.address, &other.address]);
+        refusing.forwarder.refuse_new_work();
+        let mut client = TestClient::new(channel);
+        for key in keys_of(&selector, &refusing.address).take(6) {
+            let tell = client.unary_at(ONCE, Ask::new(&key, "")).await.unwrap().into_inner();
+            assert_eq!(tell.node, other.address);
+        }
+        assert!(!is_quarantined(&selector, &refusing.address));
+    }
+
+    #[tokio::test]
+    async fn several_ids_at_one_address_are_one_owner_and_the_one_that_was_asked_is_charged() {
+        let (dead, live) = (dead_address(), backend());
+        let (selector, channel) = select(&[]);
+        let twins = ["a", "b", "c"].map(|id| BackendRecord::new(id, dead.as_str()));
+        let live_one = BackendRecord::new("d", live.address.as_str());
+        selector.replace_backends(twins.into_iter().chain([live_one])).unwrap();
+        let resolver = SelectorResolver::new(Arc::clone(&selector));
+        let mut client = TestClient::new(channel);
+        for id in ["a", "b", "c"] {
+            let mut keys = keys_of(&selector, id);
+            let mut owners = ringpop_forward::Owners::new();
+            let key = keys.next().unwrap();
+            resolver.owners(key.as_bytes(), 3, &mut owners);
+            let peers: Vec<_> = owners
+                .iter()
+                .map(|owner| match owner {
+                    Owner::Remote(peer) => (peer.id().unwrap(), peer.address()),
+                    Owner::Local => unreachable!("a client owns nothing"),
+                })
+                .collect();
+            assert_eq!(peers, [(id, dead.as_str()), ("d", live.address.as_str())]);
+        }
+        // Every one of them is asked, and each failure is its own.
+        let failures = |id: &str| {
+            let ring = selector.ring();
+            format!("{:?}", ring.node(id).unwrap().data().health())
+        };
+        let clean = failures("d");
+        for id in ["a", "b", "c"] {
+            assert_eq!(failures(id), clean, "{id} was not asked yet");
+            let key = keys_of(&selector, id).next().unwrap();
+            client.unary(Ask::new(&key, "")).await.unwrap();
+            assert_ne!(failures(id), clean, "{id} was asked");
+        }
     }
 
     #[tokio::test]

@@ -51,8 +51,9 @@ async fn calls_to_one_peer_are_limited_and_the_next_owner_is_not_asked_instead()
     client.download(Ask::new("k", "1")).await.unwrap();
 }
 
+/// The limit of the receiver follows the rule of the sender's: the load of one owner must not become the load of all.
 #[tokio::test]
-async fn calls_in_one_process_are_limited_and_senders_move_on() {
+async fn calls_in_one_process_are_limited_and_the_next_owner_is_not_asked_instead() {
     let ring = Ring::default();
     let owner = Node::start_with(&ring, |builder| builder.max_in_flight(1));
     let (asked, second) = (Node::start(&ring), Node::start(&ring));
@@ -61,17 +62,51 @@ async fn calls_in_one_process_are_limited_and_senders_move_on() {
     let call = tokio::spawn(async move { waiting.unary(Ask::new("k", "wait")).await });
     eventually("the call runs", || Seen::get(&owner.seen().begun) == 1).await;
     let mut client = asked.client().await;
-    assert_eq!(
-        client.unary_at(ONCE, Ask::new("k", "")).await.unwrap().into_inner().node,
-        second.address
-    );
+    for path in [UNARY, ONCE] {
+        let status = client.unary_at(path, Ask::new("k", "")).await.unwrap_err();
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        assert!(status.message().contains("max_in_flight"), "{status:?}");
+    }
     let status = owner.client().await.unary(Ask::new("k", "")).await.unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted);
-    assert!(status.message().contains("max_in_flight"), "{status:?}");
-    assert_eq!(owner.forwarder.stats().refused, 2);
+    assert_eq!((owner.forwarder.stats().refused, Seen::get(&second.seen().begun)), (3, 0));
+    assert_eq!(asked.forwarder.stats().not_retried_overloaded, 2);
     owner.handler.go.add_permits(1);
     soon("call", call).await.unwrap().unwrap();
     assert_eq!(client.unary(Ask::new("k", "")).await.unwrap().into_inner().node, owner.address);
+}
+
+#[tokio::test]
+async fn the_overload_of_one_owner_leaves_the_keys_of_others_alone() {
+    let ring = Ring::default();
+    let small = || Node::start_with(&ring, |builder| builder.max_in_flight(4));
+    let (edge, hot, other) = (Node::start(&ring), small(), small());
+    ring.set("hot", &[&hot.address, &other.address]);
+    ring.set("cold", &[&other.address, &hot.address]);
+    let client = edge.client().await;
+    let calls: Vec<_> = (0..12)
+        .map(|_| {
+            let mut client = client.clone();
+            tokio::spawn(async move { client.unary_at(ONCE, Ask::new("hot", "wait")).await })
+        })
+        .collect();
+    eventually("what is too much is refused", || hot.forwarder.stats().refused == 8).await;
+    let mut client = client;
+    let tell = client.unary_at(ONCE, Ask::new("cold", "")).await.unwrap().into_inner();
+    assert_eq!(tell.node, other.address);
+    assert_eq!((Seen::get(&hot.seen().begun), Seen::get(&other.seen().begun)), (4, 1));
+    hot.handler.go.add_permits(4);
+    let mut exhausted = 0;
+    for call in calls {
+        match soon("call", call).await.unwrap() {
+            Ok(tell) => assert_eq!(tell.into_inner().node, hot.address),
+            Err(status) => {
+                assert_eq!(status.code(), Code::ResourceExhausted);
+                exhausted += 1;
+            }
+        }
+    }
+    assert_eq!(exhausted, 8);
 }
 
 #[tokio::test]

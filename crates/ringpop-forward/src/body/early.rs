@@ -36,6 +36,11 @@ impl<B: Body<Data = Bytes, Error = Status> + Unpin> Early<B> {
 }
 
 impl<B> Early<B> {
+    /// The same body as if nothing had come with it.
+    pub(crate) fn without_content(self) -> Self {
+        Self { first: Some(None), ..self }
+    }
+
     /// The trailers, if the body consists of nothing else.
     pub(crate) fn trailers(&self) -> Option<&HeaderMap> {
         self.first.as_ref()?.as_ref()?.as_ref().ok()?.trailers_ref()
@@ -56,6 +61,11 @@ impl<B: Body<Data = Bytes, Error = Status> + Unpin> Body for Early<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         match self.first.take() {
+            Some(None) => {
+                // The end stays the end.
+                self.first = Some(None);
+                Poll::Ready(None)
+            }
             Some(first) => Poll::Ready(first),
             None => Pin::new(&mut self.body).poll_frame(cx),
         }

@@ -2,12 +2,13 @@ use proptest::prelude::*;
 
 use super::*;
 
-const CLASSES: [FailureClass; 8] = [
+const CLASSES: [FailureClass; 9] = [
     FailureClass::NeverSent,
     FailureClass::Refused,
     FailureClass::Unavailable,
     FailureClass::Ambiguous,
     FailureClass::Unanswered,
+    FailureClass::HttpError,
     FailureClass::Overloaded,
     FailureClass::Committed,
     FailureClass::Caller,
@@ -32,7 +33,8 @@ fn failed(class: FailureClass) -> Situation {
 fn the_table() {
     use Decision::{GiveUp as No, NextOwner, Wait};
     use FailureClass::{
-        Ambiguous, Caller, Committed, NeverSent, Overloaded, Refused, Unanswered, Unavailable,
+        Ambiguous, Caller, Committed, HttpError, NeverSent, Overloaded, Refused, Unanswered,
+        Unavailable,
     };
 
     let now = Wait(Duration::ZERO);
@@ -43,6 +45,7 @@ fn the_table() {
         (Unavailable, No(GiveUp::MaybeExecuted), now),
         (Ambiguous, No(GiveUp::MaybeExecuted), now),
         (Unanswered, No(GiveUp::MaybeExecuted), now),
+        (HttpError, No(GiveUp::MaybeExecuted), now),
         (Overloaded, No(GiveUp::Overloaded), No(GiveUp::Overloaded)),
         (Committed, No(GiveUp::Committed), No(GiveUp::Committed)),
         (Caller, No(GiveUp::Caller), No(GiveUp::Caller)),
@@ -54,6 +57,27 @@ fn the_table() {
         let situation = Situation { idempotent: true, ..situation };
         assert_eq!(decide(&Policy::default(), &situation), idempotent, "{class:?}, idempotent");
     }
+}
+
+#[test]
+fn the_table_of_what_outcomes_say_about_a_peer() {
+    let says: Vec<_> =
+        CLASSES.iter().map(|class| AttemptOutcome::Failed(*class).evidence()).collect();
+    assert_eq!(
+        says,
+        [
+            Evidence::Fails,       // never sent
+            Evidence::Nothing,     // refused
+            Evidence::FailsForKey, // unavailable
+            Evidence::FailsForKey, // ambiguous
+            Evidence::FailsForKey, // unanswered
+            Evidence::Fails,       // HTTP error
+            Evidence::Nothing,     // overloaded
+            Evidence::Nothing,     // committed
+            Evidence::Nothing,     // caller
+        ]
+    );
+    assert_eq!(AttemptOutcome::Answered.evidence(), Evidence::Serves);
 }
 
 #[test]
