@@ -13,7 +13,6 @@ use crate::core::Core;
 use crate::event::{Cause, Event};
 use crate::limits::CONTACT_PERIODS;
 use crate::member::{Member, Status};
-use crate::message::Body;
 use crate::time::Instant;
 use crate::timers::Timer;
 
@@ -39,13 +38,6 @@ impl Contact {
     pub(crate) const fn is_in_doubt(&self) -> bool {
         self.held.is_some()
     }
-}
-
-/// Whether a request shows that its sender reached this member at the address
-/// that it advertises. A join is sent to what discovery lists, which may be
-/// another address of the same process.
-pub(crate) const fn proves_contact(body: &Body) -> bool {
-    matches!(body, Body::Ping { .. } | Body::PingReq { .. } | Body::Sync(_))
 }
 
 impl Core {

@@ -16,6 +16,7 @@ use crate::event::{Cause, Event, Output, Rejection};
 use crate::flaps::Flaps;
 use crate::graves::Graves;
 use crate::labels::{LabelLimits, Labels};
+use crate::late::LateAnswers;
 use crate::limits::{EPITAPHS_MAX, INCARNATION_AHEAD_MAX, UNIX_MS_MAX};
 use crate::member::{Member, Status};
 use crate::membership::{Membership, SlotId};
@@ -52,6 +53,7 @@ pub(crate) struct Core {
     pub(crate) burst: Burst,
     pub(crate) contact: Contact,
     dial_budget: DialBudget,
+    pub(crate) late: LateAnswers,
     /// Tombstones that the sender of the present message does not know of.
     pub(crate) epitaphs: Vec<Change>,
     /// Changes of the present message that were left out because they are known.
@@ -100,6 +102,7 @@ impl Core {
             burst: Burst::default(),
             contact: Contact::default(),
             dial_budget: DialBudget::default(),
+            late: LateAnswers::default(),
             epitaphs: Vec::new(),
             known_changes: 0,
             next_seq,
@@ -425,6 +428,7 @@ impl Core {
         self.members.check();
         self.gossip.check(&self.members);
         self.graves.check();
+        self.late.check();
         self.check_damping();
         self.check_burst();
         self.check_contact();

@@ -320,7 +320,7 @@ pub enum Rejection {
     SelfAddress,
     /// This member has not joined yet.
     NotReady,
-    /// No request with this number is open with the sender.
+    /// No request with this number is open with the sender, or was lately.
     UnexpectedReply,
     /// A field is out of bounds.
     Invalid {

@@ -174,6 +174,7 @@ impl Join {
         };
         let Open { request, .. } = attempt.open.swap_remove(i);
         core.disarm(&request);
+        core.late.expect(request.clone(), Vec::new());
         core.stats.joins_failed += 1;
         let peer = request.to;
         attempt.all_foreign &= matches!(why, NoAnswer::OtherApp(_));
@@ -258,7 +259,10 @@ impl Join {
         if let Some(at) = attempt.next_round {
             core.timers.cancel(at, Timer::JoinRound);
         }
-        attempt.open.iter().for_each(|open| core.disarm(&open.request));
+        for open in &attempt.open {
+            core.disarm(&open.request);
+            core.late.expect(open.request.clone(), Vec::new());
+        }
         Some(attempt)
     }
 }

@@ -54,8 +54,9 @@ impl Leave {
     /// these, otherwise whether all are over.
     pub(crate) fn on_no_answer(&mut self, core: &mut Core, seq: u64) -> Option<bool> {
         let i = self.open.iter().position(|(request, _)| request.seq == seq)?;
-        let (request, _) = self.open.swap_remove(i);
+        let (request, issued) = self.open.swap_remove(i);
         core.disarm(&request);
+        core.late.expect(request, issued);
         Some(self.end_if_over(core))
     }
 

@@ -92,6 +92,11 @@ pub const DIAL_BACK_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Dial-backs that a member waits for at once.
 pub const DIAL_BACKS_MAX: usize = 16;
 
+/// Requests without an answer whose late answers are still taken. A failed probe
+/// leaves four, its ping and three helpers; eight in a period are more than a
+/// member starts. So answers may be some four periods late even then.
+pub const LATE_ANSWERS_MAX: usize = 128;
+
 /// Pings that a member makes for others at once.
 pub const RELAYS_MAX: usize = 256;
 

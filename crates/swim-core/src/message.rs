@@ -132,6 +132,24 @@ impl Body {
     }
 }
 
+impl Body {
+    /// The statements about members that the message carries, and nothing else.
+    pub(crate) fn into_changes(self) -> Vec<Change> {
+        match self {
+            Self::Ping { changes, .. }
+            | Self::Ack { changes, .. }
+            | Self::PingReq { changes, .. }
+            | Self::PingReqAck { changes, .. }
+            | Self::JoinAck { changes, .. }
+            | Self::Sync(SyncStep::Exchange { changes, .. })
+            | Self::SyncAck { changes, .. } => changes,
+            Self::Join { .. } | Self::Sync(SyncStep::Compare { .. }) | Self::Refused { .. } => {
+                Vec::new()
+            }
+        }
+    }
+}
+
 /// One step of a full sync.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SyncStep {

@@ -63,6 +63,9 @@ enum Answer {
     Pending,
     /// The helper says that it did not reach the target so far.
     Nack,
+    /// The helper said that, and nothing more in time.
+    OnlyNack,
+    /// It answered that it did not reach the target, or refused to try.
     NotReached,
     /// The helper itself did not answer.
     Silent,
@@ -70,7 +73,7 @@ enum Answer {
 
 impl Answer {
     const fn is_final(self) -> bool {
-        matches!(self, Self::NotReached | Self::Silent)
+        matches!(self, Self::OnlyNack | Self::NotReached | Self::Silent)
     }
 }
 
@@ -148,7 +151,7 @@ impl Probes {
     pub(crate) fn on_ack(&mut self, core: &mut Core, from: &Address, seq: u64) -> bool {
         if let Some(i) = self.open.iter().position(|probe| probe.is_second(from, seq)) {
             core.stats.probes_second_path += 1;
-            self.reached(core, i);
+            self.reached(core, i, Some(seq));
             return true;
         }
         let Some(i) = self.open.iter().position(|probe| probe.ping.is(from, seq)) else {
@@ -156,8 +159,31 @@ impl Probes {
         };
         let issued = std::mem::take(&mut self.open[i].issued);
         core.delivered(&issued);
-        self.reached(core, i);
+        self.reached(core, i, Some(seq));
         true
+    }
+
+    /// A request was refused by the member that it went to, which lives. `false`
+    /// when the number belongs to no probe.
+    pub(crate) fn on_refused(&mut self, core: &mut Core, from: &Address, seq: u64) -> bool {
+        let pinged = |probe: &Probe| probe.ping.is(from, seq) || probe.is_second(from, seq);
+        if let Some(i) = self.open.iter().position(pinged) {
+            self.reached(core, i, Some(seq));
+            return true;
+        }
+        let Some((i, j)) = self.find_helper(|request| request.is(from, seq)) else {
+            return false;
+        };
+        self.answered(core, (i, j), Answer::NotReached);
+        true
+    }
+
+    /// A member answered some request of this one: it lives, whatever became of
+    /// the ping that asks for it.
+    pub(crate) fn on_contact(&mut self, core: &mut Core, from: &Address) {
+        if let Some(i) = self.open.iter().position(|probe| probe.target() == from) {
+            self.reached(core, i, None);
+        }
     }
 
     /// A helper answered. `false` when the number belongs to no probe.
@@ -175,13 +201,11 @@ impl Probes {
         let issued = std::mem::take(&mut helper.issued);
         core.delivered(&issued);
         if reached {
-            self.reached(core, i);
+            self.reached(core, i, Some(seq));
         } else if pending {
             helper.answer = Answer::Nack;
         } else {
-            helper.answer = Answer::NotReached;
-            core.disarm(&helper.request);
-            self.conclude_if_answered(core, i);
+            self.answered(core, (i, j), Answer::NotReached);
         }
         true
     }
@@ -208,14 +232,20 @@ impl Probes {
         let Some((i, j)) = self.find_helper(|request| request.seq == seq) else {
             return false;
         };
-        let helper = self.helper_mut(i, j);
-        helper.answer = match helper.answer {
-            Answer::Nack => Answer::NotReached,
+        let answer = match self.helper_mut(i, j).answer {
+            Answer::Nack => Answer::OnlyNack,
             _ => Answer::Silent,
         };
+        self.answered(core, (i, j), answer);
+        true
+    }
+
+    /// No more is waited for from a helper.
+    fn answered(&mut self, core: &mut Core, (i, j): (usize, usize), answer: Answer) {
+        let helper = self.helper_mut(i, j);
+        helper.answer = answer;
         core.disarm(&helper.request);
         self.conclude_if_answered(core, i);
-        true
     }
 
     fn find_helper(&self, wanted: impl Fn(&Request) -> bool) -> Option<(usize, usize)> {
@@ -253,9 +283,10 @@ impl Probes {
         self.conclude_if_answered(core, i);
     }
 
-    /// Ends a probe whose target answered somehow.
-    fn reached(&mut self, core: &mut Core, i: usize) {
-        let probe = self.remove(core, i);
+    /// Ends a probe whose target lives, as the answer to one of its requests or
+    /// to another one shows.
+    fn reached(&mut self, core: &mut Core, i: usize, answered: Option<u64>) {
+        let probe = self.remove(core, i, answered);
         core.awareness.improve();
         // Hardly any member gets attention; and another one may have taken the
         // place of one that was forgotten meanwhile.
@@ -267,12 +298,25 @@ impl Probes {
         }
     }
 
-    fn remove(&mut self, core: &mut Core, i: usize) -> Probe {
-        let probe = self.open.swap_remove(i);
-        core.disarm(&probe.ping);
-        if let Some(indirect) = &probe.indirect {
-            let requests = indirect.helpers.iter().map(|helper| &helper.request);
-            requests.chain(&indirect.second).for_each(|request| core.disarm(request));
+    /// Ends a probe. Answers to its requests may still come, but for the one
+    /// that was answered now.
+    fn remove(&mut self, core: &mut Core, i: usize, answered: Option<u64>) -> Probe {
+        let mut probe = self.open.swap_remove(i);
+        let mut give_up = |request: &Request, issued: &mut Vec<Issued>| {
+            core.disarm(request);
+            if answered != Some(request.seq) {
+                core.late.expect(request.clone(), std::mem::take(issued));
+            }
+        };
+        give_up(&probe.ping, &mut probe.issued);
+        if let Some(indirect) = &mut probe.indirect {
+            let open = |helper: &&mut Helper| helper.answer != Answer::NotReached;
+            for helper in indirect.helpers.iter_mut().filter(open) {
+                give_up(&helper.request, &mut helper.issued);
+            }
+            if let Some(second) = &indirect.second {
+                give_up(second, &mut Vec::new());
+            }
         }
         if !core.config.adaptive_period() {
             return probe;
@@ -298,7 +342,8 @@ impl Probes {
         // ringpop-go: when a full set of helpers stays silent, it is this
         // member that cannot reach anybody.
         let inconclusive = asked > 0 && asked == core.config.ping_req_helpers() && silent == asked;
-        let Probe { ping: Request { to: target, .. }, incarnation, .. } = self.remove(core, i);
+        let Probe { ping: Request { to: target, .. }, incarnation, .. } =
+            self.remove(core, i, None);
         // Lifeguard, section IV.A: a failed probe is a sign of slowness here,
         // a helper that owes an answer another one.
         core.awareness.worsen();
@@ -322,7 +367,7 @@ impl Probes {
     /// Ends all probes without a conclusion.
     pub(crate) fn clear(&mut self, core: &mut Core) {
         while !self.open.is_empty() {
-            self.remove(core, 0);
+            self.remove(core, 0, None);
         }
         self.durations.clear();
     }

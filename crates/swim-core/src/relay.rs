@@ -116,6 +116,19 @@ impl Relays {
         self.is_open(from, seq) && self.finish(core, seq, true)
     }
 
+    /// The target refused the ping, so it lives. `false` when the number belongs
+    /// to no relay.
+    pub(crate) fn on_refused(&mut self, core: &mut Core, from: &Address, seq: u64) -> bool {
+        if !self.is_open(from, seq) {
+            return false;
+        }
+        if let Some(relay) = self.0.get_mut(&seq) {
+            // What is refused has told nothing.
+            relay.issued.clear();
+        }
+        self.finish(core, seq, true)
+    }
+
     /// The target did not answer. `false` when the number belongs to no relay.
     /// A helper tells only the asker and suspects nobody (ringpop-go).
     pub(crate) fn on_no_answer(&mut self, core: &mut Core, seq: u64) -> bool {
@@ -128,10 +141,13 @@ impl Relays {
         if let Some(at) = relay.nack {
             core.timers.cancel(at, Timer::Nack(seq));
         }
+        let to = relay.ping.to.clone();
         if reached {
             core.delivered(&relay.issued);
+        } else {
+            core.late.expect(relay.ping, relay.issued);
         }
-        answer(core, &relay.asker, relay.ping.to, reached, false);
+        answer(core, &relay.asker, to, reached, false);
         true
     }
 

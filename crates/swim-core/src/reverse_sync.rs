@@ -65,7 +65,7 @@ impl ReverseSyncs {
     /// A request got no answer. `false` when the number is none of these.
     pub(crate) fn on_no_answer(&mut self, core: &mut Core, seq: u64) -> bool {
         let Some(job) = self.take(core, seq) else { return false };
-        job.end(core, false);
+        job.give_up(core);
         true
     }
 
@@ -80,8 +80,7 @@ impl ReverseSyncs {
     pub(crate) fn give_up_surplus(&mut self, core: &mut Core) {
         let kept = self.0.len().min(core.config.sync_jobs_max());
         for job in self.0.split_off(kept) {
-            core.disarm(&job.request);
-            job.end(core, false);
+            job.give_up(core);
         }
     }
 
@@ -91,6 +90,13 @@ impl ReverseSyncs {
 }
 
 impl Job {
+    /// Ends a sync whose answer is not waited for any more.
+    fn give_up(self, core: &mut Core) {
+        core.disarm(&self.request);
+        core.late.expect(self.request.clone(), Vec::new());
+        self.end(core, false);
+    }
+
     fn end(self, core: &mut Core, complete: bool) {
         let counter =
             if complete { &mut core.stats.syncs_completed } else { &mut core.stats.syncs_failed };

@@ -46,6 +46,9 @@ counters! {
     stranger_dials,
     /// The same, left out because there were too many.
     stranger_dials_omitted,
+    /// Answers that came after their request was given up. What they say is
+    /// taken.
+    late_answers,
     /// Suspicions of others that confirmed a suspicion known here.
     suspicions_confirmed,
     /// Changes received in messages.
@@ -94,7 +97,7 @@ counters! {
     rejected_self,
     /// Requests that came before this member had joined.
     rejected_not_ready,
-    /// Replies that no open request waited for. Late ones count here, too.
+    /// Replies that no request waited for, nor had waited for lately.
     rejected_replies,
     /// Messages or changes with a field out of bounds.
     rejected_invalid,

@@ -107,9 +107,7 @@ impl Syncs {
         let Some(i) = self.0.iter().position(|job| job.request.seq == seq) else {
             return false;
         };
-        let job = self.0.swap_remove(i);
-        core.disarm(&job.request);
-        job.end(core, false);
+        self.0.swap_remove(i).give_up(core);
         true
     }
 
@@ -117,8 +115,7 @@ impl Syncs {
     pub(crate) fn give_up_surplus(&mut self, core: &mut Core) {
         let kept = self.0.len().min(core.config.sync_jobs_max());
         for job in self.0.split_off(kept) {
-            core.disarm(&job.request);
-            job.end(core, false);
+            job.give_up(core);
         }
     }
 
@@ -128,6 +125,13 @@ impl Syncs {
 }
 
 impl Job {
+    /// Ends a sync whose answer is not waited for any more.
+    fn give_up(self, core: &mut Core) {
+        core.disarm(&self.request);
+        core.late.expect(self.request.clone(), Vec::new());
+        self.end(core, false);
+    }
+
     fn end(self, core: &mut Core, complete: bool) {
         let counter =
             if complete { &mut core.stats.syncs_completed } else { &mut core.stats.syncs_failed };

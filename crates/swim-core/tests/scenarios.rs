@@ -18,12 +18,14 @@ fn lan() -> Config {
 
 // --- Joining ---
 
+/// The news of a member that joined are worn out after 15 sends, in 1.6 s; whom
+/// they have missed syncs with the next ping.
 #[test]
-fn members_that_start_together_agree_within_two_seconds() {
+fn members_that_start_together_agree_within_three_seconds() {
     for n in [2, 3, 5, 10, 30] {
         let mut cluster = Cluster::new(lan());
         (0..n).for_each(|i| cluster.start(i, 0..n));
-        let took = cluster.until("one checksum", secs(2), |c| c.agree(n));
+        let took = cluster.until("one checksum", secs(3), |c| c.agree(n));
         assert!(took > Duration::ZERO);
     }
 }

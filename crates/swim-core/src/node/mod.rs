@@ -6,18 +6,17 @@ use std::time::Duration;
 
 use crate::address::Address;
 use crate::config::{Config, ConfigError};
-use crate::contact::proves_contact;
 use crate::core::Core;
 use crate::dial_back::DialBack;
 use crate::dialect::Dialect;
-use crate::event::{Output, Rejection};
+use crate::event::Output;
 use crate::heal::Heal;
 use crate::join::{Join, NoAnswer};
 use crate::labels::{IDENTITY_LABEL, INTERNAL_PREFIX, LabelError, Labels};
 use crate::leave::Leave;
 use crate::limits::{APP_BYTES_MAX, CAUSE_BYTES_MAX, INSTANT_MAX, UNIX_MS_MAX};
 use crate::member::{Member, Status};
-use crate::message::{Body, Message, Refusal};
+use crate::message::{Body, Message};
 use crate::probe::Probes;
 use crate::relay::{Asker, Relays};
 use crate::reverse_sync::ReverseSyncs;
@@ -364,11 +363,11 @@ impl Node {
             }
             return;
         }
-        if is_reply && !self.expects(&from, seq) {
-            self.core.reject(&from, Rejection::UnexpectedReply);
+        if is_reply {
+            self.on_reply(&app, &from, seq, body);
             return;
         }
-        if proves_contact(&body) {
+        if crate::evidence::reaches_receiver(&body) {
             self.core.contacted();
             self.dial_back.reached();
         }
@@ -376,24 +375,17 @@ impl Node {
             Body::Ping { checksum, changes } => {
                 self.on_ping(from, from_incarnation, seq, checksum, changes);
             }
-            Body::Ack { checksum, changes } => self.on_ack(&from, seq, checksum, changes),
             Body::PingReq { target, checksum, changes } => {
                 let asker = Asker { address: from, incarnation: from_incarnation, checksum, seq };
                 self.on_ping_req(asker, target, changes);
             }
-            Body::PingReqAck { reached, pending, changes, .. } => {
-                self.on_ping_req_ack(&from, seq, reached, pending, changes);
-            }
             Body::Join { cursor } => crate::sync::answer_join(&mut self.core, &from, seq, cursor),
-            Body::JoinAck { changes, next, .. } => self.on_join_ack(&from, seq, changes, next),
             Body::Sync(step) => crate::sync::answer(&mut self.core, &from, seq, step),
-            Body::SyncAck { differing, changes, next, .. } => {
-                self.syncs.on_ack(&mut self.core, seq, differing, changes, next);
-            }
-            Body::Refused { reason: Refusal::AppMismatch } => {
-                self.on_no_answer(seq, NoAnswer::OtherApp(app));
-            }
-            Body::Refused { reason } => self.on_no_answer(seq, NoAnswer::Refused(reason)),
+            Body::Ack { .. }
+            | Body::PingReqAck { .. }
+            | Body::JoinAck { .. }
+            | Body::SyncAck { .. }
+            | Body::Refused { .. } => {}
         }
     }
 

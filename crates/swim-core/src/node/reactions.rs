@@ -6,9 +6,10 @@ use super::{Node, State};
 use crate::address::Address;
 use crate::dissemination::Gossip;
 use crate::event::{Cause, Event, Rejection};
+use crate::evidence::{Evidence, evidence};
 use crate::join::{JoinEnd, NoAnswer};
 use crate::limits::CHANGES_PER_MESSAGE_MAX;
-use crate::message::{Body, Change, Cursor};
+use crate::message::{Body, Change, Cursor, Refusal};
 use crate::relay::Asker;
 use crate::sending::Reply;
 
@@ -54,7 +55,7 @@ impl Node {
 
     /// Whether a reply with this number from this peer is welcome: whoever
     /// sent the request knows.
-    pub(super) fn expects(&self, from: &Address, seq: u64) -> bool {
+    fn expects(&self, from: &Address, seq: u64) -> bool {
         self.probes.is_open(from, seq)
             || self.relays.is_open(from, seq)
             || self.syncs.is_open(from, seq)
@@ -63,6 +64,71 @@ impl Node {
             || self.heal.is_open(from, seq)
             || self.leave.is_open(from, seq)
             || self.dial_back.is_open(from, seq)
+    }
+
+    /// Takes a reply, when it answers a request of this member.
+    pub(super) fn on_reply(&mut self, app: &Arc<str>, from: &Address, seq: u64, body: Body) {
+        let evidence = evidence(&body);
+        if self.expects(from, seq) {
+            match body {
+                Body::Ack { checksum, changes } => self.on_ack(from, seq, checksum, changes),
+                Body::PingReqAck { reached, pending, changes, .. } => {
+                    self.on_ping_req_ack(from, seq, reached, pending, changes);
+                }
+                Body::JoinAck { changes, next, .. } => self.on_join_ack(from, seq, changes, next),
+                Body::SyncAck { differing, changes, next, .. } => {
+                    self.syncs.on_ack(&mut self.core, seq, differing, changes, next);
+                }
+                Body::Refused { reason } => self.on_refused(app, from, seq, reason),
+                Body::Ping { .. } | Body::PingReq { .. } | Body::Join { .. } | Body::Sync(_) => {}
+            }
+        } else if !self.on_late_answer(from, seq, body) {
+            self.core.reject(from, Rejection::UnexpectedReply);
+            return;
+        }
+        if evidence == Evidence::Contact {
+            self.probes.on_contact(&mut self.core, from);
+        }
+    }
+
+    /// An answer to a request that was given up. What it says is as true as if
+    /// it had come in time. `false` when it answers no request of late.
+    fn on_late_answer(&mut self, from: &Address, seq: u64, body: Body) -> bool {
+        let follow = matches!(body, Body::PingReqAck { pending: true, .. });
+        let Some(issued) = self.core.late.take(from, seq, follow) else { return false };
+        if matches!(body, Body::Refused { .. }) {
+            return true;
+        }
+        self.core.stats.late_answers += 1;
+        self.core.delivered(&issued);
+        let cause = match body {
+            Body::JoinAck { .. } => Cause::Join { from: from.clone() },
+            Body::SyncAck { .. } => Cause::Sync { from: from.clone() },
+            _ => Cause::Gossip { from: from.clone() },
+        };
+        // A peer that is gone by now may be of another partition, whose list
+        // must not be merged before all have refuted.
+        let gone = self.core.members.get(from).is_some_and(|member| !member.is_reachable());
+        if !gone {
+            self.core.apply(body.into_changes(), &cause);
+        }
+        true
+    }
+
+    /// A request was refused. When the target of a probe refuses a ping, that
+    /// answers what was asked: whether it lives.
+    fn on_refused(&mut self, app: &Arc<str>, from: &Address, seq: u64, reason: Refusal) {
+        let lives = evidence(&Body::Refused { reason }) == Evidence::Contact;
+        let known = lives
+            && (self.probes.on_refused(&mut self.core, from, seq)
+                || self.relays.on_refused(&mut self.core, from, seq));
+        if !known {
+            let why = match reason {
+                Refusal::AppMismatch => NoAnswer::OtherApp(app.clone()),
+                reason => NoAnswer::Refused(reason),
+            };
+            self.on_no_answer(seq, why);
+        }
     }
 
     pub(super) fn on_ping(
@@ -120,7 +186,7 @@ impl Node {
         }
     }
 
-    pub(super) fn on_ack(&mut self, from: &Address, seq: u64, checksum: u64, changes: Vec<Change>) {
+    fn on_ack(&mut self, from: &Address, seq: u64, checksum: u64, changes: Vec<Change>) {
         // What another partition says rides on the merge only: taken from the
         // answer to a ping, it would merge before all have refuted.
         if self.heal.on_ack(&mut self.core, from, seq) {
@@ -156,7 +222,7 @@ impl Node {
         self.relays.start(&mut self.core, asker, target);
     }
 
-    pub(super) fn on_ping_req_ack(
+    fn on_ping_req_ack(
         &mut self,
         from: &Address,
         seq: u64,
@@ -177,7 +243,7 @@ impl Node {
     }
 
     /// A page of a member list belongs to a join, a healing or a full sync.
-    pub(super) fn on_join_ack(
+    fn on_join_ack(
         &mut self,
         from: &Address,
         seq: u64,

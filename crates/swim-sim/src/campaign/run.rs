@@ -292,8 +292,7 @@ impl<'a, W: Watcher<Swim>> Run<'a, W> {
         self.come_to_one_view(calm)?;
         self.agreed_after = Some(self.world.now() - calm);
         // A probe that began among faults may still fail.
-        let scores = self.world.running().map(|(_, machine)| machine.node().health_score());
-        let aftermath = liveness::aftermath(&self.plan.config, scores.max().unwrap_or(0));
+        let aftermath = liveness::aftermath(&self.plan.config);
         if self.world.now() < calm + aftermath {
             self.run_until(calm + aftermath)?;
             self.come_to_one_view(calm)?;

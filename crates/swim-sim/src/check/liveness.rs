@@ -46,11 +46,12 @@ pub(crate) fn silence_bound(config: &Config, hosts: u32) -> Nanos {
 }
 
 /// How long a probe that began before the end of the last fault may take to
-/// fail, where members are stretched by no more than this score, and a packet
-/// that was held up to arrive.
-pub(crate) fn aftermath(config: &Config, health_score: u32) -> Nanos {
+/// fail, and a packet that was held up to arrive. The probe keeps the timeouts
+/// of the time at which it began, when its member may have been stretched as far
+/// as it goes, however well the member is when all have agreed.
+pub(crate) fn aftermath(config: &Config) -> Nanos {
     let probe = config.ping_timeout() + config.ping_req_timeout();
-    nanos((config.protocol_period() + probe) * (1 + health_score) + PACKET_MAX)
+    nanos((config.protocol_period() + probe) * config.awareness_max() + PACKET_MAX)
 }
 
 /// How long changes go on by themselves: failed members are forgotten after
