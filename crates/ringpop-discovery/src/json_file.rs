@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
@@ -11,8 +12,8 @@ use serde::{Deserialize, Deserializer};
 use tokio::fs::{File, metadata};
 use tokio::io::AsyncReadExt as _;
 
+use crate::contradictions::Contradictions;
 use crate::limits::MAX_FILE_BYTES;
-use crate::record::normalize;
 use crate::{Address, Discovery, DiscoveryError, PeersFuture, Record};
 
 /// Peers from a JSON file, which is read anew each time.
@@ -30,16 +31,29 @@ use crate::{Address, Discovery, DiscoveryError, PeersFuture, Record};
 ///
 /// Replace the file by renaming a new one over it: a file that is read while it is being written
 /// is malformed.
+///
+/// Ids whose records contradict each other are left out and [counted](Self::contradictions): one of
+/// them must not stop all news of the file. Of records that differ only in `healthy`, the healthy
+/// one counts.
 #[derive(Debug, Clone)]
 pub struct JsonFile {
     path: PathBuf,
+    contradictions: Arc<Contradictions>,
 }
 
 impl JsonFile {
     /// Peers from the file at `path`. The file need not exist yet.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), contradictions: Arc::default() }
+    }
+
+    /// How many ids were left out because their records contradict each other, counted each time
+    /// that the file is read. A number that grows calls for a look at the file; the log names the
+    /// ids.
+    #[must_use]
+    pub fn contradictions(&self) -> u64 {
+        self.contradictions.seen()
     }
 
     /// Path of the file.
@@ -52,7 +66,7 @@ impl JsonFile {
         let text = self.read().await?;
         let List(records) =
             serde_json::from_slice(&text).map_err(|error| self.malformed(&error))?;
-        normalize(records, &self.origin())
+        self.contradictions.resolve(records, &self.origin())
     }
 
     async fn read(&self) -> Result<Vec<u8>, DiscoveryError> {

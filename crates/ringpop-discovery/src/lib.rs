@@ -21,6 +21,9 @@
 //! ```
 
 mod address;
+#[cfg(feature = "hashring")]
+mod backend;
+mod contradictions;
 mod dns;
 mod error;
 mod json_file;

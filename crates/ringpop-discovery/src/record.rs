@@ -62,6 +62,11 @@ pub(crate) fn normalize(
         let id = pair[0].id.clone();
         return Err(DiscoveryError::Conflict { origin: origin.to_owned(), id });
     }
+    bounded(records, origin)
+}
+
+/// Checks the length of a list.
+pub(crate) fn bounded(records: Vec<Record>, origin: &str) -> Result<Vec<Record>, DiscoveryError> {
     match records.len() {
         0 => Err(DiscoveryError::Empty { origin: origin.to_owned() }),
         1..=MAX_RECORDS => Ok(records),

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::contradictions::Contradictions;
 use crate::limits::{PEERS_TIMEOUT, WATCH_INTERVAL_MAX, WATCH_INTERVAL_MIN};
-use crate::record::normalize;
 use crate::{Discovery, DiscoveryError, PeersFuture, Record};
 
 /// Asks a source at an interval and yields its list when that changed.
@@ -35,6 +35,7 @@ pub struct Watch {
     /// who is often interrupted still gets an answer from a slow source.
     pending: Option<PeersFuture<'static>>,
     last: Option<Vec<Record>>,
+    contradictions: Arc<Contradictions>,
 }
 
 impl Watch {
@@ -47,7 +48,21 @@ impl Watch {
         if !(WATCH_INTERVAL_MIN..=WATCH_INTERVAL_MAX).contains(&interval) {
             return Err(WatchError::Interval { interval });
         }
-        Ok(Self { source, interval, next_at: Instant::now(), pending: None, last: None })
+        Ok(Self {
+            source,
+            interval,
+            next_at: Instant::now(),
+            pending: None,
+            last: None,
+            contradictions: Arc::default(),
+        })
+    }
+
+    /// How many ids were left out of answers because their records contradict each other. Sources
+    /// that leave them out themselves, as [`JsonFile`](crate::JsonFile) does, count them there.
+    #[must_use]
+    pub fn contradictions(&self) -> u64 {
+        self.contradictions.seen()
     }
 
     /// Waits for a list that differs from the last one that was yielded. The first call yields
@@ -70,7 +85,9 @@ impl Watch {
                 sleep_until(self.next_at).await;
             }
             let source = &self.source;
-            let answer = self.pending.get_or_insert_with(|| ask(Arc::clone(source))).await;
+            let contradictions = &self.contradictions;
+            let ask = || ask(Arc::clone(source), Arc::clone(contradictions));
+            let answer = self.pending.get_or_insert_with(ask).await;
             self.pending = None;
             self.next_at = Instant::now() + self.interval;
             let records = answer?;
@@ -83,7 +100,7 @@ impl Watch {
 }
 
 /// One bounded question; the answer has the form in which lists are compared.
-fn ask(source: Arc<dyn Discovery>) -> PeersFuture<'static> {
+fn ask(source: Arc<dyn Discovery>, contradictions: Arc<Contradictions>) -> PeersFuture<'static> {
     Box::pin(async move {
         let records = timeout(PEERS_TIMEOUT, source.peers()).await.map_err(|_| {
             DiscoveryError::TimedOut {
@@ -91,7 +108,7 @@ fn ask(source: Arc<dyn Discovery>) -> PeersFuture<'static> {
                 timeout_ms: PEERS_TIMEOUT.as_millis(),
             }
         })??;
-        normalize(records, &source.origin())
+        contradictions.resolve(records, &source.origin())
     })
 }
 

@@ -148,3 +148,36 @@ async fn a_file_that_cannot_be_read_is_one_sentence() {
     let error = JsonFile::new(directory.path()).peers().await.unwrap_err().to_string();
     assert!(error.contains("it is not a regular file"), "{error}");
 }
+
+#[tokio::test]
+async fn one_contradicting_id_does_not_stop_the_news_of_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("hosts.json");
+    let file = JsonFile::new(&path);
+    let ids = |records: Vec<Record>| records.into_iter().map(|r| r.id).collect::<Vec<_>>();
+    for (text, expected, contradictions) in [
+        (
+            r#"[{"id":"pod-1","address":"a:1"},{"id":"pod-2","address":"b:1"}]"#,
+            vec!["pod-1", "pod-2"],
+            0,
+        ),
+        (
+            r#"[{"id":"pod-1","address":"a:1"},{"id":"pod-1","address":"a:1","healthy":false},
+                {"id":"pod-2","address":"b:1"}]"#,
+            vec!["pod-1", "pod-2"],
+            0,
+        ),
+        (
+            r#"[{"id":"svc","address":"a:1"},{"id":"svc","address":"a:2"},{"id":"new","address":"c:1"}]"#,
+            vec!["new"],
+            1,
+        ),
+    ] {
+        fs::write(&path, text).unwrap();
+        let before = file.contradictions();
+        assert_eq!(ids(file.peers().await.unwrap()), expected, "{text}");
+        assert_eq!(file.contradictions() - before, contradictions, "{text}");
+    }
+    // Clones are the same file.
+    assert_eq!(file.clone().contradictions(), 1);
+}
