@@ -1,20 +1,21 @@
 //! Addresses: text of the form `host:port` that has been checked.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV6};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::str::FromStr;
 
 use crate::limits::MAX_ADDRESS_BYTES;
 
 /// Where a peer is reached: `host:port`, with an IPv6 host in brackets.
 ///
-/// The text is kept as it was given. Members compare addresses as text, so two spellings of one
-/// place are two addresses.
+/// The text is brought into its canonical form, since members compare addresses as text: a name in
+/// lower case and without the dot of the root, an IPv6 address as RFC 5952 writes it, an IPv4-mapped
+/// one as IPv4, a port without leading zeros.
 ///
 /// ```
 /// use ringpop_discovery::Address;
 ///
-/// let address: Address = "worker-1.internal:7100".parse().expect("the form is host:port");
+/// let address: Address = "Worker-1.internal:7100".parse().expect("the form is host:port");
 /// assert_eq!(address.host(), "worker-1.internal");
 /// assert_eq!(address.port(), 7100);
 /// assert!("worker-1.internal".parse::<Address>().is_err());
@@ -39,7 +40,7 @@ impl Address {
         self.port
     }
 
-    /// The whole address as it was given.
+    /// The whole address in its canonical form.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
@@ -68,15 +69,12 @@ impl FromStr for Address {
             }
         } else if host.contains(':') {
             return Err(AddressError::BracketsMissing { address: address() });
-        } else if !is_host(host) {
-            return Err(AddressError::HostInvalid { address: address() });
         }
         let port =
             parse_port(port).ok_or_else(|| AddressError::PortInvalid { address: address() })?;
-        if host.starts_with('[') && text.parse::<SocketAddrV6>().is_err() {
-            return Err(AddressError::HostInvalid { address: address() });
-        }
-        Ok(Self { text: address(), port })
+        let host = canonical_host(host);
+        let host = host.ok_or_else(|| AddressError::HostInvalid { address: address() })?;
+        Ok(Self { text: format!("{host}:{port}"), port })
     }
 }
 
@@ -148,20 +146,44 @@ pub enum AddressError {
     },
 }
 
-/// A name or an IPv4 address. Names are left to the resolver but for the characters, which must
-/// not break out of a URL authority or a comma-separated list.
-fn is_host(host: &str) -> bool {
-    let numeric = host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    if numeric {
-        return host.parse::<Ipv4Addr>().is_ok();
+/// The canonical form of a host; `None` when it is none.
+fn canonical_host(host: &str) -> Option<String> {
+    let Some(inner) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) else {
+        let name = host.strip_suffix('.').unwrap_or(host);
+        return is_name(name).then(|| name.to_ascii_lowercase());
+    };
+    // The standard library knows what may stand in brackets, with or without a zone.
+    let _: SocketAddrV6 = format!("{host}:1").parse().ok()?;
+    let (ip, zone) = inner.split_at(inner.find('%').unwrap_or(inner.len()));
+    let ip: Ipv6Addr = ip.parse().ok()?;
+    match ip.to_ipv4_mapped() {
+        Some(ip) if zone.is_empty() => Some(ip.to_string()),
+        _ => Some(format!("[{ip}{zone}]")),
     }
-    host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
 }
 
-/// Digits only and no leading zero: `+80` and `080` would be further spellings of one address.
+/// A name that can be (RFC 1035 section 2.3.4, RFC 1123 section 2.1; the underscore is not in the
+/// RFCs and in use) or an IPv4 address. Nothing in it breaks out of a URL authority or a
+/// comma-separated list.
+fn is_name(name: &str) -> bool {
+    let numeric = name.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    if numeric {
+        return name.parse::<Ipv4Addr>().is_ok();
+    }
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    name.len() <= 253
+        && name.split('.').all(|label| {
+            (1..=63).contains(&label.len())
+                && label.bytes().all(letter)
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+        })
+}
+
+/// Digits only: `+80` would be no port.
 fn parse_port(port: &str) -> Option<u16> {
-    let canonical = port.bytes().all(|byte| byte.is_ascii_digit()) && !port.starts_with('0');
-    if canonical { port.parse().ok() } else { None }
+    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+    if digits { port.parse().ok().filter(|port| *port != 0) } else { None }
 }
 
 #[cfg(test)]
@@ -197,7 +219,7 @@ mod tests {
         ] {
             assert_eq!(error(text), expected);
         }
-        for port in ["", "0", "65536", "+80", "080", "-1", "80 ", "http", "99999999999999999999"] {
+        for port in ["", "0", "65536", "+80", "-1", "80 ", "http", "99999999999999999999"] {
             assert!(error(&format!("host:{port}")).contains("number from 1 to 65535"), "{port}");
             assert!(error(&format!("[::1]:{port}")).contains("number from 1 to 65535"), "{port}");
         }
@@ -215,6 +237,9 @@ mod tests {
             "[10.0.0.1]",
             "[::g]",
             "a]",
+            "a..b",
+            "-x",
+            "a.x-",
         ] {
             assert!(error(&format!("{host}:80")).contains("invalid host"), "{host}");
         }
@@ -224,13 +249,13 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_address_has_255_bytes() {
-        let longest = format!("{}:7100", "a".repeat(MAX_ADDRESS_BYTES - 5));
-        assert!(longest.parse::<Address>().is_ok());
-        assert_eq!(
-            format!("a{longest}").parse::<Address>(),
-            Err(AddressError::TooLong { bytes: 256 })
-        );
+    fn the_longest_name_has_253_bytes() {
+        let name = "a.".repeat(126) + "b";
+        assert_eq!(name.len(), 253);
+        assert!(format!("{name}:65535").parse::<Address>().is_ok());
+        assert!(error(&format!("{name}b:1")).contains("invalid host"));
+        let bytes = MAX_ADDRESS_BYTES + 1;
+        assert_eq!("a".repeat(bytes).parse::<Address>(), Err(AddressError::TooLong { bytes }));
         assert!(error(&"x".repeat(1_000_000)).len() < 200);
     }
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-/// Longest address in bytes. A DNS name has at most 253 characters (RFC 1035 section 2.3.4), but
-/// a name that long with a port is no address that anyone uses; 255 is the next round limit.
-pub const MAX_ADDRESS_BYTES: usize = 255;
+/// Longest address in bytes: a DNS name has at most 253 characters (RFC 1035 section 2.3.4), plus
+/// the dot of the root, colon and port. What a member can advertise, discovery can list.
+pub const MAX_ADDRESS_BYTES: usize = 262;
 
 /// Most records of one source. Clusters are designed for 10,000 members; this leaves room while
 /// a list that was joined to itself by mistake is still refused.

@@ -295,7 +295,7 @@ impl BridgeBuilder {
         let cannot = |cause| BindError::Listen { address: self.listen.clone(), cause };
         let listener = TcpListener::bind(&self.listen).await.map_err(cannot)?;
         let local = listener.local_addr().map_err(cannot)?.to_string();
-        let address = Address::new(self.advertise.as_deref().unwrap_or(&local))?;
+        let address = Address::verbatim(self.advertise.as_deref().unwrap_or(&local))?;
         let (start, app): (_, Arc<str>) = (Clock::now(), self.app.into());
         let init = Init {
             app: app.clone(),

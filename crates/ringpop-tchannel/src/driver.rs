@@ -209,7 +209,7 @@ impl Driver {
             let hosts = discovery.peers().await.map(|records| {
                 let addresses = records.iter().map(|record| record.address.to_string());
                 // What is too long for the machine is no member of its cluster.
-                addresses.filter_map(|address| Address::new(&address).ok()).collect()
+                addresses.filter_map(|address| Address::verbatim(&address).ok()).collect()
             });
             Resolved { purpose, hosts }
         });

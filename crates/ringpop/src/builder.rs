@@ -67,8 +67,9 @@ impl Builder {
     }
 
     /// The address `host:port` at which other members reach this one.
-    /// Default: the address it listens on, which must then be a real one, not
-    /// `0.0.0.0` or `::`.
+    /// Default: the address it listens on. One that nobody can dial is refused:
+    /// `0.0.0.0`, `::`, broadcast, multicast, an IPv6 link-local address, a name
+    /// that cannot be. Spellings do not matter: others see the canonical form.
     pub fn advertise(mut self, address: impl Into<String>) -> Self {
         self.advertise = Some(address.into());
         self
@@ -178,6 +179,7 @@ impl Builder {
         let bound = listener.local_addr().map_err(|source| self.listen_error(source))?;
         let address = advertised(self.advertise.as_deref(), bound)?;
         let local = Address::new(address.as_str())
+            .and_then(|local| local.check_diallable().map(|()| local))
             .map_err(|error| BindError::Advertise { reason: error.to_string() })?;
         let start = Clock::now();
         let node = Node::new(

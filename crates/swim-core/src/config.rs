@@ -474,6 +474,9 @@ pub enum ConfigError {
     /// The labels of the local member are refused.
     #[error(transparent)]
     Labels(#[from] crate::labels::LabelError),
+    /// The address of the local member is refused.
+    #[error(transparent)]
+    Address(#[from] crate::address::AddressError),
 }
 
 /// Checks the lower bound of a duration, and the upper one that all have.

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::address::Address;
+use crate::aliases::Aliases;
 use crate::awareness::Awareness;
 use crate::config::Config;
 use crate::contact::Contact;
@@ -20,9 +21,9 @@ use crate::late::LateAnswers;
 use crate::limits::{EPITAPHS_MAX, INCARNATION_AHEAD_MAX, UNIX_MS_MAX};
 use crate::member::{Member, Status};
 use crate::membership::{Membership, SlotId};
-use crate::message::{Change, Source};
+use crate::message::{Body, Change, Cursor, Source};
 use crate::mutation::{Mutation, active};
-use crate::rng::Rng;
+use crate::rng::{Rng, mix};
 use crate::stats::Stats;
 use crate::suspicion::Suspicion;
 use crate::time::Instant;
@@ -35,6 +36,9 @@ pub(crate) struct Core {
     pub(crate) app: Arc<str>,
     pub(crate) local: Address,
     pub(crate) local_slot: SlotId,
+    /// Number of this process, by which it knows itself under another address.
+    pub(crate) nonce: u64,
+    pub(crate) aliases: Aliases,
     /// Incarnation of the local member, which goes into every message.
     pub(crate) incarnation: u64,
     pub(crate) now: Instant,
@@ -86,6 +90,9 @@ impl Core {
             app,
             local: address,
             local_slot,
+            // Not drawn from `rng`, and never 0, which stands for none.
+            nonce: mix(!seed).max(1),
+            aliases: Aliases::default(),
             incarnation,
             now,
             unix_ms_at_start: unix_ms.saturating_sub(now.as_millis()),
@@ -126,6 +133,11 @@ impl Core {
     pub(crate) fn others(&self) -> usize {
         let reachable = self.members.count(Status::Alive) + self.members.count(Status::Suspect);
         reachable - usize::from(self.local_member().is_reachable())
+    }
+
+    /// Asks for a page of a member list.
+    pub(crate) const fn join_body(&self, cursor: Option<Cursor>) -> Body {
+        Body::Join { cursor, nonce: self.nonce }
     }
 
     // --- Weighing statements ---

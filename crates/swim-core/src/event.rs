@@ -80,7 +80,7 @@ pub enum Event {
     },
     /// The join is complete: the member probes and is ready.
     JoinComplete {
-        /// The members that answered.
+        /// The members that answered, by the addresses that they advertise.
         joined: Vec<Address>,
         /// How long it took.
         duration: Duration,
@@ -262,6 +262,14 @@ pub enum JoinFailure {
         /// Why.
         reason: Refusal,
     },
+    /// At the peer's address is another process that advertises this member's
+    /// own. Two processes cannot share one.
+    SameAddress {
+        /// The peer, as it was listed.
+        peer: Address,
+        /// The address of this member.
+        local: Address,
+    },
     /// The peer belongs to another application.
     OtherApp {
         /// The peer.
@@ -284,6 +292,7 @@ impl JoinFailure {
             Self::Timeout { peer }
             | Self::Unreachable { peer, .. }
             | Self::Refused { peer, .. }
+            | Self::SameAddress { peer, .. }
             | Self::OtherApp { peer, .. }
             | Self::Endless { peer } => peer,
         }
@@ -299,10 +308,19 @@ impl std::fmt::Display for JoinFailure {
                 write!(f, "{peer} could not be reached: {cause}")
             }
             Self::Refused { peer, reason } => write!(f, "{peer} refused: {}", reason.as_str()),
+            Self::SameAddress { peer, local } => {
+                write!(
+                    f,
+                    "another process at {peer} advertises {local}, the address of this member"
+                )
+            }
             Self::OtherApp { peer, theirs } => {
                 write!(f, "{peer} belongs to application `{theirs}`")
             }
-            Self::Endless { peer } => write!(f, "{peer} sent a member list without an end"),
+            Self::Endless { peer } => write!(
+                f,
+                "{peer} sent a member list without an end, or one longer than `members_max`"
+            ),
         }
     }
 }

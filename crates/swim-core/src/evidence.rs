@@ -3,6 +3,7 @@
 //! | message | sender | evidence |
 //! |---|---|---|
 //! | answer to a request of this member, in time or late | who was asked | contact: each reached the other |
+//! | member list from another address than was asked | a member | none: it runs; whether its own address leads to it, nobody knows |
 //! | refusal: not ready, busy, invalid | who was asked | contact: it took a request and answered it |
 //! | refusal: another application, own address | who was asked | none: a process that is not the member has its address |
 //! | nack or answer of a helper | the helper | contact with the helper; what it says about the target is the helper's word |
@@ -64,7 +65,7 @@ mod tests {
         assert_eq!(refused(Refusal::Invalid), Evidence::Contact);
         assert_eq!(refused(Refusal::AppMismatch), Evidence::Nothing);
         assert_eq!(refused(Refusal::SelfAddress), Evidence::Nothing);
-        assert_eq!(evidence(&Body::Join { cursor: None }), Evidence::Sends);
+        assert_eq!(evidence(&Body::Join { cursor: None, nonce: 0 }), Evidence::Sends);
         assert_eq!(evidence(&Body::Ping { checksum: 0, changes: vec![] }), Evidence::Sends);
         assert_eq!(evidence(&Body::Ack { checksum: 0, changes: vec![] }), Evidence::Contact);
     }

@@ -14,7 +14,7 @@ use crate::core::Core;
 use crate::event::{Cause, Event, Path};
 use crate::limits::{CHANGES_SENT_MAX, JOIN_PEERS_MAX};
 use crate::member::{Member, Status};
-use crate::message::{Body, Change, Cursor};
+use crate::message::{Change, Cursor};
 use crate::mutation::{Mutation, active};
 use crate::page::{Page, beginning, page, valid_cursor};
 use crate::sending::Request;
@@ -67,9 +67,9 @@ impl Heal {
         hosts.sort_unstable();
         hosts.dedup();
         self.failures.retain(|address, _| hosts.binary_search(address).is_ok());
-        let gone = |address: &Address| {
-            core.members.get(address).is_none_or(|member| !member.is_reachable())
-        };
+        core.aliases.retain(&hosts);
+        let again = asked_again(core, &hosts);
+        let gone = |address: &Address| !is_here(core, address) || again.as_ref() == Some(address);
         let given_up = |address: &Address| {
             self.failures.get(address).is_some_and(|n| *n >= FAILURES_OF_ONE_MAX)
         };
@@ -87,19 +87,45 @@ impl Heal {
             return;
         };
         core.stats.heal_attempts += 1;
-        let body = Body::Join { cursor: None };
+        let body = core.join_body(None);
         let request = core.request(target, core.config.join_timeout(), body);
         self.run = Some((run, Step::Collect { request, list: Vec::new() }));
     }
 
+    /// Whether a request with this number is open. A member list may come from
+    /// a member that advertises another address than the one that was asked.
     pub(crate) fn is_open(&self, from: &Address, seq: u64) -> bool {
-        self.run.as_ref().is_some_and(|(_, step)| step.request().is(from, seq))
+        self.run.as_ref().is_some_and(|(_, step)| match step {
+            Step::Collect { request, .. } => request.seq == seq,
+            Step::Tell { request, .. } => request.is(from, seq),
+        })
+    }
+
+    /// Whether an answer is from a member that advertises another address than
+    /// the one that was asked.
+    pub(crate) fn is_by_another_name(&self, from: &Address, seq: u64) -> bool {
+        let request = self.run.as_ref().map(|(_, step)| step.request());
+        request.is_some_and(|request| request.seq == seq && request.to != *from)
+    }
+
+    /// A request came back to this process: the target is this member by another
+    /// name. `false` when the number is none of these.
+    pub(crate) fn on_own_request(&mut self, core: &mut Core, seq: u64) -> bool {
+        let Some((run, step)) = self.run.take_if(|(_, step)| step.request().seq == seq) else {
+            return false;
+        };
+        core.disarm(step.request());
+        core.aliases.learn(&step.request().to, &core.local);
+        self.failures.remove(&step.request().to);
+        self.next(core, run);
+        true
     }
 
     /// A page of the other side's list arrived.
     pub(crate) fn on_join_ack(
         &mut self,
         core: &mut Core,
+        from: &Address,
         changes: Vec<Change>,
         next: Option<Cursor>,
     ) {
@@ -109,17 +135,25 @@ impl Heal {
             return;
         };
         core.disarm(&request);
+        core.aliases.learn(&request.to, from);
+        if *from != request.to && is_here(core, from) {
+            // Another name of a member of this side.
+            self.failures.remove(&request.to);
+            self.next(core, run);
+            return;
+        }
         let endless = next.as_ref().is_some_and(|next| changes.is_empty() || !valid_cursor(next));
         list.extend(changes.into_iter().map(|change| change.member));
         if endless || list.len() > core.config.members_max() {
             self.failed(core, run, request.to);
         } else if let Some(cursor) = next {
-            let body = Body::Join { cursor: Some(cursor) };
-            let request = core.request(request.to, core.config.join_timeout(), body);
+            let body = core.join_body(Some(cursor));
+            let request = core.request(from.clone(), core.config.join_timeout(), body);
             self.run = Some((run, Step::Collect { request, list }));
         } else {
-            let pages = compare(core, &request.to, &list);
-            self.tell(core, run, request.to, pages, list);
+            self.failures.remove(&request.to);
+            let pages = compare(core, from, &list);
+            self.tell(core, run, from.clone(), pages, list);
         }
     }
 
@@ -196,6 +230,24 @@ impl Heal {
             core.disarm(step.request());
         }
     }
+}
+
+/// Whether an address leads to a member that is reachable here.
+fn is_here(core: &Core, address: &Address) -> bool {
+    let address = core.aliases.member(address).unwrap_or(address);
+    core.members.get(address).is_some_and(Member::is_reachable)
+}
+
+/// A name may lead elsewhere by now, to another side of a partition for instance
+/// when many members answer to it. Of those that led to a member that is here,
+/// one is asked again.
+fn asked_again(core: &mut Core, hosts: &[Address]) -> Option<Address> {
+    let is_alias = |host: &&Address| {
+        !host.is_ip() && core.aliases.member(host).is_some() && is_here(core, host)
+    };
+    let names: Vec<&Address> = hosts.iter().filter(is_alias).collect();
+    let chosen = if names.is_empty() { 0 } else { core.rng.below(names.len()) };
+    names.get(chosen).map(|name| (*name).clone())
 }
 
 /// Applies what this side should know and gives what the other should be told,

@@ -11,7 +11,7 @@ use crate::address::Address;
 use crate::core::Core;
 use crate::event::{Event, JoinFailure};
 use crate::limits::{JOIN_FAILURES_MAX, JOIN_PEERS_MAX};
-use crate::message::{Body, Cursor, Refusal};
+use crate::message::{Cursor, Refusal};
 use crate::page::valid_cursor;
 use crate::sending::Request;
 use crate::time::Instant;
@@ -122,7 +122,8 @@ impl Join {
     }
 
     /// A page arrived; its members are applied already. `None` when no request
-    /// with this number is open with the peer.
+    /// with this number is open. The answer may come from a member that
+    /// advertises another address than the one that was asked.
     pub(crate) fn on_ack(
         &mut self,
         core: &mut Core,
@@ -132,12 +133,16 @@ impl Join {
         next: Option<Cursor>,
     ) -> Option<JoinEnd> {
         let attempt = self.0.as_mut()?;
-        let i = attempt.open.iter().position(|open| open.request.is(from, seq))?;
+        let i = attempt.open.iter().position(|open| open.request.seq == seq)?;
         let mut open = attempt.open.swap_remove(i);
         core.disarm(&open.request);
+        core.aliases.learn(&open.request.to, from);
         open.received += received;
         let Some(cursor) = next else {
-            attempt.joined.push(open.request.to);
+            // Two addresses in the list may lead to one member.
+            if !attempt.joined.contains(from) {
+                attempt.joined.push(from.clone());
+            }
             return self.advance(core);
         };
         // A page that brings nothing, or more members than can be, or leads nowhere,
@@ -148,14 +153,35 @@ impl Join {
             attempt.fail_with(JoinFailure::Endless { peer: open.request.to });
             return self.advance(core);
         }
-        let body = Body::Join { cursor: Some(cursor) };
-        open.request = core.request(open.request.to, core.config.join_timeout(), body);
+        let body = core.join_body(Some(cursor));
+        open.request = core.request(from.clone(), core.config.join_timeout(), body);
         attempt.open.push(open);
         None
     }
 
-    pub(crate) fn is_open(&self, from: &Address, seq: u64) -> bool {
-        self.0.iter().flat_map(|attempt| &attempt.open).any(|open| open.request.is(from, seq))
+    /// Whether a request with this number is open, whoever answers it.
+    pub(crate) fn is_open(&self, seq: u64) -> bool {
+        self.0.iter().flat_map(|attempt| &attempt.open).any(|open| open.request.seq == seq)
+    }
+
+    /// Whether an answer is from a member that advertises another address than
+    /// the one that was asked.
+    pub(crate) fn is_by_another_name(&self, from: &Address, seq: u64) -> bool {
+        let mut open = self.0.iter().flat_map(|attempt| &attempt.open);
+        open.any(|open| open.request.seq == seq && open.request.to != *from)
+    }
+
+    /// A request came back to this process: the peer is this member by another
+    /// name.
+    pub(crate) fn on_own_request(&mut self, core: &mut Core, seq: u64) -> Option<JoinEnd> {
+        let attempt = self.0.as_mut()?;
+        let i = attempt.open.iter().position(|open| open.request.seq == seq)?;
+        let Open { request, .. } = attempt.open.swap_remove(i);
+        core.disarm(&request);
+        core.aliases.learn(&request.to, &core.local);
+        attempt.peers.retain(|peer| *peer != request.to);
+        attempt.all_foreign &= !attempt.peers.is_empty();
+        self.advance(core)
     }
 
     /// A request got no answer. `Err` gives the number back when it is none of
@@ -181,6 +207,9 @@ impl Join {
         attempt.fail_with(match why {
             NoAnswer::Timeout => JoinFailure::Timeout { peer },
             NoAnswer::Undelivered(cause) => JoinFailure::Unreachable { peer, cause },
+            NoAnswer::Refused(Refusal::SelfAddress) => {
+                JoinFailure::SameAddress { peer, local: core.local.clone() }
+            }
             NoAnswer::Refused(reason) => JoinFailure::Refused { peer, reason },
             NoAnswer::OtherApp(theirs) => JoinFailure::OtherApp { peer, theirs },
         });
@@ -200,7 +229,7 @@ impl Join {
                 break;
             };
             core.stats.joins_sent += 1;
-            let body = Body::Join { cursor: None };
+            let body = core.join_body(None);
             let request = core.request(peer, core.config.join_timeout(), body);
             attempt.open.push(Open { request, received: 0 });
         }

@@ -16,6 +16,7 @@
 //! * `wire`: the canonical protobuf encoding of the messages (module `wire`).
 
 mod address;
+mod aliases;
 mod awareness;
 mod config;
 mod contact;

@@ -106,6 +106,10 @@ pub const HELPERS_MAX: usize = 16;
 /// Addresses that `join` takes; further ones are ignored.
 pub const JOIN_PEERS_MAX: usize = 4096;
 
+/// Addresses of which is remembered that a member answers there that advertises
+/// another one: as many as a join takes.
+pub const ALIASES_MAX: usize = JOIN_PEERS_MAX;
+
 /// Failures that a round of a join tells about. A person reads a few; more
 /// say the same.
 pub const JOIN_FAILURES_MAX: usize = 16;

@@ -85,6 +85,10 @@ pub enum Body {
     Join {
         /// Where the page begins; `None` for the first.
         cursor: Option<Cursor>,
+        /// Number that the sending process drew at its start, by which it
+        /// recognises its own request when the address that it asked is one of
+        /// its own; 0 when it has none.
+        nonce: u64,
     },
     /// One page of the membership.
     JoinAck {
@@ -208,7 +212,7 @@ impl Refusal {
         match self {
             Self::AppMismatch => "it belongs to another application",
             Self::NotReady => "it has not joined yet",
-            Self::SelfAddress => "it has the same address as this member",
+            Self::SelfAddress => "another process there advertises the address of this member",
             Self::Busy => "it is busy",
             Self::Invalid => "it found the request malformed",
         }

@@ -7,7 +7,7 @@
 use crate::address::Address;
 use crate::core::Core;
 use crate::event::{Cause, Event, Rejection};
-use crate::message::{Body, Change, Cursor};
+use crate::message::{Change, Cursor};
 use crate::sending::Request;
 
 /// The lists that this member asked for.
@@ -106,5 +106,6 @@ impl Job {
 }
 
 fn ask(core: &mut Core, peer: Address, cursor: Option<Cursor>) -> Request {
-    core.request(peer, core.config.sync_timeout(), Body::Join { cursor })
+    let body = core.join_body(cursor);
+    core.request(peer, core.config.sync_timeout(), body)
 }

@@ -47,7 +47,7 @@ fn a_member_without_peers_is_a_cluster_of_its_own_and_says_so() {
 fn a_join_request_does_not_add_the_joiner() {
     let mut cluster = Cluster::joined(lan(), 3);
     let ghost = address(9);
-    cluster.inject(0, message(&ghost, 1, 77, Body::Join { cursor: None }));
+    cluster.inject(0, message(&ghost, 1, 77, Body::Join { cursor: None, nonce: 0 }));
     cluster.run_for(secs(1));
     assert_eq!(cluster.status(0, 9), None);
     let replies = cluster.replies(0, &ghost, 77);
@@ -59,7 +59,7 @@ fn a_join_request_does_not_add_the_joiner() {
 fn a_member_that_has_not_joined_answers_joins_and_refuses_the_rest() {
     let mut cluster = Cluster::new(lan());
     cluster.start_as(0, "app", Labels::default());
-    cluster.inject(0, message(&address(1), 1, 1, Body::Join { cursor: None }));
+    cluster.inject(0, message(&address(1), 1, 1, Body::Join { cursor: None, nonce: 0 }));
     assert!(matches!(cluster.replies(0, &address(1), 1)[..], [Body::JoinAck { .. }]));
     cluster.inject(0, message(&address(1), 1, 2, Body::Ping { checksum: 0, changes: vec![] }));
     let replies = cluster.replies(0, &address(1), 2);
@@ -559,7 +559,7 @@ fn members_of_another_application_are_refused_in_every_message() {
     let bodies = [
         Body::Ping { checksum: 0, changes: vec![change(5, Status::Alive, 1)] },
         Body::PingReq { target: address(1), checksum: 0, changes: vec![] },
-        Body::Join { cursor: None },
+        Body::Join { cursor: None, nonce: 0 },
         Body::Sync(swim_core::SyncStep::Compare { digests: vec![0] }),
     ];
     for (seq, body) in (1..).zip(bodies) {

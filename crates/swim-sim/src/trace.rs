@@ -163,7 +163,7 @@ impl Display for Says<'_> {
                 let list = List(changes);
                 write!(f, "ping-req-ack {seq} of {target} reached={reached}{pending} {list}")
             }
-            Body::Join { cursor } => write!(f, "join {seq} {cursor:?}"),
+            Body::Join { cursor, .. } => write!(f, "join {seq} {cursor:?}"),
             Body::JoinAck { changes, next, .. } => {
                 write!(f, "join-ack {seq} {} next={next:?}", List(changes))
             }

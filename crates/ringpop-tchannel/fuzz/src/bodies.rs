@@ -72,7 +72,7 @@ fn give(read: Read) {
 fn request(kind: u8) -> Body {
     let (checksum, changes) = (1, Vec::new());
     match kind {
-        3 => Body::Join { cursor: None },
+        3 => Body::Join { cursor: None, nonce: 0 },
         4 => Body::Ping { checksum, changes },
         _ => Body::PingReq { target: address("a:2"), checksum, changes },
     }

@@ -96,21 +96,21 @@ pub fn read_request(
 ) -> Result<Read, BodyError> {
     if endpoint == Endpoint::Join {
         let Join { app, source, incarnation_number } = serde_json::from_slice(body)?;
-        let from = Address::new(&source)?;
-        let body = Body::Join { cursor: None };
+        let from = Address::verbatim(&source)?;
+        let body = Body::Join { cursor: None, nonce: 0 };
         let message =
             Message { app: app.into(), from, from_incarnation: incarnation_number, seq, body };
         return Ok(Read { message, dropped: 0, rest: Vec::new() });
     }
     let ping: Ping<'_> = serde_json::from_slice(body)?;
-    let from = Address::new(&ping.source)?;
+    let from = Address::verbatim(&ping.source)?;
     let (mut changes, mut dropped) = read_changes(&ping.changes);
     dropped += changes.split_off(changes.len().min(CHANGES_PER_MESSAGE_MAX)).len();
     let checksum = ping.checksum;
     let body = if endpoint == Endpoint::Ping {
         Body::Ping { checksum, changes }
     } else {
-        let target = Address::new(ping.target.as_deref().unwrap_or_default())?;
+        let target = Address::verbatim(ping.target.as_deref().unwrap_or_default())?;
         Body::PingReq { target, checksum, changes }
     };
     // An empty name is none: ringpop-go sends it where it has nothing to say.
@@ -210,7 +210,7 @@ fn read_changes(raw: &[&RawValue]) -> (Vec<Change>, usize) {
 
 fn read_change(text: &str, dropped: &mut usize) -> Option<Change> {
     let fields: ChangeFields<'_> = serde_json::from_str(text).ok()?;
-    let address = Address::new(&fields.address).ok()?;
+    let address = Address::verbatim(&fields.address).ok()?;
     let named = Status::ALL.into_iter().find(|status| status.as_str() == fields.status)?;
     // For members that do not know tombstones, they are sent as faulty with a mark.
     let status = match (named, fields.tombstone) {
@@ -222,7 +222,7 @@ fn read_change(text: &str, dropped: &mut usize) -> Option<Change> {
         *dropped += 1;
         Labels::default()
     });
-    let source = fields.source.and_then(|source| Address::new(&source).ok());
+    let source = fields.source.and_then(|source| Address::verbatim(&source).ok());
     let incarnation = fields.source_incarnation_number.unwrap_or(0);
     Some(Change {
         member: Member::new(address, status, fields.incarnation_number, labels),

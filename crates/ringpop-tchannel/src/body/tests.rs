@@ -37,7 +37,7 @@ fn reply(request: &Body, body: &str) -> Read {
     read_reply(request, body.as_bytes(), envelope(), 77).unwrap()
 }
 
-const JOIN: Body = Body::Join { cursor: None };
+const JOIN: Body = Body::Join { cursor: None, nonce: 0 };
 const PING: Body = Body::Ping { checksum: 0, changes: Vec::new() };
 
 #[test]

@@ -52,7 +52,7 @@ impl Lists {
 
     /// The answer to a request of the machine for a further page.
     pub(super) fn page(&mut self, to: &Address, request: &Message) -> Option<Message> {
-        let Body::Join { cursor: Some(_) } = request.body else { return None };
+        let Body::Join { cursor: Some(_), .. } = request.body else { return None };
         let mut changes = self.incoming.remove(to).unwrap_or_default();
         let rest = changes.split_off(changes.len().min(CHANGES_PER_MESSAGE_MAX));
         let next = self.keep(to.clone(), &changes, rest);
@@ -68,7 +68,7 @@ impl Lists {
         };
         if let Some(cursor) = next.take() {
             self.outgoing.entry(key.clone()).or_default().append(changes);
-            let body = Body::Join { cursor: Some(cursor) };
+            let body = Body::Join { cursor: Some(cursor), nonce: 0 };
             let next = Message { from: key.0.clone(), from_incarnation: 0, body, ..message };
             return Completed::Needs(next);
         }

@@ -40,6 +40,8 @@ struct Kept {
 /// How a call ended.
 #[derive(Debug)]
 pub(crate) struct Answer {
+    /// Whom the request went to.
+    pub(crate) to: Address,
     pub(crate) seq: u64,
     /// The reply; `None` when the request was not delivered or not answered.
     pub(crate) reply: Option<Decoded>,
@@ -86,7 +88,7 @@ impl Calls {
                 }
                 Err(_elapsed) => None,
             };
-            Answer { seq, reply }
+            Answer { to, seq, reply }
         };
         let _: AbortHandle = self.running.spawn(call);
         true

@@ -229,10 +229,15 @@ impl Driver {
         Ok(())
     }
 
-    fn take_answer(&mut self, Answer { seq, reply }: Answer) {
+    fn take_answer(&mut self, Answer { to, seq, reply }: Answer) {
         let now = self.now();
         match reply {
             Some(Decoded { message, dropped_changes }) => {
+                if message.from != to {
+                    // Another name of a member, which is called by its own from
+                    // now on. The name may lead elsewhere the next time.
+                    self.calls.forget(&to);
+                }
                 if dropped_changes > 0 {
                     self.node.handle_malformed(now, dropped_changes);
                 }

@@ -115,7 +115,7 @@ pub(super) fn speech(node: &Node, speech: &Speech) -> Body {
             let changes = statements(node, changes);
             Body::PingReqAck { target: address(target), reached, pending, changes }
         }
-        Speech::Join { cursor } => Body::Join { cursor: cursor.map(position) },
+        Speech::Join { cursor } => Body::Join { cursor: cursor.map(position), nonce: 0 },
         Speech::JoinAck { changes, next } => {
             let changes = statements(node, changes);
             Body::JoinAck { checksum, changes, next: next.map(position) }

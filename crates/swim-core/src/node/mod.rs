@@ -116,14 +116,16 @@ pub struct Init {
     /// Name of the application, 1 to 128 bytes. Members of different
     /// applications never mix.
     pub app: Arc<str>,
-    /// Address at which other members reach this one.
+    /// Address at which other members reach this one. One that nobody can dial
+    /// is refused ([`Address::check_diallable`]).
     pub address: Address,
     /// Stable name that places the member on the ring; the address when
     /// `None`.
     pub identity: Option<String>,
     /// What the member says about itself.
     pub labels: Labels,
-    /// Seed of all random choices.
+    /// Seed of all random choices, and of the number by which this process
+    /// recognises its own requests: different for each process.
     pub seed: u64,
     /// Time of the driver's clock.
     pub now: Instant,
@@ -177,8 +179,8 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// When the application name is empty or too long, or the labels exceed
-    /// the limits of the configuration.
+    /// When the application name is empty or too long, the labels exceed the
+    /// limits of the configuration, or nobody can dial the address.
     pub fn new(config: impl Into<Arc<Config>>, init: Init) -> Result<Self, ConfigError> {
         Self::make(config.into(), None, init)
     }
@@ -204,6 +206,7 @@ impl Node {
         init: Init,
     ) -> Result<Self, ConfigError> {
         let Init { app, address, identity, labels, seed, now, unix_ms } = init;
+        address.check_diallable()?;
         if app.is_empty() || app.len() > APP_BYTES_MAX {
             return Err(ConfigError::AppName { bytes: app.len(), max: APP_BYTES_MAX });
         }
@@ -235,7 +238,8 @@ impl Node {
     // --- Commands ---
 
     /// Joins the cluster that `peers` belong to. Peers equal to this member's
-    /// address are left out; with no other peers this member is a cluster of
+    /// address are left out, and so are other names of this member once its own
+    /// request comes back from there; with no other peers this member is a cluster of
     /// its own, and [`Event::JoinComplete`](crate::Event::JoinComplete) says so by an empty list.
     ///
     /// While a join is under way, another call replaces the peers from the
@@ -355,6 +359,12 @@ impl Node {
         self.core.known_changes = known_changes;
         let is_reply = message.is_reply();
         let Message { app, from, from_incarnation, seq, body } = message;
+        if let Body::Join { nonce, .. } = body
+            && nonce == self.core.nonce
+        {
+            self.on_own_request(&from, seq);
+            return;
+        }
         if let Some(reason) = self.objection(&app, &from, from_incarnation, &body) {
             if is_reply {
                 self.core.reject(&from, reason);
@@ -379,7 +389,9 @@ impl Node {
                 let asker = Asker { address: from, incarnation: from_incarnation, checksum, seq };
                 self.on_ping_req(asker, target, changes);
             }
-            Body::Join { cursor } => crate::sync::answer_join(&mut self.core, &from, seq, cursor),
+            Body::Join { cursor, .. } => {
+                crate::sync::answer_join(&mut self.core, &from, seq, cursor);
+            }
             Body::Sync(step) => crate::sync::answer(&mut self.core, &from, seq, step),
             Body::Ack { .. }
             | Body::PingReqAck { .. }

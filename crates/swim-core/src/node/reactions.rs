@@ -28,7 +28,12 @@ impl Node {
             return Some(Rejection::AppMismatch { theirs: app.clone() });
         }
         if *from == self.core.local {
-            return Some(Rejection::SelfAddress);
+            // Another process that has this address says so when it is asked to
+            // be joined; an own request that came back was answered like that.
+            return match body {
+                Body::Refused { reason: Refusal::SelfAddress } => None,
+                _ => Some(Rejection::SelfAddress),
+            };
         }
         if from_incarnation > self.core.incarnation_max() {
             return Some(Rejection::Invalid { what: "incarnation is beyond the bound" });
@@ -60,7 +65,7 @@ impl Node {
             || self.relays.is_open(from, seq)
             || self.syncs.is_open(from, seq)
             || self.reverse_syncs.is_open(from, seq)
-            || self.join.is_open(from, seq)
+            || self.join.is_open(seq)
             || self.heal.is_open(from, seq)
             || self.leave.is_open(from, seq)
             || self.dial_back.is_open(from, seq)
@@ -68,7 +73,10 @@ impl Node {
 
     /// Takes a reply, when it answers a request of this member.
     pub(super) fn on_reply(&mut self, app: &Arc<str>, from: &Address, seq: u64, body: Body) {
-        let evidence = evidence(&body);
+        let by_another_name =
+            self.join.is_by_another_name(from, seq) || self.heal.is_by_another_name(from, seq);
+        // Reached under another name, nobody knows whether its own leads to it.
+        let evidence = if by_another_name { Evidence::Nothing } else { evidence(&body) };
         if self.expects(from, seq) {
             match body {
                 Body::Ack { checksum, changes } => self.on_ack(from, seq, checksum, changes),
@@ -82,6 +90,9 @@ impl Node {
                 Body::Refused { reason } => self.on_refused(app, from, seq, reason),
                 Body::Ping { .. } | Body::PingReq { .. } | Body::Join { .. } | Body::Sync(_) => {}
             }
+        } else if *from == self.core.local {
+            // The end of an own request that came back.
+            return;
         } else if !self.on_late_answer(from, seq, body) {
             self.core.reject(from, Rejection::UnexpectedReply);
             return;
@@ -129,6 +140,17 @@ impl Node {
             };
             self.on_no_answer(seq, why);
         }
+    }
+
+    /// A join request of this process came back to it: the address that it asked
+    /// is another name of this member. The answer only ends the call.
+    pub(super) fn on_own_request(&mut self, from: &Address, seq: u64) {
+        if !self.heal.on_own_request(&mut self.core, seq) {
+            let end = self.join.on_own_request(&mut self.core, seq);
+            self.on_join_end(end);
+        }
+        let body = Body::Refused { reason: Refusal::SelfAddress };
+        self.core.send(from.clone(), seq, body);
     }
 
     pub(super) fn on_ping(
@@ -250,7 +272,7 @@ impl Node {
         changes: Vec<Change>,
         next: Option<Cursor>,
     ) {
-        if self.join.is_open(from, seq) {
+        if self.join.is_open(seq) {
             // Nobody has had the time to reach a member that is about to begin.
             self.core.assume_contact();
             let received = changes.len();
@@ -258,7 +280,7 @@ impl Node {
             let end = self.join.on_ack(&mut self.core, from, seq, received, next);
             self.on_join_end(end);
         } else if self.heal.is_open(from, seq) {
-            self.heal.on_join_ack(&mut self.core, changes, next);
+            self.heal.on_join_ack(&mut self.core, from, changes, next);
         } else {
             self.reverse_syncs.on_join_ack(&mut self.core, seq, changes, next);
         }

@@ -43,7 +43,9 @@ impl From<Body> for Proto {
                     changes: list(changes),
                 })
             }
-            Body::Join { cursor } => Self::Join(pb::Join { cursor: cursor.map(Into::into) }),
+            Body::Join { cursor, nonce } => {
+                Self::Join(pb::Join { cursor: cursor.map(Into::into), nonce })
+            }
             Body::JoinAck { checksum, changes, next } => Self::JoinAck(pb::JoinAck {
                 checksum,
                 changes: list(changes),
@@ -185,7 +187,9 @@ impl Reader {
                     changes: self.changes(changes),
                 }
             }
-            Proto::Join(pb::Join { cursor: at }) => Body::Join { cursor: cursor(at)? },
+            Proto::Join(pb::Join { cursor: at, nonce }) => {
+                Body::Join { cursor: cursor(at)?, nonce }
+            }
             Proto::JoinAck(pb::JoinAck { checksum, changes, next }) => {
                 Body::JoinAck { checksum, changes: self.changes(changes), next: cursor(next)? }
             }

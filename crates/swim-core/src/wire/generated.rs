@@ -86,6 +86,10 @@ pub struct Join {
     /// Where the page begins; absent for the first page.
     #[prost(message, optional, tag = "1")]
     pub cursor: ::core::option::Option<Cursor>,
+    /// Drawn by the sending process at its start: it recognises its own request
+    /// when the address that it asked is one of its own.
+    #[prost(fixed64, tag = "2")]
+    pub nonce: u64,
 }
 /// One page of the membership.
 #[derive(Clone, PartialEq, ::prost::Message)]

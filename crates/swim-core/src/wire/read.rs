@@ -145,7 +145,8 @@ const LAYOUTS: [Layout; 9] = {
         Layout { checksum: 1, changes: 2, ..EMPTY },
         Layout { target: 1, checksum: 2, changes: 3, ..EMPTY },
         Layout { target: 1, changes: 3, ..EMPTY },
-        Layout { cursor: 1, ..EMPTY },
+        // The number of the process stands where others have a checksum.
+        Layout { cursor: 1, checksum: 2, ..EMPTY },
         Layout { checksum: 1, changes: 2, cursor: 3, ..EMPTY },
         Layout { digests: 2, buckets: 3, cursor: 4, changes: 5, ..EMPTY },
         Layout { checksum: 1, buckets: 2, changes: 3, cursor: 4, ..EMPTY },
@@ -167,7 +168,7 @@ impl<R: Receiver> Reader<'_, R> {
                 pending: numbers[4] != 0,
                 changes,
             },
-            9 => Body::Join { cursor },
+            9 => Body::Join { cursor, nonce: checksum },
             10 => Body::JoinAck { checksum, changes, next: cursor },
             11 if !digests.is_empty() => Body::Sync(SyncStep::Compare { digests }),
             11 => Body::Sync(SyncStep::Exchange {

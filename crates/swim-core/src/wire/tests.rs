@@ -59,7 +59,7 @@ fn bodies() -> impl Strategy<Value = Body> {
                 Body::PingReqAck { target, reached, pending, changes }
             }
         ),
-        cursors().prop_map(|cursor| Body::Join { cursor }),
+        (cursors(), any::<u64>()).prop_map(|(cursor, nonce)| Body::Join { cursor, nonce }),
         (any::<u64>(), changes(), cursors()).prop_map(|(checksum, changes, next)| Body::JoinAck {
             checksum,
             changes,

@@ -97,7 +97,10 @@ fn write_body(sink: &mut dyn Sink, body: &Body) {
             write_changes(sink, 3, changes);
             number(sink, 4, u64::from(*pending));
         }
-        Body::Join { cursor } => write_cursor(sink, 1, cursor.as_ref()),
+        Body::Join { cursor, nonce } => {
+            write_cursor(sink, 1, cursor.as_ref());
+            fixed(sink, 2, *nonce);
+        }
         Body::JoinAck { checksum, changes, next } => {
             fixed(sink, 1, *checksum);
             write_changes(sink, 2, changes);

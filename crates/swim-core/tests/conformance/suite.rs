@@ -197,7 +197,7 @@ impl Suite {
 
     /// The list with which the real member answers a join.
     pub fn join(&mut self, from: &Address) -> Vec<Change> {
-        let seq = self.request(from, Body::Join { cursor: None });
+        let seq = self.request(from, Body::Join { cursor: None, nonce: 0 });
         match self.answer(seq) {
             Some(Body::JoinAck { changes, next: None, .. }) => changes.clone(),
             other => panic!("{other:?}"),

@@ -233,7 +233,7 @@ fn select_group_prioritizes_other_hosts_and_excludes_itself() {
 #[test]
 fn join_different_app_and_join_self_are_refused() {
     let mut suite = Suite::prepare(2);
-    let join = Body::Join { cursor: None };
+    let join = Body::Join { cursor: None, nonce: 0 };
     let seq = suite.request_as("different-app", &fake(0), 1, join.clone());
     assert_eq!(suite.answer(seq), Some(&Body::Refused { reason: Refusal::AppMismatch }));
     let seq = suite.request_as(APP, &real(), 1, join);

@@ -42,6 +42,8 @@ pub struct Cluster {
     /// Addresses at which two processes listen, with the name under which the
     /// second one is kept, and whether it gets the next message.
     twins: BTreeMap<Address, (Address, bool)>,
+    /// Other addresses of members.
+    names: BTreeMap<Address, Address>,
     /// Members that are reached by the second path only.
     first_path_down: BTreeSet<Address>,
     /// Everything that was sent.
@@ -70,6 +72,7 @@ impl Cluster {
             drop_if: None,
             translation: None,
             twins: BTreeMap::new(),
+            names: BTreeMap::new(),
             first_path_down: BTreeSet::new(),
             sent: Vec::new(),
             random: 0x5eed,
@@ -175,6 +178,11 @@ impl Cluster {
         for f in from {
             self.cuts.extend(to.iter().map(|t| (address(*f), address(*t))));
         }
+    }
+
+    /// From now on this address leads to a member as well.
+    pub fn name(&mut self, name: &str, of: usize) {
+        self.names.insert(Address::new(name).unwrap(), address(of));
     }
 
     /// From now on a member is reached, and answers, by the second path only.
@@ -393,6 +401,9 @@ impl Cluster {
 
     fn transmit(&mut self, mut transmit: Transmit) {
         self.sent.push((self.now, transmit.clone()));
+        if let Some(member) = self.names.get(&transmit.to) {
+            transmit.to = member.clone();
+        }
         if let Some(translate) = &mut self.translation {
             let Transmit { to, message, .. } = &transmit;
             let Some(translated) = translate(&message.from, to, message) else { return };

@@ -59,7 +59,7 @@ fn messages() -> Vec<(&'static str, Message)> {
             "ping-req-nack",
             Body::PingReqAck { target: target(), reached: false, pending: true, changes: vec![] },
         ),
-        ("join", Body::Join { cursor: cursor() }),
+        ("join", Body::Join { cursor: cursor(), nonce: 0 }),
         ("join-ack", Body::JoinAck { checksum, changes: changes(), next: cursor() }),
         ("compare", Body::Sync(SyncStep::Compare { digests: vec![1, u64::MAX] })),
         ("exchange", Body::Sync(exchange)),

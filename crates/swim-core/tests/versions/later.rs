@@ -92,7 +92,9 @@ pub struct PingReqAck {
 pub struct Join {
     #[prost(message, optional, tag = "1")]
     pub cursor: ::core::option::Option<Cursor>,
-    #[prost(string, tag = "2")]
+    #[prost(fixed64, tag = "2")]
+    pub nonce: u64,
+    #[prost(string, tag = "3")]
     pub version: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
