@@ -1,10 +1,12 @@
 //! One attempt of a forwarded call: the request as an owner gets it, and what its answer means.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version};
-use tokio::time::timeout;
 use tonic::{Code, Status};
 use tracing::Instrument as _;
 
@@ -18,11 +20,16 @@ use crate::observe::AttemptEnd;
 use crate::policy::{AttemptOutcome, FailureClass, Pushback};
 use crate::resolver::Peer;
 use crate::transport::{Class, PeerRequest, PeerTransport, SendError};
+use crate::watch::{Over, Times, Waiting, Watch};
 
 /// How an attempt ended: with a response for the caller, or without one.
 pub(crate) type Asked<B> = Result<Response<Early<B>>, Failure<B>>;
 
 /// An attempt without a response for the caller.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "as large as the response of an attempt that succeeds, beside which it is returned"
+)]
 pub(crate) enum Failure<B> {
     NoOwner,
     Send(SendError),
@@ -52,32 +59,55 @@ impl<B> Failure<B> {
     }
 }
 
-/// Sends the request to `peer`, as attempt `number` of the call, counted from 1.
+/// One attempt, as it is begun.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attempt<'a> {
+    pub(crate) peer: &'a Arc<Peer>,
+    /// The owner was chosen among so many.
+    pub(crate) chosen_among: usize,
+    /// 1 for the first attempt of the call.
+    pub(crate) number: u32,
+    pub(crate) times: Times,
+    /// Nothing of the response is given to the caller before all of it is here, as far as that is bounded.
+    pub(crate) whole: bool,
+}
+
+/// Sends the request to an owner, and tells `waiting` how that goes.
 pub(crate) async fn ask<T: PeerTransport>(
     call: &Call<T>,
-    peer: &Arc<Peer>,
-    number: u32,
+    attempt: Attempt<'_>,
     replay: &Replay,
+    waiting: &Waiting,
 ) -> Asked<T::Body> {
     let (engine, method) = (&call.engine, call.route.method());
+    let Attempt { peer, number, whole, .. } = attempt;
     let is_unary = call.route.unary;
     let class = if is_unary { Class::Unary } else { Class::Stream };
-    let request = PeerRequest { head: head_for(call, peer, number), body: replay.attempt(), class };
+    let request = PeerRequest { head: head_for(call, attempt), body: replay.attempt(), class };
     let watched = engine.settings.observing.attempt(method, peer, number);
     let answered = async {
-        let response = engine.transport.send(peer, request).await?;
-        let response = if is_unary { Early::read(response).await } else { Early::unread(response) };
+        let response = engine.transport.send_tracked(peer, request, &waiting.progress).await?;
+        engine.peers.on_answer(peer);
+        let response = match (is_unary, whole) {
+            (true, true) => Early::whole(response, &engine.response_memory).await,
+            (true, false) => Early::first(response).await,
+            (false, _) => Early::unread(response),
+        };
         Ok(if call.protocol.is_grpc() { as_grpc(response, peer) } else { response })
     };
-    let answered = answered.instrument(span(call, peer, number));
-    let sent = match engine.settings.policy.attempt_limit() {
-        None => answered.await,
-        Some(limit) => timeout(limit, answered).await.unwrap_or_else(|_| {
-            engine.transport.unanswered(peer);
-            Err(SendError::unanswered(limit))
-        }),
-    };
-    let asked = match sent {
+    let mut answered = pin!(answered.instrument(span(call, peer, number)));
+    let mut watch = pin!(Watch::new(&engine.peers, peer, attempt.times));
+    let sent = poll_fn(|cx| match answered.as_mut().poll(cx) {
+        Poll::Ready(sent) => Poll::Ready(sent),
+        Poll::Pending => {
+            watch.as_mut().poll(cx, waiting).map(|over| Err(end(call, peer, over, waiting)))
+        }
+    });
+    let asked = match sent.await {
+        // Its connections were closed because of that, which is less to the point.
+        Err(error) if error.class() == FailureClass::Ambiguous && engine.peers.is_gone(peer) => {
+            Err(Failure::Send(SendError::ambiguous(GONE)))
+        }
         Err(error) => Err(Failure::Send(error)),
         Ok(response) => match failure_in(&response) {
             // Whoever began the journey looks again. If every member on the way did, attempts would multiply.
@@ -94,6 +124,24 @@ pub(crate) async fn ask<T: PeerTransport>(
     }
     asked
 }
+
+/// Ends an attempt that is not waited for any longer. What has not left was never sent.
+fn end<T: PeerTransport>(call: &Call<T>, peer: &Peer, over: Over, waiting: &Waiting) -> SendError {
+    match over {
+        Over::Gone if waiting.progress.is_sent() => SendError::ambiguous(GONE),
+        Over::Gone => SendError::never_sent(GONE),
+        Over::OutOfTime(limit) if waiting.progress.is_sent() => {
+            call.engine.transport.unanswered(peer);
+            SendError::unanswered(limit)
+        }
+        Over::OutOfTime(limit) => {
+            SendError::never_sent(format!("no turn on a connection within {limit:?}"))
+        }
+    }
+}
+
+/// What a caller reads of an owner that is gone.
+const GONE: &str = "it counts as dead";
 
 /// What a resolver learns of an attempt; `None` when it says nothing about the peer.
 pub(crate) fn outcome<B>(asked: &Asked<B>) -> Option<AttemptOutcome> {
@@ -132,7 +180,8 @@ fn span<T>(call: &Call<T>, peer: &Peer, number: u32) -> tracing::Span {
 }
 
 /// The head of the request as `peer` gets it.
-fn head_for<T: PeerTransport>(call: &Call<T>, peer: &Peer, number: u32) -> Request<()> {
+fn head_for<T: PeerTransport>(call: &Call<T>, attempt: Attempt<'_>) -> Request<()> {
+    let Attempt { peer, number, chosen_among, .. } = attempt;
     let from = &call.head;
     let path = from.uri.path_and_query().cloned();
     let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
@@ -146,8 +195,7 @@ fn head_for<T: PeerTransport>(call: &Call<T>, peer: &Peer, number: u32) -> Reque
     *head.version_mut() = Version::HTTP_2;
     let headers = head.headers_mut();
     headers.clone_from(&from.headers);
-    let is_first = number == 1;
-    if let Some(hop) = call.hop_header(is_first) {
+    if let Some(hop) = call.hop_header(chosen_among) {
         headers.insert(HOP_HEADER, hop);
     }
     if let Some(deadline) = call.deadline {
@@ -157,7 +205,7 @@ fn head_for<T: PeerTransport>(call: &Call<T>, peer: &Peer, number: u32) -> Reque
         // Whoever handles the request knows best, whatever its own setting is.
         headers.insert(EXPLAIN_HEADER, HeaderValue::from_static("1"));
     }
-    if !is_first {
+    if number > 1 {
         headers.insert(GRPC_ATTEMPTS_HEADER, attempts_before(&from.headers, number));
     }
     head

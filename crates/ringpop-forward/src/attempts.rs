@@ -1,29 +1,26 @@
 //! The attempts of one forwarded call: ask an owner, and when that fails, do what the policy decides.
 
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{HeaderValue, Request, Response};
-use smallvec::SmallVec;
-use tokio::time::{sleep, timeout, timeout_at};
+use tokio::time::{sleep, timeout_at};
 use tonic::Status;
 use tonic::body::Body;
 use tower_service::Service;
 
 use crate::answer::is_grpc;
-use crate::attempt::{Asked, Failure, ask, outcome};
+use crate::asking::{Asking, Next, Trail, untried};
+use crate::attempt::{Asked, Failure};
 use crate::body::{Early, Intake, Replay, Reply};
 use crate::call::Call;
 use crate::constants::IDEMPOTENT_HEADER;
 use crate::deadline::exceeded;
 use crate::explain::explain;
 use crate::header::{strip_hop_by_hop, strip_unproven_length};
-use crate::hedge::{Beginning, Side, hedge_after, race};
 use crate::key::Key;
 use crate::local::LocalCall;
 use crate::observe::{ForwardEvent, RetriedAt};
-use crate::policy::{AttemptOutcome, Decision, FailureClass, GiveUp, Situation, decide};
+use crate::policy::{Decision, FailureClass, GiveUp, Situation, decide};
 use crate::resolver::{Owner, Peer};
 use crate::transport::PeerTransport;
 
@@ -61,52 +58,17 @@ struct Attempts<T> {
     call: Call<T>,
     key: Key,
     /// The owner to ask next.
-    next: Option<Owner>,
+    next: Option<Next>,
     trail: Trail,
     waits: u32,
     idempotent: bool,
 }
 
-/// Who was asked.
-#[derive(Default)]
-struct Trail {
-    /// Owners asked in this round.
-    tried: SmallVec<[Arc<Peer>; 3]>,
-    /// The owner whose answer, or failure, counted last.
-    last: Option<Arc<Peer>>,
-    /// Attempts made, in all rounds.
-    made: u32,
-    /// Owners that failed, in all rounds.
-    failed: SmallVec<[Arc<Peer>; 3]>,
-}
-
-impl Trail {
-    fn begin(&mut self, peer: &Arc<Peer>) {
-        self.tried.push(Arc::clone(peer));
-        self.made += 1;
-    }
-
-    /// Takes note that `peer` has failed, and says whether it had not before.
-    fn fails_first_time(&mut self, peer: &Arc<Peer>) -> bool {
-        let is_first = !self.failed.contains(peer);
-        if is_first {
-            self.failed.push(Arc::clone(peer));
-        }
-        is_first
-    }
-
-    fn was_tried(&self, owner: &Owner) -> bool {
-        match owner {
-            Owner::Local => false,
-            Owner::Remote(peer) => self.tried.contains(peer),
-        }
-    }
-}
-
 impl<T: PeerTransport> Attempts<T> {
-    fn new(call: Call<T>, key: Key, next: Option<Owner>) -> Self {
+    fn new(call: Call<T>, key: Key, owner: Option<Owner>) -> Self {
         let idempotent = call.route.idempotent || call.head.headers.contains_key(IDEMPOTENT_HEADER);
-        Self { call, key, next, trail: Trail::default(), waits: 0, idempotent }
+        let next = owner.map(Next::first);
+        Self { call, key, next, trail: Trail::new(), waits: 0, idempotent }
     }
 
     async fn run<S>(mut self, mut intake: Intake, local: S) -> Result<Response<Body>, S::Error>
@@ -124,17 +86,22 @@ impl<T: PeerTransport> Attempts<T> {
         if self.call.protocol.is_grpc() || !self.call.is_received() {
             strip_unproven_length(&mut self.call.head.headers);
         }
+        self.go_past_doubt();
         loop {
             if self.call.has_expired() {
                 // Nothing is sent that nobody waits for. The timer around this answers.
                 return std::future::pending().await;
             }
             let failure = match self.next.take() {
-                Some(Owner::Local) => return self.handle_here(&replay, local).await,
-                Some(Owner::Remote(peer)) => match self.ask(peer, &replay).await {
-                    Ok(response) => return Ok(self.finish(response, &replay)),
-                    Err(failure) => failure,
-                },
+                Some(Next { owner: Owner::Local, .. }) => {
+                    return self.handle_here(&replay, local).await;
+                }
+                Some(Next { owner: Owner::Remote(peer), chosen_among }) => {
+                    match self.ask(peer, chosen_among, &replay).await {
+                        Ok(response) => return Ok(self.finish(response, &replay)),
+                        Err(failure) => failure,
+                    }
+                }
                 None => {
                     self.trail.made += 1;
                     Failure::NoOwner
@@ -146,78 +113,33 @@ impl<T: PeerTransport> Attempts<T> {
         }
     }
 
-    /// Asks `peer`, and another owner beside it if the policy wants that.
-    async fn ask(&mut self, peer: Arc<Peer>, replay: &Replay) -> Asked<T::Body> {
-        self.trail.begin(&peer);
-        let (peer, asked) = match self.hedge_after(replay) {
-            None => {
-                let asked = ask(&self.call, &peer, self.trail.made, replay).await;
-                (peer, asked)
-            }
-            // In a box, so that calls that are not hedged need no room for a second attempt.
-            Some(delay) => Box::pin(self.ask_hedged(peer, delay, replay)).await,
-        };
-        report(&self.call, &self.key, &mut self.trail, &peer, &asked);
-        self.trail.last = Some(peer);
-        asked
+    /// Puts another owner in the place of the first one when that is in doubt: nothing was sent yet.
+    fn go_past_doubt(&mut self) {
+        let engine = &self.call.engine;
+        let Some(Next { owner: Owner::Remote(peer), .. }) = &self.next else { return };
+        if !engine.settings.policy.walks() || !engine.peers.avoids(peer) {
+            return;
+        }
+        let other = untried(&self.call, &self.key, &self.trail, false);
+        if let Some(other) = other.filter(|other| other.owner != Owner::Remote(Arc::clone(peer))) {
+            engine.counters.doubtful_skips.add_one();
+            self.next = Some(other);
+        }
     }
 
-    fn hedge_after(&self, replay: &Replay) -> Option<Duration> {
-        let policy = &self.call.engine.settings.policy;
-        // Asked for first: whoever wants no hedges pays for none of the rest.
-        policy.hedge()?;
-        let now = Beginning {
-            unary: self.call.route.unary,
-            idempotent: self.idempotent,
-            begins_here: self.call.travel.hops == 0,
-            whole: replay.is_whole(),
-            attempts: self.trail.made,
-            remaining: self.call.deadline.map(|deadline| deadline.remaining()),
-        };
-        hedge_after(policy, &now)
-    }
-
-    /// Asks `peer`, and when it has not answered after `delay`, the next owner too. Gives the first answer, or else the
-    /// failure that came last, and whose it is.
-    async fn ask_hedged(
+    /// Asks `peer`, and others beside it when that is called for.
+    async fn ask(
         &mut self,
         peer: Arc<Peer>,
-        delay: Duration,
+        chosen_among: usize,
         replay: &Replay,
-    ) -> (Arc<Peer>, Asked<T::Body>) {
-        let Self { call, key, trail, .. } = self;
-        let call = &*call;
-        let engine = &call.engine;
-        let mut first = pin!(ask(call, &peer, trail.made, replay));
-        if let Ok(asked) = timeout(delay, first.as_mut()).await {
-            return (Arc::clone(&peer), asked);
-        }
-        let is_candidate =
-            |owner: &Owner| matches!(owner, Owner::Remote(_)) && !trail.was_tried(owner);
-        let Some(Owner::Remote(beside)) = call.owners(key).into_iter().find(is_candidate) else {
-            return (Arc::clone(&peer), first.await);
-        };
-        if !engine.budgets.spend(&peer) {
-            engine.counters.hedges_unaffordable.add_one();
-            return (Arc::clone(&peer), first.await);
-        }
-        engine.counters.hedges.add_one();
-        engine.tell(ForwardEvent::Hedged { method: call.route.method() });
-        trail.begin(&beside);
-        let second = ask(call, &beside, trail.made, replay);
-        let raced = race(first, second).await;
-        let (peer, other) = match raced.side {
-            Side::First => (&peer, &beside),
-            Side::Second => (&beside, &peer),
-        };
-        if let Some(failure) = raced.other {
-            report(call, key, trail, other, &Err(failure));
-        }
-        if raced.result.is_ok() && raced.side == Side::Second {
-            engine.counters.hedges_won.add_one();
-            engine.tell(ForwardEvent::HedgeWon { method: call.route.method() });
-        }
-        (Arc::clone(peer), raced.result)
+    ) -> Asked<T::Body> {
+        let Self { call, key, trail, idempotent, .. } = self;
+        let mut asking = Asking { call, key, trail, replay, idempotent: *idempotent };
+        let (peer, asked) = asking.ask(peer, chosen_among).await;
+        asking.note(&peer, &asked);
+        self.trail.last = Some(peer);
+        asked
     }
 
     /// Prepares the next attempt. Gives the failure back if there is none, with the reason.
@@ -234,7 +156,7 @@ impl<T: PeerTransport> Attempts<T> {
             class,
             idempotent: self.idempotent,
             replayable: replay.is_replayable(),
-            attempts: self.trail.made,
+            attempts: self.trail.counted,
             waits: self.waits,
             untried: untried.is_some(),
             remaining: self.call.deadline.map(|deadline| deadline.remaining()),
@@ -244,6 +166,9 @@ impl<T: PeerTransport> Attempts<T> {
         };
         let decision = decide(&engine.settings.policy, &situation);
         tracing::debug!(?class, ?decision, attempts = self.trail.made, "attempt failed");
+        if class != FailureClass::NeverSent || decision != Decision::NextOwner {
+            self.trail.counted += 1;
+        }
         let wait = match decision {
             Decision::GiveUp(reason) => {
                 self.count_give_up(class, reason);
@@ -280,15 +205,14 @@ impl<T: PeerTransport> Attempts<T> {
         }
     }
 
-    /// The first owner that was not asked yet, looked up now.
-    fn untried(&self) -> Option<Owner> {
-        let owners = self.call.owners(&self.key);
-        owners.into_iter().find(|owner| !self.trail.was_tried(owner))
+    /// The first owner that was not asked yet.
+    fn untried(&self) -> Option<Next> {
+        untried(&self.call, &self.key, &self.trail, false)
     }
 
     /// Begins again with the first owner.
-    fn new_round(&mut self) -> Option<Owner> {
-        self.trail.tried.clear();
+    fn new_round(&mut self) -> Option<Next> {
+        self.trail.begin_round();
         self.untried()
     }
 
@@ -323,7 +247,7 @@ impl<T: PeerTransport> Attempts<T> {
             FailureClass::Overloaded | FailureClass::Committed | FailureClass::Caller => {}
         }
         let last = &self.trail.last;
-        let to = match (&self.next, last) {
+        let to = match (self.next.as_ref().map(|next| &next.owner), last) {
             (None, _) => RetriedAt::Nowhere,
             (Some(Owner::Local), _) => RetriedAt::Here,
             (Some(Owner::Remote(next)), Some(last)) if next == last => RetriedAt::SameOwner,
@@ -390,20 +314,4 @@ impl<T: PeerTransport> Attempts<T> {
         engine.tell(ForwardEvent::Failed { method, attempts: self.trail.made, exhausted });
         self.call.answer(status)
     }
-}
-
-/// Tells the resolver how an attempt ended, unless it says nothing about the peer. Attempts at one peer that one call has
-/// made in vain are one failure.
-fn report<T: PeerTransport>(
-    call: &Call<T>,
-    key: &Key,
-    trail: &mut Trail,
-    peer: &Arc<Peer>,
-    asked: &Asked<T::Body>,
-) {
-    let Some(outcome) = outcome(asked) else { return };
-    if matches!(outcome, AttemptOutcome::Failed(_)) && !trail.fails_first_time(peer) {
-        return;
-    }
-    call.engine.resolver.report_attempt(key.as_bytes(), peer, outcome);
 }

@@ -64,9 +64,13 @@ impl Budgets {
     /// Pays for a second attempt beside one at `peer` that is slow, if its tokens allow. A slow answer is no failure, so it
     /// costs nothing when they do not.
     pub(crate) fn spend(&self, peer: &Peer) -> bool {
+        self.affords(peer) && self.on_failure(peer)
+    }
+
+    /// Whether a failure of `peer` would be paid for.
+    pub(crate) fn affords(&self, peer: &Peer) -> bool {
         let left = self.spent.get(peer.address()).map_or(self.full, |parts| *parts);
-        let is_allowed = self.full > 0 && left.saturating_sub(PARTS) >= self.full / 2;
-        is_allowed && self.on_failure(peer)
+        self.full > 0 && left.saturating_sub(PARTS) >= self.full / 2
     }
 
     /// Forgets a destination that left.

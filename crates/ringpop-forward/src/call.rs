@@ -241,18 +241,14 @@ impl<T> Call<T> {
         }
     }
 
-    /// The hop header of the next attempt. `is_first_owner` says that it goes to the first owner of the key. A client has
-    /// none to send: the journey among members begins where it asks.
-    pub(crate) fn hop_header(&self, is_first_owner: bool) -> Option<HeaderValue> {
+    /// The hop header of an attempt at an owner that was chosen among so many. A client has none to send: the journey among
+    /// members begins where it asks.
+    pub(crate) fn hop_header(&self, chosen_among: usize) -> Option<HeaderValue> {
         if self.is_channel {
             return None;
         }
         let engine = &self.engine;
-        let chosen_among = match &self.only_owner {
-            Some(_) => OWNERS_LIMIT,
-            None if is_first_owner => 1,
-            None => engine.settings.policy.owners(),
-        };
+        let chosen_among = if self.only_owner.is_some() { OWNERS_LIMIT } else { chosen_among };
         if self.travel.hops == 0 && chosen_among == 1 {
             return Some(engine.first_hop());
         }
@@ -262,15 +258,12 @@ impl<T> Call<T> {
         Some(Hop { hops, path: &path, chosen_among, ..hop }.to_value())
     }
 
-    /// The owners that may be asked, best first, as of now.
-    pub(crate) fn owners(&self, key: &Key) -> Owners {
+    /// The first `n` owners that may be asked, best first, as of now.
+    pub(crate) fn owners(&self, key: &Key, n: usize) -> Owners {
         let mut owners = Owners::new();
         match &self.only_owner {
             Some(owner) => owners.push(owner.clone()),
-            None => {
-                let n = self.engine.settings.policy.owners();
-                self.engine.resolver.owners(key.as_bytes(), n, &mut owners);
-            }
+            None => self.engine.resolver.owners(key.as_bytes(), n, &mut owners),
         }
         owners
     }

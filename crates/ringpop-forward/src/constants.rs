@@ -96,6 +96,14 @@ pub const REPLAY_MEMORY_BYTES: usize = 64 * 1024 * 1024;
 /// Largest configurable memory for replays.
 pub const REPLAY_MEMORY_BYTES_LIMIT: u64 = 64 << 30;
 
+/// A unary response of an idempotent call is given to its caller when all of it is here, so that the next owner can be
+/// asked when it breaks off. Longer ones are given on as they come. As much as is kept of a request.
+pub const WHOLE_RESPONSE_BYTES: usize = 64 * 1024;
+
+/// Bytes that all calls of a process together keep of such responses: a thousand full ones. Beyond it, responses are given
+/// on as they come.
+pub(crate) const WHOLE_RESPONSES_MEMORY_BYTES: usize = 64 * 1024 * 1024;
+
 /// gRPC's header (proposal A6) by which a server says when a failed call may be sent again, if at all.
 pub(crate) const GRPC_PUSHBACK_HEADER: HeaderName =
     HeaderName::from_static("grpc-retry-pushback-ms");
@@ -106,14 +114,33 @@ pub const ATTEMPTS_MAX_DEFAULT: u32 = 5;
 /// Largest configurable number of attempts: beyond it a retry storm costs more than the failed call.
 pub const ATTEMPTS_LIMIT: u32 = 16;
 
+/// How long an attempt may take unless its policy says otherwise. It ends what nothing else ends, such as a call to an owner
+/// that lives and never answers; long enough for any answer that is worth waiting for, and for a PING that servers allow.
+pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// How long a call waits for a connection before the next owner is asked instead; the dial goes on for others. The delay
+/// by which RFC 8305 begins a second dial.
+pub(crate) const DIAL_PATIENCE: Duration = Duration::from_millis(250);
+
+/// An owner that is in doubt is asked still when it answered within this time: as long as a failure detector of ordinary
+/// settings takes to doubt, so that an answer is as good as what the doubt is built on.
+pub(crate) const DOUBT_ANSWER_AGE_MAX: Duration = Duration::from_secs(1);
+
+/// After how long an idempotent attempt that begins at an owner in doubt gets company: several round trips in any network.
+pub(crate) const DOUBT_HEDGE_AFTER: Duration = Duration::from_millis(250);
+
 /// Shortest configurable time of an attempt. Below it, timers cost more than they save.
 pub const ATTEMPT_TIMEOUT_MIN: Duration = Duration::from_millis(1);
 
 /// Longest configurable time of an attempt; whoever waits for longer wants no limit.
 pub const ATTEMPT_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 
-/// How many owners of a key are tried before the first one is tried again.
+/// How many owners of a key are asked before the first one is asked again. Those that cannot be reached do not count.
 pub const OWNERS_DEFAULT: usize = 3;
+
+/// How many owners of a key are looked at in one round when those before cannot be reached. A lookup of so many is still
+/// quick, and a cluster of which a thousand members in a row are unreachable serves nobody.
+pub(crate) const OWNERS_WALK_MAX: usize = 1024;
 
 /// Largest configurable number of owners, so that one lookup stays a short walk.
 pub const OWNERS_LIMIT: usize = 16;
@@ -151,8 +178,13 @@ pub(crate) const DIAL_BACKOFF_MIN: Duration = Duration::from_millis(50);
 /// Upper end of the doubling; short, because a restarted process should be found again soon.
 pub(crate) const DIAL_BACKOFF_MAX: Duration = Duration::from_secs(2);
 
-/// An HTTP/2 PING goes out this often on a peer connection, so that a half-open one is noticed.
-pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+/// An HTTP/2 PING goes out this often on a connection that carries calls, so that a half-open one is noticed. Servers that
+/// gRPC wrote end connections with more than one in five minutes (gRFC A8); the rest is for PINGs that the network brings
+/// closer together.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(310);
+
+/// The same between members of a cluster, who do not mind, and while no call is in flight too.
+pub const MEMBER_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 
 /// A PING that is not answered within this time ends the connection.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -208,6 +240,45 @@ pub const RETRY_TOKENS: u32 = 2 * UNARY_PER_PEER as u32;
 
 /// Largest configurable number of tokens.
 pub const RETRY_TOKENS_LIMIT: u32 = 1_000_000;
+
+/// Calls that may have been given up on one connection without a sign that the peer has seen that: half of the 20 at which
+/// hyper and tonic end a connection by default.
+pub(crate) const RESETS_UNSEEN_MAX: usize = 10;
+
+/// How long a call that was given up is not reset, while the peer may not have seen others. By then it has taken the stream,
+/// or is beyond help.
+pub(crate) const RESET_DELAY_MAX: Duration = Duration::from_secs(5);
+
+/// Streams that h2 remembers after they were reset, at about half a kilobyte each; a connection on which half as many calls
+/// were given up is replaced by another one.
+pub(crate) const RESETS_PER_CONNECTION: usize = 8 * 1024;
+
+/// How long h2 remembers them: longer than any owner that still lives goes on answering.
+pub(crate) const RESETS_REMEMBERED_FOR: Duration = Duration::from_secs(30);
+
+/// Frames for streams that h2 has forgotten after which it ends a connection. It bounds the answers to them that a peer
+/// which does not read has us keep.
+pub(crate) const LATE_FRAMES_MAX: usize = 64 * 1024;
+
+/// Streams that a member's server keeps after they were reset before it took them: as many as one other member can have
+/// in flight on one connection.
+pub const PENDING_RESETS_MAX: usize = UNARY_PER_PEER;
+
+/// Frames for streams that it has forgotten after which a member's server ends a connection.
+pub const SERVER_LATE_FRAMES_MAX: usize = 16 * 1024;
+
+/// A call that waits for its turn on a connection looks this often whether the connection still takes calls; as a rule it
+/// is woken before.
+pub(crate) const TURN_CHECK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Addresses of one name that are dialled. RFC 8305 has no figure; resolvers rarely give more than a handful.
+pub(crate) const DIAL_ADDRESSES_MAX: usize = 16;
+
+/// After this time the next address of a name is dialled as well (RFC 8305 section 8).
+pub(crate) const DIAL_STAGGER: Duration = Duration::from_millis(250);
+
+/// Shortest such time, when many addresses share a short limit (RFC 8305 section 8).
+pub(crate) const DIAL_STAGGER_MIN: Duration = Duration::from_millis(10);
 
 /// Peers that are remembered, by the pool and by the retry budgets: more than a cluster has. Above it, peers without a
 /// connection are forgotten first.

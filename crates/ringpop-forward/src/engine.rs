@@ -6,14 +6,18 @@ use http::HeaderValue;
 use http::request::Parts;
 
 use crate::arrival::Divergence;
-use crate::body::ReplayMemory;
+use crate::body::{ReplayMemory, ResponseMemory};
 use crate::budget::Budgets;
-use crate::constants::{HOPS_MAX_DEFAULT, IN_FLIGHT, REPLAY_BYTES, REPLAY_MEMORY_BYTES, UNNAMED};
+use crate::constants::{
+    HOPS_MAX_DEFAULT, IN_FLIGHT, REPLAY_BYTES, REPLAY_MEMORY_BYTES, UNNAMED,
+    WHOLE_RESPONSES_MEMORY_BYTES,
+};
 use crate::drain::Gate;
 use crate::explain::Explain;
 use crate::header::Hop;
 use crate::key::MissingKey;
 use crate::observe::{ForwardEvent, Observing};
+use crate::peer_state::PeerStates;
 use crate::policy::Policy;
 use crate::resolver::{Owner, Owners, Resolver};
 use crate::routes::Routes;
@@ -30,6 +34,8 @@ pub(crate) struct Engine<T> {
     pub(crate) counters: Counters,
     pub(crate) budgets: Budgets,
     pub(crate) replay_memory: Arc<ReplayMemory>,
+    pub(crate) response_memory: Arc<ResponseMemory>,
+    pub(crate) peers: PeerStates,
     /// The hop header of a first hop, and the epoch it was made for.
     first_hop: RwLock<(u64, HeaderValue)>,
 }
@@ -92,6 +98,8 @@ impl<T> Engine<T> {
             counters: Counters::default(),
             budgets,
             replay_memory,
+            response_memory: Arc::new(ResponseMemory::new(WHOLE_RESPONSES_MEMORY_BYTES)),
+            peers: PeerStates::default(),
             first_hop: RwLock::new((0, first_hop)),
         }
     }

@@ -9,6 +9,7 @@ use crate::constants::OWNERS_LIMIT;
 use crate::engine::Engine;
 use crate::key::Key;
 use crate::layer::{Door, Fixed, ForwardLayer, ForwardService};
+use crate::peer_state::PeerState;
 use crate::resolver::{Owner, Owners, Peer, Resolver};
 use crate::stats::Stats;
 use crate::transport::{H2Transport, PeerTransport};
@@ -152,6 +153,26 @@ impl<T: PeerTransport> Forwarder<T> {
     pub fn forget(&self, peer: &Peer) {
         self.0.transport.forget(peer);
         self.0.budgets.forget(peer);
+        self.0.peers.set(peer, PeerState::Good);
+    }
+
+    /// Says what is known of `peer` from elsewhere, such as a failure detector, so that no call waits for an owner that
+    /// others know to be silent. It holds until something else is said.
+    ///
+    /// [`Doubtful`](PeerState::Doubtful): idempotent attempts under way get company by the next owner at once, as a hedge
+    /// does, and the first good answer counts. Streams and long uploads that may be sent again go on at the next owner
+    /// instead. New calls go past the owner, whatever their method, because nothing of them was sent; unless the owner
+    /// answered one within the last second, or there is nobody else, or [`RetryTarget::Reroute`](crate::RetryTarget)
+    /// forbids it.
+    ///
+    /// [`Gone`](PeerState::Gone): every attempt at it ends at once. Idempotent ones, and those of which nothing was sent, go
+    /// on at the next owner; others fail with a status that says that they may have been executed. Its connections close.
+    pub fn set_peer_state(&self, peer: &Peer, state: PeerState) {
+        self.0.peers.set(peer, state);
+        if state == PeerState::Gone {
+            self.0.transport.abandon(peer);
+            self.0.budgets.forget(peer);
+        }
     }
 
     /// Says that `peer` lives, for example because the membership heard of its restart. If calls skip it, the next one
@@ -184,6 +205,7 @@ impl<T: PeerTransport> Forwarder<T> {
         Stats {
             dial_failures: transport.dial_failures,
             pings_unanswered: transport.pings_unanswered,
+            pings_unwanted: transport.pings_unwanted,
             connections: transport.connections,
             circuits_opened: transport.circuits_opened,
             circuit_skips: transport.circuit_skips,

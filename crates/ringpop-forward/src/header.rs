@@ -9,7 +9,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, TRANSFER_ENCODI
 use http::{HeaderMap, HeaderName, HeaderValue};
 use thiserror::Error;
 
-use crate::constants::{HOP_HEADER_BYTES_MAX, NAME_BYTES_MAX, OWNERS_LIMIT};
+use crate::constants::{HOP_HEADER_BYTES_MAX, NAME_BYTES_MAX, OWNERS_WALK_MAX};
 
 /// Between the names of a path.
 const PATH_SEPARATOR: char = ',';
@@ -60,7 +60,7 @@ impl<'a> Hop<'a> {
                 _ => {}
             }
         }
-        hop.chosen_among = hop.chosen_among.clamp(1, OWNERS_LIMIT);
+        hop.chosen_among = hop.chosen_among.clamp(1, OWNERS_WALK_MAX);
         if hop.hops == 0 { Err(BadHop) } else { Ok(hop) }
     }
 
@@ -213,7 +213,7 @@ mod tests {
         }
         let long = value(&format!("1;h=1;f={}", "n".repeat(HOP_HEADER_BYTES_MAX)));
         assert_eq!(Hop::parse(&long), Err(BadHop));
-        for (text, owners) in [("1;h=1;n=0", 1), ("1;h=1;n=9999", OWNERS_LIMIT)] {
+        for (text, owners) in [("1;h=1;n=0", 1), ("1;h=1;n=9999", OWNERS_WALK_MAX)] {
             assert_eq!(Hop::parse(&value(text)).unwrap().chosen_among, owners);
         }
     }
@@ -294,7 +294,7 @@ mod tests {
         #[test]
         fn what_is_written_is_read_back(
             hops in 1..=u8::MAX, epoch: u64, sender in "[!-+\\--:<-~]{1,261}", path in "[a-z]{1,9}(,[a-z]{1,9}){0,9}",
-            chosen_among in 1..=OWNERS_LIMIT,
+            chosen_among in 1..=OWNERS_WALK_MAX,
         ) {
             let hop = Hop { hops, epoch, sender: &sender, path: &path, chosen_among };
             let value = hop.to_value();

@@ -11,7 +11,8 @@ use tonic::transport::Server;
 
 use crate::accept::{AcceptStats, Accepted, Acceptor, Counters};
 use crate::constants::{
-    CONNECTION_WINDOW_BYTES, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, STREAM_WINDOW_BYTES,
+    CONNECTION_WINDOW_BYTES, KEEPALIVE_TIMEOUT, MEMBER_KEEPALIVE_INTERVAL, PENDING_RESETS_MAX,
+    SERVER_LATE_FRAMES_MAX, STREAM_WINDOW_BYTES,
 };
 
 /// The connections of `listener`, with small writes sent at once.
@@ -79,6 +80,10 @@ pub fn server() -> Server {
     Server::builder()
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_interval(Some(MEMBER_KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        // A connection of a member carries many callers. When some give up while this process is busy for a moment, the
+        // default of 20 would end the calls of all.
+        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
+        .http2_max_local_error_reset_streams(Some(SERVER_LATE_FRAMES_MAX))
 }

@@ -58,6 +58,7 @@
 mod accept;
 mod answer;
 mod arrival;
+mod asking;
 mod attempt;
 mod attempts;
 mod body;
@@ -91,6 +92,7 @@ mod log_limit;
 mod metrics;
 mod observe;
 mod peek;
+mod peer_state;
 mod policy;
 mod resolver;
 mod routes;
@@ -101,6 +103,7 @@ mod sync;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport;
+mod watch;
 
 pub use accept::{AcceptStats, Accepted};
 pub use arrival::Divergence;
@@ -122,6 +125,7 @@ pub use layer::{ForwardFuture, ForwardLayer, ForwardService};
 #[cfg(feature = "metrics")]
 pub use metrics::MetricsObserver;
 pub use observe::{AttemptEnd, ForwardEvent, Observer, RetriedAt};
+pub use peer_state::PeerState;
 pub use policy::{AttemptOutcome, Evidence, FailureClass, Policy, RetryTarget, Schedule};
 pub use resolver::{Changed, InvalidAddress, Owner, Owners, Peer, Resolver, StaticResolver};
 pub use routes::{MethodRoute, Routes};
@@ -134,7 +138,7 @@ pub use tls::{
 };
 pub use transport::{
     Answer, Class, Connector, Dialing, H2Config, H2Transport, Io, PeerRequest, PeerTransport,
-    SendError, TcpConnector, TransportStats,
+    Progress, SendError, TcpConnector, TransportStats,
 };
 
 /// The examples of the readme, compiled as tests.

@@ -10,9 +10,9 @@ use http::HeaderMap;
 
 use crate::builder::in_range;
 use crate::constants::{
-    ATTEMPT_TIMEOUT_MAX, ATTEMPT_TIMEOUT_MIN, ATTEMPTS_LIMIT, ATTEMPTS_MAX_DEFAULT, BACKOFF_JITTER,
-    BACKOFF_LIMIT, GRPC_PUSHBACK_HEADER, OWNERS_DEFAULT, OWNERS_LIMIT, RETRY_TOKENS,
-    RETRY_TOKENS_LIMIT, SCHEDULE_LEN_LIMIT, SCHEDULE_MS,
+    ATTEMPT_TIMEOUT, ATTEMPT_TIMEOUT_MAX, ATTEMPT_TIMEOUT_MIN, ATTEMPTS_LIMIT,
+    ATTEMPTS_MAX_DEFAULT, BACKOFF_JITTER, BACKOFF_LIMIT, GRPC_PUSHBACK_HEADER, OWNERS_DEFAULT,
+    OWNERS_LIMIT, RETRY_TOKENS, RETRY_TOKENS_LIMIT, SCHEDULE_LEN_LIMIT, SCHEDULE_MS,
 };
 use crate::error::ConfigError;
 
@@ -22,6 +22,9 @@ use crate::error::ConfigError;
 pub enum RetryTarget {
     /// The next of the first `owners` owners of the key, each once before the first is asked again. Availability over
     /// consistency: while an owner is unreachable, its keys are served by their next owner.
+    ///
+    /// Owners that cannot be reached do not count: they are walked past, as far as there are members, so that a key is
+    /// served while one of them lives.
     NextOwner {
         /// How many owners are asked, 1 to 16.
         owners: usize,
@@ -32,6 +35,11 @@ pub enum RetryTarget {
 }
 
 impl RetryTarget {
+    /// Whether owners that cannot be reached are walked past.
+    pub(crate) fn walks(self) -> bool {
+        matches!(self, Self::NextOwner { .. })
+    }
+
     pub(crate) fn owners(self) -> usize {
         match self {
             Self::NextOwner { owners } => owners,
@@ -116,14 +124,15 @@ impl Default for Policy {
             target: RetryTarget::default(),
             schedule: Schedule::default(),
             tokens: RETRY_TOKENS,
-            attempt_timeout: None,
+            attempt_timeout: Some(ATTEMPT_TIMEOUT),
             hedge_after: None,
         }
     }
 }
 
 impl Policy {
-    /// Attempts per call, the first included: 1 (no retry) to 16, by default 5.
+    /// Attempts per call, the first included: 1 (no retry) to 16, by default 5. Walking past an owner that cannot be
+    /// reached does not count.
     #[must_use]
     pub fn max_attempts(mut self, max_attempts: u32) -> Self {
         self.max_attempts = max_attempts;
@@ -153,14 +162,25 @@ impl Policy {
         self
     }
 
-    /// How long one attempt may wait for the head of a response, 1 ms to 1 h, by default as long as the call. Then the
-    /// attempt is cancelled at the owner and counts as one that may have been executed.
+    /// How long one attempt may wait for a response from the time at which it left, 1 ms to 1 h, by default 10 minutes.
+    /// Then it is cancelled at the owner and counts as one that may have been executed. An attempt that waits as long for
+    /// a connection, or for its turn on one, was never sent, and the next owner is asked.
+    ///
+    /// The response of an idempotent unary call counts when all of it is here (up to 64 KiB), that of another call when it
+    /// begins.
     ///
     /// Meant for methods that answer quickly or not at all: an owner that hangs then costs its callers this much, and after
     /// several in a row its connections are tested.
     #[must_use]
     pub fn attempt_timeout(mut self, attempt_timeout: Duration) -> Self {
         self.attempt_timeout = Some(attempt_timeout);
+        self
+    }
+
+    /// Lets an attempt wait as long as its call does.
+    #[must_use]
+    pub fn no_attempt_timeout(mut self) -> Self {
+        self.attempt_timeout = None;
         self
     }
 
@@ -196,6 +216,10 @@ impl Policy {
 
     pub(crate) fn owners(&self) -> usize {
         self.target.owners()
+    }
+
+    pub(crate) fn walks(&self) -> bool {
+        self.target.walks()
     }
 
     pub(crate) fn tokens(&self) -> u32 {
@@ -248,7 +272,7 @@ pub enum FailureClass {
     Unavailable,
     /// The connection broke before a response. Whether the handler ran is unknown.
     Ambiguous,
-    /// No response began within the time of an attempt. Whether the handler ran is unknown.
+    /// No response came within the time of an attempt. Whether the handler ran is unknown.
     Unanswered,
     /// The peer, or a proxy in front of it, answered a gRPC call with an HTTP error and without a gRPC status, and gRPC maps
     /// that error to UNAVAILABLE: 429, 502, 503 or 504. A handler may have run.
@@ -351,7 +375,7 @@ pub(crate) struct Situation {
     pub(crate) idempotent: bool,
     /// The whole request can be produced again.
     pub(crate) replayable: bool,
-    /// Attempts made so far, the failed one included.
+    /// Attempts made so far, the failed one included, but for those that only walked past an owner that cannot be reached.
     pub(crate) attempts: u32,
     /// Waits made so far.
     pub(crate) waits: u32,
@@ -450,11 +474,14 @@ pub(crate) fn decide(policy: &Policy, now: &Situation) -> Decision {
     if now.pushback == Some(Pushback::Never) {
         return Decision::GiveUp(GiveUp::PushedBack);
     }
-    if now.attempts >= policy.max_attempts {
-        return Decision::GiveUp(GiveUp::AttemptsSpent);
-    }
     if now.remaining.is_some_and(|left| left.is_zero()) {
         return Decision::GiveUp(GiveUp::NoTimeLeft);
+    }
+    if now.class == NeverSent && now.untried {
+        return Decision::NextOwner;
+    }
+    if now.attempts >= policy.max_attempts {
+        return Decision::GiveUp(GiveUp::AttemptsSpent);
     }
     if now.class.may_be_executed() && !now.affordable {
         return Decision::GiveUp(GiveUp::BudgetSpent);

@@ -44,6 +44,8 @@ pub struct Stats {
     pub hedges_won: u64,
     /// Hedges that were not sent, because the retry budget of the slow destination did not pay for them.
     pub hedges_unaffordable: u64,
+    /// Calls that went past an owner in doubt; see [`Forwarder::set_peer_state`](crate::Forwarder::set_peer_state).
+    pub doubtful_skips: u64,
     /// Calls that were refused because the drain had ended or too many were in flight.
     pub refused: u64,
     /// Calls that were refused because their key was missing or unreadable.
@@ -78,6 +80,8 @@ pub struct Stats {
     pub dial_failures: u64,
     /// Connections to peers that ended because a PING was not answered.
     pub pings_unanswered: u64,
+    /// Connections that peers ended because they got more PINGs than they want.
+    pub pings_unwanted: u64,
     /// How often a peer was found to be unreachable, so that calls skip it.
     pub circuits_opened: u64,
     /// Calls that skipped an unreachable peer without waiting for it.
@@ -115,6 +119,7 @@ impl Stats {
             ("hedges", self.hedges),
             ("hedges_won", self.hedges_won),
             ("hedges_unaffordable", self.hedges_unaffordable),
+            ("doubtful_skips", self.doubtful_skips),
             ("refused", self.refused),
             ("bad_keys", self.bad_keys),
             ("bad_direct_requests", self.bad_direct_requests),
@@ -132,6 +137,7 @@ impl Stats {
             ("bad_timeouts", self.bad_timeouts),
             ("dial_failures", self.dial_failures),
             ("pings_unanswered", self.pings_unanswered),
+            ("pings_unwanted", self.pings_unwanted),
             ("circuits_opened", self.circuits_opened),
             ("circuit_skips", self.circuit_skips),
             ("circuits_open", self.circuits_open),
@@ -165,6 +171,7 @@ pub(crate) struct Counters {
     pub(crate) hedges: Counter,
     pub(crate) hedges_won: Counter,
     pub(crate) hedges_unaffordable: Counter,
+    pub(crate) doubtful_skips: Counter,
     pub(crate) refused: Counter,
     pub(crate) bad_keys: Counter,
     pub(crate) bad_direct_requests: Counter,
@@ -204,6 +211,7 @@ impl Counters {
             hedges: self.hedges.get(),
             hedges_won: self.hedges_won.get(),
             hedges_unaffordable: self.hedges_unaffordable.get(),
+            doubtful_skips: self.doubtful_skips.get(),
             refused: self.refused.get(),
             bad_keys: self.bad_keys.get(),
             bad_direct_requests: self.bad_direct_requests.get(),

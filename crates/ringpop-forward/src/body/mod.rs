@@ -1,17 +1,20 @@
 //! Message bodies on their way in and out.
 //!
-//! * [`early`]: a response of which the first frame was looked at.
+//! * [`early`]: a response of which the first frame, or all, was read ahead.
+//! * [`kept`]: the memory of responses that are read whole.
 //! * [`guard`]: an upload that was broken off must not look complete to a handler.
 //! * [`replay`]: the request, kept as far as it may have to be sent again.
 //! * [`reply`]: the response, with what its end releases.
 
 mod early;
 mod guard;
+mod kept;
 mod replay;
 mod reply;
 
 pub(crate) use early::Early;
 pub(crate) use guard::Guard;
+pub(crate) use kept::{Kept, ResponseMemory};
 pub use replay::RequestBody;
 pub(crate) use replay::{Intake, Replay, ReplayMemory};
 pub(crate) use reply::{Reply, Tracked};

@@ -146,10 +146,20 @@ proptest! {
 
     #[test]
     fn never_more_than_the_allowed_attempts(now in situations(), max in 1..=16_u32) {
-        if now.attempts >= max {
-            let decision = decide(&Policy::default().max_attempts(max), &now);
+        let decision = decide(&Policy::default().max_attempts(max), &now);
+        // Walking past an owner that cannot be reached is no attempt.
+        let walks_past = now.class == FailureClass::NeverSent && decision == Decision::NextOwner;
+        if now.attempts >= max && !walks_past {
             prop_assert!(matches!(decision, Decision::GiveUp(_)));
         }
+    }
+
+    #[test]
+    fn an_owner_that_cannot_be_reached_is_walked_past_while_there_is_time(now in situations()) {
+        let now = Situation { class: FailureClass::NeverSent, untried: true, replayable: true, ..now };
+        let has_time = now.remaining.is_none_or(|left| !left.is_zero());
+        let decision = decide(&Policy::default().max_attempts(1), &now);
+        prop_assert_eq!(decision == Decision::NextOwner, has_time);
     }
 
     #[test]

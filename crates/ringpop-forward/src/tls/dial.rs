@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::Uri;
 use http::uri::Scheme;
@@ -15,8 +16,9 @@ use tonic::transport::{Channel, Endpoint};
 use tower_service::Service;
 
 use super::Tls;
+use crate::constants::{CONNECT_TIMEOUT, TLS_HANDSHAKE_TIMEOUT};
 use crate::resolver::Peer;
-use crate::transport::{Connector, Dialing, Io};
+use crate::transport::{Connector, Dialing, Io, dial_any, tcp};
 
 impl Tls {
     /// Opens the connections of a transport:
@@ -40,8 +42,13 @@ impl Tls {
         endpoint.connect_with_connector_lazy(self.connector())
     }
 
-    /// Dials `address`, which is `host:port`.
-    async fn dial(self, host: String, address: String) -> io::Result<TlsStream<TcpStream>> {
+    /// Dials `address`, which is `host:port`, within `limit`.
+    async fn dial(
+        self,
+        host: String,
+        address: String,
+        limit: Duration,
+    ) -> io::Result<TlsStream<TcpStream>> {
         let name = match &self.0.server_name {
             Some(name) => name.clone(),
             None => {
@@ -51,9 +58,12 @@ impl Tls {
             }
         };
         let connector = tokio_rustls::TlsConnector::from(self.configs().client);
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        connector.connect(name, stream).await
+        // An address that accepts and then says nothing is as bad as one that does not accept.
+        dial_any(&address, limit, move |address| {
+            let (connector, name) = (connector.clone(), name.clone());
+            async move { connector.connect(name, tcp(address).await?).await }
+        })
+        .await
     }
 }
 
@@ -63,8 +73,12 @@ pub struct TlsConnector(Tls);
 
 impl Connector for TlsConnector {
     fn connect(&self, peer: &Peer) -> Dialing {
+        self.connect_within(peer, CONNECT_TIMEOUT)
+    }
+
+    fn connect_within(&self, peer: &Peer, limit: Duration) -> Dialing {
         let host = peer.authority().host().to_owned();
-        let dialing = self.0.clone().dial(host, peer.address().to_owned());
+        let dialing = self.0.clone().dial(host, peer.address().to_owned(), limit);
         Box::pin(async move { Ok(Box::new(dialing.await?) as Box<dyn Io>) })
     }
 
@@ -87,7 +101,7 @@ impl Service<Uri> for TlsConnector {
         Box::pin(async move {
             let authority = uri.authority().ok_or_else(|| io::Error::other("URI has no host"))?;
             let (host, address) = (authority.host().to_owned(), authority.as_str().to_owned());
-            tls.dial(host, address).await.map(TokioIo::new)
+            tls.dial(host, address, TLS_HANDSHAKE_TIMEOUT).await.map(TokioIo::new)
         })
     }
 }

@@ -2,22 +2,21 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{Builder, Connection, SendRequest};
 use h2::{Ping, PingPong};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{sleep, timeout};
 
+use super::activity::Activity;
 use super::cork::{Cork, Corked};
 use super::dial::{DialError, Io};
 use super::h2::H2Config;
 use super::last_words::LastWords;
 use crate::constants::{
-    CONNECTION_WINDOW_BYTES, HEADER_LIST_BYTES_MAX, SEND_BUFFER_BYTES, STREAM_WINDOW_BYTES,
-    STREAMS_BEFORE_SETTINGS,
+    CONNECTION_WINDOW_BYTES, HEADER_LIST_BYTES_MAX, LATE_FRAMES_MAX, RESETS_PER_CONNECTION,
+    RESETS_REMEMBERED_FOR, SEND_BUFFER_BYTES, STREAM_WINDOW_BYTES, STREAMS_BEFORE_SETTINGS,
 };
 
 /// A connection as the pool keeps it.
@@ -29,47 +28,6 @@ pub(crate) struct Live {
     pub(crate) activity: Arc<Activity>,
 }
 
-/// What happens on a connection, to tell an idle one.
-#[derive(Debug, Default)]
-pub(crate) struct Activity {
-    streams: AtomicUsize,
-    uses: AtomicU64,
-}
-
-impl Activity {
-    /// Begins a stream. One that begins while the connection is given up is not lost: a connection ends only when
-    /// nobody can send on it any more.
-    ///
-    /// `permit` is the call's place among those that may be in flight to the peer.
-    pub(crate) fn begin(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Lease {
-        self.streams.fetch_add(1, Ordering::AcqRel);
-        self.uses.fetch_add(1, Ordering::AcqRel);
-        Lease { activity: Arc::clone(self), _permit: permit }
-    }
-
-    /// Whether no stream is open and none began since `uses` was read.
-    pub(crate) fn is_idle_since(&self, uses: u64) -> bool {
-        self.streams.load(Ordering::Acquire) == 0 && self.uses() == uses
-    }
-
-    pub(crate) fn uses(&self) -> u64 {
-        self.uses.load(Ordering::Acquire)
-    }
-}
-
-/// One stream on a connection.
-#[derive(Debug)]
-pub(crate) struct Lease {
-    activity: Arc<Activity>,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.activity.streams.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
@@ -77,6 +35,8 @@ pub(crate) enum Ended {
     Closed,
     /// A PING was not answered in time.
     Unanswered,
+    /// The peer says that it gets more PINGs than it wants.
+    TooManyPings,
 }
 
 /// The driving half of a connection.
@@ -100,6 +60,11 @@ pub(crate) async fn handshake(io: Box<dyn Io>) -> Result<(SendRequest<Bytes>, Dr
         .max_send_buffer_size(SEND_BUFFER_BYTES)
         .max_header_list_size(HEADER_LIST_BYTES_MAX)
         .initial_max_send_streams(STREAMS_BEFORE_SETTINGS)
+        // What comes late for a call that was given up is no fault of the peer. h2 forgets such calls soon, counts every
+        // later frame of them against the connection, and ends it for all calls when it has counted enough.
+        .max_concurrent_reset_streams(RESETS_PER_CONNECTION)
+        .reset_stream_duration(RESETS_REMEMBERED_FOR)
+        .max_local_error_reset_streams(Some(LATE_FRAMES_MAX))
         .handshake::<_, Bytes>(io)
         .await
         .map_err(|error| DialError::Handshake(Arc::new(error)))?;
@@ -115,19 +80,36 @@ pub(crate) async fn handshake(io: Box<dyn Io>) -> Result<(SendRequest<Bytes>, Dr
     }
 }
 
+/// When PINGs are sent on a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Keepalive {
+    pub(crate) interval: Duration,
+    pub(crate) timeout: Duration,
+    /// Also while no call is in flight.
+    pub(crate) when_idle: bool,
+}
+
 impl Driver {
     /// Drives the connection until it ends: because either side closed it, because a PING was not answered, or because
     /// nobody can send on it any more. `evict_if_idle` is asked now and then whether it gave the connection up.
-    pub(crate) async fn run(self, config: &H2Config, evict_if_idle: impl FnMut() -> bool) -> Ended {
+    pub(crate) async fn run(
+        self,
+        config: &H2Config,
+        keepalive: Keepalive,
+        activity: &Activity,
+        evict_if_idle: impl FnMut() -> bool,
+    ) -> Ended {
         let Self { mut connection, cork, ping } = self;
         tokio::select! {
-            end = std::future::poll_fn(|cx| cork.poll(&mut connection, cx)) => {
-                if let Err(error) = end {
+            end = std::future::poll_fn(|cx| cork.poll(&mut connection, cx)) => match end {
+                Err(error) if is_too_many_pings(&error) => Ended::TooManyPings,
+                Err(error) => {
                     tracing::debug!(%error, "peer connection ended");
+                    Ended::Closed
                 }
-                Ended::Closed
-            }
-            () = keepalive(ping, config.keepalive_interval, config.keepalive_timeout) => {
+                Ok(()) => Ended::Closed,
+            },
+            () = keepalive.run(ping, activity) => {
                 tracing::debug!("peer connection did not answer a ping");
                 Ended::Unanswered
             }
@@ -136,15 +118,27 @@ impl Driver {
     }
 }
 
-/// Resolves when a PING is not answered in time.
-async fn keepalive(mut ping: PingPong, interval: Duration, limit: Duration) {
-    loop {
-        sleep(interval).await;
-        match timeout(limit, ping.ping(Ping::opaque())).await {
-            Ok(Ok(_)) => {}
-            // The connection itself reports its end better than its ping does.
-            Ok(Err(_)) => return std::future::pending().await,
-            Err(_) => return,
+/// Whether the peer ended the connection because of our PINGs (gRFC A8).
+fn is_too_many_pings(error: &h2::Error) -> bool {
+    let is_calm = error.is_go_away() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM);
+    // h2 tells the debug data of a GOAWAY in its text and nowhere else.
+    is_calm && error.is_remote() && error.to_string().contains("too_many_pings")
+}
+
+impl Keepalive {
+    /// Resolves when a PING is not answered in time.
+    async fn run(self, mut ping: PingPong, activity: &Activity) {
+        loop {
+            sleep(self.interval).await;
+            if !self.when_idle && activity.is_idle() {
+                continue;
+            }
+            match timeout(self.timeout, ping.ping(Ping::opaque())).await {
+                Ok(Ok(_)) => {}
+                // The connection itself reports its end better than its ping does.
+                Ok(Err(_)) => return std::future::pending().await,
+                Err(_) => return,
+            }
         }
     }
 }
@@ -157,24 +151,5 @@ async fn watch_idle(idle: Duration, mut evict_if_idle: impl FnMut() -> bool) -> 
         if evict_if_idle() {
             return std::future::pending().await;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_connection_is_idle_when_no_stream_is_open_and_none_began() {
-        let activity = Arc::new(Activity::default());
-        let permits = Arc::new(tokio::sync::Semaphore::new(1));
-        let begin = || activity.begin(Arc::clone(&permits).try_acquire_owned().unwrap());
-        let lease = begin();
-        let uses = activity.uses();
-        assert!(!activity.is_idle_since(uses), "a stream is open");
-        drop(lease);
-        assert!(activity.is_idle_since(uses));
-        drop(begin());
-        assert!(!activity.is_idle_since(uses), "a stream came and went");
     }
 }

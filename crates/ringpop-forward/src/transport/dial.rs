@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 
+use super::addresses::{dial_any, tcp};
+use crate::constants::CONNECT_TIMEOUT;
 use crate::resolver::Peer;
 
 /// A byte stream to a peer.
@@ -25,24 +26,33 @@ pub trait Connector: Send + Sync + 'static {
     /// Dials `peer`. The transport bounds the time.
     fn connect(&self, peer: &Peer) -> Dialing;
 
+    /// Dials `peer`, who is given up after `limit`: a connector that has several addresses to try divides it among them.
+    /// By default [`connect`](Self::connect).
+    fn connect_within(&self, peer: &Peer, limit: Duration) -> Dialing {
+        let _ = limit;
+        self.connect(peer)
+    }
+
     /// Whether the streams are encrypted: requests then have the scheme `https`. The default says no.
     fn is_encrypted(&self) -> bool {
         false
     }
 }
 
-/// Dials over TCP, without delaying small writes.
+/// Dials over TCP, without delaying small writes. A name with several addresses is dialled as RFC 8305 has it.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct TcpConnector;
 
 impl Connector for TcpConnector {
     fn connect(&self, peer: &Peer) -> Dialing {
+        self.connect_within(peer, CONNECT_TIMEOUT)
+    }
+
+    fn connect_within(&self, peer: &Peer, limit: Duration) -> Dialing {
         let address = peer.address().to_owned();
         Box::pin(async move {
-            let stream = TcpStream::connect(address).await?;
-            // Nagle's algorithm against delayed acknowledgements costs 40 ms per call.
-            stream.set_nodelay(true)?;
+            let stream = dial_any(&address, limit, tcp).await?;
             Ok(Box::new(stream) as Box<dyn Io>)
         })
     }

@@ -14,7 +14,7 @@ use http_body::{Body, Frame};
 use tonic::Status;
 
 use super::SendError;
-use super::connection::Lease;
+use super::activity::Lease;
 use crate::body::RequestBody;
 use crate::resolver::Peer;
 
@@ -27,9 +27,10 @@ pub(crate) async fn exchange(
     mut body: RequestBody,
 ) -> Result<http::Response<Answer>, SendError> {
     let mut is_sent = body.is_end_stream();
-    let (mut response, mut stream) = sender.send_request(head, is_sent).map_err(not_taken)?;
+    let (response, mut stream) = sender.send_request(head, is_sent).map_err(not_taken)?;
     // A connection that its pool gave up ends when nobody can send on it; a running call must not count.
     drop(sender);
+    let mut begun = Begun::new(response, lease);
     // h2 gives a stream no room before its head is written. What is here already does not wait for that: it leaves
     // with the head in one packet, and h2 holds it as long as the peer has no room.
     while let Some((data, is_last)) = (!is_sent).then(|| body.next_at_hand()).flatten() {
@@ -37,25 +38,64 @@ pub(crate) async fn exchange(
         is_sent = is_last | stream.send_data(data, is_last).is_err();
     }
     let mut upload = (!is_sent).then(|| Upload { stream, body, pending: Bytes::new() });
-    let response = std::future::poll_fn(|cx| poll_response(cx, &mut response, &mut upload)).await?;
+    let response = std::future::poll_fn(|cx| {
+        if let Err(status) = pump(&mut upload, cx) {
+            return Poll::Ready(Err(SendError::caller(status)));
+        }
+        begun.poll(cx).map_err(classify)
+    });
+    let response = response.await?;
+    let lease = begun.finish()?;
     Ok(response.map(|download| Answer {
         download,
         upload,
         data_done: false,
         peer: Arc::clone(peer),
-        _lease: lease,
+        lease,
     }))
 }
 
-fn poll_response(
-    cx: &mut Context<'_>,
-    response: &mut ResponseFuture,
-    upload: &mut Option<Upload>,
-) -> Poll<Result<http::Response<RecvStream>, SendError>> {
-    if let Err(status) = pump(upload, cx) {
-        return Poll::Ready(Err(SendError::caller(status)));
+/// A request whose response has not begun. When it is dropped, the call is given up.
+struct Begun(Option<(ResponseFuture, Lease)>);
+
+impl Begun {
+    fn new(response: ResponseFuture, lease: Lease) -> Self {
+        Self(Some((response, lease)))
     }
-    Pin::new(response).poll(cx).map_err(classify)
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<http::Response<RecvStream>, h2::Error>> {
+        let Some((response, lease)) = &mut self.0 else { return Poll::Pending };
+        let stream = response.stream_id().as_u32();
+        match ready!(Pin::new(response).poll(cx)) {
+            Ok(response) => {
+                lease.turn.activity().on_answer(stream);
+                Poll::Ready(Ok(response))
+            }
+            Err(error) => {
+                // There is nothing left to be given up.
+                self.0 = None;
+                Poll::Ready(Err(error))
+            }
+        }
+    }
+
+    /// Takes the lease of a call whose response has begun.
+    fn finish(&mut self) -> Result<Lease, SendError> {
+        let (_, lease) = self.0.take().ok_or_else(|| SendError::ambiguous("its stream is gone"))?;
+        Ok(lease)
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        if let Some((response, Lease { turn, .. })) = self.0.take() {
+            let activity = Arc::clone(turn.activity());
+            activity.give_up(response, turn);
+        }
+    }
 }
 
 /// What it says about a request that h2 does not take it from us.
@@ -165,7 +205,15 @@ pub struct Answer {
     upload: Option<Upload>,
     data_done: bool,
     peer: Arc<Peer>,
-    _lease: Lease,
+    lease: Lease,
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if !self.download.is_end_stream() {
+            self.lease.turn.activity().on_reset();
+        }
+    }
 }
 
 impl Answer {

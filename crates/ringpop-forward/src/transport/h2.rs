@@ -12,11 +12,11 @@ use http::uri::Scheme;
 use super::dial::{Connector, TcpConnector};
 use super::exchange::{Answer, exchange};
 use super::pool::{Checkout, Pool};
-use super::{Class, PeerRequest, PeerTransport, SendError, TransportStats};
+use super::{Class, PeerRequest, PeerTransport, Progress, SendError, TransportStats};
 use crate::builder::in_range;
 use crate::constants::{
-    CONNECT_TIMEOUT, IDLE_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, PEERS_MAX,
-    PER_PEER_LIMIT, STREAMS_PER_PEER, UNARY_PER_PEER,
+    CONNECT_TIMEOUT, IDLE_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT,
+    MEMBER_KEEPALIVE_INTERVAL, PEERS_MAX, PER_PEER_LIMIT, STREAMS_PER_PEER, UNARY_PER_PEER,
 };
 use crate::error::ConfigError;
 use crate::resolver::Peer;
@@ -27,17 +27,21 @@ pub struct H2Config {
     pub(crate) connect_timeout: Duration,
     pub(crate) keepalive_interval: Duration,
     pub(crate) keepalive_timeout: Duration,
+    pub(crate) keepalive_when_idle: bool,
     pub(crate) idle_timeout: Duration,
     unary_per_peer: usize,
     streams_per_peer: usize,
     pub(crate) peers: usize,
 }
 
+/// How many connections an attempt may find to be over before it counts as unsendable. The second is dialled for it.
+const CONNECTIONS_PER_ATTEMPT: usize = 2;
+
 /// Shortest time that may be configured. Below it, timers cost more than they save.
 const SHORTEST: Duration = Duration::from_millis(1);
 
 /// Longest time that may be configured.
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 impl Default for H2Config {
     fn default() -> Self {
@@ -45,6 +49,7 @@ impl Default for H2Config {
             connect_timeout: CONNECT_TIMEOUT,
             keepalive_interval: KEEPALIVE_INTERVAL,
             keepalive_timeout: KEEPALIVE_TIMEOUT,
+            keepalive_when_idle: false,
             idle_timeout: IDLE_TIMEOUT,
             unary_per_peer: UNARY_PER_PEER,
             streams_per_peer: STREAMS_PER_PEER,
@@ -54,6 +59,13 @@ impl Default for H2Config {
 }
 
 impl H2Config {
+    /// For connections between members of a cluster, whose servers are made with [`server`](crate::server): PINGs every
+    /// 20 s, with calls in flight or without, so that a broken connection is noticed soon.
+    #[must_use]
+    pub fn between_members() -> Self {
+        Self::default().keepalive_interval(MEMBER_KEEPALIVE_INTERVAL).keepalive_when_idle(true)
+    }
+
     /// How long one dial may take, name resolution and handshake included; by default 1 s. A peer that swallows packets
     /// costs its callers this much once.
     #[must_use]
@@ -62,10 +74,22 @@ impl H2Config {
         self
     }
 
-    /// How often a PING is sent, by default every 20 s, so that a half-open connection is noticed.
+    /// How often a PING is sent on a connection that carries calls, by default every 310 s, so that a half-open connection
+    /// is noticed. 1 ms to 24 h, which is as good as never.
+    ///
+    /// Many servers end connections on which PINGs come more often than every 5 minutes (gRFC A8); they have to allow what
+    /// is set here. When one complains, the time between two PINGs to it doubles. Between members, see
+    /// [`between_members`](Self::between_members).
     #[must_use]
     pub fn keepalive_interval(mut self, keepalive_interval: Duration) -> Self {
         self.keepalive_interval = keepalive_interval;
+        self
+    }
+
+    /// Whether PINGs are sent while no call is in flight too, by default not: servers allow even fewer of those.
+    #[must_use]
+    pub fn keepalive_when_idle(mut self, keepalive_when_idle: bool) -> Self {
+        self.keepalive_when_idle = keepalive_when_idle;
         self
     }
 
@@ -188,26 +212,42 @@ impl PeerTransport for H2Transport {
         peer: &Arc<Peer>,
         request: PeerRequest,
     ) -> Result<http::Response<Answer>, SendError> {
+        self.send_tracked(peer, request, &Progress::default()).await
+    }
+
+    async fn send_tracked(
+        &self,
+        peer: &Arc<Peer>,
+        request: PeerRequest,
+        progress: &Progress,
+    ) -> Result<http::Response<Answer>, SendError> {
         let PeerRequest { head, body, class } = request;
-        let mut last = None;
         // A connection from the pool may have ended a moment ago. That says nothing about the peer, so it is dialled
-        // once before the request counts as unsendable.
-        for _ in 0..2 {
-            let Checkout { live, lease, peer_pool } = self.pool.checkout(peer, class).await?;
-            match live.sender.ready().await {
-                Ok(sender) => {
+        // again before the request counts as unsendable.
+        for _ in 0..CONNECTIONS_PER_ATTEMPT {
+            progress.connecting();
+            let checkout = self.pool.checkout(peer, class).await?;
+            progress.queued();
+            if let Some(lease) = self.pool.lease(&checkout, class).await? {
+                let Checkout { live, peer_pool } = checkout;
+                if let Ok(sender) = live.sender.ready().await {
+                    progress.sent();
                     let response = exchange(peer, sender, lease, head, body).await;
                     if response.is_ok() {
                         self.pool.on_answer(&peer_pool);
                     }
                     return response;
                 }
-                Err(error) => last = Some(error),
+                self.pool.discard(peer, class, live.id);
+            } else {
+                self.pool.discard(peer, class, checkout.live.id);
             }
-            self.pool.discard(peer, class, live.id);
         }
-        let last = last.map(|error| error.to_string()).unwrap_or_default();
-        Err(SendError::never_sent(format!("connections end before they take a request: {last}")))
+        Err(SendError::never_sent("connections end before they take a request"))
+    }
+
+    fn abandon(&self, peer: &Peer) {
+        self.pool.abandon(peer);
     }
 
     fn scheme(&self) -> Scheme {

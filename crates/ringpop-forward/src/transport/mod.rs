@@ -3,6 +3,8 @@
 //! The forwarder decides who is asked; a transport asks. What it owes the forwarder is the truth about a failure: whether
 //! the peer's handler can have seen the request decides whether it may be sent again.
 
+mod activity;
+mod addresses;
 mod circuit;
 mod connection;
 mod cork;
@@ -11,6 +13,7 @@ mod exchange;
 mod h2;
 mod last_words;
 mod pool;
+mod progress;
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -22,9 +25,12 @@ use bytes::Bytes;
 use http::uri::Scheme;
 use tonic::Status;
 
+#[cfg(feature = "tls")]
+pub(crate) use self::addresses::{dial_any, tcp};
 pub use self::dial::{Connector, Dialing, Io, TcpConnector};
 pub use self::exchange::Answer;
 pub use self::h2::{H2Config, H2Transport};
+pub use self::progress::Progress;
 use crate::body::RequestBody;
 use crate::policy::FailureClass;
 use crate::resolver::Peer;
@@ -53,6 +59,28 @@ pub trait PeerTransport: Send + Sync + 'static {
     /// whose scheme is not that of its connection.
     fn scheme(&self) -> Scheme {
         Scheme::HTTP
+    }
+
+    /// Sends one request as [`send`](Self::send) does, and tells `progress` how far it has come. A transport that cannot tell
+    /// needs no implementation: its requests count as sent from the beginning.
+    ///
+    /// # Errors
+    ///
+    /// As of [`send`](Self::send).
+    fn send_tracked(
+        &self,
+        peer: &Arc<Peer>,
+        request: PeerRequest,
+        progress: &Progress,
+    ) -> impl Future<Output = Result<http::Response<Self::Body>, SendError>> + Send {
+        progress.sent();
+        self.send(peer, request)
+    }
+
+    /// Learns that `peer` is dead, or counts as dead: what waits for it waits in vain, so its connections end at once. By
+    /// default it is forgotten.
+    fn abandon(&self, peer: &Peer) {
+        self.forget(peer);
     }
 
     /// Forgets `peer`: its connections close when the calls on them have ended.
@@ -85,6 +113,8 @@ pub struct TransportStats {
     pub dial_failures: u64,
     /// Connections that ended because a PING was not answered.
     pub pings_unanswered: u64,
+    /// Connections that peers ended because they got more PINGs than they want.
+    pub pings_unwanted: u64,
     /// Open connections.
     pub connections: u64,
     /// How often a peer was found to be unreachable, so that calls skip it.

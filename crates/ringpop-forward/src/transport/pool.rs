@@ -1,17 +1,20 @@
 //! The connections to each peer: opened when first needed, by one dial however many wait for it, and closed when idle,
 //! broken or forgotten.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::pin::pin;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use dashmap::DashMap;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
+use super::activity::{Lease, NoTurn};
 use super::circuit::{Circuit, Permission};
-use super::connection::{Driver, Ended, Lease, Live, handshake};
+use super::connection::{Driver, Ended, Keepalive, Live, handshake};
 use super::dial::{Connector, DialError};
-use super::h2::H2Config;
+use super::h2::{H2Config, LONGEST};
 use super::{Class, SendError, TransportStats};
 use crate::resolver::Peer;
 
@@ -28,6 +31,7 @@ struct Shared {
     next_id: AtomicU64,
     dial_failures: AtomicU64,
     pings_unanswered: AtomicU64,
+    pings_unwanted: AtomicU64,
     connections: AtomicU64,
     circuits_opened: AtomicU64,
     circuit_skips: AtomicU64,
@@ -38,6 +42,10 @@ pub(crate) struct PeerPool {
     circuit: Mutex<Circuit>,
     unary: Place,
     stream: Place,
+    /// How often the peer said that it gets too many PINGs. Each time doubles the time between two of them (gRFC A8).
+    pings_unwanted: AtomicU32,
+    /// The peer is dead: its connections and dials end.
+    abandoned: Notify,
 }
 
 /// The calls of one class to one peer.
@@ -56,10 +64,9 @@ enum Slot {
     Forgotten,
 }
 
-/// A connection with a call on it reserved.
+/// A connection, and whose it is.
 pub(crate) struct Checkout {
     pub(crate) live: Live,
-    pub(crate) lease: Lease,
     pub(crate) peer_pool: Arc<PeerPool>,
 }
 
@@ -73,6 +80,7 @@ impl Pool {
             next_id: AtomicU64::new(0),
             dial_failures: AtomicU64::new(0),
             pings_unanswered: AtomicU64::new(0),
+            pings_unwanted: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             circuits_opened: AtomicU64::new(0),
             circuit_skips: AtomicU64::new(0),
@@ -80,18 +88,36 @@ impl Pool {
         Self { peers: DashMap::new(), shared: Arc::new(shared) }
     }
 
-    /// A connection to `peer` with a call on it reserved, dialled now if there is none.
+    /// A connection to `peer`, dialled now if there is none.
     pub(crate) async fn checkout(&self, peer: &Peer, class: Class) -> Result<Checkout, SendError> {
         let peer_pool = self.peer(peer).map_err(SendError::never_sent)?;
-        let permits = Arc::clone(&peer_pool.place(class).permits);
+        let live = self.live(&peer_pool, peer, class).await.map_err(SendError::never_sent)?;
+        Ok(Checkout { live, peer_pool })
+    }
+
+    /// Reserves a call on the connection: waits until the peer takes another stream on it, and counts the call among those
+    /// in flight. `None` when the connection takes no more.
+    pub(crate) async fn lease(
+        &self,
+        checkout: &Checkout,
+        class: Class,
+    ) -> Result<Option<Lease>, SendError> {
+        let Checkout { live, peer_pool } = checkout;
+        let limit = self.shared.config.limit(class);
+        let turn = match live.activity.turn(&live.sender, limit).await {
+            Ok(turn) => turn,
+            Err(NoTurn::Over) => return Ok(None),
+            Err(NoTurn::Crowded) => {
+                let why = format!("{limit} calls wait for their turn there, as many as may");
+                return Err(SendError::overloaded(why));
+            }
+        };
         // No queue: a call that waits for its turn at a slow peer holds memory here and is late there.
+        let permits = Arc::clone(&peer_pool.place(class).permits);
         let permit = permits.try_acquire_owned().map_err(|_| {
-            let limit = self.shared.config.limit(class);
             SendError::overloaded(format!("{limit} calls to it are in flight, as many as may be"))
         })?;
-        let live = self.live(&peer_pool, peer, class).await.map_err(SendError::never_sent)?;
-        let lease = live.activity.begin(permit);
-        Ok(Checkout { live, lease, peer_pool })
+        Ok(Some(Lease { turn, _permit: permit }))
     }
 
     async fn live(&self, peer_pool: &Arc<PeerPool>, peer: &Peer, class: Class) -> DialResult {
@@ -115,6 +141,15 @@ impl Pool {
             for class in [Class::Unary, Class::Stream] {
                 *lock(peer_pool.slot(class)) = Slot::Forgotten;
             }
+        }
+    }
+
+    /// Ends what there is with `peer` at once.
+    pub(crate) fn abandon(&self, peer: &Peer) {
+        let peer_pool = self.peers.get(peer.address()).map(|peer_pool| Arc::clone(&peer_pool));
+        self.forget(peer);
+        if let Some(peer_pool) = peer_pool {
+            peer_pool.abandoned.notify_waiters();
         }
     }
 
@@ -144,6 +179,7 @@ impl Pool {
         TransportStats {
             dial_failures: self.shared.dial_failures.load(Ordering::Relaxed),
             pings_unanswered: self.shared.pings_unanswered.load(Ordering::Relaxed),
+            pings_unwanted: self.shared.pings_unwanted.load(Ordering::Relaxed),
             connections: self.shared.connections.load(Ordering::Relaxed),
             circuits_opened: self.shared.circuits_opened.load(Ordering::Relaxed),
             circuit_skips: self.shared.circuit_skips.load(Ordering::Relaxed),
@@ -178,14 +214,18 @@ impl Pool {
     ) -> Result<Begun, DialError> {
         let mut slot = lock(peer_pool.slot(class));
         let permission = match &*slot {
-            Slot::Live(live) => return Ok(Begun::Live(live.clone())),
+            Slot::Live(live) if !live.activity.is_retired() => {
+                return Ok(Begun::Live(live.clone()));
+            }
             Slot::Forgotten => return Err(DialError::Abandoned),
             // A dial whose connector panicked left its place behind, and its channel closed.
             Slot::Dialing(waiting) if waiting.has_changed().is_ok() => {
                 lock(&peer_pool.circuit).waits_for_dial().inspect_err(|_| self.count_skip())?;
                 return Ok(Begun::Dialing(waiting.clone()));
             }
-            Slot::Dialing(_) | Slot::Empty => lock(&peer_pool.circuit).ask(Instant::now()),
+            Slot::Live(_) | Slot::Dialing(_) | Slot::Empty => {
+                lock(&peer_pool.circuit).ask(Instant::now())
+            }
         };
         if let Permission::Skip(cause) = permission {
             self.count_skip();
@@ -241,7 +281,20 @@ impl PeerPool {
             circuit: Mutex::default(),
             unary: place(Class::Unary),
             stream: place(Class::Stream),
+            pings_unwanted: AtomicU32::new(0),
+            abandoned: Notify::new(),
         })
+    }
+
+    /// When PINGs are sent to this peer.
+    fn keepalive(&self, config: &H2Config) -> Keepalive {
+        let doublings = self.pings_unwanted.load(Ordering::Relaxed).min(16);
+        let interval = config.keepalive_interval.saturating_mul(1 << doublings).min(LONGEST);
+        Keepalive {
+            interval,
+            timeout: config.keepalive_timeout,
+            when_idle: config.keepalive_when_idle,
+        }
     }
 
     fn place(&self, class: Class) -> &Place {
@@ -303,10 +356,13 @@ struct Dial {
 impl Dial {
     async fn run(self, done: watch::Sender<Option<DialResult>>) {
         let limit = self.shared.config.connect_timeout;
+        let peer_pool = Arc::clone(&self.peer_pool);
+        let mut abandoned = pin!(peer_pool.abandoned.notified());
         let opened = tokio::select! {
-            opened = timeout(limit, self.open()) => {
+            opened = timeout(limit, self.open(limit)) => {
                 opened.unwrap_or_else(|_| Err(DialError::Timeout(limit)))
             }
+            () = &mut abandoned => return,
             // Nobody waits any more, and the place in the pool is gone: the pool was dropped, or the peer forgotten.
             () = done.closed() => return,
         };
@@ -328,15 +384,39 @@ impl Dial {
             let before = std::mem::replace(&mut uses, activity.uses());
             self.peer_pool.clear_if_idle(self.class, id, before)
         };
-        if driver.run(&self.shared.config, evict_if_idle).await == Ended::Unanswered {
-            self.shared.pings_unanswered.fetch_add(1, Ordering::Relaxed);
-        }
+        let config = &self.shared.config;
+        let keepalive = self.peer_pool.keepalive(config);
+        let ended = tokio::select! {
+            ended = driver.run(config, keepalive, &activity, evict_if_idle) => ended,
+            () = abandoned => Ended::Closed,
+        };
+        self.note_end(ended);
         drop(open);
+        activity.end();
         self.peer_pool.clear(self.class, id);
     }
 
-    async fn open(&self) -> Result<(Live, Driver), DialError> {
-        let io = self.shared.connector.connect(&self.peer).await;
+    fn note_end(&self, ended: Ended) {
+        match ended {
+            Ended::Closed => {}
+            Ended::Unanswered => {
+                self.shared.pings_unanswered.fetch_add(1, Ordering::Relaxed);
+            }
+            Ended::TooManyPings => {
+                self.shared.pings_unwanted.fetch_add(1, Ordering::Relaxed);
+                self.peer_pool.pings_unwanted.fetch_add(1, Ordering::Relaxed);
+                let interval = self.peer_pool.keepalive(&self.shared.config).interval;
+                tracing::warn!(
+                    peer = self.peer.address(),
+                    ?interval,
+                    "peer wants fewer PINGs; the next connection sends them half as often"
+                );
+            }
+        }
+    }
+
+    async fn open(&self, limit: Duration) -> Result<(Live, Driver), DialError> {
+        let io = self.shared.connector.connect_within(&self.peer, limit).await;
         let io = io.map_err(|error| DialError::Connect(Arc::new(error)))?;
         let (sender, driver) = handshake(io).await?;
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
