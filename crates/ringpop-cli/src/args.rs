@@ -13,7 +13,9 @@ use ringpop::swim::Config;
 
 use crate::commands::RingArgs;
 use crate::failure::{EXIT_CODES, Failure};
-use crate::limits::{DEV_NODES_MAX, JOIN_TIMEOUT, KEY_BYTES_MAX, LOOKUP_OWNERS_MAX};
+use crate::limits::{
+    ATTEMPT_TIMEOUT, DEV_NODES_MAX, JOIN_TIMEOUT, KEY_BYTES_MAX, LOOKUP_OWNERS_MAX,
+};
 use crate::tls::TlsArgs;
 
 #[derive(Debug, Parser)]
@@ -82,6 +84,14 @@ pub(crate) struct NodeArgs {
     /// How long to look for peers before giving up
     #[arg(long, value_name = "DURATION", default_value = JOIN_TIMEOUT, value_parser = parse_duration)]
     pub(crate) join_timeout: Duration,
+
+    /// How long one attempt at an owner may take
+    #[arg(long, value_name = "DURATION", default_value = ATTEMPT_TIMEOUT, value_parser = parse_duration)]
+    pub(crate) attempt_timeout: Duration,
+
+    /// After how long without an answer a read asks the next owner too [default: never]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) hedge_after: Option<Duration>,
 
     /// Log what happens on standard error (RUST_LOG overrides it)
     #[arg(long, short)]
@@ -311,6 +321,20 @@ mod tests {
             unknown,
             "unexpected argument '--lisen' found; tip: a similar argument exists: '--listen'; try `--help`"
         );
+    }
+
+    #[test]
+    fn the_times_of_attempts_can_be_set() {
+        let times = |options: &str| {
+            let line = format!("ringpop node --listen a:1 --peers b:1{options}");
+            let Ok(Command::Node(args)) = parse_line(&line) else {
+                panic!("the line is complete");
+            };
+            (args.attempt_timeout, args.hedge_after)
+        };
+        assert_eq!(times(""), (Duration::from_secs(3), None));
+        let set = times(" --attempt-timeout 500ms --hedge-after 20ms");
+        assert_eq!(set, (Duration::from_millis(500), Some(Duration::from_millis(20))));
     }
 
     #[test]

@@ -24,6 +24,10 @@ pub(crate) const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one HTTP request may take, its body and all attempts at owners included.
 pub(crate) const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long one attempt at an owner may take by default: the time of ringpop-go. The store answers in well under a
+/// millisecond.
+pub(crate) const ATTEMPT_TIMEOUT: &str = "3s";
+
 /// How long HTTP requests that are under way may take when the member stops.
 pub(crate) const HTTP_DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -42,9 +42,12 @@ async fn stalled(serve: Server, others: usize) {
     eventually("the long call is at work", || Seen::get(&handler.seen.begun) == 1).await;
     // A computation, a page fault, a pause of its host: until all callers have given up, and their resets have arrived.
     let (resume, stall) = std::sync::mpsc::channel::<()>();
+    let (begins, has_begun) = tokio::sync::oneshot::channel();
     runtime.spawn(async move {
+        let _ = begins.send(());
         let _ = stall.recv();
     });
+    has_begun.await.unwrap();
     let callers = (0..others).map(|_| {
         let mut client = client.clone();
         let ask = within(Ask::new("k", ""), Duration::from_millis(100));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ringpop_discovery::{Discovery, StaticList};
-use ringpop_forward::{Divergence, Explain, Forwarder, Observer, Policy, Routes};
+use ringpop_forward::{Divergence, Explain, Forwarder, H2Config, Observer, Policy, Routes};
 use swim_core::{Address, Config, ConfigError, Init, Instant, LabelError, Labels, Node};
 use tokio::net::TcpListener;
 use tokio::time::Instant as Clock;
@@ -34,6 +34,7 @@ pub struct Builder {
     points_per_weight_unit: u32,
     routes: Routes,
     policy: Policy,
+    forward_connections: H2Config,
     explain: Explain,
     divergence: Divergence,
     forward_observer: Option<Box<dyn Observer>>,
@@ -53,6 +54,7 @@ impl Builder {
             points_per_weight_unit: POINTS_PER_WEIGHT_UNIT,
             routes: Routes::new(),
             policy: Policy::default(),
+            forward_connections: H2Config::between_members(),
             explain: Explain::default(),
             divergence: Divergence::default(),
             forward_observer: None,
@@ -132,6 +134,13 @@ impl Builder {
         self
     }
 
+    /// Times and limits of the connections over which requests are forwarded.
+    /// Default: [`H2Config::between_members`].
+    pub fn forward_connections(mut self, config: H2Config) -> Self {
+        self.forward_connections = config;
+        self
+    }
+
     /// Which responses say which member handled them and after how many hops.
     /// Default: those to requests that ask.
     pub const fn explain(mut self, explain: Explain) -> Self {
@@ -208,10 +217,8 @@ impl Builder {
                 let security = self.security.clone();
                 move |head| security.is_member(&head.extensions)
             })
-            .transport(self.security.transport());
-        let forwarder = observed(forwarder, self.forward_observer)
-            .build()
-            .map_err(|error| BindError::Forwarder { reason: error.to_string() })?;
+            .transport(self.security.transport(self.forward_connections)?);
+        let forwarder = observed(forwarder, self.forward_observer).build()?;
         let (listeners, events) = Listeners::new();
         let lifecycle = Arc::new(Lifecycle::new(listeners.clone()));
         let discovery = match self.discovery {
@@ -359,4 +366,10 @@ pub enum BindError {
         /// What is wrong.
         reason: String,
     },
+}
+
+impl From<ringpop_forward::ConfigError> for BindError {
+    fn from(error: ringpop_forward::ConfigError) -> Self {
+        Self::Forwarder { reason: error.to_string() }
+    }
 }

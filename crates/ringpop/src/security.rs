@@ -3,7 +3,7 @@
 //! The rest of the crate asks here and does not know whether TLS is compiled in.
 
 use http::Extensions;
-use ringpop_forward::{ForwardLayer, H2Transport};
+use ringpop_forward::{ConfigError, ForwardLayer, H2Config, H2Transport};
 use tokio::net::TcpListener;
 use tonic::transport::server::Router;
 use tonic::transport::{Channel, Endpoint};
@@ -11,7 +11,7 @@ use tonic::{Request, Status};
 use tower_layer::{Identity, Stack};
 
 #[cfg(feature = "tls")]
-use ringpop_forward::{H2Config, Tls, is_verified};
+use ringpop_forward::{Tls, is_verified};
 
 /// How members recognize each other.
 #[derive(Clone, Debug, Default)]
@@ -29,13 +29,12 @@ impl From<Tls> for Security {
 
 impl Security {
     /// The connections of the forwarder.
-    pub(crate) fn transport(&self) -> H2Transport {
+    pub(crate) fn transport(&self, config: H2Config) -> Result<H2Transport, ConfigError> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
-            return H2Transport::with_connector(H2Config::default(), tls.connector())
-                .expect("the default configuration is within its bounds");
+            return H2Transport::with_connector(config, tls.connector());
         }
-        H2Transport::default()
+        H2Transport::new(config)
     }
 
     /// A connection of the membership protocol, which the first call opens.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use ringpop::Ringpop;
 use ringpop::discovery::{Address, Discovery, JsonFile};
-use ringpop::forward::{Explain, Routes};
+use ringpop::forward::{Explain, Policy, Routes};
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 use tracing_subscriber::EnvFilter;
@@ -98,6 +98,7 @@ async fn bind(args: &NodeArgs) -> Result<Ringpop, Failure> {
         .config(config.map_err(|error| Failure::Usage(error.to_string()))?)
         .discovery(discovery(&args.source))
         .routes(Routes::new().table(KV_ROUTES))
+        .policy(policy(args))
         // The demonstration shows which member answers.
         .explain(Explain::Always);
     if let Some(identity) = &args.identity {
@@ -113,6 +114,15 @@ async fn bind(args: &NodeArgs) -> Result<Ringpop, Failure> {
         builder = builder.tls(tls);
     }
     builder.bind().await.map_err(Failure::failed)
+}
+
+/// When and where a request is sent again.
+fn policy(args: &NodeArgs) -> Policy {
+    let policy = Policy::default().attempt_timeout(args.attempt_timeout);
+    match args.hedge_after {
+        Some(delay) => policy.hedge_after(delay),
+        None => policy,
+    }
 }
 
 async fn resolve(address: &Address) -> Result<SocketAddr, Failure> {

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringpop_discovery::Discovery;
-use ringpop_forward::{Forwarder, Peer};
+use ringpop_forward::{Forwarder, Peer, PeerState};
 use swim_core::wire::Decoded;
 use swim_core::{
     Address, CommandError, Config, Event as SwimEvent, Instant, JoinFailure, Labels, Member,
-    Message, Node, Output, ReconfigureError, State, Stats,
+    Message, Node, Output, ReconfigureError, State, Stats, Status,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -353,20 +353,37 @@ impl Driver {
         }
     }
 
-    /// Closes the connections to a member that is not reachable any more. With
-    /// them goes the memory of failed dials: when the member is back on the
-    /// ring it gets its keys at once, and not only after the pause before the
-    /// next dial. A member that restarted before anybody missed it shows itself
-    /// by its incarnation, and is dialled at once as well.
+    /// Tells the forwarder what the cluster knows of a member, so that no
+    /// request waits for an owner that others know to be silent.
+    ///
+    /// A suspect one may be dead. One that leaves finishes what it has, and is
+    /// probed by nobody any more, so that its silence would not be noticed:
+    /// what may be done twice does not wait for it. A faulty one counts as
+    /// dead. With its connections goes the memory of failed dials: when it is
+    /// back on the ring it gets its keys at once, and not only after the pause
+    /// before the next dial. A member that restarted before anybody missed it
+    /// shows itself by its incarnation, and is dialled at once as well.
     fn tell_forwarder(&mut self, before: Option<&Member>, after: Option<&Member>) {
         let Some(member) = after.or(before) else { return };
-        // An address that cannot be dialled has no connections.
-        let peer = Peer::new(member.address.as_str());
         if !after.is_some_and(Member::is_reachable) {
             self.calls.forget(&member.address);
-            peer.iter().for_each(|peer| self.forwarder.forget(peer));
-        } else if before.is_some_and(|before| before.incarnation < member.incarnation) {
-            peer.iter().for_each(|peer| self.forwarder.heard_from(peer));
+        }
+        // An address that cannot be dialled has no connections.
+        let Ok(peer) = Peer::new(member.address.as_str()) else { return };
+        match after.map(|after| after.status) {
+            None => self.forwarder.forget(&peer),
+            Some(Status::Alive) => {
+                self.forwarder.set_peer_state(&peer, PeerState::Good);
+                if before.is_some_and(|before| before.incarnation < member.incarnation) {
+                    self.forwarder.heard_from(&peer);
+                }
+            }
+            Some(Status::Suspect) => self.forwarder.set_peer_state(&peer, PeerState::Doubtful),
+            Some(Status::Leave) => {
+                self.forwarder.forget(&peer);
+                self.forwarder.set_peer_state(&peer, PeerState::Doubtful);
+            }
+            Some(_) => self.forwarder.set_peer_state(&peer, PeerState::Gone),
         }
     }
 
