@@ -102,17 +102,17 @@ fields! {
     /// helper waits that long for the target. LAN 1.5 s.
     ping_req_timeout: Duration;
     /// Helpers that are asked to ping a member that did not answer: `k` of the
-    /// SWIM paper. 0 to 16; 3 everywhere.
+    /// SWIM paper. A member that nobody answered asks 16. 0 to 16; 3 everywhere.
     ping_req_helpers: usize;
     /// How often in a row a probe of one member may end without an answer from
-    /// any of a full set of helpers before the member is suspected all the
-    /// same. Such a probe tells more about the prober than about the target;
+    /// any of a full set of helpers, or from anybody else at the time, before
+    /// the member is suspected all the same. Such a probe tells more about the prober than about the target;
     /// but when most of a cluster is gone, the members that remain must be
     /// able to find out. LAN 1; Ringpop has no such bound.
     inconclusive_probes_max: u32;
     /// Probes under way at once; while there are that many, a period starts
-    /// none. 1 to 16; 16 everywhere, 1 in Ringpop, where a slow probe delays
-    /// the next.
+    /// none. A period starts one, and four while most members are gone. 1 to 32;
+    /// 32 everywhere, 1 in Ringpop, where a slow probe delays the next.
     probes_max: usize;
     /// Whether the period grows to twice the median duration of the last ten
     /// probes, as in Ringpop. Elsewhere `awareness_max` does that job.

@@ -23,6 +23,7 @@ use crate::member::{Member, Status};
 use crate::membership::{Membership, SlotId};
 use crate::message::{Body, Change, Cursor, Source};
 use crate::mutation::{Mutation, active};
+use crate::responders::Responders;
 use crate::rng::{Rng, mix};
 use crate::stats::Stats;
 use crate::suspicion::Suspicion;
@@ -58,6 +59,7 @@ pub(crate) struct Core {
     pub(crate) contact: Contact,
     dial_budget: DialBudget,
     pub(crate) late: LateAnswers,
+    pub(crate) responders: Responders,
     /// Tombstones that the sender of the present message does not know of.
     pub(crate) epitaphs: Vec<Change>,
     /// Changes of the present message that were left out because they are known.
@@ -110,6 +112,7 @@ impl Core {
             contact: Contact::default(),
             dial_budget: DialBudget::default(),
             late: LateAnswers::default(),
+            responders: Responders::default(),
             epitaphs: Vec::new(),
             known_changes: 0,
             next_seq,
@@ -124,9 +127,12 @@ impl Core {
         self.unix_ms_at_start.saturating_add(self.now.as_millis()).min(UNIX_MS_MAX)
     }
 
-    /// The largest incarnation that is accepted.
-    pub(crate) fn incarnation_max(&self) -> u64 {
-        self.unix_ms() + INCARNATION_AHEAD_MAX
+    /// Whether an incarnation is further ahead of the wall clock than any clock
+    /// that is to be believed.
+    pub(crate) fn check_clock(&self, incarnation: u64) -> Result<(), Rejection> {
+        let ahead_ms = incarnation.saturating_sub(self.unix_ms());
+        let ahead = ahead_ms > INCARNATION_AHEAD_MAX;
+        if ahead { Err(Rejection::ClockAhead { ahead_ms }) } else { Ok(()) }
     }
 
     /// Reachable members other than this one.
@@ -252,9 +258,7 @@ impl Core {
     /// still counts, as in Temporal's fork of ringpop-go. The limits in this
     /// member's settings do not matter here: all members must judge alike.
     fn validate(&self, member: &Member, known: Option<&Member>) -> Result<(), Rejection> {
-        if member.incarnation > self.incarnation_max() {
-            return Err(Rejection::Invalid { what: "incarnation is beyond the bound" });
-        }
+        self.check_clock(member.incarnation)?;
         if known.is_none() && self.members.len() >= self.config.members_max() {
             return Err(Rejection::MembersFull);
         }
@@ -441,6 +445,7 @@ impl Core {
         self.gossip.check(&self.members);
         self.graves.check();
         self.late.check();
+        self.responders.check();
         self.check_damping();
         self.check_burst();
         self.check_contact();

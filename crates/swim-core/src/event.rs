@@ -277,6 +277,12 @@ pub enum JoinFailure {
         /// The name of its application.
         theirs: Arc<str>,
     },
+    /// The peer's clock is more than 139 years ahead of this member's, so that
+    /// its answers cannot be taken.
+    ClockAhead {
+        /// The peer.
+        peer: Address,
+    },
     /// The peer answered with pages that do not end.
     Endless {
         /// The peer.
@@ -294,6 +300,7 @@ impl JoinFailure {
             | Self::Refused { peer, .. }
             | Self::SameAddress { peer, .. }
             | Self::OtherApp { peer, .. }
+            | Self::ClockAhead { peer }
             | Self::Endless { peer } => peer,
         }
     }
@@ -317,6 +324,10 @@ impl std::fmt::Display for JoinFailure {
             Self::OtherApp { peer, theirs } => {
                 write!(f, "{peer} belongs to application `{theirs}`")
             }
+            Self::ClockAhead { peer } => write!(
+                f,
+                "the clock of {peer} is more than 139 years ahead of this member's; one of them is wrong"
+            ),
             Self::Endless { peer } => write!(
                 f,
                 "{peer} sent a member list without an end, or one longer than `members_max`"
@@ -344,6 +355,15 @@ pub enum Rejection {
     Invalid {
         /// What is wrong.
         what: &'static str,
+    },
+    /// An incarnation is too far ahead of this member's wall clock: the clock of
+    /// the member that it belongs to is wrong, or this member's is.
+    ClockAhead {
+        /// By how many milliseconds. [`limits::INCARNATION_AHEAD_MAX`] are
+        /// allowed.
+        ///
+        /// [`limits::INCARNATION_AHEAD_MAX`]: crate::limits::INCARNATION_AHEAD_MAX
+        ahead_ms: u64,
     },
     /// This member serves as many requests of the kind as it allows.
     Busy,

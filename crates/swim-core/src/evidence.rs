@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | answer to a request of this member, in time or late | who was asked | contact: each reached the other |
 //! | member list from another address than was asked | a member | none: it runs; whether its own address leads to it, nobody knows |
-//! | refusal: not ready, busy, invalid | who was asked | contact: it took a request and answered it |
+//! | refusal: not ready, busy, invalid, clock | who was asked | contact: it took a request and answered it |
 //! | refusal: another application, own address | who was asked | none: a process that is not the member has its address |
 //! | nack or answer of a helper | the helper | contact with the helper; what it says about the target is the helper's word |
 //! | request: ping, ping-req, join, sync | anybody | it sends; whether others reach it, nobody knows |
@@ -44,7 +44,9 @@ pub(crate) const fn evidence(body: &Body) -> Evidence {
         | Body::JoinAck { .. }
         | Body::SyncAck { .. } => Evidence::Contact,
         Body::Refused { reason } => match reason {
-            Refusal::NotReady | Refusal::Busy | Refusal::Invalid => Evidence::Contact,
+            Refusal::NotReady | Refusal::Busy | Refusal::Invalid | Refusal::ClockAhead => {
+                Evidence::Contact
+            }
             Refusal::AppMismatch | Refusal::SelfAddress => Evidence::Nothing,
         },
         Body::Ping { .. } | Body::PingReq { .. } | Body::Join { .. } | Body::Sync(_) => {

@@ -64,6 +64,8 @@ pub(crate) enum NoAnswer {
     /// With what the transport says.
     Undelivered(Option<Arc<str>>),
     Refused(Refusal),
+    /// It came from a member whose clock is too far ahead.
+    ClockAhead,
     /// It belongs to this other application.
     OtherApp(Arc<str>),
 }
@@ -211,6 +213,7 @@ impl Join {
                 JoinFailure::SameAddress { peer, local: core.local.clone() }
             }
             NoAnswer::Refused(reason) => JoinFailure::Refused { peer, reason },
+            NoAnswer::ClockAhead => JoinFailure::ClockAhead { peer },
             NoAnswer::OtherApp(theirs) => JoinFailure::OtherApp { peer, theirs },
         });
         Ok(self.advance(core))

@@ -47,9 +47,11 @@ pub mod mutation;
 #[allow(unreachable_pub, reason = "it is public with the feature")]
 mod mutation;
 mod node;
+mod pace;
 mod page;
 mod probe;
 mod relay;
+mod responders;
 mod reverse_sync;
 mod rng;
 mod rounds;

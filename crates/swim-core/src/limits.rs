@@ -66,9 +66,20 @@ pub const UNIX_MS_MAX: u64 = 1 << 62;
 /// which fits one datagram.
 pub const BUCKETS_MAX: usize = 128;
 
-/// Probes under way at once. A period starts one probe, so that this many
-/// periods may pass before the first of them is over; a further one is skipped.
-pub const PROBES_MAX: usize = 16;
+/// Probes under way at once; a further one is skipped. A period begins one probe,
+/// and up to four while most members are gone. A failed one lasts five periods
+/// where a helper answers, ten where none does: these are 20 to 40.
+pub const PROBES_MAX: usize = 32;
+
+/// Probes that a period begins while most members are silent and some are not.
+/// A member then looks for each of `n` others within `n / 4` periods, 50 s among
+/// 1,000. It sends 16 messages in a period, each survivor pings for the others
+/// as often, and that ends when those who are gone are known to be.
+pub const PROBES_PER_PERIOD_MAX: usize = 4;
+
+/// Members that answered last, from whom helpers are drawn first: as many as
+/// one indirect probe may ask.
+pub const RESPONDERS_MAX: usize = HELPERS_MAX;
 
 /// Forgotten members whose last incarnation is remembered. In a rolling update
 /// of a cluster of 1,000 with new addresses, four generations fit.

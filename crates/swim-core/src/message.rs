@@ -203,6 +203,9 @@ pub enum Refusal {
     Busy,
     /// A field is malformed or out of bounds.
     Invalid,
+    /// The incarnation of the sender, which is the time at which it started, is
+    /// too far ahead of the receiver's clock.
+    ClockAhead,
 }
 
 impl Refusal {
@@ -215,6 +218,9 @@ impl Refusal {
             Self::SelfAddress => "another process there advertises the address of this member",
             Self::Busy => "it is busy",
             Self::Invalid => "it found the request malformed",
+            Self::ClockAhead => {
+                "this member's clock is more than 139 years ahead of its own; one of them is wrong"
+            }
         }
     }
 }

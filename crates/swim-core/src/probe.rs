@@ -7,10 +7,11 @@ use crate::address::Address;
 use crate::core::Core;
 use crate::dissemination::Issued;
 use crate::event::{Cause, Event, Path};
-use crate::limits::PROBES_MAX;
+use crate::limits::{HELPERS_MAX, PROBES_MAX};
 use crate::member::Status;
 use crate::membership::SlotId;
 use crate::message::Body;
+use crate::pace::{Outcome, Pace};
 use crate::sending::Request;
 use crate::time::Instant;
 
@@ -23,6 +24,8 @@ pub(crate) struct Probes {
     open: Vec<Probe>,
     /// The last round that this member took its turn in.
     round: Option<u64>,
+    /// How the last probes ended.
+    pace: Pace,
     /// How long the last probes took, when the period adapts to it.
     durations: VecDeque<Duration>,
 }
@@ -46,6 +49,9 @@ struct Probe {
 
 #[derive(Debug)]
 struct Indirect {
+    asked: Instant,
+    /// Whether others answered this member shortly before.
+    heard_before: bool,
     helpers: Vec<Helper>,
     /// The ping on the second path, while it is open.
     second: Option<Request>,
@@ -74,6 +80,17 @@ enum Answer {
 impl Answer {
     const fn is_final(self) -> bool {
         matches!(self, Self::OnlyNack | Self::NotReached | Self::Silent)
+    }
+}
+
+impl Indirect {
+    /// Whether others answered this member in time while the target did not. A
+    /// helper that answered shows it; so does whoever answered something else
+    /// both before and after the helpers were asked. Once is not enough: this
+    /// member may have been cut off from before that until just now.
+    fn others_answer(&self, core: &Core) -> bool {
+        self.helpers.iter().any(|helper| helper.answer != Answer::Silent)
+            || (self.heard_before && core.responders.since(self.asked))
     }
 }
 
@@ -106,26 +123,57 @@ fn new_round(core: &Core, last: &mut Option<u64>) -> Option<u64> {
     new.then_some(round)
 }
 
+/// Whether members watch over their own health.
+fn lifeguard(core: &Core) -> bool {
+    core.config.awareness_max() > 1
+}
+
+fn ping_timeout(core: &Core) -> Duration {
+    core.awareness.stretch(core.config.ping_timeout())
+}
+
 impl Probes {
+    /// Begins the probes of a period: one as a rule, more while most members
+    /// are gone.
+    pub(crate) fn start_period(&mut self, core: &mut Core) {
+        let probes = if lifeguard(core) { self.pace.probes() } else { 1 };
+        self.start_next(core);
+        for _ in 1..probes {
+            if self.open.len() < core.config.probes_max() {
+                let next = core.members.next_in_order(&mut core.rng, self.wanted(core.local_slot));
+                next.into_iter().for_each(|slot| self.begin(core, slot));
+            }
+        }
+    }
+
     /// Probes the next member in order. Returns whether a probe began.
     pub(crate) fn start_next(&mut self, core: &mut Core) -> bool {
         if self.open.len() >= core.config.probes_max() {
             core.stats.probes_skipped += 1;
             return false;
         }
-        let (local, open) = (core.local_slot, &self.open);
-        let wanted = |slot| slot != local && open.iter().all(|probe| probe.slot != slot);
-        let next = match new_round(core, &mut self.round) {
+        let round = new_round(core, &mut self.round);
+        let (local, wanted) = (core.local_slot, self.wanted(core.local_slot));
+        let next = match round {
             Some(round) => core.members.next_in_round(round, local, wanted),
             None => core.members.next_in_order(&mut core.rng, wanted),
         };
         let Some(slot) = next else { return false };
+        self.begin(core, slot);
+        true
+    }
+
+    /// Whom to probe: nobody twice at once.
+    fn wanted(&self, local: SlotId) -> impl Fn(SlotId) -> bool {
+        move |slot| slot != local && self.open.iter().all(|probe| probe.slot != slot)
+    }
+
+    fn begin(&mut self, core: &mut Core, slot: SlotId) {
         let incarnation = core.members.slot(slot).member.incarnation;
-        let timeout = core.awareness.stretch(core.config.ping_timeout());
+        let timeout = ping_timeout(core);
         let (ping, issued) = core.ping(slot, timeout);
         let started = core.now;
         self.open.push(Probe { slot, incarnation, started, ping, issued, indirect: None });
-        true
     }
 
     /// The time until the next probe. Ringpop takes at least twice the median
@@ -245,6 +293,9 @@ impl Probes {
         let helper = self.helper_mut(i, j);
         helper.answer = answer;
         core.disarm(&helper.request);
+        if answer == Answer::Silent {
+            core.responders.silent(&helper.request.to);
+        }
         self.conclude_if_answered(core, i);
     }
 
@@ -263,10 +314,11 @@ impl Probes {
     fn ask_helpers(&mut self, core: &mut Core, i: usize) {
         let (target, slot) = (self.open[i].target().clone(), self.open[i].slot);
         let timeout = core.awareness.stretch(core.config.ping_req_timeout());
-        let (local, k) = (core.local_slot, core.config.ping_req_helpers());
-        let peers = core.members.pick_random(k, &mut core.rng, |id| id != slot && id != local);
-        let mut helpers = Vec::with_capacity(peers.len());
-        for peer in peers {
+        let lately = core.now.since_start().saturating_sub(ping_timeout(core));
+        let heard_before = core.responders.since(Instant::from_start(lately));
+        core.responders.silent(&target);
+        let mut helpers = Vec::new();
+        for peer in self.pick_helpers(core, slot) {
             let (changes, issued) = core.piggyback(peer);
             core.stats.ping_reqs_sent += 1;
             let checksum = core.members.checksum();
@@ -279,8 +331,32 @@ impl Probes {
             .config
             .second_path()
             .then(|| core.ping_with(Path::Second, target, timeout, Vec::new()));
-        self.open[i].indirect = Some(Box::new(Indirect { helpers, second }));
+        let asked = core.now;
+        self.open[i].indirect = Some(Box::new(Indirect { asked, heard_before, helpers, second }));
         self.conclude_if_answered(core, i);
+    }
+
+    /// Whom to ask about a target: members that answered lately, in random
+    /// order, and any others when these are too few. A member that nobody
+    /// answered asks as many as it may, to find one that does.
+    fn pick_helpers(&self, core: &mut Core, target: SlotId) -> Vec<SlotId> {
+        let widens = lifeguard(core) && self.pace.nobody_answers();
+        let k = match core.config.ping_req_helpers() {
+            k if k > 0 && widens => HELPERS_MAX,
+            k => k,
+        };
+        let mut picked: Vec<SlotId> =
+            core.responders.iter().filter_map(|known| core.members.find(known)).collect();
+        picked.sort_unstable();
+        picked.dedup();
+        let useful = |id: SlotId| id != target && id != core.local_slot;
+        picked.retain(|id| core.members.slot(*id).member.is_reachable() && useful(*id));
+        core.rng.shuffle(&mut picked);
+        picked.truncate(k);
+        let wanted = |id| useful(id) && !picked.contains(&id);
+        let others = core.members.pick_random(k - picked.len(), &mut core.rng, wanted);
+        picked.extend(others);
+        picked
     }
 
     /// Ends a probe whose target lives, as the answer to one of its requests or
@@ -288,6 +364,7 @@ impl Probes {
     fn reached(&mut self, core: &mut Core, i: usize, answered: Option<u64>) {
         let probe = self.remove(core, i, answered);
         core.awareness.improve();
+        self.pace.record(Outcome::Reached);
         // Hardly any member gets attention; and another one may have taken the
         // place of one that was forgotten meanwhile.
         if core.members.attention(probe.slot).is_some()
@@ -339,16 +416,25 @@ impl Probes {
         }
         let asked = helpers.len();
         let silent = helpers.iter().filter(|helper| helper.answer == Answer::Silent).count();
+        let others_answer = lifeguard(core) && indirect.others_answer(core);
         // ringpop-go: when a full set of helpers stays silent, it is this
-        // member that cannot reach anybody.
-        let inconclusive = asked > 0 && asked == core.config.ping_req_helpers() && silent == asked;
+        // member that cannot reach anybody; unless it did reach somebody.
+        let all_silent = asked > 0 && asked >= core.config.ping_req_helpers() && silent == asked;
+        let inconclusive = all_silent && !others_answer;
         let Probe { ping: Request { to: target, .. }, incarnation, .. } =
             self.remove(core, i, None);
-        // Lifeguard, section IV.A: a failed probe is a sign of slowness here,
-        // a helper that owes an answer another one.
-        core.awareness.worsen();
-        if silent > 0 {
+        self.pace.record(if others_answer { Outcome::TargetSilent } else { Outcome::AllSilent });
+        if self.pace.most_are_gone() {
+            // Most members are silent, and the others answer in time: that is
+            // as good a sign of health as an answer of the target.
+            core.awareness.improve();
+        } else {
+            // Lifeguard, section IV.A: a failed probe is a sign of slowness
+            // here, a helper that owes an answer another one.
             core.awareness.worsen();
+            if silent > 0 {
+                core.awareness.worsen();
+            }
         }
         let Some(slot) = core.members.find(&target) else { return };
         let in_a_row = &mut core.members.attention_mut(slot).inconclusive;

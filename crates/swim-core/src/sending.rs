@@ -14,6 +14,9 @@ use crate::page::excerpt;
 use crate::time::Instant;
 use crate::timers::Timer;
 
+/// Milliseconds of a day.
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
 /// An open request.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
@@ -181,11 +184,23 @@ impl Core {
             Rejection::NotReady => &mut self.stats.rejected_not_ready,
             Rejection::UnexpectedReply => &mut self.stats.rejected_replies,
             Rejection::Invalid { .. } => &mut self.stats.rejected_invalid,
+            Rejection::ClockAhead { .. } => &mut self.stats.rejected_clock,
             Rejection::Busy => &mut self.stats.rejected_busy,
             Rejection::MembersFull => &mut self.stats.rejected_members_full,
             Rejection::LabelsDropped => &mut self.stats.rejected_labels,
         };
         *counter += 1;
+        if let Rejection::ClockAhead { ahead_ms } = reason
+            && counter.is_power_of_two()
+        {
+            // Not each time: who sends it may do so often.
+            tracing::warn!(
+                local = %self.local,
+                %from,
+                ahead_days = ahead_ms / DAY_MS,
+                "the clock of a member is too far ahead of this one's; one of them is wrong"
+            );
+        }
         self.event(Event::Rejected { from: from.clone(), reason });
     }
 
@@ -195,6 +210,7 @@ impl Core {
             Rejection::AppMismatch { .. } => Refusal::AppMismatch,
             Rejection::SelfAddress => Refusal::SelfAddress,
             Rejection::NotReady => Refusal::NotReady,
+            Rejection::ClockAhead { .. } => Refusal::ClockAhead,
             Rejection::Busy => Refusal::Busy,
             Rejection::UnexpectedReply
             | Rejection::Invalid { .. }

@@ -101,6 +101,8 @@ counters! {
     rejected_replies,
     /// Messages or changes with a field out of bounds.
     rejected_invalid,
+    /// Messages or changes with an incarnation too far ahead of the wall clock.
+    rejected_clock,
     /// Requests refused because too many were under way.
     rejected_busy,
     /// Changes about new members that the full list could not take.

@@ -9,8 +9,8 @@ use std::time::Duration;
 use support::{Cluster, address, change, message, secs};
 use swim_core::limits::INCARNATION_AHEAD_MAX;
 use swim_core::{
-    Body, Config, Damping, Event, IDENTITY_LABEL, Init, Instant, Labels, Node, Refusal, Status,
-    Transmit,
+    Body, Config, Damping, Event, IDENTITY_LABEL, Init, Instant, Labels, Node, Refusal, Rejection,
+    Status, Transmit,
 };
 
 fn lan() -> Config {
@@ -40,7 +40,7 @@ fn an_incarnation_from_the_far_future_can_be_refuted() {
         }
     }
     assert_eq!(cluster.status(0, 2), Some(Status::Alive));
-    assert_eq!(cluster.node(0).stats().rejected_invalid, 4);
+    assert_eq!(cluster.node(0).stats().rejected_clock, 4);
     tell(&mut cluster, 0, 3, vec![change(2, Status::Faulty, last)]);
     assert_eq!(cluster.status(0, 2), Some(Status::Faulty));
     cluster.until("refuted", secs(10), |c| c.agree(4));
@@ -52,6 +52,48 @@ fn an_incarnation_from_the_far_future_can_be_refuted() {
     cluster.until("all know", secs(60), |c| (0..4).all(|i| knows(c, i)));
     cluster.command(2, |node, now| node.leave(now)).unwrap();
     cluster.until("left", secs(60), |c| c.all_say(2, Status::Leave));
+}
+
+/// A member whose clock stands in another century joins nobody, and each side
+/// says that it is for the clock.
+#[test]
+fn a_clock_in_another_century_is_named_on_both_sides() {
+    const CENTURIES_MS: u64 = 200 * 366 * 24 * 60 * 60 * 1000;
+    let failure = |c: &Cluster| {
+        let failures = c.events(2).filter_map(|event| match event {
+            Event::JoinRetrying { failure, .. } => Some(failure.to_string()),
+            _ => None,
+        });
+        failures.last()
+    };
+    let ahead_of_others = |i: usize, c: &Cluster| {
+        c.events(i).any(|event| {
+            matches!(event, Event::Rejected { reason: Rejection::ClockAhead { ahead_ms }, .. }
+                if ahead_ms.abs_diff(CENTURIES_MS) < 60_000)
+        })
+    };
+    // The one that joins is ahead: the others refuse it.
+    let mut cluster = Cluster::joined(lan(), 2);
+    cluster.run_for(secs(1));
+    cluster.unix_ms += CENTURIES_MS;
+    cluster.start(2, [0, 1]);
+    cluster.run_for(secs(5));
+    let text = failure(&cluster).expect("it tries again");
+    assert!(text.contains("clock is more than 139 years ahead"), "{text}");
+    assert!(ahead_of_others(0, &cluster) && ahead_of_others(1, &cluster));
+    assert_eq!(cluster.node(0).len(), 2);
+    // All others are ahead: it cannot take their answers.
+    let mut cluster = Cluster::new(lan());
+    cluster.unix_ms += CENTURIES_MS;
+    (0..2).for_each(|i| cluster.start(i, 0..2));
+    cluster.until("all agree", secs(5), |c| c.agree(2));
+    cluster.unix_ms -= CENTURIES_MS;
+    cluster.start(2, [0, 1]);
+    cluster.run_for(secs(5));
+    let text = failure(&cluster).expect("it tries again");
+    assert!(text.starts_with("the clock of 10.0.0."), "{text}");
+    assert!(ahead_of_others(2, &cluster));
+    assert!(cluster.node(2).stats().rejected_clock > 0);
 }
 
 /// A driver whose clock jumps back: the machine keeps the latest time it saw.

@@ -367,7 +367,7 @@ impl Node {
         }
         if let Some(reason) = self.objection(&app, &from, from_incarnation, &body) {
             if is_reply {
-                self.core.reject(&from, reason);
+                self.on_refused_reply(&from, seq, reason);
             } else {
                 self.core.refuse(&from, seq, reason);
             }

@@ -35,8 +35,8 @@ impl Node {
                 _ => Some(Rejection::SelfAddress),
             };
         }
-        if from_incarnation > self.core.incarnation_max() {
-            return Some(Rejection::Invalid { what: "incarnation is beyond the bound" });
+        if let Err(ahead) = self.core.check_clock(from_incarnation) {
+            return Some(ahead);
         }
         if body.changes().len() + self.core.known_changes > CHANGES_PER_MESSAGE_MAX {
             return Some(Rejection::Invalid { what: "too many changes in one message" });
@@ -77,7 +77,11 @@ impl Node {
             self.join.is_by_another_name(from, seq) || self.heal.is_by_another_name(from, seq);
         // Reached under another name, nobody knows whether its own leads to it.
         let evidence = if by_another_name { Evidence::Nothing } else { evidence(&body) };
-        if self.expects(from, seq) {
+        let in_time = self.expects(from, seq);
+        if in_time && evidence == Evidence::Contact {
+            self.core.responders.answered_in_time(self.core.now, from);
+        }
+        if in_time {
             match body {
                 Body::Ack { checksum, changes } => self.on_ack(from, seq, checksum, changes),
                 Body::PingReqAck { reached, pending, changes, .. } => {
@@ -98,7 +102,18 @@ impl Node {
             return;
         }
         if evidence == Evidence::Contact {
+            self.core.responders.answered(from);
             self.probes.on_contact(&mut self.core, from);
+        }
+    }
+
+    /// A reply cannot be taken. When it is for the clock of its sender, whoever
+    /// waits for it learns the reason instead of waiting in vain.
+    pub(super) fn on_refused_reply(&mut self, from: &Address, seq: u64, reason: Rejection) {
+        let clock = matches!(reason, Rejection::ClockAhead { .. });
+        self.core.reject(from, reason);
+        if clock && self.expects(from, seq) {
+            self.on_no_answer(seq, NoAnswer::ClockAhead);
         }
     }
 

@@ -135,6 +135,7 @@ impl From<Refusal> for pb::Refusal {
             Refusal::SelfAddress => Self::SelfAddress,
             Refusal::Busy => Self::Busy,
             Refusal::Invalid => Self::Invalid,
+            Refusal::ClockAhead => Self::ClockAhead,
         }
     }
 }
@@ -261,6 +262,7 @@ pub(super) fn refusal(reason: i32) -> Refusal {
         Ok(pb::Refusal::NotReady) => Refusal::NotReady,
         Ok(pb::Refusal::SelfAddress) => Refusal::SelfAddress,
         Ok(pb::Refusal::Busy) => Refusal::Busy,
+        Ok(pb::Refusal::ClockAhead) => Refusal::ClockAhead,
         // A reason of a later version is a refusal all the same.
         Ok(pb::Refusal::Invalid | pb::Refusal::Unspecified) | Err(_) => Refusal::Invalid,
     }

@@ -194,6 +194,8 @@ pub enum Refusal {
     Busy = 4,
     /// A field is missing, malformed or out of bounds.
     Invalid = 5,
+    /// The incarnation of the sender is too far ahead of the receiver's clock.
+    ClockAhead = 6,
 }
 impl Refusal {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -208,6 +210,7 @@ impl Refusal {
             Self::SelfAddress => "REFUSAL_SELF_ADDRESS",
             Self::Busy => "REFUSAL_BUSY",
             Self::Invalid => "REFUSAL_INVALID",
+            Self::ClockAhead => "REFUSAL_CLOCK_AHEAD",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -219,6 +222,7 @@ impl Refusal {
             "REFUSAL_SELF_ADDRESS" => Some(Self::SelfAddress),
             "REFUSAL_BUSY" => Some(Self::Busy),
             "REFUSAL_INVALID" => Some(Self::Invalid),
+            "REFUSAL_CLOCK_AHEAD" => Some(Self::ClockAhead),
             _ => None,
         }
     }

@@ -3,7 +3,7 @@
 //! Source: `swim_core::limits` and `docs/protocol.md`, *Bounds*; SWIM's claim
 //! that its load does not grow with the cluster.
 
-use swim_core::limits::{BUCKETS_MAX, CHANGES_PER_MESSAGE_MAX, RELAYS_MAX};
+use swim_core::limits::{BUCKETS_MAX, CHANGES_PER_MESSAGE_MAX, HELPERS_MAX, RELAYS_MAX};
 use swim_core::{Body, Change, Config, Node, SyncStep};
 
 use super::{Check, Verdict, require};
@@ -23,7 +23,8 @@ pub(super) struct Bounds;
 
 /// Timers that a process may have armed.
 fn timers_max(config: &Config, members: usize) -> usize {
-    let of_probe = 2 + config.ping_req_helpers();
+    // A member that nobody answers asks as many helpers as may be.
+    let of_probe = 2 + HELPERS_MAX;
     let of_join = config.join_size() * config.join_parallelism() + 2;
     let others = 16;
     members
