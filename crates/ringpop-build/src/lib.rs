@@ -36,8 +36,10 @@
 //!
 //! [`Schemas`] is the same in two steps, for those who generate code in a way of their own.
 
+mod descriptors;
 mod error;
 mod field;
+mod forward_path;
 mod glue;
 mod render;
 mod schemas;
@@ -58,7 +60,8 @@ pub use schemas::Schemas;
 pub struct Builder {
     tonic: tonic_prost_build::Builder,
     out_dir: Option<PathBuf>,
-    forward_path: String,
+    descriptor_set: Option<PathBuf>,
+    forward_path: Option<String>,
 }
 
 impl Default for Builder {
@@ -68,14 +71,15 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// Clients and servers, in the directory that cargo gives to build scripts, for code that depends on `ringpop-forward`.
+    /// Clients and servers, in the directory that cargo gives to build scripts, for code that depends on `ringpop` or on
+    /// `ringpop-forward`.
     pub fn new() -> Self {
-        let forward_path = "::ringpop_forward".to_owned();
-        Self { tonic: tonic_prost_build::configure(), out_dir: None, forward_path }
+        let tonic = tonic_prost_build::configure();
+        Self { tonic, out_dir: None, descriptor_set: None, forward_path: None }
     }
 
     /// Settings of tonic's and prost's generators. An output directory set there is not looked at; set it
-    /// [here](Self::out_dir).
+    /// [here](Self::out_dir). A path for the descriptor set is.
     pub fn tonic(mut self, tonic: tonic_prost_build::Builder) -> Self {
         self.tonic = tonic;
         self
@@ -87,10 +91,20 @@ impl Builder {
         self
     }
 
-    /// The Rust path of the crate `ringpop-forward`, as the generated code names it. `::ringpop::forward` for code that
-    /// depends on `ringpop` alone; by default `::ringpop_forward`.
+    /// Writes the schemas and all that they import to this file, encoded as a `FileDescriptorSet`, as server reflection
+    /// needs them. It has the options of this crate as well.
+    pub fn file_descriptor_set_path(mut self, path: impl Into<PathBuf>) -> Self {
+        self.descriptor_set = Some(path.into());
+        self
+    }
+
+    /// The Rust path of the crate `ringpop-forward`, as the generated code names it.
+    ///
+    /// By default it follows the dependencies in the manifest of the package that is built (`CARGO_MANIFEST_DIR`), also
+    /// renamed ones: the crate itself if the package depends on it, such as `::ringpop_forward`, and otherwise what the
+    /// facade exports, `::ringpop::forward`.
     pub fn forward_path(mut self, path: impl Into<String>) -> Self {
-        self.forward_path = path.into();
+        self.forward_path = Some(path.into());
         self
     }
 
@@ -105,13 +119,18 @@ impl Builder {
         includes: &[impl AsRef<Path>],
     ) -> Result<(), Error> {
         let loaded = Schemas::load(schemas, includes)?;
-        let glue = loaded.glue(&self.forward_path)?;
+        let forward_path = self.forward_path.unwrap_or_else(forward_path::of_this_package);
+        let glue = loaded.glue(&forward_path)?;
         let out_dir = match self.out_dir {
             Some(out_dir) => out_dir,
             None => env::var_os("OUT_DIR").map(PathBuf::from).ok_or(Error::NoOutDir)?,
         };
         for path in loaded.paths() {
             println!("cargo:rerun-if-changed={}", path.display());
+        }
+        if let Some(path) = self.descriptor_set.or_else(|| descriptors::path_in(&self.tonic)) {
+            let failed = |source| Error::Write { path: path.clone(), source };
+            fs::write(&path, loaded.encoded_descriptors()).map_err(failed)?;
         }
         let failed = |source| Error::Write { path: out_dir.clone(), source };
         self.tonic.out_dir(&out_dir).compile_fds(loaded.descriptors().clone()).map_err(failed)?;

@@ -32,6 +32,7 @@ const WITHOUT_CODE: [&str; 2] = [OPTIONS_FILE, "google/protobuf/descriptor.proto
 pub struct Schemas {
     pool: DescriptorPool,
     descriptors: FileDescriptorSet,
+    encoded: Vec<u8>,
     /// Names of the files that were asked for, without their imports.
     names: Vec<String>,
     paths: Vec<PathBuf>,
@@ -62,13 +63,20 @@ impl Schemas {
         let paths = compiler.files().filter_map(|file| file.path().map(Path::to_owned)).collect();
         let mut descriptors = compiler.file_descriptor_set();
         descriptors.file.retain(|file| !WITHOUT_CODE.contains(&file.name()));
-        Ok(Self { pool: compiler.descriptor_pool(), descriptors, names, paths })
+        let encoded = compiler.encode_file_descriptor_set();
+        Ok(Self { pool: compiler.descriptor_pool(), descriptors, encoded, names, paths })
     }
 
     /// The schemas and their imports, without the options: what prost and tonic generate code from.
     #[must_use]
     pub fn descriptors(&self) -> &FileDescriptorSet {
         &self.descriptors
+    }
+
+    /// The schemas and all that they import, encoded as a `FileDescriptorSet`, with every option.
+    #[must_use]
+    pub fn encoded_descriptors(&self) -> &[u8] {
+        &self.encoded
     }
 
     /// The files on disk that were read.
