@@ -71,7 +71,8 @@ pub(crate) struct NodeArgs {
     pub(crate) labels: Vec<(String, String)>,
 
     /// Share of the ring relative to members of weight 1; 0 owns no keys
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=i64::from(WEIGHT_MAX)))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true,
+          value_parser = clap::value_parser!(u32).range(0..=i64::from(WEIGHT_MAX)))]
     pub(crate) weight: Option<u32>,
 
     #[command(flatten)]
@@ -135,11 +136,13 @@ pub(crate) struct RunArgs {
 pub(crate) struct DevArgs {
     /// How many members to start
     #[arg(long, value_name = "N", default_value_t = 5,
+          allow_negative_numbers = true,
           value_parser = clap::value_parser!(u16).range(1..=i64::from(DEV_NODES_MAX)))]
     pub(crate) nodes: u16,
 
     /// Member i serves gRPC on this port plus i, and HTTP 1000 ports above that
     #[arg(long, value_name = "PORT", default_value_t = 7100,
+          allow_negative_numbers = true,
           value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) base_port: u16,
 
@@ -175,6 +178,7 @@ pub(crate) struct LookupArgs {
 
     /// How many distinct owners to show, best first
     #[arg(short = 'n', value_name = "N", default_value_t = 1,
+          allow_negative_numbers = true,
           value_parser = clap::value_parser!(u32).range(1..=i64::from(LOOKUP_OWNERS_MAX)))]
     pub(crate) owners: u32,
 

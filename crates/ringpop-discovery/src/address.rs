@@ -56,6 +56,10 @@ impl FromStr for Address {
             return Err(AddressError::TooLong { bytes: text.len() });
         }
         let address = || text.to_owned();
+        if let Some((_, rest)) = text.split_once("://") {
+            let rest = rest.trim_end_matches('/').to_owned();
+            return Err(AddressError::SchemeGiven { address: address(), rest });
+        }
         let Some((host, port)) = text.rsplit_once(':') else {
             return Err(AddressError::PortMissing { address: address() });
         };
@@ -121,6 +125,14 @@ pub enum AddressError {
     PortInvalid {
         /// The refused text.
         address: String,
+    },
+    /// A URL instead of an address.
+    #[error("address {address:?} is a URL: leave out the scheme, as in {rest:?}")]
+    SchemeGiven {
+        /// The refused text.
+        address: String,
+        /// The same without its scheme.
+        rest: String,
     },
     /// There is nothing before the port.
     #[error("address {address:?} has no host: write it as host:port")]
@@ -243,7 +255,10 @@ mod tests {
         ] {
             assert!(error(&format!("{host}:80")).contains("invalid host"), "{host}");
         }
-        for text in ["::1:7100", "fe80::1", "http://a:80"] {
+        for text in ["http://a:80", "https://a:80/", "grpc://a:80"] {
+            assert!(error(text).ends_with("leave out the scheme, as in \"a:80\""), "{text}");
+        }
+        for text in ["::1:7100", "fe80::1"] {
             assert!(error(text).contains("in brackets, as in [::1]:7100"), "{text}");
         }
     }

@@ -321,14 +321,26 @@ fn unix_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// What to do when a port cannot be taken.
+fn listen_advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "choose another address or stop the process that uses it",
+        io::ErrorKind::AddrNotAvailable => {
+            "this host has no such address: listen on one that it has, or on 0.0.0.0 and advertise one"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "choose a port of 1024 or above, or give the right to take it"
+        }
+        _ => "choose another address",
+    }
+}
+
 /// Why a member could not be set up.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BindError {
     /// The port could not be taken.
-    #[error(
-        "cannot listen on {address}: {source}; choose another address or stop the process that uses it"
-    )]
+    #[error("cannot listen on {address}: {source}; {}", listen_advice(source))]
     Listen {
         /// The address.
         address: SocketAddr,

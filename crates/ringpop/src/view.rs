@@ -1,7 +1,6 @@
 //! The view: what this member knows of the cluster, as one immutable value.
 
-use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use hashring::{Edit, Node as RingNode, Reader, Ring, Shared, UpdateError};
 use ringpop_forward::{Changed, Owner, Owners, Peer, Resolver};
@@ -94,6 +93,8 @@ pub(crate) struct Views {
     /// Whether others took this member for faulty and nobody reaches it.
     unreachable: watch::Sender<bool>,
     local: Address,
+    /// What threads keep of this cluster's views, to be taken from them at the end.
+    readers: Mutex<Vec<Weak<Latest>>>,
 }
 
 impl Views {
@@ -112,6 +113,7 @@ impl Views {
             epoch: watch::Sender::new(ring_checksum),
             unreachable: watch::Sender::new(false),
             local,
+            readers: Mutex::default(),
         })
     }
 
@@ -221,18 +223,54 @@ impl Views {
     }
 
     /// Runs `f` on the latest view. Each thread keeps the view that it saw
-    /// last, so that this costs one atomic load while nothing changes.
+    /// last, so that this costs a lock that nobody else wants and one atomic
+    /// load while nothing changes.
     pub(crate) fn with<T>(&self, f: impl FnOnce(&View) -> T) -> T {
-        thread_local! {
-            static LATEST: RefCell<Option<Reader<View>>> = const { RefCell::new(None) };
+        LATEST.with(|latest| {
+            // It is taken when `f` of an outer call looks something up itself.
+            let Ok(mut reader) = latest.try_lock() else {
+                return f(self.shared.reader().load());
+            };
+            let reader = match &mut *reader {
+                Some(reader) if reader.reads(&self.shared) => reader,
+                other => {
+                    self.remember_reader(latest);
+                    other.insert(self.shared.reader())
+                }
+            };
+            f(reader.load())
+        })
+    }
+
+    /// Takes note of a thread that keeps a view of this cluster.
+    fn remember_reader(&self, latest: &Arc<Latest>) {
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        let latest = Arc::downgrade(latest);
+        readers.retain(|known| known.strong_count() > 0 && !known.ptr_eq(&latest));
+        readers.push(latest);
+    }
+}
+
+/// What one thread saw last, of whichever cluster. The thread alone locks it
+/// as a rule.
+type Latest = Mutex<Option<Reader<View>>>;
+
+thread_local! {
+    static LATEST: Arc<Latest> = Arc::default();
+}
+
+impl Drop for Views {
+    /// Threads that ask for nothing any more must not keep a cluster that is gone.
+    fn drop(&mut self) {
+        let readers = self.readers.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for latest in readers.drain(..).filter_map(|latest| latest.upgrade()) {
+            // A thread that holds it now looks into another cluster, and forgets this one for it.
+            if let Ok(mut reader) = latest.try_lock()
+                && reader.as_ref().is_some_and(|reader| reader.reads(&self.shared))
+            {
+                *reader = None;
+            }
         }
-        let mut reader = match LATEST.take() {
-            Some(reader) if reader.reads(&self.shared) => reader,
-            _ => self.shared.reader(),
-        };
-        let result = f(reader.load());
-        LATEST.set(Some(reader));
-        result
     }
 }
 
@@ -465,6 +503,40 @@ mod tests {
             assert_eq!(one.with(|view| view.ring.len()), 1);
             assert_eq!(two.with(|view| view.ring.len()), 0);
         }
+    }
+
+    /// A thread that asks once and lives on must not keep a cluster in memory.
+    #[test]
+    fn no_thread_keeps_a_cluster_that_is_gone() {
+        let views = Arc::new(views());
+        publish(&views, vec![member(1, Status::Alive, &[])], 1, OnRing::Reachable).unwrap();
+        let (asked, was_asked) = std::sync::mpsc::channel();
+        let (end, ends) = std::sync::mpsc::channel::<()>();
+        let other = Arc::clone(&views);
+        let thread = std::thread::spawn(move || {
+            assert_eq!(other.with(|view| view.ring.len()), 1);
+            drop(other);
+            asked.send(()).unwrap();
+            let _ = ends.recv();
+        });
+        assert_eq!(views.with(|view| view.ring.len()), 1);
+        was_asked.recv().unwrap();
+        let view = Arc::downgrade(&views.load());
+        drop(views);
+        assert!(view.upgrade().is_none(), "somebody keeps the view");
+        drop(end);
+        thread.join().unwrap();
+    }
+
+    /// What runs on a view may look into it, and into another, once more.
+    #[test]
+    fn lookups_within_lookups_see_the_latest_view() {
+        let (one, two) = (views(), views());
+        publish(&one, vec![member(1, Status::Alive, &[])], 1, OnRing::Reachable).unwrap();
+        let seen = one.with(|view| {
+            (view.ring.len(), one.with(|view| view.ring.len()), two.with(|view| view.ring.len()))
+        });
+        assert_eq!(seen, (1, 1, 0));
     }
 
     #[test]

@@ -47,15 +47,18 @@ use routine::Routine;
 /// [`leave`](Self::leave), [`set_labels`](Self::set_labels)), *inputs from
 /// outside* (`handle_*`), *outputs* (`poll_*`) and *getters*. The driver loops:
 ///
-/// 1. Take the current time once; it must never go backwards. (When it does,
-///    the machine keeps the latest time it saw.)
-/// 2. Give the machine one command or input with that time.
-/// 3. Call [`poll_output`](Self::poll_output) until it gives `None`: send the
+/// 1. Do what is due: [`handle_timeout`](Self::handle_timeout) with the current
+///    time, which must never go backwards. (When it does, the machine keeps the
+///    latest time it saw.) Calling it early or twice does no harm.
+/// 2. Call [`poll_output`](Self::poll_output) until it gives `None`: send the
 ///    messages, act on the events, in the order given.
-/// 4. Ask [`poll_timeout`](Self::poll_timeout) when it wants to run again.
-/// 5. Wait for whichever comes first: a message, a failure to send, a command,
-///    or that time; then [`handle_timeout`](Self::handle_timeout). Calling it
-///    early or twice does no harm.
+/// 3. Wait for whichever comes first: a message, a failure to send, a command,
+///    or the time that [`poll_timeout`](Self::poll_timeout) gives.
+/// 4. Give the machine what came, with the time at which it is given, and begin
+///    again: there may be outputs, and the deadline may be another one.
+///
+/// Messages are structs. With feature `wire` the machine also takes them in
+/// their canonical encoding, `handle_packet`, and `wire::encode` makes it.
 ///
 /// Over request/response transports, a request that came in is answered with
 /// the reply that the machine emits for the same peer and the same sequence

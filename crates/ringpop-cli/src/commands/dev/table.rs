@@ -92,10 +92,20 @@ fn render(cluster: &Cluster, frame: &mut Frame<'_>) {
     let room = usize::from(rows_area.height.saturating_sub(1));
     let rows = nodes.iter().take(room).map(|node| row(cluster, node));
     let header = Row::new(COLUMNS.map(|(name, _)| name)).bold();
-    let widths = COLUMNS.map(|(_, width)| Constraint::Length(width));
+    let widths = widths(frame.area().width).map(Constraint::Length);
     let table = ratatui::widgets::Table::new(rows, widths).header(header);
     frame.render_widget(table, rows_area);
     frame.render_widget(summary(cluster, nodes.len().saturating_sub(room)), summary_area);
+}
+
+/// The widths of the columns that are shown: as many as fit, from the left. A terminal that is too narrow for all shows
+/// these whole, because rows whose addresses are cut off look alike.
+fn widths(room: u16) -> impl Iterator<Item = u16> {
+    let mut end = 0;
+    COLUMNS.into_iter().enumerate().map_while(move |(place, (_, width))| {
+        end += u16::from(place > 0) + width;
+        (place == 0 || end <= room).then_some(width)
+    })
 }
 
 fn row(cluster: &Cluster, node: &Node) -> Row<'static> {
@@ -142,19 +152,34 @@ mod tests {
     use super::super::plan::Plan;
     use super::*;
 
-    #[test]
-    fn rows_that_find_no_room_are_counted() {
+    /// What a terminal of this width and 4 lines shows of a cluster of 4.
+    fn shown(width: u16) -> Vec<String> {
         let plan = Plan::new(4, 7100).unwrap();
         let cluster = Cluster::new(&plan, &[Some(7), Some(8), None, None]);
-        let mut terminal = Terminal::new(TestBackend::new(80, 4)).unwrap();
+        let mut terminal = Terminal::new(TestBackend::new(width, 4)).unwrap();
         terminal.draw(|frame| render(&cluster, frame)).unwrap();
-        let text: Vec<_> = (0..4)
-            .map(|y| {
-                let cell = |x| terminal.backend().buffer()[(x, y)].symbol();
-                let line: String = (0..80).map(cell).collect();
-                line.trim_end().to_owned()
-            })
-            .collect();
+        let line = |y| {
+            let cell = |x| terminal.backend().buffer()[(x, y)].symbol();
+            let line: String = (0..width).map(cell).collect();
+            line.trim_end().to_owned()
+        };
+        (0..4).map(line).collect()
+    }
+
+    #[test]
+    fn a_narrow_terminal_shows_fewer_columns_and_whole_addresses() {
+        for (width, last) in [(80, "FORWARDED"), (79, "HANDLED"), (60, "CHECKSUM"), (16, "ADDRESS")]
+        {
+            let text = shown(width);
+            assert!(text[0].ends_with(last), "{width}: {text:?}");
+            assert!(text[1].starts_with("127.0.0.1:7100"), "{width}: {text:?}");
+            assert!(text[2].starts_with("127.0.0.1:7101"), "{width}: {text:?}");
+        }
+    }
+
+    #[test]
+    fn rows_that_find_no_room_are_counted() {
+        let text = shown(80);
         assert!(text[0].starts_with("ADDRESS         PROCESS STATE"), "{text:?}");
         assert_eq!(text[1], "127.0.0.1:7100  7       no answer");
         assert_eq!(text[2], "127.0.0.1:7101  8       no answer");

@@ -23,13 +23,17 @@ pub(super) struct HttpServer {
 /// Takes the port.
 pub(super) async fn bind(address: &Address) -> Result<TcpListener, Failure> {
     TcpListener::bind(address.as_str()).await.map_err(|error| {
-        let reason = match error.kind() {
-            io::ErrorKind::AddrInUse => "the port is in use".to_owned(),
-            _ => error.to_string(),
+        let (reason, advice) = match error.kind() {
+            io::ErrorKind::AddrInUse => (
+                "the port is in use".to_owned(),
+                "stop what listens there or choose another address",
+            ),
+            io::ErrorKind::AddrNotAvailable => {
+                ("this host has no such address".to_owned(), "choose one of this host's addresses")
+            }
+            _ => (error.to_string(), "choose another address"),
         };
-        Failure::Failed(format!(
-            "cannot serve HTTP on {address} ({reason}): stop what listens there or choose another address with --http"
-        ))
+        Failure::Failed(format!("cannot serve HTTP on {address} ({reason}): {advice} with --http"))
     })
 }
 
