@@ -123,6 +123,7 @@ impl Views {
 
     /// Whether others took this member for faulty and nobody reaches it, to be
     /// watched.
+    #[cfg(feature = "health")]
     pub(crate) fn unreachable(&self) -> watch::Receiver<bool> {
         self.unreachable.subscribe()
     }
