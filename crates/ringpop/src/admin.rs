@@ -12,7 +12,7 @@ use crate::generated::admin_server::Admin;
 use crate::gossip::Command;
 use crate::limits::{LOOKUP_KEY_BYTES_MAX, LOOKUP_OWNERS_MAX};
 use crate::member::Inner;
-use crate::view::View;
+use crate::view::{View, Views};
 
 /// The gRPC service of administration. It reads only.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl Admin for AdminService {
             ring_checksum: view.ring_checksum,
             members: members(&view),
             uptime_ms: u64::try_from(uptime).unwrap_or(u64::MAX),
-            counters: counters(&swim, &inner.forwarder.stats()),
+            counters: counters(&swim, &inner.views, &inner.forwarder.stats()),
         }))
     }
 
@@ -88,6 +88,12 @@ fn members(view: &View) -> Vec<proto::MemberStatus> {
             points: share.map_or(0, |share| share.points),
             share: share.map_or(0.0, |share| share.fraction),
             damped: view.damped.binary_search(&member.address).is_ok(),
+            identity_owner: view
+                .shared_identities
+                .iter()
+                .find(|shared| shared.others.binary_search(&member.address).is_ok())
+                .map(|shared| shared.owner.to_string())
+                .unwrap_or_default(),
         }
     };
     view.members.iter().map(entry).collect()
@@ -103,14 +109,15 @@ const fn status(status: MemberStatus) -> pb::Status {
     }
 }
 
-fn counters(swim: &SwimStats, forward: &ForwardStats) -> Vec<proto::Counter> {
+fn counters(swim: &SwimStats, views: &Views, forward: &ForwardStats) -> Vec<proto::Counter> {
     let counter = |prefix: &str, (name, value): (&str, u64)| proto::Counter {
         name: format!("{prefix}.{name}"),
         value,
     };
     let swim = swim.iter().map(|entry| counter("membership", entry));
     let forward = forward.iter().map(|entry| counter("forward", entry));
-    let mut counters: Vec<_> = swim.chain(forward).collect();
+    let ring = views.counters().into_iter().map(|entry| counter("ring", entry));
+    let mut counters: Vec<_> = swim.chain(ring).chain(forward).collect();
     counters.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     counters
 }
@@ -120,7 +127,7 @@ mod tests {
     use swim_core::{Address, Labels};
 
     use super::*;
-    use crate::view::{OnRing, Views};
+    use crate::view::OnRing;
 
     #[test]
     fn a_damped_member_is_alive_and_owns_nothing() {

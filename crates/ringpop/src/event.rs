@@ -2,6 +2,7 @@
 
 use tokio::sync::broadcast;
 
+use crate::identity::SharedIdentity;
 use crate::lifecycle::State;
 use crate::limits::EVENTS_MAX;
 use crate::view::RingChange;
@@ -15,6 +16,10 @@ pub enum Event {
     Membership(swim_core::Event),
     /// Owners of keys changed.
     RingChanged(RingChange),
+    /// Several live members claim one identity, and have for longer than a member
+    /// that died can look alive. All but one own nothing: give each a name of its
+    /// own.
+    IdentityShared(SharedIdentity),
     /// This member entered another state of its life.
     StateChanged(State),
     /// This listener was too slow and missed so many events.

@@ -30,6 +30,7 @@ mod generated {
 mod gossip;
 #[cfg(feature = "health")]
 mod health;
+mod identity;
 mod lifecycle;
 pub mod limits;
 mod member;
@@ -41,6 +42,7 @@ mod view;
 pub use bootstrap::{BootstrapError, Bootstrapped};
 pub use builder::{BindError, Builder};
 pub use event::{Event, Events};
+pub use identity::SharedIdentity;
 pub use lifecycle::State;
 pub use member::{ReapError, Ringpop};
 pub use server::ServeError;

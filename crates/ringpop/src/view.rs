@@ -1,5 +1,6 @@
 //! The view: what this member knows of the cluster, as one immutable value.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use hashring::{Edit, Node as RingNode, Reader, Ring, Shared, UpdateError};
@@ -7,6 +8,7 @@ use ringpop_forward::{Changed, Owner, Owners, Peer, Resolver};
 use swim_core::{Address, Member, Status};
 use tokio::sync::watch;
 
+use crate::identity::{self, SharedIdentity};
 use crate::limits::{WEIGHT_LABEL, WEIGHT_MAX};
 
 /// The ring of the cluster. Nodes are named by address, placed by identity,
@@ -25,7 +27,11 @@ pub struct View {
     /// Addresses of members that fail and come back too often: they are kept
     /// off the ring for a while. Sorted.
     pub damped: Arc<[Address]>,
-    /// The reachable members on their points, but for the damped ones.
+    /// Identities that several members on the ring claim: only one of them owns
+    /// keys. Sorted.
+    pub shared_identities: Arc<[SharedIdentity]>,
+    /// The reachable members on their points, but for the damped ones and those
+    /// whose identity belongs to another member.
     pub ring: MemberRing,
     /// Checksum of the membership: equal at members with equal views.
     pub membership_checksum: u64,
@@ -95,6 +101,8 @@ pub(crate) struct Views {
     local: Address,
     /// What threads keep of this cluster's views, to be taken from them at the end.
     readers: Mutex<Vec<Weak<Latest>>>,
+    /// How often live members were found to share an identity.
+    identities_shared: AtomicU64,
 }
 
 impl Views {
@@ -104,6 +112,7 @@ impl Views {
         let view = View {
             members: Arc::new([]),
             damped: Arc::new([]),
+            shared_identities: Arc::new([]),
             ring,
             membership_checksum: 0,
             ring_checksum,
@@ -114,7 +123,18 @@ impl Views {
             unreachable: watch::Sender::new(false),
             local,
             readers: Mutex::default(),
+            identities_shared: AtomicU64::new(0),
         })
+    }
+
+    /// Counts an identity that live members share.
+    pub(crate) fn count_shared_identity(&self) {
+        self.identities_shared.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The counters of the ring, by name.
+    pub(crate) fn counters(&self) -> [(&'static str, u64); 1] {
+        [("identities_shared", self.identities_shared.load(Ordering::Relaxed))]
     }
 
     pub(crate) fn load(&self) -> Arc<View> {
@@ -140,10 +160,25 @@ impl Views {
     ) -> Result<Option<RingChange>, UpdateError> {
         members.sort_unstable_by(|a, b| a.address.cmp(&b.address));
         let former = self.shared.load();
-        let (edits, mut change) = match on_ring {
-            OnRing::Nobody => self.difference(&former.ring, &[], &[]),
-            OnRing::AsBefore => Default::default(),
-            OnRing::Reachable => self.difference(&former.ring, &members, &damped),
+        let (edits, mut change, shared_identities) = match on_ring {
+            OnRing::Nobody => {
+                let (edits, change) = self.difference(&former.ring, &[], &[]);
+                (edits, change, Arc::default())
+            }
+            OnRing::AsBefore => {
+                (Vec::new(), RingChange::default(), former.shared_identities.clone())
+            }
+            OnRing::Reachable => {
+                let belongs = |member: &&Member| {
+                    weight(member) > 0 && damped.binary_search(&member.address).is_err()
+                };
+                let shared = identity::shared(members.iter().filter(belongs));
+                let mut off_ring = damped.clone();
+                off_ring.extend(shared.iter().flat_map(|shared| shared.others.iter().cloned()));
+                off_ring.sort_unstable();
+                let (edits, change) = self.difference(&former.ring, &members, &off_ring);
+                (edits, change, shared.into())
+            }
         };
         let ring =
             if edits.is_empty() { Ok(former.ring.clone()) } else { former.ring.apply(edits) };
@@ -164,7 +199,8 @@ impl Views {
             changed
         });
         let (members, damped) = (members.into(), damped.into());
-        let view = View { members, damped, ring, membership_checksum, ring_checksum };
+        let view =
+            View { members, damped, shared_identities, ring, membership_checksum, ring_checksum };
         self.shared.publish(Arc::new(view));
         self.epoch.send_replace(ring_checksum);
         match failure {
@@ -173,17 +209,18 @@ impl Views {
         }
     }
 
-    /// The edits that turn a ring into that of these members. All are sorted
-    /// by address, so that one pass finds them.
+    /// The edits that turn a ring into that of these members but for those in
+    /// `off_ring`. All are sorted by address, so that one pass finds them.
     fn difference(
         &self,
         ring: &MemberRing,
         members: &[Member],
-        damped: &[Address],
+        off_ring: &[Address],
     ) -> (Vec<Edit<Owner>>, RingChange) {
         let (mut edits, mut change) = (Vec::new(), RingChange::default());
-        let belongs =
-            |member: &&Member| weight(member) > 0 && damped.binary_search(&member.address).is_err();
+        let belongs = |member: &&Member| {
+            weight(member) > 0 && off_ring.binary_search(&member.address).is_err()
+        };
         let mut wanted = members.iter().filter(belongs).peekable();
         for node in ring.nodes() {
             while let Some(new) = wanted.next_if(|member| member.address.as_str() < node.id()) {
@@ -446,6 +483,33 @@ mod tests {
             publish(&views, one(&[(WEIGHT_LABEL, "0")]), 5, OnRing::Reachable).unwrap().unwrap();
         assert_eq!(ids(&change.removed), ["10.0.0.1:7100"]);
         assert!(views.load().ring.is_empty());
+    }
+
+    /// A process died, and its successor took its identity at another address:
+    /// the keys are the successor's before anybody missed the dead one, whichever
+    /// address sorts lower.
+    #[test]
+    fn a_successor_has_the_keys_of_its_identity_at_once() {
+        for (dead, successor) in [(2, 3), (3, 2)] {
+            let views = views();
+            let mut one = member(dead, Status::Alive, &[(IDENTITY_LABEL, "p1")]);
+            let mut two = member(successor, Status::Alive, &[(IDENTITY_LABEL, "p1")]);
+            (one.incarnation, two.incarnation) = (5, 6);
+            let local = member(1, Status::Alive, &[]);
+            let before = vec![local.clone(), one.clone()];
+            publish(&views, before, 1, OnRing::Reachable).unwrap();
+            let owned = |views: &Views, address: &Address| {
+                let view = views.load();
+                (0..200).filter(|i| view.lookup(&[*i]) == Some(address.as_str())).count()
+            };
+            let keys = owned(&views, &one.address);
+            assert!(keys > 0);
+            publish(&views, vec![local, one.clone(), two.clone()], 2, OnRing::Reachable).unwrap();
+            assert_eq!((owned(&views, &one.address), owned(&views, &two.address)), (0, keys));
+            let shared = &views.load().shared_identities;
+            assert_eq!(shared[0].owner, two.address);
+            assert_eq!(shared[0].others, [one.address]);
+        }
     }
 
     #[test]

@@ -40,6 +40,8 @@ struct Member {
     points: u32,
     share: f64,
     damped: bool,
+    /// The member that owns the keys of this one's identity, when it is another.
+    identity_owner: Option<String>,
     labels: BTreeMap<String, String>,
 }
 
@@ -70,16 +72,19 @@ impl From<MemberStatus> for Member {
             points: member.points,
             share: member.share,
             damped: member.damped,
+            identity_owner: Some(member.identity_owner).filter(|owner| !owner.is_empty()),
             labels: labels.map(|label| (label.key, label.value)).collect(),
         }
     }
 }
 
 impl Member {
-    /// The status, and whether the member is kept off the ring in spite of it.
+    /// The status, and why the member is kept off the ring in spite of it.
     fn standing(&self) -> String {
         let damped = if self.damped { ", damped" } else { "" };
-        format!("{}{damped}", self.status)
+        let owner = self.identity_owner.as_ref();
+        let owner = owner.map(|owner| format!(", same identity as {}", printable(owner)));
+        format!("{}{damped}{}", self.status, owner.unwrap_or_default())
     }
 }
 
@@ -161,6 +166,7 @@ mod tests {
             points: 100,
             share,
             damped: status == 1 && share == 0.0,
+            identity_owner: if status == 2 { "127.0.0.1:7102".to_owned() } else { String::new() },
         };
         Report::from(GetStatusResponse {
             app: "demo".to_owned(),
@@ -172,6 +178,7 @@ mod tests {
                 member("127.0.0.1:7100", 1, 1.0),
                 member("127.0.0.1:7101", 99, 0.0),
                 member("127.0.0.1:7102", 1, 0.0),
+                member("127.0.0.1:7103", 2, 0.0),
             ],
             uptime_ms: 61_500,
             counters: vec![Counter { name: "pings_sent".to_owned(), value: 7 }],
@@ -185,10 +192,11 @@ mod tests {
 membership checksum 00000000000000ab
 ring checksum       00000000000000cd
 
-ADDRESS         IDENTITY        STATUS         INCARNATION    SHARE    LABELS
-127.0.0.1:7100  127.0.0.1:7100  alive          1700000000000  100.0 %  zone=a
-127.0.0.1:7101  127.0.0.1:7101  unknown        1700000000000  0.0 %    zone=a
-127.0.0.1:7102  127.0.0.1:7102  alive, damped  1700000000000  0.0 %    zone=a
+ADDRESS         IDENTITY        STATUS                                    INCARNATION    SHARE    LABELS
+127.0.0.1:7100  127.0.0.1:7100  alive                                     1700000000000  100.0 %  zone=a
+127.0.0.1:7101  127.0.0.1:7101  unknown                                   1700000000000  0.0 %    zone=a
+127.0.0.1:7102  127.0.0.1:7102  alive, damped                             1700000000000  0.0 %    zone=a
+127.0.0.1:7103  127.0.0.1:7103  suspect, same identity as 127.0.0.1:7102  1700000000000  0.0 %    zone=a
 
 pings_sent  7";
         assert_eq!(report().to_string(), expected);

@@ -340,6 +340,10 @@ pub struct MemberStatus {
     /// Fails and comes back too often, and is kept off the ring for a while.
     #[prost(bool, tag = "8")]
     pub damped: bool,
+    /// Address of the member that has the same identity and owns its keys; empty
+    /// when this one does.
+    #[prost(string, tag = "9")]
+    pub identity_owner: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Counter {

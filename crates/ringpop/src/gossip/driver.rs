@@ -22,6 +22,7 @@ use tokio::time::{Instant as Clock, sleep_until};
 use super::calls::{Answer, Calls};
 use crate::bootstrap;
 use crate::event::{Event, Listeners};
+use crate::identity;
 use crate::limits::{ANSWERS_MAX, CALL_TIMEOUT_MARGIN, INPUTS_MAX};
 use crate::security::Security;
 use crate::view::{OnRing, Views};
@@ -61,6 +62,8 @@ pub(crate) struct Driver {
     leave: Option<oneshot::Sender<LeaveReport>>,
     /// Events since the last view, told once the next one is published.
     news: Vec<SwimEvent>,
+    /// Live members that share an identity.
+    identities: identity::Watch,
 }
 
 /// What comes in.
@@ -131,6 +134,7 @@ impl Driver {
             join: None,
             leave: None,
             news: Vec::new(),
+            identities: identity::Watch::default(),
         };
         (driver, Handle(sender))
     }
@@ -141,7 +145,9 @@ impl Driver {
         loop {
             self.node.handle_timeout(self.now());
             self.drain();
-            let due = self.node.poll_timeout();
+            self.tell_shared_identities();
+            let due =
+                [self.node.poll_timeout(), self.identities.next()].into_iter().flatten().min();
             let wake = due.map(|at| self.start + at.since_start());
             tokio::select! {
                 input = self.inputs.recv() => match input {
@@ -295,6 +301,9 @@ impl Driver {
     fn publish(&mut self, burst_over: bool) {
         let members: Vec<_> = self.node.members().cloned().collect();
         let damped: Vec<_> = self.node.damped().cloned().collect();
+        // A member that died looks alive for less than this.
+        let patience = self.node.config().suspect_timeout();
+        self.identities.update(self.now(), patience, &members);
         let waits = self.node.config().coalescing().is_some() && !burst_over;
         let on_ring = match self.node.state() {
             State::Idle | State::Joining => OnRing::Nobody,
@@ -305,6 +314,19 @@ impl Driver {
             Ok(Some(change)) => self.listeners.tell(Event::RingChanged(change)),
             Ok(None) => {}
             Err(error) => tracing::error!(%error, "the ring stays as it was"),
+        }
+    }
+
+    fn tell_shared_identities(&mut self) {
+        for shared in self.identities.take_due(self.now()) {
+            self.views.count_shared_identity();
+            tracing::warn!(
+                identity = %shared.identity,
+                owner = %shared.owner,
+                others = ?shared.others,
+                "live members share an identity: only the owner gets keys; give each its own"
+            );
+            self.listeners.tell(Event::IdentityShared(shared));
         }
     }
 

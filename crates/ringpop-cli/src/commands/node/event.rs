@@ -30,6 +30,8 @@ pub(super) enum NodeEvent {
     },
     /// Keys have other owners.
     Ring { added: Vec<String>, removed: Vec<String>, updated: Vec<String>, checksum: String },
+    /// Live members claim one identity; all but the owner get no keys.
+    IdentityShared { identity: String, owner: String, others: Vec<String> },
     /// Events came faster than they could be told.
     Missed { events: u64 },
 }
@@ -49,6 +51,11 @@ impl NodeEvent {
         match event {
             Event::Membership(event) => Self::from_membership(event),
             Event::RingChanged(change) => Some(Self::from_ring(&change)),
+            Event::IdentityShared(shared) => Some(Self::IdentityShared {
+                identity: shared.identity,
+                owner: shared.owner.to_string(),
+                others: shared.others.iter().map(ToString::to_string).collect(),
+            }),
             Event::StateChanged(state) => Some(Self::State { state: state.as_str() }),
             Event::Missed(events) => Some(Self::Missed { events }),
             _ => None,
@@ -138,6 +145,11 @@ impl fmt::Display for NodeEvent {
                     }
                 }
                 write!(f, ", checksum {checksum}")
+            }
+            Self::IdentityShared { identity, owner, others } => {
+                let (identity, owner) = (printable(identity), printable(owner));
+                write!(f, "identity   {identity} belongs to {owner} and is claimed as well by")?;
+                others.iter().try_for_each(|other| write!(f, " {}", printable(other)))
             }
             Self::Missed { events } => write!(f, "missed     {events} events"),
         }
