@@ -6,7 +6,7 @@ mod report;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use swim_core::Node;
+use swim_core::{Node, State};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
@@ -73,7 +73,7 @@ impl Admin {
     /// Serves an endpoint; `None` when there is none of this name.
     pub(crate) async fn serve(&self, endpoint: &[u8], body: &[u8]) -> Option<Answer> {
         Some(match endpoint {
-            b"/health" => ok("ok"),
+            b"/health" => self.health().await,
             b"/admin/stats" => self.stats().await,
             b"/admin/lookup" => self.lookup(body),
             b"/admin/gossip/start" => self.act(Node::resume).await,
@@ -85,6 +85,17 @@ impl Admin {
             b"/admin/healpartition/disco" => self.heal().await,
             _ => return None,
         })
+    }
+
+    /// Well once it has joined: before that its ring is not the cluster's.
+    async fn health(&self) -> Answer {
+        match self.handle.with(|node, _| node.state()).await {
+            Some(State::Idle | State::Joining) => {
+                failure("ringpop.health", "this member has not joined yet")
+            }
+            Some(State::Ready | State::Leaving | State::Left) => ok("ok"),
+            None => ended(),
+        }
     }
 
     fn lookup(&self, body: &[u8]) -> Answer {

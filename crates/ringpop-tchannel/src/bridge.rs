@@ -71,7 +71,7 @@ pub struct BridgeBuilder {
     identity: Option<String>,
     labels: Labels,
     config: Config,
-    checksum_form: ChecksumForm,
+    checksum_form: Option<ChecksumForm>,
     discovery: Option<Arc<dyn Discovery>>,
 }
 
@@ -122,6 +122,20 @@ pub enum JoinError {
     /// Nobody could be joined in time.
     #[error("nobody could be joined in time; the last of them: {0}")]
     Failed(JoinFailure),
+    /// The cluster writes its views down in another form than the one that was
+    /// chosen with [`BridgeBuilder::checksum_form`].
+    #[error(
+        "the checksums of {peer} are those of {theirs}, and this member was set to those of {ours}: \
+         their views would never agree; set the form of {theirs}, or none, which recognises it"
+    )]
+    OtherForm {
+        /// The member whose list it was.
+        peer: Address,
+        /// The form of the cluster.
+        theirs: ChecksumForm,
+        /// The form that was chosen here.
+        ours: ChecksumForm,
+    },
     /// The machine refuses to join.
     #[error(transparent)]
     Refused(#[from] CommandError),
@@ -141,7 +155,7 @@ impl Bridge {
             identity: None,
             labels: Labels::default(),
             config: Config::ringpop(),
-            checksum_form: ChecksumForm::default(),
+            checksum_form: None,
             discovery: None,
         }
     }
@@ -153,7 +167,9 @@ impl Bridge {
     /// # Errors
     ///
     /// [`JoinError`] when discovery fails, nobody answers within the
-    /// configuration's `join_duration_max`, or this member has joined already.
+    /// configuration's `join_duration_max`, the checksums of the cluster have
+    /// another form than the one that was chosen, or this member has joined
+    /// already.
     pub async fn join(&self) -> Result<Joined, JoinError> {
         self.handle.join().await.unwrap_or(Err(JoinError::Ended))
     }
@@ -267,10 +283,11 @@ impl BridgeBuilder {
         self
     }
 
-    /// Which implementation the checksums of the cluster are those of. The
-    /// default is ringpop-go.
+    /// Which implementation the checksums of the cluster are those of; a join of
+    /// a cluster with others fails. By default it is recognised from the member
+    /// lists that others send, and is ringpop-go until there is one.
     pub const fn checksum_form(mut self, form: ChecksumForm) -> Self {
-        self.checksum_form = form;
+        self.checksum_form = Some(form);
         self
     }
 
@@ -306,9 +323,10 @@ impl BridgeBuilder {
             now: Instant::ZERO,
             unix_ms: unix_ms(),
         };
+        let form = self.checksum_form.unwrap_or_default();
         let builder = self.config.to_builder().sync_whole_list(true);
         let config = builder.message_bytes_max(CHANGES_BYTES_MAX).build()?;
-        let node = Node::with_dialect(config, Arc::new(self.checksum_form), init)?;
+        let node = Node::with_dialect(config, Arc::new(form), init)?;
 
         let (handle, inputs) = queue();
         let counters = Arc::<Counters>::default();
@@ -317,7 +335,14 @@ impl BridgeBuilder {
         let shared = Shared::new(address.to_string(), Arc::new(service), counters.clone());
         let shared = Arc::new(shared);
         let peers = Peers::new(shared.clone());
-        let setup = DriverSetup { node, start, peers, discovery: self.discovery, views: sender };
+        let setup = DriverSetup {
+            node,
+            start,
+            peers,
+            discovery: self.discovery,
+            views: sender,
+            checksum_form: self.checksum_form,
+        };
         let driver = Driver::new(setup, inputs);
         let tasks = [tokio::spawn(driver.run()), tokio::spawn(listen(listener, shared))];
         Ok(Bridge { address, handle, views, counters, tasks })

@@ -1,7 +1,7 @@
 //! The measures on which clusters of Ringpop agree.
 
 use std::cmp::Ordering;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use hashring::Scheme as _;
 use swim_core::{Dialect, Labels, Member, Status};
@@ -17,6 +17,36 @@ pub enum ChecksumForm {
     /// ringpop-node with `isCrossPlatform`: sorted by address, `;` between
     /// them, and without labels, which it does not know.
     Node,
+}
+
+impl ChecksumForm {
+    /// All forms that are known here.
+    pub const ALL: [Self; 2] = [Self::Go, Self::Node];
+
+    /// The form in which a list of members has this checksum; `None` when it has
+    /// it in none.
+    #[must_use]
+    pub fn recognise<'a>(
+        checksum: u64,
+        members: impl Iterator<Item = &'a Member> + Clone,
+    ) -> Option<Self> {
+        Self::ALL.into_iter().find(|form| form.checksum(&mut members.clone()) == checksum)
+    }
+
+    /// The implementation that has this form.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Go => "ringpop-go",
+            Self::Node => "ringpop-node",
+        }
+    }
+}
+
+impl fmt::Display for ChecksumForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// FarmHash Fingerprint32, the hash of everything in Ringpop.
@@ -129,6 +159,19 @@ mod tests {
         assert_eq!(checksum(ChecksumForm::Node, &members), node);
         assert_eq!(checksum(ChecksumForm::Go, &members), go);
         assert_ne!(node, go);
+    }
+
+    #[test]
+    fn a_list_and_its_checksum_tell_the_form() {
+        let members = [
+            member("127.0.0.1:3000", Status::Alive, 1_414_142_122_274),
+            member("127.0.0.1:3001", Status::Suspect, 1_414_142_122_275),
+        ];
+        for form in ChecksumForm::ALL {
+            let checksum = checksum(form, &members);
+            assert_eq!(ChecksumForm::recognise(checksum, members.iter()), Some(form));
+            assert_eq!(ChecksumForm::recognise(checksum, members[..1].iter()), None);
+        }
     }
 
     /// One address may begin with another.

@@ -4,6 +4,7 @@
 //! the outputs, publish, then wait for one input. Everything that arrives comes
 //! as an input; nothing else touches the machine.
 
+mod form;
 mod handle;
 mod lists;
 mod outgoing;
@@ -19,6 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant as Clock, sleep_until};
 
+use self::form::{Form, Verdict};
 use self::handle::Input;
 pub(crate) use self::handle::{Handle, Healed};
 use self::lists::{Completed, Lists};
@@ -26,6 +28,7 @@ use self::outgoing::{Answered, Outgoing};
 use crate::body::Read;
 use crate::bridge::{JoinError, Joined};
 use crate::channel::Peers;
+use crate::dialect::ChecksumForm;
 use crate::limits::{ANSWERS_MAX, INPUTS_MAX};
 use crate::view::View;
 
@@ -38,6 +41,8 @@ pub(crate) struct DriverSetup {
     /// Where hosts are listed; nowhere when `None`.
     pub(crate) discovery: Option<Arc<dyn Discovery>>,
     pub(crate) views: watch::Sender<Arc<View>>,
+    /// The form of checksums that the application chose, if it did.
+    pub(crate) checksum_form: Option<ChecksumForm>,
 }
 
 pub(crate) struct Driver {
@@ -49,6 +54,7 @@ pub(crate) struct Driver {
     resolving: JoinSet<Resolved>,
     views: watch::Sender<Arc<View>>,
     lists: Lists,
+    form: Form,
     /// Who waits for the machine's reply to which request.
     answers: HashMap<(Address, u64), oneshot::Sender<Message>>,
     next_seq: u64,
@@ -85,7 +91,7 @@ pub(crate) struct Inputs(mpsc::Receiver<Input>);
 
 impl Driver {
     pub(crate) fn new(setup: DriverSetup, inputs: Inputs) -> Self {
-        let DriverSetup { node, start, peers, discovery, views } = setup;
+        let DriverSetup { node, start, peers, discovery, views, checksum_form } = setup;
         Self {
             outgoing: Outgoing::new(peers, node.config()),
             node,
@@ -95,6 +101,7 @@ impl Driver {
             resolving: JoinSet::new(),
             views,
             lists: Lists::default(),
+            form: Form::new(checksum_form),
             answers: HashMap::new(),
             next_seq: 0,
             told: Vec::new(),
@@ -190,12 +197,43 @@ impl Driver {
                 if dropped > 0 {
                     self.node.handle_malformed(now, dropped);
                 }
-                if let Body::JoinAck { changes, next, .. } = &mut message.body {
-                    *next = self.lists.keep(from, changes, rest);
+                if let Body::JoinAck { checksum, changes, next } = &mut message.body {
+                    let members = changes.iter().chain(&rest).map(|change| &change.member);
+                    let verdict = self.form.judge(*checksum, members);
+                    *next = self.lists.keep(from.clone(), changes, rest);
+                    if !self.agrees(from, &verdict) {
+                        return;
+                    }
                 }
                 self.node.handle_message(now, message);
             }
             None => self.node.handle_undelivered(now, seq),
+        }
+    }
+
+    /// Acts on what a member list tells about the form of checksums. `false` when
+    /// the list must not be taken, because the join has failed for it.
+    fn agrees(&mut self, peer: Address, verdict: &Verdict) -> bool {
+        match *verdict {
+            Verdict::Agrees => true,
+            Verdict::Switch(form) => {
+                tracing::info!(%peer, %form, "the checksums of this cluster have this form");
+                self.node.set_dialect(Arc::new(form));
+                self.publish();
+                true
+            }
+            Verdict::Differs(theirs) => {
+                let failure = JoinError::OtherForm { peer, theirs, ours: self.form.used() };
+                let joining = self.node.state() == State::Joining;
+                if joining {
+                    self.node.cancel_join(self.now());
+                    self.end_join(Err(failure));
+                } else {
+                    self.form.settle();
+                    tracing::warn!(%failure, "full syncs with this cluster will not end");
+                }
+                !joining
+            }
         }
     }
 
@@ -317,6 +355,11 @@ impl Driver {
             Event::JoinComplete { joined, members, .. } => {
                 if joined.is_empty() {
                     tracing::warn!("no other hosts are listed: this member is a cluster of one");
+                } else if !self.form.is_settled() {
+                    tracing::warn!(
+                        "no member list of this cluster has a checksum of a known form; if full syncs do not end, \
+                         set isCrossPlatform in ringpop-node"
+                    );
                 }
                 self.end_join(Ok(Joined { peers: joined, members }));
             }

@@ -175,6 +175,12 @@ impl Membership {
         })
     }
 
+    /// From now on takes these measures.
+    pub(crate) fn set_dialect(&mut self, dialect: Arc<dyn Dialect>) {
+        self.dialect = Some(dialect);
+        self.measured = OnceLock::new();
+    }
+
     /// Whether a statement replaces what is `known` about the same member.
     pub(crate) fn overrides(&self, member: &Member, known: Option<&Member>) -> bool {
         if active(Mutation::AliveWins)

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! testpop --hosts=FILE --listen=IP:PORT [--identity=NAME] [--suspect-period=MS]
-//!         [--faulty-period=MS] [--tombstone-period=MS] [--checksum=go|node]
+//!         [--faulty-period=MS] [--tombstone-period=MS] [--checksum=auto|go|node]
 //! ```
 //!
 //! On SIGTERM it declares itself faulty, tells some of the others, and ends
@@ -26,7 +26,7 @@ struct Options {
     suspect_period: Duration,
     faulty_period: Duration,
     tombstone_period: Duration,
-    checksum_form: ChecksumForm,
+    checksum_form: Option<ChecksumForm>,
 }
 
 impl Default for Options {
@@ -39,7 +39,7 @@ impl Default for Options {
             suspect_period: Duration::from_secs(5),
             faulty_period: Duration::from_secs(24 * 60 * 60),
             tombstone_period: Duration::from_secs(5),
-            checksum_form: ChecksumForm::Go,
+            checksum_form: None,
         }
     }
 }
@@ -72,11 +72,12 @@ fn period(name: &str, value: &str) -> Result<Duration, String> {
     Ok(Duration::from_millis(ms))
 }
 
-fn form(value: &str) -> Result<ChecksumForm, String> {
+fn form(value: &str) -> Result<Option<ChecksumForm>, String> {
     match value {
-        "go" => Ok(ChecksumForm::Go),
-        "node" => Ok(ChecksumForm::Node),
-        _ => Err(format!("--checksum: `{value}` is neither go nor node")),
+        "auto" => Ok(None),
+        "go" => Ok(Some(ChecksumForm::Go)),
+        "node" => Ok(Some(ChecksumForm::Node)),
+        _ => Err(format!("--checksum: `{value}` is neither auto nor go nor node")),
     }
 }
 
@@ -90,8 +91,10 @@ async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
     let mut builder = Bridge::builder(APP)
         .listen(options.listen)
         .discovery(JsonFile::new(options.hosts))
-        .config(config)
-        .checksum_form(options.checksum_form);
+        .config(config);
+    if let Some(form) = options.checksum_form {
+        builder = builder.checksum_form(form);
+    }
     if let Some(identity) = options.identity {
         builder = builder.identity(identity);
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Node;
 use crate::config::Config;
+use crate::dialect::Dialect;
 use crate::labels::LabelError;
 use crate::time::Instant;
 
@@ -33,6 +34,12 @@ pub enum ReconfigureError {
 }
 
 impl Node {
+    /// Takes the measures of this dialect from now on: for a driver that learns
+    /// from the first answers which ones a cluster uses.
+    pub fn set_dialect(&mut self, dialect: Arc<dyn Dialect>) {
+        self.core.members.set_dialect(dialect);
+    }
+
     /// Takes other settings while the member runs.
     ///
     /// `late_acks`, `second_path` and `sync_whole_list` cannot change: they
