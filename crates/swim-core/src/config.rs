@@ -67,6 +67,7 @@ pub struct ConfigBuilder {
     heal_period: Duration,
     heal_probability_base: u32,
     heal_failures_max: usize,
+    reach_newcomers: bool,
     members_max: usize,
     label_limits: LabelLimits,
     damping: Option<Damping>,
@@ -219,6 +220,13 @@ fields! {
     heal_probability_base: u32;
     /// Failed attempts after which a healing gives up. 1 to 1,000; 10 everywhere.
     heal_failures_max: usize;
+    /// Whether a member that is new here or gone, and that a request calls alive, is added
+    /// when this member has reached it or a member that it asked says the same. A
+    /// sender of requests cannot put invented members on the ring then, and a member
+    /// whose requests are answered while none arrives doubts that it is reached. Off
+    /// everywhere: members that believe every sender spread a newcomer a little
+    /// faster. Switch it on where strangers reach the port.
+    reach_newcomers: bool;
     /// Members that are remembered, whatever their status; changes about
     /// further ones are refused and counted. At least 2; 100,000 everywhere.
     members_max: usize;
@@ -282,6 +290,7 @@ impl Config {
                 heal_period: Duration::from_secs(30),
                 heal_probability_base: 3,
                 heal_failures_max: 10,
+                reach_newcomers: false,
                 members_max: 100_000,
                 label_limits: LabelLimits { count: 5, key_bytes: 32, value_bytes: 128 },
                 damping: None,

@@ -21,6 +21,8 @@ use crate::timers::Timer;
 pub(crate) struct Contact {
     /// When a request of another member last arrived.
     last_request: Instant,
+    /// When a member last answered a request of this one.
+    last_answer: Instant,
     /// The strongest statement about this member that waits for a contact
     /// before it is contradicted, with its sender.
     held: Option<(Member, Option<Address>)>,
@@ -46,7 +48,10 @@ impl Core {
         self.contact.last_request = self.now;
         let Some((statement, from)) = self.contact.held.take() else { return };
         self.cancel_dial_back();
-        self.refute(statement, from);
+        // An own doubt that nobody heard of needs no contradiction.
+        if from.is_some() || !statement.is_reachable() {
+            self.refute(statement, from);
+        }
         if let Some(since) = self.contact.unreachable_since.take() {
             let (address, duration) = (self.local.clone(), self.now - since);
             self.event(Event::ReachableAgain { address, duration });
@@ -80,6 +85,34 @@ impl Core {
         }
         if gone {
             self.concede(incarnation);
+        }
+    }
+
+    /// A member answered a request of this one.
+    pub(crate) fn answered(&mut self) {
+        self.contact.last_answer = self.now;
+    }
+
+    /// Doubts by itself, once in a period, that others reach this member: they
+    /// answer, and none sends a request. One that nobody could ever reach is never
+    /// added by the others (`newcomers.rs`), and hears of no suspicion.
+    pub(crate) fn doubt_contact(&mut self) {
+        let period = self.config.protocol_period();
+        let window = period * CONTACT_PERIODS;
+        let patience = self.suspicion_bounds().min.max(window * 4);
+        let silence = self.now - self.contact.last_request;
+        let answered = self.now - self.contact.last_answer <= window * 2;
+        let alive = self.local_member().status == Status::Alive;
+        if !self.config.reach_newcomers() || !alive || !answered || self.others() == 0 {
+            return;
+        }
+        let doubt = |status| Member { status, ..self.local_member().clone() };
+        if silence > patience {
+            self.hold(doubt(Status::Faulty), None);
+            // Nobody else may have said so.
+            self.spread_local();
+        } else if silence > window * 2 && !self.contact.is_in_doubt() {
+            self.hold(doubt(Status::Suspect), None);
         }
     }
 

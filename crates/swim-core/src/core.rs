@@ -23,6 +23,7 @@ use crate::member::{Member, Status};
 use crate::membership::{Membership, SlotId};
 use crate::message::{Body, Change, Cursor, Source};
 use crate::mutation::{Mutation, active};
+use crate::newcomers::{Newcomers, Trust};
 use crate::responders::Responders;
 use crate::rng::{Rng, mix};
 use crate::stats::Stats;
@@ -57,6 +58,8 @@ pub(crate) struct Core {
     pub(crate) ballots: Ballots,
     pub(crate) burst: Burst,
     pub(crate) contact: Contact,
+    pub(crate) newcomers: Newcomers,
+    pub(crate) newcomer_budget: DialBudget,
     dial_budget: DialBudget,
     pub(crate) late: LateAnswers,
     pub(crate) responders: Responders,
@@ -64,6 +67,8 @@ pub(crate) struct Core {
     pub(crate) epitaphs: Vec<Change>,
     /// Changes of the present message that were left out because they are known.
     pub(crate) known_changes: usize,
+    /// What the present message shows about members that are new here.
+    pub(crate) trust: Trust,
     pub(crate) next_seq: u64,
 }
 
@@ -110,11 +115,14 @@ impl Core {
             ballots: Ballots::default(),
             burst: Burst::default(),
             contact: Contact::default(),
+            newcomers: Newcomers::default(),
+            newcomer_budget: DialBudget::default(),
             dial_budget: DialBudget::default(),
             late: LateAnswers::default(),
             responders: Responders::default(),
             epitaphs: Vec::new(),
             known_changes: 0,
+            trust: Trust::Member,
             next_seq,
         }
     }
@@ -244,6 +252,13 @@ impl Core {
             if !dropped_labels || !self.members.overrides(&change.member, known) {
                 return false;
             }
+        }
+        if let Some(from) = sender(cause)
+            && !self.is_shown(&change.member.address, from)
+            && self.wants_showing(&change.member)
+        {
+            self.hold_newcomer(change, from, cause);
+            return false;
         }
         if change.member.address == self.local && !active(Mutation::BelievesItsEnd) {
             self.answer_statement(change.member, sender(cause).cloned());
@@ -393,10 +408,12 @@ impl Core {
     fn set(&mut self, member: Member, source: Option<Source>, cause: Cause) {
         let after = member.clone();
         let (id, before) = self.members.set(member, &mut self.rng);
+        self.release_newcomer(&after.address);
         let origin = source.as_ref().map(|source| source.address.clone());
         let suspector = origin.as_ref().or_else(|| sender(&cause)).unwrap_or(&self.local).clone();
         let attention = self.members.attention_mut(id);
         attention.inconclusive = 0;
+        let former = attention.suspicion.take();
         attention.suspicion =
             (after.status == Status::Suspect).then(|| Suspicion::new(self.now, suspector));
         // The list of a peer at join is not spread: everybody has it already
@@ -412,7 +429,11 @@ impl Core {
             incarnation = after.incarnation,
             "member changed"
         );
+        let refuted = after.status == Status::Alive;
         self.changed(before, Some(after), origin, cause);
+        if let Some(former) = former.filter(|_| refuted) {
+            self.suspicion_refuted(id, &former.suspectors);
+        }
     }
 
     /// Tells that what is known about a member changed, and what follows.
@@ -449,6 +470,7 @@ impl Core {
         self.check_damping();
         self.check_burst();
         self.check_contact();
+        self.check_newcomers();
         let local = self.local_member();
         assert_eq!(local.address, self.local, "the local slot holds the local member");
         assert_eq!(

@@ -97,6 +97,20 @@ impl Core {
         self.arm_vote(slot, former);
     }
 
+    /// A member refuted a suspicion that too few shared for a failure to count.
+    /// One of them is nothing: its observer may be the one that is unwell. But a
+    /// member that one after the other suspects, and that refutes each time, fails
+    /// as often as one that becomes faulty.
+    pub(crate) fn suspicion_refuted(&mut self, slot: SlotId, suspectors: &[Address]) {
+        let Some(damping) = self.config.damping() else { return };
+        // With enough observers it counted when they confirmed it.
+        if suspectors.len() < damping.observers_min
+            && self.flaps.refuted(&damping, slot, self.now, suspectors)
+        {
+            self.flapped(slot);
+        }
+    }
+
     fn vote_deadline(&self, slot: SlotId) -> Option<Instant> {
         self.flaps.score(slot)?.vote.deadline()
     }

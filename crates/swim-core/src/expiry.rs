@@ -42,7 +42,7 @@ impl Core {
         }
     }
 
-    fn suspicion_bounds(&self) -> suspicion::Bounds {
+    pub(crate) fn suspicion_bounds(&self) -> suspicion::Bounds {
         suspicion::bounds(
             self.config.suspect_timeout(),
             self.config.suspect_timeout_scaled(),

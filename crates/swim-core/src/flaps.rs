@@ -16,7 +16,8 @@ use crate::time::Instant;
 /// failures.
 ///
 /// Each member keeps a *score* for each other one. It rises by `penalty` with
-/// each failure that at least `observers_min` distinct members have seen, and
+/// each failure that at least `observers_min` distinct members have seen, be it at
+/// once or in suspicions that were refuted one after the other, and
 /// halves in each `half_life`. A member whose score reaches `suppress_limit`
 /// gets a vote, until the score falls to `reuse_limit` or `duration_max` is
 /// over. Votes are gossiped with what the voter says of itself, and a member
@@ -102,6 +103,9 @@ impl Default for Damping {
 #[derive(Debug, Default)]
 pub(crate) struct Flaps {
     scores: FxHashMap<SlotId, Score>,
+    /// Who suspected a member that refuted, since a failure of it last counted,
+    /// and when that was last.
+    refuted: FxHashMap<SlotId, (Instant, BTreeSet<Address>)>,
     /// Whom this member votes for.
     pub(crate) votes: BTreeSet<Address>,
 }
@@ -188,6 +192,28 @@ impl Flaps {
         }
     }
 
+    /// Notes a suspicion that was refuted. Returns whether enough distinct members
+    /// had one within a half-life for a failure to count.
+    pub(crate) fn refuted(
+        &mut self,
+        damping: &Damping,
+        slot: SlotId,
+        now: Instant,
+        suspectors: &[Address],
+    ) -> bool {
+        let (at, observers) = self.refuted.entry(slot).or_default();
+        if now - *at > damping.half_life {
+            observers.clear();
+        }
+        *at = now;
+        observers.extend(suspectors.iter().cloned());
+        let enough = observers.len() >= damping.observers_min;
+        if enough {
+            self.refuted.remove(&slot);
+        }
+        enough
+    }
+
     /// A vote that was due is cast.
     pub(crate) fn cast(&mut self, damping: &Damping, slot: SlotId, address: Address, now: Instant) {
         if let Some(score) = self.scores.get_mut(&slot) {
@@ -207,6 +233,7 @@ impl Flaps {
     /// was a vote.
     pub(crate) fn forget(&mut self, slot: SlotId, address: &Address) -> bool {
         self.scores.remove(&slot);
+        self.refuted.remove(&slot);
         self.votes.remove(address)
     }
 }

@@ -46,6 +46,7 @@ pub mod mutation;
 #[cfg(not(feature = "mutations"))]
 #[allow(unreachable_pub, reason = "it is public with the feature")]
 mod mutation;
+mod newcomers;
 mod node;
 mod pace;
 mod page;

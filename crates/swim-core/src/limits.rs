@@ -107,6 +107,12 @@ pub const DIAL_BACKS_MAX: usize = 16;
 /// leaves four, its ping and three helpers; eight in a period are more than a
 /// member starts. So answers may be some four periods late even then.
 pub const LATE_ANSWERS_MAX: usize = 128;
+/// Members that are new here, named by requests only, and held until they are
+/// reached: at the rate at which they are pinged, the last waits 13 s.
+pub const NEWCOMERS_MAX: usize = 256;
+
+/// The same as named by one sender, so that one message leaves room for others.
+pub const NEWCOMERS_OF_SOURCE_MAX: usize = 64;
 
 /// Pings that a member makes for others at once.
 pub const RELAYS_MAX: usize = 256;

@@ -42,6 +42,15 @@ counters! {
     dial_backs_sent,
     /// Times that this member was taken for faulty and nobody reached it.
     unreachable,
+    /// Members new here, or gone, that a request called alive and that were held
+    /// until reached.
+    newcomers_held,
+    /// Newcomers that answered and became members.
+    newcomers_reached,
+    /// Newcomers that did not answer and were dropped.
+    newcomers_unreached,
+    /// Statements about such members that were left out, because there were too many.
+    newcomers_omitted,
     /// Requests to addresses that only a stranger named.
     stranger_dials,
     /// The same, left out because there were too many.

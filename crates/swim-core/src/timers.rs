@@ -31,6 +31,8 @@ pub(crate) enum Timer {
     View,
     /// This member asks others to dial it.
     DialBack,
+    /// The next newcomers are pinged.
+    Newcomers,
 }
 
 /// An ordered set of deadlines. Whoever sets one remembers when it is due and

@@ -3,7 +3,8 @@
 //!
 //! One exception is a rule: a tombstone of a member that is unknown is ignored
 //! (`a_tombstone_of_an_unknown_member_is_ignored` in the scenarios). So all
-//! members that are spoken of here are known from the start.
+//! members that are spoken of here are known from the start. Another one is who
+//! may put a member on the ring (`newcomers.rs`): here every sender may.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
@@ -84,7 +85,8 @@ impl Listener {
             now: NOW,
             unix_ms: 1,
         };
-        Self { node: Node::new(Config::lan(), init).unwrap(), seq: 0 }
+        let config = Config::builder().reach_newcomers(false).build().unwrap();
+        Self { node: Node::new(config, init).unwrap(), seq: 0 }
     }
 
     /// One that is a cluster of its own.

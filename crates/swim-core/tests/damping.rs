@@ -355,3 +355,39 @@ fn settings_that_make_no_sense_are_refused_by_name() {
     let error = refused(Damping { score_max: u32::MAX, ..DAMPING });
     assert_eq!(error, "damping.score_max is 4294967295, it must be between 2 and 1000000");
 }
+
+/// Suspects a member on behalf of others, one after the other, and lets it refute
+/// each time.
+fn suspect_in_turn(cluster: &mut Cluster, subject: usize, observers: &[usize]) {
+    for (seq, observer) in (10_000..).zip(observers) {
+        let known = cluster.node(subject).local().clone();
+        let source = Source { address: address(*observer), incarnation: 1 };
+        let (status, incarnation) = (Status::Suspect, known.incarnation);
+        let member = Member::new(address(subject), status, incarnation, known.labels);
+        let suspect = Change { member, source: Some(source) };
+        let body = Body::Ping { checksum: 0, changes: vec![suspect] };
+        cluster.inject(*observer, message(&address(0), 1, seq, body));
+        cluster.run_for(secs(3));
+        assert_eq!(cluster.status(*observer, subject), Some(Status::Alive), "it refutes");
+    }
+}
+
+/// A member that comes and goes faster than a suspicion lasts is never faulty
+/// (cockroach#5730).
+#[test]
+fn suspicions_of_many_that_are_refuted_each_time_are_failures() {
+    let mut cluster = Cluster::joined(config(), N);
+    let observers: Vec<usize> = (1..10).cycle().take(18).collect();
+    suspect_in_turn(&mut cluster, 11, &observers);
+    cluster.until("damped everywhere", secs(30), |c| all_damp(c, &[11]));
+    assert!(!cluster.history(1, 11).contains(&Some(Status::Faulty)));
+}
+
+#[test]
+fn suspicions_of_two_that_are_refuted_each_time_are_not() {
+    let mut cluster = Cluster::joined(config(), N);
+    let observers: Vec<usize> = [1, 2].into_iter().cycle().take(18).collect();
+    suspect_in_turn(&mut cluster, 11, &observers);
+    cluster.run_for(secs(30));
+    assert!(all_damp(&cluster, &[]));
+}

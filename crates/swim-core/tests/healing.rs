@@ -78,8 +78,9 @@ fn two_sides_that_are_faulty_to_each_other_merge_in_two_rounds() {
 #[test]
 fn a_suspicion_of_a_healing_has_the_labels_of_its_incarnation() {
     let labels = |version| Labels::new([("version", version)]).unwrap();
-    let config = Config::lan().to_builder().heal_probability_base(0).build().unwrap();
-    let mut cluster = Cluster::joined(config, 4);
+    // Member 0 is told of a member that it cannot reach.
+    let config = Config::lan().to_builder().heal_probability_base(0).reach_newcomers(false);
+    let mut cluster = Cluster::joined(config.build().unwrap(), 4);
     cluster.command(3, |node, now| node.set_labels(now, &labels("9"))).unwrap();
     cluster.until("told", secs(10), |c| c.agree(4));
     cluster.crash(0);
@@ -107,8 +108,9 @@ fn a_suspicion_of_a_healing_has_the_labels_of_its_incarnation() {
 #[test]
 fn a_suspicion_of_a_healing_keeps_the_labels_that_a_tombstone_has_lost() {
     let labels = Labels::new([("version", "1")]).unwrap();
-    let config = Config::lan().to_builder().heal_probability_base(0).build().unwrap();
-    let mut cluster = Cluster::joined(config, 4);
+    // Member 0 is told of a member that it cannot reach.
+    let config = Config::lan().to_builder().heal_probability_base(0).reach_newcomers(false);
+    let mut cluster = Cluster::joined(config.build().unwrap(), 4);
     cluster.command(3, |node, now| node.set_labels(now, &labels)).unwrap();
     cluster.until("told", secs(10), |c| c.agree(4));
     let alive = cluster.member(1, 3).unwrap().clone();

@@ -77,6 +77,17 @@ fn a_member_with_a_wrong_port_leaves_every_ring_and_returns_when_it_is_mended() 
     stays_off_and_comes_back(&mut cluster);
 }
 
+/// Where newcomers have to be reached, nobody ever adds it or suspects it: it finds
+/// out by itself.
+#[test]
+fn a_member_that_was_never_reached_finds_out_by_itself() {
+    let config = Config::builder().reach_newcomers(true).build().unwrap();
+    let mut cluster = Cluster::joined(config, N - 1);
+    cannot_dial(&mut cluster, |_| true);
+    cluster.start(LOST, 0..N);
+    stays_off_and_comes_back(&mut cluster);
+}
+
 #[test]
 fn a_member_whose_address_changes_at_run_time_leaves_every_ring() {
     let mut cluster = Cluster::joined(Config::lan(), N);

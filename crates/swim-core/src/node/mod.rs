@@ -17,6 +17,7 @@ use crate::leave::Leave;
 use crate::limits::{APP_BYTES_MAX, CAUSE_BYTES_MAX, INSTANT_MAX, UNIX_MS_MAX};
 use crate::member::{Member, Status};
 use crate::message::{Body, Message};
+use crate::newcomers::Trust;
 use crate::probe::Probes;
 use crate::relay::{Asker, Relays};
 use crate::reverse_sync::ReverseSyncs;
@@ -380,6 +381,7 @@ impl Node {
             self.on_reply(&app, &from, seq, body);
             return;
         }
+        self.core.trust = Trust::Request;
         if crate::evidence::reaches_receiver(&body) {
             self.core.contacted();
             self.dial_back.reached();
@@ -454,6 +456,7 @@ impl Node {
                 Timer::Vote(slot) => self.core.on_vote_due(slot),
                 Timer::View => self.core.announce_view(),
                 Timer::DialBack => self.dial_back.start(&mut self.core),
+                Timer::Newcomers => self.core.ping_newcomers(),
             }
         }
     }

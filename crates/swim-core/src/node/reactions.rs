@@ -9,7 +9,9 @@ use crate::event::{Cause, Event, Rejection};
 use crate::evidence::{Evidence, evidence};
 use crate::join::{JoinEnd, NoAnswer};
 use crate::limits::CHANGES_PER_MESSAGE_MAX;
+use crate::member::Member;
 use crate::message::{Body, Change, Cursor, Refusal};
+use crate::newcomers::Trust;
 use crate::relay::Asker;
 use crate::sending::Reply;
 
@@ -68,7 +70,18 @@ impl Node {
             || self.join.is_open(seq)
             || self.heal.is_open(from, seq)
             || self.leave.is_open(from, seq)
+            || self.core.is_newcomer_ping(from, seq)
             || self.dial_back.is_open(from, seq)
+    }
+
+    /// What an answer shows about members that are not on the ring.
+    fn trust(&self, from: &Address, seq: u64) -> Trust {
+        let member = self.core.members.get(from).is_some_and(Member::is_reachable);
+        if member || self.join.is_open(seq) || self.heal.is_open(from, seq) {
+            Trust::Member
+        } else {
+            Trust::Stranger
+        }
     }
 
     /// Takes a reply, when it answers a request of this member.
@@ -77,6 +90,7 @@ impl Node {
             self.join.is_by_another_name(from, seq) || self.heal.is_by_another_name(from, seq);
         // Reached under another name, nobody knows whether its own leads to it.
         let evidence = if by_another_name { Evidence::Nothing } else { evidence(&body) };
+        self.core.trust = self.trust(from, seq);
         let in_time = self.expects(from, seq);
         if in_time && evidence == Evidence::Contact {
             self.core.responders.answered_in_time(self.core.now, from);
@@ -103,6 +117,7 @@ impl Node {
         }
         if evidence == Evidence::Contact {
             self.core.responders.answered(from);
+            self.core.answered();
             self.probes.on_contact(&mut self.core, from);
         }
     }
@@ -213,7 +228,9 @@ impl Node {
     /// Starts a full sync with a peer: by digests, or, when its first half is
     /// the list that the peer just got, by asking for the peer's in return.
     fn start_sync(&mut self, peer: &Address) {
-        if self.core.members.find(peer).is_none() && !self.core.may_dial_stranger() {
+        // Nobody is dialled on a stranger's word, but for a few.
+        let stranger = self.core.members.find(peer).is_none();
+        if stranger && (self.core.is_newcomer(peer) || !self.core.may_dial_stranger()) {
             return;
         }
         if self.core.config.sync_whole_list() {
@@ -231,7 +248,8 @@ impl Node {
         }
         let known = self.probes.on_ack(&mut self.core, from, seq)
             || self.relays.on_ack(&mut self.core, from, seq)
-            || self.on_leave_ack(from, seq);
+            || self.on_leave_ack(from, seq)
+            || self.core.on_newcomer_ack(from, seq);
         if !known {
             self.core.reject(from, Rejection::UnexpectedReply);
             return;
@@ -309,7 +327,8 @@ impl Node {
             || self.syncs.on_no_answer(&mut self.core, seq)
             || self.reverse_syncs.on_no_answer(&mut self.core, seq)
             || self.heal.on_no_answer(&mut self.core, seq)
-            || self.dial_back.on_end(&mut self.core, seq);
+            || self.dial_back.on_end(&mut self.core, seq)
+            || self.core.on_newcomer_silent(seq);
         if known {
             return;
         }

@@ -101,6 +101,7 @@ impl Node {
     /// rounds: up to half a period is made up for.
     pub(super) fn on_period(&mut self) {
         let late = self.routine.period.map_or(Duration::ZERO, |due| self.core.now - due);
+        self.core.doubt_contact();
         self.probes.start_period(&mut self.core);
         let period = self.probes.period(&self.core);
         let early = late.min(self.core.config.protocol_period() / 2);

@@ -50,7 +50,13 @@ fn is_taken(body: &Body, state: State) -> bool {
 /// Whether a statement will count: a tombstone of an unknown member says
 /// nothing, and about itself a member knows better.
 fn counts(member: &Member, node: &Node) -> bool {
-    let known = node.member(&member.address).is_some();
+    let known = node.member(&member.address);
+    // What puts a member on the ring may be held until it is reached.
+    let shown = known.is_some_and(Member::is_reachable);
+    if node.config().reach_newcomers() && member.is_reachable() && !shown {
+        return false;
+    }
+    let known = known.is_some();
     member.address != node.local().address && (known || member.status != Status::Tombstone)
 }
 
