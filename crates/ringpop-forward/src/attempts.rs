@@ -77,8 +77,13 @@ impl<T: PeerTransport> Attempts<T> {
     {
         if self.call.route.unary {
             // One write for the head and the message, and no task that feeds it.
-            if let Err(status) = std::future::poll_fn(|cx| intake.poll_collect(cx)).await {
-                return Ok(self.call.answer_broken(status));
+            let limit = self.call.engine.settings.first_message_timeout;
+            match tokio::time::timeout(limit, std::future::poll_fn(|cx| intake.poll_collect(cx)))
+                .await
+            {
+                Ok(Ok(())) => {}
+                Ok(Err(status)) => return Ok(self.call.answer_broken(status)),
+                Err(_) => return Ok(self.call.answer_late()),
             }
         }
         let replay = Replay::new(intake);

@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderValue;
 use http::request::Parts;
 
 use crate::arrival::Divergence;
 use crate::constants::{
-    HOPS_MAX_LIMIT, IN_FLIGHT_LIMIT, NAME_BYTES_MAX, REPLAY_BYTES_LIMIT, REPLAY_MEMORY_BYTES_LIMIT,
+    ATTEMPT_TIMEOUT_MAX, ATTEMPT_TIMEOUT_MIN, HOPS_MAX_LIMIT, IDLE_LIMIT, IN_FLIGHT_LIMIT,
+    NAME_BYTES_MAX, REPLAY_BYTES_LIMIT, REPLAY_MEMORY_BYTES_LIMIT,
 };
 use crate::engine::{Engine, Settings};
 use crate::error::ConfigError;
@@ -111,6 +113,21 @@ impl<T> Builder<T> {
         self
     }
 
+    /// How long the first message of a call may take from the head of its request on, 1 ms to an hour, by default 30 s.
+    /// It counts where the key is in the message, and where the message of a unary call is to be forwarded. Then the call
+    /// is answered DEADLINE_EXCEEDED.
+    pub fn first_message_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.first_message_timeout = timeout;
+        self
+    }
+
+    /// How long a unary call of a routed method may take whose caller sets no deadline, 1 ms to a day, by default 10
+    /// minutes. Deadlines that callers set are never changed, and streams have none of their own.
+    pub fn max_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.max_timeout = timeout;
+        self
+    }
+
     /// Whose hop headers are believed: `trust` sees the head of a request with its extensions, where a server leaves the
     /// caller's address and certificate. On a port that only members reach, `|_| true` is right.
     ///
@@ -164,6 +181,9 @@ fn check(settings: &Settings) -> Result<HeaderValue, ConfigError> {
     let memory = settings.replay_memory as u64;
     in_range("replay_memory", memory, 0, REPLAY_MEMORY_BYTES_LIMIT)?;
     in_range("max_in_flight", settings.max_in_flight as u64, 1, IN_FLIGHT_LIMIT as u64)?;
+    let (min, hour) = (ATTEMPT_TIMEOUT_MIN, ATTEMPT_TIMEOUT_MAX);
+    duration_in_range("first_message_timeout", settings.first_message_timeout, min, hour)?;
+    duration_in_range("max_timeout", settings.max_timeout, min, IDLE_LIMIT)?;
     let name = Some(&settings.name).filter(|name| is_name(name));
     name.and_then(|name| HeaderValue::from_str(name).ok())
         .ok_or_else(|| ConfigError::Name { value: settings.name.clone(), max: NAME_BYTES_MAX })
@@ -185,6 +205,22 @@ pub(crate) fn in_range(
     }
 }
 
+/// # Errors
+///
+/// [`ConfigError::DurationRange`] with the name of the field.
+pub(crate) fn duration_in_range(
+    field: &'static str,
+    value: Duration,
+    min: Duration,
+    max: Duration,
+) -> Result<(), ConfigError> {
+    if (min..=max).contains(&value) {
+        Ok(())
+    } else {
+        Err(ConfigError::DurationRange { field, value, min, max })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,6 +238,9 @@ mod tests {
         assert!(error(builder().max_hops(0)).contains("max_hops is 0"));
         assert!(error(builder().max_hops(5)).contains("max_hops is 5"));
         assert!(error(builder().max_in_flight(0)).contains("max_in_flight is 0"));
+        let zero = Duration::ZERO;
+        assert!(error(builder().first_message_timeout(zero)).contains("first_message_timeout"));
+        assert!(error(builder().max_timeout(Duration::MAX)).contains("max_timeout"));
         assert!(error(builder().replay_limit(usize::MAX)).contains("replay_limit is"));
         assert!(error(builder().routes(Routes::new().unary())).contains("unary"));
         assert!(

@@ -15,15 +15,16 @@ use crate::constants::{
     VIEW_HEADER,
 };
 use crate::deadline::{Deadline, exceeded};
-use crate::drain::Ticket;
+use crate::drain::{Refusal, Ticket};
 use crate::engine::Engine;
 use crate::explain::explain;
-use crate::header::Hop;
+use crate::header::{BadHop, Hop};
 use crate::key::{self, HeadKey, Key, KeyError, KeySource, MissingKey, checked};
 use crate::layer::{Door, Fixed};
 use crate::observe::ForwardEvent;
 use crate::resolver::{Owner, Owners};
 use crate::routes::Route;
+use crate::server::ConnectionHandle;
 
 /// A call that was let in.
 pub(crate) struct Call<T> {
@@ -104,7 +105,7 @@ pub(crate) fn admit<T>(engine: &Arc<Engine<T>>, door: &Door, mut head: Parts) ->
         (None, _) => return Admission::Unrouted(head),
     };
     let protocol = Protocol::of(&head.headers);
-    let ticket = match engine.gate.enter(engine.settings.max_in_flight) {
+    let ticket = match enter(engine, &head) {
         Ok(ticket) => ticket,
         Err(refusal) => {
             engine.counters.refused.add_one();
@@ -139,9 +140,12 @@ pub(crate) fn admit<T>(engine: &Arc<Engine<T>>, door: &Door, mut head: Parts) ->
     {
         key::write(&mut head.headers, key);
     }
-    let deadline = Deadline::from_headers(&head.headers);
+    let mut deadline = Deadline::from_headers(&head.headers);
     if deadline.is_none() && head.headers.contains_key(GRPC_TIMEOUT_HEADER) {
         engine.counters.bad_timeouts.add_one();
+    }
+    if deadline.is_none() && route.unary {
+        deadline = Deadline::of_this_process(engine.settings.max_timeout);
     }
     let call = Call {
         engine: Arc::clone(engine),
@@ -157,6 +161,21 @@ pub(crate) fn admit<T>(engine: &Arc<Engine<T>>, door: &Door, mut head: Parts) ->
         is_channel,
     };
     Admission::Admitted(call, key)
+}
+
+/// Lets a call in. When as many are inside as may be, those make room that wait for their callers.
+fn enter<T>(engine: &Engine<T>, head: &Parts) -> Result<Ticket, Refusal> {
+    let limit = engine.settings.max_in_flight;
+    let refusal = match engine.gate.enter(limit) {
+        Err(Refusal::Overloaded) => Refusal::Overloaded,
+        other => return other,
+    };
+    let Some(ConnectionHandle(connection)) = head.extensions.get() else { return Err(refusal) };
+    match connection.all.shed_idlest() {
+        0 => Err(refusal),
+        // They have been told, and leave in a moment.
+        leaving => engine.gate.enter(limit.saturating_add(leaving)),
+    }
 }
 
 /// Takes the hop header off a request and reads it as far as its sender is believed.
@@ -185,7 +204,8 @@ fn travel<T>(engine: &Engine<T>, head: &mut Parts, is_received: bool) -> Travel 
             Travel { hops: hop.hops, trusted, header: Some(header), epoch_differs }
         }
         // A member speaks a version that we do not read. However far the request came, it must not go further.
-        Err(_) if trusted => Travel { hops: u8::MAX, ..Travel::AT_HOME },
+        Err(BadHop::Version) if trusted => Travel { hops: u8::MAX, ..Travel::AT_HOME },
+        // No member writes such a thing, so it proves nothing: the key decides, as if the header were not there.
         Err(_) => Travel::AT_HOME,
     }
 }
@@ -306,28 +326,29 @@ impl<T> Call<T> {
     /// Prepares the request body for being read in part, or more than once.
     pub(crate) fn intake(&self, body: Body) -> Intake {
         let memory = Arc::clone(&self.engine.replay_memory);
-        Intake::new(self.guard(body), self.engine.settings.replay_limit, memory)
+        Intake::new(Guard::new(body), self.engine.settings.replay_limit, memory)
     }
 
     /// The request body for a handler in this process.
     ///
     /// A whole message in a broken-off unary request is still the whole message, so only streams need the guard.
     pub(crate) fn body_for_handler(&self, body: Body) -> Body {
-        if self.route.unary { body } else { Body::new(self.guard(body)) }
-    }
-
-    fn guard(&self, body: Body) -> Guard {
-        if self.is_received {
-            Guard::received(body, self.head.version)
-        } else {
-            Guard::made_here(body)
-        }
+        if self.route.unary { body } else { Body::new(Guard::new(body)) }
     }
 
     /// Answers that the deadline has passed.
     pub(crate) fn answer_exceeded(&self) -> Response<Body> {
         self.engine.counters.deadlines_exceeded.add_one();
         self.answer(exceeded())
+    }
+
+    /// Answers that the first message of the call did not come in time.
+    pub(crate) fn answer_late(&self) -> Response<Body> {
+        self.engine.counters.first_messages_late.add_one();
+        let limit = self.engine.settings.first_message_timeout;
+        self.answer(Status::deadline_exceeded(format!(
+            "the first message did not come within {limit:?}; see first_message_timeout"
+        )))
     }
 
     /// Answers a call whose own request broke off with `status`.

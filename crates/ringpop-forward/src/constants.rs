@@ -339,3 +339,79 @@ pub(crate) const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Shortest time between two log lines of one kind that any peer can cause.
 pub(crate) const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Streams that may be open on one accepted connection: as many as a member sends to a peer by default
+/// ([`UNARY_PER_PEER`]), so that members never wait for each other's limit. An idle stream costs 9 KiB.
+pub const STREAMS_PER_CONNECTION: u32 = UNARY_PER_PEER as u32;
+
+/// Connections of one address. A sidecar or a translated network brings many clients under one address; an idle connection
+/// costs 17 KiB.
+pub const CONNECTIONS_PER_ADDRESS: usize = 1024;
+
+/// Control frames in a row. Clients that measure the path send a few for each burst of data.
+pub const CONTROL_FRAMES: u32 = 1000;
+
+/// Fewest control frames: what ordinary clients send while a connection opens.
+pub(crate) const CONTROL_FRAMES_MIN: u64 = 100;
+
+/// Most control frames: a second of a core.
+pub(crate) const CONTROL_FRAMES_LIMIT: u64 = 1_000_000;
+
+/// Calls that were begun and of whose body nothing has come. They cost 9 KiB each, and an honest one is one for a round
+/// trip.
+pub const HALF_OPEN_CALLS: usize = 4096;
+
+/// How long a handler waits for its caller while nothing goes either way. Proxies allow five minutes as a rule.
+pub const UPLOAD_IDLE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+
+/// How long the first message of a routed call may take, beyond which it is not worth a place among the calls in flight.
+pub const FIRST_MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a unary call may take whose caller sets no deadline. Whoever wants to wait for longer says so.
+pub const MAX_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
+/// How long an answer waits to be read on. A reader that pauses for longer is gone, or wants a stream of smaller parts.
+pub const UNREAD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Shortest configurable time of waiting for a caller; below it, ordinary networks look idle.
+pub(crate) const IDLE_MIN: Duration = Duration::from_millis(10);
+
+/// Longest configurable time of waiting for a caller.
+pub(crate) const IDLE_LIMIT: Duration = Duration::from_secs(24 * 3600);
+
+/// Bytes of unread answers of one listener: many ordinary answers, and little of an ordinary machine.
+pub const UNREAD_BYTES: usize = 64 * 1024 * 1024;
+
+/// Smallest configurable number of bytes of unread answers: less than one piece for each of a few calls helps nobody.
+pub(crate) const UNREAD_BYTES_MIN: u64 = 64 * 1024;
+
+/// An answer that was read a moment ago is being read: several round trips of any network.
+pub(crate) const UNREAD_GRACE: Duration = Duration::from_secs(1);
+
+/// Largest piece of an answer that HTTP/2 is given: a DATA frame of the default size. It holds one for each stream whose
+/// peer gives no room.
+pub(crate) const ANSWER_PIECE_BYTES: usize = 16 * 1024;
+
+/// The first piece of a large answer. Whoever reads asks for the next one at once.
+pub(crate) const ANSWER_PIECE_BYTES_FIRST: usize = 4 * 1024;
+
+/// Smallest frame that is counted until it is written. A smaller one costs less than the counting.
+pub(crate) const COUNTED_FRAME_BYTES_MIN: usize = 1024;
+
+/// Bytes of answers that HTTP/2 holds of one connection. More than a piece for each of its streams, so that those that
+/// are not read keep no other from being written.
+pub(crate) const SEND_BUFFER_PER_CONNECTION: usize =
+    2 * STREAMS_PER_CONNECTION as usize * ANSWER_PIECE_BYTES;
+
+/// Calls that are given up at a time when places are needed: looking for them costs the same for one and for many.
+pub(crate) const SHED_BATCH: usize = 64;
+
+/// How often calls that wait for their callers are looked at.
+pub(crate) const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often they are looked at when calls begin to wait.
+pub(crate) const SWEEP_INTERVAL_MIN: Duration = Duration::from_millis(100);
+
+/// Frames of a request up to this length are joined to the one before: by itself, each would keep its place in a list and
+/// the memory that it was received in.
+pub(crate) const JOINED_FRAME_BYTES_MAX: usize = 4 * 1024;

@@ -18,6 +18,8 @@ pub(crate) struct Deadline {
     end: Instant,
     /// When we answer, a little earlier than the timer that tonic's server runs around us would.
     pub(crate) answer_at: Instant,
+    /// The caller has set it, and the next process has to know.
+    is_callers: bool,
 }
 
 impl Deadline {
@@ -28,7 +30,13 @@ impl Deadline {
         let now = Instant::now();
         let end = now.checked_add(timeout)?;
         let margin = DEADLINE_MARGIN_MAX.min(timeout / DEADLINE_MARGIN_DIVISOR);
-        Some(Self { end, answer_at: end - margin })
+        Some(Self { end, answer_at: end - margin, is_callers: true })
+    }
+
+    /// The deadline of a call whose caller has set none. Every process has its own, so it is not passed on.
+    pub(crate) fn of_this_process(timeout: Duration) -> Option<Self> {
+        let end = Instant::now().checked_add(timeout)?;
+        Some(Self { end, answer_at: end, is_callers: false })
     }
 
     /// What is left until we answer.
@@ -44,6 +52,9 @@ impl Deadline {
     /// Tells the next process what is left. It gets the caller's time and not ours: when both run out we answer first,
     /// with the right code.
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
+        if !self.is_callers {
+            return;
+        }
         let left = self.end.saturating_duration_since(Instant::now());
         headers.insert(GRPC_TIMEOUT_HEADER, format(left));
     }

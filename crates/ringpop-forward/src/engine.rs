@@ -1,6 +1,7 @@
 //! What every clone and every door of a forwarder shares.
 
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use http::HeaderValue;
 use http::request::Parts;
@@ -9,8 +10,8 @@ use crate::arrival::Divergence;
 use crate::body::{ReplayMemory, ResponseMemory};
 use crate::budget::Budgets;
 use crate::constants::{
-    HOPS_MAX_DEFAULT, IN_FLIGHT, REPLAY_BYTES, REPLAY_MEMORY_BYTES, UNNAMED,
-    WHOLE_RESPONSES_MEMORY_BYTES,
+    FIRST_MESSAGE_TIMEOUT, HOPS_MAX_DEFAULT, IN_FLIGHT, MAX_TIMEOUT, REPLAY_BYTES,
+    REPLAY_MEMORY_BYTES, UNNAMED, WHOLE_RESPONSES_MEMORY_BYTES,
 };
 use crate::drain::Gate;
 use crate::explain::Explain;
@@ -52,6 +53,8 @@ pub(crate) struct Settings {
     pub(crate) replay_limit: usize,
     pub(crate) replay_memory: usize,
     pub(crate) max_in_flight: usize,
+    pub(crate) first_message_timeout: Duration,
+    pub(crate) max_timeout: Duration,
     pub(crate) trust: Option<Trust>,
     pub(crate) observing: Observing,
 }
@@ -72,6 +75,8 @@ impl Default for Settings {
             replay_limit: REPLAY_BYTES,
             replay_memory: REPLAY_MEMORY_BYTES,
             max_in_flight: IN_FLIGHT,
+            first_message_timeout: FIRST_MESSAGE_TIMEOUT,
+            max_timeout: MAX_TIMEOUT,
             trust: None,
             observing: Observing::default(),
         }

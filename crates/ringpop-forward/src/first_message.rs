@@ -116,7 +116,7 @@ mod tests {
 
     /// What is found in a body that has arrived whole.
     fn look(body: Vec<u8>, encoding: &'static str) -> Result<MessageKey, KeyError> {
-        let guard = Guard::made_here(Body::new(Full::new(Bytes::from(body))));
+        let guard = Guard::new(Body::new(Full::new(Bytes::from(body))));
         let mut intake =
             Intake::new(guard, PEEK_BYTES_MAX, Arc::new(ReplayMemory::new(PEEK_BYTES_MAX)));
         let filled = intake.poll_fill(&mut Context::from_waker(Waker::noop()), usize::MAX);

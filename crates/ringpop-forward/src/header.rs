@@ -31,8 +31,14 @@ pub(crate) struct Hop<'a> {
 
 /// A hop header that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("hop header is malformed")]
-pub(crate) struct BadHop;
+pub(crate) enum BadHop {
+    /// It has another version than the one that is known here.
+    #[error("hop header has an unknown version")]
+    Version,
+    /// No version looks like this.
+    #[error("hop header is malformed")]
+    Malformed,
+}
 
 impl<'a> Hop<'a> {
     /// The hop from `sender` to the first owner.
@@ -42,26 +48,30 @@ impl<'a> Hop<'a> {
 
     pub(crate) fn parse(value: &'a HeaderValue) -> Result<Self, BadHop> {
         if value.len() > HOP_HEADER_BYTES_MAX {
-            return Err(BadHop);
+            return Err(BadHop::Malformed);
         }
-        let text = value.to_str().map_err(|_| BadHop)?;
+        let text = value.to_str().map_err(|_| BadHop::Malformed)?;
         let mut parameters = text.split(';');
-        if parameters.next() != Some("1") {
-            return Err(BadHop);
+        match parameters.next() {
+            Some("1") => {}
+            Some(version) if is_number(version) => return Err(BadHop::Version),
+            _ => return Err(BadHop::Malformed),
         }
         let mut hop = Self { hops: 0, ..Self::first("", 0) };
         for parameter in parameters {
-            match parameter.split_once('=').ok_or(BadHop)? {
-                ("h", value) => hop.hops = value.parse().map_err(|_| BadHop)?,
-                ("e", value) => hop.epoch = u64::from_str_radix(value, 16).map_err(|_| BadHop)?,
+            match parameter.split_once('=').ok_or(BadHop::Malformed)? {
+                ("h", value) => hop.hops = value.parse().map_err(|_| BadHop::Malformed)?,
+                ("e", value) => {
+                    hop.epoch = u64::from_str_radix(value, 16).map_err(|_| BadHop::Malformed)?;
+                }
                 ("f", value) => hop.sender = value,
                 ("p", value) => hop.path = value,
-                ("n", value) => hop.chosen_among = value.parse().map_err(|_| BadHop)?,
+                ("n", value) => hop.chosen_among = value.parse().map_err(|_| BadHop::Malformed)?,
                 _ => {}
             }
         }
         hop.chosen_among = hop.chosen_among.clamp(1, OWNERS_WALK_MAX);
-        if hop.hops == 0 { Err(BadHop) } else { Ok(hop) }
+        if hop.hops == 0 { Err(BadHop::Malformed) } else { Ok(hop) }
     }
 
     pub(crate) fn to_value(self) -> HeaderValue {
@@ -99,6 +109,10 @@ fn newest(path: &str, room: usize) -> &str {
         path = path.split_once(PATH_SEPARATOR).map_or("", |(_, rest)| rest);
     }
     path
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Whether `name` can be the name of a process: part of a header value and of a hop header.
@@ -198,7 +212,6 @@ mod tests {
         for bad in [
             "",
             "1",
-            "2;h=1",
             "1;h=0",
             "1;h=256",
             "1;h=-1",
@@ -209,10 +222,13 @@ mod tests {
             "1;h=1;n=-1",
             "1;h=1;n=x",
         ] {
-            assert_eq!(Hop::parse(&value(bad)), Err(BadHop), "{bad:?}");
+            assert_eq!(Hop::parse(&value(bad)), Err(BadHop::Malformed), "{bad:?}");
+        }
+        for later in ["2;h=1", "9;from-the-future", "10"] {
+            assert_eq!(Hop::parse(&value(later)), Err(BadHop::Version), "{later:?}");
         }
         let long = value(&format!("1;h=1;f={}", "n".repeat(HOP_HEADER_BYTES_MAX)));
-        assert_eq!(Hop::parse(&long), Err(BadHop));
+        assert_eq!(Hop::parse(&long), Err(BadHop::Malformed));
         for (text, owners) in [("1;h=1;n=0", 1), ("1;h=1;n=9999", OWNERS_WALK_MAX)] {
             assert_eq!(Hop::parse(&value(text)).unwrap().chosen_among, owners);
         }

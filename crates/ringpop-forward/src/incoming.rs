@@ -1,19 +1,18 @@
-//! Server settings that forwarding depends on, in one place.
+//! The connections of a listener.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Sleep, sleep};
 use tokio_stream::Stream;
-use tonic::transport::Server;
 
 use crate::accept::{AcceptStats, Accepted, Acceptor, Counters};
-use crate::constants::{
-    CONNECTION_WINDOW_BYTES, KEEPALIVE_TIMEOUT, MEMBER_KEEPALIVE_INTERVAL, PENDING_RESETS_MAX,
-    SERVER_LATE_FRAMES_MAX, STREAM_WINDOW_BYTES,
-};
+use crate::constants::SWEEP_INTERVAL;
+use crate::error::ConfigError;
+use crate::server::{Bounded, Connections, ServerLimits, ServerStats};
 
 /// The connections of `listener`, with small writes sent at once.
 ///
@@ -25,7 +24,8 @@ use crate::constants::{
 #[must_use]
 pub fn incoming(listener: TcpListener) -> Incoming {
     let counters = Arc::default();
-    Incoming { acceptor: Acceptor::new(listener, Arc::clone(&counters)), counters }
+    let acceptor = Acceptor::new(listener, Arc::clone(&counters));
+    Incoming { acceptor, counters, sweeper: Sweeper::new(ServerLimits::default()) }
 }
 
 /// Accepted connections; see [`incoming`].
@@ -33,17 +33,28 @@ pub fn incoming(listener: TcpListener) -> Incoming {
 pub struct Incoming {
     acceptor: Acceptor,
     counters: Arc<Counters>,
+    sweeper: Sweeper,
 }
 
 /// Reads the counters of an [`Incoming`] after a server has taken it.
 #[derive(Clone, Debug)]
-pub struct AcceptCounters(Arc<Counters>);
+pub struct AcceptCounters(Arc<Counters>, Arc<Connections>);
 
 impl AcceptCounters {
+    pub(crate) fn new(counters: &Arc<Counters>, connections: &Arc<Connections>) -> Self {
+        Self(Arc::clone(counters), Arc::clone(connections))
+    }
+
     /// What was counted so far.
     #[must_use]
     pub fn stats(&self) -> AcceptStats {
         self.0.stats()
+    }
+
+    /// What was taken back from callers so far.
+    #[must_use]
+    pub fn server_stats(&self) -> ServerStats {
+        self.1.stats()
     }
 }
 
@@ -57,33 +68,65 @@ impl Incoming {
         self.acceptor.local_addr()
     }
 
+    /// Keeps callers within `limits` in the place of the default ones. The server takes the same ones, with
+    /// [`server_with`](crate::server_with).
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] names the first limit that is out of bounds.
+    pub fn limits(mut self, limits: &ServerLimits) -> Result<Self, ConfigError> {
+        limits.check()?;
+        self.sweeper = Sweeper::new(limits.clone());
+        Ok(self)
+    }
+
     /// What reads the counters later.
     #[must_use]
     pub fn counters(&self) -> AcceptCounters {
-        AcceptCounters(Arc::clone(&self.counters))
+        AcceptCounters::new(&self.counters, self.sweeper.connections())
     }
 }
 
 impl Stream for Incoming {
-    type Item = io::Result<Accepted<TcpStream>>;
+    type Item = io::Result<Bounded<Accepted<TcpStream>>>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let accepted = self.acceptor.poll_accept(cx);
-        accepted.map(|(stream, _)| Some(Ok(self.acceptor.watch(stream))))
+        let this = &mut *self;
+        this.sweeper.poll(cx);
+        loop {
+            let (stream, peer) = ready!(this.acceptor.poll_accept(cx));
+            let stream = this.acceptor.watch(stream);
+            // A connection that is not let in is closed by being dropped.
+            if let Some(stream) = Bounded::admit(stream, peer, this.sweeper.connections()) {
+                return Poll::Ready(Some(Ok(stream)));
+            }
+        }
     }
 }
 
-/// A tonic server whose windows and keepalive suit forwarded traffic: the connection window is too large to fill up, so
-/// that streams that are not read hold up nothing but themselves, and half-open connections are noticed.
-#[must_use]
-pub fn server() -> Server {
-    Server::builder()
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .http2_keepalive_interval(Some(MEMBER_KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        // A connection of a member carries many callers. When some give up while this process is busy for a moment, the
-        // default of 20 would end the calls of all.
-        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
-        .http2_max_local_error_reset_streams(Some(SERVER_LATE_FRAMES_MAX))
+/// Looks now and then for what waits too long on the connections of a listener.
+#[derive(Debug)]
+pub(crate) struct Sweeper {
+    connections: Arc<Connections>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Sweeper {
+    pub(crate) fn new(limits: ServerLimits) -> Self {
+        Self { connections: Connections::new(limits), timer: None }
+    }
+
+    pub(crate) const fn connections(&self) -> &Arc<Connections> {
+        &self.connections
+    }
+
+    /// Looks when it is time, and makes sure to be polled again then.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) {
+        // A timer needs the runtime, which is there when a stream is polled.
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(SWEEP_INTERVAL)));
+        while timer.as_mut().poll(cx).is_ready() {
+            self.connections.sweep();
+            timer.set(sleep(SWEEP_INTERVAL));
+        }
+    }
 }

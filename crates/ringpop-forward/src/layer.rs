@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use http::{Request, Response};
 use pin_project_lite::pin_project;
-use tokio::time::{Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::body::Body;
 use tonic::server::NamedService;
 use tower_layer::Layer;
@@ -182,21 +182,21 @@ impl<S, T> Peeking<S, T> {
                 MessageKey::Missing => return Poll::Ready(Ok(None)),
                 MessageKey::Need(bytes) => match self.intake.poll_fill(cx, bytes) {
                     Poll::Ready(filled) => filled?,
-                    Poll::Pending => {
-                        ready!(self.poll_deadline(cx));
-                        return Poll::Ready(Err(PeekFailure::Deadline));
-                    }
+                    Poll::Pending => return self.poll_limit(cx).map(Err),
                 },
             }
         }
     }
 
-    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(deadline) = self.call.deadline else {
-            return Poll::Pending;
-        };
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline.answer_at)));
-        timer.as_mut().poll(cx)
+    /// Waits until the message is late, or the whole call.
+    fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<PeekFailure> {
+        let timer = self.timer.get_or_insert_with(|| {
+            let late = Instant::now() + self.call.engine.settings.first_message_timeout;
+            let end = self.call.deadline.map_or(late, |deadline| deadline.answer_at.min(late));
+            Box::pin(sleep_until(end))
+        });
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(if self.call.has_expired() { PeekFailure::Deadline } else { PeekFailure::Late })
     }
 }
 
@@ -204,6 +204,7 @@ enum PeekFailure {
     Key(KeyError),
     Body(tonic::Status),
     Deadline,
+    Late,
 }
 
 impl From<KeyError> for PeekFailure {
@@ -319,6 +320,9 @@ where
             }
             Err(PeekFailure::Deadline) => {
                 return State::Answered { response: Some(call.answer_exceeded()) };
+            }
+            Err(PeekFailure::Late) => {
+                return State::Answered { response: Some(call.answer_late()) };
             }
         };
         match placed {

@@ -98,6 +98,7 @@ mod resolver;
 mod routes;
 #[cfg(feature = "hashring")]
 mod selector;
+mod server;
 mod stats;
 mod sync;
 #[cfg(feature = "tls")]
@@ -119,7 +120,7 @@ pub use direct::{
 pub use error::ConfigError;
 pub use explain::Explain;
 pub use forwarder::{Forwarder, OwnerGroup};
-pub use incoming::{AcceptCounters, Incoming, incoming, server};
+pub use incoming::{AcceptCounters, Incoming, incoming};
 pub use key::{Key, MissingKey, RoutingKey};
 pub use layer::{ForwardFuture, ForwardLayer, ForwardService};
 #[cfg(feature = "metrics")]
@@ -131,6 +132,10 @@ pub use resolver::{Changed, InvalidAddress, Owner, Owners, Peer, Resolver, Stati
 pub use routes::{MethodRoute, Routes};
 #[cfg(feature = "hashring")]
 pub use selector::SelectorResolver;
+pub use server::{
+    Bounded, ConnectionHandle, LimitLayer, Limited, LimitedFuture, LimitedServer, ServerLimits,
+    ServerStats, server, server_with,
+};
 pub use stats::Stats;
 #[cfg(feature = "tls")]
 pub use tls::{

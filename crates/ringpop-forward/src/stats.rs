@@ -68,6 +68,8 @@ pub struct Stats {
     pub refused_loop: u64,
     /// Calls that were answered DEADLINE_EXCEEDED here, handled in this process or forwarded.
     pub deadlines_exceeded: u64,
+    /// Calls that were given up because their first message did not come in time.
+    pub first_messages_late: u64,
     /// Calls whose own request broke off before an owner had all of it.
     pub broken_requests: u64,
     /// Responses of owners that broke off, or ended without a status, after they had begun.
@@ -131,6 +133,7 @@ impl Stats {
             ("refused_not_owner", self.refused_not_owner),
             ("refused_loop", self.refused_loop),
             ("deadlines_exceeded", self.deadlines_exceeded),
+            ("first_messages_late", self.first_messages_late),
             ("broken_requests", self.broken_requests),
             ("broken_responses", self.broken_responses),
             ("replays_unkept", self.replays_unkept),
@@ -183,6 +186,7 @@ pub(crate) struct Counters {
     pub(crate) refused_not_owner: Counter,
     pub(crate) refused_loop: Counter,
     pub(crate) deadlines_exceeded: Counter,
+    pub(crate) first_messages_late: Counter,
     pub(crate) broken_requests: Counter,
     pub(crate) broken_responses: Counter,
     pub(crate) bad_timeouts: Counter,
@@ -223,6 +227,7 @@ impl Counters {
             refused_not_owner: self.refused_not_owner.get(),
             refused_loop: self.refused_loop.get(),
             deadlines_exceeded: self.deadlines_exceeded.get(),
+            first_messages_late: self.first_messages_late.get(),
             broken_requests: self.broken_requests.get(),
             broken_responses: self.broken_responses.get(),
             bad_timeouts: self.bad_timeouts.get(),

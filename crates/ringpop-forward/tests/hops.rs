@@ -214,6 +214,25 @@ async fn a_spoofed_hop_header_is_not_believed_and_not_passed_on() {
     assert_eq!(asked.forwarder.stats().bad_hop_headers, 4);
 }
 
+/// No member writes these. Whoever does so has no key handled by a process that does not own it, believed or not.
+#[tokio::test]
+async fn a_malformed_hop_header_counts_as_none() {
+    let ring = Ring::default();
+    let (asked, owner) = (Node::start(&ring), Node::start(&ring));
+    // The asked node is a next owner, which handles what was forwarded to it as one.
+    ring.set("k", &[&owner.address, &asked.address]);
+    let mut client = asked.client().await;
+    let forged = ["junk", "1", "1;h=", "1;h=0", "1;h=256", "1;e=1;f=x", "h=1", "-1;h=1", " 1;h=1"];
+    for header in forged {
+        let mut request = Request::new(Ask::new("k", ""));
+        request.metadata_mut().insert("ringpop-fwd", header.parse().unwrap());
+        let tell = client.unary_at(ONCE, request).await.unwrap().into_inner();
+        assert_eq!(tell.node, owner.address, "{header:?}");
+    }
+    let stats = asked.forwarder.stats();
+    assert_eq!((stats.local, stats.bad_hop_headers), (0, forged.len() as u64));
+}
+
 #[tokio::test]
 async fn a_member_whose_hop_header_cannot_be_read_is_sent_no_further() {
     let ring = Ring::default();

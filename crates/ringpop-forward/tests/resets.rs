@@ -16,10 +16,10 @@ use tonic::transport::Server;
 use common::cluster::{Node, Ring, builder, listener};
 use common::service::{Ask, Handler, ONCE, Seen, TestClient, TestServer, within};
 use common::{eventually, soon};
-use ringpop_forward::{incoming, server};
+use ringpop_forward::{LimitLayer, LimitedServer, incoming, server};
 
 /// One long call at an owner that then does nothing for a moment, in which `others` callers give up.
-async fn stalled(serve: Server, others: usize) {
+async fn stalled(serve: LimitedServer, others: usize) {
     let ring = Ring::default();
     let asked = Node::start(&ring);
     let (socket, address) = listener();
@@ -75,7 +75,7 @@ async fn callers_that_give_up_at_a_busy_member_end_no_other_call() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_forgives_little_is_not_overtaxed() {
     for others in [30, 100] {
-        stalled(Server::builder(), others).await;
+        stalled(Server::builder().layer(LimitLayer::default()), others).await;
     }
 }
 

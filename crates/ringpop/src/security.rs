@@ -3,7 +3,7 @@
 //! The rest of the crate asks here and does not know whether TLS is compiled in.
 
 use http::Extensions;
-use ringpop_forward::{ConfigError, ForwardLayer, H2Config, H2Transport};
+use ringpop_forward::{ConfigError, ForwardLayer, H2Config, H2Transport, LimitLayer};
 use tokio::net::TcpListener;
 use tonic::transport::server::Router;
 use tonic::transport::{Channel, Endpoint};
@@ -72,7 +72,7 @@ impl Security {
     /// Serves until `stop` resolves, then finishes what is under way.
     pub(crate) async fn serve(
         &self,
-        server: Router<Stack<ForwardLayer, Identity>>,
+        server: Router<Stack<ForwardLayer, Stack<LimitLayer, Identity>>>,
         listener: TcpListener,
         stop: impl Future<Output = ()>,
     ) -> Result<(), tonic::transport::Error> {

@@ -15,6 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 use smallvec::SmallVec;
 use tonic::Status;
 
+use super::reply::lower;
 use super::{Kept, ResponseMemory};
 use crate::constants::WHOLE_RESPONSE_BYTES;
 
@@ -150,7 +151,10 @@ impl<B: Body<Data = Bytes, Error = Status> + Unpin> Body for Early<B> {
 
     fn size_hint(&self) -> SizeHint {
         // Never exact, or hyper would add `content-length` and lose the trailers.
-        SizeHint::default()
+        let mut hint = lower(&self.body);
+        let here: usize = self.data.iter().skip(self.given).map(Bytes::len).sum();
+        hint.set_lower(hint.lower() + here as u64);
+        hint
     }
 }
 

@@ -2,13 +2,14 @@
 //!
 //! tonic reads a request body that ends with the error CANCELLED as the regular end of the stream, so a handler answers
 //! as if half of an upload were all of it. Behind a forwarder it would be worse: the forwarder would turn the reset into
-//! a regular end. The guard turns both, the error and an end without END_STREAM, into ABORTED.
+//! a regular end. The guard turns the error into ABORTED. An end without an error is a regular end: `is_end_stream` is a
+//! hint that layers around a body need not pass on. A reset that reads like an end becomes an error where the body comes
+//! from the network, in [`server`](crate::server).
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::Version;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tonic::body::Body;
 use tonic::{Code, Status};
@@ -17,21 +18,12 @@ use tonic::{Code, Status};
 #[derive(Debug)]
 pub(crate) struct Guard {
     body: Body,
-    /// HTTP/1 has no END_STREAM to ask for, and bodies made in this process report no end ahead of time; for them a
-    /// regular end is a regular end.
-    ends_with_flag: bool,
     done: bool,
 }
 
 impl Guard {
-    /// Guards a body that a server received over `version`.
-    pub(crate) fn received(body: Body, version: Version) -> Self {
-        Self { body, ends_with_flag: version == Version::HTTP_2, done: false }
-    }
-
-    /// Takes a body that was made in this process, where nothing can cut it off unseen.
-    pub(crate) fn made_here(body: Body) -> Self {
-        Self { body, ends_with_flag: false, done: false }
+    pub(crate) fn new(body: Body) -> Self {
+        Self { body, done: false }
     }
 }
 
@@ -52,11 +44,7 @@ impl HttpBody for Guard {
             return Poll::Ready(Some(Ok(frame)));
         }
         self.done = true;
-        let broken_off = match &frame {
-            Some(Err(status)) => status.code() == Code::Cancelled,
-            _ => self.ends_with_flag && !self.body.is_end_stream(),
-        };
-        if broken_off {
+        if matches!(&frame, Some(Err(status)) if status.code() == Code::Cancelled) {
             return Poll::Ready(Some(Err(Status::aborted("caller broke off the request"))));
         }
         Poll::Ready(frame)
@@ -77,11 +65,10 @@ mod tests {
 
     use super::*;
 
-    /// Yields one frame, then ends as told.
+    /// Yields one frame, then ends as told, and hints at nothing.
     struct Upload {
         frame: Option<Bytes>,
         end: Option<Status>,
-        flagged: bool,
     }
 
     impl HttpBody for Upload {
@@ -97,31 +84,22 @@ mod tests {
                 None => Poll::Ready(self.end.take().map(Err)),
             }
         }
-
-        fn is_end_stream(&self) -> bool {
-            self.frame.is_none() && self.flagged
-        }
     }
 
-    async fn read(version: Version, end: Option<Status>, flagged: bool) -> Result<usize, Code> {
-        let upload = Upload { frame: Some(Bytes::from_static(b"half")), end, flagged };
-        let guard = Guard::received(Body::new(upload), version);
+    async fn read(end: Option<Status>) -> Result<usize, Code> {
+        let upload = Upload { frame: Some(Bytes::from_static(b"half")), end };
+        let guard = Guard::new(Body::new(upload));
         guard.collect().await.map(|all| all.to_bytes().len()).map_err(|status| status.code())
     }
 
     #[tokio::test]
     async fn a_broken_off_upload_is_aborted() {
-        let cancelled = || Some(Status::cancelled("reset"));
-        assert_eq!(read(Version::HTTP_2, cancelled(), false).await, Err(Code::Aborted));
-        assert_eq!(read(Version::HTTP_11, cancelled(), false).await, Err(Code::Aborted));
-        assert_eq!(read(Version::HTTP_2, None, false).await, Err(Code::Aborted));
+        assert_eq!(read(Some(Status::cancelled("reset"))).await, Err(Code::Aborted));
     }
 
     #[tokio::test]
     async fn a_regular_end_and_other_errors_stay_what_they_are() {
-        assert_eq!(read(Version::HTTP_2, None, true).await, Ok(4));
-        assert_eq!(read(Version::HTTP_11, None, false).await, Ok(4));
-        let broken = Some(Status::internal("broken"));
-        assert_eq!(read(Version::HTTP_2, broken, false).await, Err(Code::Internal));
+        assert_eq!(read(None).await, Ok(4));
+        assert_eq!(read(Some(Status::internal("broken"))).await, Err(Code::Internal));
     }
 }

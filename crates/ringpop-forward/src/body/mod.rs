@@ -17,4 +17,4 @@ pub(crate) use guard::Guard;
 pub(crate) use kept::{Kept, ResponseMemory};
 pub use replay::RequestBody;
 pub(crate) use replay::{Intake, Replay, ReplayMemory};
-pub(crate) use reply::{Reply, Tracked};
+pub(crate) use reply::{Reply, Tracked, in_trailers};

@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame};
 use smallvec::SmallVec;
 use tonic::Status;
 
 use super::Guard;
+use crate::constants::JOINED_FRAME_BYTES_MAX;
 use crate::stats::Counter;
 
 /// The memory that all requests of a process together keep for replays.
@@ -98,7 +99,14 @@ impl Intake {
     fn push(&mut self, data: Bytes) {
         self.kept += data.len();
         self.memory.kept.fetch_add(data.len(), Ordering::Relaxed);
-        self.frames.push(data);
+        // Requests of two frames are ordinary, and copied for nothing.
+        let is_many = self.frames.len() >= self.frames.inline_size();
+        match self.frames.last_mut() {
+            Some(last) if is_many && last.len() + data.len() <= JOINED_FRAME_BYTES_MAX => {
+                join(last, &data);
+            }
+            _ => self.frames.push(data),
+        }
     }
 
     /// Whether the common memory has room. Asked about a request that is kept so far, so a no is counted once.
@@ -200,7 +208,8 @@ impl Intake {
         let is_short = self.kept + data.len() <= self.limit;
         if self.keep && is_short && self.has_room_for(data.len()) {
             self.push(data.clone());
-            *cursor += 1;
+            // The reader was at the end, and is again.
+            *cursor = self.frames.len();
         } else {
             self.keep = false;
             self.consumed = true;
@@ -237,6 +246,16 @@ impl Intake {
         self.release();
         OnceBody { intake: self, cursor: 0 }
     }
+}
+
+/// Appends a short frame to another one. A frame by itself keeps the memory that it was received in, however short it is.
+fn join(frame: &mut Bytes, next: &[u8]) {
+    let mut joined = match std::mem::take(frame).try_into_mut() {
+        Ok(joined) => joined,
+        Err(shared) => BytesMut::from(&shared[..]),
+    };
+    joined.extend_from_slice(next);
+    *frame = joined.freeze();
 }
 
 impl Drop for Intake {

@@ -103,12 +103,19 @@ impl<B: HttpBody<Data = Bytes, Error = Status>, T> HttpBody for Reply<B, T> {
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::default()
+        lower(&self.body)
     }
 }
 
+/// The least that is to come, and never an exact size.
+pub(crate) fn lower(body: &impl HttpBody) -> SizeHint {
+    let mut hint = SizeHint::default();
+    hint.set_lower(body.size_hint().lower());
+    hint
+}
+
 /// A gRPC caller reads a status from trailers, where a broken stream would only tell it that something is wrong.
-fn in_trailers(status: &Status) -> Result<Frame<Bytes>, Status> {
+pub(crate) fn in_trailers(status: &Status) -> Result<Frame<Bytes>, Status> {
     let mut trailers = http::HeaderMap::with_capacity(2);
     status.add_header(&mut trailers)?;
     Ok(Frame::trailers(trailers))

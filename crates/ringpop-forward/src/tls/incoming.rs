@@ -20,7 +20,10 @@ use super::Tls;
 use crate::accept::{Accepted, Acceptor};
 use crate::cause;
 use crate::constants::{ACCEPT_LOG_INTERVAL, TLS_HANDSHAKE_TIMEOUT, TLS_HANDSHAKES_MAX};
+use crate::error::ConfigError;
+use crate::incoming::{AcceptCounters, Sweeper};
 use crate::log_limit::LogLimit;
+use crate::server::{Bounded, ServerLimits};
 
 /// A connection before and after its handshake.
 type Encrypted = TlsStream<Accepted<TcpStream>>;
@@ -38,7 +41,28 @@ impl Tls {
             handshakes: JoinSet::new(),
             running: Running::default(),
             log: LogLimit::new(ACCEPT_LOG_INTERVAL),
+            sweeper: Sweeper::new(ServerLimits::default()),
         }
+    }
+}
+
+impl TlsIncoming {
+    /// Keeps callers within `limits` in the place of the default ones. The server takes the same ones, with
+    /// [`server_with`](crate::server_with).
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] names the first limit that is out of bounds.
+    pub fn limits(mut self, limits: &ServerLimits) -> Result<Self, ConfigError> {
+        limits.check()?;
+        self.sweeper = Sweeper::new(limits.clone());
+        Ok(self)
+    }
+
+    /// What reads later what was taken back from callers.
+    #[must_use]
+    pub fn counters(&self) -> AcceptCounters {
+        AcceptCounters::new(&self.tls.0.counters.accept, self.sweeper.connections())
     }
 }
 
@@ -47,9 +71,10 @@ impl Tls {
 pub struct TlsIncoming {
     tls: Tls,
     acceptor: Acceptor,
-    handshakes: JoinSet<Result<Encrypted, Refused>>,
+    handshakes: JoinSet<Result<(Encrypted, SocketAddr), Refused>>,
     running: Running,
     log: LogLimit,
+    sweeper: Sweeper,
 }
 
 /// A handshake that failed, and whose.
@@ -60,17 +85,24 @@ struct Refused {
 }
 
 impl Stream for TlsIncoming {
-    type Item = io::Result<Accepted<Encrypted>>;
+    type Item = io::Result<Bounded<Accepted<Encrypted>>>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
+        this.sweeper.poll(cx);
         loop {
             this.accept_all(cx);
             match this.handshakes.poll_join_next_with_id(cx) {
                 Poll::Ready(Some(Ok((id, result)))) => {
                     this.running.remove(id);
                     match result {
-                        Ok(stream) => return Poll::Ready(Some(Ok(this.acceptor.watch(stream)))),
+                        Ok((stream, peer)) => {
+                            let stream = this.acceptor.watch(stream);
+                            let all = this.sweeper.connections();
+                            if let Some(stream) = Bounded::admit(stream, peer, all) {
+                                return Poll::Ready(Some(Ok(stream)));
+                            }
+                        }
                         Err(refused) => this.tell(&refused),
                     }
                 }
@@ -157,9 +189,10 @@ async fn shake(
     stream: Accepted<TcpStream>,
     peer: SocketAddr,
     limit: Duration,
-) -> Result<Encrypted, Refused> {
+) -> Result<(Encrypted, SocketAddr), Refused> {
     timeout(limit, acceptor.accept(stream))
         .await
         .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "no handshake in time")))
+        .map(|stream| (stream, peer))
         .map_err(|error| Refused { peer, error })
 }

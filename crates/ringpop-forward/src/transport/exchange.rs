@@ -9,8 +9,8 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
-use h2::{Reason, RecvStream, SendStream};
-use http_body::{Body, Frame};
+use h2::{FlowControl, Reason, RecvStream, SendStream};
+use http_body::{Body, Frame, SizeHint};
 use tonic::Status;
 
 use super::SendError;
@@ -46,7 +46,8 @@ pub(crate) async fn exchange(
     });
     let response = response.await?;
     let lease = begun.finish()?;
-    Ok(response.map(|download| Answer {
+    Ok(response.map(|mut download| Answer {
+        flow: download.flow_control().clone(),
         download,
         upload,
         data_done: false,
@@ -202,6 +203,8 @@ impl Upload {
 #[derive(Debug)]
 pub struct Answer {
     download: RecvStream,
+    /// Knows how much of the response is here.
+    flow: FlowControl,
     upload: Option<Upload>,
     data_done: bool,
     peer: Arc<Peer>,
@@ -256,5 +259,12 @@ impl Body for Answer {
 
     fn is_end_stream(&self) -> bool {
         self.download.is_end_stream()
+    }
+
+    /// At least what is here already comes, so that whoever holds an unread body knows what it costs.
+    fn size_hint(&self) -> SizeHint {
+        let mut hint = SizeHint::default();
+        hint.set_lower(self.flow.used_capacity() as u64);
+        hint
     }
 }

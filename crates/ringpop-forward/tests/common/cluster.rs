@@ -186,8 +186,20 @@ impl Layered {
     where
         F: Future<Output = Result<(), tonic::transport::Error>> + Send,
     {
+        Self::start_with(ring, |builder| builder, serve)
+    }
+
+    /// Starts `serve` with a forwarder that has settings of its own.
+    pub fn start_with<F>(
+        ring: &Ring,
+        change: impl FnOnce(Builder) -> Builder,
+        serve: impl FnOnce(TcpListener, ForwardLayer, TestServer) -> F + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<(), tonic::transport::Error>> + Send,
+    {
         let (listener, address) = listener();
-        let forwarder = builder(&address, ring).build().unwrap();
+        let forwarder = change(builder(&address, ring)).build().unwrap();
         let handler = Handler::new(&address);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)

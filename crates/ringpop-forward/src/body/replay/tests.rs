@@ -26,7 +26,7 @@ fn intake(pieces: &[&'static str], limit: usize) -> Intake {
 
 fn intake_in(pieces: &[&'static str], limit: usize, memory: &Arc<ReplayMemory>) -> Intake {
     let pieces = Pieces(pieces.iter().map(|piece| Bytes::from_static(piece.as_bytes())).collect());
-    Intake::new(Guard::made_here(Body::new(pieces)), limit, Arc::clone(memory))
+    Intake::new(Guard::new(Body::new(pieces)), limit, Arc::clone(memory))
 }
 
 async fn read(body: impl HttpBody<Data = Bytes, Error = Status>) -> String {
@@ -101,7 +101,7 @@ async fn what_was_peeked_is_handed_out_again() {
 
 #[tokio::test]
 async fn an_empty_body_is_at_its_end_at_once() {
-    let empty = Intake::new(Guard::made_here(Body::empty()), 10, Arc::new(ReplayMemory::new(10)));
+    let empty = Intake::new(Guard::new(Body::empty()), 10, Arc::new(ReplayMemory::new(10)));
     assert!(empty.has_ended());
     assert!(Replay::new(empty).attempt().is_end_stream());
 }
@@ -162,4 +162,26 @@ async fn what_is_here_already_is_handed_over_without_waiting() {
     let mut again = replay.attempt();
     assert_eq!(again.next_at_hand(), Some((Bytes::from_static(b"ab"), false)));
     assert_eq!(again.next_at_hand(), Some((Bytes::from_static(b"cd"), true)));
+}
+
+/// A body that comes one byte at a time costs what one in a piece does, and is read the same by every attempt.
+#[tokio::test]
+async fn tiny_frames_are_joined() {
+    for collected in [true, false] {
+        let mut intake = intake(&["x"; 20_000], 64 << 10);
+        intake.memory = Arc::new(ReplayMemory::new(64 << 10));
+        if collected {
+            std::future::poll_fn(|cx| intake.poll_collect(cx)).await.unwrap();
+            assert!(intake.frames().len() <= 10, "{} frames", intake.frames().len());
+        }
+        let replay = Replay::new(intake);
+        let mut first = replay.attempt();
+        for _ in 0..3 {
+            assert!(first.frame().await.unwrap().unwrap().into_data().is_ok());
+        }
+        drop(first);
+        assert_eq!(read(replay.attempt()).await.len(), 20_000);
+        assert!(lock(&replay.0).frames().len() <= 10, "collected {collected}");
+        assert_eq!(read(replay.attempt()).await.len(), 20_000);
+    }
 }

@@ -1,0 +1,221 @@
+//! One connection, as far as its server has to know it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use http::Extensions;
+use tokio::time::Instant;
+
+use super::connections::Connections;
+use super::waiting::Waiting;
+use crate::constants::SEND_BUFFER_PER_CONNECTION;
+
+/// Puts what a server usually knows of a connection into the extensions of its requests.
+pub(crate) type Restore = Box<dyn Fn(&mut Extensions) + Send + Sync>;
+
+/// A connection with its calls.
+pub(crate) struct Connection {
+    pub(crate) all: Arc<Connections>,
+    pub(super) id: u64,
+    pub(super) address: IpAddr,
+    restore: Restore,
+    /// Calls that are not over.
+    pub(super) open: AtomicUsize,
+    /// Those of them that have handed out a piece of their answer and wait to be asked for the next one.
+    pub(super) unread: AtomicUsize,
+    /// When a request or a piece of an answer passed last.
+    progress: AtomicU64,
+    /// Bytes of answers that were handed out and are not written yet.
+    in_transport: AtomicUsize,
+    /// Since when the socket takes nothing; zero while it does.
+    write_blocked: AtomicU64,
+    ended: AtomicBool,
+    /// The task of the connection, when it waits.
+    task: Mutex<Option<Waker>>,
+    /// Answers that wait for the transport to have room.
+    held_back: Mutex<Vec<Waker>>,
+    /// Calls that wait for their caller now and then.
+    waiting: Mutex<BTreeMap<u64, Arc<Waiting>>>,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Connection");
+        debug.field("address", &self.address).field("open", &self.open).finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    pub(super) fn new(all: Arc<Connections>, id: u64, address: IpAddr, restore: Restore) -> Self {
+        let progress = AtomicU64::new(all.millis());
+        Self {
+            all,
+            id,
+            address,
+            restore,
+            open: AtomicUsize::new(0),
+            unread: AtomicUsize::new(0),
+            progress,
+            in_transport: AtomicUsize::new(0),
+            write_blocked: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+            task: Mutex::default(),
+            held_back: Mutex::default(),
+            waiting: Mutex::default(),
+        }
+    }
+
+    pub(super) fn restore(&self, extensions: &mut Extensions) {
+        (self.restore)(extensions);
+    }
+
+    /// Takes note that a request or a piece of an answer passes.
+    pub(super) fn touch(&self) {
+        self.progress.store(self.all.millis(), Ordering::Relaxed);
+    }
+
+    /// Milliseconds since a request or a piece of an answer passed.
+    pub(super) fn idle_millis(&self) -> u64 {
+        self.all.millis().saturating_sub(self.progress.load(Ordering::Relaxed))
+    }
+
+    /// Milliseconds for which the socket has taken nothing although there is something to write.
+    pub(super) fn blocked_millis(&self) -> u64 {
+        match self.write_blocked.load(Ordering::Relaxed) {
+            0 => 0,
+            since => self.all.millis().saturating_sub(since),
+        }
+    }
+
+    pub(super) fn write_is_blocked(&self) {
+        if self.write_blocked.load(Ordering::Relaxed) == 0 {
+            self.write_blocked.store(self.all.millis(), Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn has_written(&self) {
+        self.write_blocked.store(0, Ordering::Relaxed);
+    }
+
+    pub(super) fn in_transport(&self) -> usize {
+        self.in_transport.load(Ordering::Relaxed)
+    }
+
+    /// Whether the transport holds as much of this connection as it may. Then `waker` is told when it has room.
+    pub(super) fn is_full(&self, waker: &Waker) -> bool {
+        if self.in_transport() < SEND_BUFFER_PER_CONNECTION {
+            return false;
+        }
+        lock(&self.held_back).push(waker.clone());
+        // What was written before the waker was left woke nobody.
+        self.in_transport() >= SEND_BUFFER_PER_CONNECTION
+    }
+
+    pub(super) fn take_into_transport(&self, bytes: usize) {
+        self.in_transport.fetch_add(bytes, Ordering::Relaxed);
+        self.all.in_transport.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn leave_transport(&self, bytes: usize) {
+        self.all.in_transport.fetch_sub(bytes, Ordering::Relaxed);
+        let before = self.in_transport.fetch_sub(bytes, Ordering::AcqRel);
+        let is_full = |held: usize| held >= SEND_BUFFER_PER_CONNECTION;
+        if is_full(before) && !is_full(before - bytes) {
+            std::mem::take(&mut *lock(&self.held_back)).into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// Ends the connection: its next read or write fails.
+    pub(super) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        if let Some(task) = lock(&self.task).take() {
+            task.wake();
+        }
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Leaves who is to be woken when the connection is ended. Gives whether it has been meanwhile.
+    pub(super) fn wait(&self, waker: &Waker) -> bool {
+        let mut task = lock(&self.task);
+        if !task.as_ref().is_some_and(|task| task.will_wake(waker)) {
+            *task = Some(waker.clone());
+        }
+        drop(task);
+        self.has_ended()
+    }
+
+    pub(super) fn register(self: &Arc<Self>, waiting: Arc<Waiting>) -> Registration {
+        let id = self.all.next_id();
+        lock(&self.waiting).insert(id, waiting);
+        self.all.registered.fetch_add(1, Ordering::Relaxed);
+        Registration { id, connection: Arc::clone(self) }
+    }
+
+    /// Every call that waits for its caller, or may.
+    pub(super) fn waiting(&self) -> Vec<Arc<Waiting>> {
+        lock(&self.waiting).values().map(Arc::clone).collect()
+    }
+}
+
+/// The place of a call among those that wait for their caller; left when this is dropped.
+#[derive(Debug)]
+pub(super) struct Registration {
+    id: u64,
+    connection: Arc<Connection>,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        if lock(&self.connection.waiting).remove(&self.id).is_some() {
+            self.connection.all.registered.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A call that is not over.
+#[derive(Debug)]
+pub(super) struct OpenCall {
+    pub(super) connection: Arc<Connection>,
+    /// When anything of its answer passed last.
+    answered: AtomicU64,
+}
+
+impl OpenCall {
+    pub(super) fn begin(connection: Arc<Connection>) -> Arc<Self> {
+        connection.open.fetch_add(1, Ordering::Relaxed);
+        connection.touch();
+        Arc::new(Self { connection, answered: AtomicU64::new(0) })
+    }
+
+    pub(super) fn touch(&self) {
+        self.connection.touch();
+        self.answered.store(self.connection.all.millis(), Ordering::Relaxed);
+    }
+
+    /// When anything of its answer passed last.
+    pub(super) fn answered(&self) -> Instant {
+        self.connection.all.instant(self.answered.load(Ordering::Relaxed))
+    }
+}
+
+impl Drop for OpenCall {
+    fn drop(&mut self) {
+        self.connection.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What the lock guards is whole at any time.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a request of an accepted connection carries in its extensions, so that its server recognizes the connection.
+#[derive(Clone, Debug)]
+pub struct ConnectionHandle(pub(crate) Arc<Connection>);

@@ -1,0 +1,284 @@
+//! All connections of a server, and what is taken back from them when they hold too much.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::connection::{Connection, Restore, lock};
+use super::limits::ServerLimits;
+use super::waiting::{For, Idle, Shed};
+use crate::constants::{ACCEPT_LOG_INTERVAL, SHED_BATCH, SWEEP_INTERVAL_MIN, UNREAD_GRACE};
+use crate::log_limit::LogLimit;
+use crate::stats::Counter;
+
+/// The connections of one listener.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    pub(super) limits: ServerLimits,
+    begun: Instant,
+    next_id: AtomicU64,
+    by_address: Mutex<HashMap<IpAddr, Vec<Arc<Connection>>>>,
+    /// Calls that may have to wait for their caller.
+    pub(super) registered: AtomicUsize,
+    /// Bytes of answers that were handed to HTTP/2 and are not written yet.
+    pub(super) in_transport: AtomicUsize,
+    /// When waiting calls were looked at last.
+    swept: AtomicU64,
+    counters: Counters,
+    log: Mutex<LogLimit>,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    connections_refused: Counter,
+    connections_closed: Counter,
+    floods_ended: Counter,
+    half_open_shed: Counter,
+    uploads_shed: Counter,
+    answers_shed: Counter,
+}
+
+/// What a server took back from its callers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerStats {
+    /// Connections that were refused because their address has as many as it may, all of them with calls.
+    pub connections_refused: u64,
+    /// Connections that were closed: in favour of a newer one of the same address, or because nobody reads them.
+    pub connections_closed: u64,
+    /// Connections that were ended because they carried control frames and little else.
+    pub floods_ended: u64,
+    /// Calls that were given up before anything of their request had come.
+    pub half_open_shed: u64,
+    /// Calls that were given up because their request did not go on.
+    pub uploads_shed: u64,
+    /// Answers that were given up because they were not read.
+    pub answers_shed: u64,
+    /// Gauge: calls that wait for their caller now and then.
+    pub waiting_calls: u64,
+    /// Gauge: bytes of answers that wait to be written.
+    pub unwritten_bytes: u64,
+}
+
+impl ServerStats {
+    /// All figures by name, in order of declaration.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+        [
+            ("connections_refused", self.connections_refused),
+            ("connections_closed", self.connections_closed),
+            ("floods_ended", self.floods_ended),
+            ("half_open_shed", self.half_open_shed),
+            ("uploads_shed", self.uploads_shed),
+            ("answers_shed", self.answers_shed),
+            ("waiting_calls", self.waiting_calls),
+            ("unwritten_bytes", self.unwritten_bytes),
+        ]
+        .into_iter()
+    }
+}
+
+impl Connections {
+    pub(crate) fn new(limits: ServerLimits) -> Arc<Self> {
+        Arc::new(Self {
+            limits,
+            begun: Instant::now(),
+            next_id: AtomicU64::new(0),
+            by_address: Mutex::default(),
+            registered: AtomicUsize::new(0),
+            in_transport: AtomicUsize::new(0),
+            swept: AtomicU64::new(0),
+            counters: Counters::default(),
+            log: Mutex::new(LogLimit::new(ACCEPT_LOG_INTERVAL)),
+        })
+    }
+
+    pub(crate) fn stats(&self) -> ServerStats {
+        let counters = &self.counters;
+        ServerStats {
+            connections_refused: counters.connections_refused.get(),
+            connections_closed: counters.connections_closed.get(),
+            floods_ended: counters.floods_ended.get(),
+            half_open_shed: counters.half_open_shed.get(),
+            uploads_shed: counters.uploads_shed.get(),
+            answers_shed: counters.answers_shed.get(),
+            waiting_calls: self.registered.load(Ordering::Relaxed) as u64,
+            unwritten_bytes: self.in_transport.load(Ordering::Relaxed) as u64,
+        }
+    }
+
+    /// Milliseconds since the beginning; never zero, which stands for never.
+    pub(super) fn millis(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
+    pub(super) fn instant(&self, millis: u64) -> Instant {
+        self.begun + Duration::from_millis(millis)
+    }
+
+    pub(super) fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Takes a new connection in, in the place of an idle one if its address has as many as it may. `None` when all of
+    /// them have calls.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        address: IpAddr,
+        restore: Restore,
+    ) -> Option<Arc<Connection>> {
+        let mut by_address = lock(&self.by_address);
+        let ours = by_address.entry(address).or_default();
+        if ours.len() >= self.limits.connections_per_address {
+            let idle = (0..ours.len()).filter(|&i| ours[i].open.load(Ordering::Relaxed) == 0);
+            let Some(idlest) = idle.max_by_key(|&i| ours[i].idle_millis()) else {
+                self.counters.connections_refused.add_one();
+                drop(by_address);
+                self.warn(address, "has as many connections as it may, all with calls");
+                return None;
+            };
+            self.close(&ours.swap_remove(idlest));
+        }
+        let connection =
+            Arc::new(Connection::new(Arc::clone(self), self.next_id(), address, restore));
+        ours.push(Arc::clone(&connection));
+        Some(connection)
+    }
+
+    /// Forgets a connection that has ended.
+    pub(super) fn remove(&self, connection: &Connection) {
+        let mut by_address = lock(&self.by_address);
+        if let Some(ours) = by_address.get_mut(&connection.address) {
+            ours.retain(|other| other.id != connection.id);
+            if ours.is_empty() {
+                by_address.remove(&connection.address);
+            }
+        }
+    }
+
+    fn close(&self, connection: &Connection) {
+        self.counters.connections_closed.add_one();
+        connection.end();
+    }
+
+    pub(super) fn count_flood(&self, connection: &Connection) {
+        self.counters.floods_ended.add_one();
+        self.warn(
+            connection.address,
+            "sends control frames and little else; its connection was ended",
+        );
+    }
+
+    pub(super) fn count_shed(&self, shed: Shed) {
+        let (Shed::TimedOut(waited_for) | Shed::Overloaded(waited_for)) = shed;
+        match waited_for {
+            For::Begin => self.counters.half_open_shed.add_one(),
+            For::Upload => self.counters.uploads_shed.add_one(),
+            For::Read => self.counters.answers_shed.add_one(),
+        }
+    }
+
+    /// A line about a caller, at most one in ten seconds for all of them.
+    fn warn(&self, address: IpAddr, what: &str) {
+        if let Some(held_back) = lock(&self.log).pass() {
+            tracing::warn!(%address, held_back, "a client {what}");
+        }
+    }
+
+    fn all(&self) -> Vec<Arc<Connection>> {
+        lock(&self.by_address).values().flatten().map(Arc::clone).collect()
+    }
+
+    /// Calls that wait for their caller at this moment: those first that are shed first.
+    fn idle(&self) -> Vec<Idle> {
+        let all = self.all();
+        let waiting = all.iter().flat_map(|connection| connection.waiting());
+        let mut idle: Vec<_> = waiting.filter_map(|waiting| waiting.idle()).collect();
+        idle.sort_by_key(|idle| (idle.waits_for, idle.since));
+        idle
+    }
+
+    /// Gives up some of the calls that wait for their callers, because their places are needed. Gives how many.
+    pub(crate) fn shed_idlest(&self) -> usize {
+        let mut idle = self.idle();
+        idle.truncate(SHED_BATCH);
+        shed(&idle, Shed::Overloaded)
+    }
+
+    /// Looks for what waits too long or is too much, unless that was done a moment ago.
+    pub(super) fn sweep_soon(&self) {
+        let (now, last) = (self.millis(), self.swept.load(Ordering::Relaxed));
+        let is_soon = now.saturating_sub(last) < SWEEP_INTERVAL_MIN.as_millis() as u64;
+        let claim = self.swept.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed);
+        if !is_soon && claim.is_ok() {
+            self.sweep();
+        }
+    }
+
+    /// Looks for what waits too long or is too much.
+    pub(crate) fn sweep(&self) {
+        let now = Instant::now();
+        let (late, mut idle): (Vec<_>, Vec<_>) = self.idle().into_iter().partition(|idle| {
+            let limit = match idle.waits_for {
+                For::Begin | For::Upload => self.limits.upload_idle_timeout,
+                For::Read => self.limits.unread_timeout,
+            };
+            now.duration_since(idle.since) >= limit
+        });
+        shed(&late, Shed::TimedOut);
+        let half_open = idle.iter().filter(|idle| idle.waits_for == For::Begin).count();
+        let beyond = half_open.saturating_sub(self.limits.half_open_calls);
+        shed(&idle[..beyond], Shed::Overloaded);
+        idle.retain(|idle| idle.waits_for == For::Read);
+        self.shed_unread(&idle, now);
+        self.close_unread();
+    }
+
+    /// Frees unread answers, oldest first, as far as there are too many bytes of them.
+    fn shed_unread(&self, unread: &[Idle], now: Instant) {
+        let mut bytes: usize = unread.iter().map(|idle| idle.bytes).sum();
+        let soft = self.limits.unread_bytes;
+        let mut count = 0;
+        for idle in unread {
+            let has_grace = now.duration_since(idle.since) < UNREAD_GRACE;
+            if bytes <= soft || (has_grace && bytes <= 2 * soft) {
+                break;
+            }
+            bytes -= idle.bytes;
+            count += 1;
+        }
+        shed(&unread[..count], Shed::Overloaded);
+    }
+
+    /// Closes connections on which nobody reads: nothing but unread answers is left on them, or the socket takes nothing
+    /// while all of them together hold too much.
+    fn close_unread(&self) {
+        let timeout = self.limits.unread_timeout.as_millis() as u64;
+        let holds_too_much = self.in_transport.load(Ordering::Relaxed) > self.limits.unread_bytes;
+        for connection in self.all() {
+            let (open, unread) = (
+                connection.open.load(Ordering::Relaxed),
+                connection.unread.load(Ordering::Relaxed),
+            );
+            let is_unread = open > 0 && unread >= open && connection.idle_millis() >= timeout;
+            let is_stuck = holds_too_much
+                && connection.in_transport() > 0
+                && connection.blocked_millis() >= UNREAD_GRACE.as_millis() as u64;
+            if (is_unread || is_stuck) && !connection.has_ended() {
+                self.close(&connection);
+                self.warn(
+                    connection.address,
+                    "does not read its answers; its connection was ended",
+                );
+            }
+        }
+    }
+}
+
+fn shed(idle: &[Idle], why: fn(For) -> Shed) -> usize {
+    idle.iter().for_each(|idle| idle.waiting.shed(why(idle.waits_for)));
+    idle.len()
+}

@@ -1,0 +1,144 @@
+//! What one client, one connection, and all of them together may hold of a server.
+
+use std::time::Duration;
+
+use crate::builder::{duration_in_range, in_range};
+use crate::constants::{
+    CONNECTIONS_PER_ADDRESS, CONTROL_FRAMES, CONTROL_FRAMES_LIMIT, CONTROL_FRAMES_MIN,
+    HALF_OPEN_CALLS, IDLE_LIMIT, IDLE_MIN, STREAMS_PER_CONNECTION, UNREAD_BYTES, UNREAD_BYTES_MIN,
+    UNREAD_TIMEOUT, UPLOAD_IDLE_TIMEOUT,
+};
+use crate::error::ConfigError;
+
+/// Limits of a server: what its callers may hold of it before the oldest and idlest of it is taken back.
+///
+/// ```
+/// use std::time::Duration;
+/// use ringpop_forward::{ServerLimits, incoming, server_with};
+///
+/// # async fn run(listener: tokio::net::TcpListener) -> Result<(), Box<dyn std::error::Error>> {
+/// let limits = ServerLimits::default().streams_per_connection(200).unread_timeout(Duration::from_secs(20));
+/// let server = server_with(&limits)?;
+/// let connections = incoming(listener).limits(&limits)?;
+/// # let _ = (server, connections);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct ServerLimits {
+    pub(crate) streams_per_connection: u32,
+    pub(crate) connections_per_address: usize,
+    pub(crate) control_frames: u32,
+    pub(crate) half_open_calls: usize,
+    pub(crate) upload_idle_timeout: Duration,
+    pub(crate) unread_timeout: Duration,
+    pub(crate) unread_bytes: usize,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        Self {
+            streams_per_connection: STREAMS_PER_CONNECTION,
+            connections_per_address: CONNECTIONS_PER_ADDRESS,
+            control_frames: CONTROL_FRAMES,
+            half_open_calls: HALF_OPEN_CALLS,
+            upload_idle_timeout: UPLOAD_IDLE_TIMEOUT,
+            unread_timeout: UNREAD_TIMEOUT,
+            unread_bytes: UNREAD_BYTES,
+        }
+    }
+}
+
+impl ServerLimits {
+    /// Streams that may be open on one connection: 1 to 65,536, by default 1,024, as many as a member sends to a peer.
+    /// It is announced as SETTINGS_MAX_CONCURRENT_STREAMS.
+    pub fn streams_per_connection(mut self, streams: u32) -> Self {
+        self.streams_per_connection = streams;
+        self
+    }
+
+    /// Connections of one address: 1 to 1,048,576, by default 1,024. A further one takes the place of the one that has
+    /// been without a call for longest; when all have calls, it is closed.
+    pub fn connections_per_address(mut self, connections: usize) -> Self {
+        self.connections_per_address = connections;
+        self
+    }
+
+    /// PING, SETTINGS, PRIORITY and WINDOW_UPDATE frames that a peer may send without requests and responses between
+    /// them: 100 to 1,000,000, by default 1,000. It gets them back within ten seconds. More end the connection.
+    pub fn control_frames(mut self, frames: u32) -> Self {
+        self.control_frames = frames;
+        self
+    }
+
+    /// Calls of all connections that were begun and of whose body nothing has come: 1 to 1,048,576, by default 4,096. The
+    /// oldest ones beyond are answered RESOURCE_EXHAUSTED.
+    pub fn half_open_calls(mut self, calls: usize) -> Self {
+        self.half_open_calls = calls;
+        self
+    }
+
+    /// How long a handler waits for its caller, when nothing goes in the other direction either: 10 ms to a day, by
+    /// default 15 minutes. Then the caller is answered DEADLINE_EXCEEDED.
+    pub fn upload_idle_timeout(mut self, timeout: Duration) -> Self {
+        self.upload_idle_timeout = timeout;
+        self
+    }
+
+    /// How long an answer waits for its caller to read on: 10 ms to a day, by default 60 s. Then what is left of it is
+    /// freed, and the caller finds DEADLINE_EXCEEDED in its place. A connection on which nothing but unread answers is
+    /// left is closed.
+    pub fn unread_timeout(mut self, timeout: Duration) -> Self {
+        self.unread_timeout = timeout;
+        self
+    }
+
+    /// Bytes of unread answers of all connections: 64 KiB or more, by default 64 MiB. Beyond it, answers that have not
+    /// been read for a second are freed, oldest first, and beyond the double of it, any.
+    pub fn unread_bytes(mut self, bytes: usize) -> Self {
+        self.unread_bytes = bytes;
+        self
+    }
+
+    /// # Errors
+    ///
+    /// [`ConfigError::Range`] names the first setting that is out of bounds.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        const COUNT_MAX: u64 = 1 << 20;
+        in_range("streams_per_connection", self.streams_per_connection.into(), 1, 65_536)?;
+        in_range("connections_per_address", self.connections_per_address as u64, 1, COUNT_MAX)?;
+        let (min, max) = (CONTROL_FRAMES_MIN, CONTROL_FRAMES_LIMIT);
+        in_range("control_frames", self.control_frames.into(), min, max)?;
+        in_range("half_open_calls", self.half_open_calls as u64, 1, COUNT_MAX)?;
+        for (field, value) in [
+            ("upload_idle_timeout", self.upload_idle_timeout),
+            ("unread_timeout", self.unread_timeout),
+        ] {
+            duration_in_range(field, value, IDLE_MIN, IDLE_LIMIT)?;
+        }
+        in_range("unread_bytes", self.unread_bytes as u64, UNREAD_BYTES_MIN, u64::MAX / 4)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_limit_is_checked_by_name() {
+        let ok = ServerLimits::default;
+        assert_eq!(ok().check(), Ok(()));
+        for (limits, field) in [
+            (ok().streams_per_connection(0), "streams_per_connection"),
+            (ok().connections_per_address(0), "connections_per_address"),
+            (ok().control_frames(1), "control_frames"),
+            (ok().half_open_calls(0), "half_open_calls"),
+            (ok().upload_idle_timeout(Duration::ZERO), "upload_idle_timeout"),
+            (ok().unread_timeout(Duration::MAX), "unread_timeout"),
+            (ok().unread_bytes(0), "unread_bytes"),
+        ] {
+            assert!(limits.check().unwrap_err().to_string().contains(field), "{field}");
+        }
+    }
+}
