@@ -7,7 +7,7 @@ use std::time::Duration;
 use ringpop::admin_client::{
     AdminClient, GetStatusRequest, GetStatusResponse, LookupRequest, LookupResponse,
 };
-use ringpop::forward::Tls;
+use ringpop::forward::{Tls, explain_failure};
 use tokio::time::timeout;
 use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
@@ -74,23 +74,16 @@ async fn answer<T>(
 }
 
 fn explain(address: &str, status: &tonic::Status) -> String {
-    match (innermost(status), status.code()) {
+    match (status.source(), status.code()) {
         (Some(cause), _) => {
-            format!("{address} cannot be asked ({cause}): check that a ringpop node listens there")
+            format!(
+                "{address} cannot be asked: {}; check that a ringpop node listens there",
+                explain_failure(cause)
+            )
         }
         (None, Code::Unimplemented | Code::Internal | Code::Unknown) => {
             format!("{address} is not a ringpop node: give the address of a node's --listen")
         }
         (None, _) => format!("{address} refused: {}", printable(status.message())),
     }
-}
-
-/// What the operating system or the protocol said, when the connection failed: the layers above it only say that
-/// something went wrong.
-fn innermost(status: &tonic::Status) -> Option<&dyn Error> {
-    let mut cause: &dyn Error = status.source()?;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    Some(cause)
 }

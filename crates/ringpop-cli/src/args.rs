@@ -14,7 +14,8 @@ use ringpop::swim::Config;
 use crate::commands::RingArgs;
 use crate::failure::{EXIT_CODES, Failure};
 use crate::limits::{
-    ATTEMPT_TIMEOUT, DEV_NODES_MAX, JOIN_TIMEOUT, KEY_BYTES_MAX, LOOKUP_OWNERS_MAX,
+    ALONE_AFTER, ATTEMPT_TIMEOUT, DEV_NODES_MAX, JOIN_TIMEOUT, KEY_BYTES_MAX, LAME_DUCK,
+    LOOKUP_OWNERS_MAX,
 };
 use crate::tls::TlsArgs;
 
@@ -66,7 +67,7 @@ pub(crate) struct NodeArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) identity: Option<String>,
 
-    /// Label that other members see, such as zone=a; may be repeated
+    /// Label that other members see, such as zone=a; may be repeated with other keys
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]
     pub(crate) labels: Vec<(String, String)>,
 
@@ -93,6 +94,15 @@ pub(crate) struct NodeArgs {
     /// After how long without an answer a read asks the next owner too [default: never]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) hedge_after: Option<Duration>,
+
+    /// How long to wait for peers that are not listed yet before starting as a cluster of its own; --peers that name
+    /// only this member are not waited for
+    #[arg(long, value_name = "DURATION", default_value = ALONE_AFTER, value_parser = parse_wait)]
+    pub(crate) alone_after: Duration,
+
+    /// How long to serve everything after the stop has begun, so that clients go elsewhere in time
+    #[arg(long, value_name = "DURATION", default_value = LAME_DUCK, value_parser = parse_wait)]
+    pub(crate) lame_duck: Duration,
 
     /// Log what happens on standard error (RUST_LOG overrides it)
     #[arg(long, short)]
@@ -249,9 +259,14 @@ fn one_line(error: &clap::Error) -> String {
     format!("{}; try `--help`", paragraphs.join("; "))
 }
 
+/// A time that may be nothing.
+fn parse_wait(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{error}: write it with its unit, as in 30s or 5m"))
+}
+
 fn parse_duration(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text)
-        .map_err(|error| format!("{error}: write it with its unit, as in 30s or 5m"))?;
+    let duration = parse_wait(text)?;
     if duration.is_zero() {
         return Err("a duration must be longer than nothing, as 30s or 5m are".to_owned());
     }

@@ -38,6 +38,12 @@ pub(crate) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 /// person who mistyped an address.
 pub(crate) const JOIN_TIMEOUT: &str = "30s";
 
+/// How long `node` waits for peers that are not listed yet before it starts alone, by default: as the library does.
+pub(crate) const ALONE_AFTER: &str = "10s";
+
+/// How long `node` serves everything after its stop has begun, by default: as the library does.
+pub(crate) const LAME_DUCK: &str = "1s";
+
 /// How long `status` and `lookup` wait for a connection.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 

@@ -9,6 +9,15 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::failure::Failure;
 
+/// Why a run ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// Somebody or something asked for it.
+    Asked,
+    /// The time of `--for` is over.
+    Time,
+}
+
 /// Waits for whatever ends a run.
 #[derive(Debug)]
 pub(crate) struct Stop {
@@ -32,7 +41,7 @@ impl Stop {
 
     /// Completes when the run should end gracefully, and after that at each signal: who sends a second one does not
     /// want to wait. Cancel safe.
-    pub(crate) async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) -> Why {
         let deadline = self.deadline;
         let time = async {
             match deadline {
@@ -47,13 +56,14 @@ impl Stop {
                 None => pending().await,
             }
         };
-        tokio::select! {
-            () = self.signals.next() => {}
-            () = time => {}
-            () = stdin => {}
-        }
+        let why = tokio::select! {
+            () = self.signals.next() => Why::Asked,
+            () = time => Why::Time,
+            () = stdin => Why::Asked,
+        };
         self.deadline = None;
         self.stdin_closed = None;
+        why
     }
 }
 

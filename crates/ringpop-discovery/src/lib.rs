@@ -65,6 +65,12 @@ pub trait Discovery: Debug + Send + Sync + 'static {
 
     /// How messages name this source, such as `the hosts file "hosts.json"`.
     fn origin(&self) -> String;
+
+    /// Whether the answer can never be another one, so that asking again is of
+    /// no use. Default: it can.
+    fn is_fixed(&self) -> bool {
+        false
+    }
 }
 
 impl<D: Discovery + ?Sized> Discovery for Arc<D> {
@@ -74,6 +80,10 @@ impl<D: Discovery + ?Sized> Discovery for Arc<D> {
 
     fn origin(&self) -> String {
         (**self).origin()
+    }
+
+    fn is_fixed(&self) -> bool {
+        (**self).is_fixed()
     }
 }
 

@@ -66,6 +66,10 @@ impl Discovery for StaticList {
     fn origin(&self) -> String {
         ORIGIN.to_owned()
     }
+
+    fn is_fixed(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

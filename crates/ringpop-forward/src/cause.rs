@@ -45,6 +45,10 @@ fn next<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static
     error.source()
 }
 
+/// A server of another kind answers in a way that is not understood, or not at all.
+const CLOSED: &str = "the other side closed the connection: check that no other kind of server has the port, and that both \
+                      sides use TLS, or neither does";
+
 fn advise(error: &(dyn Error + 'static)) -> Option<&'static str> {
     #[cfg(feature = "tls")]
     if let Some(error) = error.downcast_ref::<rustls::Error>() {
@@ -53,7 +57,12 @@ fn advise(error: &(dyn Error + 'static)) -> Option<&'static str> {
     if let Some(error) = error.downcast_ref::<h2::Error>() {
         return advise_http(error);
     }
-    let error = error.downcast_ref::<io::Error>()?;
+    let Some(error) = error.downcast_ref::<io::Error>() else {
+        // hyper's, whose type is not one of this crate's.
+        let text = error.to_string();
+        return matches!(text.as_str(), "connection closed" | "operation was canceled")
+            .then_some(CLOSED);
+    };
     if error.to_string().starts_with("failed to lookup address information") {
         return Some("the name does not resolve: check its spelling and the resolver");
     }
@@ -70,9 +79,7 @@ fn advise(error: &(dyn Error + 'static)) -> Option<&'static str> {
         io::ErrorKind::UnexpectedEof
         | io::ErrorKind::ConnectionReset
         | io::ErrorKind::BrokenPipe
-        | io::ErrorKind::ConnectionAborted => {
-            Some("the other side closed the connection: check that both use TLS, or neither does")
-        }
+        | io::ErrorKind::ConnectionAborted => Some(CLOSED),
         _ => None,
     }
 }
@@ -161,7 +168,7 @@ mod tests {
         assert!(text.starts_with("failed to lookup address information"), "{text}");
         assert!(text.contains("the name does not resolve"), "{text}");
         let text = explain(&io::Error::from(io::ErrorKind::UnexpectedEof));
-        assert!(text.contains("both use TLS"), "{text}");
+        assert!(text.contains("sides use TLS"), "{text}");
     }
 
     #[cfg(feature = "tls")]

@@ -185,6 +185,23 @@ impl Routes {
         self.refine("idempotent", |route| route.idempotent = true)
     }
 
+    /// The paths of methods that have a route of their own and find their key in a message or in metadata, which makes
+    /// them methods of gRPC. Sorted.
+    #[must_use]
+    pub fn paths(&self) -> Vec<String> {
+        let is_grpc = |route: &Route| !matches!(route.key, KeySource::Head(_));
+        let own = self.by_path.iter().filter(|(_, route)| is_grpc(route));
+        let mut paths: Vec<_> = own.map(|(path, _)| path.clone()).collect();
+        paths.sort_unstable();
+        paths
+    }
+
+    /// Whether no method is routed at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_path.is_empty() && self.fallback.is_none()
+    }
+
     pub(crate) fn find(&self, parts: &Parts) -> Option<&Arc<Route>> {
         if let Some(route) = self.by_path.get(parts.uri.path()) {
             return Some(route);

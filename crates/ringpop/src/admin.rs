@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Weak};
 
-use ringpop_forward::Stats as ForwardStats;
 use swim_core::wire::pb;
 use swim_core::{Member, Stats as SwimStats, Status as MemberStatus};
 use tonic::{Request, Response, Status};
@@ -12,7 +11,7 @@ use crate::generated::admin_server::Admin;
 use crate::gossip::Command;
 use crate::limits::{LOOKUP_KEY_BYTES_MAX, LOOKUP_OWNERS_MAX};
 use crate::member::Inner;
-use crate::view::{View, Views};
+use crate::view::View;
 
 /// The gRPC service of administration. It reads only.
 #[derive(Debug)]
@@ -47,7 +46,9 @@ impl Admin for AdminService {
             ring_checksum: view.ring_checksum,
             members: members(&view),
             uptime_ms: u64::try_from(uptime).unwrap_or(u64::MAX),
-            counters: counters(&swim, &inner.views, &inner.forwarder.stats()),
+            counters: counters(&inner, &swim),
+            problems: inner.problems.list().iter().map(ToString::to_string).collect(),
+            instance: inner.instance,
         }))
     }
 
@@ -109,15 +110,21 @@ const fn status(status: MemberStatus) -> pb::Status {
     }
 }
 
-fn counters(swim: &SwimStats, views: &Views, forward: &ForwardStats) -> Vec<proto::Counter> {
+fn counters(inner: &Inner, swim: &SwimStats) -> Vec<proto::Counter> {
     let counter = |prefix: &str, (name, value): (&str, u64)| proto::Counter {
         name: format!("{prefix}.{name}"),
         value,
     };
     let swim = swim.iter().map(|entry| counter("membership", entry));
+    let forward = inner.forwarder.stats();
     let forward = forward.iter().map(|entry| counter("forward", entry));
-    let ring = views.counters().into_iter().map(|entry| counter("ring", entry));
-    let mut counters: Vec<_> = swim.chain(ring).chain(forward).collect();
+    let ring = inner.views.stats();
+    let ring = [("capped", ring.capped), ("stale", ring.stale)];
+    let ring = ring.into_iter().chain(inner.views.counters()).map(|entry| counter("ring", entry));
+    let (server, tls) = (inner.security.accept_stats(), inner.security.tls_stats());
+    let server = server.iter().map(|entry| counter("server", entry));
+    let tls = tls.into_iter().map(|entry| counter("tls", entry));
+    let mut counters: Vec<_> = swim.chain(forward).chain(ring).chain(server).chain(tls).collect();
     counters.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     counters
 }
@@ -127,7 +134,7 @@ mod tests {
     use swim_core::{Address, Labels};
 
     use super::*;
-    use crate::view::OnRing;
+    use crate::view::{OnRing, Views};
 
     #[test]
     fn a_damped_member_is_alive_and_owns_nothing() {

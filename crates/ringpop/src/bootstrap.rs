@@ -1,13 +1,25 @@
 //! Finding the other members.
+//!
+//! Discovery that fails, lists nobody or only this member is asked again after
+//! a pause: the others may be starting, or be listed only once they are ready.
+//! A member that discovery gives nobody to join for long enough begins a
+//! cluster of its own, and says so. One that discovery gives somebody to join
+//! never does.
 
+use std::fmt::Write as _;
+use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ringpop_discovery::{Discovery, DiscoveryError, Record};
-use swim_core::{Address, CommandError, JoinFailure};
+use swim_core::{Address, CommandError, Config, JoinFailure};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::gossip::{Command, Handle, JoinProgress};
 use crate::lifecycle::State;
+use crate::limits::{FAILURES_TOLD_MAX, JOIN_LOG_INTERVAL, LISTING_TIMEOUT};
+use crate::problem::Problem;
 
 /// How a bootstrap ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,9 +42,25 @@ pub enum BootstrapError {
     /// The member is not in a state to bootstrap from.
     #[error("this member is {0} and cannot bootstrap")]
     State(State),
-    /// Discovery failed.
+    /// Another live process advertises the address of this one.
+    #[error(
+        "another process answers at {address}, the address that this member advertises; give each \
+         an address of its own"
+    )]
+    AddressTaken {
+        /// The address.
+        address: Address,
+    },
+    /// Discovery failed for as long as a join may take.
     #[error(transparent)]
     Discovery(#[from] DiscoveryError),
+    /// Discovery listed nobody to join for as long as a join may take, and the
+    /// member was told never to start alone.
+    #[error("nobody to join ({reason}); start the other members, or let this one start alone")]
+    Nobody {
+        /// What discovery said.
+        reason: String,
+    },
     /// An address from discovery is none.
     #[error("{origin} lists an address that cannot be used: {reason}")]
     Address {
@@ -56,11 +84,15 @@ pub enum BootstrapError {
     },
     /// No peer answered in time.
     #[error(
-        "no peer could be joined, the last failure: {failure}; check that {origin} lists running members"
+        "no peer could be joined: {}; check that {origin} lists running members",
+        told(failures, failure)
     )]
     NoPeer {
         /// The last failure.
         failure: JoinFailure,
+        /// The last failure of each peer, at most
+        /// [`JOIN_FAILURES_MAX`](swim_core::limits::JOIN_FAILURES_MAX).
+        failures: Vec<JoinFailure>,
         /// Where the peers come from.
         origin: String,
     },
@@ -72,44 +104,301 @@ pub enum BootstrapError {
     Stopped,
 }
 
-/// Joins the members that discovery lists. Discovery is asked again before
-/// each further round, so that peers that appear late are found.
-pub(crate) async fn join(
-    handle: &Handle,
-    discovery: &Arc<dyn Discovery>,
-    app: &str,
-) -> Result<Bootstrapped, BootstrapError> {
-    let peers = resolve(discovery).await?;
-    let (sender, mut progress) = mpsc::unbounded_channel();
-    handle
-        .ask(|done| Command::Join(peers, sender, done))
-        .await
-        .ok_or(BootstrapError::Stopped)??;
-    let cancel = CancelOnDrop(Some(handle.clone()));
-    loop {
-        match progress.recv().await.ok_or(BootstrapError::Stopped)? {
-            JoinProgress::Retrying => match resolve(discovery).await {
-                Ok(peers) => handle.tell(Command::Peers(peers)).await,
-                Err(error) => tracing::warn!(%error, "keeping the peers known so far"),
-            },
-            JoinProgress::Complete { joined, members } => {
-                cancel.disarm();
-                return Ok(Bootstrapped { joined, members });
+/// A few failures, one after the other.
+fn told(failures: &[JoinFailure], last: &JoinFailure) -> String {
+    let all = if failures.is_empty() { std::slice::from_ref(last) } else { failures };
+    let mut text = String::new();
+    for failure in all.iter().take(FAILURES_TOLD_MAX) {
+        let separator = if text.is_empty() { "" } else { "; " };
+        let _ = write!(text, "{separator}{failure}");
+    }
+    if let Some(more @ 1..) = all.len().checked_sub(FAILURES_TOLD_MAX) {
+        let _ = write!(text, "; and {more} more");
+    }
+    text
+}
+
+/// What a bootstrap needs of its member.
+pub(crate) struct Setup<'a> {
+    pub(crate) handle: &'a Handle,
+    pub(crate) discovery: &'a Arc<dyn Discovery>,
+    pub(crate) local: &'a Address,
+    pub(crate) app: &'a str,
+    pub(crate) config: Config,
+    /// How long discovery may have nobody to join before this member starts
+    /// alone; `None`: it never does.
+    pub(crate) alone_after: Option<Duration>,
+}
+
+/// A member that has joined, or starts alone and why.
+pub(crate) struct Joined {
+    pub(crate) bootstrapped: Bootstrapped,
+    pub(crate) alone: Option<Problem>,
+}
+
+/// Joins the members that discovery lists. Discovery is asked again after each
+/// pause, so that peers that appear late are found.
+pub(crate) async fn join(setup: Setup<'_>) -> Result<Joined, BootstrapError> {
+    Search::new(setup).run().await
+}
+
+/// What discovery says of the others.
+enum Listing {
+    Peers(Vec<Address>),
+    /// It answers, and has nobody but this member. With the reason for people.
+    Nobody(String),
+    /// It cannot be asked, which says nothing about the others.
+    Unknown(BootstrapError),
+}
+
+struct Search<'a> {
+    setup: Setup<'a>,
+    deadline: Instant,
+    /// How the join of the machine goes, once it runs.
+    progress: mpsc::UnboundedReceiver<JoinProgress>,
+    sender: mpsc::UnboundedSender<JoinProgress>,
+    cancel: Option<CancelOnDrop>,
+    /// Since when discovery has nobody to join, and what it says.
+    nobody: Option<(Instant, String)>,
+    /// Why discovery could not be asked the last time.
+    unknown: Option<BootstrapError>,
+    failures: Vec<JoinFailure>,
+    /// The pause before discovery is asked again while nobody is asked to join.
+    pause: Duration,
+    /// When discovery is asked again.
+    look_at: Option<Instant>,
+    logged: Option<Instant>,
+}
+
+impl<'a> Search<'a> {
+    fn new(setup: Setup<'a>) -> Self {
+        let (sender, progress) = mpsc::unbounded_channel();
+        Self {
+            deadline: Instant::now() + setup.config.join_duration_max(),
+            pause: setup.config.join_delay_min(),
+            setup,
+            progress,
+            sender,
+            cancel: None,
+            nobody: None,
+            unknown: None,
+            failures: Vec::new(),
+            look_at: None,
+            logged: None,
+        }
+    }
+
+    async fn run(mut self) -> Result<Joined, BootstrapError> {
+        loop {
+            let listing = read(&self.setup, self.deadline).await;
+            if let ControlFlow::Break(joined) = self.consider(listing).await? {
+                return Ok(joined);
             }
-            JoinProgress::Failed(failure) => {
-                cancel.disarm();
-                return Err(failed(failure, discovery, app));
+            if let ControlFlow::Break(joined) = self.wait().await? {
+                return Ok(joined);
             }
         }
     }
+
+    async fn consider(&mut self, listing: Listing) -> Result<ControlFlow<Joined>, BootstrapError> {
+        self.look_at = None;
+        self.unknown = None;
+        match listing {
+            Listing::Peers(peers) => {
+                self.nobody = None;
+                self.ask(peers).await?;
+                return Ok(ControlFlow::Continue(()));
+            }
+            Listing::Nobody(reason) => {
+                let since = self.nobody.take().map_or_else(Instant::now, |(since, _)| since);
+                self.nobody = Some((since, reason.clone()));
+                if self.starts_alone_at().is_some_and(|at| at <= Instant::now()) {
+                    return self.start_alone().await.map(ControlFlow::Break);
+                }
+                self.warn("discovery has nobody to join", &reason);
+            }
+            Listing::Unknown(error) => {
+                self.warn("discovery cannot be asked", &error.to_string());
+                self.unknown = Some(error);
+            }
+        }
+        if self.cancel.is_none() {
+            let next = Instant::now() + self.pause;
+            self.pause = (self.pause * 2).min(self.setup.config.join_delay_max());
+            self.look_at = Some(next);
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// When this member starts alone if nothing changes: at the latest when the
+    /// time of a join is over.
+    fn starts_alone_at(&self) -> Option<Instant> {
+        let (since, _) = self.nobody.as_ref()?;
+        let fixed = self.setup.discovery.is_fixed().then_some(Duration::ZERO);
+        let after = self.setup.alone_after.map(|after| fixed.unwrap_or(after))?;
+        Some(since.checked_add(after).map_or(self.deadline, |at| at.min(self.deadline)))
+    }
+
+    /// Has the machine join these peers, or go on with them.
+    async fn ask(&mut self, peers: Vec<Address>) -> Result<(), BootstrapError> {
+        let handle = self.setup.handle;
+        if self.cancel.is_some() {
+            handle.tell(Command::Peers(peers)).await;
+            return Ok(());
+        }
+        self.cancel = Some(CancelOnDrop(Some(handle.clone())));
+        let sender = self.sender.clone();
+        handle
+            .ask(|done| Command::Join(peers, sender, done))
+            .await
+            .ok_or(BootstrapError::Stopped)??;
+        Ok(())
+    }
+
+    /// Waits for the join of the machine, and until discovery is to be asked
+    /// again.
+    async fn wait(&mut self) -> Result<ControlFlow<Joined>, BootstrapError> {
+        loop {
+            // One more look when the wait is over, also while peers are asked in
+            // vain that are listed no more. A wait that is over already was
+            // looked at, and waits for discovery to answer again.
+            let alone_at = self.starts_alone_at().filter(|at| *at > Instant::now());
+            let wake = [self.look_at, alone_at].into_iter().flatten().min();
+            let wake = wake.unwrap_or(self.deadline).min(self.deadline);
+            let progress = tokio::select! {
+                progress = self.progress.recv() => progress.ok_or(BootstrapError::Stopped)?,
+                () = sleep_until(wake) => {
+                    return self.woken().await;
+                }
+            };
+            match progress {
+                JoinProgress::Retrying { delay, failures } => {
+                    self.warn("no peer could be joined yet", &describe(&failures));
+                    self.failures = failures;
+                    self.look_at = Some(Instant::now() + delay);
+                }
+                JoinProgress::Complete { joined, members } => {
+                    self.disarm();
+                    let bootstrapped = Bootstrapped { joined, members };
+                    return Ok(ControlFlow::Break(Joined { bootstrapped, alone: None }));
+                }
+                JoinProgress::Failed { failure, failures } => {
+                    self.disarm();
+                    return Err(self.failed(failure, failures));
+                }
+            }
+        }
+    }
+
+    /// Looks again, or ends when the time is over.
+    async fn woken(&mut self) -> Result<ControlFlow<Joined>, BootstrapError> {
+        if Instant::now() < self.deadline {
+            return Ok(ControlFlow::Continue(()));
+        }
+        if self.unknown.is_none() && self.starts_alone_at().is_some() {
+            return self.start_alone().await.map(ControlFlow::Break);
+        }
+        if let Some(failure) = self.failures.last().cloned() {
+            let failures = std::mem::take(&mut self.failures);
+            return Err(self.failed(failure, failures));
+        }
+        let error = match (self.unknown.take(), self.nobody.take()) {
+            (Some(error), _) => error,
+            (None, Some((_, reason))) => BootstrapError::Nobody { reason },
+            (None, None) => BootstrapError::NoPeer {
+                failure: JoinFailure::Timeout { peer: self.setup.local.clone() },
+                failures: Vec::new(),
+                origin: self.setup.discovery.origin(),
+            },
+        };
+        Err(error)
+    }
+
+    /// Begins a cluster of one.
+    async fn start_alone(&mut self) -> Result<Joined, BootstrapError> {
+        let handle = self.setup.handle;
+        if self.cancel.is_some() {
+            handle.tell(Command::CancelJoin).await;
+        }
+        let (sender, mut progress) = mpsc::unbounded_channel();
+        handle
+            .ask(|done| Command::Join(Vec::new(), sender, done))
+            .await
+            .ok_or(BootstrapError::Stopped)??;
+        self.disarm();
+        match progress.recv().await {
+            Some(JoinProgress::Complete { joined, members }) => {
+                let reason = self.nobody.take().map_or_else(String::new, |(_, reason)| reason);
+                let bootstrapped = Bootstrapped { joined, members };
+                Ok(Joined { bootstrapped, alone: Some(Problem::Alone { reason }) })
+            }
+            _ => Err(BootstrapError::Stopped),
+        }
+    }
+
+    fn failed(&self, failure: JoinFailure, failures: Vec<JoinFailure>) -> BootstrapError {
+        match failure {
+            JoinFailure::OtherApp { peer, theirs } => BootstrapError::OtherApp {
+                peer,
+                theirs: theirs.to_string(),
+                ours: self.setup.app.to_owned(),
+            },
+            failure => {
+                let origin = self.setup.discovery.origin();
+                BootstrapError::NoPeer { failure, failures, origin }
+            }
+        }
+    }
+
+    fn disarm(&mut self) {
+        if let Some(cancel) = self.cancel.take() {
+            cancel.disarm();
+        }
+    }
+
+    /// Tells the log at once, and then from time to time.
+    fn warn(&mut self, what: &str, reason: &str) {
+        let now = Instant::now();
+        if self.logged.is_some_and(|logged| now - logged < JOIN_LOG_INTERVAL) {
+            return;
+        }
+        self.logged = Some(now);
+        let left = self.deadline.saturating_duration_since(now);
+        tracing::warn!(
+            member = %self.setup.local,
+            %reason,
+            "{what}; looking for {} s more: check that {} lists running members that this one can reach",
+            left.as_secs(),
+            self.setup.discovery.origin(),
+        );
+    }
 }
 
-fn failed(failure: JoinFailure, discovery: &Arc<dyn Discovery>, app: &str) -> BootstrapError {
-    match failure {
-        JoinFailure::OtherApp { peer, theirs } => {
-            BootstrapError::OtherApp { peer, theirs: theirs.to_string(), ours: app.to_owned() }
+fn describe(failures: &[JoinFailure]) -> String {
+    failures.last().map_or_else(String::new, |last| told(failures, last))
+}
+
+/// Asks discovery once.
+async fn read(setup: &Setup<'_>, deadline: Instant) -> Listing {
+    let limit = deadline.min(Instant::now() + LISTING_TIMEOUT);
+    let origin = || setup.discovery.origin();
+    let resolved = timeout_at(limit, resolve(setup.discovery)).await.unwrap_or_else(|_| {
+        let timeout_ms = LISTING_TIMEOUT.as_millis();
+        Err(DiscoveryError::TimedOut { origin: origin(), timeout_ms }.into())
+    });
+    match resolved {
+        Ok(peers) => {
+            let others: Vec<_> = peers.into_iter().filter(|peer| peer != setup.local).collect();
+            if others.is_empty() {
+                return Listing::Nobody(format!("{} lists nobody but this member", origin()));
+            }
+            Listing::Peers(others)
         }
-        failure => BootstrapError::NoPeer { failure, origin: discovery.origin() },
+        // No peer is ready yet, and a headless service without one has no name.
+        Err(BootstrapError::Discovery(
+            error @ (DiscoveryError::Empty { .. } | DiscoveryError::Unresolved { .. }),
+        )) => Listing::Nobody(error.to_string()),
+        Err(error) => Listing::Unknown(error),
     }
 }
 

@@ -5,19 +5,23 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ringpop_discovery::{Discovery, StaticList};
 use ringpop_forward::{Divergence, Explain, Forwarder, H2Config, Observer, Policy, Routes};
-use swim_core::{Address, Config, ConfigError, Init, Instant, LabelError, Labels, Node};
+use swim_core::{Address, Config, ConfigError, Init, Instant, LabelError, Node};
 use tokio::net::TcpListener;
 use tokio::time::Instant as Clock;
 
 use crate::event::Listeners;
 use crate::gossip::{Driver, DriverSetup};
+use crate::labels::OwnLabels;
 use crate::lifecycle::Lifecycle;
-use crate::limits::{PAGE_BYTES_MAX, POINTS_PER_WEIGHT_UNIT, WEIGHT_LABEL, ZONE_LABEL};
+use crate::limits::{
+    ALONE_AFTER, LAME_DUCK, PAGE_BYTES_MAX, POINTS_PER_WEIGHT_UNIT, POINTS_PER_WEIGHT_UNIT_MAX,
+};
 use crate::member::{Parts, Ringpop};
+use crate::problem::Problems;
 use crate::security::Security;
 use crate::view::Views;
 
@@ -29,6 +33,10 @@ pub struct Builder {
     advertise: Option<String>,
     identity: Option<String>,
     labels: Vec<(String, String)>,
+    weight: Option<u32>,
+    zone: Option<String>,
+    alone_after: Option<Duration>,
+    lame_duck: Duration,
     discovery: Option<Arc<dyn Discovery>>,
     config: Config,
     points_per_weight_unit: u32,
@@ -49,6 +57,10 @@ impl Builder {
             advertise: None,
             identity: None,
             labels: Vec::new(),
+            weight: None,
+            zone: None,
+            alone_after: Some(ALONE_AFTER),
+            lame_duck: LAME_DUCK,
             discovery: None,
             config: Config::lan(),
             points_per_weight_unit: POINTS_PER_WEIGHT_UNIT,
@@ -84,7 +96,9 @@ impl Builder {
         self
     }
 
-    /// Adds a label that all members see.
+    /// Adds a label that all members see. Each key may be given once; a label
+    /// `weight` or `zone` is the same as [`weight`](Self::weight) or
+    /// [`zone`](Self::zone).
     pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.labels.push((key.into(), value.into()));
         self
@@ -93,13 +107,39 @@ impl Builder {
     /// How much of the keys this member owns, relative to others: 0 to
     /// [`WEIGHT_MAX`](crate::limits::WEIGHT_MAX), default 1. Others need no
     /// configuration; the weight travels as a label.
-    pub fn weight(self, weight: u32) -> Self {
-        self.label(WEIGHT_LABEL, weight.to_string())
+    pub const fn weight(mut self, weight: u32) -> Self {
+        self.weight = Some(weight);
+        self
     }
 
     /// The failure domain of this member.
-    pub fn zone(self, zone: impl Into<String>) -> Self {
-        self.label(ZONE_LABEL, zone)
+    pub fn zone(mut self, zone: impl Into<String>) -> Self {
+        self.zone = Some(zone.into());
+        self
+    }
+
+    /// How long discovery may have nobody to join, because its answer is empty,
+    /// names only this member or does not resolve, before this member begins a
+    /// cluster of its own; at most the join duration of the configuration.
+    /// `None`: never, [`Ringpop::bootstrap`] fails instead. Default:
+    /// [`ALONE_AFTER`](crate::limits::ALONE_AFTER).
+    ///
+    /// A member that starts alone goes on looking, and joins the others when
+    /// discovery lists them. A fixed list that names only this member is not
+    /// waited for.
+    pub fn start_alone_after(mut self, wait: impl Into<Option<Duration>>) -> Self {
+        self.alone_after = wait.into();
+        self
+    }
+
+    /// How long a member that was ready still serves and forwards everything
+    /// after it has begun to stop, while its health says NOT_SERVING, so that
+    /// clients and load balancers go elsewhere before connections end. At most
+    /// half of the time that [`Ringpop::shutdown`] has. Default:
+    /// [`LAME_DUCK`](crate::limits::LAME_DUCK).
+    pub const fn lame_duck(mut self, time: Duration) -> Self {
+        self.lame_duck = time;
+        self
     }
 
     /// Where the other members come from. Default: nowhere, a cluster of one.
@@ -115,7 +155,8 @@ impl Builder {
     }
 
     /// Points on the ring for each unit of weight; must be the same at all
-    /// members. More points, more even shares. Default 100, as in Ringpop.
+    /// members. More points, more even shares. Default 100, as in Ringpop, at
+    /// most [`POINTS_PER_WEIGHT_UNIT_MAX`](crate::limits::POINTS_PER_WEIGHT_UNIT_MAX).
     pub const fn points_per_weight_unit(mut self, points: u32) -> Self {
         self.points_per_weight_unit = points;
         self
@@ -183,48 +224,34 @@ impl Builder {
     /// When the port cannot be taken, or a setting is wrong.
     pub async fn bind(self) -> Result<Ringpop, BindError> {
         check_page(&self.config)?;
-        let listener = TcpListener::bind(self.listen).await;
-        let listener = listener.map_err(|source| self.listen_error(source))?;
-        let bound = listener.local_addr().map_err(|source| self.listen_error(source))?;
+        check_points(self.points_per_weight_unit)?;
+        self.security.check()?;
+        let (config, security) = (self.config.clone(), self.security.clone());
+        let labels = OwnLabels::new(self.labels.clone(), self.weight, self.zone.clone())?;
+        let (listener, bound) = listen(self.listen).await?;
         let address = advertised(self.advertise.as_deref(), bound)?;
         let local = Address::new(address.as_str())
             .and_then(|local| local.check_diallable().map(|()| local))
             .map_err(|error| BindError::Advertise { reason: error.to_string() })?;
         let start = Clock::now();
-        let node = Node::new(
-            self.config,
-            Init {
-                app: self.app.as_str().into(),
-                address: local.clone(),
-                identity: self.identity,
-                labels: Labels::new(self.labels)?,
-                seed: RandomState::new().hash_one(bound),
-                now: Instant::ZERO,
-                unix_ms: unix_ms(),
-            },
-        )?;
+        let instance = RandomState::new().hash_one(bound).max(1);
+        let node = self.node(&local, &labels, instance)?;
         let views = Views::new(local.clone(), self.points_per_weight_unit);
         let views = Arc::new(views.map_err(|error| BindError::Ring { reason: error.to_string() })?);
-        let forwarder = Forwarder::builder(Arc::clone(&views))
-            .name(local.as_str())
-            .routes(self.routes)
-            .policy(self.policy)
-            .explain(self.explain)
-            .divergence(self.divergence)
-            // A client that is believed although it is no member only has its
-            // own request handled at the wrong one.
-            .trust_hop_headers({
-                let security = self.security.clone();
-                move |head| security.is_member(&head.extensions)
-            })
-            .transport(self.security.transport(self.forward_connections)?);
-        let forwarder = observed(forwarder, self.forward_observer).build()?;
         let (listeners, events) = Listeners::new();
         let lifecycle = Arc::new(Lifecycle::new(listeners.clone()));
-        let discovery = match self.discovery {
-            Some(discovery) => discovery,
+        let problems = Arc::new(Problems::new(listeners.clone()));
+        let (app, lame_duck) = (self.app.clone(), self.lame_duck);
+        let checks_address = self.advertise.is_some() && local.as_str() != bound.to_string();
+        let is_meant_to_be_alone = self.discovery.is_none();
+        let alone_after =
+            if is_meant_to_be_alone { Some(Duration::ZERO) } else { self.alone_after };
+        let discovery = match &self.discovery {
+            Some(discovery) => Arc::clone(discovery),
             None => alone(address)?,
         };
+        let routed = (!self.routes.is_empty()).then(|| self.routes.paths());
+        let forwarder = self.forwarder(&views, &local)?;
         let (driver, handle) = Driver::new(DriverSetup {
             node,
             start,
@@ -232,12 +259,22 @@ impl Builder {
             listeners: listeners.clone(),
             forwarder: forwarder.clone(),
             discovery: Arc::clone(&discovery),
-            security: self.security.clone(),
+            security: security.clone(),
+            problems: Arc::clone(&problems),
         });
         tokio::spawn(driver.run());
         Ok(Ringpop::assemble(Parts {
-            app: self.app,
+            app,
             address: local,
+            config,
+            alone_after,
+            is_meant_to_be_alone,
+            lame_duck,
+            instance,
+            checks_address,
+            labels,
+            routed,
+            problems,
             listener,
             views,
             lifecycle,
@@ -246,15 +283,37 @@ impl Builder {
             handle,
             forwarder,
             discovery,
-            security: self.security,
+            security,
             start,
         }))
     }
-}
 
-impl Builder {
-    const fn listen_error(&self, source: io::Error) -> BindError {
-        BindError::Listen { address: self.listen, source }
+    fn node(&self, local: &Address, labels: &OwnLabels, seed: u64) -> Result<Node, BindError> {
+        let init = Init {
+            app: self.app.as_str().into(),
+            address: local.clone(),
+            identity: self.identity.clone(),
+            labels: labels.labels()?,
+            seed,
+            now: Instant::ZERO,
+            unix_ms: unix_ms(),
+        };
+        Ok(Node::new(self.config.clone(), init)?)
+    }
+
+    fn forwarder(self, views: &Arc<Views>, local: &Address) -> Result<Forwarder, BindError> {
+        let security = self.security.clone();
+        let forwarder = Forwarder::builder(Arc::clone(views))
+            .name(local.as_str())
+            .routes(self.routes)
+            .policy(self.policy)
+            .explain(self.explain)
+            .divergence(self.divergence)
+            // A client that is believed although it is no member only has its
+            // own request handled at the wrong one.
+            .trust_hop_headers(move |head| security.is_member(&head.extensions))
+            .transport(self.security.transport(self.forward_connections)?);
+        Ok(observed(forwarder, self.forward_observer).build()?)
     }
 }
 
@@ -281,6 +340,13 @@ fn observed<T>(
     }
 }
 
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
+    let error = |source| BindError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(error)?;
+    let bound = listener.local_addr().map_err(error)?;
+    Ok((listener, bound))
+}
+
 /// The address that others are told.
 fn advertised(
     wanted: Option<&str>,
@@ -305,6 +371,18 @@ const fn check_page(config: &Config) -> Result<(), ConfigError> {
         return Err(ConfigError::OutOfRange { field, value, min: 512, max: PAGE_BYTES_MAX });
     }
     Ok(())
+}
+
+/// So many that every single member fits on a ring, and at least one.
+fn check_points(value: u32) -> Result<(), BindError> {
+    if (1..=POINTS_PER_WEIGHT_UNIT_MAX).contains(&value) {
+        return Ok(());
+    }
+    Err(BindError::Ring {
+        reason: format!(
+            "points_per_weight_unit is {value}, it must be 1 to {POINTS_PER_WEIGHT_UNIT_MAX}"
+        ),
+    })
 }
 
 /// The discovery of a cluster of one.
@@ -366,6 +444,28 @@ pub enum BindError {
     /// A label is wrong.
     #[error(transparent)]
     Label(#[from] LabelError),
+    /// The weight is none, or larger than it may be.
+    #[error("weight is {value:?}, it must be a number from 0 to {max}")]
+    Weight {
+        /// What was given.
+        value: String,
+        /// The largest weight.
+        max: u32,
+    },
+    /// A label was given twice, or beside the setting that stands for it.
+    #[error("label `{key}` is given more than once; give each label one value")]
+    LabelTwice {
+        /// The label.
+        key: String,
+    },
+    /// The certificate of this process is not valid any more.
+    #[error("the certificate in {path} expired {days} days ago, others would refuse it; renew it")]
+    CertificateExpired {
+        /// Where the certificate is.
+        path: String,
+        /// How long ago, in whole days.
+        days: u64,
+    },
     /// A setting of the ring is wrong.
     #[error("ring: {reason}")]
     Ring {

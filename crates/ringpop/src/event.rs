@@ -5,6 +5,7 @@ use tokio::sync::broadcast;
 use crate::identity::SharedIdentity;
 use crate::lifecycle::State;
 use crate::limits::EVENTS_MAX;
+use crate::problem::Problem;
 use crate::view::RingChange;
 
 /// Something that happened. The [`View`](crate::View) has it already.
@@ -22,6 +23,11 @@ pub enum Event {
     IdentityShared(SharedIdentity),
     /// This member entered another state of its life.
     StateChanged(State),
+    /// A person should look after something. Also in the status of the member
+    /// as long as it lasts.
+    ProblemBegan(Problem),
+    /// What [`ProblemBegan`](Self::ProblemBegan) told is over.
+    ProblemEnded(Problem),
     /// This listener was too slow and missed so many events.
     Missed(u64),
 }

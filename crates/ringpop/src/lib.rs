@@ -14,6 +14,8 @@
 mod admin;
 mod bootstrap;
 mod builder;
+#[cfg(feature = "tls")]
+mod certificate;
 mod event;
 #[allow(
     missing_docs,
@@ -31,9 +33,13 @@ mod gossip;
 #[cfg(feature = "health")]
 mod health;
 mod identity;
+mod labels;
 mod lifecycle;
 pub mod limits;
 mod member;
+mod own_address;
+mod problem;
+mod routed;
 mod security;
 mod server;
 mod shutdown;
@@ -44,7 +50,8 @@ pub use builder::{BindError, Builder};
 pub use event::{Event, Events};
 pub use identity::SharedIdentity;
 pub use lifecycle::State;
-pub use member::{ReapError, Ringpop};
+pub use member::{ReapError, ReconfigureError, Ringpop, SetLabelsError};
+pub use problem::Problem;
 pub use server::ServeError;
 pub use shutdown::ShutdownReport;
 pub use view::{MemberRing, RingChange, View};

@@ -17,6 +17,58 @@ pub const WEIGHT_MAX: u32 = 100;
 /// Points on the ring for each unit of weight, as in Ringpop.
 pub const POINTS_PER_WEIGHT_UNIT: u32 = 100;
 
+/// Most points for each unit of weight. The shares of equal members then deviate
+/// by 1 %, and a ring still has room for 1,024 members of weight one.
+pub const POINTS_PER_WEIGHT_UNIT_MAX: u32 = 8192;
+
+/// Points of all members together: 8,388,608, about 130 MB. That is room for
+/// 83,886 members of weight one, or 838 of the largest weight, with the default
+/// points for each unit. Beyond it the largest weights count for less.
+pub const RING_POINTS_MAX: u32 = hashring::limits::DEFAULT_MAX_POINTS;
+
+/// How long discovery may have nobody to join before a member starts alone:
+/// longer than the start of a process and the delay with which a name server
+/// learns of it, shorter than the patience of whoever deploys.
+pub const ALONE_AFTER: Duration = Duration::from_secs(10);
+
+/// How long everything is still served and forwarded by default after a member
+/// has begun to stop: long enough for clients that watch the health service.
+/// Load balancers that ask every few seconds need more.
+pub const LAME_DUCK: Duration = Duration::from_secs(1);
+
+/// How long a member may take to stop whose server has ended.
+pub(crate) const SERVER_ENDED_LIMIT: Duration = Duration::from_secs(5);
+
+/// Longest wait for one answer of discovery while a member joins. Beyond what
+/// the sources of `ringpop-discovery` take, it ends only what would hang.
+pub(crate) const LISTING_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Routed methods that are looked for among the services at the start. Tables
+/// that are longer are made by a generator, which does not mistype.
+pub(crate) const ROUTES_ASKED_MAX: usize = 1024;
+
+/// How often a join that does not succeed is told in the log.
+pub(crate) const JOIN_LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Peers whose failures one line tells.
+pub(crate) const FAILURES_TOLD_MAX: usize = 4;
+
+/// How long a member waits for whoever answers at its own advertised address.
+/// Shorter than anybody notices, longer than a round trip.
+pub(crate) const SELF_CHECK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long before its end a certificate is warned of: enough to order one, to
+/// roll it out, and to drop everything else for it.
+pub(crate) const CERTIFICATE_WARNINGS: [Duration; 3] = [
+    Duration::from_secs(30 * 24 * 60 * 60),
+    Duration::from_secs(7 * 24 * 60 * 60),
+    Duration::from_secs(24 * 60 * 60),
+];
+
+/// Largest part of its life, as a divisor, that a certificate is warned of before
+/// its end. Tools renew those that live for days when a third is left.
+pub(crate) const CERTIFICATE_WARNING_PART: u32 = 3;
+
 /// Inputs that wait for the membership task. A full queue holds the sender
 /// back. A member of a cluster of 1,000 receives about ten messages a second,
 /// so that this many are a long burst.

@@ -5,20 +5,23 @@ use std::time::Duration;
 
 use ringpop_discovery::Discovery;
 use ringpop_forward::{Forwarder, Stats as ForwardStats};
-use swim_core::{Address, CommandError, Config, Labels, ReconfigureError, Stats as SwimStats};
+use swim_core::{Address, CommandError, Config, Labels, Stats as SwimStats};
 use tokio::net::TcpListener;
 use tokio::sync::broadcast;
 use tokio::time::Instant as Clock;
 use tonic::service::Routes as Services;
 
-use crate::bootstrap::{self, BootstrapError, Bootstrapped};
-use crate::builder::Builder;
+use crate::bootstrap::{self, BootstrapError, Bootstrapped, Joined};
+use crate::builder::{BindError, Builder};
 use crate::event::{Event, Events, Listeners};
 use crate::gossip::{Command, Handle};
+use crate::labels::{OwnLabels, check_weight};
 use crate::lifecycle::{Lifecycle, State};
+use crate::own_address;
+use crate::problem::{Problem, Problems};
 use crate::security::Security;
 use crate::server::{ServeError, Server};
-use crate::shutdown::{self, ShutdownReport};
+use crate::shutdown::{self, Shutdown, ShutdownReport};
 use crate::view::{View, Views};
 
 /// One member of a cluster: its membership, its ring, its forwarder and its
@@ -53,6 +56,21 @@ pub struct Ringpop(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) app: String,
     pub(crate) address: Address,
+    /// As it was at the start.
+    config: Config,
+    alone_after: Option<Duration>,
+    /// No discovery was given: a cluster of one is no problem.
+    is_meant_to_be_alone: bool,
+    pub(crate) lame_duck: Duration,
+    /// Tells this process from others.
+    pub(crate) instance: u64,
+    /// Whether another process may have the advertised address.
+    checks_address: bool,
+    labels: tokio::sync::Mutex<OwnLabels>,
+    /// Paths of the routes; `None` when there is none.
+    pub(crate) routed: Option<Vec<String>>,
+    pub(crate) problems: Arc<Problems>,
+    pub(crate) shutdown: Mutex<Option<Shutdown>>,
     pub(crate) views: Arc<Views>,
     pub(crate) lifecycle: Arc<Lifecycle>,
     listeners: Listeners,
@@ -70,6 +88,15 @@ pub(crate) struct Inner {
 pub(crate) struct Parts {
     pub(crate) app: String,
     pub(crate) address: Address,
+    pub(crate) config: Config,
+    pub(crate) alone_after: Option<Duration>,
+    pub(crate) is_meant_to_be_alone: bool,
+    pub(crate) lame_duck: Duration,
+    pub(crate) instance: u64,
+    pub(crate) checks_address: bool,
+    pub(crate) labels: OwnLabels,
+    pub(crate) routed: Option<Vec<String>>,
+    pub(crate) problems: Arc<Problems>,
     pub(crate) listener: TcpListener,
     pub(crate) views: Arc<Views>,
     pub(crate) lifecycle: Arc<Lifecycle>,
@@ -93,6 +120,16 @@ impl Ringpop {
         Self(Arc::new(Inner {
             app: parts.app,
             address: parts.address,
+            config: parts.config,
+            alone_after: parts.alone_after,
+            is_meant_to_be_alone: parts.is_meant_to_be_alone,
+            lame_duck: parts.lame_duck,
+            instance: parts.instance,
+            checks_address: parts.checks_address,
+            labels: tokio::sync::Mutex::new(parts.labels),
+            routed: parts.routed,
+            problems: parts.problems,
+            shutdown: Mutex::new(None),
             views: parts.views,
             lifecycle: parts.lifecycle,
             listeners: parts.listeners,
@@ -123,10 +160,17 @@ impl Ringpop {
     /// keys. Takes at most the join duration of the configuration; dropping
     /// the future gives up.
     ///
+    /// Discovery is asked again after each pause. When it has nobody to join
+    /// for [`Builder::start_alone_after`], this member begins a cluster of its
+    /// own: an event and the log say so ([`Problem::Alone`]), and it goes on
+    /// looking.
+    ///
     /// # Errors
     ///
-    /// When the member does not serve yet, discovery fails, or no peer could
-    /// be joined. It may be tried again.
+    /// When the member does not serve yet, another process answers at its
+    /// address, no peer that discovery lists could be joined, or discovery
+    /// could not be asked for all that time. It may be tried again.
+    /// [`BootstrapError::Stopped`] when the member is shut down meanwhile.
     pub async fn bootstrap(&self) -> Result<Bootstrapped, BootstrapError> {
         let inner = &self.0;
         let serving = matches!(
@@ -134,28 +178,59 @@ impl Ringpop {
             Server::Running { .. }
         );
         if !serving {
-            return Err(BootstrapError::NotServing);
+            let state = self.state();
+            let is_over = matches!(state, State::Draining | State::Stopped);
+            return Err(if is_over {
+                BootstrapError::State(state)
+            } else {
+                BootstrapError::NotServing
+            });
         }
         let lifecycle = &inner.lifecycle;
         lifecycle.advance(&[State::Bound], State::Bootstrapping).map_err(BootstrapError::State)?;
         let _back_if_it_fails = BackOnDrop(lifecycle);
-        let bootstrapped = bootstrap::join(&inner.handle, &inner.discovery, &inner.app).await?;
-        if bootstrapped.joined.is_empty() {
-            tracing::warn!(
-                address = %inner.address,
-                peers = %inner.discovery.origin(),
-                "nobody to join: this member is a cluster of its own"
-            );
+        let joined = tokio::select! {
+            biased;
+            () = lifecycle.reached(State::Draining) => return Err(BootstrapError::Stopped),
+            joined = self.join() => joined?,
+        };
+        match joined.alone {
+            Some(problem) if !inner.is_meant_to_be_alone => inner.problems.begin(problem),
+            Some(_) => {
+                tracing::info!(member = %inner.address, "a cluster of one: no discovery is set");
+            }
+            None => {}
         }
         lifecycle
             .advance(&[State::Bootstrapping], State::Ready)
             .map_err(|_| BootstrapError::Stopped)?;
-        Ok(bootstrapped)
+        Ok(joined.bootstrapped)
     }
 
-    /// Stops gracefully within `limit`: leaves the ring, tells the others,
-    /// keeps serving and forwarding until what is under way is done, then
-    /// stops. A second call waits for the first one.
+    async fn join(&self) -> Result<Joined, BootstrapError> {
+        let inner = &self.0;
+        if inner.checks_address {
+            own_address::check(&inner.address, inner.instance, &inner.security).await?;
+        }
+        let setup = bootstrap::Setup {
+            handle: &inner.handle,
+            discovery: &inner.discovery,
+            local: &inner.address,
+            app: &inner.app,
+            config: inner.config.clone(),
+            alone_after: inner.alone_after,
+        };
+        bootstrap::join(setup).await
+    }
+
+    /// Stops gracefully within `limit`: health says NOT_SERVING, the member
+    /// leaves the ring and tells the others, keeps serving and forwarding for
+    /// the [lame duck](Builder::lame_duck) time and until what is under way is
+    /// done, then stops and frees its port. A join that is under way is given
+    /// up.
+    ///
+    /// It goes on when the future is dropped. A second call waits for the first
+    /// one, and hurries it when its `limit` ends sooner.
     pub async fn shutdown(&self, limit: Duration) -> ShutdownReport {
         shutdown::run(&self.0, limit).await
     }
@@ -223,15 +298,59 @@ impl Ringpop {
         self.0.listeners.subscribe()
     }
 
-    /// Replaces the labels that all members see of this one. The identity
-    /// stays; weight and zone are labels as well.
+    /// Replaces the labels that all members see of this one. Identity, weight
+    /// and zone stay, unless a label `weight` or `zone` is among the new ones.
     ///
     /// # Errors
     ///
-    /// When the labels exceed the limits of the configuration, or use the
-    /// reserved prefix. Nothing happens when the member has stopped.
-    pub async fn set_labels(&self, labels: Labels) -> Result<(), CommandError> {
-        self.0.handle.ask(|done| Command::SetLabels(labels, done)).await.unwrap_or(Ok(()))
+    /// When the labels exceed the limits of the configuration, use the reserved
+    /// prefix, or have a weight that is none; when the member has stopped. The
+    /// labels stay as they were.
+    pub async fn set_labels(&self, labels: Labels) -> Result<(), SetLabelsError> {
+        self.change_labels(|own| own.replace(&labels).map_err(SetLabelsError::weight)).await
+    }
+
+    /// Changes how much of the keys this member owns, relative to others: 0 to
+    /// [`WEIGHT_MAX`](crate::limits::WEIGHT_MAX).
+    ///
+    /// # Errors
+    ///
+    /// As [`set_labels`](Self::set_labels).
+    pub async fn set_weight(&self, weight: u32) -> Result<(), SetLabelsError> {
+        let change = |own: &mut OwnLabels| {
+            own.weight = Some(check_weight(&weight.to_string()).map_err(SetLabelsError::weight)?);
+            Ok(())
+        };
+        self.change_labels(change).await
+    }
+
+    /// Changes the failure domain of this member.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_labels`](Self::set_labels).
+    pub async fn set_zone(&self, zone: impl Into<String>) -> Result<(), SetLabelsError> {
+        let zone = zone.into();
+        self.change_labels(|own| {
+            own.zone = Some(zone);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn change_labels(
+        &self,
+        change: impl FnOnce(&mut OwnLabels) -> Result<(), SetLabelsError>,
+    ) -> Result<(), SetLabelsError> {
+        // Held while the machine takes them, so that two changes are one after the other.
+        let mut own = self.0.labels.lock().await;
+        let mut changed = own.clone();
+        change(&mut changed)?;
+        let labels = changed.labels().map_err(CommandError::Labels)?;
+        let taken = self.0.handle.ask(|done| Command::SetLabels(labels, done)).await;
+        taken.ok_or(SetLabelsError::Stopped)??;
+        *own = changed;
+        Ok(())
     }
 
     /// Takes other membership settings while the member runs; what that means
@@ -240,11 +359,12 @@ impl Ringpop {
     /// # Errors
     ///
     /// When a field differs that cannot change: those that the machine names,
-    /// and `message_bytes_max`, from which connections and server are made.
-    /// Nothing happens when the member has stopped.
+    /// and `message_bytes_max`, which was checked against what the transport
+    /// carries; when the member has stopped.
     pub async fn reconfigure(&self, config: Config) -> Result<(), ReconfigureError> {
         let config = Arc::new(config);
-        self.0.handle.ask(|done| Command::Reconfigure(config, done)).await.unwrap_or(Ok(()))
+        let taken = self.0.handle.ask(|done| Command::Reconfigure(config, done)).await;
+        Ok(taken.ok_or(ReconfigureError::Stopped)??)
     }
 
     /// Has the cluster forget a member that is faulty or has left, instead of
@@ -265,6 +385,13 @@ impl Ringpop {
             Some(Err(_)) => Err(ReapError::Unknown(address.to_string())),
             None => Err(ReapError::Stopped),
         }
+    }
+
+    /// What a person should look after now; empty when all is well. Also told
+    /// by events, and by `ringpop status`.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Problem> {
+        self.0.problems.list()
     }
 
     // --- Requests ---
@@ -297,6 +424,42 @@ impl Drop for BackOnDrop<'_> {
         // Another state means that the member is ready or being shut down.
         let _ = self.0.advance(&[State::Bootstrapping], State::Bound);
     }
+}
+
+/// Why the labels of a member stay as they were.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetLabelsError {
+    /// The weight is none, or larger than it may be.
+    #[error("{reason}")]
+    Weight {
+        /// What is wrong.
+        reason: String,
+    },
+    /// The labels were refused.
+    #[error(transparent)]
+    Labels(#[from] CommandError),
+    /// The member has stopped.
+    #[error("this member has stopped")]
+    Stopped,
+}
+
+impl SetLabelsError {
+    fn weight(error: BindError) -> Self {
+        Self::Weight { reason: error.to_string() }
+    }
+}
+
+/// Why the settings of a member stay as they were.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReconfigureError {
+    /// A setting was refused.
+    #[error(transparent)]
+    Setting(#[from] swim_core::ReconfigureError),
+    /// The member has stopped.
+    #[error("this member has stopped")]
+    Stopped,
 }
 
 /// Why a member was not reaped.

@@ -2,8 +2,14 @@
 //!
 //! The rest of the crate asks here and does not know whether TLS is compiled in.
 
+use std::sync::{Arc, OnceLock};
+#[cfg(feature = "tls")]
+use std::time::SystemTime;
+
 use http::Extensions;
-use ringpop_forward::{ConfigError, ForwardLayer, H2Config, H2Transport, LimitLayer};
+use ringpop_forward::{
+    AcceptCounters, AcceptStats, ConfigError, ForwardLayer, H2Config, H2Transport, LimitLayer,
+};
 use tokio::net::TcpListener;
 use tonic::transport::server::Router;
 use tonic::transport::{Channel, Endpoint};
@@ -13,17 +19,24 @@ use tower_layer::{Identity, Stack};
 #[cfg(feature = "tls")]
 use ringpop_forward::{Tls, is_verified};
 
+use crate::builder::BindError;
+#[cfg(feature = "tls")]
+use crate::certificate;
+use crate::problem::Problems;
+
 /// How members recognize each other.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Security {
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
+    /// What the plain listener counts, once it listens.
+    accepted: Arc<OnceLock<AcceptCounters>>,
 }
 
 #[cfg(feature = "tls")]
 impl From<Tls> for Security {
     fn from(tls: Tls) -> Self {
-        Self { tls: Some(tls) }
+        Self { tls: Some(tls), accepted: Arc::default() }
     }
 }
 
@@ -69,20 +82,55 @@ impl Security {
         ))
     }
 
+    /// Refuses a certificate that is not valid any more.
+    pub(crate) fn check(&self) -> Result<(), BindError> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            return certificate::check(tls, SystemTime::now());
+        }
+        Ok(())
+    }
+
+    /// What was counted before the first request of connections.
+    pub(crate) fn accept_stats(&self) -> AcceptStats {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            return tls.accept_stats();
+        }
+        self.accepted.get().map(AcceptCounters::stats).unwrap_or_default()
+    }
+
+    /// What was counted of certificates and handshakes; nothing without TLS.
+    pub(crate) fn tls_stats(&self) -> Vec<(&'static str, u64)> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            let is_of_tls =
+                |(name, _): &(&str, u64)| !tls.accept_stats().iter().any(|(n, _)| n == *name);
+            return tls.stats().iter().filter(is_of_tls).collect();
+        }
+        Vec::new()
+    }
+
     /// Serves until `stop` resolves, then finishes what is under way.
     pub(crate) async fn serve(
         &self,
         server: Router<Stack<ForwardLayer, Stack<LimitLayer, Identity>>>,
         listener: TcpListener,
         stop: impl Future<Output = ()>,
+        problems: &Problems,
     ) -> Result<(), tonic::transport::Error> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
             return tokio::select! {
                 end = server.serve_with_incoming_shutdown(tls.incoming(listener), stop) => end,
                 () = tls.watch() => Ok(()),
+                never = certificate::watch(tls, problems) => never,
             };
         }
-        server.serve_with_incoming_shutdown(ringpop_forward::incoming(listener), stop).await
+        let _ = problems;
+        let incoming = ringpop_forward::incoming(listener);
+        // A member serves once.
+        let _ = self.accepted.set(incoming.counters());
+        server.serve_with_incoming_shutdown(incoming, stop).await
     }
 }

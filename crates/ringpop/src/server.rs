@@ -1,11 +1,13 @@
 //! One port for everything: membership, administration, and the services of
 //! the application behind the forwarder.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tonic::service::Routes as Services;
 
 use crate::admin::AdminService;
@@ -14,8 +16,10 @@ use crate::generated::membership_server::MembershipServer;
 use crate::gossip::MembershipService;
 #[cfg(feature = "health")]
 use crate::health::Health;
-use crate::limits::MESSAGE_BYTES_MAX;
+use crate::limits::{MESSAGE_BYTES_MAX, SERVER_ENDED_LIMIT};
 use crate::member::Inner;
+use crate::problem::{Problem, Problems};
+use crate::{routed, shutdown};
 
 /// The server of a member.
 #[derive(Debug)]
@@ -49,6 +53,7 @@ impl Server {
         match std::mem::replace(self, Self::Stopped) {
             Self::Bound(listener) => {
                 let (stop, stopped) = oneshot::channel();
+                routed::warn(inner.routed.as_deref(), &services, &inner.problems);
                 let task = tokio::spawn(serve(inner, listener, services, stopped));
                 *self = Self::Running { stop, task };
                 Ok(())
@@ -59,6 +64,14 @@ impl Server {
             }
             Self::Stopped => Err(ServeError::Stopped),
         }
+    }
+}
+
+/// Nobody can reach a member without a server: it stops.
+fn ended_by_itself(member: &Weak<Inner>, problems: &Problems, reason: String) {
+    problems.begin(Problem::ServerEnded { reason });
+    if let Some(member) = member.upgrade() {
+        drop(shutdown::begin(&member, Instant::now() + SERVER_ENDED_LIMIT));
     }
 }
 
@@ -81,20 +94,61 @@ fn serve(
     let services = services.add_service(health_service);
     let server = ringpop_forward::server().layer(inner.forwarder.layer()).add_routes(services);
     let security = inner.security.clone();
+    let (member, problems) = (Arc::downgrade(inner), Arc::clone(&inner.problems));
     async move {
+        let asked = Arc::new(AtomicBool::new(false));
+        let asked_to_stop = Arc::clone(&asked);
         #[cfg(feature = "health")]
         let watches = health.clone();
         let stop = async move {
             // Both a sent signal and a dropped sender mean to stop.
             drop(stopped.await);
+            asked_to_stop.store(true, Ordering::Release);
             #[cfg(feature = "health")]
             watches.end_watches().await;
         };
-        let serving = security.serve(server, listener, stop);
+        let serving = security.serve(server, listener, stop, &problems);
         #[cfg(feature = "health")]
         let serving = health.beside(serving);
-        if let Err(error) = serving.await {
-            tracing::error!(%error, "the server of this member ended");
+        let end = serving.await;
+        if asked.load(Ordering::Acquire) {
+            return;
         }
+        let reason = end.err().map_or_else(
+            || "without an error".to_owned(),
+            |error| ringpop_forward::explain_failure(&error),
+        );
+        ended_by_itself(&member, &problems, reason);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Event;
+    use crate::lifecycle::State;
+    use crate::member::Ringpop;
+
+    #[tokio::test]
+    async fn a_member_whose_server_ended_stops_and_says_why() {
+        let member = Ringpop::builder("test").bind().await.expect("a port is free");
+        member.serve(Services::default()).expect("it is bound");
+        member.bootstrap().await.expect("it is alone");
+        let mut events = member.events();
+        let reason = "the listener broke".to_owned();
+        ended_by_itself(&Arc::downgrade(&member.0), &member.0.problems, reason.clone());
+        assert_eq!(member.state(), State::Draining, "whoever watches the state sees it at once");
+        let problem = Problem::ServerEnded { reason };
+        let told = async {
+            loop {
+                match events.next().await {
+                    Some(Event::ProblemBegan(told)) => return told,
+                    other => assert!(other.is_some(), "it is told before the end"),
+                }
+            }
+        };
+        assert_eq!(told.await, problem);
+        member.reached(State::Stopped).await;
+        assert_eq!(member.problems(), [problem]);
     }
 }

@@ -2,14 +2,17 @@
 //!
 //! First the others learn that this member has left, so that they forward to
 //! the new owners. Meanwhile it goes on serving: what still arrives is
-//! forwarded to the new owner or handled. Then it refuses, which makes senders
-//! that have not heard yet ask the next owner, and stops when all is done.
+//! forwarded to the new owner or handled, for as long as clients and load
+//! balancers need to notice (the *lame duck* time). Then connections end in an
+//! order in which nobody loses a request, and the member stops.
+//!
+//! All that runs in a task of its own: whoever waits for it may stop waiting.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::gossip::Command;
 use crate::lifecycle::State;
@@ -17,7 +20,7 @@ use crate::member::Inner;
 use crate::server::Server;
 
 /// How a shutdown went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShutdownReport {
     /// Members that confirmed that they know of the leave.
@@ -27,20 +30,103 @@ pub struct ShutdownReport {
     pub cut_off: u64,
 }
 
+/// A shutdown that was begun.
+#[derive(Debug)]
+pub(crate) struct Shutdown {
+    /// The earliest time that anybody gave.
+    deadline: watch::Sender<Instant>,
+    report: watch::Receiver<Option<ShutdownReport>>,
+}
+
+/// Begins to stop, or hurries a stop that was begun, and waits within `limit`.
 pub(crate) async fn run(inner: &Arc<Inner>, limit: Duration) -> ShutdownReport {
-    let deadline = Instant::now() + limit;
-    let before = [State::Bound, State::Bootstrapping, State::Ready];
-    if inner.lifecycle.advance(&before, State::Draining).is_err() {
-        // Another call is at it.
-        let _ = timeout_at(deadline, inner.lifecycle.reached(State::Stopped)).await;
-        return ShutdownReport { told: 0, cut_off: inner.forwarder.stats().in_flight };
+    // A time that the clock cannot hold never comes; a day is as good.
+    let deadline = Instant::now().checked_add(limit).unwrap_or_else(far_away);
+    let mut report = begin(inner, deadline);
+    let wait = report.wait_for(Option::is_some);
+    match tokio::time::timeout_at(deadline + MARGIN, wait).await {
+        Ok(Ok(report)) => report.unwrap_or_default(),
+        // The runtime is about to end.
+        Ok(Err(_)) | Err(_) => {
+            ShutdownReport { told: 0, cut_off: inner.forwarder.stats().in_flight }
+        }
     }
+}
+
+/// Beyond its deadline, a shutdown only has to end a task.
+const MARGIN: Duration = Duration::from_secs(1);
+
+fn far_away() -> Instant {
+    Instant::now() + Duration::from_secs(24 * 60 * 60)
+}
+
+/// Begins to stop in a task of its own. A later call brings the deadline
+/// forward when it has less time.
+pub(crate) fn begin(
+    inner: &Arc<Inner>,
+    deadline: Instant,
+) -> watch::Receiver<Option<ShutdownReport>> {
+    let mut shutdown = inner.shutdown.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(begun) = &*shutdown {
+        begun.deadline.send_if_modified(|earlier| {
+            let sooner = deadline < *earlier;
+            *earlier = deadline.min(*earlier);
+            sooner
+        });
+        return begun.report.clone();
+    }
+    let (deadline, changes) = watch::channel(deadline);
+    let (done, report) = watch::channel(None);
+    *shutdown = Some(Shutdown { deadline, report: report.clone() });
+    drop(shutdown);
+    // Only this leads to the later states, and only once.
+    let [bound, bootstrapping, ready] = [State::Bound, State::Bootstrapping, State::Ready];
+    let was_ready = inner.lifecycle.advance(&[ready], State::Draining).is_ok();
+    let _ = inner.lifecycle.advance(&[bound, bootstrapping, ready], State::Draining);
+    let inner = Arc::clone(inner);
+    tokio::spawn(async move {
+        let report = stop(&inner, was_ready, Deadline(changes)).await;
+        done.send_replace(Some(report));
+    });
+    report
+}
+
+/// When a shutdown must be over; it may come nearer.
+#[derive(Clone)]
+struct Deadline(watch::Receiver<Instant>);
+
+impl Deadline {
+    /// Runs until the deadline; `None` when it came first.
+    async fn bound<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            let deadline = *self.0.borrow_and_update();
+            tokio::select! {
+                done = &mut work => return Some(done),
+                () = sleep_until(deadline) => return None,
+                // The sender lives in the member, which this task keeps.
+                Ok(()) = self.0.changed() => {}
+            }
+        }
+    }
+
+    fn remaining(&self) -> Duration {
+        self.0.borrow().saturating_duration_since(Instant::now())
+    }
+}
+
+async fn stop(inner: &Arc<Inner>, was_ready: bool, mut deadline: Deadline) -> ShutdownReport {
+    let begun = Instant::now();
     inner.forwarder.drain();
-    let told = timeout_at(deadline, leave(inner, deadline)).await.unwrap_or(0);
-    inner.forwarder.refuse_new_work();
-    let _ = timeout_at(deadline, inner.forwarder.drained()).await;
-    let cut_off = inner.forwarder.stats().in_flight;
-    stop_server(inner, deadline).await;
+    let leaving = leave(inner, deadline.clone());
+    let told = deadline.bound(leaving).await.unwrap_or(0);
+    // Whoever watches the health service sends elsewhere meanwhile. The lame
+    // duck time leaves as much again for what is under way at its end.
+    let lame_duck = if was_ready { inner.lame_duck } else { Duration::ZERO };
+    let lame_duck = lame_duck.saturating_sub(begun.elapsed()).min(deadline.remaining() / 2);
+    deadline.bound(sleep(lame_duck)).await;
+    let cut_off = stop_server(inner, &mut deadline).await;
+    inner.handle.tell(Command::Stop).await;
     if inner.lifecycle.advance(&[State::Draining], State::Stopped).is_ok() {
         inner.events.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
@@ -48,7 +134,7 @@ pub(crate) async fn run(inner: &Arc<Inner>, limit: Duration) -> ShutdownReport {
 }
 
 /// Leaves and waits until the others know; gives how many confirmed it.
-async fn leave(inner: &Inner, deadline: Instant) -> usize {
+async fn leave(inner: &Inner, deadline: Deadline) -> usize {
     let (sender, report) = oneshot::channel();
     let left = inner.handle.ask(|done| Command::Leave(sender, done)).await;
     if !matches!(left, Some(Ok(()))) {
@@ -62,21 +148,40 @@ async fn leave(inner: &Inner, deadline: Instant) -> usize {
         // the time is spent on it.
         let rounds = report.others.next_power_of_two().ilog2() + 2;
         let spread = report.protocol_period * rounds;
-        let half = deadline.saturating_duration_since(Instant::now()) / 2;
-        tokio::time::sleep(spread.min(half)).await;
+        sleep(spread.min(deadline.remaining() / 2)).await;
     }
     report.acknowledged
 }
 
-async fn stop_server(inner: &Inner, deadline: Instant) {
+/// Ends the connections, each after its requests, and gives how many requests
+/// were cut off. New requests that come on open connections are answered until
+/// their clients have heard of the end (GOAWAY; RFC 9113, section 6.8).
+async fn stop_server(inner: &Inner, deadline: &mut Deadline) -> u64 {
     let server = {
         let mut server = inner.server.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *server, Server::Stopped)
     };
-    if let Server::Running { stop, mut task } = server {
-        drop(stop);
-        if timeout_at(deadline, &mut task).await.is_err() {
-            task.abort();
-        }
+    let Server::Running { stop, mut task } = server else {
+        inner.forwarder.refuse_new_work();
+        return 0;
+    };
+    drop(stop);
+    let ended = async {
+        // It fails when it panicked, which has been told as such.
+        let _ = (&mut task).await;
+        // Calls of this process itself, which have no connection.
+        inner.forwarder.refuse_new_work();
+        inner.forwarder.drained().await;
+    };
+    if deadline.bound(ended).await.is_some() {
+        return 0;
     }
+    let cut_off = inner.forwarder.stats().in_flight;
+    inner.forwarder.refuse_new_work();
+    if !task.is_finished() {
+        task.abort();
+        // The port is free when the task is gone.
+        let _ = task.await;
+    }
+    cut_off
 }

@@ -9,7 +9,7 @@ use swim_core::{Address, Member, Status};
 use tokio::sync::watch;
 
 use crate::identity::{self, SharedIdentity};
-use crate::limits::{WEIGHT_LABEL, WEIGHT_MAX};
+use crate::limits::{RING_POINTS_MAX, WEIGHT_LABEL, WEIGHT_MAX};
 
 /// The ring of the cluster. Nodes are named by address, placed by identity,
 /// and carry how to reach them.
@@ -103,11 +103,83 @@ pub(crate) struct Views {
     readers: Mutex<Vec<Weak<Latest>>>,
     /// How often live members were found to share an identity.
     identities_shared: AtomicU64,
+    points_per_weight_unit: u32,
+    /// Weight that all members together may have on the ring.
+    weight_sum_max: u64,
+    capped: AtomicU64,
+    stale: AtomicU64,
+}
+
+/// How often views had a ring that is not what the members want.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RingStats {
+    /// Heavy members got fewer points than they want.
+    pub(crate) capped: u64,
+    /// The ring could not be changed.
+    pub(crate) stale: u64,
+}
+
+/// What became of the ring.
+#[derive(Debug, Default)]
+pub(crate) struct Published {
+    /// How it changed, when it did.
+    pub(crate) change: Option<RingChange>,
+    /// Set when the members want more points than a ring may have.
+    pub(crate) cap: Option<Cap>,
+}
+
+/// How members that want too many points fit on the ring. It depends on the
+/// members alone, so that all who see the same ones cap them alike: the largest
+/// weights count only up to a common one, as water fills vessels, and light
+/// members keep what they have. When not even all weights of one fit, the first
+/// members by address have their place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cap {
+    /// Weight that the members want.
+    pub(crate) wanted: u64,
+    /// The largest weight that counts.
+    pub(crate) weight_max: u32,
+    /// Members that have a place.
+    pub(crate) members_max: usize,
+    /// Members that have none.
+    pub(crate) left_out: usize,
+}
+
+impl Cap {
+    /// `None` when the members fit as they are.
+    fn of(weights: impl Iterator<Item = u32>, sum_max: u64) -> Option<Self> {
+        let mut count = [0_u64; WEIGHT_MAX as usize + 1];
+        for weight in weights {
+            count[weight.min(WEIGHT_MAX) as usize] += 1;
+        }
+        let all: u64 = count[1..].iter().sum();
+        // The sum if weights count up to `max` grows with each step by those
+        // that have at least that weight.
+        let (mut sum, mut at_least, mut weight_max, mut wanted) = (0, all, 0, 0);
+        for weight in 1..=WEIGHT_MAX {
+            sum += at_least;
+            if sum <= sum_max {
+                weight_max = weight;
+            }
+            wanted = sum;
+            at_least -= count[weight as usize];
+        }
+        if wanted <= sum_max {
+            return None;
+        }
+        let members_max = if weight_max == 0 { sum_max } else { all };
+        let left_out = usize::try_from(all - members_max).unwrap_or(usize::MAX);
+        let members_max = usize::try_from(members_max).unwrap_or(usize::MAX);
+        Some(Self { wanted, weight_max: weight_max.max(1), members_max, left_out })
+    }
 }
 
 impl Views {
     pub(crate) fn new(local: Address, points_per_weight_unit: u32) -> Result<Self, UpdateError> {
-        let ring = Ring::builder().points_per_weight_unit(points_per_weight_unit).build()?;
+        let ring = Ring::builder()
+            .points_per_weight_unit(points_per_weight_unit)
+            .max_points(RING_POINTS_MAX)
+            .build()?;
         let ring_checksum = ring.checksum();
         let view = View {
             members: Arc::new([]),
@@ -124,6 +196,10 @@ impl Views {
             local,
             readers: Mutex::default(),
             identities_shared: AtomicU64::new(0),
+            points_per_weight_unit,
+            weight_sum_max: u64::from(RING_POINTS_MAX / points_per_weight_unit),
+            capped: AtomicU64::new(0),
+            stale: AtomicU64::new(0),
         })
     }
 
@@ -135,6 +211,17 @@ impl Views {
     /// The counters of the ring, by name.
     pub(crate) fn counters(&self) -> [(&'static str, u64); 1] {
         [("identities_shared", self.identities_shared.load(Ordering::Relaxed))]
+    }
+
+    pub(crate) const fn points_per_weight_unit(&self) -> u32 {
+        self.points_per_weight_unit
+    }
+
+    pub(crate) fn stats(&self) -> RingStats {
+        RingStats {
+            capped: self.capped.load(Ordering::Relaxed),
+            stale: self.stale.load(Ordering::Relaxed),
+        }
     }
 
     pub(crate) fn load(&self) -> Arc<View> {
@@ -149,20 +236,20 @@ impl Views {
     }
 
     /// Publishes the view that `members` make, of whom those in `damped`
-    /// (sorted) are kept off the ring. Returns how the ring changed, when it
-    /// did; an error leaves the ring as it was.
+    /// (sorted) are kept off the ring. An error leaves the ring as it was.
     pub(crate) fn publish(
         &self,
         mut members: Vec<Member>,
         damped: Vec<Address>,
         membership_checksum: u64,
         on_ring: OnRing,
-    ) -> Result<Option<RingChange>, UpdateError> {
+    ) -> Result<Published, UpdateError> {
         members.sort_unstable_by(|a, b| a.address.cmp(&b.address));
         let former = self.shared.load();
+        let mut cap = None;
         let (edits, mut change, shared_identities) = match on_ring {
             OnRing::Nobody => {
-                let (edits, change) = self.difference(&former.ring, &[], &[]);
+                let (edits, change) = self.difference(&former.ring, Vec::new());
                 (edits, change, Arc::default())
             }
             OnRing::AsBefore => {
@@ -176,10 +263,15 @@ impl Views {
                 let mut off_ring = damped.clone();
                 off_ring.extend(shared.iter().flat_map(|shared| shared.others.iter().cloned()));
                 off_ring.sort_unstable();
-                let (edits, change) = self.difference(&former.ring, &members, &off_ring);
+                let (wanted, found) = self.wanted(&members, &off_ring);
+                cap = found;
+                let (edits, change) = self.difference(&former.ring, wanted);
                 (edits, change, shared.into())
             }
         };
+        if cap.is_some() {
+            self.capped.fetch_add(1, Ordering::Relaxed);
+        }
         let ring =
             if edits.is_empty() { Ok(former.ring.clone()) } else { former.ring.apply(edits) };
         let (ring, failure) = match ring {
@@ -203,48 +295,77 @@ impl Views {
             View { members, damped, shared_identities, ring, membership_checksum, ring_checksum };
         self.shared.publish(Arc::new(view));
         self.epoch.send_replace(ring_checksum);
-        match failure {
-            Some(error) => Err(error),
-            None => Ok((!change.is_empty()).then_some(change)),
+        if let Some(error) = failure {
+            self.stale.fetch_add(1, Ordering::Relaxed);
+            return Err(error);
         }
+        Ok(Published { change: (!change.is_empty()).then_some(change), cap })
     }
 
-    /// The edits that turn a ring into that of these members but for those in
-    /// `off_ring`. All are sorted by address, so that one pass finds them.
+    /// The members that belong on the ring, all but those in `off_ring`, each with
+    /// the weight that counts.
+    fn wanted<'a>(
+        &self,
+        members: &'a [Member],
+        off_ring: &[Address],
+    ) -> (Vec<(&'a Member, u32)>, Option<Cap>) {
+        let belongs = |member: &&Member| off_ring.binary_search(&member.address).is_err();
+        let mut wanted: Vec<_> = members
+            .iter()
+            .filter(belongs)
+            .map(|member| (member, weight(member)))
+            .filter(|(_, weight)| *weight > 0)
+            .collect();
+        let cap = Cap::of(wanted.iter().map(|(_, weight)| *weight), self.weight_sum_max);
+        if let Some(cap) = &cap {
+            wanted.truncate(cap.members_max);
+            wanted.iter_mut().for_each(|(_, weight)| *weight = (*weight).min(cap.weight_max));
+        }
+        (wanted, cap)
+    }
+
+    /// The edits that turn a ring into that of these members. All are sorted
+    /// by address, so that one pass finds them.
     fn difference(
         &self,
         ring: &MemberRing,
-        members: &[Member],
-        off_ring: &[Address],
+        wanted: Vec<(&Member, u32)>,
     ) -> (Vec<Edit<Owner>>, RingChange) {
         let (mut edits, mut change) = (Vec::new(), RingChange::default());
-        let belongs = |member: &&Member| {
-            weight(member) > 0 && off_ring.binary_search(&member.address).is_err()
-        };
-        let mut wanted = members.iter().filter(belongs).peekable();
+        let mut wanted = wanted.into_iter().peekable();
         for node in ring.nodes() {
-            while let Some(new) = wanted.next_if(|member| member.address.as_str() < node.id()) {
-                self.add(new, &mut edits, &mut change);
+            while let Some((new, weight)) =
+                wanted.next_if(|(member, _)| member.address.as_str() < node.id())
+            {
+                self.add(new, weight, &mut edits, &mut change);
             }
-            match wanted.next_if(|member| member.address.as_str() == node.id()) {
+            match wanted.next_if(|(member, _)| member.address.as_str() == node.id()) {
                 None => {
                     change.removed.push(address_of(node));
                     edits.push(Edit::remove(node.shared_id().clone()));
                 }
-                Some(member)
-                    if node.identity() != member.identity() || node.weight() != weight(member) =>
+                Some((member, weight))
+                    if node.identity() != member.identity() || node.weight() != weight =>
                 {
                     change.updated.push(member.address.clone());
-                    edits.push(Edit::replace(place(member, node.data().clone())));
+                    edits.push(Edit::replace(place(member, weight, node.data().clone())));
                 }
                 Some(_) => {}
             }
         }
-        wanted.for_each(|new| self.add(new, &mut edits, &mut change));
+        for (new, weight) in wanted {
+            self.add(new, weight, &mut edits, &mut change);
+        }
         (edits, change)
     }
 
-    fn add(&self, member: &Member, edits: &mut Vec<Edit<Owner>>, change: &mut RingChange) {
+    fn add(
+        &self,
+        member: &Member,
+        weight: u32,
+        edits: &mut Vec<Edit<Owner>>,
+        change: &mut RingChange,
+    ) {
         let owner = if member.address == self.local {
             Owner::Local
         } else {
@@ -257,7 +378,7 @@ impl Views {
             }
         };
         change.added.push(member.address.clone());
-        edits.push(Edit::add(place(member, owner)));
+        edits.push(Edit::add(place(member, weight, owner)));
     }
 
     /// Runs `f` on the latest view. Each thread keeps the view that it saw
@@ -347,10 +468,10 @@ fn weight(member: &Member) -> u32 {
     label.and_then(|text| text.parse().ok()).unwrap_or(1).min(WEIGHT_MAX)
 }
 
-fn place(member: &Member, owner: Owner) -> RingNode<Owner> {
+fn place(member: &Member, weight: u32, owner: Owner) -> RingNode<Owner> {
     RingNode::new(member.address.as_str())
         .with_identity(member.identity())
-        .with_weight(weight(member))
+        .with_weight(weight)
         .with_data(owner)
 }
 
@@ -379,7 +500,7 @@ mod tests {
         checksum: u64,
         on_ring: OnRing,
     ) -> Result<Option<RingChange>, UpdateError> {
-        views.publish(members, Vec::new(), checksum, on_ring)
+        views.publish(members, Vec::new(), checksum, on_ring).map(|published| published.change)
     }
 
     fn ids(addresses: &[Address]) -> Vec<&str> {
@@ -436,7 +557,7 @@ mod tests {
         let members: Vec<Member> = (1..4).map(|i| member(i, Status::Alive, &[])).collect();
         let damped = vec![members[1].address.clone()];
         let change = views.publish(members.clone(), damped.clone(), 1, OnRing::Reachable);
-        assert_eq!(ids(&change.unwrap().unwrap().added), ["10.0.0.1:7100", "10.0.0.3:7100"]);
+        assert_eq!(ids(&change.unwrap().change.unwrap().added), ["10.0.0.1:7100", "10.0.0.3:7100"]);
         let view = views.load();
         assert_eq!((view.members.len(), view.damped.to_vec()), (3, damped));
         let change = publish(&views, members, 1, OnRing::Reachable).unwrap().unwrap();
@@ -509,6 +630,67 @@ mod tests {
             let shared = &views.load().shared_identities;
             assert_eq!(shared[0].owner, two.address);
             assert_eq!(shared[0].others, [one.address]);
+        }
+    }
+
+    /// Views of a ring that is small, so that a few members exceed it.
+    fn small(weight_sum_max: u64) -> Views {
+        let mut views = views();
+        views.weight_sum_max = weight_sum_max;
+        views
+    }
+
+    fn weighing(weights: &[u32]) -> Vec<Member> {
+        let one = |(i, weight): (u32, &u32)| {
+            member(i, Status::Alive, &[(WEIGHT_LABEL, &weight.to_string())])
+        };
+        (1..).zip(weights).map(one).collect()
+    }
+
+    /// One message can bring so many members; the ring must follow all the same.
+    #[test]
+    fn members_that_want_too_many_points_are_capped_alike_everywhere() {
+        let (one, two) = (small(20), small(20));
+        let mut members = weighing(&[2, 9, 9, 9]);
+        publish(&one, members[..2].to_vec(), 1, OnRing::Reachable).unwrap();
+        let published = one.publish(members.clone(), Vec::new(), 2, OnRing::Reachable).unwrap();
+        let cap = Cap { wanted: 29, weight_max: 6, members_max: 4, left_out: 0 };
+        assert_eq!(published.cap, Some(cap));
+        assert_eq!(one.stats().capped, 1);
+        let points = |i: u32| one.load().ring.points_of(&format!("10.0.0.{i}:7100"));
+        assert_eq!((points(1), points(2), points(4)), (Some(200), Some(600), Some(600)));
+
+        members.reverse();
+        publish(&two, members.clone(), 2, OnRing::Reachable).unwrap();
+        assert_eq!(one.load().ring_checksum, two.load().ring_checksum);
+        let published = one.publish(weighing(&[2, 9, 9]), Vec::new(), 3, OnRing::Reachable);
+        assert_eq!(published.unwrap().cap, None, "it is over when they fit again");
+        assert_eq!(points(2), Some(900));
+    }
+
+    #[test]
+    fn when_even_weights_of_one_are_too_many_the_first_have_their_place() {
+        let views = small(3);
+        let members = weighing(&[2, 2, 0, 2, 2]);
+        let published = views.publish(members, Vec::new(), 1, OnRing::Reachable).unwrap();
+        let cap = Cap { wanted: 8, weight_max: 1, members_max: 3, left_out: 1 };
+        assert_eq!(published.cap, Some(cap));
+        let ring = views.load().ring.clone();
+        assert_eq!((ring.len(), ring.points_of("10.0.0.4:7100")), (3, Some(100)));
+    }
+
+    #[test]
+    fn a_cap_is_the_largest_that_fits() {
+        for (weights, sum_max, expected) in [
+            (vec![1, 2, 3], 6, None),
+            (vec![0, 0, 6], 6, None),
+            (vec![1, 2, 3], 5, Some((2, 3))),
+            (vec![1, 2, 3], 4, Some((1, 3))),
+            (vec![1, 2, 3], 2, Some((1, 2))),
+            (vec![100; 839], 83_886, Some((99, 839))),
+        ] {
+            let cap = Cap::of(weights.iter().copied(), sum_max);
+            assert_eq!(cap.map(|cap| (cap.weight_max, cap.members_max)), expected, "{weights:?}");
         }
     }
 

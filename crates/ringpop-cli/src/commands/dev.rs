@@ -79,7 +79,7 @@ impl Dev {
                         self.screen.tell(&event);
                     }
                 }
-                () = self.stop.next() => ending = self.end(ending),
+                _ = self.stop.next() => ending = self.end(ending),
                 _ = redraw.tick() => self.screen.draw(&self.cluster),
             }
         }

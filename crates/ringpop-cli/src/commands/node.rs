@@ -8,9 +8,9 @@ use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ringpop::Ringpop;
-use ringpop::discovery::{Address, Discovery, JsonFile};
+use ringpop::discovery::{Address, Discovery, DiscoveryError, JsonFile};
 use ringpop::forward::{Explain, Policy, Routes};
+use ringpop::{BindError, Problem, Ringpop, State};
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 use tracing_subscriber::EnvFilter;
@@ -26,7 +26,7 @@ use crate::kv::pb::kv_server::KvServer;
 use crate::kv::{self, KvService};
 use crate::limits::{RESOLVE_TIMEOUT, SHUTDOWN_TIMEOUT};
 use crate::output::Output;
-use crate::stop::Stop;
+use crate::stop::{Stop, Why};
 
 pub(crate) async fn run(args: NodeArgs) -> Result<(), Failure> {
     log(args.verbose);
@@ -34,11 +34,11 @@ pub(crate) async fn run(args: NodeArgs) -> Result<(), Failure> {
     let member = Member::start(&args).await?;
     let result = tokio::select! {
         result = member.live() => result,
-        () = stop.next() => Ok(()),
+        why = stop.next() => member.stopped_by(why),
     };
     tokio::select! {
         () = member.stop() => result,
-        () = stop.next() => Err(Failure::Interrupted),
+        _ = stop.next() => Err(Failure::Interrupted),
     }
 }
 
@@ -74,7 +74,22 @@ impl Member {
     /// Joins the cluster and takes part until the future is dropped.
     async fn live(&self) -> Result<(), Failure> {
         self.node.bootstrap().await.map_err(Failure::failed)?;
-        std::future::pending().await
+        self.node.reached(State::Stopped).await;
+        let problems = self.node.problems();
+        let reason = problems.iter().find(|problem| matches!(problem, Problem::ServerEnded { .. }));
+        Err(Failure::failed(
+            reason.map_or_else(|| "the member stopped".to_owned(), ToString::to_string),
+        ))
+    }
+
+    /// What it means for the exit code that the run ends.
+    fn stopped_by(&self, why: Why) -> Result<(), Failure> {
+        if why == Why::Time && self.node.state() < State::Ready {
+            return Err(Failure::failed(
+                "the time of --for was over before the member had joined: see the warnings above, or give it more time",
+            ));
+        }
+        Ok(())
     }
 
     /// Finishes what is under way, leaves the cluster and stops.
@@ -90,13 +105,18 @@ impl Member {
 
 async fn bind(args: &NodeArgs) -> Result<Ringpop, Failure> {
     let listen = resolve(&args.listen).await?;
+    if let Some(address) = &args.advertise {
+        check_advertised(address).await;
+    }
     let config = args.preset.config().to_builder();
     let config = config.join_duration_max(args.join_timeout).build();
     let mut builder = Ringpop::builder(&args.app)
         .listen(listen)
         .advertise(advertised(args, listen)?)
         .config(config.map_err(|error| Failure::Usage(error.to_string()))?)
-        .discovery(discovery(&args.source))
+        .discovery(discovery(&args.source).await?)
+        .start_alone_after(args.alone_after)
+        .lame_duck(args.lame_duck)
         .routes(Routes::new().table(KV_ROUTES))
         .policy(policy(args))
         // The demonstration shows which member answers.
@@ -113,7 +133,13 @@ async fn bind(args: &NodeArgs) -> Result<Ringpop, Failure> {
     if let Some(tls) = args.tls.load()? {
         builder = builder.tls(tls);
     }
-    builder.bind().await.map_err(Failure::failed)
+    builder.bind().await.map_err(|error| match error {
+        BindError::Weight { .. }
+        | BindError::LabelTwice { .. }
+        | BindError::Label(_)
+        | BindError::Config(_) => Failure::Usage(error.to_string()),
+        error => Failure::failed(error),
+    })
 }
 
 /// When and where a request is sent again.
@@ -151,11 +177,31 @@ fn advertised(args: &NodeArgs, listen: SocketAddr) -> Result<String, Failure> {
     }
 }
 
-fn discovery(source: &Source) -> Arc<dyn Discovery> {
-    match (&source.peers, &source.hosts) {
-        (Some(peers), _) => Arc::new(peers.clone()),
-        (None, Some(file)) => Arc::new(JsonFile::new(file)),
+/// Where peers come from. A file that cannot be used was most often mistyped, so that it is no use to wait for it; one
+/// that lists nobody yet may be written later.
+async fn discovery(source: &Source) -> Result<Arc<dyn Discovery>, Failure> {
+    let file = match (&source.peers, &source.hosts) {
+        (Some(peers), _) => return Ok(Arc::new(peers.clone())),
+        (None, Some(file)) => JsonFile::new(file),
         (None, None) => unreachable!("the parser demands one of the two"),
+    };
+    match file.peers().await {
+        Ok(_) | Err(DiscoveryError::Empty { .. }) => Ok(Arc::new(file)),
+        Err(error) => Err(Failure::failed(error)),
+    }
+}
+
+/// Tells when others will not find this member by the name that it gives them. It is no error: the name may come with
+/// readiness.
+async fn check_advertised(address: &Address) {
+    match timeout(RESOLVE_TIMEOUT, lookup_host(address.as_str())).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::warn!(
+            "{address}, which others are told to use, does not resolve here ({error}): check --advertise"
+        ),
+        Err(_) => tracing::warn!(
+            "{address}, which others are told to use, does not resolve in time: check --advertise and the resolver"
+        ),
     }
 }
 

@@ -27,6 +27,7 @@ struct Report {
     uptime_ms: u64,
     membership_checksum: String,
     ring_checksum: String,
+    problems: Vec<String>,
     members: Vec<Member>,
     counters: BTreeMap<String, u64>,
 }
@@ -55,6 +56,7 @@ impl From<GetStatusResponse> for Report {
             uptime_ms: response.uptime_ms,
             membership_checksum: checksum(response.membership_checksum),
             ring_checksum: checksum(response.ring_checksum),
+            problems: response.problems,
             members: response.members.into_iter().map(Member::from).collect(),
             counters: counters.map(|counter| (counter.name, counter.value)).collect(),
         }
@@ -113,6 +115,9 @@ impl fmt::Display for Report {
         )?;
         writeln!(f, "membership checksum {}", self.membership_checksum)?;
         writeln!(f, "ring checksum       {}", self.ring_checksum)?;
+        for problem in &self.problems {
+            writeln!(f, "problem: {}", printable(problem))?;
+        }
         writeln!(f)?;
         f.write_str(&self.member_table())?;
         writeln!(f)?;
@@ -181,6 +186,8 @@ mod tests {
                 member("127.0.0.1:7103", 2, 0.0),
             ],
             uptime_ms: 61_500,
+            problems: vec!["look here".to_owned()],
+            instance: 1,
             counters: vec![Counter { name: "pings_sent".to_owned(), value: 7 }],
         })
     }
@@ -191,6 +198,7 @@ mod tests {
 127.0.0.1:7100 (demo) is ready, up 1m 1s
 membership checksum 00000000000000ab
 ring checksum       00000000000000cd
+problem: look here
 
 ADDRESS         IDENTITY        STATUS                                    INCARNATION    SHARE    LABELS
 127.0.0.1:7100  127.0.0.1:7100  alive                                     1700000000000  100.0 %  zone=a

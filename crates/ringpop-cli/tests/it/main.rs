@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod cluster;
+mod command_lines;
 mod dev;
 mod node;
 mod ring;

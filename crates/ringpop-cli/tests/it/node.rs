@@ -175,7 +175,7 @@ async fn it_finishes_requests_before_it_ends() {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_stops_when_its_time_is_over_and_when_its_input_ends() {
     let ports = Ports::claim(1);
-    let mut node = start(&ports, &["--for", "100ms"]).await;
+    let mut node = start(&ports, &["--for", "3s"]).await;
     assert_eq!(node.ended().await.code(), Some(0));
     node.told("the end", |event| event["event"] == "state" && event["state"] == "stopped").await;
     // The standard input of processes in these tests is empty.

@@ -201,6 +201,12 @@ impl Tls {
         }
     }
 
+    /// What was counted of connections before their first request.
+    #[must_use]
+    pub fn accept_stats(&self) -> crate::AcceptStats {
+        self.0.counters.accept.stats()
+    }
+
     /// From when until when the certificate of this process is valid, as it was read last; of several in its file, the
     /// first. `None` when its dates cannot be read.
     #[must_use]

@@ -317,6 +317,13 @@ pub struct GetStatusResponse {
     /// Counters by name, sorted by name.
     #[prost(message, repeated, tag = "8")]
     pub counters: ::prost::alloc::vec::Vec<Counter>,
+    /// What a person should look after, one sentence each, as long as it lasts.
+    #[prost(string, repeated, tag = "9")]
+    pub problems: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// A number that the process drew when it started: another number, another
+    /// process. 0 when the member is too old to give one.
+    #[prost(fixed64, tag = "10")]
+    pub instance: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MemberStatus {

@@ -4,12 +4,15 @@
 //! cannot delay failure detection.
 
 use std::collections::HashMap;
+use std::error::Error as _;
 use std::time::Duration;
 
+use ringpop_forward::explain_failure;
 use swim_core::wire::{self, Decoded};
 use swim_core::{Address, Message};
 use tokio::task::{AbortHandle, JoinSet};
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
 
 use crate::generated::membership_client::MembershipClient;
 use crate::limits::{
@@ -17,6 +20,20 @@ use crate::limits::{
     MESSAGE_BYTES_MAX,
 };
 use crate::security::Security;
+
+/// Why a call failed: what the transport says, or else the peer.
+fn explain(status: &Status) -> String {
+    if let Some(source) = status.source() {
+        return explain_failure(source);
+    }
+    match (status.code(), status.message()) {
+        (Code::Unimplemented, _) => {
+            "it serves no membership: check that it is a member, and no other service".to_owned()
+        }
+        (code, "") => format!("it answered with the gRPC status {code:?}"),
+        (_, message) => message.to_owned(),
+    }
+}
 
 /// The calls that are under way, and their connections.
 #[derive(Debug)]
@@ -43,8 +60,8 @@ pub(crate) struct Answer {
     /// Whom the request went to.
     pub(crate) to: Address,
     pub(crate) seq: u64,
-    /// The reply; `None` when the request was not delivered or not answered.
-    pub(crate) reply: Option<Decoded>,
+    /// The reply, or why there is none.
+    pub(crate) reply: Result<Decoded, String>,
 }
 
 impl Calls {
@@ -76,17 +93,18 @@ impl Calls {
             let request = wire::to_proto(message);
             let reply = match tokio::time::timeout(timeout, client.exchange(request)).await {
                 Ok(Ok(response)) => match wire::from_proto(response.into_inner()) {
-                    Ok(decoded) => Some(decoded),
+                    Ok(decoded) => Ok(decoded),
                     Err(error) => {
                         tracing::warn!(%to, %error, "the answer to a membership request is malformed");
-                        None
+                        Err(format!("its answer is malformed: {error}"))
                     }
                 },
                 Ok(Err(status)) => {
-                    tracing::debug!(%to, %status, "a membership request was not answered");
-                    None
+                    let cause = explain(&status);
+                    tracing::debug!(%to, %cause, "a membership request was not answered");
+                    Err(cause)
                 }
-                Err(_elapsed) => None,
+                Err(_elapsed) => Err(format!("no answer within {timeout:?}")),
             };
             Answer { to, seq, reply }
         };

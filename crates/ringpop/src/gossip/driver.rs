@@ -12,7 +12,7 @@ use ringpop_discovery::Discovery;
 use ringpop_forward::{Forwarder, Peer, PeerState};
 use swim_core::wire::Decoded;
 use swim_core::{
-    Address, CommandError, Config, Event as SwimEvent, Instant, JoinFailure, Labels, Member,
+    Address, Cause, CommandError, Config, Event as SwimEvent, Instant, JoinFailure, Labels, Member,
     Message, Node, Output, ReconfigureError, State, Stats, Status,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -24,8 +24,9 @@ use crate::bootstrap;
 use crate::event::{Event, Listeners};
 use crate::identity;
 use crate::limits::{ANSWERS_MAX, CALL_TIMEOUT_MARGIN, INPUTS_MAX};
+use crate::problem::{Problem, ProblemKind, Problems};
 use crate::security::Security;
-use crate::view::{OnRing, Views};
+use crate::view::{Cap, OnRing, Views};
 
 /// What the driver task is made from.
 pub(crate) struct DriverSetup {
@@ -40,6 +41,8 @@ pub(crate) struct DriverSetup {
     pub(crate) discovery: Arc<dyn Discovery>,
     /// Opens the connections of the membership protocol.
     pub(crate) security: Security,
+    /// Told of a ring that is not as the members want it.
+    pub(crate) problems: Arc<Problems>,
 }
 
 /// The driver task.
@@ -60,6 +63,9 @@ pub(crate) struct Driver {
     answers: HashMap<(Address, u64), oneshot::Sender<Message>>,
     join: Option<mpsc::UnboundedSender<JoinProgress>>,
     leave: Option<oneshot::Sender<LeaveReport>>,
+    /// This member is being stopped and joins no more.
+    stopping: bool,
+    problems: Arc<Problems>,
     /// Events since the last view, told once the next one is published.
     news: Vec<SwimEvent>,
     /// Live members that share an identity.
@@ -84,8 +90,12 @@ pub(crate) enum Command {
     /// Other peers for a join that is under way.
     Peers(Vec<Address>),
     CancelJoin,
+    /// Ends the task: the member says and answers nothing any more.
+    Stop,
     /// Compares member lists with those of these hosts.
     Heal(Vec<Address>),
+    /// Leaves for good: a join that is under way is given up, and no other
+    /// begins.
     Leave(oneshot::Sender<LeaveReport>, oneshot::Sender<Result<(), CommandError>>),
     SetLabels(Labels, oneshot::Sender<Result<(), CommandError>>),
     Reconfigure(Arc<Config>, oneshot::Sender<Result<(), ReconfigureError>>),
@@ -96,9 +106,9 @@ pub(crate) enum Command {
 /// How a join goes.
 #[derive(Debug)]
 pub(crate) enum JoinProgress {
-    Retrying,
+    Retrying { delay: Duration, failures: Vec<JoinFailure> },
     Complete { joined: Vec<Address>, members: usize },
-    Failed(JoinFailure),
+    Failed { failure: JoinFailure, failures: Vec<JoinFailure> },
 }
 
 /// How a leave went.
@@ -115,7 +125,8 @@ pub(crate) struct Handle(mpsc::Sender<Input>);
 
 impl Driver {
     pub(crate) fn new(setup: DriverSetup) -> (Self, Handle) {
-        let DriverSetup { node, start, views, listeners, forwarder, discovery, security } = setup;
+        let DriverSetup { node, start, views, listeners, forwarder, discovery, security, problems } =
+            setup;
         let (sender, inputs) = mpsc::channel(INPUTS_MAX);
         let timeout = call_timeout(node.config());
         let calls = Calls::new(security, timeout);
@@ -133,13 +144,15 @@ impl Driver {
             answers: HashMap::new(),
             join: None,
             leave: None,
+            stopping: false,
+            problems,
             news: Vec::new(),
             identities: identity::Watch::default(),
         };
         (driver, Handle(sender))
     }
 
-    /// Runs until every handle is dropped.
+    /// Runs until it is told to stop or every handle is dropped.
     pub(crate) async fn run(mut self) {
         self.publish(true);
         loop {
@@ -151,8 +164,8 @@ impl Driver {
             let wake = due.map(|at| self.start + at.since_start());
             tokio::select! {
                 input = self.inputs.recv() => match input {
+                    None | Some(Input::Command(Command::Stop)) => return,
                     Some(input) => self.take(input),
-                    None => return,
                 },
                 answer = self.calls.next() => self.take_answer(answer),
                 () = sleep_until(wake.unwrap_or_else(Clock::now)), if wake.is_some() => {}
@@ -185,6 +198,8 @@ impl Driver {
     fn command(&mut self, now: Instant, command: Command) {
         // Whoever asked may have given up waiting; the command stands.
         match command {
+            // Nobody hears of it, which says that the member is stopped.
+            Command::Join(..) if self.stopping => {}
             Command::Join(peers, progress, done) => {
                 let result = self.node.join(now, peers);
                 if result.is_ok() {
@@ -198,12 +213,16 @@ impl Driver {
                 }
             }
             Command::CancelJoin => self.node.cancel_join(now),
+            // The loop ends with it.
+            Command::Stop => {}
             Command::Heal(hosts) => {
                 if let Err(error) = self.node.heal(now, hosts) {
                     tracing::debug!(%error, "hosts to heal with came too late");
                 }
             }
             Command::Leave(report, done) => {
+                self.stopping = true;
+                self.node.cancel_join(now);
                 let result = self.node.leave(now);
                 if result.is_ok() {
                     self.leave = Some(report);
@@ -238,7 +257,7 @@ impl Driver {
     fn take_answer(&mut self, Answer { to, seq, reply }: Answer) {
         let now = self.now();
         match reply {
-            Some(Decoded { message, dropped_changes }) => {
+            Ok(Decoded { message, dropped_changes }) => {
                 if message.from != to {
                     // Another name of a member, which is called by its own from
                     // now on. The name may lead elsewhere the next time.
@@ -249,7 +268,7 @@ impl Driver {
                 }
                 self.node.handle_message(now, message);
             }
-            None => self.node.handle_undelivered(now, seq),
+            Err(cause) => self.node.handle_undelivered_because(now, seq, &cause),
         }
     }
 
@@ -310,11 +329,32 @@ impl Driver {
             _ if waits => OnRing::AsBefore,
             _ => OnRing::Reachable,
         };
+        let is_alone = members.iter().filter(|member| member.is_reachable()).nth(1).is_none();
         match self.views.publish(members, damped, self.node.checksum(), on_ring) {
-            Ok(Some(change)) => self.listeners.tell(Event::RingChanged(change)),
-            Ok(None) => {}
-            Err(error) => tracing::error!(%error, "the ring stays as it was"),
+            Ok(published) => {
+                self.problems.end(ProblemKind::RingStale);
+                if !waits {
+                    self.tell_cap(published.cap);
+                }
+                if let Some(change) = published.change {
+                    self.listeners.tell(Event::RingChanged(change));
+                }
+            }
+            Err(error) => {
+                self.problems.begin(Problem::RingStale { reason: error.to_string() });
+            }
         }
+        if !is_alone {
+            self.problems.end(ProblemKind::Alone);
+        }
+    }
+
+    fn tell_cap(&self, cap: Option<Cap>) {
+        let Some(Cap { wanted, weight_max, left_out, .. }) = cap else {
+            return self.problems.end(ProblemKind::Ring);
+        };
+        let wanted = wanted * u64::from(self.views.points_per_weight_unit());
+        self.problems.begin(Problem::RingCapped { wanted, weight_max, left_out });
     }
 
     fn tell_shared_identities(&mut self) {
@@ -334,17 +374,25 @@ impl Driver {
     fn tell(&mut self) {
         for event in std::mem::take(&mut self.news) {
             match &event {
-                SwimEvent::MemberChanged { before, after, .. } => {
+                SwimEvent::MemberChanged { before, after, cause, .. } => {
+                    // The list of a join would be as many lines.
+                    if !matches!(cause, Cause::Join { .. }) {
+                        log_member(before.as_ref(), after.as_ref(), &self.node.local().address);
+                    }
                     self.tell_forwarder(before.as_ref(), after.as_ref());
                 }
-                SwimEvent::JoinRetrying { .. } => self.progress(JoinProgress::Retrying),
+                SwimEvent::JoinRetrying { delay, failures, .. } => {
+                    let (delay, failures) = (*delay, failures.clone());
+                    self.progress(JoinProgress::Retrying { delay, failures });
+                }
                 SwimEvent::JoinComplete { joined, members, .. } => {
                     let (joined, members) = (joined.clone(), *members);
                     self.progress(JoinProgress::Complete { joined, members });
                     self.join = None;
                 }
-                SwimEvent::JoinFailed { failure, .. } => {
-                    self.progress(JoinProgress::Failed(failure.clone()));
+                SwimEvent::JoinFailed { failure, failures, .. } => {
+                    let (failure, failures) = (failure.clone(), failures.clone());
+                    self.progress(JoinProgress::Failed { failure, failures });
                     self.join = None;
                 }
                 SwimEvent::LeaveComplete { acknowledged, .. } => {
@@ -359,12 +407,13 @@ impl Driver {
                     }
                 }
                 SwimEvent::HealWanted => self.look_for_partitions(),
-                SwimEvent::Unreachable { address } => tracing::warn!(
-                    "nobody reaches this member at {address}: the others took it for faulty, and it owns no keys \
-                     until one of them does; check the advertised address, port mappings and firewalls"
-                ),
+                SwimEvent::Unreachable { address } => {
+                    let address = address.to_string();
+                    self.problems.begin(Problem::Unreachable { address });
+                }
                 SwimEvent::ReachableAgain { address, duration } => {
                     tracing::info!(%address, ?duration, "others reach this member again");
+                    self.problems.end(ProblemKind::Unreachable);
                 }
                 SwimEvent::Rejected { from, reason } => {
                     tracing::debug!(%from, ?reason, "a membership message was refused");
@@ -472,6 +521,23 @@ impl Handle {
     pub(crate) async fn tell(&self, command: Command) {
         let _ = self.0.send(Input::Command(command)).await;
     }
+}
+
+/// Tells the log of what happens to other members, for whoever has nothing else.
+fn log_member(before: Option<&Member>, after: Option<&Member>, local: &Address) {
+    let Some(member) = after.or(before).filter(|member| member.address != *local) else { return };
+    let status = |member: &Member| member.status;
+    let what = match (before.map(status), after.map(status)) {
+        (before, after) if before == after => return,
+        (None | Some(Status::Tombstone), Some(Status::Alive)) => "member joined",
+        (Some(Status::Suspect), Some(Status::Alive)) => "member is alive after all",
+        (_, Some(Status::Alive)) => "member is back",
+        (_, Some(Status::Suspect)) => "member is suspected: it does not answer",
+        (_, Some(Status::Faulty)) => "member is faulty: it is off the ring",
+        (_, Some(Status::Leave)) => "member left",
+        (_, Some(Status::Tombstone) | None) => "member is forgotten",
+    };
+    tracing::info!(address = %member.address, identity = member.identity(), %local, "{what}");
 }
 
 /// How long a call may take: beyond every timeout of the machine.

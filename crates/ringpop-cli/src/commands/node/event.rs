@@ -32,6 +32,8 @@ pub(super) enum NodeEvent {
     Ring { added: Vec<String>, removed: Vec<String>, updated: Vec<String>, checksum: String },
     /// Live members claim one identity; all but the owner get no keys.
     IdentityShared { identity: String, owner: String, others: Vec<String> },
+    /// A person should look after something.
+    Problem { began: bool, text: String },
     /// Events came faster than they could be told.
     Missed { events: u64 },
 }
@@ -57,6 +59,12 @@ impl NodeEvent {
                 others: shared.others.iter().map(ToString::to_string).collect(),
             }),
             Event::StateChanged(state) => Some(Self::State { state: state.as_str() }),
+            Event::ProblemBegan(problem) => {
+                Some(Self::Problem { began: true, text: problem.to_string() })
+            }
+            Event::ProblemEnded(problem) => {
+                Some(Self::Problem { began: false, text: problem.to_string() })
+            }
             Event::Missed(events) => Some(Self::Missed { events }),
             _ => None,
         }
@@ -151,6 +159,8 @@ impl fmt::Display for NodeEvent {
                 write!(f, "identity   {identity} belongs to {owner} and is claimed as well by")?;
                 others.iter().try_for_each(|other| write!(f, " {}", printable(other)))
             }
+            Self::Problem { began: true, text } => write!(f, "problem    {}", printable(text)),
+            Self::Problem { began: false, text } => write!(f, "over       {}", printable(text)),
             Self::Missed { events } => write!(f, "missed     {events} events"),
         }
     }

@@ -1,0 +1,263 @@
+//! Command lines with the mistakes that people make. Each ends with the exit code that tells whose fault it is, and with
+//! one sentence that names the cause.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::path::Path;
+
+use rcgen::{CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use serde_json::Value;
+
+use crate::bad_input::{FAILED, USAGE, complains};
+use crate::support::ports::Ports;
+use crate::support::process::Process;
+
+/// The start of a line for a member that could be.
+const NODE: &str = "node --listen 127.0.0.1:20000 --peers 127.0.0.1:20000";
+
+/// Lines that cannot mean anything, and words of what is said of them. `NODE` stands for a member that could be, `''` for
+/// an empty text.
+const WRONG: &[(&str, &[&str])] = &[
+    ("", &["--help"]),
+    ("nod", &["'nod'", "'node'"]),
+    ("node", &["--listen"]),
+    ("node --listen 127.0.0.1:20000", &["--peers", "--hosts"]),
+    ("node --peers a:1", &["--listen"]),
+    ("node --listen nowhere --peers a:1", &["nowhere", "host:port"]),
+    ("node --listen 127.0.0.1 --peers a:1", &["no port", "host:port"]),
+    ("node --listen :7100 --peers a:1", &["no host", "host:port"]),
+    ("node --listen ::1:7100 --peers a:1", &["brackets", "[::1]:7100"]),
+    ("node --listen [::1] --peers a:1", &["no port"]),
+    ("node --listen http://127.0.0.1:7100 --peers a:1", &["scheme", "host:port"]),
+    ("node --listen 127.0.0.1:0 --peers a:1", &["1 to 65535"]),
+    ("node --listen 127.0.0.1:70000 --peers a:1", &["1 to 65535"]),
+    ("node --listen 10.0.0.256:1 --peers a:1", &["invalid host"]),
+    ("node --listen 0.0.0.0:20000 --peers a:1", &["--advertise"]),
+    ("node --listen [::]:20000 --peers a:1", &["--advertise"]),
+    ("node --listen a:1 --peers ''", &["no peers", "host:port"]),
+    ("node --listen a:1 --peers b:1,", &["host:port"]),
+    ("node --listen a:1 --peers b:1,c", &["\"c\"", "host:port"]),
+    ("node --listen a:1 --peers b:1;c:1", &["b:1;c:1"]),
+    ("node --listen a:1 --peers b:1 --hosts f", &["cannot be used with"]),
+    ("NODE --advertise nowhere", &["nowhere", "host:port"]),
+    ("NODE --advertise ::1:7100", &["brackets"]),
+    ("NODE --weigth 2", &["'--weigth'", "'--weight'"]),
+    ("NODE --weight 101", &["101", "0..=100"]),
+    ("NODE --weight -1", &["-1", "0..=100"]),
+    ("NODE --weight lots", &["lots", "--weight"]),
+    ("NODE --weight 1.5", &["1.5", "--weight"]),
+    ("NODE --label zone", &["key=value"]),
+    ("NODE --label =a", &["key=value"]),
+    ("NODE --label zone=a --label zone=b", &["`zone`", "more than once"]),
+    ("NODE --label rack=1 --label rack=1", &["`rack`", "more than once"]),
+    ("NODE --weight 2 --label weight=7", &["`weight`", "more than once"]),
+    ("NODE --label weight=lots", &["\"lots\"", "0 to 100"]),
+    ("NODE --label weight=5000", &["\"5000\"", "0 to 100"]),
+    ("NODE --label weight=", &["\"\"", "0 to 100"]),
+    ("NODE --label __identity=x", &["reserved"]),
+    ("NODE --app ''", &["application name"]),
+    ("NODE --preset lna", &["lna", "lan"]),
+    ("NODE --for 0s", &["30s"]),
+    ("NODE --for 5", &["unit", "30s"]),
+    ("NODE --for soon", &["30s"]),
+    ("NODE --join-timeout 30", &["unit", "30s"]),
+    ("NODE --join-timeout 0s", &["longer than nothing"]),
+    ("NODE --join-timeout 10ms", &["join_duration_max"]),
+    ("NODE --alone-after soon", &["30s"]),
+    ("NODE --lame-duck 5", &["unit", "30s"]),
+    ("NODE --http 8100", &["8100", "host:port"]),
+    ("NODE --tls-cert cert.pem", &["--tls-key"]),
+    ("NODE --tls-key key.pem", &["--tls-cert"]),
+    ("NODE --tls-name member", &["--tls-cert"]),
+    ("dev --nodes 0", &["0", "1..=64"]),
+    ("dev --nodes 65", &["65", "1..=64"]),
+    ("dev --nodes many", &["many"]),
+    ("dev --base-port 0", &["--base-port"]),
+    ("dev --base-port 64600", &["--base-port", "64531"]),
+    ("dev --base-port 70000", &["70000"]),
+    ("status", &["HOST:PORT"]),
+    ("status nowhere", &["nowhere", "host:port"]),
+    ("status http://127.0.0.1:7100", &["scheme", "host:port"]),
+    ("status ::1:7100", &["brackets"]),
+    ("lookup 127.0.0.1:7100", &["KEY"]),
+    ("lookup 127.0.0.1:7100 ''", &["empty"]),
+    ("lookup 127.0.0.1:7100 key -n 0", &["0", "1..=64"]),
+    ("lookup 127.0.0.1:7100 key -n 65", &["65", "1..=64"]),
+    ("ring", &["--help"]),
+];
+
+#[tokio::test]
+async fn lines_that_cannot_mean_anything() {
+    for (line, words) in WRONG {
+        let line = line.replace("NODE", NODE);
+        let arguments: Vec<&str> =
+            line.split_whitespace().map(|word| if word == "''" { "" } else { word }).collect();
+        complains(&arguments, USAGE, words).await;
+    }
+}
+
+#[tokio::test]
+async fn addresses_that_are_not_of_this_machine() {
+    // For documentation only (RFC 5737).
+    let foreign = ["node", "--listen", "192.0.2.1:20000", "--peers", "a:1"];
+    complains(&foreign, FAILED, &["192.0.2.1:20000", "no such address"]).await;
+    let name = "nowhere.invalid:20000".to_owned();
+    complains(&["node", "--listen", &name, "--peers", "a:1"], FAILED, &["resolve", "--listen"])
+        .await;
+    complains(&["status", &name], FAILED, &["the name does not resolve"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn peers_that_cannot_be_joined_are_named_with_the_cause() {
+    let ports = Ports::claim(2);
+    let (listen, peer) = (ports.grpc(0), ports.grpc(1));
+    let node = |peers: &str| {
+        ["node", "--listen", &listen, "--join-timeout", "2s", "--peers", peers].map(str::to_owned)
+    };
+    let fails = |peers: String, words: &'static [&'static str]| async move {
+        let arguments = node(&peers);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        complains(&arguments, FAILED, words).await;
+    };
+    fails(peer.clone(), &["refused", "nothing listens there"]).await;
+    let name = "nowhere.invalid:20000".to_owned();
+    fails(name, &["the name does not resolve"]).await;
+    {
+        let silent = TcpListener::bind(&peer).unwrap();
+        fails(peer.clone(), &["did not answer in time"]).await;
+        drop(silent);
+    }
+    let web = TcpListener::bind(&peer).unwrap();
+    std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = web.accept() {
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
+        }
+    });
+    fails(peer, &["no other kind of server has the port"]).await;
+}
+
+#[tokio::test]
+async fn a_time_that_is_over_before_the_member_has_joined() {
+    let ports = Ports::claim(2);
+    let (listen, dead) = (ports.grpc(0), ports.grpc(1));
+    let node = ["node", "--listen", &listen, "--peers", &dead, "--for", "1s"];
+    complains(&node, FAILED, &["--for", "before the member had joined"]).await;
+    let unheard = "nowhere.invalid:20000".to_owned();
+    let node = [&node[..], &["--advertise", &unheard]].concat();
+    complains(&node, FAILED, &["--for"]).await;
+}
+
+fn is_ready(event: &Value) -> bool {
+    event["event"] == "state" && event["state"] == "ready"
+}
+
+/// A hosts file may list the others later, so that the member waits, and then says that it is alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_without_others_is_waited_for_and_then_told() {
+    let ports = Ports::claim(1);
+    let (listen, directory) = (ports.grpc(0), tempfile::tempdir().unwrap());
+    let path = directory.path().join("hosts.json");
+    let hosts = path.to_str().unwrap();
+    for text in ["[]".to_owned(), format!("[{listen:?}]")] {
+        std::fs::write(&path, &text).unwrap();
+        let node =
+            ["node", "--listen", &listen, "--hosts", hosts, "--alone-after", "300ms", "--json"];
+        let node = Process::start(&node);
+        node.told("it is ready", is_ready).await;
+        let problem = node.told("why it is alone", |event| event["event"] == "problem").await;
+        let text = problem["text"].as_str().unwrap();
+        assert!(text.contains("cluster of its own") && text.contains("hosts.json"), "{text}");
+        let status = crate::support::status(&listen).await.expect("it answers");
+        assert_eq!(status["problems"].as_array().unwrap().len(), 1, "{status}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_another_member_has() {
+    let ports = Ports::claim(2);
+    let (one, two) = (ports.grpc(0), ports.grpc(1));
+    let first = Process::start(&["node", "--listen", &one, "--peers", &one, "--json"]);
+    first.told("the first is ready", is_ready).await;
+    let second = ["node", "--listen", &two, "--peers", &one, "--advertise", &one];
+    complains(&second, FAILED, &[&one, "another process"]).await;
+}
+
+/// Certificates of one authority.
+struct Certificates(CertifiedIssuer<'static, KeyPair>);
+
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+impl Certificates {
+    fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    /// Writes files for one member, and gives the flags that name them.
+    fn issue(&self, directory: &Path, name: &str, is_expired: bool) -> Vec<String> {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        if is_expired {
+            params.not_after = date_time_ymd(2020, 1, 1);
+        }
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        let files = [
+            ("--tls-cert", certificate.pem()),
+            ("--tls-key", key.serialize_pem()),
+            ("--tls-ca", self.0.pem()),
+        ];
+        let write = |(flag, text): (&str, String)| {
+            let path = directory.join(flag.trim_start_matches('-'));
+            std::fs::write(&path, text).unwrap();
+            [flag.to_owned(), path.to_str().unwrap().to_owned()]
+        };
+        files.into_iter().flat_map(write).collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_that_do_not_fit() {
+    let ports = Ports::claim(3);
+    let (listen, encrypted, plain) = (ports.grpc(0), ports.grpc(1), ports.grpc(2));
+    let (ours, theirs) = (Certificates::new(), Certificates::new());
+    let directories: Vec<_> = (0..4).map(|_| tempfile::tempdir().unwrap()).collect();
+    let path = |i: usize| directories[i].path();
+    let good = ours.issue(path(0), "127.0.0.1", false);
+    let foreign = theirs.issue(path(1), "127.0.0.1", false);
+    let expired = ours.issue(path(2), "127.0.0.1", true);
+    let start = |address: &str, flags: &[String]| {
+        let node = ["node", "--listen", address, "--peers", address, "--json"].map(str::to_owned);
+        let arguments = [&node[..], flags].concat();
+        Process::start(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let (one, two) = (start(&encrypted, &good), start(&plain, &[]));
+    one.told("one with certificates is ready", is_ready).await;
+    two.told("one without is ready", is_ready).await;
+
+    let joining = |peer: &str| {
+        let node = ["node", "--listen", &listen, "--join-timeout", "2s", "--peers", peer];
+        node.map(str::to_owned).to_vec()
+    };
+    let asking = |address: &str| vec!["status".to_owned(), address.to_owned()];
+    let missing = path(3).join("none").to_str().unwrap().to_owned();
+    let mixed = [&good[..2], &foreign[2..]].concat();
+    let swapped = [&good[..1], &good[3..4], &good[2..3], &good[1..2], &good[4..]].concat();
+    let absent = [&good[..1], &[missing][..], &good[2..]].concat();
+    for (line, flags, words) in [
+        (joining(&encrypted), &foreign[..], &["certificate", "authority"][..]),
+        (joining(&encrypted), &expired, &["expired", "renew"]),
+        (joining(&encrypted), &[], &["use TLS, or neither does"]),
+        (joining(&plain), &good, &["use TLS, or neither does"]),
+        (joining(&encrypted), &mixed, &["cannot be used with the key"]),
+        (joining(&encrypted), &swapped, &["does not hold"]),
+        (joining(&encrypted), &absent, &["cannot read", "none"]),
+        (asking(&encrypted), &foreign, &["certificate", "authority"]),
+        (asking(&encrypted), &[], &[&encrypted]),
+        (asking(&plain), &good, &["use TLS, or neither does"]),
+    ] {
+        let arguments = [&line[..], flags].concat();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        complains(&arguments, FAILED, words).await;
+    }
+}

@@ -1,0 +1,124 @@
+//! What a member says of itself: its labels, with weight and zone apart.
+//!
+//! On the wire all three are labels. Here they are kept apart, so that whoever
+//! replaces one does not erase the others.
+
+use swim_core::{LabelError, Labels};
+
+use crate::builder::BindError;
+use crate::limits::{WEIGHT_LABEL, WEIGHT_MAX, ZONE_LABEL};
+
+/// The labels of this member.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct OwnLabels {
+    /// All but weight and zone.
+    pub(crate) others: Vec<(String, String)>,
+    pub(crate) weight: Option<u32>,
+    pub(crate) zone: Option<String>,
+}
+
+impl OwnLabels {
+    /// Of what a builder was given.
+    pub(crate) fn new(
+        labels: Vec<(String, String)>,
+        weight: Option<u32>,
+        zone: Option<String>,
+    ) -> Result<Self, BindError> {
+        let mut own = Self::default();
+        if let Some(weight) = weight {
+            own.weight = Some(check_weight(&weight.to_string())?);
+        }
+        own.zone = zone;
+        for (key, value) in labels {
+            let is_twice = match key.as_str() {
+                WEIGHT_LABEL => own.weight.replace(check_weight(&value)?).is_some(),
+                ZONE_LABEL => own.zone.replace(value).is_some(),
+                _ => {
+                    let is_twice = own.others.iter().any(|(other, _)| *other == key);
+                    own.others.push((key.clone(), value));
+                    is_twice
+                }
+            };
+            if is_twice {
+                return Err(BindError::LabelTwice { key });
+            }
+        }
+        Ok(own)
+    }
+
+    /// Replaces the labels that `labels` has room for: all but weight and zone,
+    /// and those two when they are among them.
+    pub(crate) fn replace(&mut self, labels: &Labels) -> Result<(), BindError> {
+        let pairs = labels.iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let new = Self::new(pairs.collect(), None, None)?;
+        self.others = new.others;
+        self.weight = new.weight.or(self.weight);
+        self.zone = new.zone.or_else(|| self.zone.take());
+        Ok(())
+    }
+
+    /// As they travel.
+    pub(crate) fn labels(&self) -> Result<Labels, LabelError> {
+        let weight = self.weight.map(|weight| (WEIGHT_LABEL.to_owned(), weight.to_string()));
+        let zone = self.zone.clone().map(|zone| (ZONE_LABEL.to_owned(), zone));
+        Labels::new(self.others.iter().cloned().chain(weight).chain(zone))
+    }
+}
+
+/// Others would take anything else for one, or for the largest.
+pub(crate) fn check_weight(text: &str) -> Result<u32, BindError> {
+    let weight = text.parse().ok().filter(|weight| *weight <= WEIGHT_MAX);
+    weight.ok_or_else(|| BindError::Weight { value: text.to_owned(), max: WEIGHT_MAX })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs(labels: &[(&str, &str)]) -> Vec<(String, String)> {
+        labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn weight_and_zone_are_one_thing_however_they_are_given() {
+        let typed = OwnLabels::new(Vec::new(), Some(3), Some("a".to_owned()));
+        let labels = OwnLabels::new(pairs(&[("zone", "a"), ("weight", "3")]), None, None);
+        assert_eq!(typed.expect("they are right"), labels.expect("they are right"));
+    }
+
+    #[test]
+    fn what_cannot_mean_what_was_written_is_refused() {
+        let error = |labels: &[(&str, &str)], weight, zone: Option<&str>| {
+            let own = OwnLabels::new(pairs(labels), weight, zone.map(str::to_owned));
+            own.expect_err("it is wrong").to_string()
+        };
+        for text in ["lots", "101", "-1", "1.5", "", "4294967296"] {
+            let message = error(&[("weight", text)], None, None);
+            assert!(message.contains(&format!("{text:?}")) && message.contains("100"), "{message}");
+        }
+        assert!(error(&[], Some(5000), None).contains("5000"));
+        for (labels, weight, zone) in [
+            (&[("weight", "1")][..], Some(1), None),
+            (&[("zone", "a")], None, Some("a")),
+            (&[("zone", "a"), ("zone", "b")], None, None),
+            (&[("rack", "1"), ("rack", "1")], None, None),
+        ] {
+            assert!(error(labels, weight, zone).contains("more than once"), "{labels:?}");
+        }
+    }
+
+    #[test]
+    fn other_labels_are_replaced_without_weight_and_zone() {
+        let mut own = OwnLabels::new(pairs(&[("rack", "1")]), Some(3), Some("a".to_owned()))
+            .expect("they are right");
+        let labels = |labels: &[(&str, &str)]| Labels::new(labels.iter().copied()).expect("right");
+        own.replace(&labels(&[("row", "2")])).expect("they are right");
+        let expected = labels(&[("row", "2"), ("weight", "3"), ("zone", "a")]);
+        assert_eq!(own.labels().expect("right"), expected);
+        own.replace(&labels(&[("weight", "9")])).expect("they are right");
+        let expected = labels(&[("weight", "9"), ("zone", "a")]);
+        assert_eq!(own.labels().expect("right"), expected);
+        own.replace(&labels(&[("weight", "900")])).expect_err("it is too large");
+        assert_eq!(own.labels().expect("right"), expected, "it is all or nothing");
+    }
+}

@@ -1,0 +1,181 @@
+//! Conditions that a person should end, as long as they last.
+//!
+//! Each is told three times: by a line in the log at level WARN when it begins, by an
+//! [`Event`](crate::Event), and by the status of the member for as long as it lasts.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::event::{Event, Listeners};
+
+/// Something that a person should look after. Its text says what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Problem {
+    /// This member found nobody to join and is a cluster of its own. It goes
+    /// on looking.
+    Alone {
+        /// What discovery said.
+        reason: String,
+    },
+    /// Nobody reaches this member at its advertised address: the others took it
+    /// for faulty, and it owns no keys until one of them does.
+    Unreachable {
+        /// The address.
+        address: String,
+    },
+    /// The members want more points than a ring may have, and heavy ones get
+    /// fewer: all members cap the same ones alike.
+    RingCapped {
+        /// Points that the members want.
+        wanted: u64,
+        /// The largest weight that counts now.
+        weight_max: u32,
+        /// Members that got no points at all, which begins when all weights
+        /// are one.
+        left_out: usize,
+    },
+    /// The ring could not be changed and is that of an earlier time.
+    RingStale {
+        /// Why.
+        reason: String,
+    },
+    /// The certificate of this member ends soon or has ended.
+    CertificateEnds {
+        /// How long it is still valid, zero when it is not.
+        remaining: Duration,
+        /// Where it is, for people.
+        path: String,
+    },
+    /// The server of this member ended although it was not stopped, and the
+    /// member stops for it.
+    ServerEnded {
+        /// What it ended with.
+        reason: String,
+    },
+    /// Methods are routed that no service has.
+    RoutesUnserved {
+        /// Their paths.
+        paths: Vec<String>,
+    },
+}
+
+/// The kinds of problems; one of each at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum ProblemKind {
+    Alone,
+    Unreachable,
+    Ring,
+    RingStale,
+    Certificate,
+    Server,
+    Routes,
+}
+
+impl Problem {
+    pub(crate) const fn kind(&self) -> ProblemKind {
+        match self {
+            Self::Alone { .. } => ProblemKind::Alone,
+            Self::Unreachable { .. } => ProblemKind::Unreachable,
+            Self::RingCapped { .. } => ProblemKind::Ring,
+            Self::RingStale { .. } => ProblemKind::RingStale,
+            Self::CertificateEnds { .. } => ProblemKind::Certificate,
+            Self::ServerEnded { .. } => ProblemKind::Server,
+            Self::RoutesUnserved { .. } => ProblemKind::Routes,
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Alone { reason } => write!(
+                f,
+                "nobody to join: this member is a cluster of its own and goes on looking ({reason}); when others \
+                 should be there, check discovery"
+            ),
+            Self::Unreachable { address } => write!(
+                f,
+                "nobody reaches this member at {address}: the others took it for faulty, and it owns no keys until \
+                 one of them does; check the advertised address, port mappings and firewalls"
+            ),
+            Self::RingCapped { wanted, weight_max, left_out } => {
+                write!(
+                    f,
+                    "the members want {wanted} points, more than a ring may have, and weights count up to \
+                     {weight_max} only"
+                )?;
+                if *left_out > 0 {
+                    write!(f, "; {left_out} members own no keys")?;
+                }
+                f.write_str(
+                    "; lower the weights or the points for each unit, or look for invented members",
+                )
+            }
+            Self::RingStale { reason } => write!(
+                f,
+                "the ring cannot follow the members and stays as it was ({reason}); restart this member"
+            ),
+            Self::CertificateEnds { remaining, path } if remaining.is_zero() => {
+                write!(f, "the certificate in {path} has expired: others refuse it; renew it")
+            }
+            Self::CertificateEnds { remaining, path } => {
+                let (days, hours) = (remaining.as_secs() / 86_400, remaining.as_secs() / 3600 % 24);
+                write!(
+                    f,
+                    "the certificate in {path} expires in {days} days and {hours} hours; renew it"
+                )
+            }
+            Self::ServerEnded { reason } => write!(
+                f,
+                "the server of this member ended and the member stops ({reason}); start the process again"
+            ),
+            Self::RoutesUnserved { paths } => write!(
+                f,
+                "no service has the methods of these routes: {}; check their spelling and the services that are served",
+                paths.join(", ")
+            ),
+        }
+    }
+}
+
+/// The problems that one member has now.
+#[derive(Debug)]
+pub(crate) struct Problems {
+    current: Mutex<BTreeMap<ProblemKind, Problem>>,
+    listeners: Listeners,
+}
+
+impl Problems {
+    pub(crate) const fn new(listeners: Listeners) -> Self {
+        Self { current: Mutex::new(BTreeMap::new()), listeners }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ProblemKind, Problem>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A problem begins or has changed. Told when it was not told before.
+    pub(crate) fn begin(&self, problem: Problem) {
+        let before = self.lock().insert(problem.kind(), problem.clone());
+        if before.as_ref() != Some(&problem) {
+            tracing::warn!("{problem}");
+            self.listeners.tell(Event::ProblemBegan(problem));
+        }
+    }
+
+    /// A problem is over, if there was one.
+    pub(crate) fn end(&self, kind: ProblemKind) {
+        let ended = self.lock().remove(&kind);
+        if let Some(problem) = ended {
+            tracing::info!(%problem, "a problem is over");
+            self.listeners.tell(Event::ProblemEnded(problem));
+        }
+    }
+
+    pub(crate) fn list(&self) -> Vec<Problem> {
+        self.lock().values().cloned().collect()
+    }
+}
