@@ -14,7 +14,8 @@ use std::sync::Arc;
 
 use ringpop_discovery::{Discovery, DiscoveryError};
 use swim_core::{
-    Address, Body, CommandError, Event, Instant, JoinFailure, Member, Message, Node, Output, State,
+    Address, Body, CommandError, Event, Instant, Isolation, JoinFailure, Member, Message, Node,
+    Output, State,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -70,6 +71,9 @@ pub(crate) struct Driver {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Purpose {
     Join,
+    /// What the machine dials from time to time.
+    Redial,
+    /// A healing that an operator asked for.
     Heal,
 }
 
@@ -263,6 +267,7 @@ impl Driver {
                     // A round of a join that is under way goes on with the hosts it has.
                     (Purpose::Join, State::Joining) => {}
                     (Purpose::Join, _) => self.end_join(Err(JoinError::Discovery(error))),
+                    (Purpose::Redial, _) => {}
                     (Purpose::Heal, _) => self.end_heals(&Healed::Failed(error.to_string())),
                 }
                 return;
@@ -272,6 +277,11 @@ impl Driver {
             Purpose::Join => {
                 if let Err(error) = self.node.join(now, hosts) {
                     self.end_join(Err(error.into()));
+                }
+            }
+            Purpose::Redial => {
+                if let Err(error) = self.node.discovered(now, hosts) {
+                    tracing::debug!(%error, "the answer of discovery came too late");
                 }
             }
             Purpose::Heal => {
@@ -364,7 +374,16 @@ impl Driver {
                 self.end_join(Ok(Joined { peers: joined, members }));
             }
             Event::JoinFailed { failure, .. } => self.end_join(Err(join_error(failure))),
-            Event::HealWanted => self.resolve(Purpose::Heal),
+            Event::HealWanted => self.resolve(Purpose::Redial),
+            Event::IsolationChanged { isolation, others, lost, .. } => {
+                warn_of_isolation(isolation, others, lost);
+            }
+            Event::SyncEndless { peer, syncs } => tracing::warn!(
+                %peer,
+                syncs,
+                "full syncs with a member bring nothing and do not end: the two compute checksums in other ways, or one \
+                 does not keep what the other says"
+            ),
             Event::HealEnded { contacted, .. } => self.end_heals(&Healed::Contacted(contacted)),
             Event::LeaveComplete { .. } => {
                 for waiting in self.evictions.drain(..) {
@@ -408,6 +427,24 @@ impl Driver {
             let healed = healed.clone();
             self.told.push(Box::new(|| drop(waiting.send(healed))));
         }
+    }
+}
+
+/// A member that lost most of the others may own keys that are owned by others
+/// elsewhere: an operator should look.
+fn warn_of_isolation(isolation: Isolation, others: usize, lost: usize) {
+    match isolation {
+        // It began alone, or the others left in order.
+        Isolation::Alone if (others, lost) == (0, 0) => {
+            tracing::info!("this member has the cluster for itself");
+        }
+        Isolation::Alone => tracing::warn!(others, lost, "this member hears from nobody"),
+        Isolation::Partial => tracing::warn!(
+            others,
+            lost,
+            "this member lost most of the others; it may be cut off from them"
+        ),
+        _ => tracing::info!(others, "this member is in touch with the others again"),
     }
 }
 

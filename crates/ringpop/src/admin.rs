@@ -49,6 +49,7 @@ impl Admin for AdminService {
             counters: counters(&inner, &swim),
             problems: inner.problems.list().iter().map(ToString::to_string).collect(),
             instance: inner.instance,
+            isolation: inner.handle.isolation().as_str().to_owned(),
         }))
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ringpop_discovery::Discovery;
 use ringpop_forward::{Forwarder, Stats as ForwardStats};
-use swim_core::{Address, CommandError, Config, Labels, Stats as SwimStats};
+use swim_core::{Address, CommandError, Config, Isolation, Labels, Stats as SwimStats};
 use tokio::net::TcpListener;
 use tokio::sync::broadcast;
 use tokio::time::Instant as Clock;
@@ -290,6 +290,15 @@ impl Ringpop {
     #[must_use]
     pub fn checksum(&self) -> u64 {
         self.0.views.with(|view| view.membership_checksum)
+    }
+
+    /// Whether this member is in touch with the others. One that is
+    /// [`Isolation::Alone`] or [`Isolation::Partial`] stays ready and serves, but may
+    /// own keys that are owned by others on the other side of a partition; a
+    /// service whose state must not split asks this first.
+    #[must_use]
+    pub fn isolation(&self) -> Isolation {
+        self.0.handle.isolation()
     }
 
     /// What happens from now on.

@@ -176,7 +176,7 @@ impl Agent {
                     Output::Transmit(transmit) => self.send(transmit).await?,
                     Output::Event(Event::HealWanted) => {
                         // Refused when it is leaving, which is all right.
-                        let _ = self.node.heal(self.now(), self.peers.clone());
+                        let _ = self.node.discovered(self.now(), self.peers.clone());
                     }
                     Output::Event(event) => self.report(&event)?,
                 }

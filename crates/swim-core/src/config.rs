@@ -68,6 +68,7 @@ pub struct ConfigBuilder {
     heal_probability_base: u32,
     heal_failures_max: usize,
     reach_newcomers: bool,
+    redial_period: Duration,
     members_max: usize,
     label_limits: LabelLimits,
     damping: Option<Damping>,
@@ -212,13 +213,15 @@ fields! {
     /// The same as a part of the reachable members, in percent. 0 to 100; 100
     /// everywhere, 40 in Ringpop.
     leave_pings_percent: usize;
-    /// Time between chances to look for other partitions. 30 s everywhere.
+    /// Time between chances to ask discovery for hosts of other partitions. 30 s
+    /// everywhere. A member that is alone asks once in each `redial_period`.
     heal_period: Duration;
-    /// At each chance a cluster of `n` members looks with probability
-    /// `base / n` at each of them, so that the cluster as a whole looks about
-    /// `base` times. 0 switches it off; 3 everywhere, as in Ringpop.
+    /// At each chance a cluster of `n` members asks with probability
+    /// `base / n` at each of them, so that the cluster as a whole asks about
+    /// `base` times. 0 switches healing off; 3 everywhere, as in Ringpop.
     heal_probability_base: u32;
-    /// Failed attempts after which a healing gives up. 1 to 1,000; 10 everywhere.
+    /// Failed attempts after which a healing that was asked for by
+    /// [`Node::heal`](crate::Node::heal) gives up. 1 to 1,000; 10 everywhere.
     heal_failures_max: usize;
     /// Whether a member that is new here or gone, and that a request calls alive, is added
     /// when this member has reached it or a member that it asked says the same. A
@@ -227,6 +230,11 @@ fields! {
     /// everywhere: members that believe every sender spread a newcomer a little
     /// faster. Switch it on where strangers reach the port.
     reach_newcomers: bool;
+    /// How often the members of a cluster together dial each address that is
+    /// gone, to find out whether it is back. It becomes longer when there are
+    /// more of them than seconds in it, since a cluster dials at most one address
+    /// a second. At least 100 ms; 3 s everywhere, 30 s in Ringpop.
+    redial_period: Duration;
     /// Members that are remembered, whatever their status; changes about
     /// further ones are refused and counted. At least 2; 100,000 everywhere.
     members_max: usize;
@@ -291,6 +299,7 @@ impl Config {
                 heal_probability_base: 3,
                 heal_failures_max: 10,
                 reach_newcomers: false,
+                redial_period: Duration::from_secs(3),
                 members_max: 100_000,
                 label_limits: LabelLimits { count: 5, key_bytes: 32, value_bytes: 128 },
                 damping: None,
@@ -339,6 +348,7 @@ impl Config {
         config.fields.suspect_timeout_scaled = false;
         config.fields.suspect_timeout_max_factor = 1;
         config.fields.suspect_confirmations = 0;
+        config.fields.redial_period = Duration::from_secs(30);
         config.fields.sync_period = Duration::from_secs(24 * 60 * 60);
         config.fields.sync_whole_list = true;
         config.fields.repeat_to_source = true;
@@ -426,6 +436,7 @@ impl ConfigBuilder {
         at_least("heal_period", self.heal_period, ms * 100)?;
         within("heal_probability_base", self.heal_probability_base as usize, 0, 1000)?;
         within("heal_failures_max", self.heal_failures_max, 1, 1000)?;
+        at_least("redial_period", self.redial_period, ms * 100)?;
         within("members_max", self.members_max, 2, u32::MAX as usize)?;
         within("label_limits.count", self.label_limits.count, 0, limits::PUBLIC_LABELS_MAX)?;
         let LabelLimits { key_bytes, value_bytes, .. } = self.label_limits;

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::address::Address;
+use crate::agreement::Agreement;
 use crate::aliases::Aliases;
 use crate::awareness::Awareness;
 use crate::config::Config;
@@ -16,6 +17,7 @@ use crate::dissemination::Dissemination;
 use crate::event::{Cause, Event, Output, Rejection};
 use crate::flaps::Flaps;
 use crate::graves::Graves;
+use crate::isolation::IsolationWatch;
 use crate::labels::{LabelLimits, Labels};
 use crate::late::LateAnswers;
 use crate::limits::{EPITAPHS_MAX, INCARNATION_AHEAD_MAX, UNIX_MS_MAX};
@@ -53,6 +55,8 @@ pub(crate) struct Core {
     pub(crate) outbox: VecDeque<Output>,
     pub(crate) stats: Stats,
     pub(crate) awareness: Awareness,
+    pub(crate) isolation: IsolationWatch,
+    pub(crate) agreement: Agreement,
     pub(crate) graves: Graves,
     pub(crate) flaps: Flaps,
     pub(crate) ballots: Ballots,
@@ -110,6 +114,8 @@ impl Core {
             outbox: VecDeque::new(),
             stats: Stats::default(),
             awareness,
+            isolation: IsolationWatch::default(),
+            agreement: Agreement::default(),
             graves: Graves::default(),
             flaps: Flaps::default(),
             ballots: Ballots::default(),
@@ -453,6 +459,10 @@ impl Core {
             let (before, after, source) = (before.clone(), after.clone(), source.clone());
             self.event(Event::MemberChanged { before, after, source, cause: cause.clone() });
         }
+        if let (Some(before), Some(after)) = (&before, &after) {
+            let says_so_itself = source.as_ref() == Some(&after.address);
+            self.isolation.on_change(before, after, says_so_itself);
+        }
         self.event(Event::MemberChanged { before, after, source, cause });
         if let Some((before, after)) = copies {
             self.ring_differs(before.as_ref(), after.as_ref());
@@ -467,6 +477,7 @@ impl Core {
         self.graves.check();
         self.late.check();
         self.responders.check();
+        self.agreement.check();
         self.check_damping();
         self.check_burst();
         self.check_contact();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::Address;
+use crate::isolation::Isolation;
 use crate::member::Member;
 use crate::message::{Message, Refusal};
 
@@ -123,10 +124,10 @@ pub enum Event {
         /// Why.
         reason: Rejection,
     },
-    /// It is time to look for other partitions: the driver resolves its peers
-    /// and calls [`Node::heal`](crate::Node::heal).
+    /// It is time to look for other partitions: the driver asks discovery for
+    /// its hosts and calls [`Node::discovered`](crate::Node::discovered).
     HealWanted,
-    /// A healing ended.
+    /// A healing that was asked for by [`Node::heal`](crate::Node::heal) ended.
     HealEnded {
         /// Members whose lists were compared with this member's.
         contacted: Vec<Address>,
@@ -179,6 +180,29 @@ pub enum Event {
         changes: usize,
         /// Membership checksum now.
         checksum: u64,
+    },
+    /// This member lost contact to most of the others or to all of them, or has
+    /// it again. Somebody should look: it may own keys that are owned by others
+    /// on the other side of a partition.
+    IsolationChanged {
+        /// What it was.
+        before: Isolation,
+        /// What it is.
+        isolation: Isolation,
+        /// Members other than this one that it still takes for reachable.
+        others: usize,
+        /// Members that it lost lately.
+        lost: usize,
+    },
+    /// Full syncs with a peer bring nothing, and still the two differ. One of
+    /// them does not keep what the other says: they differ in version, dialect
+    /// or settings. Told at the tenth such sync in a row and then each time their
+    /// number has doubled.
+    SyncEndless {
+        /// The peer.
+        peer: Address,
+        /// Full syncs in a row that brought nothing.
+        syncs: u32,
     },
     /// All members that were told about the leave or the eviction have
     /// answered or had their time to.

@@ -7,44 +7,85 @@
 //! lose by a plain merge are told first, by a suspicion, so that they refute;
 //! the merge follows with the next healing.
 
-use std::collections::BTreeMap;
-
 use crate::address::Address;
 use crate::core::Core;
 use crate::event::{Cause, Event, Path};
-use crate::limits::{CHANGES_SENT_MAX, JOIN_PEERS_MAX};
+use crate::limits::{CHANGES_SENT_MAX, HEALS_MAX, JOIN_PEERS_MAX};
 use crate::member::{Member, Status};
 use crate::message::{Change, Cursor};
 use crate::mutation::{Mutation, active};
 use crate::page::{Page, beginning, page, valid_cursor};
 use crate::sending::Request;
 
-/// An address that discovery lists and that failed this often in a row is left
-/// alone until discovery stops listing it, or it shows up as a member: static
-/// lists name hosts that are long gone.
-const FAILURES_OF_ONE_MAX: u32 = 5;
-
+/// The healings under way.
 #[derive(Debug, Default)]
 pub(crate) struct Heal {
-    run: Option<(Run, Step)>,
-    /// Failures in a row of addresses that discovery lists.
-    failures: BTreeMap<Address, u32>,
+    runs: Vec<(Run, Step)>,
+    /// How the dial ended that ended last.
+    outcome: Option<Outcome>,
 }
 
 #[derive(Debug)]
 struct Run {
+    origin: Origin,
     /// Who has still to be asked; the next one is last.
     targets: Vec<Address>,
     contacted: Vec<Address>,
     failures: usize,
 }
 
+/// Why a healing began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    Command,
+    /// This member dialled somebody by itself, after so many attempts that met
+    /// its partition.
+    Dial {
+        follow_ups: u32,
+    },
+}
+
+/// How a dial ended that was answered.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) target: Address,
+    /// Whether the lists were merged. Otherwise members have to refute first.
+    pub(crate) merged: bool,
+    pub(crate) follow_ups: u32,
+}
+
 #[derive(Debug)]
 enum Step {
     /// Collects the member list of the other side.
     Collect { request: Request, list: Vec<Member> },
-    /// Sends it what it should know, ping by ping; the next page is last.
-    Tell { request: Request, pages: Vec<Vec<Change>>, list: Vec<Member> },
+    /// Sends it what it should know, ping by ping.
+    Tell { request: Request, told: Told },
+}
+
+#[derive(Debug)]
+struct Told {
+    /// What is left to send; the next page is last.
+    pages: Vec<Vec<Change>>,
+    /// The other side's list.
+    list: Vec<Member>,
+    merges: bool,
+    /// Whether the other side's list was taken over, or is not to be.
+    taken: bool,
+}
+
+impl Told {
+    /// Takes the other side's list over. A host that is still starting gives out
+    /// its list but takes no pings, and may never become a member: a list that
+    /// nobody asked for counts only once its sender has taken a page. In Ringpop
+    /// it counts at once.
+    fn take(&mut self, core: &mut Core, from: &Address) {
+        if self.merges && !self.taken {
+            let all =
+                self.list.iter().map(|member| Change { member: member.clone(), source: None });
+            core.apply(all.collect(), &Cause::Heal { from: from.clone() });
+        }
+        self.taken = true;
+    }
 }
 
 impl Step {
@@ -56,46 +97,56 @@ impl Step {
 }
 
 impl Heal {
-    /// Starts to heal with the hosts that discovery lists; does nothing while
-    /// a healing is under way.
+    /// Starts to heal with `hosts`, one after the other; does nothing while a
+    /// healing that was asked for is under way.
     pub(crate) fn start(&mut self, core: &mut Core, mut hosts: Vec<Address>) {
-        if self.run.is_some() {
+        if self.runs.iter().any(|(run, _)| run.origin == Origin::Command) {
             return;
         }
         core.stats.peers_dropped += hosts.len().saturating_sub(JOIN_PEERS_MAX) as u64;
         hosts.truncate(JOIN_PEERS_MAX);
         hosts.sort_unstable();
         hosts.dedup();
-        self.failures.retain(|address, _| hosts.binary_search(address).is_ok());
         core.aliases.retain(&hosts);
         let again = asked_again(core, &hosts);
         let gone = |address: &Address| !is_here(core, address) || again.as_ref() == Some(address);
-        let given_up = |address: &Address| {
-            self.failures.get(address).is_some_and(|n| *n >= FAILURES_OF_ONE_MAX)
-        };
-        hosts.retain(|host| *host != core.local && gone(host) && !given_up(host));
+        hosts.retain(|host| *host != core.local && gone(host));
         core.rng.shuffle(&mut hosts);
-        self.next(core, Run { targets: hosts, contacted: Vec::new(), failures: 0 });
+        let origin = Origin::Command;
+        self.next(core, Run { origin, targets: hosts, contacted: Vec::new(), failures: 0 });
+    }
+
+    /// Starts to heal with one address; does nothing while it is being asked
+    /// already, or enough others are.
+    pub(crate) fn dial(&mut self, core: &mut Core, address: Address, follow_ups: u32) {
+        let asked = self.runs.iter().any(|(_, step)| step.request().to == address);
+        if asked || self.runs.len() >= HEALS_MAX {
+            return;
+        }
+        let (origin, targets) = (Origin::Dial { follow_ups }, vec![address]);
+        self.next(core, Run { origin, targets, contacted: Vec::new(), failures: 0 });
     }
 
     /// Goes on with the next target, or ends.
     fn next(&mut self, core: &mut Core, mut run: Run) {
         let enough = run.failures >= core.config.heal_failures_max();
         let Some(target) = run.targets.pop().filter(|_| !enough) else {
-            let Run { contacted, failures, .. } = run;
-            core.event(Event::HealEnded { contacted, failures });
+            if run.origin == Origin::Command {
+                let Run { contacted, failures, .. } = run;
+                core.event(Event::HealEnded { contacted, failures });
+            }
             return;
         };
         core.stats.heal_attempts += 1;
         let body = core.join_body(None);
         let request = core.request(target, core.config.join_timeout(), body);
-        self.run = Some((run, Step::Collect { request, list: Vec::new() }));
+        self.runs.push((run, Step::Collect { request, list: Vec::new() }));
     }
 
     /// Whether a request with this number is open. A member list may come from
     /// a member that advertises another address than the one that was asked.
     pub(crate) fn is_open(&self, from: &Address, seq: u64) -> bool {
-        self.run.as_ref().is_some_and(|(_, step)| match step {
+        self.runs.iter().any(|(_, step)| match step {
             Step::Collect { request, .. } => request.seq == seq,
             Step::Tell { request, .. } => request.is(from, seq),
         })
@@ -104,136 +155,136 @@ impl Heal {
     /// Whether an answer is from a member that advertises another address than
     /// the one that was asked.
     pub(crate) fn is_by_another_name(&self, from: &Address, seq: u64) -> bool {
-        let request = self.run.as_ref().map(|(_, step)| step.request());
-        request.is_some_and(|request| request.seq == seq && request.to != *from)
+        let mut requests = self.runs.iter().map(|(_, step)| step.request());
+        requests.any(|request| request.seq == seq && request.to != *from)
     }
 
     /// A request came back to this process: the target is this member by another
     /// name. `false` when the number is none of these.
     pub(crate) fn on_own_request(&mut self, core: &mut Core, seq: u64) -> bool {
-        let Some((run, step)) = self.run.take_if(|(_, step)| step.request().seq == seq) else {
-            return false;
-        };
-        core.disarm(step.request());
+        let Some((run, step)) = self.take(core, seq, |_| true) else { return false };
         core.aliases.learn(&step.request().to, &core.local);
-        self.failures.remove(&step.request().to);
         self.next(core, run);
         true
+    }
+
+    /// How the dial ended that was answered last.
+    pub(crate) const fn take_outcome(&mut self) -> Option<Outcome> {
+        self.outcome.take()
+    }
+
+    /// Takes the run whose request this is, if `wanted` holds for its step.
+    fn take(
+        &mut self,
+        core: &mut Core,
+        seq: u64,
+        wanted: impl Fn(&Step) -> bool,
+    ) -> Option<(Run, Step)> {
+        let open = |(_, step): &(Run, Step)| step.request().seq == seq && wanted(step);
+        let i = self.runs.iter().position(open)?;
+        let (run, step) = self.runs.swap_remove(i);
+        core.disarm(step.request());
+        Some((run, step))
     }
 
     /// A page of the other side's list arrived.
     pub(crate) fn on_join_ack(
         &mut self,
         core: &mut Core,
-        from: &Address,
+        (from, seq): (&Address, u64),
         changes: Vec<Change>,
         next: Option<Cursor>,
     ) {
-        let Some((run, step)) = self.run.take() else { return };
-        let Step::Collect { request, mut list } = step else {
-            self.run = Some((run, step));
+        let collects = |step: &Step| matches!(step, Step::Collect { .. });
+        let Some((run, Step::Collect { request, mut list })) = self.take(core, seq, collects)
+        else {
             return;
         };
-        core.disarm(&request);
         core.aliases.learn(&request.to, from);
         if *from != request.to && is_here(core, from) {
             // Another name of a member of this side.
-            self.failures.remove(&request.to);
             self.next(core, run);
             return;
         }
         let endless = next.as_ref().is_some_and(|next| changes.is_empty() || !valid_cursor(next));
         list.extend(changes.into_iter().map(|change| change.member));
         if endless || list.len() > core.config.members_max() {
-            self.failed(core, run, request.to);
+            self.failed(core, run);
         } else if let Some(cursor) = next {
             let body = core.join_body(Some(cursor));
             let request = core.request(from.clone(), core.config.join_timeout(), body);
-            self.run = Some((run, Step::Collect { request, list }));
+            self.runs.push((run, Step::Collect { request, list }));
         } else {
-            self.failures.remove(&request.to);
-            let pages = compare(core, from, &list);
-            self.tell(core, run, from.clone(), pages, list);
+            let (pages, merges) = compare(core, from, &list);
+            let mut told = Told { pages, list, merges, taken: false };
+            if run.origin == Origin::Command {
+                told.take(core, from);
+            }
+            self.tell(core, run, from.clone(), told);
         }
     }
 
     /// The other side answered a ping. `false` when the number is none of
     /// these.
     pub(crate) fn on_ack(&mut self, core: &mut Core, from: &Address, seq: u64) -> bool {
-        if !self.is_open(from, seq) {
+        let tells = |step: &Step| matches!(step, Step::Tell { request, .. } if request.to == *from);
+        let Some((run, Step::Tell { request, mut told })) = self.take(core, seq, tells) else {
             return false;
-        }
-        match self.run.take() {
-            Some((run, Step::Tell { request, pages, list })) => {
-                core.disarm(&request);
-                self.tell(core, run, request.to, pages, list);
-                true
-            }
-            other => {
-                self.run = other;
-                false
-            }
-        }
+        };
+        told.take(core, &request.to);
+        self.tell(core, run, request.to, told);
+        true
     }
 
     /// A request got no answer. `false` when the number is none of these.
     pub(crate) fn on_no_answer(&mut self, core: &mut Core, seq: u64) -> bool {
-        match self.run.take() {
-            Some((run, step)) if step.request().seq == seq => {
-                let request = step.request().clone();
-                core.disarm(&request);
-                self.failed(core, run, request.to);
-                true
-            }
-            other => {
-                self.run = other;
-                false
-            }
-        }
+        let Some((run, _)) = self.take(core, seq, |_| true) else { return false };
+        self.failed(core, run);
+        true
     }
 
-    fn failed(&mut self, core: &mut Core, mut run: Run, target: Address) {
+    fn failed(&mut self, core: &mut Core, mut run: Run) {
         core.stats.heal_failures += 1;
-        *self.failures.entry(target).or_default() += 1;
         run.failures += 1;
         self.next(core, run);
     }
 
     /// Sends the next page, or goes on with the next target after the last.
-    fn tell(
-        &mut self,
-        core: &mut Core,
-        mut run: Run,
-        target: Address,
-        mut pages: Vec<Vec<Change>>,
-        list: Vec<Member>,
-    ) {
-        if let Some(changes) = pages.pop() {
+    fn tell(&mut self, core: &mut Core, mut run: Run, target: Address, mut told: Told) {
+        if let Some(changes) = told.pages.pop() {
             let timeout = core.config.join_timeout();
             let request = core.ping_with(Path::First, target, timeout, changes);
-            self.run = Some((run, Step::Tell { request, pages, list }));
+            self.runs.push((run, Step::Tell { request, told }));
             return;
         }
         // Whoever this one can reach belongs to the same partition.
-        let mut reached: Vec<&Address> =
-            list.iter().filter(|member| member.is_reachable()).map(|m| &m.address).collect();
+        let reachable = told.list.iter().filter(|member| member.is_reachable());
+        let mut reached: Vec<&Address> = reachable.map(|member| &member.address).collect();
         reached.sort_unstable();
         run.targets.retain(|address| reached.binary_search(&address).is_err());
-        self.failures.remove(&target);
+        if let Origin::Dial { follow_ups } = run.origin {
+            self.outcome =
+                Some(Outcome { target: target.clone(), merged: told.merges, follow_ups });
+        }
         run.contacted.push(target);
         self.next(core, run);
     }
 
-    /// Ends a healing without a result.
+    /// Ends all healings without a result.
     pub(crate) fn abort(&mut self, core: &mut Core) {
-        if let Some((_, step)) = self.run.take() {
+        for (_, step) in self.runs.drain(..) {
             core.disarm(step.request());
         }
+        self.outcome = None;
+    }
+
+    pub(crate) fn check(&self) {
+        assert!(self.runs.len() <= HEALS_MAX + 1, "healings are bounded");
     }
 }
 
 /// Whether an address leads to a member that is reachable here.
-fn is_here(core: &Core, address: &Address) -> bool {
+pub(crate) fn is_here(core: &Core, address: &Address) -> bool {
     let address = core.aliases.member(address).unwrap_or(address);
     core.members.get(address).is_some_and(Member::is_reachable)
 }
@@ -241,7 +292,7 @@ fn is_here(core: &Core, address: &Address) -> bool {
 /// A name may lead elsewhere by now, to another side of a partition for instance
 /// when many members answer to it. Of those that led to a member that is here,
 /// one is asked again.
-fn asked_again(core: &mut Core, hosts: &[Address]) -> Option<Address> {
+pub(crate) fn asked_again(core: &mut Core, hosts: &[Address]) -> Option<Address> {
     let is_alias = |host: &&Address| {
         !host.is_ip() && core.aliases.member(host).is_some() && is_here(core, host)
     };
@@ -251,8 +302,9 @@ fn asked_again(core: &mut Core, hosts: &[Address]) -> Option<Address> {
 }
 
 /// Applies what this side should know and gives what the other should be told,
-/// in pages, the first one last.
-fn compare(core: &mut Core, target: &Address, list: &[Member]) -> Vec<Vec<Change>> {
+/// in pages, the first one last, and whether the lists may be merged: neither
+/// side loses anybody by it.
+fn compare(core: &mut Core, target: &Address, list: &[Member]) -> (Vec<Vec<Change>>, bool) {
     let cause = Cause::Heal { from: target.clone() };
     let (mut for_us, mut for_them) = (Vec::new(), Vec::new());
     // Without a source, so that the receiver does not leave it out as known to
@@ -285,14 +337,12 @@ fn compare(core: &mut Core, target: &Address, list: &[Member]) -> Vec<Vec<Change
         }
     }
     if for_us.is_empty() && for_them.is_empty() {
-        let all = list.iter().map(|member| Change { member: member.clone(), source: None });
-        core.apply(all.collect(), &cause);
-        return own_list(core);
+        return (own_list(core), true);
     }
     core.apply(for_us, &cause);
     let mut pages = split(for_them, core.config.message_bytes_max());
     pages.reverse();
-    pages
+    (pages, false)
 }
 
 /// This member's whole list in pages, the first one last.

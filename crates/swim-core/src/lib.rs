@@ -16,6 +16,7 @@
 //! * `wire`: the canonical protobuf encoding of the messages (module `wire`).
 
 mod address;
+mod agreement;
 mod aliases;
 mod awareness;
 mod config;
@@ -32,6 +33,7 @@ mod expiry;
 mod flaps;
 mod graves;
 mod heal;
+mod isolation;
 mod join;
 mod labels;
 mod late;
@@ -51,6 +53,7 @@ mod node;
 mod pace;
 mod page;
 mod probe;
+mod redial;
 mod relay;
 mod responders;
 mod reverse_sync;
@@ -72,6 +75,7 @@ pub use damping::VOTES_LABEL;
 pub use dialect::Dialect;
 pub use event::{Cause, DampingEnd, Event, JoinFailure, Output, Path, Rejection, Transmit};
 pub use flaps::Damping;
+pub use isolation::Isolation;
 pub use labels::{IDENTITY_LABEL, INTERNAL_PREFIX, LabelError, LabelLimits, Labels};
 pub use member::{Member, Status};
 pub use message::{Body, Change, Cursor, Message, Refusal, Source, SyncStep};

@@ -160,3 +160,39 @@ pub const STRANGER_DIALS_BURST: u32 = 32;
 /// One more such request in each of these intervals: 20 a second, a few times
 /// what a member sends anyhow, and nothing to the host that is dialled.
 pub const STRANGER_DIAL_INTERVAL: Duration = Duration::from_millis(50);
+/// Attempts to merge with other partitions under way at once. A member dials at
+/// most once in a [`DIAL_ROUND`], and an attempt at a silent host takes a
+/// `join_timeout`, which is 5 s in the slowest preset.
+pub const HEALS_MAX: usize = 8;
+
+/// In each such time the members of a cluster together dial one address that is
+/// gone: a hundred dead addresses in a list cost one dial a second, and each is
+/// still tried within two minutes.
+pub const DIAL_ROUND: Duration = Duration::from_secs(1);
+
+/// Addresses that a member dials out of turn, because they spoke or are listed
+/// for the first time. One that answers speaks for its whole partition.
+pub const CONTACTS_MAX: usize = 8;
+
+/// Times that a partition which was met is dialled again until it is merged. Two
+/// are the rule: one in which members refute, and one that merges.
+pub const FOLLOW_UPS_MAX: u32 = 8;
+
+/// Faulty members that are dialled although discovery does not list them: those
+/// that were lost last, at most so many.
+pub const REMEMBERED_MAX: usize = 64;
+
+/// Members that were lost within two such times count as lost together. The last
+/// suspicion of a cluster of 1,000 that loses half of its members ends within it.
+pub const LOSS_WINDOW: Duration = Duration::from_secs(60);
+
+/// Requests in a row without an answer before silence counts: after a process
+/// stood still, one or two are open that were answered while it did.
+pub const UNANSWERED_MIN: u32 = 3;
+
+/// Peers whose full syncs are watched for coming to an end.
+pub const WATCHED_SYNCS_MAX: usize = 64;
+
+/// Full syncs in a row with one peer that brought nothing although views differ,
+/// before they count as endless.
+pub const BARREN_SYNCS_MAX: u32 = 10;

@@ -52,6 +52,9 @@ pub(crate) struct Membership {
     /// Who asked last for its turn and where it stands, until turns change.
     place: Option<(SlotId, usize)>,
     counts: [usize; Status::ALL.len()],
+    /// Grows when a member becomes reachable or unreachable, or an unreachable
+    /// one changes.
+    revision: u64,
 }
 
 #[derive(Debug)]
@@ -107,6 +110,7 @@ impl Membership {
             turns: Vec::new(),
             place: None,
             counts: [0; Status::ALL.len()],
+            revision: 0,
         }
     }
 
@@ -167,6 +171,11 @@ impl Membership {
         self.counts[status as usize]
     }
 
+    /// Tells states of the list apart in which other members are unreachable.
+    pub(crate) const fn revision(&self) -> u64 {
+        self.revision
+    }
+
     /// The number by which views are compared: an order-independent 64-bit sum
     /// over all members but tombstones, or what the dialect takes instead.
     pub(crate) fn checksum(&self) -> u64 {
@@ -212,6 +221,7 @@ impl Membership {
             None => (self.insert(member, rng), None),
         };
         let was_reachable = before.as_ref().is_some_and(Member::is_reachable);
+        self.revision += u64::from(!(was_reachable && status.is_reachable()));
         self.take_turns(id, was_reachable, status.is_reachable());
         self.counts[status as usize] += 1;
         self.add_to_sums(id, self.slot(id).hash());
@@ -268,6 +278,7 @@ impl Membership {
 
     /// Forgets a member.
     pub(crate) fn remove(&mut self, id: SlotId) -> Member {
+        self.revision += 1;
         self.add_to_sums(id, self.slot(id).hash().wrapping_neg());
         self.take_turns(id, self.slot(id).member.is_reachable(), false);
         let hash = self.hasher.hash(self.slot(id).member.address.as_str().as_bytes());
@@ -286,6 +297,17 @@ impl Membership {
             }
         }
         slot.member
+    }
+
+    /// Where a member stands among the reachable ones, in the order that all
+    /// members have them in; `None` when it is not reachable.
+    pub(crate) fn place(&mut self, id: SlotId) -> Option<usize> {
+        let place = match self.place {
+            Some((other, place)) if other == id => place,
+            _ => self.place_of(id).ok()?,
+        };
+        self.place = Some((id, place));
+        Some(place)
     }
 
     /// The next reachable member in round-robin order for which `wanted` holds.
@@ -319,11 +341,7 @@ impl Membership {
         prober: SlotId,
         wanted: impl Fn(SlotId) -> bool,
     ) -> Option<SlotId> {
-        let place = match self.place {
-            Some((id, place)) if id == prober => place,
-            _ => self.place_of(prober).ok()?,
-        };
-        self.place = Some((prober, place));
+        let place = self.place(prober)?;
         // Neither is as large as the number of turns: no division is needed.
         let turns = self.turns.len();
         let sum = place + shift(round, turns - 1);

@@ -6,7 +6,7 @@
 
 use crate::address::Address;
 use crate::core::Core;
-use crate::event::{Cause, Event, Rejection};
+use crate::event::{Cause, Rejection};
 use crate::message::{Change, Cursor};
 use crate::sending::Request;
 
@@ -98,10 +98,7 @@ impl Job {
     }
 
     fn end(self, core: &mut Core, complete: bool) {
-        let counter =
-            if complete { &mut core.stats.syncs_completed } else { &mut core.stats.syncs_failed };
-        *counter += 1;
-        core.event(Event::SyncEnded { peer: self.request.to, applied: self.applied, complete });
+        core.sync_ended(self.request.to, self.applied, complete);
     }
 }
 

@@ -96,10 +96,14 @@ counters! {
     syncs_omitted,
     /// Steps of full syncs answered.
     syncs_received,
+    /// Times that full syncs with a peer were found not to come to an end.
+    syncs_endless,
     /// Attempts to compare member lists with another partition.
     heal_attempts,
     /// Attempts that failed.
     heal_failures,
+    /// Times that this member lost contact to most of the others, or to all.
+    isolated,
     /// Messages of another application.
     rejected_app,
     /// Messages that claimed this member's own address.

@@ -7,7 +7,7 @@
 
 use crate::address::Address;
 use crate::core::Core;
-use crate::event::{Cause, Event, Rejection};
+use crate::event::{Cause, Rejection};
 use crate::message::{Body, Change, Cursor, SyncStep};
 use crate::page::{Page, beginning, page, valid_buckets, valid_cursor, valid_differing};
 use crate::sending::Request;
@@ -133,10 +133,7 @@ impl Job {
     }
 
     fn end(self, core: &mut Core, complete: bool) {
-        let counter =
-            if complete { &mut core.stats.syncs_completed } else { &mut core.stats.syncs_failed };
-        *counter += 1;
-        core.event(Event::SyncEnded { peer: self.request.to, applied: self.applied, complete });
+        core.sync_ended(self.request.to, self.applied, complete);
     }
 }
 

@@ -19,8 +19,10 @@ pub(crate) enum Timer {
     Nack(u64),
     /// The next full sync with a random member begins.
     Sync,
-    /// The next chance to look for other partitions.
-    Heal,
+    /// The next chance to ask discovery for hosts of other partitions.
+    Discovery,
+    /// The next round begins in which one member dials somebody who is gone.
+    Redial,
     /// The next round of joining begins.
     JoinRound,
     /// Joining has taken too long.

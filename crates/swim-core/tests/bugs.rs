@@ -424,7 +424,8 @@ fn news_are_not_starved_by_other_news() {
 /// other.
 #[test]
 fn two_members_that_take_each_other_for_dead_keep_quiet() {
-    let mut cluster = Cluster::joined(lan(), 2);
+    let never = lan().to_builder().heal_probability_base(0).build().unwrap();
+    let mut cluster = Cluster::joined(never, 2);
     cluster.cut(&[0], &[1]);
     cluster.until("apart", secs(60), |c| {
         c.status(0, 1) == Some(Status::Faulty) && c.status(1, 0) == Some(Status::Faulty)

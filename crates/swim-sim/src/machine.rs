@@ -223,8 +223,8 @@ impl Kinds {
 pub enum Command {
     /// Join these hosts.
     Join(Vec<HostId>),
-    /// Look for other partitions among these hosts.
-    Heal(Vec<HostId>),
+    /// Take note of what discovery lists.
+    Discovered(Vec<HostId>),
     /// Leave the cluster.
     Leave,
     /// Declare itself faulty and go.

@@ -47,6 +47,18 @@ impl Rng {
         ((self.next() >> 11) + 1) as f64 / (1u64 << 53) as f64
     }
 
+    /// A number in `min..=max` whose order of magnitude is what is drawn: as many
+    /// of them lie between 1 and 10 as between 10 and 100. `min` when `max` is
+    /// less; 0 counts as 1.
+    pub fn log_uniform(&mut self, min: u64, max: u64) -> u64 {
+        let (min, max) = (min.max(1), max.max(min).max(1));
+        let (low, high) = (libm::log(min as f64), libm::log(max as f64));
+        // The logarithm of a portable library: the one of the platform may differ
+        // in its last bit.
+        let drawn = libm::exp(low + self.unit() * (high - low));
+        (drawn as u64).clamp(min, max)
+    }
+
     /// One of several.
     ///
     /// # Panics
@@ -117,6 +129,19 @@ mod tests {
         assert!((19_500..20_500).contains(&count), "{count}");
         assert!((0..1000).all(|_| rng.happens(Chance::ALWAYS)));
         assert!(!(0..1000).any(|_| rng.happens(Chance::NEVER)));
+    }
+
+    #[test]
+    fn orders_of_magnitude_are_equally_likely() {
+        let mut rng = Rng::stream(1, "magnitude");
+        let drawn: Vec<u64> = (0..90_000).map(|_| rng.log_uniform(10, 10_000)).collect();
+        for (low, high) in [(10, 100), (100, 1_000), (1_000, 10_001)] {
+            let count = drawn.iter().filter(|n| (low..high).contains(*n)).count();
+            assert!((29_000..31_000).contains(&count), "{count} in {low}..{high}");
+        }
+        assert_eq!(rng.log_uniform(7, 7), 7);
+        assert_eq!(rng.log_uniform(7, 3), 7);
+        assert_eq!(rng.log_uniform(0, 0), 1);
     }
 
     #[test]

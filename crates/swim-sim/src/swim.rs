@@ -222,7 +222,7 @@ impl Machine for Swim {
         // what a driver that is late would see as well.
         match command {
             Command::Join(peers) => drop(self.node.join(now, self.addresses(&peers))),
-            Command::Heal(hosts) => drop(self.node.heal(now, self.addresses(&hosts))),
+            Command::Discovered(hosts) => drop(self.node.discovered(now, self.addresses(&hosts))),
             Command::Leave => drop(self.node.leave(now)),
             Command::EvictSelf => drop(self.node.evict_self(now)),
             Command::SetLabels(version) => drop(self.node.set_labels(now, &labels(version))),

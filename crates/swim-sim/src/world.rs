@@ -1,6 +1,7 @@
 //! The cluster: hosts, the network between them, and the loop that makes
 //! things happen in their order.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::Arc;
 
@@ -58,6 +59,8 @@ pub struct World<M: Machine, W = ()> {
     pub watcher: W,
     /// What discovery lists, as it answers now.
     pub discovery: Vec<HostId>,
+    /// Hosts that get another list from their discovery.
+    pub lists: BTreeMap<HostId, Vec<HostId>>,
     /// Whether bytes are counted, which costs time.
     pub counts_bytes: bool,
     /// Whether every packet travels as bytes, not only those that are damaged.
@@ -95,6 +98,7 @@ impl<M: Machine, W: Watcher<M>> World<M, W> {
             network: Network::new(setup.seed),
             watcher,
             discovery: Vec::new(),
+            lists: BTreeMap::new(),
             counts_bytes: false,
             encodes: false,
             seeds: Rng::stream(setup.seed, "processes"),
@@ -137,6 +141,11 @@ impl<M: Machine, W: Watcher<M>> World<M, W> {
         self.hosts[host as usize].pause.is_some()
     }
 
+    /// What discovery lists to a host, as it answers now.
+    pub fn listed(&self, host: HostId) -> Vec<HostId> {
+        self.lists.get(&host).unwrap_or(&self.discovery).clone()
+    }
+
     /// What a host sent and received. Bytes are 0 unless they are counted.
     pub fn traffic(&self, host: HostId) -> (Traffic, Traffic) {
         let host = &self.hosts[host as usize];
@@ -168,7 +177,7 @@ impl<M: Machine, W: Watcher<M>> World<M, W> {
         let boot = self.boot(host, &start);
         self.watcher.fault(self.now, &format_args!("start {host} {start:?}"));
         self.install(host, M::new(boot));
-        let peers = start.peers.unwrap_or_else(|| self.discovery.clone());
+        let peers = start.peers.unwrap_or_else(|| self.listed(host));
         self.command(host, Command::Join(peers));
     }
 
@@ -491,8 +500,8 @@ impl<M: Machine, W: Watcher<M>> World<M, W> {
             self.watcher.settled(self.now, host, machine);
         }
         match want {
-            Some(Want::Join) => self.command_at_once(host, Command::Join(self.discovery.clone())),
-            Some(Want::Heal) => self.command_at_once(host, Command::Heal(self.discovery.clone())),
+            Some(Want::Join) => self.command_at_once(host, Command::Join(self.listed(host))),
+            Some(Want::Heal) => self.command_at_once(host, Command::Discovered(self.listed(host))),
             None => self.rearm(host),
         }
     }

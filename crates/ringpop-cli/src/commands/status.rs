@@ -24,6 +24,9 @@ struct Report {
     app: String,
     address: String,
     state: String,
+    /// Whether the member is cut off from the others; empty when it does not
+    /// tell, as members of earlier versions.
+    isolation: String,
     uptime_ms: u64,
     membership_checksum: String,
     ring_checksum: String,
@@ -53,6 +56,7 @@ impl From<GetStatusResponse> for Report {
             app: response.app,
             address: response.address,
             state: response.state,
+            isolation: response.isolation,
             uptime_ms: response.uptime_ms,
             membership_checksum: checksum(response.membership_checksum),
             ring_checksum: checksum(response.ring_checksum),
@@ -113,6 +117,10 @@ impl fmt::Display for Report {
             printable(&self.state),
             humantime::format_duration(uptime),
         )?;
+        match self.isolation.as_str() {
+            "" | "none" => {}
+            isolation => writeln!(f, "isolation: {}", printable(isolation))?,
+        }
         writeln!(f, "membership checksum {}", self.membership_checksum)?;
         writeln!(f, "ring checksum       {}", self.ring_checksum)?;
         for problem in &self.problems {
@@ -177,6 +185,7 @@ mod tests {
             app: "demo".to_owned(),
             address: "127.0.0.1:7100".to_owned(),
             state: "ready".to_owned(),
+            isolation: "partial".to_owned(),
             membership_checksum: 0xab,
             ring_checksum: 0xcd,
             members: vec![
@@ -196,6 +205,7 @@ mod tests {
     fn the_table_is_aligned() {
         let expected = "\
 127.0.0.1:7100 (demo) is ready, up 1m 1s
+isolation: partial
 membership checksum 00000000000000ab
 ring checksum       00000000000000cd
 problem: look here

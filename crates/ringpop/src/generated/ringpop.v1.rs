@@ -324,6 +324,10 @@ pub struct GetStatusResponse {
     /// process. 0 when the member is too old to give one.
     #[prost(fixed64, tag = "10")]
     pub instance: u64,
+    /// Whether the member is cut off from the others: none, partial (it lost most of
+    /// them) or alone.
+    #[prost(string, tag = "11")]
+    pub isolation: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MemberStatus {

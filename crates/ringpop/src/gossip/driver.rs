@@ -12,10 +12,10 @@ use ringpop_discovery::Discovery;
 use ringpop_forward::{Forwarder, Peer, PeerState};
 use swim_core::wire::Decoded;
 use swim_core::{
-    Address, Cause, CommandError, Config, Event as SwimEvent, Instant, JoinFailure, Labels, Member,
-    Message, Node, Output, ReconfigureError, State, Stats, Status,
+    Address, Cause, CommandError, Config, Event as SwimEvent, Instant, Isolation, JoinFailure,
+    Labels, Member, Message, Node, Output, ReconfigureError, State, Stats, Status,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant as Clock, sleep_until};
 
@@ -66,6 +66,8 @@ pub(crate) struct Driver {
     /// This member is being stopped and joins no more.
     stopping: bool,
     problems: Arc<Problems>,
+    /// Whether this member is in touch with the others, for the handle.
+    isolation: watch::Sender<Isolation>,
     /// Events since the last view, told once the next one is published.
     news: Vec<SwimEvent>,
     /// Live members that share an identity.
@@ -92,8 +94,8 @@ pub(crate) enum Command {
     CancelJoin,
     /// Ends the task: the member says and answers nothing any more.
     Stop,
-    /// Compares member lists with those of these hosts.
-    Heal(Vec<Address>),
+    /// What discovery lists now.
+    Discovered(Vec<Address>),
     /// Leaves for good: a join that is under way is given up, and no other
     /// begins.
     Leave(oneshot::Sender<LeaveReport>, oneshot::Sender<Result<(), CommandError>>),
@@ -121,12 +123,16 @@ pub(crate) struct LeaveReport {
 
 /// Sends inputs to the driver.
 #[derive(Debug, Clone)]
-pub(crate) struct Handle(mpsc::Sender<Input>);
+pub(crate) struct Handle {
+    inputs: mpsc::Sender<Input>,
+    isolation: watch::Receiver<Isolation>,
+}
 
 impl Driver {
     pub(crate) fn new(setup: DriverSetup) -> (Self, Handle) {
         let DriverSetup { node, start, views, listeners, forwarder, discovery, security, problems } =
             setup;
+        let (isolation, isolation_now) = watch::channel(node.isolation());
         let (sender, inputs) = mpsc::channel(INPUTS_MAX);
         let timeout = call_timeout(node.config());
         let calls = Calls::new(security, timeout);
@@ -146,10 +152,11 @@ impl Driver {
             leave: None,
             stopping: false,
             problems,
+            isolation,
             news: Vec::new(),
             identities: identity::Watch::default(),
         };
-        (driver, Handle(sender))
+        (driver, Handle { inputs: sender, isolation: isolation_now })
     }
 
     /// Runs until it is told to stop or every handle is dropped.
@@ -215,9 +222,9 @@ impl Driver {
             Command::CancelJoin => self.node.cancel_join(now),
             // The loop ends with it.
             Command::Stop => {}
-            Command::Heal(hosts) => {
-                if let Err(error) = self.node.heal(now, hosts) {
-                    tracing::debug!(%error, "hosts to heal with came too late");
+            Command::Discovered(hosts) => {
+                if let Err(error) = self.node.discovered(now, hosts) {
+                    tracing::debug!(%error, "the answer of discovery came too late");
                 }
             }
             Command::Leave(report, done) => {
@@ -415,6 +422,15 @@ impl Driver {
                     tracing::info!(%address, ?duration, "others reach this member again");
                     self.problems.end(ProblemKind::Unreachable);
                 }
+                SwimEvent::IsolationChanged { isolation, others, lost, .. } => {
+                    self.isolation.send_replace(*isolation);
+                    warn_of_isolation(*isolation, *others, *lost);
+                }
+                SwimEvent::SyncEndless { peer, syncs } => tracing::warn!(
+                    %peer,
+                    syncs,
+                    "full syncs with a member bring nothing and do not end; do the two run other versions or settings?"
+                ),
                 SwimEvent::Rejected { from, reason } => {
                     tracing::debug!(%from, ?reason, "a membership message was refused");
                 }
@@ -469,7 +485,7 @@ impl Driver {
                 Ok(hosts) => {
                     if let Some(sender) = sender.upgrade() {
                         // The member may have stopped meanwhile.
-                        let _ = sender.send(Input::Command(Command::Heal(hosts))).await;
+                        let _ = sender.send(Input::Command(Command::Discovered(hosts))).await;
                     }
                 }
                 Err(error) => tracing::warn!(%error, "cannot look for other partitions"),
@@ -489,13 +505,18 @@ impl Handle {
     /// when the member has stopped or is overloaded.
     pub(crate) async fn request(&self, request: Decoded) -> Option<Message> {
         let (sender, answer) = oneshot::channel();
-        self.0.send(Input::Request(request, sender)).await.ok()?;
+        self.inputs.send(Input::Request(request, sender)).await.ok()?;
         answer.await.ok()
+    }
+
+    /// Whether this member is in touch with the others.
+    pub(crate) fn isolation(&self) -> Isolation {
+        *self.isolation.borrow()
     }
 
     /// Counts a request that is no message.
     pub(crate) async fn malformed(&self) {
-        let _ = self.0.send(Input::Malformed).await;
+        let _ = self.inputs.send(Input::Malformed).await;
     }
 
     /// Runs a command that sends its result. `None` when the member has
@@ -512,14 +533,36 @@ impl Handle {
     /// Runs a command without a result, for callers that cannot wait. It is
     /// lost only when the queue is full or the member has stopped.
     pub(crate) fn tell_now(&self, command: Command) {
-        if let Err(error) = self.0.try_send(Input::Command(command)) {
+        if let Err(error) = self.inputs.try_send(Input::Command(command)) {
             tracing::warn!(%error, "a command was dropped");
         }
     }
 
     /// Runs a command without a result.
     pub(crate) async fn tell(&self, command: Command) {
-        let _ = self.0.send(Input::Command(command)).await;
+        let _ = self.inputs.send(Input::Command(command)).await;
+    }
+}
+
+/// A member that lost most of the others may own keys that are owned by others
+/// elsewhere: an operator should look.
+fn warn_of_isolation(isolation: Isolation, others: usize, lost: usize) {
+    match isolation {
+        // It began alone, or the others left in order.
+        Isolation::Alone if (others, lost) == (0, 0) => {
+            tracing::info!("this member has the cluster for itself");
+        }
+        Isolation::Alone => tracing::warn!(
+            others,
+            lost,
+            "this member hears from nobody; it owns keys for itself until others can be reached"
+        ),
+        Isolation::Partial => tracing::warn!(
+            others,
+            lost,
+            "this member lost most of the others; it may be cut off from them"
+        ),
+        _ => tracing::info!(others, "this member is in touch with the others again"),
     }
 }
 

@@ -80,6 +80,7 @@ pub enum Command {
     EvictSelf,
     SetLabels { labels: u8 },
     Heal { hosts: u8 },
+    Discovered { hosts: u8 },
     Reap { about: u8 },
     ReapFaulty,
     Pause,

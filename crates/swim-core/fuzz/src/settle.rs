@@ -68,7 +68,9 @@ impl World {
             let wants_heal = std::mem::take(&mut process.wants_heal);
             match process.node.state() {
                 State::Idle | State::Left => self.command(i, Command::Join { peers: EVERYBODY }),
-                State::Ready if wants_heal => self.command(i, Command::Heal { hosts: EVERYBODY }),
+                State::Ready if wants_heal => {
+                    self.command(i, Command::Discovered { hosts: EVERYBODY });
+                }
                 State::Joining | State::Ready | State::Leaving => {}
             }
         }

@@ -260,6 +260,9 @@ impl World {
                 Command::Heal { hosts } => {
                     assert_eq!(node.heal(now, addresses(hosts)).is_ok(), ready);
                 }
+                Command::Discovered { hosts } => {
+                    assert_eq!(node.discovered(now, addresses(hosts)).is_ok(), ready);
+                }
                 Command::Reap { about } => {
                     let peer = address(about);
                     let status = node.member(&peer).map(|member| member.status);

@@ -19,6 +19,7 @@ use crate::member::{Member, Status};
 use crate::message::{Body, Message};
 use crate::newcomers::Trust;
 use crate::probe::Probes;
+use crate::redial::Redial;
 use crate::relay::{Asker, Relays};
 use crate::reverse_sync::ReverseSyncs;
 use crate::stats::Stats;
@@ -26,6 +27,7 @@ use crate::sync::Syncs;
 use crate::time::Instant;
 use crate::timers::Timer;
 
+mod healing;
 mod operator;
 #[cfg(feature = "wire")]
 mod packet;
@@ -107,6 +109,7 @@ pub struct Node {
     leave: Leave,
     heal: Heal,
     dial_back: DialBack,
+    redial: Redial,
     routine: Routine,
     /// When gossip that did not fit last led to a sync.
     last_sync: Option<Instant>,
@@ -233,6 +236,7 @@ impl Node {
             leave: Leave::default(),
             heal: Heal::default(),
             dial_back: DialBack::default(),
+            redial: Redial::default(),
             routine: Routine::default(),
             last_sync: None,
             backstop_due: false,
@@ -263,6 +267,10 @@ impl Node {
             State::Idle | State::Joining => {}
         }
         self.state = State::Joining;
+        // Who comes back may name nobody: it knows the cluster already.
+        if !peers.is_empty() {
+            self.redial.list(peers.clone());
+        }
         let end = self.join.start(&mut self.core, peers);
         self.on_join_end(end);
         Ok(())
@@ -305,25 +313,6 @@ impl Node {
             self.state = State::Left;
         }
         self.core.announce_view();
-        Ok(())
-    }
-
-    /// Compares member lists with those of `hosts` that this member does not
-    /// take for reachable, and brings the partitions together: the answer to
-    /// [`Event::HealWanted`](crate::Event::HealWanted), or at will. [`Event::HealEnded`](crate::Event::HealEnded) tells how it
-    /// went. Two rounds may be needed: one in which members that the other
-    /// side would lose refute, and one that merges. Does nothing while a
-    /// healing is under way.
-    ///
-    /// # Errors
-    ///
-    /// When this member has not joined, or has left.
-    pub fn heal(&mut self, now: Instant, hosts: Vec<Address>) -> Result<(), CommandError> {
-        self.advance_to(now);
-        if self.state != State::Ready {
-            return Err(CommandError::NotJoined);
-        }
-        self.heal.start(&mut self.core, hosts);
         Ok(())
     }
 
@@ -377,6 +366,10 @@ impl Node {
             }
             return;
         }
+        let reachable = self.core.members.get(&from).map(Member::is_reachable);
+        if reachable.is_some() {
+            self.core.isolation.on_message(self.core.now);
+        }
         if is_reply {
             self.on_reply(&app, &from, seq, body);
             return;
@@ -386,6 +379,8 @@ impl Node {
             self.core.contacted();
             self.dial_back.reached();
         }
+        // Such a sender gets a second look, unless what it says brings it back.
+        let gone = (reachable != Some(true)).then(|| from.clone());
         match body {
             Body::Ping { checksum, changes } => {
                 self.on_ping(from, from_incarnation, seq, checksum, changes);
@@ -403,6 +398,11 @@ impl Node {
             | Body::JoinAck { .. }
             | Body::SyncAck { .. }
             | Body::Refused { .. } => {}
+        }
+        if let Some(sender) = gone
+            && self.state == State::Ready
+        {
+            self.redial.on_request_of(&self.core, &sender);
         }
     }
 
@@ -441,7 +441,8 @@ impl Node {
             match timer {
                 Timer::Period => self.on_period(),
                 Timer::Sync => self.on_sync_due(),
-                Timer::Heal => self.on_heal_due(),
+                Timer::Discovery => self.on_discovery_due(),
+                Timer::Redial => self.on_redial_due(),
                 Timer::Expiry(slot) => self.core.expire(slot),
                 Timer::Request(seq) => self.on_no_answer(seq, NoAnswer::Timeout),
                 Timer::Nack(seq) => self.relays.on_nack(&mut self.core, seq),
@@ -592,6 +593,8 @@ impl Node {
         self.syncs.check(&self.core);
         self.reverse_syncs.check(&self.core);
         self.routine.check(&self.core);
+        self.heal.check();
+        self.redial.check();
         assert!(
             !self.routine.is_running() || self.state == State::Ready,
             "a member probes only while it is ready"

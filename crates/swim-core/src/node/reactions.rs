@@ -206,6 +206,7 @@ impl Node {
     /// one change after the other would take minutes.
     fn sync_if_needed(&mut self, peer: &Address, checksum: u64, gossip: Gossip) {
         if checksum == self.core.members.checksum() {
+            self.core.agreement.on_equal(peer);
             return;
         }
         let period = self.core.config.protocol_period();
@@ -244,6 +245,7 @@ impl Node {
         // What another partition says rides on the merge only: taken from the
         // answer to a ping, it would merge before all have refuted.
         if self.heal.on_ack(&mut self.core, from, seq) {
+            self.on_heal_step();
             return;
         }
         let known = self.probes.on_ack(&mut self.core, from, seq)
@@ -261,6 +263,12 @@ impl Node {
         let gossip = if overflowing { Gossip::Overflowing } else { Gossip::Flowing };
         if self.state == State::Ready {
             self.sync_if_needed(from, checksum, gossip);
+        }
+    }
+
+    fn on_heal_step(&mut self) {
+        if let Some(outcome) = self.heal.take_outcome() {
+            self.redial.on_outcome(&self.core, outcome);
         }
     }
 
@@ -313,7 +321,8 @@ impl Node {
             let end = self.join.on_ack(&mut self.core, from, seq, received, next);
             self.on_join_end(end);
         } else if self.heal.is_open(from, seq) {
-            self.heal.on_join_ack(&mut self.core, from, changes, next);
+            self.heal.on_join_ack(&mut self.core, (from, seq), changes, next);
+            self.on_heal_step();
         } else {
             self.reverse_syncs.on_join_ack(&mut self.core, seq, changes, next);
         }
@@ -322,6 +331,9 @@ impl Node {
     /// A request got no answer; the number tells whose it was. A number of no
     /// open request belongs to a report that came too late.
     pub(super) fn on_no_answer(&mut self, seq: u64, why: NoAnswer) {
+        if !matches!(why, NoAnswer::Refused(_) | NoAnswer::OtherApp(_)) {
+            self.core.isolation.on_no_answer();
+        }
         let known = self.probes.on_no_answer(&mut self.core, seq)
             || self.relays.on_no_answer(&mut self.core, seq)
             || self.syncs.on_no_answer(&mut self.core, seq)

@@ -1,10 +1,12 @@
-//! What a ready member does by itself: probe, sync, look for other partitions.
+//! What a ready member does by itself: probe, sync, look for those that are gone.
 
 use std::time::Duration;
 
 use super::Node;
 use crate::core::Core;
 use crate::event::Event;
+use crate::isolation::Isolation;
+use crate::limits::DIAL_ROUND;
 use crate::time::Instant;
 use crate::timers::Timer;
 
@@ -13,7 +15,10 @@ use crate::timers::Timer;
 pub(super) struct Routine {
     period: Option<Instant>,
     sync: Option<Instant>,
-    heal: Option<Instant>,
+    discovery: Option<Instant>,
+    redial: Option<Instant>,
+    /// How long a member that is alone waited before it last asked discovery.
+    lone_delay: Duration,
 }
 
 impl Routine {
@@ -21,17 +26,23 @@ impl Routine {
         self.period.is_some()
     }
 
-    fn entries(&mut self) -> [(&mut Option<Instant>, Timer); 3] {
+    fn entries(&mut self) -> [(&mut Option<Instant>, Timer); 4] {
         [
             (&mut self.period, Timer::Period),
             (&mut self.sync, Timer::Sync),
-            (&mut self.heal, Timer::Heal),
+            (&mut self.discovery, Timer::Discovery),
+            (&mut self.redial, Timer::Redial),
         ]
     }
 
     pub(super) fn check(&self, core: &Core) {
-        let Self { period, sync, heal } = *self;
-        for (at, timer) in [(period, Timer::Period), (sync, Timer::Sync), (heal, Timer::Heal)] {
+        let entries = [
+            (self.period, Timer::Period),
+            (self.sync, Timer::Sync),
+            (self.discovery, Timer::Discovery),
+            (self.redial, Timer::Redial),
+        ];
+        for (at, timer) in entries {
             if let Some(at) = at {
                 assert!(core.timers.contains(at, timer), "{timer:?} is armed");
             }
@@ -42,14 +53,16 @@ impl Routine {
 impl Node {
     /// Starts the recurring tasks. The first probe is at once, because that is
     /// how a member that has joined makes itself known; the others begin at
-    /// random, so that members that start together do not act together. Healing
-    /// begins a period later still: hosts that are not reachable at the start
-    /// are starting themselves.
+    /// random, so that members that start together do not act together. Discovery
+    /// is asked a period later still: it was for the join.
     pub(super) fn start_routine(&mut self) {
         let (sync, heal) = (self.core.config.sync_period(), self.core.config.heal_period());
+        self.core.isolation.start(self.core.now);
         self.on_period();
         self.routine.sync = Some(self.arm_within(Duration::ZERO, sync, Timer::Sync));
-        self.routine.heal = Some(self.arm_within(heal, heal, Timer::Heal));
+        self.routine.discovery = Some(self.arm_within(heal, heal, Timer::Discovery));
+        self.redial.start(&self.core);
+        self.on_redial_due();
     }
 
     /// At a random time within `span` from `earliest` on.
@@ -84,7 +97,7 @@ impl Node {
     pub(super) fn rearm_routine(&mut self) {
         let config = &self.core.config;
         let period = self.probes.period(&self.core);
-        let spans = [period, config.sync_period(), config.heal_period()];
+        let spans = [period, config.sync_period(), config.heal_period(), DIAL_ROUND];
         for ((at, timer), span) in self.routine.entries().into_iter().zip(spans) {
             let latest = self.core.now + span;
             if let Some(at) = at
@@ -120,14 +133,47 @@ impl Node {
         }
     }
 
-    /// The members of a cluster together look `heal_probability_base` times in
-    /// each period, however many they are.
-    pub(super) fn on_heal_due(&mut self) {
+    /// The members of a cluster together ask `heal_probability_base` times in
+    /// each period, however many they are. Somebody who is alone has nobody to
+    /// share the work with.
+    pub(super) fn on_discovery_due(&mut self) {
         let members = self.core.others() + 1;
         let base = self.core.config.heal_probability_base() as usize;
-        if self.core.rng.below(members) < base {
+        let lone = self.core.isolation.isolation() == Isolation::Alone;
+        if (lone && base > 0) || self.core.rng.below(members) < base {
             self.core.event(Event::HealWanted);
         }
-        self.routine.heal = self.arm_after(self.core.config.heal_period(), Timer::Heal);
+        if lone {
+            self.ask_discovery_soon();
+        } else {
+            let delay = self.core.config.heal_period();
+            self.routine.discovery = self.arm_after(delay, Timer::Discovery);
+        }
+    }
+
+    /// A member that is alone asks again and again, so that two such members
+    /// that discovery lists to each other meet at once. The pauses grow up to
+    /// `redial_period`, and the later half of each is drawn.
+    fn ask_discovery_soon(&mut self) {
+        let longest = self.core.config.redial_period();
+        let delay = (self.routine.lone_delay * 2).clamp(longest / 3, longest);
+        self.routine.lone_delay = delay;
+        self.routine.discovery = Some(self.arm_within(delay / 2, delay / 2, Timer::Discovery));
+    }
+
+    /// A round begins in which one of the members dials somebody who is gone.
+    /// Rounds are those of the wall clock, which members share.
+    pub(super) fn on_redial_due(&mut self) {
+        if self.core.watch_isolation() && self.core.isolation.isolation() == Isolation::Alone {
+            if let Some(at) = self.routine.discovery.take() {
+                self.core.timers.cancel(at, Timer::Discovery);
+            }
+            self.routine.lone_delay = Duration::ZERO;
+            self.ask_discovery_soon();
+        }
+        self.redial.on_round(&mut self.core, &mut self.heal);
+        let round_ms = DIAL_ROUND.as_millis() as u64;
+        let rest = Duration::from_millis(round_ms - self.core.unix_ms() % round_ms);
+        self.routine.redial = self.arm_after(rest, Timer::Redial);
     }
 }

@@ -72,6 +72,7 @@ settings! {
     heal_period: duration,
     heal_probability_base: number,
     heal_failures_max: number,
+    redial_period: duration,
     members_max: number,
 }
 

@@ -28,6 +28,8 @@ pub(super) enum NodeEvent {
         after: Option<&'static str>,
         incarnation: u64,
     },
+    /// The member lost contact to most of the others, or to all, or has it again.
+    Isolation { isolation: &'static str, others: usize, lost: usize },
     /// Keys have other owners.
     Ring { added: Vec<String>, removed: Vec<String>, updated: Vec<String>, checksum: String },
     /// Live members claim one identity; all but the owner get no keys.
@@ -82,6 +84,9 @@ impl NodeEvent {
             }),
             swim::Event::JoinComplete { duration, members, .. } => {
                 Some(Self::Joined { members, duration_ms: millis(duration) })
+            }
+            swim::Event::IsolationChanged { isolation, others, lost, .. } => {
+                Some(Self::Isolation { isolation: isolation.as_str(), others, lost })
             }
             _ => None,
         }
@@ -144,6 +149,9 @@ impl fmt::Display for NodeEvent {
                 }
                 let (before, after) = (before.unwrap_or("unknown"), after.unwrap_or("forgotten"));
                 write!(f, " {before} -> {after}, incarnation {incarnation}")
+            }
+            Self::Isolation { isolation, others, lost } => {
+                write!(f, "isolation  {isolation}, {others} others, {lost} lost lately")
             }
             Self::Ring { added, removed, updated, checksum } => {
                 f.write_str("ring      ")?;

@@ -180,7 +180,7 @@ impl Machine for Foca {
             }
             // foca announces itself to members that are down by itself, has no
             // labels, and its probes cannot be held.
-            Command::Heal(_)
+            Command::Discovered(_)
             | Command::SetLabels(_)
             | Command::ReapFaulty
             | Command::HoldProbes
