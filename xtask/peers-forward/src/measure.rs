@@ -110,6 +110,24 @@ pub(crate) fn quiet(values: impl IntoIterator<Item = f64>) -> f64 {
     quantile(&mut values.into_iter().collect::<Vec<_>>(), 0.25)
 }
 
+/// One ratio for each set of processes, as its middle and the quartiles around it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spread {
+    pub(crate) low: f64,
+    pub(crate) median: f64,
+    pub(crate) high: f64,
+}
+
+impl Spread {
+    pub(crate) fn of(mut ratios: Vec<f64>) -> Self {
+        Self {
+            low: quantile(&mut ratios, 0.25),
+            median: quantile(&mut ratios, 0.5),
+            high: quantile(&mut ratios, 0.75),
+        }
+    }
+}
+
 /// The median of the ratios of two lists, turn by turn.
 pub(crate) fn median_ratio(
     ours: impl IntoIterator<Item = f64>,

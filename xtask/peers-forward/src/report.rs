@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
+use crate::measure::Spread;
+
 /// What a row must satisfy.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Bar {
@@ -15,6 +17,16 @@ pub(crate) enum Bar {
     ValueAtMost(f64),
 }
 
+/// What a row says about its bar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    NoBar,
+    Holds,
+    Fails,
+    /// The spread of the ratios spans the bar: noise decides.
+    Undecided,
+}
+
 /// One result.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
@@ -24,6 +36,8 @@ pub(crate) struct Row {
     peer: Option<(&'static str, f64)>,
     /// The ratio when it is not simply ours divided by the peer's.
     paired: Option<f64>,
+    /// The ratios of several sets of processes.
+    spread: Option<Spread>,
     bar: Option<Bar>,
     /// Printed beside the bar; nothing fails by it.
     goal: Option<f64>,
@@ -41,7 +55,10 @@ struct Line<'a> {
     ratio: Option<f64>,
     bar: Option<String>,
     goal: Option<f64>,
+    /// Lower and upper quartile of the ratios of several sets of processes.
+    spread: Option<[f64; 2]>,
     note: &'a str,
+    /// `null` without a bar, and where the spread spans it.
     holds: Option<bool>,
 }
 
@@ -53,6 +70,7 @@ impl Row {
             ours,
             peer: None,
             paired: None,
+            spread: None,
             bar: None,
             goal: None,
             note: String::new(),
@@ -68,6 +86,13 @@ impl Row {
     /// Sets the ratio that was measured round by round.
     pub(crate) fn ratio_by_round(mut self, ratio: f64) -> Self {
         self.paired = Some(ratio);
+        self
+    }
+
+    /// Sets the ratios of several sets of processes: one set may be some per cent off for all of its life.
+    pub(crate) fn spread(mut self, spread: Spread) -> Self {
+        self.paired = Some(spread.median);
+        self.spread = Some(spread);
         self
     }
 
@@ -91,13 +116,26 @@ impl Row {
         self.paired.or_else(by_values)
     }
 
-    /// Whether the bar holds; `None` when there is none.
-    fn holds(&self) -> Option<bool> {
-        self.bar.map(|bar| match bar {
-            Bar::AtMost(most) => self.ratio().is_some_and(|ratio| ratio <= most),
-            Bar::AtLeast(least) => self.ratio().is_some_and(|ratio| ratio >= least),
-            Bar::ValueAtMost(most) => self.ours <= most,
-        })
+    /// Whether the bar holds.
+    fn verdict(&self) -> Verdict {
+        let Some(bar) = self.bar else { return Verdict::NoBar };
+        let both = |met: &dyn Fn(f64) -> bool| {
+            let ratios = match self.spread {
+                Some(spread) => [spread.low, spread.high],
+                None => [self.ratio().unwrap_or(f64::NAN); 2],
+            };
+            match ratios.map(met) {
+                [true, true] => Verdict::Holds,
+                [false, false] => Verdict::Fails,
+                _ => Verdict::Undecided,
+            }
+        };
+        match bar {
+            Bar::AtMost(most) => both(&|ratio| ratio <= most),
+            Bar::AtLeast(least) => both(&|ratio| ratio >= least),
+            Bar::ValueAtMost(most) if self.ours <= most => Verdict::Holds,
+            Bar::ValueAtMost(_) => Verdict::Fails,
+        }
     }
 
     fn bar_text(&self) -> Option<String> {
@@ -114,15 +152,17 @@ pub(crate) struct Report {
     json: bool,
     heading_printed: bool,
     broken: usize,
+    undecided: usize,
 }
 
 impl Report {
     pub(crate) fn new(json: bool) -> Self {
-        Self { json, heading_printed: false, broken: 0 }
+        Self { json, heading_printed: false, broken: 0, undecided: 0 }
     }
 
     pub(crate) fn add(&mut self, row: &Row) {
-        self.broken += usize::from(row.holds() == Some(false));
+        self.broken += usize::from(row.verdict() == Verdict::Fails);
+        self.undecided += usize::from(row.verdict() == Verdict::Undecided);
         if self.json {
             self.print_json(row);
         } else {
@@ -141,8 +181,13 @@ impl Report {
             ratio: row.ratio(),
             bar: row.bar_text(),
             goal: row.goal,
+            spread: row.spread.map(|spread| [spread.low, spread.high]),
             note: &row.note,
-            holds: row.holds(),
+            holds: match row.verdict() {
+                Verdict::Holds => Some(true),
+                Verdict::Fails => Some(false),
+                Verdict::NoBar | Verdict::Undecided => None,
+            },
         };
         println!("{}", serde_json::to_string(&line).expect("numbers and texts are JSON"));
     }
@@ -157,15 +202,17 @@ impl Report {
         }
         let peer = row.peer.map(|(name, value)| format!("{name} {}", number(value)));
         let ratio = row.ratio().map(|ratio| format!("{ratio:.3}"));
-        let verdict = match row.holds() {
-            Some(true) => "ok",
-            Some(false) => "FAILS",
-            None => "",
+        let verdict = match row.verdict() {
+            Verdict::Holds => "ok",
+            Verdict::Fails => "FAILS",
+            Verdict::Undecided => "not decided",
+            Verdict::NoBar => "",
         };
         let bar = row.bar_text().map(|bar| format!("{bar}: {verdict}"));
         let goal = row.goal.map(|goal| format!("goal {goal}"));
+        let spread = row.spread.map(|s| format!("quartiles {:.3} to {:.3}", s.low, s.high));
         let note = Some(row.note.clone()).filter(|note| !note.is_empty());
-        let end: Vec<_> = [bar, goal, note].into_iter().flatten().collect();
+        let end: Vec<_> = [bar, goal, spread, note].into_iter().flatten().collect();
         println!(
             "{:44} {:>10} {:5} {:>22} {:>7}  {}",
             row.case,
@@ -179,7 +226,7 @@ impl Report {
 
     pub(crate) fn finish(&self) -> ExitCode {
         if !self.json {
-            println!("{} bars broken", self.broken);
+            println!("{} bars broken, {} not decided", self.broken, self.undecided);
         }
         if self.broken == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) }
     }

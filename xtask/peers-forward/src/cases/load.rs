@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use futures_util::future::try_join_all;
 
-use super::Stage;
+use super::{SETS, Stage};
 use crate::api::BenchClient;
-use crate::measure::{Subject, burst, median, quantile, quiet};
+use crate::measure::{Spread, Subject, burst, median, quantile, quiet};
 use crate::process::Placement;
 use crate::report::{Bar, Report, Row};
 use crate::roles::{FIRST, HERE, THERE};
@@ -15,41 +15,56 @@ use crate::roles::{FIRST, HERE, THERE};
 /// Calls of one turn.
 const CALLS: usize = 10_000;
 
-/// The processor time of a node per call that it forwards, beside serving that call and beside a forward by hand.
+/// The processor time of a node per call that it forwards, beside a forward by hand and beside serving that call.
 pub(crate) async fn cpu(stage: &Stage, report: &mut Report) -> Result<()> {
-    for (bytes, most, goal) in [(64, 1.75, 1.4), (4096, 1.85, 1.5)] {
-        let (node, typed) = (stage.node.client().await?, stage.typed.client().await?);
-        let bare = stage.bare.client().await?;
-        let subjects = [
-            Subject::new(&bare, HERE, bytes),
-            Subject::new(&node, HERE, bytes),
-            Subject::new(&node, THERE, bytes),
-            Subject::new(&typed, THERE, bytes),
-        ];
-        let mut results = vec![Vec::new(); subjects.len()];
-        for _ in 0..stage.rounds {
-            for (subject, results) in subjects.iter().zip(&mut results) {
-                results.push(cpu_per_call(&mut subject.client.clone(), subject).await?);
-            }
+    // On two cores every wake of a sleeping worker is the node's cost too.
+    let most = match stage.placement {
+        Placement::OneCore => 0.65,
+        Placement::TwoCores => 0.72,
+    };
+    for bytes in [64, 4096] {
+        let mut sets = vec![cpu_of_a_set(stage, bytes).await?];
+        while sets.len() < SETS {
+            let another = Stage::set(stage.placement, stage.rounds)?;
+            sets.push(cpu_of_a_set(&another, bytes).await?);
         }
-        let [bare, local, forwarded, typed] = &results[..] else {
-            unreachable!("a result for each subject");
+        let of = |subject: usize| sets.iter().map(move |set| set[subject]);
+        let row = |peer_name, peer: usize| {
+            let ratios = of(FORWARDED).zip(of(peer)).map(|(ours, peer)| ours / peer).collect();
+            Row::new(stage.case(&format!("node cpu, {bytes} B")), "us", median(of(FORWARDED)))
+                .peer(peer_name, median(of(peer)))
+                .spread(Spread::of(ratios))
         };
-        let row = |name: &str, peer_name, peer: &[f64]| {
-            Row::new(stage.case(&format!("{name}, {bytes} B")), "us", quiet(forwarded.clone()))
-                .peer(peer_name, quiet(peer.iter().copied()))
-        };
-        // On two cores every wake of a sleeping worker is the node's cost too, and how often a worker sleeps is up to
-        // what else runs; only reported.
-        let bar = |row: Row, most| match stage.placement {
-            Placement::OneCore => row.bar(Bar::AtMost(most)),
-            Placement::TwoCores => row,
-        };
-        report.add(&bar(row("node cpu", "local", local), most).goal(goal));
-        report.add(&row("node cpu", "bare", bare));
-        report.add(&bar(row("node cpu", "typed", typed), 0.75));
+        report.add(&row("typed", TYPED).bar(Bar::AtMost(most)));
+        report.add(&row("local", LOCAL));
+        report.add(&row("bare", BARE));
     }
     Ok(())
+}
+
+/// Where the subjects of a set stand.
+const BARE: usize = 0;
+const LOCAL: usize = 1;
+const FORWARDED: usize = 2;
+const TYPED: usize = 3;
+
+/// The quiet turns of each subject on one set of processes.
+async fn cpu_of_a_set(stage: &Stage, bytes: usize) -> Result<[f64; 4]> {
+    let (node, typed) = (stage.node.client().await?, stage.typed.client().await?);
+    let bare = stage.bare.client().await?;
+    let subjects = [
+        Subject::new(&bare, HERE, bytes),
+        Subject::new(&node, HERE, bytes),
+        Subject::new(&node, THERE, bytes),
+        Subject::new(&typed, THERE, bytes),
+    ];
+    let mut results = [const { Vec::new() }; 4];
+    for _ in 0..stage.rounds_of_a_set() {
+        for (subject, results) in subjects.iter().zip(&mut results) {
+            results.push(cpu_per_call(&mut subject.client.clone(), subject).await?);
+        }
+    }
+    Ok(results.map(quiet))
 }
 
 /// Microseconds of the process that `client` calls, per call, with 64 calls in flight.

@@ -16,6 +16,10 @@ use crate::process::{Placement, Remote};
 use crate::report::Report;
 use crate::roles::Role;
 
+/// Sets of processes that a ratio is measured with. Where a process happens to have its memory makes some per cent of a
+/// call, for as long as it lives.
+const SETS: usize = 7;
+
 /// The processes of one run. All but the caller are started anew for each case, so that no case inherits memory or
 /// connections from another.
 pub(crate) struct Stage {
@@ -38,6 +42,11 @@ impl Stage {
             typed: Remote::start(Role::Typed, placement, Some(&owner))?,
             owner,
         })
+    }
+
+    /// Rounds with each of [`SETS`] sets of processes: together twice as many as with one set.
+    fn rounds_of_a_set(&self) -> usize {
+        (2 * self.rounds).div_ceil(SETS)
     }
 
     /// The name of a case, with where it ran.
