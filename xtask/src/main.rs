@@ -5,6 +5,7 @@
 mod bench;
 mod codegen;
 mod msrv;
+mod package;
 mod sim;
 mod tree;
 mod workspace;
@@ -42,6 +43,8 @@ enum Command {
     },
     /// Compare the workspace's minimum Rust version with every dependency and with the documents.
     Msrv,
+    /// Pack every crate; fails on any warning and on files that a package lacks.
+    Package,
     /// Simulate clusters: campaigns of faults, scenarios, experiments of papers (`sim --help`).
     #[command(disable_help_flag = true)]
     Sim {
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Command::Bench { name, json, args } => bench::run(&name, json, &args).map(done),
         Command::Codegen { check } => codegen::run(check).map(done),
         Command::Msrv => msrv::run().map(done),
+        Command::Package => package::run().map(done),
         Command::Sim { peer, args } => sim::run(peer, &args),
         Command::Tree => tree::run().map(done),
     };

@@ -11,7 +11,7 @@ use ringpop::discovery::{Address, StaticList};
 use ringpop::limits::WEIGHT_MAX;
 use ringpop::swim::Config;
 
-use crate::commands::RingArgs;
+use crate::commands::{CertArgs, RingArgs};
 use crate::failure::{EXIT_CODES, Failure};
 use crate::limits::{
     ALONE_AFTER, ATTEMPT_TIMEOUT, DEV_NODES_MAX, JOIN_TIMEOUT, KEY_BYTES_MAX, LAME_DUCK,
@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Lookup(LookupArgs),
     /// Lay out a ring from a file of backends and ask it: no member needs to run
     Ring(RingArgs),
+    /// Make an authority and a certificate, to try a cluster with encrypted connections
+    Cert(CertArgs),
 }
 
 #[derive(Args, Debug)]

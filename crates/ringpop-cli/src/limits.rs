@@ -77,3 +77,9 @@ pub(crate) const DEV_UPDATES_MAX: usize = 1024;
 
 /// Longest line that is taken from the standard error of a member in bytes.
 pub(crate) const DEV_LINE_BYTES_MAX: usize = 4096;
+
+/// Most names in one certificate of `cert`: a member has a handful.
+pub(crate) const CERT_NAMES_MAX: usize = 32;
+
+/// Longest life of a certificate of `cert` in days. Those are for trying, and ten years are more than any trial.
+pub(crate) const CERT_DAYS_MAX: u16 = 3650;

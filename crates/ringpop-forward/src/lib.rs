@@ -55,6 +55,8 @@
 //! about an owner cannot send it in circles. Its receiver looks the key up again and handles, sends on or refuses what it
 //! does not own, as [`Divergence`] says. See [`Builder::trust_hop_headers`] for whom to believe.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod accept;
 mod answer;
 mod arrival;

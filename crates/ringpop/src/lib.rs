@@ -11,6 +11,8 @@
 //! (`hashring`), the forwarder (`ringpop-forward`), and discovery
 //! (`ringpop-discovery`).
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod admin;
 mod bootstrap;
 mod builder;
@@ -65,9 +67,13 @@ pub mod admin_client {
     pub use swim_core::wire::pb::{Label, Status};
 }
 
+/// The ring by itself: [`View::ring`] is one of its snapshots.
+pub use hashring;
 pub use ringpop_discovery as discovery;
 pub use ringpop_forward as forward;
 pub use swim_core as swim;
+/// The gRPC library whose types stand in signatures here, such as `tonic::service::Routes`.
+pub use tonic;
 
 /// The examples of the readme, compiled as tests.
 #[cfg(doctest)]

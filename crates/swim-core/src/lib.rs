@@ -15,6 +15,8 @@
 //!
 //! * `wire`: the canonical protobuf encoding of the messages (module `wire`).
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod address;
 mod agreement;
 mod aliases;
