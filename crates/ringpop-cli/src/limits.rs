@@ -18,6 +18,15 @@ pub(crate) const STORE_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// HTTP requests that one member serves at once. Each may hold a value of [`VALUE_BYTES_MAX`].
 pub(crate) const HTTP_REQUESTS_MAX: usize = 256;
 
+/// HTTP requests whose body is still to come. Each may hold a value of [`VALUE_BYTES_MAX`]; the oldest one gives way.
+pub(crate) const HTTP_UPLOADS_MAX: usize = 64;
+
+/// How long the head of an HTTP request may take, and a connection be without one. Shorter than the whole request may.
+pub(crate) const HTTP_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes that HTTP/1 buffers for one connection; heads are far smaller.
+pub(crate) const HTTP_BUFFER_BYTES: usize = 64 * 1024;
+
 /// How long a name given to `--listen` may take to resolve.
 pub(crate) const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 

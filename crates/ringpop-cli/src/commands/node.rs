@@ -206,8 +206,12 @@ async fn check_advertised(address: &Address) {
 }
 
 fn log(verbose: bool) {
-    let default =
-        if verbose { "info,ringpop=debug,swim_core=debug,ringpop_forward=debug" } else { "warn" };
+    // A client that resets its streams has h2 and hyper warn of each connection that ends for it.
+    let default = if verbose {
+        "info,ringpop=debug,swim_core=debug,ringpop_forward=debug"
+    } else {
+        "warn,h2=error,hyper=error"
+    };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -22,22 +22,36 @@ use tonic::{Code, Status};
 use super::pb;
 use super::pb::kv_client::KvClient;
 use super::pb::kv_server::KvServer;
-use super::service::KvService;
-use crate::limits::{HTTP_REQUESTS_MAX, HTTP_TIMEOUT, VALUE_BYTES_MAX};
+use super::service::{KvService, STORE_FULL};
+use crate::limits::{HTTP_REQUESTS_MAX, HTTP_TIMEOUT, HTTP_UPLOADS_MAX, VALUE_BYTES_MAX};
+
+mod uploads;
+
+use self::uploads::Uploads;
 
 /// A client whose calls are handled by this member or forwarded to another.
 pub(crate) type Client = KvClient<ForwardService<KvServer<KvService>>>;
 
 /// The HTTP service in front of `client`.
 pub(crate) fn router(client: Client) -> Router {
-    let slots = Arc::new(Semaphore::new(HTTP_REQUESTS_MAX));
+    let places = Places {
+        slots: Arc::new(Semaphore::new(HTTP_REQUESTS_MAX)),
+        uploads: Arc::new(Uploads::new(HTTP_UPLOADS_MAX)),
+    };
     Router::new()
         .route("/kv/{*key}", get(get_value).put(put_value).delete(delete_value))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(VALUE_BYTES_MAX))
-        .layer(from_fn_with_state(slots, bounded))
+        .layer(from_fn_with_state(places, bounded))
         .with_state(client)
+}
+
+/// What requests share.
+#[derive(Clone, Debug)]
+struct Places {
+    slots: Arc<Semaphore>,
+    uploads: Arc<Uploads>,
 }
 
 type Key = Result<Path<String>, PathRejection>;
@@ -86,20 +100,22 @@ async fn no_such_method(method: Method) -> Refusal {
 }
 
 /// Bounds how many requests are served at once and how long one may take, its body included.
-async fn bounded(
-    State(slots): State<Arc<Semaphore>>,
-    request: Request<Body>,
-    next: Next,
-) -> Response {
-    let Ok(_slot) = slots.try_acquire() else {
-        return Refusal::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("{HTTP_REQUESTS_MAX} requests are under way, which is the limit: try again"),
-        )
-        .into_response();
+async fn bounded(State(places): State<Places>, request: Request<Body>, next: Next) -> Response {
+    let served = async {
+        // A body that does not come must not hold a place of those that are served.
+        let request = places.uploads.read(request).await?;
+        let _slot = places.slots.try_acquire().map_err(|_| {
+            Refusal::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!(
+                    "{HTTP_REQUESTS_MAX} requests are under way, which is the limit: try again"
+                ),
+            )
+        })?;
+        Ok(next.run(request).await)
     };
-    match timeout(HTTP_TIMEOUT, next.run(request)).await {
-        Ok(response) => response,
+    match timeout(HTTP_TIMEOUT, served).await {
+        Ok(response) => response.unwrap_or_else(Refusal::into_response),
         Err(_) => Refusal::new(
             StatusCode::GATEWAY_TIMEOUT,
             format!("no answer within {} s", HTTP_TIMEOUT.as_secs()),
@@ -151,8 +167,10 @@ impl From<Status> for Refusal {
         let code = match status.code() {
             Code::InvalidArgument => StatusCode::BAD_REQUEST,
             Code::NotFound => StatusCode::NOT_FOUND,
-            Code::ResourceExhausted => StatusCode::INSUFFICIENT_STORAGE,
-            Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Code::ResourceExhausted if status.metadata().contains_key(STORE_FULL) => {
+                StatusCode::INSUFFICIENT_STORAGE
+            }
+            Code::ResourceExhausted | Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
@@ -166,13 +184,18 @@ impl From<PathRejection> for Refusal {
     }
 }
 
+impl Refusal {
+    fn too_large() -> Self {
+        let reason = format!("the value is too large: at most {VALUE_BYTES_MAX} bytes are allowed");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, reason)
+    }
+}
+
 impl From<BytesRejection> for Refusal {
     fn from(rejection: BytesRejection) -> Self {
         let code = rejection.status();
         if code == StatusCode::PAYLOAD_TOO_LARGE {
-            let reason =
-                format!("the value is too large: at most {VALUE_BYTES_MAX} bytes are allowed");
-            return Self::new(code, reason);
+            return Self::too_large();
         }
         Self::new(code, rejection.body_text())
     }
@@ -182,5 +205,19 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let plain = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
         (self.code, self.headers, plain, format!("{}\n", self.reason)).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who is full and who is busy are two things: the first needs another store, the second another moment.
+    #[test]
+    fn a_full_store_is_told_from_an_overload() {
+        let busy = Refusal::from(Status::resource_exhausted("5000 calls are in flight"));
+        assert_eq!(busy.code, StatusCode::SERVICE_UNAVAILABLE);
+        let full = super::super::service::store_full("100000 entries");
+        assert_eq!(Refusal::from(full).code, StatusCode::INSUFFICIENT_STORAGE);
     }
 }

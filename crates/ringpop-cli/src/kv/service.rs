@@ -1,10 +1,21 @@
 //! The gRPC service over the store of this member. It knows nothing of rings: requests reach it at the owner.
 
+use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status};
 
 use super::pb;
 use super::store::Store;
 use crate::limits::{KEY_BYTES_MAX, STORE_BYTES_MAX, STORE_ENTRIES_MAX, VALUE_BYTES_MAX};
+
+/// Metadata that tells a full store from an overload, which has the same code.
+pub(super) const STORE_FULL: &str = "kv-store-full";
+
+/// The store takes no more.
+pub(super) fn store_full(reason: &str) -> Status {
+    let mut status = Status::resource_exhausted(reason);
+    status.metadata_mut().insert(STORE_FULL, MetadataValue::from_static("1"));
+    status
+}
 
 /// The service over the store of this member.
 #[derive(Debug)]
@@ -49,7 +60,7 @@ impl pb::kv_server::Kv for KvService {
                 value.len()
             )));
         }
-        self.store.put(key, &value).map_err(|full| Status::resource_exhausted(full.to_string()))?;
+        self.store.put(key, &value).map_err(|full| store_full(&full.to_string()))?;
         Ok(Response::new(pb::PutResponse {}))
     }
 

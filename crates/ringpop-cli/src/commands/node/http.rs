@@ -3,21 +3,32 @@
 use std::io;
 
 use axum::Router;
-use axum::serve::ListenerExt as _;
+use futures_util::StreamExt as _;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use ringpop::discovery::Address;
+use ringpop::forward::{LimitLayer, Limited, incoming};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::sync::{oneshot, watch};
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
+use tonic::body::Body;
+use tonic::transport::server::Connected;
+use tower_layer::Layer as _;
+use tower_service::Service as _;
 
 use crate::failure::Failure;
-use crate::limits::HTTP_DRAIN_TIMEOUT;
+use crate::limits::{HTTP_BUFFER_BYTES, HTTP_DRAIN_TIMEOUT, HTTP_HEADER_TIMEOUT};
 
 /// A running HTTP server.
 #[derive(Debug)]
 pub(super) struct HttpServer {
     stop: oneshot::Sender<()>,
-    task: JoinHandle<io::Result<()>>,
+    task: JoinHandle<()>,
 }
 
 /// Takes the port.
@@ -40,14 +51,7 @@ pub(super) async fn bind(address: &Address) -> Result<TcpListener, Failure> {
 impl HttpServer {
     pub(super) fn start(listener: TcpListener, router: Router) -> Self {
         let (stop, stopped) = oneshot::channel::<()>();
-        // Small answers must not wait for the acknowledgement of earlier ones.
-        let listener = listener.tap_io(|stream| {
-            let _ = stream.set_nodelay(true);
-        });
-        let server = axum::serve(listener, router).with_graceful_shutdown(async {
-            let _ = stopped.await;
-        });
-        let task = tokio::spawn(server.into_future());
+        let task = tokio::spawn(serve(listener, LimitLayer::default().layer(router), stopped));
         Self { stop, task }
     }
 
@@ -60,4 +64,54 @@ impl HttpServer {
             task.abort();
         }
     }
+}
+
+/// Serves until `stopped` resolves, then finishes what is under way.
+///
+/// Connections, unread answers and silent callers are bounded as on the port of the member.
+async fn serve(listener: TcpListener, service: Limited<Router>, stopped: oneshot::Receiver<()>) {
+    let mut connections = incoming(listener);
+    let (stop, stopping) = watch::channel(());
+    let mut tasks = JoinSet::new();
+    tokio::pin!(stopped);
+    loop {
+        tokio::select! {
+            _ = &mut stopped => break,
+            Some(_) = tasks.join_next() => {}
+            connection = connections.next() => match connection {
+                Some(Ok(io)) => {
+                    tasks.spawn(serve_connection(io, service.clone(), stopping.clone()));
+                }
+                // The stream goes on by itself as far as that makes sense.
+                Some(Err(_)) => {}
+                None => break,
+            }
+        }
+    }
+    drop(connections);
+    let _ = stop.send(());
+    while tasks.join_next().await.is_some() {}
+}
+
+async fn serve_connection<S>(io: S, service: Limited<Router>, mut stopping: watch::Receiver<()>)
+where
+    S: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+{
+    let info = io.connect_info();
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(info.clone());
+        service.clone().call(request.map(Body::new))
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HTTP_HEADER_TIMEOUT)
+        .max_buf_size(HTTP_BUFFER_BYTES)
+        .serve_connection(TokioIo::new(io), service);
+    tokio::pin!(connection);
+    // How a connection ends concerns its client, which knows.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        _ = stopping.changed() => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
 }
