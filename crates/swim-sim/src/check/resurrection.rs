@@ -36,13 +36,17 @@ impl Resurrection {
 }
 
 /// Whether the statements of a message are taken for certain when it is not
-/// rejected. Those that answer a join or a healing may be put aside.
-fn is_taken(body: &Body, state: State) -> bool {
-    match body {
+/// rejected. Those that answer a join or a healing may be put aside, and so may
+/// those in a late answer of a member that is gone by now: it may be of another
+/// partition, whose list must not be merged before all have refuted.
+fn is_taken(message: &Packet, node: &Node) -> bool {
+    match &message.body {
         Body::Ping { .. } | Body::PingReq { .. } | Body::Sync(SyncStep::Exchange { .. }) => {
-            !matches!(state, State::Idle | State::Joining)
+            !matches!(node.state(), State::Idle | State::Joining)
         }
-        Body::PingReqAck { .. } | Body::SyncAck { .. } => true,
+        Body::PingReqAck { .. } | Body::SyncAck { .. } => {
+            node.member(&message.from).is_some_and(Member::is_reachable)
+        }
         _ => false,
     }
 }
@@ -73,7 +77,7 @@ impl Check for Resurrection {
         let present = &mut self.processes[host as usize].present;
         present.clear();
         if let Input::Packet(message) = input
-            && is_taken(&message.body, node.state())
+            && is_taken(message, node)
         {
             let counted = message.body.changes().iter().filter(|one| counts(&one.member, node));
             let weigh = |Change { member, .. }: &Change| {
