@@ -20,10 +20,10 @@ const LABEL_LIMITS: LabelLimits = LabelLimits { count: 5, key_bytes: 32, value_b
 
 const SEAL_BYTES: usize = 40;
 
-/// As long as `IP:port` can be, with a scope.
+/// As long as `IP:port` can be.
 fn address(i: usize) -> Address {
-    let address = format!("[fe80:1111:2222:3333:4444:5555:6666:{i:04x}%4294967295]:65535");
-    assert_eq!(address.len(), 58);
+    let address = format!("[2001:1111:2222:3333:4444:5555:6666:{:04x}]:65535", 0x1000 + i);
+    assert_eq!(address.len(), 47);
     Address::new(&address).unwrap()
 }
 

@@ -60,9 +60,10 @@ fn stays_off_and_comes_back(cluster: &mut Cluster) {
     let later: Vec<usize> = (0..N).map(|i| cluster.history(i, LOST).len()).collect();
     assert_eq!(changes, later, "its status flaps");
     assert!(one_view(cluster));
-    // It costs the others one dial in 5 s, besides what healing does.
+    // It costs the others one dial in 5 s that it asks for, and one in 3 s of healing
+    // (`redial_period`): 120 and 200 in these ten minutes.
     let dials = cluster.sent.iter().filter(|(_, t)| t.to == address(LOST) && !t.message.is_reply());
-    assert!(dials.count() < 200, "the others dial it again and again");
+    assert!(dials.count() < 350, "the others dial it again and again");
     cluster.heal();
     cluster.until("back", secs(10), |c| c.agree(N));
     assert!((0..N).all(|i| is_on_ring(cluster, i)));

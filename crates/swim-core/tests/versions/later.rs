@@ -202,7 +202,7 @@ pub enum Refusal {
     SelfAddress = 3,
     Busy = 4,
     Invalid = 5,
-    Overloaded = 6,
+    Overloaded = 7,
 }
 impl Refusal {
     /// String value of the enum field names used in the ProtoBuf definition.
