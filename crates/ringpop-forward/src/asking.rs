@@ -24,7 +24,7 @@ use crate::watch::{Signal, Times, Waiting};
 #[derive(Clone, Debug)]
 pub(crate) struct Next {
     pub(crate) owner: Owner,
-    /// It was chosen among so many; 1 for the first owner of the key.
+    /// It was chosen among so many; 1 for the first owner of the key while nobody has failed.
     pub(crate) chosen_among: usize,
 }
 
@@ -109,7 +109,10 @@ pub(crate) fn untried<T>(call: &Call<T>, key: &Key, trail: &Trail, remote: bool)
             if trail.was_tried(owner) || (remote && *owner == Owner::Local) {
                 continue;
             }
-            let chosen_among = if rank == 0 { 1 } else { allowed.max(rank + 1) };
+            // After a failure the first owner is one among several, too: while rings differ, it may see others before itself
+            // that cannot serve the key, and would refuse again what it may handle.
+            let is_first_choice = rank == 0 && trail.made == 0;
+            let chosen_among = if is_first_choice { 1 } else { allowed.max(rank + 1) };
             let next = Next { owner: owner.clone(), chosen_among };
             match owner {
                 Owner::Remote(peer) if peers.avoids(peer) => {

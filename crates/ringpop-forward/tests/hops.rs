@@ -110,6 +110,19 @@ async fn a_next_owner_does_not_ask_the_first_one_again() {
     assert_eq!((stats.keys_differed, stats.dial_failures, stats.local), (0, 0, 1));
 }
 
+/// `b` learns before `c` does that `c` is back: it sends on what `c` refuses. Asked again, it serves as a next owner.
+#[tokio::test]
+async fn whoever_is_asked_again_may_handle_as_a_next_owner() {
+    let rings: [Ring; 3] = Default::default();
+    let [a, b, c] = rings.each_ref().map(Node::start);
+    rings[0].set("k", &[&b.address]);
+    rings[1].set("k", &[&c.address, &b.address]);
+    rings[2].set("k", &[&b.address]);
+    let tell = soon("call", a.client().await.unary(Ask::new("k", ""))).await.unwrap();
+    assert_eq!(tell.into_inner().node, b.address);
+    assert_eq!((c.forwarder.stats().loops_stopped, b.forwarder.stats().local), (1, 1));
+}
+
 #[tokio::test]
 async fn rings_that_differ_are_counted_or_refused() {
     let (ring_a, ring_b) = (Ring::default(), Ring::default());
