@@ -15,7 +15,7 @@ use crate::constants::{
     VIEW_HEADER,
 };
 use crate::deadline::{Deadline, exceeded};
-use crate::drain::{Refusal, Ticket};
+use crate::drain::Refusal;
 use crate::engine::Engine;
 use crate::explain::explain;
 use crate::header::{BadHop, Hop};
@@ -24,7 +24,7 @@ use crate::layer::{Door, Fixed};
 use crate::observe::ForwardEvent;
 use crate::resolver::{Owner, Owners};
 use crate::routes::Route;
-use crate::server::ConnectionHandle;
+use crate::server::{ConnectionHandle, InFlight};
 
 /// A call that was let in.
 pub(crate) struct Call<T> {
@@ -36,7 +36,7 @@ pub(crate) struct Call<T> {
     pub(crate) explain: bool,
     /// In which form the caller wants to know how the call went.
     pub(crate) protocol: Protocol,
-    pub(crate) ticket: Ticket,
+    pub(crate) ticket: InFlight,
     is_received: bool,
     /// The owner that this call is meant for, if it is not for whoever owns its key.
     only_owner: Option<Owner>,
@@ -164,18 +164,25 @@ pub(crate) fn admit<T>(engine: &Arc<Engine<T>>, door: &Door, mut head: Parts) ->
 }
 
 /// Lets a call in. When as many are inside as may be, those make room that wait for their callers.
-fn enter<T>(engine: &Engine<T>, head: &Parts) -> Result<Ticket, Refusal> {
+fn enter<T>(engine: &Engine<T>, head: &Parts) -> Result<InFlight, Refusal> {
     let limit = engine.settings.max_in_flight;
-    let refusal = match engine.gate.enter(limit) {
-        Err(Refusal::Overloaded) => Refusal::Overloaded,
-        other => return other,
+    let call = head.extensions.get().and_then(ConnectionHandle::call);
+    let ticket = match (engine.gate.enter(limit), &call) {
+        (Err(Refusal::Overloaded), Some(call)) => {
+            let all = &call.connection.all;
+            // Those that leave have given their places up already.
+            let enter = || engine.gate.enter(limit.saturating_add(all.leaving()));
+            match enter() {
+                Err(Refusal::Overloaded) => {
+                    all.shed_idlest();
+                    enter()
+                }
+                entered => entered,
+            }
+        }
+        (entered, _) => entered,
     };
-    let Some(ConnectionHandle(connection)) = head.extensions.get() else { return Err(refusal) };
-    match connection.all.shed_idlest() {
-        0 => Err(refusal),
-        // They have been told, and leave in a moment.
-        leaving => engine.gate.enter(limit.saturating_add(leaving)),
-    }
+    ticket.map(|ticket| InFlight::new(ticket, call))
 }
 
 /// Takes the hop header off a request and reads it as far as its sender is believed.

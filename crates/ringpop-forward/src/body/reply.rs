@@ -12,8 +12,8 @@ use tonic::Status;
 use tonic::body::Body;
 
 use crate::deadline::{Deadline, exceeded};
-use crate::drain::Ticket;
 use crate::engine::Engine;
+use crate::server::InFlight;
 
 pin_project! {
     /// The response of another process.
@@ -31,7 +31,7 @@ pin_project! {
         is_grpc: bool,
         saw_trailers: bool,
         // The call is in flight until its body is gone. Empty when the body has ended.
-        ticket: Option<Ticket>,
+        ticket: Option<InFlight>,
     }
 }
 
@@ -43,7 +43,7 @@ impl<B, T> Reply<B, T> {
         deadline: Option<Deadline>,
         is_grpc: bool,
         status_in_head: bool,
-        ticket: Ticket,
+        ticket: InFlight,
     ) -> Self {
         let saw_trailers = status_in_head;
         Self { body, engine, timer: None, deadline, is_grpc, saw_trailers, ticket: Some(ticket) }
@@ -124,11 +124,11 @@ pub(crate) fn in_trailers(status: &Status) -> Result<Frame<Bytes>, Status> {
 /// The response stream of a handler in this process; its call is in flight until the stream is gone.
 pub(crate) struct Tracked {
     body: Body,
-    _ticket: Ticket,
+    _ticket: InFlight,
 }
 
 impl Tracked {
-    pub(crate) fn new(body: Body, ticket: Ticket) -> Self {
+    pub(crate) fn new(body: Body, ticket: InFlight) -> Self {
         Self { body, _ticket: ticket }
     }
 }

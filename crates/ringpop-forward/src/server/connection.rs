@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 
 use http::Extensions;
@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::connections::Connections;
 use super::waiting::Waiting;
 use crate::constants::SEND_BUFFER_PER_CONNECTION;
+use crate::drain::Ticket;
 
 /// Puts what a server usually knows of a connection into the extensions of its requests.
 pub(crate) type Restore = Box<dyn Fn(&mut Extensions) + Send + Sync>;
@@ -181,17 +182,24 @@ impl Drop for Registration {
 
 /// A call that is not over.
 #[derive(Debug)]
-pub(super) struct OpenCall {
-    pub(super) connection: Arc<Connection>,
+pub(crate) struct OpenCall {
+    pub(crate) connection: Arc<Connection>,
     /// When anything of its answer passed last.
     answered: AtomicU64,
+    /// Whether it is among the calls in flight: one of `NO_PLACE`, `HAS_PLACE` and `LEAVES`.
+    place: AtomicU8,
 }
+
+const NO_PLACE: u8 = 0;
+const HAS_PLACE: u8 = 1;
+/// It was given up and is told so; its place may be taken already.
+const LEAVES: u8 = 2;
 
 impl OpenCall {
     pub(super) fn begin(connection: Arc<Connection>) -> Arc<Self> {
         connection.open.fetch_add(1, Ordering::Relaxed);
         connection.touch();
-        Arc::new(Self { connection, answered: AtomicU64::new(0) })
+        Arc::new(Self { connection, answered: AtomicU64::new(0), place: AtomicU8::new(NO_PLACE) })
     }
 
     pub(super) fn touch(&self) {
@@ -202,6 +210,52 @@ impl OpenCall {
     /// When anything of its answer passed last.
     pub(super) fn answered(&self) -> Instant {
         self.connection.all.instant(self.answered.load(Ordering::Relaxed))
+    }
+
+    /// Whether giving the call up makes room among the calls in flight.
+    pub(super) fn has_place(&self) -> bool {
+        self.place.load(Ordering::Acquire) == HAS_PLACE
+    }
+
+    /// The call is given up: its place may be taken before it has left.
+    pub(super) fn begin_to_leave(&self) {
+        let leaving = &self.connection.all.leaving;
+        // Counted first, because it may leave at any moment.
+        leaving.fetch_add(1, Ordering::AcqRel);
+        if !self.change_place(HAS_PLACE, LEAVES) {
+            leaving.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
+    fn change_place(&self, from: u8, to: u8) -> bool {
+        self.place.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
+
+/// The place of a call among those in flight; left when this is dropped.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    ticket: Option<Ticket>,
+    /// `None` on connections that this crate has not accepted.
+    call: Option<Arc<OpenCall>>,
+}
+
+impl InFlight {
+    pub(crate) fn new(ticket: Ticket, call: Option<Arc<OpenCall>>) -> Self {
+        let call = call.filter(|call| call.change_place(NO_PLACE, HAS_PLACE));
+        Self { ticket: Some(ticket), call }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        // Before the call stops to count as leaving, or others would find it inside and not about to leave.
+        self.ticket = None;
+        if let Some(call) = &self.call
+            && call.place.swap(NO_PLACE, Ordering::AcqRel) == LEAVES
+        {
+            call.connection.all.leaving.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 }
 
@@ -218,4 +272,63 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// What a request of an accepted connection carries in its extensions, so that its server recognizes the connection.
 #[derive(Clone, Debug)]
-pub struct ConnectionHandle(pub(crate) Arc<Connection>);
+pub struct ConnectionHandle {
+    pub(super) connection: Arc<Connection>,
+    /// Set for each request when it arrives. A handler may keep the extensions of a request longer than the call lasts.
+    pub(super) call: Weak<OpenCall>,
+}
+
+impl ConnectionHandle {
+    pub(super) fn new(connection: Arc<Connection>) -> Self {
+        Self { connection, call: Weak::new() }
+    }
+
+    /// The call of this request.
+    pub(crate) fn call(&self) -> Option<Arc<OpenCall>> {
+        self.call.upgrade()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::drain::{Gate, Refusal};
+    use crate::server::ServerLimits;
+
+    fn begin(all: &Arc<Connections>) -> Arc<OpenCall> {
+        let address = Ipv4Addr::LOCALHOST.into();
+        let connection = Connection::new(Arc::clone(all), all.next_id(), address, Box::new(|_| {}));
+        OpenCall::begin(Arc::new(connection))
+    }
+
+    #[test]
+    fn the_place_of_a_call_that_was_given_up_is_free_before_it_has_left() {
+        let all = Connections::new(ServerLimits::default());
+        let gate = Arc::new(Gate::default());
+        let enter = || gate.enter(1 + all.leaving());
+        let call = begin(&all);
+        let first = InFlight::new(enter().unwrap(), Some(Arc::clone(&call)));
+        assert_eq!(enter().unwrap_err(), Refusal::Overloaded);
+        call.begin_to_leave();
+        // Given up once more, while its answer is not read: still one place.
+        call.begin_to_leave();
+        let second = enter().unwrap();
+        assert_eq!(enter().unwrap_err(), Refusal::Overloaded);
+        drop(first);
+        assert_eq!(all.leaving(), 0);
+        assert_eq!(enter().unwrap_err(), Refusal::Overloaded, "the second one is inside");
+        drop(second);
+        assert!(enter().is_ok());
+    }
+
+    #[test]
+    fn a_call_that_is_not_in_flight_makes_no_room() {
+        let all = Connections::new(ServerLimits::default());
+        let call = begin(&all);
+        call.begin_to_leave();
+        assert!(!call.has_place());
+        assert_eq!(all.leaving(), 0);
+    }
+}

@@ -26,6 +26,8 @@ pub(crate) struct Connections {
     pub(super) registered: AtomicUsize,
     /// Bytes of answers that were handed to HTTP/2 and are not written yet.
     pub(super) in_transport: AtomicUsize,
+    /// Calls in flight that were given up, and have not left yet.
+    pub(super) leaving: AtomicUsize,
     /// When waiting calls were looked at last.
     swept: AtomicU64,
     counters: Counters,
@@ -90,6 +92,7 @@ impl Connections {
             by_address: Mutex::default(),
             registered: AtomicUsize::new(0),
             in_transport: AtomicUsize::new(0),
+            leaving: AtomicUsize::new(0),
             swept: AtomicU64::new(0),
             counters: Counters::default(),
             log: Mutex::new(LogLimit::new(ACCEPT_LOG_INTERVAL)),
@@ -201,11 +204,17 @@ impl Connections {
         idle
     }
 
-    /// Gives up some of the calls that wait for their callers, because their places are needed. Gives how many.
-    pub(crate) fn shed_idlest(&self) -> usize {
+    /// Gives up some of the calls in flight that wait for their callers, because their places are needed.
+    pub(crate) fn shed_idlest(&self) {
         let mut idle = self.idle();
+        idle.retain(|idle| idle.waiting.call.has_place());
         idle.truncate(SHED_BATCH);
-        shed(&idle, Shed::Overloaded)
+        shed(&idle, Shed::Overloaded);
+    }
+
+    /// Calls in flight that were given up and have been told so. They leave in a moment.
+    pub(crate) fn leaving(&self) -> usize {
+        self.leaving.load(Ordering::Acquire)
     }
 
     /// Looks for what waits too long or is too much, unless that was done a moment ago.
@@ -278,7 +287,6 @@ impl Connections {
     }
 }
 
-fn shed(idle: &[Idle], why: fn(For) -> Shed) -> usize {
+fn shed(idle: &[Idle], why: fn(For) -> Shed) {
     idle.iter().for_each(|idle| idle.waiting.shed(why(idle.waits_for)));
-    idle.len()
 }

@@ -148,6 +148,6 @@ impl<S> Connected for Bounded<S> {
 
     /// What the connection underneath says is put into the extensions of each request by the server.
     fn connect_info(&self) -> ConnectionHandle {
-        ConnectionHandle(Arc::clone(&self.connection))
+        ConnectionHandle::new(Arc::clone(&self.connection))
     }
 }

@@ -55,11 +55,14 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let connection = request.extensions().get::<ConnectionHandle>().cloned();
-        let call = connection.map(|ConnectionHandle(connection)| {
-            connection.restore(request.extensions_mut());
-            OpenCall::begin(connection)
+        let call = request.extensions_mut().get_mut::<ConnectionHandle>().map(|handle| {
+            let call = OpenCall::begin(Arc::clone(&handle.connection));
+            handle.call = Arc::downgrade(&call);
+            call
         });
+        if let Some(call) = &call {
+            call.connection.restore(request.extensions_mut());
+        }
         let is_grpc = is_grpc(request.headers());
         let ends_with_flag = request.version() == Version::HTTP_2;
         let request = request.map(|body| {

@@ -105,6 +105,7 @@ impl Waiting {
         state.shed = Some(shed);
         let (content, reader) = (state.content.take(), state.reader.take());
         drop(state);
+        self.call.begin_to_leave();
         self.call.connection.all.count_shed(shed);
         // Outside of the lock: both run the code of others.
         drop(content);
