@@ -152,5 +152,5 @@ async fn something_else_listens_there() {
         Process::start(&["node", "--listen", &grpc, "--peers", &grpc, "--http", &http, "--json"]);
     node.told("the node is ready", |event| event["event"] == "state" && event["state"] == "ready")
         .await;
-    complains(&["status", &http], FAILED, &[&http, "not a ringpop node"]).await;
+    complains(&["status", &http], FAILED, &[&http, "no other kind of server has the port"]).await;
 }

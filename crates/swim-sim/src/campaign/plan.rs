@@ -199,6 +199,15 @@ pub struct Plan {
 /// ISSTA 2012), and many runs have each pair.
 const TAKES_PART: f64 = 0.35;
 
+/// Longest time that faults go on. What goes wrong in the field lasts for seconds
+/// or for hours, and what ends healing, memory and patience is found only where
+/// faults outlast them.
+const TROUBLE_MAX: Nanos = 2 * 60 * 60 * SECOND;
+
+/// Time of all hosts together that a run may take among faults: half a second of
+/// a processor. Clusters of up to 7 have hours for it, one of 200 minutes.
+const HOST_TIME_MAX: Nanos = 50_000 * SECOND;
+
 impl Plan {
     /// Draws the plan of a seed, without the faults in `masked`.
     #[must_use]
@@ -219,7 +228,7 @@ impl Plan {
             mtu: None,
             config: Config::lan(),
             steps: Vec::new(),
-            trouble: rng.within(20, 90) * SECOND,
+            trouble: trouble(&mut rng, members),
         };
         plan.mtu = rng.happens(Chance::of(0.3)).then_some(1_400);
         plan.config = config(&mut rng, plan.mtu.is_some());
@@ -272,6 +281,12 @@ impl Plan {
         rng.below(self.trouble)
     }
 
+    /// When something ends that began at a time: after `min` at the earliest,
+    /// and with all other faults at the latest.
+    fn until(&self, rng: &mut Rng, at: Nanos, min: Nanos) -> Nanos {
+        (at + rng.log_uniform(min, TROUBLE_MAX)).min(self.trouble.max(at + min))
+    }
+
     fn member(&self, rng: &mut Rng) -> HostId {
         rng.below(self.members.into()) as HostId
     }
@@ -318,7 +333,7 @@ impl Plan {
     ) {
         for _ in 0..rng.within(1, most) {
             let at = self.time(rng);
-            let until = at + rng.within(SECOND / 2, 60 * SECOND);
+            let until = self.until(rng, at, SECOND / 2);
             for rule in rules(self, rng) {
                 let name = self.steps.len();
                 self.steps.push((at, Step::AddRule(name, rule)));
@@ -335,7 +350,7 @@ impl Plan {
             let host = self.member(rng);
             self.steps.push((at, Step::Crash(host)));
             if rng.happens(Chance::of(0.7)) {
-                let back = at + rng.within(MILLISECOND, 40 * SECOND);
+                let back = self.until(rng, at, MILLISECOND);
                 let remembers = rng.happens(Chance::of(0.5));
                 let labels = rng.below(3) as u32;
                 self.steps.push((back, Step::Start { host, remembers, labels }));
@@ -350,8 +365,8 @@ impl Plan {
             let at = if together { at } else { self.time(rng) };
             let host = self.member(rng);
             self.steps.push((at, Step::Pause(host, pause)));
-            let lasts = rng.within(100 * MILLISECOND, 30 * SECOND);
-            self.steps.push((at + lasts, Step::Resume(host)));
+            let until = self.until(rng, at, 100 * MILLISECOND);
+            self.steps.push((until, Step::Resume(host)));
         }
     }
 
@@ -360,7 +375,7 @@ impl Plan {
             let (at, host) = (self.time(rng), self.member(rng));
             let service = rng.within(1, 400) * MILLISECOND;
             self.steps.push((at, Step::Slow(host, service)));
-            let until = at + rng.within(SECOND, 60 * SECOND);
+            let until = self.until(rng, at, SECOND);
             self.steps.push((until, Step::Slow(host, 0)));
         }
     }
@@ -385,7 +400,7 @@ impl Plan {
             let (at, host) = (self.time(rng), self.member(rng));
             let evict = rng.happens(Chance::of(0.4));
             self.steps.push((at, Step::Leave { host, evict }));
-            let after = at + rng.within(10 * MILLISECOND, 20 * SECOND);
+            let after = self.until(rng, at, 10 * MILLISECOND);
             match rng.below(3) {
                 0 => self.steps.push((after, Step::Rejoin(host))),
                 1 => self.steps.push((after, Step::Crash(host))),
@@ -415,7 +430,7 @@ impl Plan {
                 _ => vec![self.member(rng), self.hosts - 1],
             };
             self.steps.push((at, Step::Discovery(list)));
-            let until = at + rng.within(SECOND, 40 * SECOND);
+            let until = self.until(rng, at, SECOND);
             self.steps.push((until, Step::Discovery((0..self.members).collect())));
         }
     }
@@ -440,6 +455,12 @@ fn size(rng: &mut Rng) -> u32 {
         _ => rng.within(81, 200),
     };
     size as u32
+}
+
+/// How long faults go on in a cluster of this size.
+fn trouble(rng: &mut Rng, members: u32) -> Nanos {
+    let longest = TROUBLE_MAX.min(HOST_TIME_MAX / Nanos::from(members));
+    rng.log_uniform(20 * SECOND, longest)
 }
 
 fn latency(rng: &mut Rng) -> Latency {
@@ -561,6 +582,24 @@ mod tests {
             Step::LiftRule(_) => Step::LiftRule(0),
             other => other.clone(),
         }
+    }
+
+    /// Cuts, pauses and lives of all lengths are drawn, and none outlasts the
+    /// time of faults by more than its shortest.
+    #[test]
+    fn faults_last_for_seconds_and_for_hours() {
+        let minutes = [1, 10, 100].map(|minutes| minutes * 60 * SECOND);
+        let mut shorter_than = [0; 3];
+        for seed in 0..2_000 {
+            let plan = Plan::draw(seed, Faults::default());
+            assert!((20 * SECOND..=TROUBLE_MAX).contains(&plan.trouble));
+            assert!(plan.trouble * Nanos::from(plan.members) <= HOST_TIME_MAX);
+            let last = plan.steps.last().map_or(0, |(at, _)| *at);
+            assert!(last <= plan.trouble + SECOND, "seed {seed}");
+            let i = minutes.partition_point(|longest| *longest <= plan.trouble);
+            shorter_than[i.min(2)] += 1;
+        }
+        assert!(shorter_than.iter().all(|runs| *runs > 200), "{shorter_than:?}");
     }
 
     #[test]

@@ -11,11 +11,15 @@ use swim_core::Config;
 
 use crate::time::Nanos;
 
-/// Periods of looking for other partitions after which the parts of a cluster
-/// have met: a part looks `heal_probability_base` times in each on average, so
-/// that ten pass in vain once in `e^30` times; a healing takes two rounds, and
-/// hosts that are gone may be asked first.
-const HEALS: u32 = 20;
+/// Passes over the addresses that are gone after which the parts of a cluster
+/// have met. With clocks that differ a part dials another in one pass with
+/// probability `1 - 1/e`, and so does the other one, so that ten pass in vain once
+/// in `e^20` times.
+const PASSES: u32 = 10;
+
+/// Dials that bring two parts together which met: rounds in which members refute,
+/// and one that merges.
+const FOLLOW_UPS: u32 = 8;
 
 /// The longest that a fault holds a packet up.
 const PACKET_MAX: Duration = Duration::from_secs(8);
@@ -30,7 +34,10 @@ pub(crate) fn agreement_bound(config: &Config, hosts: u32) -> Nanos {
     let found = period.max(probe * u32::from(config.adaptive_period())) * (2 * hosts);
     let suspicion = config.suspect_timeout().mul_f64(scale) * config.suspect_timeout_max_factor();
     let join = config.join_delay_max() * 2 + config.join_duration_max();
-    let heal = (config.heal_period() + config.join_timeout() * 10) * HEALS;
+    let pass = config.redial_period().max(Duration::from_secs(hosts.into()));
+    let follow_up = config.protocol_period() * 10 + config.join_timeout() * 4;
+    // Discovery may list hosts only after the last fault.
+    let heal = config.heal_period() * 4 + pass * PASSES + follow_up * FOLLOW_UPS;
     let sync = config.sync_period().min(Duration::from_secs(60)) * 4;
     nanos(found + (probe + suspicion) * 2 + join + heal + sync)
 }
