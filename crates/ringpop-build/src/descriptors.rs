@@ -14,7 +14,7 @@ pub(crate) fn path_in(tonic: &Builder) -> Option<PathBuf> {
     loop {
         match characters.next()? {
             '"' => return Some(path.into()),
-            // Quotes and the separators of Windows. What is escaped otherwise is no path that anybody writes.
+            // Quotes and the separators of Windows. Anything else that is escaped is no path that anybody writes.
             '\\' => path.push(characters.next()?),
             character => path.push(character),
         }

@@ -35,7 +35,7 @@ impl Next {
     }
 }
 
-/// Who was asked.
+/// The owner that was asked.
 #[derive(Debug)]
 pub(crate) struct Trail {
     /// Owners asked in this round.
@@ -200,7 +200,7 @@ impl<T: PeerTransport> Asking<'_, T> {
         };
         Times {
             limit: policy.attempt_limit(),
-            // Whoever wants no hedges pays for none of the rest.
+            // Without hedges, a call pays for none of the rest.
             hedge: policy.hedge().and_then(|_| hedge_after(policy, &now())),
             doubt: engine.peers.doubt_after(peer),
         }

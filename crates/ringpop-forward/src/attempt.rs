@@ -125,7 +125,7 @@ pub(crate) async fn ask<T: PeerTransport>(
     asked
 }
 
-/// Ends an attempt that is not waited for any longer. What has not left was never sent.
+/// Ends an attempt that is not waited for any longer. A request that has not left was never sent.
 fn end<T: PeerTransport>(call: &Call<T>, peer: &Peer, over: Over, waiting: &Waiting) -> SendError {
     match over {
         Over::Gone if waiting.progress.is_sent() => SendError::ambiguous(GONE),

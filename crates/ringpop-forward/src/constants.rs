@@ -367,7 +367,7 @@ pub const UPLOAD_IDLE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 /// How long the first message of a routed call may take, beyond which it is not worth a place among the calls in flight.
 pub const FIRST_MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a unary call may take whose caller sets no deadline. Whoever wants to wait for longer says so.
+/// How long a unary call may take whose caller sets no deadline. A caller that wants to wait longer sets one.
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
 /// How long an answer waits to be read on. A reader that pauses for longer is gone, or wants a stream of smaller parts.
@@ -392,7 +392,7 @@ pub(crate) const UNREAD_GRACE: Duration = Duration::from_secs(1);
 /// peer gives no room.
 pub(crate) const ANSWER_PIECE_BYTES: usize = 16 * 1024;
 
-/// The first piece of a large answer. Whoever reads asks for the next one at once.
+/// The first piece of a large answer. A caller that reads asks for the next one at once.
 pub(crate) const ANSWER_PIECE_BYTES_FIRST: usize = 4 * 1024;
 
 /// Smallest frame that is counted until it is written. A smaller one costs less than the counting.

@@ -45,13 +45,13 @@ impl AcceptCounters {
         Self(Arc::clone(counters), Arc::clone(connections))
     }
 
-    /// What was counted so far.
+    /// The counters so far.
     #[must_use]
     pub fn stats(&self) -> AcceptStats {
         self.0.stats()
     }
 
-    /// What was taken back from callers so far.
+    /// Counters of the limits that callers met so far.
     #[must_use]
     pub fn server_stats(&self) -> ServerStats {
         self.1.stats()

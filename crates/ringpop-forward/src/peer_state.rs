@@ -1,6 +1,6 @@
-//! What others know of the owners: whether one is in doubt, or gone.
+//! What the membership knows of the owners: whether one is in doubt, or gone.
 //!
-//! Whoever watches the processes of a cluster learns of a silent one long before its callers do. What it learns ends the
+//! A membership protocol learns of a silent owner long before the callers do. That knowledge ends the
 //! attempts that would wait in vain, and keeps new ones away.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ use twox_hash::XxHash3_64;
 use crate::constants::{DOUBT_ANSWER_AGE_MAX, DOUBT_HEDGE_AFTER, PEERS_MAX};
 use crate::resolver::Peer;
 
-/// What is known of a peer from elsewhere; see [`Forwarder::set_peer_state`](crate::Forwarder::set_peer_state).
+/// The state of a peer as known from elsewhere; see [`Forwarder::set_peer_state`](crate::Forwarder::set_peer_state).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PeerState {

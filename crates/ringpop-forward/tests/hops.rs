@@ -227,7 +227,7 @@ async fn a_spoofed_hop_header_is_not_believed_and_not_passed_on() {
     assert_eq!(asked.forwarder.stats().bad_hop_headers, 4);
 }
 
-/// No member writes these. Whoever does so has no key handled by a process that does not own it, believed or not.
+/// No member writes these headers. Believed or not, they never make a process handle a key that it does not own.
 #[tokio::test]
 async fn a_malformed_hop_header_counts_as_none() {
     let ring = Ring::default();

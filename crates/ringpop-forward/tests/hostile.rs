@@ -109,7 +109,7 @@ async fn the_number_of_streams_is_announced() {
     }
 }
 
-/// As many calls as may be in flight are begun, and nothing of them comes. Whoever means it takes their places.
+/// As many calls as may be in flight are begun, and nothing of them comes. Calls that go on take their places.
 #[tokio::test]
 async fn calls_that_were_only_begun_make_room_for_others() {
     let ring = Ring::default();
@@ -266,7 +266,7 @@ async fn unread_answers_are_freed() {
         assert!(others > 0);
         held.push(begin(&mut sender, victim.address(), UNARY, "").await);
     }
-    // What is freed here is freed upstream: no call to the owner is left but those that may be unread.
+    // An answer that is freed here is freed upstream: no call to the owner is left but those that may be unread.
     eventually("calls are over", || owner.forwarder.stats().in_flight <= 9).await;
 }
 

@@ -111,7 +111,7 @@ async fn a_call_that_comes_home_waits_for_a_place() {
     assert_eq!(tell.node, a.address);
 }
 
-/// A buffer in front of a rate of one call in an hour, both spent. What is forwarded passes by.
+/// A buffer in front of a rate of one call in an hour, both spent. Forwarded calls pass by.
 #[tokio::test]
 async fn a_full_buffer_holds_up_no_forwarded_call() {
     let ring = Ring::default();

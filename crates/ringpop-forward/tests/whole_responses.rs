@@ -38,7 +38,7 @@ async fn dying(sent: usize, death: Death) -> String {
                     let mut begun = vec![0, 0, 16, 0, 0];
                     begun.resize(sent, 7);
                     body.send_data(begun.into(), false).unwrap();
-                    // What is written leaves with the next looks at the connection.
+                    // Written bytes leave with the next looks at the connection.
                     for _ in 0..20 {
                         let look = connection.accept();
                         let _ =

@@ -447,7 +447,7 @@ pub enum BindError {
     /// The weight is none, or larger than it may be.
     #[error("weight is {value:?}, it must be a number from 0 to {max}")]
     Weight {
-        /// What was given.
+        /// The given value.
         value: String,
         /// The largest weight.
         max: u32,

@@ -1,4 +1,4 @@
-//! Who holds an identity, the stable name that places a member on the ring.
+//! The holder of an identity, the stable name that places a member on the ring.
 //!
 //! Two members may claim one. For a moment they do when a process that died is
 //! replaced at another address and its former self has not been missed yet: the
@@ -145,7 +145,7 @@ mod tests {
         watch.update(at(0), patience, &both);
         assert_eq!(watch.next(), Some(at(100)));
         assert!(watch.take_due(at(99)).is_empty());
-        // Whoever refutes takes over; that is the same mistake.
+        // The member that refutes takes over; that is the same mistake.
         let both = [member(1, Some("p1"), 7), member(2, Some("p1"), 6)];
         watch.update(at(50), patience, &both);
         let told = watch.take_due(at(100));

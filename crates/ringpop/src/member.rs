@@ -442,7 +442,7 @@ pub enum SetLabelsError {
     /// The weight is none, or larger than it may be.
     #[error("{reason}")]
     Weight {
-        /// What is wrong.
+        /// The fault.
         reason: String,
     },
     /// The labels were refused.

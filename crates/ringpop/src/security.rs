@@ -91,7 +91,7 @@ impl Security {
         Ok(())
     }
 
-    /// What was counted before the first request of connections.
+    /// Counters of connections before their first request.
     pub(crate) fn accept_stats(&self) -> AcceptStats {
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
@@ -100,7 +100,7 @@ impl Security {
         self.accepted.get().map(AcceptCounters::stats).unwrap_or_default()
     }
 
-    /// What was counted of certificates and handshakes; nothing without TLS.
+    /// Counters of certificates and handshakes; nothing without TLS.
     pub(crate) fn tls_stats(&self) -> Vec<(&'static str, u64)> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {

@@ -275,7 +275,7 @@ fn civil(mut days: u64) -> (i32, u8, u8) {
     unreachable!("a year has twelve months")
 }
 
-/// Whoever asks is not told of each of a crowd, but of one and of how many.
+/// The log names one peer of a crowd, and how many more there were.
 #[tokio::test]
 async fn a_crowd_of_refused_handshakes_is_one_line() {
     let log = Log::get();

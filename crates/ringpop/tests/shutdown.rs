@@ -204,7 +204,7 @@ async fn call_until_it_stops(member: Ringpop) -> Result<u32, Status> {
     unreachable!("the member stops")
 }
 
-/// Whoever has a connection and watches the state goes elsewhere in time.
+/// A client that has a connection and watches the state goes elsewhere in time.
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_with_open_connections_are_served_and_forwarded_while_a_member_is_a_lame_duck() {
     let stays = serving(builder()).await;

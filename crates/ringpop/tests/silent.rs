@@ -77,7 +77,7 @@ fn one_thread() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
-/// Who answered, or the status of the call, which hangs at the member `hang`.
+/// The member that answered, or the status of the call, which hangs at the member `hang`.
 async fn call(asked: &Ringpop, path: &str, key: &str, hang: &str) -> Result<String, String> {
     let mut client = asked.forwarder().client(Who(asked.whoami().to_owned()));
     let request = http::Request::post(path)

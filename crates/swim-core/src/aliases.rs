@@ -3,7 +3,7 @@
 //!
 //! A host name beside an IP address, the second family of a host with two, a
 //! service in front of many: an answer belongs to a request by its number, and
-//! tells under which address its sender is known. What was learnt keeps healing
+//! tells under which address its sender is known. An alias keeps healing
 //! from asking for members that are here already.
 
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! How many requests this member makes on a stranger's word.
 //!
-//! A message may name any address. Whoever is asked to dial it must not become a
+//! A message may name any address. A member that is asked to dial it must not become a
 //! tool for reaching third parties, nor keep something for each name.
 
 use std::time::Duration;

@@ -103,7 +103,7 @@ impl Default for Damping {
 #[derive(Debug, Default)]
 pub(crate) struct Flaps {
     scores: FxHashMap<SlotId, Score>,
-    /// Who suspected a member that refuted, since a failure of it last counted,
+    /// The accusers of a member that refuted, since a failure of it last counted,
     /// and when that was last.
     refuted: FxHashMap<SlotId, (Instant, BTreeSet<Address>)>,
     /// Whom this member votes for.

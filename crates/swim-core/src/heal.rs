@@ -64,7 +64,7 @@ enum Step {
 
 #[derive(Debug)]
 struct Told {
-    /// What is left to send; the next page is last.
+    /// The pages left to send; the next one is last.
     pages: Vec<Vec<Change>>,
     /// The other side's list.
     list: Vec<Member>,

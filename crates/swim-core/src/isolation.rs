@@ -81,7 +81,7 @@ impl IsolationWatch {
         self.unanswered = self.unanswered.saturating_add(1);
     }
 
-    /// What is known about a member changed. One that says itself that it goes
+    /// The status of a member changed. One that says itself that it goes
     /// is not lost.
     pub(crate) fn on_change(&mut self, before: &Member, after: &Member, says_so_itself: bool) {
         if before.is_reachable() && after.status == Status::Faulty && !says_so_itself {

@@ -1,6 +1,6 @@
 //! Members that are new here, or gone, and that a request calls alive.
 //!
-//! Whoever reaches a port can send a request and name any members in it. If
+//! Anybody who reaches a port can send a request and name any members in it. If
 //! those went onto the ring, one message could take most keys away from the
 //! members that serve them. So a member that is not on it comes onto it on evidence
 //! that the sender of a request cannot make up: this member has reached it, or
@@ -48,7 +48,7 @@ pub(crate) struct Newcomers {
 struct Newcomer {
     change: Change,
     cause: Cause,
-    /// Who named it.
+    /// The sender that named it.
     source: Address,
     ping: Option<Request>,
 }
@@ -147,7 +147,7 @@ impl Core {
         }
         let Some(newcomer) = self.take_newcomer(from) else { return false };
         self.stats.newcomers_reached += 1;
-        // What was said of it is shown now; what else the answer says is not.
+        // The answer proves this claim, and no other claim in it.
         let trust = std::mem::replace(&mut self.trust, Trust::Member);
         self.apply(vec![newcomer.change], &newcomer.cause);
         self.trust = trust;

@@ -34,7 +34,7 @@ pub(crate) struct Redial {
     remembered: Vec<Address>,
     /// The state of the member list for which the two hold.
     revision: Option<u64>,
-    /// Who is dialled out of turn.
+    /// Addresses that are dialled out of turn.
     contacts: VecDeque<Next>,
     /// No turns are taken before.
     quiet_until: Instant,

@@ -123,7 +123,7 @@ impl Relays {
             return false;
         }
         if let Some(relay) = self.0.get_mut(&seq) {
-            // What is refused has told nothing.
+            // A refused request has told nothing.
             relay.issued.clear();
         }
         self.finish(core, seq, true)

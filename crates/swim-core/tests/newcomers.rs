@@ -192,7 +192,7 @@ fn members_that_join_at_once_are_all_added() {
     cluster.until("all know them", secs(10), |c| c.agree(N + 60));
 }
 
-/// Who hears of a newcomer by a request only and cannot reach it learns of it
+/// A member that hears of a newcomer by a request only and cannot reach it learns of it
 /// from the answers of the others.
 #[test]
 fn a_newcomer_behind_a_broken_link_is_added_on_the_word_of_members() {

@@ -273,7 +273,7 @@ fn a_member_that_is_cut_off_says_so_within_ten_seconds() {
     }
 }
 
-/// Whoever stood still hears the others when it goes on, and was never alone.
+/// A member that stood still hears the others when it goes on, and was never alone.
 #[test]
 fn a_member_that_stood_still_does_not_take_itself_for_alone() {
     for pause in [swim_sim::Pause::Frozen, swim_sim::Pause::FrozenTimersFirst] {

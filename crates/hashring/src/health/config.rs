@@ -163,7 +163,7 @@ pub enum HealthConfigError {
     /// A window is out of its range.
     #[error("a quarantine window is {value:?}; it must be 1 ms to 24 hours")]
     Window {
-        /// What was asked for.
+        /// The requested value.
         value: Duration,
     },
     /// The first window is longer than the longest.
@@ -177,7 +177,7 @@ pub enum HealthConfigError {
     /// The jitter is no part of a window.
     #[error("jitter is {value}; it must be 0 to 1")]
     Jitter {
-        /// What was asked for.
+        /// The requested value.
         value: f64,
     },
     /// Nothing could be remembered.
@@ -188,7 +188,7 @@ pub enum HealthConfigError {
     Percent {
         /// Which option.
         field: &'static str,
-        /// What was asked for.
+        /// The requested value.
         value: u8,
     },
 }

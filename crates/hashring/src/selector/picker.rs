@@ -64,7 +64,7 @@ impl<S: Scheme> Picker<S> {
     /// addresses and not quarantined, or with all of those if they are fewer. What it held before
     /// is cleared.
     ///
-    /// Discovery may know one destination by several ids. Whoever asks for a second one wants
+    /// Discovery may know one destination by several ids. A caller that asks for a second one wants
     /// another destination, so only the first id of each address is taken.
     ///
     /// # Errors

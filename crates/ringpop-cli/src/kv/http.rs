@@ -212,7 +212,7 @@ impl IntoResponse for Refusal {
 mod tests {
     use super::*;
 
-    /// Who is full and who is busy are two things: the first needs another store, the second another moment.
+    /// A full store needs another store, an overload another moment.
     #[test]
     fn a_full_store_is_told_from_an_overload() {
         let busy = Refusal::from(Status::resource_exhausted("5000 calls are in flight"));

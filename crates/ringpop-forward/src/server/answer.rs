@@ -22,7 +22,7 @@ use crate::constants::{ANSWER_PIECE_BYTES, ANSWER_PIECE_BYTES_FIRST, COUNTED_FRA
 
 type Polled = Poll<Option<Result<Frame<Bytes>, Status>>>;
 
-/// What is left of an answer.
+/// The rest of an answer.
 #[derive(Debug)]
 pub(super) struct Content {
     /// `None` when it has ended.
@@ -43,7 +43,7 @@ impl Content {
     pub(super) fn bytes(&self) -> usize {
         let data = |frame: &Frame<Bytes>| frame.data_ref().map_or(0, Bytes::len);
         let next = self.next.as_ref().and_then(|next| next.as_ref().ok()).map_or(0, data);
-        // What is known to come of a forwarded answer is here already.
+        // The announced length of a forwarded answer is here already.
         let ahead = self.body.as_ref().map_or(0, |body| body.size_hint().lower());
         self.rest.len() + next + usize::try_from(ahead).unwrap_or(usize::MAX / 4)
     }

@@ -112,7 +112,7 @@ impl Connection {
             return false;
         }
         lock(&self.held_back).push(waker.clone());
-        // What was written before the waker was left woke nobody.
+        // A write before the waker was left woke nobody.
         self.in_transport() >= SEND_BUFFER_PER_CONNECTION
     }
 

@@ -58,7 +58,7 @@ pub(super) struct Waiting {
 pub(super) struct State {
     /// For what, and since when; `None` while something else is waited for.
     pub(super) since: Option<(For, Instant)>,
-    /// What is left of an answer.
+    /// The rest of an answer.
     pub(super) content: Option<Content>,
     pub(super) shed: Option<Shed>,
     /// Reads the request.
@@ -90,7 +90,7 @@ impl Waiting {
         let state = self.state.try_lock().ok()?;
         let (waits_for, since) = state.since?;
         let bytes = state.content.as_ref().map_or(0, Content::bytes);
-        // Whoever reads an endless answer need not say anything.
+        // A caller that reads an endless answer need not send anything.
         let since = if waits_for == For::Upload { since.max(self.call.answered()) } else { since };
         Some(Idle { waits_for, since, bytes, waiting: Arc::clone(self) })
     }

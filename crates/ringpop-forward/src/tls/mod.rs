@@ -201,7 +201,7 @@ impl Tls {
         }
     }
 
-    /// What was counted of connections before their first request.
+    /// Counters of connections before their first request.
     #[must_use]
     pub fn accept_stats(&self) -> crate::AcceptStats {
         self.0.counters.accept.stats()

@@ -267,7 +267,7 @@ impl Node {
             State::Idle | State::Joining => {}
         }
         self.state = State::Joining;
-        // Who comes back may name nobody: it knows the cluster already.
+        // A member that comes back may name nobody: it knows the cluster already.
         if !peers.is_empty() {
             self.redial.list(peers.clone());
         }
