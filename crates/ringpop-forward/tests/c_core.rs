@@ -5,7 +5,7 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -51,7 +51,13 @@ impl Server {
         };
         let has_grpc = python().args(["-c", "import grpc"]).status().is_ok_and(|s| s.success());
         if !has_grpc {
-            eprintln!("SKIPPED: python3 with grpcio is not installed (pip install grpcio)");
+            // Past the capture of test output, at the beginning of a line.
+            let mut out = std::io::stdout().lock();
+            writeln!(
+                out,
+                "\nSKIPPED: tests with gRPC's C core: python3 has no grpcio (pip install grpcio)"
+            )
+            .unwrap();
             return None;
         }
         let mut process = python().args(["-c", SERVER]).stdout(Stdio::piped()).spawn().unwrap();
