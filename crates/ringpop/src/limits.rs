@@ -59,6 +59,7 @@ pub(crate) const SELF_CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long before its end a certificate is warned of: enough to order one, to
 /// roll it out, and to drop everything else for it.
+#[cfg(feature = "tls")]
 pub(crate) const CERTIFICATE_WARNINGS: [Duration; 3] = [
     Duration::from_secs(30 * 24 * 60 * 60),
     Duration::from_secs(7 * 24 * 60 * 60),
@@ -67,6 +68,7 @@ pub(crate) const CERTIFICATE_WARNINGS: [Duration; 3] = [
 
 /// Largest part of its life, as a divisor, that a certificate is warned of before
 /// its end. Tools renew those that live for days when a third is left.
+#[cfg(feature = "tls")]
 pub(crate) const CERTIFICATE_WARNING_PART: u32 = 3;
 
 /// Inputs that wait for the membership task. A full queue holds the sender

@@ -103,6 +103,7 @@ impl Address {
 
     /// Whether bytes are an address of ASCII only, as nearly all are: one look
     /// at each byte tells.
+    #[cfg(feature = "wire")]
     pub(crate) fn is_plain(bytes: &[u8]) -> bool {
         (1..=ADDRESS_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
     }
