@@ -60,10 +60,11 @@ fn stays_off_and_comes_back(cluster: &mut Cluster) {
     let later: Vec<usize> = (0..N).map(|i| cluster.history(i, LOST).len()).collect();
     assert_eq!(changes, later, "its status flaps");
     assert!(one_view(cluster));
-    // It costs the others one dial in 5 s that it asks for, and one in 3 s of healing
-    // (`redial_period`): 120 and 200 in these ten minutes.
+    // It costs the others one dial in 5 s that it asks for, and at most one a second of
+    // healing, the bound for a whole cluster: 120 and 600 in these ten minutes.
     let dials = cluster.sent.iter().filter(|(_, t)| t.to == address(LOST) && !t.message.is_reply());
-    assert!(dials.count() < 350, "the others dial it again and again");
+    let dials = dials.count();
+    assert!(dials < 720, "the others dial it {dials} times");
     cluster.heal();
     cluster.until("back", secs(10), |c| c.agree(N));
     assert!((0..N).all(|i| is_on_ring(cluster, i)));
