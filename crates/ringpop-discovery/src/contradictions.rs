@@ -16,7 +16,7 @@ pub(crate) struct Contradictions {
 
 impl Contradictions {
     /// Brings a list into the form in which lists are compared, without the ids whose records
-    /// contradict each other. These are counted and, when they are others than the last time,
+    /// contradict each other. These are counted and, when they differ from the last time,
     /// logged.
     ///
     /// A record that only says of another one that it is not healthy is no contradiction: a source
