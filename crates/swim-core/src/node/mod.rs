@@ -2,7 +2,6 @@
 //! outputs.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::address::Address;
 use crate::config::{Config, ConfigError};
@@ -12,7 +11,7 @@ use crate::dialect::Dialect;
 use crate::event::Output;
 use crate::heal::Heal;
 use crate::join::{Join, NoAnswer};
-use crate::labels::{IDENTITY_LABEL, INTERNAL_PREFIX, LabelError, Labels};
+use crate::labels::{IDENTITY_LABEL, Labels};
 use crate::leave::Leave;
 use crate::limits::{APP_BYTES_MAX, CAUSE_BYTES_MAX, INSTANT_MAX, UNIX_MS_MAX};
 use crate::member::{Member, Status};
@@ -22,11 +21,12 @@ use crate::probe::Probes;
 use crate::redial::Redial;
 use crate::relay::{Asker, Relays};
 use crate::reverse_sync::ReverseSyncs;
-use crate::stats::Stats;
 use crate::sync::Syncs;
 use crate::time::Instant;
 use crate::timers::Timer;
 
+mod commands;
+mod getters;
 mod healing;
 mod operator;
 #[cfg(feature = "wire")]
@@ -36,6 +36,8 @@ mod reconfigure;
 mod routine;
 mod stability;
 
+pub use commands::CommandError;
+use commands::check_public;
 pub use reconfigure::ReconfigureError;
 use routine::Routine;
 
@@ -158,27 +160,6 @@ pub enum State {
     Left,
 }
 
-/// Why a command was refused. Nothing was changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CommandError {
-    /// `join` was called on a member that has joined already.
-    #[error("this member has joined already")]
-    AlreadyJoined,
-    /// `leave` was called on a member that has not joined.
-    #[error("this member has not joined, it cannot leave")]
-    NotJoined,
-    /// `reap` named a member that is unknown or not gone.
-    #[error("{0} is not known as faulty or left, it cannot be reaped")]
-    NotGone(Address),
-    /// `leave` was called twice.
-    #[error("this member is leaving or has left already")]
-    AlreadyLeft,
-    /// The labels were refused.
-    #[error(transparent)]
-    Labels(#[from] LabelError),
-}
-
 impl Node {
     /// Makes the machine of a process. It does nothing until
     /// [`join`](Self::join). Machines in one process may share a
@@ -241,99 +222,6 @@ impl Node {
             last_sync: None,
             backstop_due: false,
         })
-    }
-
-    // --- Commands ---
-
-    /// Joins the cluster that `peers` belong to. Peers equal to this member's
-    /// address are left out, and so are other names of this member once its own
-    /// request comes back from there; with no other peers this member is a cluster of
-    /// its own, and [`Event::JoinComplete`](crate::Event::JoinComplete) says so by an empty list.
-    ///
-    /// While a join is under way, another call replaces the peers from the
-    /// next round on. A member that left may join again.
-    ///
-    /// # Errors
-    ///
-    /// When this member has joined already.
-    pub fn join(&mut self, now: Instant, peers: Vec<Address>) -> Result<(), CommandError> {
-        self.advance_to(now);
-        match self.state {
-            State::Ready | State::Leaving => return Err(CommandError::AlreadyJoined),
-            State::Left => {
-                let labels = self.core.local_member().labels.clone();
-                self.core.set_local(Status::Alive, labels);
-            }
-            State::Idle | State::Joining => {}
-        }
-        self.state = State::Joining;
-        // A member that comes back may name nobody: it knows the cluster already.
-        if !peers.is_empty() {
-            self.redial.list(peers.clone());
-        }
-        let end = self.join.start(&mut self.core, peers);
-        self.on_join_end(end);
-        Ok(())
-    }
-
-    /// Leaves the cluster: declares it, tells some members directly, and
-    /// reports [`Event::LeaveComplete`](crate::Event::LeaveComplete) when they had their time to answer.
-    /// The member goes on answering, so that it can serve until its process
-    /// ends.
-    ///
-    /// # Errors
-    ///
-    /// When this member has not joined, or has left already.
-    pub fn leave(&mut self, now: Instant) -> Result<(), CommandError> {
-        self.depart(now, Status::Leave)
-    }
-
-    /// Leaves like [`leave`](Self::leave), but declares this member faulty: a
-    /// process that ends and expects to be replaced at its address, or an
-    /// operator that takes a member out. What Ringpop does on `SIGTERM`.
-    ///
-    /// # Errors
-    ///
-    /// When this member has not joined, or has left already.
-    pub fn evict_self(&mut self, now: Instant) -> Result<(), CommandError> {
-        self.depart(now, Status::Faulty)
-    }
-
-    fn depart(&mut self, now: Instant, status: Status) -> Result<(), CommandError> {
-        self.advance_to(now);
-        match self.state {
-            State::Idle | State::Joining => return Err(CommandError::NotJoined),
-            State::Leaving | State::Left => return Err(CommandError::AlreadyLeft),
-            State::Ready => {}
-        }
-        self.stop_routine();
-        self.core.stop_waiting_for_contact();
-        self.state = State::Leaving;
-        if self.leave.start(&mut self.core, status) {
-            self.state = State::Left;
-        }
-        self.core.announce_view();
-        Ok(())
-    }
-
-    /// Replaces the labels of this member; its identity stays. Setting equal
-    /// labels changes nothing.
-    ///
-    /// # Errors
-    ///
-    /// When the labels exceed the limits or use the reserved prefix.
-    pub fn set_labels(&mut self, now: Instant, labels: &Labels) -> Result<(), CommandError> {
-        self.advance_to(now);
-        check_public(labels)?;
-        labels.check(&self.core.config.label_limits())?;
-        let local = self.core.local_member();
-        let internal = local.labels.iter().filter(|(key, _)| key.starts_with(INTERNAL_PREFIX));
-        let labels = Labels::new(labels.iter().chain(internal))?;
-        if labels != local.labels {
-            let status = local.status;
-            self.core.set_local(status, labels);
-        }
-        Ok(())
     }
 
     // --- Inputs ---
@@ -483,133 +371,7 @@ impl Node {
         self.core.timers.next()
     }
 
-    // --- Getters ---
-
-    /// Where the machine is in its life.
-    #[must_use]
-    pub const fn state(&self) -> State {
-        self.state
-    }
-
-    /// Name of the application.
-    #[must_use]
-    pub const fn app(&self) -> &Arc<str> {
-        &self.core.app
-    }
-
-    /// The settings.
-    #[must_use]
-    pub fn config(&self) -> &Config {
-        &self.core.config
-    }
-
-    /// What this member says about itself.
-    #[must_use]
-    pub fn local(&self) -> &Member {
-        self.core.local_member()
-    }
-
-    /// What is known about a member, this one included.
-    #[must_use]
-    pub fn member(&self, address: &Address) -> Option<&Member> {
-        self.core.members.get(address)
-    }
-
-    /// All known members, this one included, in no particular order.
-    pub fn members(&self) -> impl Iterator<Item = &Member> {
-        self.core.members.iter()
-    }
-
-    /// Number of known members, this one included.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.core.members.len()
-    }
-
-    /// Always `false`: a member knows itself.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.core.members.len() == 0
-    }
-
-    /// A 64-bit sum over all members but tombstones. Two members with equal
-    /// checksums have the same view, but for a chance of 2^-64. Costs nothing:
-    /// the sum is kept up to date, O(1) for each change. With a [`Dialect`] it
-    /// is that one's number instead.
-    #[must_use]
-    pub fn checksum(&self) -> u64 {
-        self.core.members.checksum()
-    }
-
-    /// Lifeguard's local health: 0 when this member is well; each step
-    /// stretches its probes by their base duration.
-    #[must_use]
-    pub const fn health_score(&self) -> u32 {
-        self.core.awareness.score()
-    }
-
-    /// The time from one probe to the next as it is now: the configured period,
-    /// stretched by what local health or slow probes ask for.
-    #[must_use]
-    pub fn protocol_period(&self) -> Duration {
-        self.probes.period(&self.core)
-    }
-
-    /// Whether others took this member for faulty and nobody has reached it since
-    /// (see [`Event::Unreachable`](crate::Event::Unreachable)). It is off the ring then.
-    #[must_use]
-    pub const fn is_unreachable(&self) -> bool {
-        self.core.contact.is_unreachable()
-    }
-
-    /// Number of changes that still have to be spread.
-    #[must_use]
-    pub fn pending_changes(&self) -> usize {
-        self.core.gossip.len()
-    }
-
-    /// Number of armed deadlines.
-    #[must_use]
-    pub fn pending_timers(&self) -> usize {
-        self.core.timers.len()
-    }
-
-    /// The counters.
-    #[must_use]
-    pub const fn stats(&self) -> &Stats {
-        &self.core.stats
-    }
-
-    /// Compares every sum, index and bound with what it stands for; for tests
-    /// and simulators. O(members).
-    ///
-    /// # Panics
-    ///
-    /// When one is wrong, which is a bug of this crate.
-    pub fn check_invariants(&self) {
-        self.core.check();
-        self.probes.check(&self.core);
-        self.relays.check();
-        self.syncs.check(&self.core);
-        self.reverse_syncs.check(&self.core);
-        self.routine.check(&self.core);
-        self.heal.check();
-        self.redial.check();
-        assert!(
-            !self.routine.is_running() || self.state == State::Ready,
-            "a member probes only while it is ready"
-        );
-    }
-
     fn advance_to(&mut self, now: Instant) {
         self.core.now = self.core.now.max(now.min(INSTANT_MAX));
-    }
-}
-
-/// Refuses labels that belong to the library.
-fn check_public(labels: &Labels) -> Result<(), LabelError> {
-    match labels.iter().find(|(key, _)| key.starts_with(INTERNAL_PREFIX)) {
-        Some((key, _)) => Err(LabelError::Internal(key.into())),
-        None => Ok(()),
     }
 }

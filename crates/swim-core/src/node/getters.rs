@@ -1,0 +1,128 @@
+//! What can be read off a machine without changing it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Node, State};
+use crate::address::Address;
+use crate::config::Config;
+use crate::member::Member;
+use crate::stats::Stats;
+
+impl Node {
+    /// Where the machine is in its life.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    /// Name of the application.
+    #[must_use]
+    pub const fn app(&self) -> &Arc<str> {
+        &self.core.app
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.core.config
+    }
+
+    /// What this member says about itself.
+    #[must_use]
+    pub fn local(&self) -> &Member {
+        self.core.local_member()
+    }
+
+    /// What is known about a member, this one included.
+    #[must_use]
+    pub fn member(&self, address: &Address) -> Option<&Member> {
+        self.core.members.get(address)
+    }
+
+    /// All known members, this one included, in no particular order.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.core.members.iter()
+    }
+
+    /// Number of known members, this one included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.core.members.len()
+    }
+
+    /// Always `false`: a member knows itself.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.core.members.len() == 0
+    }
+
+    /// A 64-bit sum over all members but tombstones. Two members with equal
+    /// checksums have the same view, but for a chance of 2^-64. Costs nothing:
+    /// the sum is kept up to date, O(1) for each change. With a [`Dialect`] it
+    /// is that one's number instead.
+    #[must_use]
+    pub fn checksum(&self) -> u64 {
+        self.core.members.checksum()
+    }
+
+    /// Lifeguard's local health: 0 when this member is well; each step
+    /// stretches its probes by their base duration.
+    #[must_use]
+    pub const fn health_score(&self) -> u32 {
+        self.core.awareness.score()
+    }
+
+    /// The time from one probe to the next as it is now: the configured period,
+    /// stretched by what local health or slow probes ask for.
+    #[must_use]
+    pub fn protocol_period(&self) -> Duration {
+        self.probes.period(&self.core)
+    }
+
+    /// Whether others took this member for faulty and nobody has reached it since
+    /// (see [`Event::Unreachable`](crate::Event::Unreachable)). It is off the ring then.
+    #[must_use]
+    pub const fn is_unreachable(&self) -> bool {
+        self.core.contact.is_unreachable()
+    }
+
+    /// Number of changes that still have to be spread.
+    #[must_use]
+    pub fn pending_changes(&self) -> usize {
+        self.core.gossip.len()
+    }
+
+    /// Number of armed deadlines.
+    #[must_use]
+    pub fn pending_timers(&self) -> usize {
+        self.core.timers.len()
+    }
+
+    /// The counters.
+    #[must_use]
+    pub const fn stats(&self) -> &Stats {
+        &self.core.stats
+    }
+
+    /// Compares every sum, index and bound with what it stands for; for tests
+    /// and simulators. O(members).
+    ///
+    /// # Panics
+    ///
+    /// When one is wrong, which is a bug of this crate.
+    pub fn check_invariants(&self) {
+        self.core.check();
+        self.probes.check(&self.core);
+        self.relays.check();
+        self.syncs.check(&self.core);
+        self.reverse_syncs.check(&self.core);
+        self.routine.check(&self.core);
+        self.heal.check();
+        self.redial.check();
+        assert!(
+            !self.routine.is_running() || self.state == State::Ready,
+            "a member probes only while it is ready"
+        );
+    }
+}
