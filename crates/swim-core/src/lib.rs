@@ -42,6 +42,7 @@ mod late;
 mod leave;
 pub mod limits;
 mod member;
+mod member_list;
 mod membership;
 mod message;
 #[cfg(feature = "mutations")]
@@ -80,6 +81,7 @@ pub use flaps::Damping;
 pub use isolation::Isolation;
 pub use labels::{IDENTITY_LABEL, INTERNAL_PREFIX, LabelError, LabelLimits, Labels};
 pub use member::{Member, Status};
+pub use member_list::{MemberList, MemberListIter};
 pub use message::{Body, Change, Cursor, Message, Refusal, Source, SyncStep};
 pub use node::{CommandError, Init, Node, ReconfigureError, State};
 pub use stats::Stats;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Node, State};
 use crate::address::Address;
 use crate::config::Config;
-use crate::member::Member;
+use crate::member::{Member, Status};
 use crate::stats::Stats;
 
 impl Node {
@@ -49,6 +49,12 @@ impl Node {
     #[must_use]
     pub fn len(&self) -> usize {
         self.core.members.len()
+    }
+
+    /// Number of known members of a status, this one included. Costs nothing.
+    #[must_use]
+    pub const fn count(&self, status: Status) -> usize {
+        self.core.members.count(status)
     }
 
     /// Always `false`: a member knows itself.
