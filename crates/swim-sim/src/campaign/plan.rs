@@ -204,16 +204,24 @@ const TAKES_PART: f64 = 0.35;
 /// faults outlast them.
 const TROUBLE_MAX: Nanos = 2 * 60 * 60 * SECOND;
 
-/// Time of all hosts together that a run may take among faults: half a second of
-/// a processor. Clusters of up to 7 have hours for it, one of 200 minutes.
-const HOST_TIME_MAX: Nanos = 50_000 * SECOND;
+/// Shortest time that faults go on: a few suspicions.
+const TROUBLE_MIN: Nanos = 20 * SECOND;
+
+/// Members of a cluster.
+const MEMBERS_MAX: u64 = 200;
+
+/// Time of all members together that a run may take among faults: 250,000 protocol
+/// periods of 200 ms, about a second of a processor. Six members have two hours
+/// for it, 30 have 28 minutes, 200 have 4 minutes.
+const MEMBER_TIME_MAX: Nanos = 50_000 * SECOND;
 
 impl Plan {
     /// Draws the plan of a seed, without the faults in `masked`.
     #[must_use]
     pub fn draw(seed: u64, masked: Faults) -> Self {
         let mut rng = Rng::stream(seed, "cluster");
-        let members = size(&mut rng);
+        let trouble = rng.log_uniform(TROUBLE_MIN, TROUBLE_MAX);
+        let members = size(&mut rng, trouble);
         let joiners = 1 + members / 4;
         let hosts = members + joiners + 2;
         let mut plan = Self {
@@ -228,7 +236,7 @@ impl Plan {
             mtu: None,
             config: Config::lan(),
             steps: Vec::new(),
-            trouble: trouble(&mut rng, members),
+            trouble,
         };
         plan.mtu = rng.happens(Chance::of(0.3)).then_some(1_400);
         plan.config = config(&mut rng, plan.mtu.is_some());
@@ -446,21 +454,14 @@ impl Plan {
     }
 }
 
-/// Mostly small clusters, where everything meets everything; some large ones.
-fn size(rng: &mut Rng) -> u32 {
-    let size = match rng.below(20) {
-        0..=11 => rng.within(2, 9),
-        12..=16 => rng.within(10, 30),
-        17..=18 => rng.within(31, 80),
-        _ => rng.within(81, 200),
-    };
-    size as u32
-}
-
-/// How long faults go on in a cluster of this size.
-fn trouble(rng: &mut Rng, members: u32) -> Nanos {
-    let longest = TROUBLE_MAX.min(HOST_TIME_MAX / Nanos::from(members));
-    rng.log_uniform(20 * SECOND, longest)
+/// How many members a cluster has that is among faults for so long. Mostly few, where
+/// everything meets everything; some many, because what spreads through a cluster
+/// costs the square of its size: log-uniformly up to a bound that is drawn so itself.
+fn size(rng: &mut Rng, trouble: Nanos) -> u32 {
+    let most = MEMBERS_MAX.min(MEMBER_TIME_MAX / trouble);
+    // The largest number is as likely as those before it.
+    let bound = rng.log_uniform(2, most + 1).min(most);
+    rng.log_uniform(2, bound + 1).min(bound) as u32
 }
 
 fn latency(rng: &mut Rng) -> Latency {
@@ -584,22 +585,59 @@ mod tests {
         }
     }
 
-    /// Cuts, pauses and lives of all lengths are drawn, and none outlasts the
-    /// time of faults by more than its shortest.
+    /// Which of three lengths of time it is: up to a minute, up to ten, or more.
+    fn length(time: Nanos) -> usize {
+        [60 * SECOND, 600 * SECOND].partition_point(|longest| *longest <= time)
+    }
+
+    /// Faults of all lengths are drawn, and none outlasts the time of faults by more
+    /// than its shortest.
     #[test]
     fn faults_last_for_seconds_and_for_hours() {
-        let minutes = [1, 10, 100].map(|minutes| minutes * 60 * SECOND);
-        let mut shorter_than = [0; 3];
+        let mut runs = [0; 3];
         for seed in 0..2_000 {
             let plan = Plan::draw(seed, Faults::default());
-            assert!((20 * SECOND..=TROUBLE_MAX).contains(&plan.trouble));
-            assert!(plan.trouble * Nanos::from(plan.members) <= HOST_TIME_MAX);
+            assert!((TROUBLE_MIN..=TROUBLE_MAX).contains(&plan.trouble));
+            assert!(plan.trouble * Nanos::from(plan.members) <= MEMBER_TIME_MAX);
             let last = plan.steps.last().map_or(0, |(at, _)| *at);
             assert!(last <= plan.trouble + SECOND, "seed {seed}");
-            let i = minutes.partition_point(|longest| *longest <= plan.trouble);
-            shorter_than[i.min(2)] += 1;
+            runs[length(plan.trouble)] += 1;
         }
-        assert!(shorter_than.iter().all(|runs| *runs > 200), "{shorter_than:?}");
+        assert!(runs.iter().all(|runs| *runs > 300), "{runs:?}");
+    }
+
+    /// A budget for each run leaves no gap: short and long times meet small clusters and
+    /// the largest that fit, and each kind of fault comes with each length of time.
+    #[test]
+    fn a_sample_of_plans_covers_short_and_long_small_and_large() {
+        let plans: Vec<Plan> = (0..2_000).map(|seed| Plan::draw(seed, Faults::default())).collect();
+        let runs =
+            |wanted: &dyn Fn(&Plan) -> bool| plans.iter().filter(|plan| wanted(plan)).count();
+        let cells: [(usize, &[(u32, u32)]); 3] = [
+            (0, &[(2, 5), (6, 20), (21, 80), (81, 200)]),
+            (1, &[(2, 5), (6, 20), (21, 80), (81, 200)]),
+            (2, &[(2, 3), (4, 9), (10, 50)]),
+        ];
+        for (time, sizes) in cells {
+            for (least, most) in sizes {
+                let found = runs(&|plan| {
+                    length(plan.trouble) == time && (*least..=*most).contains(&plan.members)
+                });
+                assert!(found >= 5, "{least} to {most} members, length {time}: {found} of 2,000");
+            }
+        }
+        for fault in Fault::ALL {
+            for time in 0..3 {
+                let with =
+                    |plan: &Plan| plan.faults.contains(*fault) && length(plan.trouble) == time;
+                assert!(runs(&with) >= 100, "{fault} with length {time}");
+            }
+        }
+        let hours = runs(&|plan| plan.trouble > 60 * 60 * SECOND);
+        assert!(hours >= 100, "{hours} of 2,000 last for more than an hour");
+        let mean =
+            plans.iter().map(|plan| plan.trouble / SECOND * u64::from(plan.members)).sum::<u64>();
+        assert!(mean / 2_000 < 7_500, "a run takes {} s of all its members", mean / 2_000);
     }
 
     #[test]

@@ -174,14 +174,11 @@ impl<'a, W: Watcher<Swim>> Run<'a, W> {
     fn sample(&mut self) {
         let world = &mut self.world;
         let mut checks = std::mem::take(&mut world.watcher.0);
-        let samples: Vec<Sample<'_>> = world
+        let mut samples: Vec<Sample<'_>> = world
             .running()
-            .map(|(host, machine)| {
-                let paused = world.is_paused(host);
-                Sample { host, node: machine.node(), paused }
-            })
+            .map(|(host, machine)| Sample::new(host, machine.node(), world.is_paused(host)))
             .collect();
-        checks.sample(world.now(), &samples);
+        checks.sample(world.now(), &mut samples);
         world.watcher.0 = checks;
     }
 

@@ -56,7 +56,7 @@ impl Check for Events {
     }
 
     fn sampled(&mut self, _: Nanos, samples: &[Sample<'_>]) -> Verdict {
-        for Sample { host, node, .. } in samples {
+        for Sample { host, node, .. } in samples.iter().filter(|sample| sample.changed) {
             let mirror = &self.mirrors[*host as usize];
             for member in node.members() {
                 let known = mirror.get(&member.address);

@@ -70,6 +70,30 @@ pub struct Sample<'a> {
     pub node: &'a Node,
     /// Whether it stands still.
     pub paused: bool,
+    /// Whether what it knows of others may be another than at the last look.
+    pub(crate) changed: bool,
+}
+
+impl<'a> Sample<'a> {
+    /// A process as it stands now.
+    #[must_use]
+    pub const fn new(host: HostId, node: &'a Node, paused: bool) -> Self {
+        Self { host, node, paused, changed: true }
+    }
+}
+
+/// Looks at a process after which its invariants are checked although nothing that
+/// it knows has changed.
+const QUIET_LOOKS: u64 = 8;
+
+/// What was seen of a process at the last look: a process of which no event told
+/// anything, and whose sum over its members is the same, knows what it knew.
+#[derive(Clone, Copy, Debug, Default)]
+struct Look {
+    checksum: u64,
+    members: usize,
+    /// Whether something happened that may have changed what it knows.
+    news: bool,
 }
 
 /// One property.
@@ -151,6 +175,9 @@ pub struct Checks {
     checks: Vec<Box<dyn Check>>,
     violation: Option<Violation>,
     last_change: Nanos,
+    looks: Vec<Look>,
+    /// Looks at all so far.
+    count: u64,
 }
 
 impl Checks {
@@ -175,7 +202,8 @@ impl Checks {
             checks.push(Box::new(refutation::Refutation::new(names.clone())));
             checks.push(Box::new(labels::LabelsOfIncarnation::default()));
         }
-        Self { checks, violation: None, last_change: 0 }
+        let looks = vec![Look { news: true, ..Look::default() }; hosts];
+        Self { checks, looks, ..Self::default() }
     }
 
     /// The first property that did not hold.
@@ -191,9 +219,16 @@ impl Checks {
     }
 
     /// Looks at all processes that run.
-    pub fn sample(&mut self, at: Nanos, samples: &[Sample<'_>]) {
-        for sample in samples {
-            sample.node.check_invariants();
+    pub fn sample(&mut self, at: Nanos, samples: &mut [Sample<'_>]) {
+        self.count += 1;
+        for sample in &mut *samples {
+            let (checksum, members) = (sample.node.checksum(), sample.node.len());
+            let now = Look { checksum, members, news: false };
+            let last = std::mem::replace(&mut self.looks[sample.host as usize], now);
+            sample.changed = last.news || (last.checksum, last.members) != (checksum, members);
+            if sample.changed || self.count.is_multiple_of(QUIET_LOOKS) {
+                sample.node.check_invariants();
+            }
         }
         self.run(at, None, |check| check.sampled(at, samples));
     }
@@ -219,6 +254,7 @@ impl Checks {
 
 impl Watcher<Swim> for Checks {
     fn started(&mut self, _: Nanos, host: HostId, machine: &Swim) {
+        self.looks[host as usize].news = true;
         for check in &mut self.checks {
             check.started(host, machine.node());
         }
@@ -237,9 +273,14 @@ impl Watcher<Swim> for Checks {
     fn event(&mut self, at: Nanos, observer: HostId, event: &Event, machine: &Swim) {
         if let Event::MemberChanged { before, after, cause, .. } = event {
             self.last_change = at;
+            self.looks[observer as usize].news = true;
             let (before, after) = (before.as_ref(), after.as_ref());
             let transition = Transition { at, observer, before, after, cause };
             self.run(at, Some(observer), |check| check.changed(&transition));
+        }
+        // The one change of which no other event tells.
+        if matches!(event, Event::Refuted { .. }) {
+            self.looks[observer as usize].news = true;
         }
         self.run(at, Some(observer), |check| check.event(observer, event, machine.node()));
     }

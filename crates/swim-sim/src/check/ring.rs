@@ -46,7 +46,7 @@ impl Check for Rings {
     }
 
     fn sampled(&mut self, _: Nanos, samples: &[Sample<'_>]) -> Verdict {
-        for Sample { host, node, .. } in samples {
+        for Sample { host, node, .. } in samples.iter().filter(|sample| sample.changed) {
             let (ring, edits) = &mut self.rings[*host as usize];
             let edits = std::mem::take(edits).into_iter().filter_map(|(address, place)| {
                 let on_ring = ring.node(address.as_str()).is_some();

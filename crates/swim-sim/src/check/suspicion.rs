@@ -74,7 +74,7 @@ impl Check for Suspicions {
     }
 
     fn sampled(&mut self, at: Nanos, samples: &[Sample<'_>]) -> Verdict {
-        for Sample { host, node, paused } in samples {
+        for Sample { host, node, paused, .. } in samples {
             let process = &mut self.processes[*host as usize];
             if *paused {
                 process.disturbed = Some(at);
