@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode};
 use tokio::time::{sleep, timeout_at};
 use tonic::Status;
 use tonic::body::Body;
 use tower_service::Service;
 
-use crate::answer::is_grpc;
+use crate::answer::{Protocol, is_grpc};
 use crate::asking::{Asking, Next, Trail, untried};
 use crate::attempt::{Asked, Failure};
 use crate::body::{Early, Intake, Replay, Reply};
@@ -303,6 +303,7 @@ impl<T: PeerTransport> Attempts<T> {
 
     /// Answers with the last failure. A peer that answered is quoted word for word.
     fn give_up(self, failure: Failure<T::Body>, why: GiveUp, replay: &Replay) -> Response<Body> {
+        let is_unusable = failure.class() == FailureClass::Committed;
         let status = match failure {
             Failure::Answered(_, response) => return self.finish(response, replay),
             Failure::Send(error) => match &self.trail.last {
@@ -317,6 +318,10 @@ impl<T: PeerTransport> Attempts<T> {
         engine.counters.failed.add_one();
         let (method, exhausted) = (self.call.route.method(), why == GiveUp::AttemptsSpent);
         engine.tell(ForwardEvent::Failed { method, attempts: self.trail.made, exhausted });
-        self.call.answer(status)
+        let mut response = self.call.answer(status);
+        if is_unusable && self.call.protocol == Protocol::Http {
+            *response.status_mut() = StatusCode::BAD_GATEWAY;
+        }
+        response
     }
 }

@@ -48,6 +48,9 @@ pub(crate) const GRPC_TIMEOUT_HEADER: HeaderName = HeaderName::from_static("grpc
 pub(crate) const GRPC_ATTEMPTS_HEADER: HeaderName =
     HeaderName::from_static("grpc-previous-rpc-attempts");
 
+/// gRPC's header with the text of a status.
+pub(crate) const GRPC_MESSAGE_HEADER: HeaderName = HeaderName::from_static("grpc-message");
+
 /// gRPC's header that names the compression of messages.
 pub(crate) const GRPC_ENCODING_HEADER: HeaderName = HeaderName::from_static("grpc-encoding");
 
@@ -213,8 +216,28 @@ pub(crate) const CORK_BYTES: usize = 64 * 1024;
 /// Largest write that is gathered. Beyond it, copying costs as much as the system call that it saves.
 pub(crate) const CORK_COPY_BYTES_MAX: usize = 16 * 1024;
 
-/// Largest header block that a peer may answer with.
-pub(crate) const HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
+/// Bytes of a header list as HTTP/2 counts them (RFC 9113 section 6.5.2), of a request and of a response: what hyper, tonic
+/// and gRPC's C core take by default.
+pub const HEADER_LIST_BYTES: u32 = 16 * 1024;
+
+/// Smallest configurable bound: the ordinary headers of gRPC, and a trace context with its baggage.
+pub const HEADER_LIST_BYTES_MIN: u32 = 2 * 1024;
+
+/// Largest configurable bound. More than that is no metadata, it is a message.
+pub const HEADER_LIST_BYTES_LIMIT: u32 = 256 * 1024;
+
+/// What forwarding may add to the header list of a request: the hop header (555 bytes), the longest key in base64 (5,511),
+/// the authority of the owner (303), the remaining time, the number of attempts and the wish for an explanation (169).
+/// They take the place of one another when a request is forwarded twice.
+pub const FORWARD_HEADERS_BYTES: u32 = 8 * 1024;
+
+/// Header list up to which h2 gives a response to us. It cuts longer trailers short without a word, and ends the connection,
+/// with the calls of all its callers, at four times this size. As much as one stream may carry in messages that are not
+/// read, and more than any bound that may be configured.
+pub(crate) const RECEIVED_HEADER_LIST_BYTES: u32 = STREAM_WINDOW_BYTES;
+
+/// Longest text that is left of the status of a response whose header list is too large.
+pub(crate) const CUT_MESSAGE_BYTES: usize = 1024;
 
 /// Streams that may be opened before the peer's SETTINGS arrived: what RFC 9113 section 6.5.2 recommends as a minimum.
 pub(crate) const STREAMS_BEFORE_SETTINGS: usize = 100;

@@ -210,6 +210,7 @@ impl<T: PeerTransport> Forwarder<T> {
             circuits_opened: transport.circuits_opened,
             circuit_skips: transport.circuit_skips,
             circuits_open: transport.circuits_open,
+            header_lists_exceeded: transport.header_lists_exceeded,
             in_flight: self.0.gate.in_flight(),
             replays_unkept: self.0.replay_memory.unkept(),
             replay_bytes: self.0.replay_memory.kept() as u64,

@@ -83,6 +83,7 @@ mod explain;
 mod first_message;
 mod forwarder;
 mod header;
+mod header_list;
 mod hedge;
 mod http_error;
 mod incoming;

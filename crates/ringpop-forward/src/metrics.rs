@@ -7,6 +7,7 @@ use metrics::{counter, gauge, histogram};
 
 use crate::observe::{AttemptEnd, ForwardEvent, Observer, RetriedAt};
 use crate::policy::FailureClass;
+use crate::server::ServerStats;
 use crate::stats::Stats;
 
 /// Exports what happens through the facade of the crate `metrics`.
@@ -29,7 +30,8 @@ use crate::stats::Stats;
 /// | `ringpop_request_proxy_refused` | calls refused before a handler saw them | `reason` |
 /// | `ringpop_request_proxy_bad_key` | calls without a key that can be read | |
 /// | `ringpop_request_proxy_inflight`, `_connections`, `_replay_bytes`, `_circuits_open` | gauges, as often as [`record`](Self::record) is called | |
-/// | `ringpop_request_proxy_` and the name of a field of [`Stats`] | what no event tells, as often as [`record`](Self::record) is called: `hedges_unaffordable`, `bad_direct_requests`, `loops_stopped`, `bad_hop_headers`, `deadlines_exceeded`, `broken_requests`, `broken_responses`, `replays_unkept`, `bad_timeouts`, `dial_failures`, `pings_unanswered`, `circuits_opened`, `circuit_skips` | |
+/// | `ringpop_request_proxy_` and the name of a field of [`Stats`] | what no event tells, as often as [`record`](Self::record) is called: `hedges_unaffordable`, `bad_direct_requests`, `loops_stopped`, `bad_hop_headers`, `deadlines_exceeded`, `broken_requests`, `broken_responses`, `replays_unkept`, `bad_timeouts`, `first_messages_late`, `header_lists_exceeded`, `dial_failures`, `pings_unanswered`, `pings_unwanted`, `circuits_opened`, `circuit_skips` | |
+/// | `ringpop_server_` and the name of a field of [`ServerStats`] | what callers hold, and what was taken back from them, as often as [`record_server`](Self::record_server) is called | |
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct MetricsObserver;
@@ -59,13 +61,30 @@ impl MetricsObserver {
             ("ringpop_request_proxy_broken_responses", stats.broken_responses),
             ("ringpop_request_proxy_replays_unkept", stats.replays_unkept),
             ("ringpop_request_proxy_bad_timeouts", stats.bad_timeouts),
+            ("ringpop_request_proxy_first_messages_late", stats.first_messages_late),
+            ("ringpop_request_proxy_header_lists_exceeded", stats.header_lists_exceeded),
             ("ringpop_request_proxy_dial_failures", stats.dial_failures),
             ("ringpop_request_proxy_pings_unanswered", stats.pings_unanswered),
+            ("ringpop_request_proxy_pings_unwanted", stats.pings_unwanted),
             ("ringpop_request_proxy_circuits_opened", stats.circuits_opened),
             ("ringpop_request_proxy_circuit_skips", stats.circuit_skips),
         ];
         for (name, count) in told_by_no_event {
             counter!(name).absolute(count);
+        }
+    }
+
+    /// Sets the figures of a server from [`AcceptCounters::server_stats`](crate::AcceptCounters::server_stats). To be called
+    /// before each scrape.
+    pub fn record_server(stats: &ServerStats) {
+        for (name, value) in stats.iter() {
+            let is_gauge = ServerStats::GAUGES.contains(&name);
+            let name = format!("ringpop_server_{name}");
+            if is_gauge {
+                gauge!(name).set(value as f64);
+            } else {
+                counter!(name).absolute(value);
+            }
         }
     }
 }
@@ -346,11 +365,28 @@ mod tests {
                 "broken_responses{} 0",
                 "replays_unkept{} 5",
                 "bad_timeouts{} 0",
+                "first_messages_late{} 0",
+                "header_lists_exceeded{} 0",
                 "dial_failures{} 0",
                 "pings_unanswered{} 0",
+                "pings_unwanted{} 0",
                 "circuits_opened{} 0",
                 "circuit_skips{} 0",
             ]
         );
+    }
+
+    #[test]
+    fn what_a_server_took_back_is_set_on_demand() {
+        let log = Log::default();
+        with_local_recorder(&log, || {
+            let stats = ServerStats { floods_ended: 2, waiting_calls: 7, ..Default::default() };
+            MetricsObserver::record_server(&stats);
+        });
+        let lines = log.lines();
+        assert_eq!(lines.len(), ServerStats::default().iter().count());
+        for line in ["ringpop_server_floods_ended{} 2", "ringpop_server_waiting_calls{} 7"] {
+            assert!(lines.iter().any(|told| told == line), "{lines:?}");
+        }
     }
 }

@@ -88,6 +88,9 @@ pub struct Stats {
     pub circuits_opened: u64,
     /// Calls that skipped an unreachable peer without waiting for it.
     pub circuit_skips: u64,
+    /// Requests that were not sent because their header list is larger than their owner takes, and responses whose header
+    /// list, or trailers, are larger than is taken here.
+    pub header_lists_exceeded: u64,
     /// Gauge: peers that are skipped at this moment.
     pub circuits_open: u64,
     /// Gauge: calls of routed methods in flight.
@@ -143,6 +146,7 @@ impl Stats {
             ("pings_unwanted", self.pings_unwanted),
             ("circuits_opened", self.circuits_opened),
             ("circuit_skips", self.circuit_skips),
+            ("header_lists_exceeded", self.header_lists_exceeded),
             ("circuits_open", self.circuits_open),
             ("in_flight", self.in_flight),
             ("replay_bytes", self.replay_bytes),

@@ -14,18 +14,24 @@ use common::service::{Ask, ONCE, TestClient, UNARY};
 use common::{eventually, soon};
 use ringpop_forward::{Forwarder, H2Config, H2Transport, StaticResolver};
 
-/// Answers every call with an empty message after as many seconds as its metadata `x-wait` says.
+/// Answers every call with an empty message after as many seconds as its metadata `x-wait` says, with as many bytes of
+/// metadata as `x-give` says: behind a message, or with the code that `x-code` says in its place.
 const SERVER: &str = r#"
 import grpc, time
 from concurrent import futures
 
 class Any(grpc.GenericRpcHandler):
     def service(self, details):
-        wait = float(dict(details.invocation_metadata).get("x-wait", "0"))
+        metadata = dict(details.invocation_metadata)
+        wait = float(metadata.get("x-wait", "0"))
+        code = metadata.get("x-code")
         def handle(request, context):
             end = time.time() + wait
             while time.time() < end and context.is_active():
                 time.sleep(0.01)
+            context.set_trailing_metadata((("x-given", "1" * int(metadata.get("x-give", "0"))),))
+            if code:
+                context.abort(getattr(grpc.StatusCode, code), "told to fail")
             return b""
         return grpc.unary_unary_rpc_method_handler(handle)
 
@@ -104,4 +110,38 @@ async fn a_server_of_c_core_answers_and_its_complaint_about_pings_is_heeded() {
     let status = soon("call", client.unary_at(ONCE, waiting("30"))).await.unwrap_err();
     assert_eq!(status.code(), tonic::Code::Unavailable, "{status:?}");
     eventually("it is noticed", || channel.forwarder().stats().pings_unwanted == 1).await;
+}
+
+/// C core announces how large header lists may be, and answers with larger ones if told to.
+#[tokio::test]
+async fn header_lists_that_are_too_large_for_one_side_are_told_once() {
+    let Some(server) = Server::start() else { return };
+    let channel = server.channel(H2Config::default());
+    let mut client = TestClient::new(channel.clone());
+    let mut call = async |metadata: &[(&'static str, String)]| {
+        let mut request = waiting("0");
+        for (name, value) in metadata {
+            request.metadata_mut().insert(*name, value.parse().unwrap());
+        }
+        soon("call", client.unary_at(UNARY, request))
+            .await
+            .map(drop)
+            .map_err(|status| status.code())
+    };
+    assert_eq!(call(&[("x-short", "1".repeat(6000))]).await, Ok(()));
+    for bytes in [20_000, 100_000] {
+        let long = [("x-long", "1".repeat(bytes))];
+        assert_eq!(call(&long).await, Err(tonic::Code::ResourceExhausted), "{bytes}");
+        let give = ("x-give", bytes.to_string());
+        assert_eq!(
+            call(std::slice::from_ref(&give)).await,
+            Err(tonic::Code::ResourceExhausted),
+            "{bytes}"
+        );
+        let fail = ("x-code", "ABORTED".to_owned());
+        assert_eq!(call(&[give, fail]).await, Err(tonic::Code::Aborted), "{bytes}");
+    }
+    assert_eq!(call(&[]).await, Ok(()));
+    let stats = channel.forwarder().stats();
+    assert_eq!((stats.connections, stats.retries_ambiguous, stats.retries_unavailable), (1, 0, 0));
 }

@@ -42,6 +42,7 @@ struct Counters {
     half_open_shed: Counter,
     uploads_shed: Counter,
     answers_shed: Counter,
+    header_lists_refused: Counter,
 }
 
 /// What a server took back from its callers.
@@ -60,6 +61,8 @@ pub struct ServerStats {
     pub uploads_shed: u64,
     /// Answers that were given up because they were not read.
     pub answers_shed: u64,
+    /// Requests that were refused because of the size of their header list.
+    pub header_lists_refused: u64,
     /// Gauge: calls that wait for their caller now and then.
     pub waiting_calls: u64,
     /// Gauge: bytes of answers that wait to be written.
@@ -67,6 +70,10 @@ pub struct ServerStats {
 }
 
 impl ServerStats {
+    /// The names of those figures that may fall.
+    #[cfg(feature = "metrics")]
+    pub(crate) const GAUGES: [&str; 2] = ["waiting_calls", "unwritten_bytes"];
+
     /// All figures by name, in order of declaration.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
         [
@@ -76,6 +83,7 @@ impl ServerStats {
             ("half_open_shed", self.half_open_shed),
             ("uploads_shed", self.uploads_shed),
             ("answers_shed", self.answers_shed),
+            ("header_lists_refused", self.header_lists_refused),
             ("waiting_calls", self.waiting_calls),
             ("unwritten_bytes", self.unwritten_bytes),
         ]
@@ -108,6 +116,7 @@ impl Connections {
             half_open_shed: counters.half_open_shed.get(),
             uploads_shed: counters.uploads_shed.get(),
             answers_shed: counters.answers_shed.get(),
+            header_lists_refused: counters.header_lists_refused.get(),
             waiting_calls: self.registered.load(Ordering::Relaxed) as u64,
             unwritten_bytes: self.in_transport.load(Ordering::Relaxed) as u64,
         }
@@ -182,6 +191,10 @@ impl Connections {
             For::Upload => self.counters.uploads_shed.add_one(),
             For::Read => self.counters.answers_shed.add_one(),
         }
+    }
+
+    pub(super) fn count_header_list(&self) {
+        self.counters.header_lists_refused.add_one();
     }
 
     /// A line about a caller, at most one in ten seconds for all of them.

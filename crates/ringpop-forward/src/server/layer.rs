@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{Request, Response, Version};
+use http::{Request, Response, StatusCode, Version};
 use http_body::Body as HttpBody;
 use pin_project_lite::pin_project;
 use tonic::body::Body;
@@ -15,22 +15,39 @@ use tower_service::Service;
 
 use super::answer::Answer;
 use super::connection::{ConnectionHandle, OpenCall};
+use super::limits::ServerLimits;
 use super::upload::Upload;
-use crate::answer::is_grpc;
+use crate::answer::{Protocol, answer, is_grpc};
+use crate::constants::HOP_HEADER;
+use crate::header_list;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Keeps what callers hold of a server within its [limits](crate::ServerLimits). Part of every
 /// [`server`](crate::server).
-#[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
-pub struct LimitLayer;
+#[derive(Clone, Copy, Debug)]
+pub struct LimitLayer {
+    header_list_bytes: usize,
+}
+
+impl LimitLayer {
+    /// For a server whose connections are kept within these limits, which [`server_with`](crate::server_with) has checked.
+    pub(super) fn new(limits: &ServerLimits) -> Self {
+        Self { header_list_bytes: limits.header_list_bytes as usize }
+    }
+}
+
+impl Default for LimitLayer {
+    fn default() -> Self {
+        Self::new(&ServerLimits::default())
+    }
+}
 
 impl<S> Layer<S> for LimitLayer {
     type Service = Limited<S>;
 
     fn layer(&self, inner: S) -> Limited<S> {
-        Limited { inner }
+        Limited { inner, header_list_bytes: self.header_list_bytes }
     }
 }
 
@@ -38,6 +55,7 @@ impl<S> Layer<S> for LimitLayer {
 #[derive(Clone, Debug)]
 pub struct Limited<S> {
     inner: S,
+    header_list_bytes: usize,
 }
 
 impl<S, B> Service<Request<Body>> for Limited<S>
@@ -63,6 +81,12 @@ where
         if let Some(call) = &call {
             call.connection.restore(request.extensions_mut());
         }
+        if let Some(refusal) = self.refuse_header_list(&request) {
+            if let Some(call) = &call {
+                call.connection.all.count_header_list();
+            }
+            return LimitedFuture { step: Step::Refused { response: Some(refusal) } };
+        }
         let is_grpc = is_grpc(request.headers());
         let ends_with_flag = request.version() == Version::HTTP_2;
         let request = request.map(|body| {
@@ -71,7 +95,27 @@ where
             }
             Body::new(Upload::new(body, call.clone(), ends_with_flag))
         });
-        LimitedFuture { inner: self.inner.call(request), call, is_grpc }
+        LimitedFuture { step: Step::Served { inner: self.inner.call(request), call, is_grpc } }
+    }
+}
+
+impl<S> Limited<S> {
+    /// Answers a request whose header list is too large to be forwarded. One that was forwarded has been let in by the
+    /// first member, and HTTP/2 itself bounds what has come with it since.
+    fn refuse_header_list(&self, request: &Request<Body>) -> Option<Response<Body>> {
+        if request.headers().contains_key(HOP_HEADER) {
+            return None;
+        }
+        let (size, limit) = (header_list::size_of_request(request), self.header_list_bytes);
+        (size >= limit).then(|| {
+            let status = header_list::request_too_large(size, limit, "this server");
+            let protocol = Protocol::of(request.headers());
+            let mut response = answer(status, protocol);
+            if protocol == Protocol::Http {
+                *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            }
+            response
+        })
     }
 }
 
@@ -80,9 +124,17 @@ pin_project! {
     #[derive(Debug)]
     pub struct LimitedFuture<F> {
         #[pin]
-        inner: F,
-        call: Option<Arc<OpenCall>>,
-        is_grpc: bool,
+        step: Step<F>,
+    }
+}
+
+pin_project! {
+    #[derive(Debug)]
+    #[project = StepProjection]
+    enum Step<F> {
+        Served { #[pin] inner: F, call: Option<Arc<OpenCall>>, is_grpc: bool },
+        /// `None` when it was given.
+        Refused { response: Option<Response<Body>> },
     }
 }
 
@@ -95,15 +147,18 @@ where
     type Output = Result<Response<Body>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let response = ready!(this.inner.poll(cx))?;
-        let call = this.call.take();
+        let (inner, call, is_grpc) = match self.project().step.project() {
+            StepProjection::Served { inner, call, is_grpc } => (inner, call, *is_grpc),
+            StepProjection::Refused { response } => {
+                return response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)));
+            }
+        };
+        let response = ready!(inner.poll(cx))?;
+        let call = call.take();
         Poll::Ready(Ok(response.map(|body| {
             let body = Body::new(body);
             match call {
-                Some(call) if !body.is_end_stream() => {
-                    Body::new(Answer::new(body, call, *this.is_grpc))
-                }
+                Some(call) if !body.is_end_stream() => Body::new(Answer::new(body, call, is_grpc)),
                 _ => body,
             }
         })))

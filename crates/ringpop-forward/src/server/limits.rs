@@ -5,8 +5,9 @@ use std::time::Duration;
 use crate::builder::{duration_in_range, in_range};
 use crate::constants::{
     CONNECTIONS_PER_ADDRESS, CONTROL_FRAMES, CONTROL_FRAMES_LIMIT, CONTROL_FRAMES_MIN,
-    HALF_OPEN_CALLS, IDLE_LIMIT, IDLE_MIN, STREAMS_PER_CONNECTION, UNREAD_BYTES, UNREAD_BYTES_MIN,
-    UNREAD_TIMEOUT, UPLOAD_IDLE_TIMEOUT,
+    HALF_OPEN_CALLS, HEADER_LIST_BYTES, HEADER_LIST_BYTES_LIMIT, HEADER_LIST_BYTES_MIN, IDLE_LIMIT,
+    IDLE_MIN, STREAMS_PER_CONNECTION, UNREAD_BYTES, UNREAD_BYTES_MIN, UNREAD_TIMEOUT,
+    UPLOAD_IDLE_TIMEOUT,
 };
 use crate::error::ConfigError;
 
@@ -34,6 +35,7 @@ pub struct ServerLimits {
     pub(crate) upload_idle_timeout: Duration,
     pub(crate) unread_timeout: Duration,
     pub(crate) unread_bytes: usize,
+    pub(crate) header_list_bytes: u32,
 }
 
 impl Default for ServerLimits {
@@ -46,6 +48,7 @@ impl Default for ServerLimits {
             upload_idle_timeout: UPLOAD_IDLE_TIMEOUT,
             unread_timeout: UNREAD_TIMEOUT,
             unread_bytes: UNREAD_BYTES,
+            header_list_bytes: HEADER_LIST_BYTES,
         }
     }
 }
@@ -101,10 +104,22 @@ impl ServerLimits {
         self
     }
 
+    /// Bytes of the header list of a request, as HTTP/2 counts them: 2 KiB to 256 KiB, by default 16 KiB. A request with as
+    /// many or more is answered RESOURCE_EXHAUSTED, or 431 if it is not gRPC.
+    ///
+    /// Members forward whatever the first of them has taken: 8 KiB more are announced
+    /// ([`FORWARD_HEADERS_BYTES`](crate::FORWARD_HEADERS_BYTES)), for the headers that forwarding adds.
+    pub fn header_list_bytes(mut self, bytes: u32) -> Self {
+        self.header_list_bytes = bytes;
+        self
+    }
+
+    /// Checks all limits, as [`server_with`](crate::server_with) and [`Incoming::limits`](crate::Incoming::limits) do.
+    ///
     /// # Errors
     ///
     /// [`ConfigError::Range`] names the first setting that is out of bounds.
-    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+    pub fn check(&self) -> Result<(), ConfigError> {
         const COUNT_MAX: u64 = 1 << 20;
         in_range("streams_per_connection", self.streams_per_connection.into(), 1, 65_536)?;
         in_range("connections_per_address", self.connections_per_address as u64, 1, COUNT_MAX)?;
@@ -117,6 +132,8 @@ impl ServerLimits {
         ] {
             duration_in_range(field, value, IDLE_MIN, IDLE_LIMIT)?;
         }
+        let (min, max) = (HEADER_LIST_BYTES_MIN, HEADER_LIST_BYTES_LIMIT);
+        in_range("header_list_bytes", self.header_list_bytes.into(), min.into(), max.into())?;
         in_range("unread_bytes", self.unread_bytes as u64, UNREAD_BYTES_MIN, u64::MAX / 4)
     }
 }
@@ -137,6 +154,7 @@ mod tests {
             (ok().upload_idle_timeout(Duration::ZERO), "upload_idle_timeout"),
             (ok().unread_timeout(Duration::MAX), "unread_timeout"),
             (ok().unread_bytes(0), "unread_bytes"),
+            (ok().header_list_bytes(1 << 20), "header_list_bytes"),
         ] {
             assert!(limits.check().unwrap_err().to_string().contains(field), "{field}");
         }

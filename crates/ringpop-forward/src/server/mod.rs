@@ -28,8 +28,8 @@ pub use layer::{LimitLayer, Limited, LimitedFuture};
 pub use limits::ServerLimits;
 
 use crate::constants::{
-    CONNECTION_WINDOW_BYTES, KEEPALIVE_TIMEOUT, MEMBER_KEEPALIVE_INTERVAL, PENDING_RESETS_MAX,
-    SERVER_LATE_FRAMES_MAX, STREAM_WINDOW_BYTES,
+    CONNECTION_WINDOW_BYTES, FORWARD_HEADERS_BYTES, KEEPALIVE_TIMEOUT, MEMBER_KEEPALIVE_INTERVAL,
+    PENDING_RESETS_MAX, SERVER_LATE_FRAMES_MAX, STREAM_WINDOW_BYTES,
 };
 use crate::error::ConfigError;
 
@@ -59,11 +59,12 @@ fn limited(limits: &ServerLimits) -> LimitedServer {
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_concurrent_streams(limits.streams_per_connection)
+        .http2_max_header_list_size(limits.header_list_bytes + FORWARD_HEADERS_BYTES)
         .http2_keepalive_interval(Some(MEMBER_KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         // A connection of a member carries many callers. When some give up while this process is busy for a moment, the
         // default of 20 would end the calls of all.
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
         .http2_max_local_error_reset_streams(Some(SERVER_LATE_FRAMES_MAX))
-        .layer(LimitLayer)
+        .layer(LimitLayer::new(limits))
 }

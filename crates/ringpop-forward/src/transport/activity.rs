@@ -14,17 +14,49 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
+use http::HeaderMap;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::{sleep, timeout};
+use tonic::Status;
 
 use crate::constants::{
     RESET_DELAY_MAX, RESETS_PER_CONNECTION, RESETS_UNSEEN_MAX, TURN_CHECK_INTERVAL,
 };
+use crate::header_list;
+
+/// How large header lists may be on a connection.
+#[derive(Debug, Default)]
+pub(crate) struct HeaderLists {
+    /// Of a request: what the peer announces.
+    pub(crate) request_max: usize,
+    /// Of a response: what is taken here.
+    pub(crate) response_max: usize,
+    /// Requests and responses of all connections that were larger.
+    pub(crate) exceeded: Arc<AtomicU64>,
+}
+
+impl HeaderLists {
+    pub(crate) fn count_exceeded(&self) {
+        self.exceeded.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What takes the place of these fields of a response if they are too large; a status when they say nothing of the
+    /// outcome.
+    pub(crate) fn bound(&self, headers: &HeaderMap) -> Option<Result<HeaderMap, Status>> {
+        let (size, limit) = (header_list::size_of_response(headers), self.response_max);
+        (size >= limit).then(|| {
+            self.count_exceeded();
+            let too_large = || header_list::response_too_large(size, limit);
+            header_list::cut(headers, size, limit).ok_or_else(too_large)
+        })
+    }
+}
 
 /// What happens on a connection.
 #[derive(Debug, Default)]
 pub(crate) struct Activity {
+    pub(crate) header_lists: HeaderLists,
     streams: AtomicUsize,
     uses: AtomicU64,
     /// Calls that wait for a stream.
@@ -62,6 +94,10 @@ pub(crate) enum NoTurn {
 }
 
 impl Activity {
+    pub(crate) fn new(header_lists: HeaderLists) -> Self {
+        Self { header_lists, ..Self::default() }
+    }
+
     /// Waits until the peer takes another stream. At most `waiting_max` calls wait.
     pub(crate) async fn turn(
         self: &Arc<Self>,

@@ -14,8 +14,9 @@ use super::cork::{Cork, Corked};
 use super::dial::{DialError, Io};
 use super::h2::H2Config;
 use super::last_words::LastWords;
+use super::settings::Announced;
 use crate::constants::{
-    CONNECTION_WINDOW_BYTES, HEADER_LIST_BYTES_MAX, LATE_FRAMES_MAX, RESETS_PER_CONNECTION,
+    CONNECTION_WINDOW_BYTES, LATE_FRAMES_MAX, RECEIVED_HEADER_LIST_BYTES, RESETS_PER_CONNECTION,
     RESETS_REMEMBERED_FOR, SEND_BUFFER_BYTES, STREAM_WINDOW_BYTES, STREAMS_BEFORE_SETTINGS,
 };
 
@@ -39,11 +40,22 @@ pub(crate) enum Ended {
     TooManyPings,
 }
 
+/// The bytes of a connection on their way.
+type PeerIo = Corked<LastWords<Announced<Box<dyn Io>>>>;
+
 /// The driving half of a connection.
 pub(crate) struct Driver {
-    connection: Connection<Corked<LastWords<Box<dyn Io>>>, Bytes>,
+    connection: Connection<PeerIo, Bytes>,
     cork: Cork,
     ping: PingPong,
+}
+
+/// A connection on which the peer has answered.
+pub(crate) struct Opened {
+    pub(crate) sender: SendRequest<Bytes>,
+    pub(crate) driver: Driver,
+    /// The largest header list that the peer takes. Its SETTINGS came before its answer.
+    pub(crate) header_list_max: usize,
 }
 
 /// Speaks the HTTP/2 preface and waits for the first sign of the peer.
@@ -51,14 +63,15 @@ pub(crate) struct Driver {
 /// The kernel completes connections that nobody has accepted, and a server that is about to stop leaves them so. What
 /// is sent on one is lost in a way that cannot be told from a crash. Hence a connection counts as open when the peer has
 /// answered a PING on it, and until then nothing of a request is sent.
-pub(crate) async fn handshake(io: Box<dyn Io>) -> Result<(SendRequest<Bytes>, Driver), DialError> {
+pub(crate) async fn handshake(io: Box<dyn Io>) -> Result<Opened, DialError> {
+    let (io, header_list_max) = Announced::new(io);
     let (io, cork) = Corked::new(LastWords::new(io));
     let (sender, mut connection) = Builder::new()
         .enable_push(false)
         .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_send_buffer_size(SEND_BUFFER_BYTES)
-        .max_header_list_size(HEADER_LIST_BYTES_MAX)
+        .max_header_list_size(RECEIVED_HEADER_LIST_BYTES)
         .initial_max_send_streams(STREAMS_BEFORE_SETTINGS)
         // What comes late for a call that was given up is no fault of the peer. h2 forgets such calls soon, counts every
         // later frame of them against the connection, and ends it for all calls when it has counted enough.
@@ -74,7 +87,10 @@ pub(crate) async fn handshake(io: Box<dyn Io>) -> Result<(SendRequest<Bytes>, Dr
         pong = ping.ping(Ping::opaque()) => pong.and(Ok(true)),
     };
     match answered {
-        Ok(true) => Ok((sender, Driver { connection, cork, ping })),
+        Ok(true) => {
+            let driver = Driver { connection, cork, ping };
+            Ok(Opened { sender, driver, header_list_max: header_list_max.get() })
+        }
         Ok(false) => Err(DialError::Closed),
         Err(error) => Err(DialError::Handshake(Arc::new(error))),
     }

@@ -16,6 +16,7 @@ use tonic::Status;
 use super::SendError;
 use super::activity::Lease;
 use crate::body::RequestBody;
+use crate::header_list;
 use crate::resolver::Peer;
 
 /// Sends the request and waits for the head of the response.
@@ -26,6 +27,14 @@ pub(crate) async fn exchange(
     head: http::Request<()>,
     mut body: RequestBody,
 ) -> Result<http::Response<Answer>, SendError> {
+    let limits = &lease.turn.activity().header_lists;
+    let size = header_list::size_of_request(&head);
+    if size >= limits.request_max {
+        limits.count_exceeded();
+        let whose = format!("owner {}", peer.address());
+        let status = header_list::request_too_large(size, limits.request_max, &whose);
+        return Err(SendError::caller(status));
+    }
     let mut is_sent = body.is_end_stream();
     let (response, mut stream) = sender.send_request(head, is_sent).map_err(not_taken)?;
     // A connection that its pool gave up ends when nobody can send on it; a running call must not count.
@@ -46,14 +55,24 @@ pub(crate) async fn exchange(
     });
     let response = response.await?;
     let lease = begun.finish()?;
-    Ok(response.map(|mut download| Answer {
+    let response = response.map(|mut download| Answer {
         flow: download.flow_control().clone(),
         download,
         upload,
         data_done: false,
         peer: Arc::clone(peer),
         lease,
-    }))
+    });
+    within_limit(response)
+}
+
+/// Gives a response whose header list is not too large, or the status that is left of one.
+fn within_limit(mut response: http::Response<Answer>) -> Result<http::Response<Answer>, SendError> {
+    let left = response.body().lease.turn.activity().header_lists.bound(response.headers());
+    if let Some(left) = left {
+        *response.headers_mut() = left.map_err(SendError::unusable_response)?;
+    }
+    Ok(response)
 }
 
 /// A request whose response has not begun. When it is dropped, the call is given up.
@@ -252,7 +271,10 @@ impl Body for Answer {
             }
         }
         match ready!(this.download.poll_trailers(cx)) {
-            Ok(trailers) => Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers)))),
+            Ok(trailers) => Poll::Ready(trailers.map(|trailers| {
+                let left = this.lease.turn.activity().header_lists.bound(&trailers);
+                left.unwrap_or(Ok(trailers)).map(Frame::trailers)
+            })),
             Err(error) => Poll::Ready(Some(Err(this.broken(&error)))),
         }
     }

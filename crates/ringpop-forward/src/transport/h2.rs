@@ -15,8 +15,9 @@ use super::pool::{Checkout, Pool};
 use super::{Class, PeerRequest, PeerTransport, Progress, SendError, TransportStats};
 use crate::builder::in_range;
 use crate::constants::{
-    CONNECT_TIMEOUT, IDLE_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT,
-    MEMBER_KEEPALIVE_INTERVAL, PEERS_MAX, PER_PEER_LIMIT, STREAMS_PER_PEER, UNARY_PER_PEER,
+    CONNECT_TIMEOUT, HEADER_LIST_BYTES, HEADER_LIST_BYTES_LIMIT, HEADER_LIST_BYTES_MIN,
+    IDLE_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MEMBER_KEEPALIVE_INTERVAL, PEERS_MAX,
+    PER_PEER_LIMIT, STREAMS_PER_PEER, UNARY_PER_PEER,
 };
 use crate::error::ConfigError;
 use crate::resolver::Peer;
@@ -32,6 +33,7 @@ pub struct H2Config {
     unary_per_peer: usize,
     streams_per_peer: usize,
     pub(crate) peers: usize,
+    pub(crate) header_list_bytes: u32,
 }
 
 /// How many connections an attempt may find to be over before it counts as unsendable. The second is dialled for it.
@@ -54,6 +56,7 @@ impl Default for H2Config {
             unary_per_peer: UNARY_PER_PEER,
             streams_per_peer: STREAMS_PER_PEER,
             peers: PEERS_MAX,
+            header_list_bytes: HEADER_LIST_BYTES,
         }
     }
 }
@@ -131,6 +134,18 @@ impl H2Config {
         self
     }
 
+    /// Bytes of the header list of a response, as HTTP/2 counts them, and of its trailers: 2 KiB to 256 KiB, by default 16
+    /// KiB. A response with more has been executed and is not asked for again: its caller is answered RESOURCE_EXHAUSTED, or
+    /// the code of the handler if that is an error, without the metadata.
+    ///
+    /// Requests are bound by what the peer announces; for members, see
+    /// [`ServerLimits::header_list_bytes`](crate::ServerLimits::header_list_bytes).
+    #[must_use]
+    pub fn header_list_bytes(mut self, bytes: u32) -> Self {
+        self.header_list_bytes = bytes;
+        self
+    }
+
     pub(crate) fn limit(&self, class: Class) -> usize {
         match class {
             Class::Unary => self.unary_per_peer,
@@ -142,6 +157,8 @@ impl H2Config {
         in_range("unary_per_peer", self.unary_per_peer as u64, 1, PER_PEER_LIMIT as u64)?;
         in_range("streams_per_peer", self.streams_per_peer as u64, 1, PER_PEER_LIMIT as u64)?;
         in_range("peers", self.peers as u64, 1, PEERS_MAX as u64)?;
+        let (min, max) = (HEADER_LIST_BYTES_MIN, HEADER_LIST_BYTES_LIMIT);
+        in_range("header_list_bytes", self.header_list_bytes.into(), min.into(), max.into())?;
         let fields = [
             ("connect_timeout", self.connect_timeout),
             ("keepalive_interval", self.keepalive_interval),
@@ -289,6 +306,8 @@ mod tests {
         let config = H2Config::default().streams_per_peer(0);
         let error = H2Transport::new(config).unwrap_err().to_string();
         assert!(error.contains("streams_per_peer is 0"), "{error}");
+        let error = H2Transport::new(H2Config::default().header_list_bytes(0)).unwrap_err();
+        assert!(error.to_string().contains("header_list_bytes is 0"), "{error}");
         let error = H2Transport::new(H2Config::default().peers(0)).unwrap_err().to_string();
         assert!(error.contains("peers is 0"), "{error}");
         assert!(H2Transport::new(H2Config::default()).is_ok());

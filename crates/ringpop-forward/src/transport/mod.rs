@@ -14,6 +14,7 @@ mod h2;
 mod last_words;
 mod pool;
 mod progress;
+mod settings;
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -123,6 +124,9 @@ pub struct TransportStats {
     pub circuit_skips: u64,
     /// Peers that are skipped at this moment.
     pub circuits_open: u64,
+    /// Requests that were not sent because their header list is larger than the peer takes, and responses whose header
+    /// list, or trailers, were larger than is taken here.
+    pub header_lists_exceeded: u64,
 }
 
 /// What kind of call a request begins. Unary calls and streams use different connections, so that streams that their
@@ -175,6 +179,11 @@ impl SendError {
         Self { class: FailureClass::Unanswered, source }
     }
 
+    /// The response has begun, and cannot be given to the caller for the reason in `status`.
+    pub(crate) fn unusable_response(status: Status) -> Self {
+        Self { class: FailureClass::Committed, source: status.into() }
+    }
+
     /// As many calls to the peer are in flight as may be; nothing was sent.
     pub fn overloaded(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self { class: FailureClass::Overloaded, source: source.into() }
@@ -194,8 +203,9 @@ impl SendError {
 
     /// The failure as the caller will see it if nothing else can be tried.
     pub(crate) fn into_status(self, peer: &Peer, reason: &str) -> Status {
+        let is_final = matches!(self.class, FailureClass::Caller | FailureClass::Committed);
         let source = match self.source.downcast::<Status>() {
-            Ok(status) if self.class == FailureClass::Caller => return *status,
+            Ok(status) if is_final => return *status,
             Ok(status) => status,
             Err(source) => source,
         };

@@ -10,9 +10,9 @@ use dashmap::DashMap;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
-use super::activity::{Lease, NoTurn};
+use super::activity::{Activity, HeaderLists, Lease, NoTurn};
 use super::circuit::{Circuit, Permission};
-use super::connection::{Driver, Ended, Keepalive, Live, handshake};
+use super::connection::{Driver, Ended, Keepalive, Live, Opened, handshake};
 use super::dial::{Connector, DialError};
 use super::h2::{H2Config, LONGEST};
 use super::{Class, SendError, TransportStats};
@@ -35,6 +35,8 @@ struct Shared {
     connections: AtomicU64,
     circuits_opened: AtomicU64,
     circuit_skips: AtomicU64,
+    /// Shared with the responses of every connection.
+    header_lists_exceeded: Arc<AtomicU64>,
 }
 
 /// The connections to one peer.
@@ -84,6 +86,7 @@ impl Pool {
             connections: AtomicU64::new(0),
             circuits_opened: AtomicU64::new(0),
             circuit_skips: AtomicU64::new(0),
+            header_lists_exceeded: Arc::default(),
         };
         Self { peers: DashMap::new(), shared: Arc::new(shared) }
     }
@@ -184,6 +187,7 @@ impl Pool {
             circuits_opened: self.shared.circuits_opened.load(Ordering::Relaxed),
             circuit_skips: self.shared.circuit_skips.load(Ordering::Relaxed),
             circuits_open: open as u64,
+            header_lists_exceeded: self.shared.header_lists_exceeded.load(Ordering::Relaxed),
         }
     }
 
@@ -418,9 +422,15 @@ impl Dial {
     async fn open(&self, limit: Duration) -> Result<(Live, Driver), DialError> {
         let io = self.shared.connector.connect_within(&self.peer, limit).await;
         let io = io.map_err(|error| DialError::Connect(Arc::new(error)))?;
-        let (sender, driver) = handshake(io).await?;
+        let Opened { sender, driver, header_list_max } = handshake(io).await?;
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
-        Ok((Live { id, sender, activity: Arc::default() }, driver))
+        let header_lists = HeaderLists {
+            request_max: header_list_max,
+            response_max: self.shared.config.header_list_bytes as usize,
+            exceeded: Arc::clone(&self.shared.header_lists_exceeded),
+        };
+        let activity = Arc::new(Activity::new(header_lists));
+        Ok((Live { id, sender, activity }, driver))
     }
 
     /// Puts the connection where callers find it. False if the peer was forgotten meanwhile.

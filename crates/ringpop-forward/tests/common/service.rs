@@ -94,6 +94,25 @@ impl Seen {
     }
 }
 
+/// Metadata of about so many bytes: `one` long value, `many` short ones, or long binary ones (`bin`). Other kinds have none.
+pub fn metadata(kind: &str, bytes: usize) -> MetadataMap {
+    let mut metadata = MetadataMap::new();
+    match kind {
+        "one" => drop(metadata.insert("x-one", "1".repeat(bytes).parse().unwrap())),
+        "many" => {
+            for _ in 0..bytes / 64 {
+                metadata.append("x-many", "1".repeat(26).parse().unwrap());
+            }
+        }
+        "bin" => {
+            let value = tonic::metadata::MetadataValue::from_bytes(&vec![0; bytes * 3 / 4]);
+            metadata.insert_bin("x-long-bin", value);
+        }
+        _ => {}
+    }
+    metadata
+}
+
 /// Counts a handler that is dropped before it is done.
 struct Unless<'a>(Option<&'a AtomicU64>);
 
@@ -168,6 +187,7 @@ impl Handler {
                 Ok(response)
             }
             "unavailable" => Err(Status::unavailable("told to be unavailable")),
+            order if order.starts_with("metadata ") => self.with_metadata(order),
             _ => {
                 let mut response = Response::new(self.tell(ask.order, ask.payload));
                 response.metadata_mut().insert("x-answer", "42".parse().unwrap());
@@ -176,6 +196,21 @@ impl Handler {
         };
         unless.done();
         result
+    }
+
+    /// The order is `metadata <ok|fail> <one|many|bin|message> <bytes>`.
+    fn with_metadata(&self, order: &str) -> Result<Response<Tell>, Status> {
+        let words: Vec<_> = order.split(' ').collect();
+        let [_, outcome, kind, bytes] = words[..] else { panic!("an order has four words") };
+        let bytes = bytes.parse().unwrap();
+        let metadata = metadata(kind, bytes);
+        if outcome == "ok" {
+            let mut response = Response::new(self.tell("much metadata", Bytes::new()));
+            *response.metadata_mut() = metadata;
+            return Ok(response);
+        }
+        let text = if kind == "message" { "m".repeat(bytes) } else { "told to fail".to_owned() };
+        Err(Status::with_metadata(Code::Aborted, text, metadata))
     }
 
     async fn upload(self, request: Request<Streaming<Ask>>) -> Result<Response<Tell>, Status> {
@@ -204,7 +239,7 @@ impl Handler {
         Ok(Response::new(self.tell(format!("{count} messages, {bytes} bytes"), Bytes::new())))
     }
 
-    /// The order is `<count>`, `endless` or `<count> then fail`.
+    /// The order is `<count>`, `endless`, `<count> then fail` or `<count> then metadata fail ..`.
     async fn download(self, request: Request<Ask>) -> Result<Response<Tells>, Status> {
         self.begin(request.metadata());
         let ask = request.into_inner();
@@ -221,6 +256,11 @@ impl Handler {
                 self.seen.sent.fetch_add(1, Ordering::AcqRel);
             }
             match end {
+                order if order.starts_with("metadata ") => {
+                    let end = self.with_metadata(order).err().unwrap();
+                    drop(sender.send(Err(end)).await);
+                    return unless.done();
+                }
                 "fail" => drop(sender.send(Err(Status::data_loss("told to fail"))).await),
                 "hang" => sender.closed().await,
                 _ => return unless.done(),
