@@ -17,6 +17,7 @@ use crate::limits::{
     ALONE_AFTER, ATTEMPT_TIMEOUT, DEV_NODES_MAX, JOIN_TIMEOUT, KEY_BYTES_MAX, LAME_DUCK,
     LOOKUP_OWNERS_MAX,
 };
+use crate::server_limits::LimitArgs;
 use crate::tls::TlsArgs;
 
 #[derive(Debug, Parser)]
@@ -109,6 +110,9 @@ pub(crate) struct NodeArgs {
     /// Log what happens on standard error (RUST_LOG overrides it)
     #[arg(long, short)]
     pub(crate) verbose: bool,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
 
     #[command(flatten)]
     pub(crate) run: RunArgs,
@@ -267,7 +271,7 @@ fn parse_wait(text: &str) -> Result<Duration, String> {
         .map_err(|error| format!("{error}: write it with its unit, as in 30s or 5m"))
 }
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let duration = parse_wait(text)?;
     if duration.is_zero() {
         return Err("a duration must be longer than nothing, as 30s or 5m are".to_owned());

@@ -11,6 +11,7 @@ mod failure;
 mod kv;
 mod limits;
 mod output;
+mod server_limits;
 mod stop;
 mod tls;
 

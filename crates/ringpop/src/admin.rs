@@ -122,8 +122,9 @@ fn counters(inner: &Inner, swim: &SwimStats) -> Vec<proto::Counter> {
     let ring = inner.views.stats();
     let ring = [("capped", ring.capped), ("stale", ring.stale)];
     let ring = ring.into_iter().chain(inner.views.counters()).map(|entry| counter("ring", entry));
-    let (server, tls) = (inner.security.accept_stats(), inner.security.tls_stats());
-    let server = server.iter().map(|entry| counter("server", entry));
+    let (accept, tls) = (inner.security.accept_stats(), inner.security.tls_stats());
+    let server = accept.iter().chain(inner.security.server_stats().iter());
+    let server = server.map(|entry| counter("server", entry));
     let tls = tls.into_iter().map(|entry| counter("tls", entry));
     let mut counters: Vec<_> = swim.chain(forward).chain(ring).chain(server).chain(tls).collect();
     counters.sort_unstable_by(|a, b| a.name.cmp(&b.name));

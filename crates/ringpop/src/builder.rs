@@ -8,7 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ringpop_discovery::{Discovery, StaticList};
-use ringpop_forward::{Divergence, Explain, Forwarder, H2Config, Observer, Policy, Routes};
+use ringpop_forward::{
+    Divergence, Explain, Forwarder, H2Config, IN_FLIGHT, MAX_TIMEOUT, Observer, Policy, Routes,
+    ServerLimits,
+};
 use swim_core::{Address, Config, ConfigError, Init, Instant, LabelError, Node};
 use tokio::net::TcpListener;
 use tokio::time::Instant as Clock;
@@ -43,6 +46,9 @@ pub struct Builder {
     routes: Routes,
     policy: Policy,
     forward_connections: H2Config,
+    server_limits: ServerLimits,
+    max_in_flight: usize,
+    max_timeout: Duration,
     explain: Explain,
     divergence: Divergence,
     forward_observer: Option<Box<dyn Observer>>,
@@ -67,6 +73,9 @@ impl Builder {
             routes: Routes::new(),
             policy: Policy::default(),
             forward_connections: H2Config::between_members(),
+            server_limits: ServerLimits::default(),
+            max_in_flight: IN_FLIGHT,
+            max_timeout: MAX_TIMEOUT,
             explain: Explain::default(),
             divergence: Divergence::default(),
             forward_observer: None,
@@ -182,6 +191,30 @@ impl Builder {
         self
     }
 
+    /// What callers may hold of the server of this member: streams,
+    /// connections, unread answers, requests that do not come, metadata.
+    /// [`Ringpop::server_stats`] counts who met them. Default:
+    /// [`ServerLimits::default`].
+    pub fn server_limits(mut self, limits: ServerLimits) -> Self {
+        self.server_limits = limits;
+        self
+    }
+
+    /// How many calls of routed methods may be in flight here, handled and
+    /// forwarded together: 1 to 1,048,576, by default 5,000. Further ones are
+    /// answered RESOURCE_EXHAUSTED.
+    pub const fn max_in_flight(mut self, calls: usize) -> Self {
+        self.max_in_flight = calls;
+        self
+    }
+
+    /// How long a unary call of a routed method may take whose caller sets no
+    /// deadline: 1 ms to a day, by default 10 minutes.
+    pub const fn max_timeout(mut self, timeout: Duration) -> Self {
+        self.max_timeout = timeout;
+        self
+    }
+
     /// Which responses say which member handled them and after how many hops.
     /// Default: those to requests that ask.
     pub const fn explain(mut self, explain: Explain) -> Self {
@@ -226,6 +259,7 @@ impl Builder {
         check_page(&self.config)?;
         check_points(self.points_per_weight_unit)?;
         self.security.check()?;
+        self.server_limits.check()?;
         let (config, security) = (self.config.clone(), self.security.clone());
         let labels = OwnLabels::new(self.labels.clone(), self.weight, self.zone.clone())?;
         let (listener, bound) = listen(self.listen).await?;
@@ -242,6 +276,7 @@ impl Builder {
         let lifecycle = Arc::new(Lifecycle::new(listeners.clone()));
         let problems = Arc::new(Problems::new(listeners.clone()));
         let (app, lame_duck) = (self.app.clone(), self.lame_duck);
+        let server_limits = self.server_limits.clone();
         let checks_address = self.advertise.is_some() && local.as_str() != bound.to_string();
         let is_meant_to_be_alone = self.discovery.is_none();
         let alone_after =
@@ -270,6 +305,7 @@ impl Builder {
             alone_after,
             is_meant_to_be_alone,
             lame_duck,
+            server_limits,
             instance,
             checks_address,
             labels,
@@ -307,6 +343,8 @@ impl Builder {
             .name(local.as_str())
             .routes(self.routes)
             .policy(self.policy)
+            .max_in_flight(self.max_in_flight)
+            .max_timeout(self.max_timeout)
             .explain(self.explain)
             .divergence(self.divergence)
             // A client that is believed although it is no member only has its

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ringpop_discovery::Discovery;
-use ringpop_forward::{Forwarder, Stats as ForwardStats};
+use ringpop_forward::{Forwarder, ServerLimits, ServerStats, Stats as ForwardStats};
 use swim_core::{Address, CommandError, Config, Isolation, Labels, Stats as SwimStats};
 use tokio::net::TcpListener;
 use tokio::sync::broadcast;
@@ -62,6 +62,7 @@ pub(crate) struct Inner {
     /// No discovery was given: a cluster of one is no problem.
     is_meant_to_be_alone: bool,
     pub(crate) lame_duck: Duration,
+    pub(crate) server_limits: ServerLimits,
     /// Tells this process from others.
     pub(crate) instance: u64,
     /// Whether another process may have the advertised address.
@@ -92,6 +93,7 @@ pub(crate) struct Parts {
     pub(crate) alone_after: Option<Duration>,
     pub(crate) is_meant_to_be_alone: bool,
     pub(crate) lame_duck: Duration,
+    pub(crate) server_limits: ServerLimits,
     pub(crate) instance: u64,
     pub(crate) checks_address: bool,
     pub(crate) labels: OwnLabels,
@@ -124,6 +126,7 @@ impl Ringpop {
             alone_after: parts.alone_after,
             is_meant_to_be_alone: parts.is_meant_to_be_alone,
             lame_duck: parts.lame_duck,
+            server_limits: parts.server_limits,
             instance: parts.instance,
             checks_address: parts.checks_address,
             labels: tokio::sync::Mutex::new(parts.labels),
@@ -416,6 +419,13 @@ impl Ringpop {
     #[must_use]
     pub fn forward_stats(&self) -> ForwardStats {
         self.0.forwarder.stats()
+    }
+
+    /// What was taken back from callers, and what they hold at this moment;
+    /// all zero until [`serve`](Self::serve).
+    #[must_use]
+    pub fn server_stats(&self) -> ServerStats {
+        self.0.security.server_stats()
     }
 
     /// Counters of the membership protocol; all zero when the member has

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use http::Extensions;
 use ringpop_forward::{
     AcceptCounters, AcceptStats, ConfigError, ForwardLayer, H2Config, H2Transport, LimitLayer,
+    ServerLimits, ServerStats,
 };
 use tokio::net::TcpListener;
 use tonic::transport::server::Router;
@@ -24,12 +25,15 @@ use crate::builder::BindError;
 use crate::certificate;
 use crate::problem::Problems;
 
+/// Why limits are within their bounds.
+pub(crate) const CHECKED: &str = "limits are checked when a member is bound";
+
 /// How members recognize each other.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Security {
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
-    /// What the plain listener counts, once it listens.
+    /// What the listener counts, once it listens.
     accepted: Arc<OnceLock<AcceptCounters>>,
 }
 
@@ -100,6 +104,11 @@ impl Security {
         self.accepted.get().map(AcceptCounters::stats).unwrap_or_default()
     }
 
+    /// Counters of the limits that callers met.
+    pub(crate) fn server_stats(&self) -> ServerStats {
+        self.accepted.get().map(AcceptCounters::server_stats).unwrap_or_default()
+    }
+
     /// Counters of certificates and handshakes; nothing without TLS.
     pub(crate) fn tls_stats(&self) -> Vec<(&'static str, u64)> {
         #[cfg(feature = "tls")]
@@ -116,19 +125,22 @@ impl Security {
         &self,
         server: Router<Stack<ForwardLayer, Stack<LimitLayer, Identity>>>,
         listener: TcpListener,
+        limits: &ServerLimits,
         stop: impl Future<Output = ()>,
         problems: &Problems,
     ) -> Result<(), tonic::transport::Error> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
+            let incoming = tls.incoming(listener).limits(limits).expect(CHECKED);
+            let _ = self.accepted.set(incoming.counters());
             return tokio::select! {
-                end = server.serve_with_incoming_shutdown(tls.incoming(listener), stop) => end,
+                end = server.serve_with_incoming_shutdown(incoming, stop) => end,
                 () = tls.watch() => Ok(()),
                 never = certificate::watch(tls, problems) => never,
             };
         }
         let _ = problems;
-        let incoming = ringpop_forward::incoming(listener);
+        let incoming = ringpop_forward::incoming(listener).limits(limits).expect(CHECKED);
         // A member serves once.
         let _ = self.accepted.set(incoming.counters());
         server.serve_with_incoming_shutdown(incoming, stop).await

@@ -19,6 +19,7 @@ use crate::health::Health;
 use crate::limits::{MESSAGE_BYTES_MAX, SERVER_ENDED_LIMIT};
 use crate::member::Inner;
 use crate::problem::{Problem, Problems};
+use crate::security::CHECKED;
 use crate::{routed, shutdown};
 
 /// The server of a member.
@@ -92,7 +93,9 @@ fn serve(
     let (health, health_service) = Health::new(inner.lifecycle.watch(), inner.views.unreachable());
     #[cfg(feature = "health")]
     let services = services.add_service(health_service);
-    let server = ringpop_forward::server().layer(inner.forwarder.layer()).add_routes(services);
+    let limits = inner.server_limits.clone();
+    let server = ringpop_forward::server_with(&limits).expect(CHECKED);
+    let server = server.layer(inner.forwarder.layer()).add_routes(services);
     let security = inner.security.clone();
     let (member, problems) = (Arc::downgrade(inner), Arc::clone(&inner.problems));
     async move {
@@ -107,7 +110,7 @@ fn serve(
             #[cfg(feature = "health")]
             watches.end_watches().await;
         };
-        let serving = security.serve(server, listener, stop, &problems);
+        let serving = security.serve(server, listener, &limits, stop, &problems);
         #[cfg(feature = "health")]
         let serving = health.beside(serving);
         let end = serving.await;

@@ -359,3 +359,34 @@ async fn settings_change_while_a_member_runs() {
         assert!(error.to_string().starts_with(field), "{error}");
     }
 }
+
+/// What an operator sets is what callers meet, and what they met is told.
+#[tokio::test]
+async fn limits_of_callers_are_set_counted_and_told() {
+    use ringpop::admin_client::{AdminClient, GetStatusRequest};
+    use ringpop::forward::ServerLimits;
+
+    let wrong = Ringpop::builder("test").server_limits(ServerLimits::default().half_open_calls(0));
+    let error = wrong.bind().await.unwrap_err().to_string();
+    assert!(error.contains("half_open_calls is 0"), "{error}");
+    let error = Ringpop::builder("test").max_in_flight(0).bind().await.unwrap_err().to_string();
+    assert!(error.contains("max_in_flight is 0"), "{error}");
+
+    let limits = ServerLimits::default().header_list_bytes(4096).streams_per_connection(7);
+    let member = Ringpop::builder("test").server_limits(limits).bind().await.unwrap();
+    member.serve(tonic::service::Routes::default()).unwrap();
+    member.bootstrap().await.unwrap();
+    assert_eq!(member.server_stats().header_lists_refused, 0);
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", member.whoami()));
+    let channel = endpoint.unwrap().connect().await.unwrap();
+    let mut admin = AdminClient::new(channel).max_decoding_message_size(64 << 20);
+    let mut request = tonic::Request::new(GetStatusRequest {});
+    request.metadata_mut().insert("x-large", "1".repeat(4096).parse().unwrap());
+    let refused = admin.get_status(request).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::ResourceExhausted, "{refused:?}");
+    assert_eq!(member.server_stats().header_lists_refused, 1);
+    let status = admin.get_status(GetStatusRequest {}).await.unwrap().into_inner();
+    let told = status.counters.iter().find(|told| told.name == "server.header_lists_refused");
+    assert_eq!(told.unwrap().value, 1);
+    member.shutdown(PATIENCE).await;
+}

@@ -121,6 +121,7 @@ async fn bind(args: &NodeArgs) -> Result<Ringpop, Failure> {
         .policy(policy(args))
         // The demonstration shows which member answers.
         .explain(Explain::Always);
+    builder = args.limits.apply(builder);
     if let Some(identity) = &args.identity {
         builder = builder.identity(identity);
     }
@@ -137,7 +138,8 @@ async fn bind(args: &NodeArgs) -> Result<Ringpop, Failure> {
         BindError::Weight { .. }
         | BindError::LabelTwice { .. }
         | BindError::Label(_)
-        | BindError::Config(_) => Failure::Usage(error.to_string()),
+        | BindError::Config(_)
+        | BindError::Forwarder { .. } => Failure::Usage(error.to_string()),
         error => Failure::failed(error),
     })
 }
