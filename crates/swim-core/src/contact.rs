@@ -97,10 +97,12 @@ impl Core {
     /// answer, and none sends a request. One that nobody could ever reach is never
     /// added by the others (`newcomers.rs`), and hears of no suspicion.
     pub(crate) fn doubt_contact(&mut self) {
-        let period = self.config.protocol_period();
-        let window = period * CONTACT_PERIODS;
-        let patience = self.suspicion_bounds().min.max(window * 4);
+        let window = self.config.protocol_period() * CONTACT_PERIODS;
         let silence = self.now - self.contact.last_request;
+        if silence <= window * 2 {
+            return;
+        }
+        let patience = self.suspicion_bounds().min.max(window * 4);
         let answered = self.now - self.contact.last_answer <= window * 2;
         let alive = self.local_member().status == Status::Alive;
         if !self.config.reach_newcomers() || !alive || !answered || self.others() == 0 {
@@ -111,7 +113,7 @@ impl Core {
             self.hold(doubt(Status::Faulty), None);
             // Nobody else may have said so.
             self.spread_local();
-        } else if silence > window * 2 && !self.contact.is_in_doubt() {
+        } else if !self.contact.is_in_doubt() {
             self.hold(doubt(Status::Suspect), None);
         }
     }

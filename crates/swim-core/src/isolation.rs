@@ -97,6 +97,11 @@ impl IsolationWatch {
         self.lost[0] + self.lost[1]
     }
 
+    /// Whether anything suggests that isolation changes or ends.
+    fn has_work(&self) -> bool {
+        self.isolation != Isolation::None || self.unanswered > 0 || self.recently_lost() > 0
+    }
+
     fn turn_window(&mut self, now: Instant) {
         if now - self.window >= LOSS_WINDOW {
             self.lost = [0, self.lost[0]];
@@ -121,6 +126,11 @@ impl Core {
         }
         self.event(Event::IsolationChanged { before, isolation, others, lost });
         true
+    }
+
+    /// Whether isolation has to be watched: not while all is quiet.
+    pub(crate) fn may_be_isolated(&self) -> bool {
+        self.isolation.has_work() || self.others() == 0
     }
 
     fn isolation_now(&self) -> Isolation {

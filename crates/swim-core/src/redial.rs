@@ -117,7 +117,15 @@ impl Redial {
         }
     }
 
-    /// A round begins. Returns when the next one does.
+    /// Whether there is somebody to dial, or may be since members changed. In a
+    /// quiet cluster there is not, and rounds cost nothing.
+    pub(crate) fn has_work(&self, core: &Core) -> bool {
+        let changed = self.revision != Some(core.members.revision());
+        let known = [self.gone.len(), self.remembered.len(), self.contacts.len()];
+        core.config.heal_probability_base() > 0 && (changed || known != [0; 3])
+    }
+
+    /// A round begins.
     pub(crate) fn on_round(&mut self, core: &mut Core, heal: &mut Heal) {
         if core.config.heal_probability_base() == 0 || self.dial_contact(core, heal) {
             return;

@@ -259,7 +259,7 @@ impl Node {
             self.core.isolation.on_message(self.core.now);
         }
         if is_reply {
-            self.on_reply(&app, &from, seq, body);
+            self.on_reply(&app, (&from, reachable == Some(true)), seq, body);
             return;
         }
         self.core.trust = Trust::Request;

@@ -75,22 +75,28 @@ impl Node {
     }
 
     /// What an answer shows about members that are not on the ring.
-    fn trust(&self, from: &Address, seq: u64) -> Trust {
-        let member = self.core.members.get(from).is_some_and(Member::is_reachable);
-        if member || self.join.is_open(seq) || self.heal.is_open(from, seq) {
+    fn trust(&self, (from, is_member): (&Address, bool), seq: u64) -> Trust {
+        if is_member || self.join.is_open(seq) || self.heal.is_open(from, seq) {
             Trust::Member
         } else {
             Trust::Stranger
         }
     }
 
-    /// Takes a reply, when it answers a request of this member.
-    pub(super) fn on_reply(&mut self, app: &Arc<str>, from: &Address, seq: u64, body: Body) {
+    /// Takes a reply, when it answers a request of this member. The sender comes
+    /// with whether it is a member that is reachable here.
+    pub(super) fn on_reply(
+        &mut self,
+        app: &Arc<str>,
+        (from, is_member): (&Address, bool),
+        seq: u64,
+        body: Body,
+    ) {
         let by_another_name =
             self.join.is_by_another_name(from, seq) || self.heal.is_by_another_name(from, seq);
         // Reached under another name, nobody knows whether its own leads to it.
         let evidence = if by_another_name { Evidence::Nothing } else { evidence(&body) };
-        self.core.trust = self.trust(from, seq);
+        self.core.trust = self.trust((from, is_member), seq);
         let in_time = self.expects(from, seq);
         if in_time && evidence == Evidence::Contact {
             self.core.responders.answered_in_time(self.core.now, from);

@@ -119,6 +119,9 @@ impl Node {
         let period = self.probes.period(&self.core);
         let early = late.min(self.core.config.protocol_period() / 2);
         self.routine.period = self.arm_after(period - early, Timer::Period);
+        if self.routine.redial.is_none() {
+            self.arm_redial();
+        }
     }
 
     /// From now on the first difference that a ping shows is synced, whatever
@@ -172,8 +175,17 @@ impl Node {
             self.ask_discovery_soon();
         }
         self.redial.on_round(&mut self.core, &mut self.heal);
-        let round_ms = DIAL_ROUND.as_millis() as u64;
-        let rest = Duration::from_millis(round_ms - self.core.unix_ms() % round_ms);
-        self.routine.redial = self.arm_after(rest, Timer::Redial);
+        self.arm_redial();
+    }
+
+    /// When the next round begins, if there is anything to do in it. In a quiet
+    /// cluster there is not; each period looks again.
+    fn arm_redial(&mut self) {
+        self.routine.redial = None;
+        if self.redial.has_work(&self.core) || self.core.may_be_isolated() {
+            let round_ms = DIAL_ROUND.as_millis() as u64;
+            let rest = Duration::from_millis(round_ms - self.core.unix_ms() % round_ms);
+            self.routine.redial = self.arm_after(rest, Timer::Redial);
+        }
     }
 }
