@@ -254,7 +254,7 @@ impl Node {
             }
             return;
         }
-        let reachable = self.core.members.get(&from).map(Member::is_reachable);
+        let reachable = self.is_reachable(&from, seq, &body);
         if reachable.is_some() {
             self.core.isolation.on_message(self.core.now);
         }

@@ -60,6 +60,22 @@ impl Node {
         }
     }
 
+    /// Whether the sender of a message is a member that is reachable here; `None`
+    /// when it is no member. In a quiet cluster the message itself tells, without a
+    /// look-up in a large table that is in no cache: it answers a probe, or its
+    /// sender sees the same members as this one, who has all of them reachable.
+    pub(super) fn is_reachable(&self, from: &Address, seq: u64, body: &Body) -> Option<bool> {
+        let members = &self.core.members;
+        let told = match body {
+            Body::Ping { checksum, .. } => {
+                self.core.others() + 1 == members.len() && *checksum == members.checksum()
+            }
+            Body::Ack { .. } => self.probes.is_open(from, seq),
+            _ => false,
+        };
+        if told { Some(true) } else { members.get(from).map(Member::is_reachable) }
+    }
+
     /// Whether a reply with this number from this peer is welcome: whoever
     /// sent the request knows.
     fn expects(&self, from: &Address, seq: u64) -> bool {
