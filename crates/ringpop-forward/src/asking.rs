@@ -155,7 +155,8 @@ impl<T: PeerTransport> Asking<'_, T> {
     /// Asks `peer`, and others beside it when that is called for.
     pub(crate) async fn ask(&mut self, peer: Arc<Peer>, chosen_among: usize) -> Answered<T::Body> {
         self.trail.begin(&peer);
-        let (call, replay, waiting) = (self.call, self.replay, Waiting::default());
+        let (call, replay, waiting) =
+            (self.call, self.replay, Waiting::of(self.call.ticket.call()));
         let attempt = Attempt {
             peer: &peer,
             chosen_among,

@@ -171,11 +171,11 @@ fn enter<T>(engine: &Engine<T>, head: &Parts) -> Result<InFlight, Refusal> {
         (Err(Refusal::Overloaded), Some(call)) => {
             let all = &call.connection.all;
             // Those that leave have given their places up already.
-            let enter = || engine.gate.enter(limit.saturating_add(all.leaving()));
-            match enter() {
+            let enter = |more| engine.gate.enter(limit.saturating_add(all.leaving() + more));
+            match enter(0) {
                 Err(Refusal::Overloaded) => {
-                    all.shed_idlest();
-                    enter()
+                    all.shed_idlest(limit);
+                    enter(call.connection.reserve(limit))
                 }
                 entered => entered,
             }

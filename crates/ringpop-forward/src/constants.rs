@@ -426,6 +426,13 @@ pub(crate) const COUNTED_FRAME_BYTES_MIN: usize = 1024;
 pub(crate) const SEND_BUFFER_PER_CONNECTION: usize =
     2 * STREAMS_PER_CONNECTION as usize * ANSWER_PIECE_BYTES;
 
+/// Part of the places, as a divisor, that there are beyond a limit for callers who hold few of them: an address. A connection
+/// of an address that holds many gets half as many. They cost nothing until one caller has taken all others.
+pub(crate) const RESERVE_PART: usize = 8;
+
+/// Part of the places, as a divisor, that counts as few: 78 of the 5,000 of a process, 16 of the 1,024 to one peer.
+pub(crate) const FEW_PART: usize = 64;
+
 /// Calls that are given up at a time when places are needed: looking for them costs the same for one and for many.
 pub(crate) const SHED_BATCH: usize = 64;
 

@@ -1,6 +1,7 @@
 //! What an attempt watches while it waits for its owner: the time, and what others say of the owner.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::constants::DIAL_PATIENCE;
 use crate::peer_state::{PeerState, PeerStates};
 use crate::resolver::Peer;
+use crate::server::OpenCall;
 use crate::transport::Progress;
 
 /// Something about a running attempt that may call for another one.
@@ -36,6 +38,10 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
+    pub(crate) fn of(caller: Option<&Arc<OpenCall>>) -> Self {
+        Self { progress: Progress::of(caller.cloned()), signals: AtomicU8::new(0) }
+    }
+
     fn raise(&self, signal: Signal) {
         self.signals.fetch_or(1 << signal as u8, Ordering::Relaxed);
     }

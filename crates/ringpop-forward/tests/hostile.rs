@@ -16,8 +16,10 @@ use tonic::{Code, Status};
 
 use common::cluster::{Layered, Node, Ring};
 use common::service::{Ask, CHAT, DOWNLOAD, ONCE, Seen, UNARY, UPLOAD, next, within};
-use common::{PATIENCE, eventually, raw, soon};
-use ringpop_forward::{AcceptCounters, Builder, ServerLimits, incoming, server_with};
+use common::{PATIENCE, eventually, raw, settled, soon};
+use ringpop_forward::{
+    AcceptCounters, Builder, H2Config, H2Transport, ServerLimits, incoming, server_with,
+};
 
 const LIMIT: Duration = Duration::from_secs(30);
 const SHORT: Duration = Duration::from_millis(300);
@@ -133,6 +135,66 @@ async fn calls_that_were_only_begun_make_room_for_others() {
         }
     }
     assert!(victim.counters.server_stats().half_open_shed > 0);
+}
+
+/// A client that keeps all places with calls whose handlers are busy, which nobody can take back.
+#[tokio::test]
+async fn a_client_that_takes_all_places_keeps_no_other_one_out() {
+    let ring = Ring::default();
+    let limits = ServerLimits::default();
+    let victim = Victim::start_with(&ring, limits, |builder| builder.max_in_flight(100)).await;
+    ring.set("here", &[victim.address()]);
+    let clients = [victim.node.client().await, victim.node.client().await];
+    let mut flood = tokio::task::JoinSet::new();
+    for call in 0..300 {
+        let mut client = clients[call % 2].clone();
+        flood.spawn(async move { client.unary_at(ONCE, Ask::new("here", "wait")).await });
+    }
+    let forwarder = &victim.node.forwarder;
+    eventually("all places are taken", || forwarder.stats().in_flight >= 100).await;
+    // The connection that comes second may have a few places more, and some lose theirs while their message is on its way.
+    let held = settled(|| forwarder.stats().in_flight).await;
+    assert!((50..=106).contains(&held), "{held}");
+    // From the same address, over a connection of its own.
+    let mut other = victim.node.client().await;
+    for _ in 0..20 {
+        other.unary_at(ONCE, Ask::new("here", "")).await.unwrap();
+    }
+    victim.node.handler.go.add_permits(200);
+    while let Some(call) = flood.join_next().await {
+        let _ = call.unwrap();
+    }
+    assert_eq!(Seen::get(&victim.node.handler.seen.begun), held + 20);
+}
+
+/// The places of calls to one owner are shared in the same way.
+#[tokio::test]
+async fn a_client_that_fills_an_owner_keeps_no_other_one_from_it() {
+    let ring = Ring::default();
+    let owner = Node::start(&ring);
+    let connections = H2Config::between_members().unary_per_peer(64).streams_per_peer(64);
+    let transport = H2Transport::new(connections).unwrap();
+    let victim =
+        Victim::start_with(&ring, ServerLimits::default(), |builder| builder.transport(transport))
+            .await;
+    ring.set("there", &[&owner.address]);
+    let greedy = victim.node.client().await;
+    let mut flood = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let mut client = greedy.clone();
+        flood.spawn(async move { client.unary_at(ONCE, Ask::new("there", "wait")).await });
+    }
+    let forwarder = &victim.node.forwarder;
+    eventually("the rest is refused", || forwarder.stats().not_retried_overloaded == 36).await;
+    let mut other = victim.node.client().await;
+    for _ in 0..20 {
+        other.unary_at(ONCE, Ask::new("there", "")).await.unwrap();
+    }
+    owner.handler.go.add_permits(64);
+    while let Some(call) = flood.join_next().await {
+        let _ = call.unwrap();
+    }
+    assert_eq!(Seen::get(&owner.seen().begun), 84);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::connections::Connections;
 use super::waiting::Waiting;
-use crate::constants::SEND_BUFFER_PER_CONNECTION;
+use crate::constants::{FEW_PART, RESERVE_PART, SEND_BUFFER_PER_CONNECTION};
 use crate::drain::Ticket;
 
 /// Puts what a server usually knows of a connection into the extensions of its requests.
@@ -26,6 +26,8 @@ pub(crate) struct Connection {
     restore: Restore,
     /// Calls that are not over.
     pub(super) open: AtomicUsize,
+    /// Those of all connections of the address.
+    pub(super) open_of_address: Arc<AtomicUsize>,
     /// Those of them that have handed out a piece of their answer and wait to be asked for the next one.
     pub(super) unread: AtomicUsize,
     /// When a request or a piece of an answer passed last.
@@ -51,7 +53,13 @@ impl fmt::Debug for Connection {
 }
 
 impl Connection {
-    pub(super) fn new(all: Arc<Connections>, id: u64, address: IpAddr, restore: Restore) -> Self {
+    pub(super) fn new(
+        all: Arc<Connections>,
+        id: u64,
+        address: IpAddr,
+        open_of_address: Arc<AtomicUsize>,
+        restore: Restore,
+    ) -> Self {
         let progress = AtomicU64::new(all.millis());
         Self {
             all,
@@ -59,6 +67,7 @@ impl Connection {
             address,
             restore,
             open: AtomicUsize::new(0),
+            open_of_address,
             unread: AtomicUsize::new(0),
             progress,
             in_transport: AtomicUsize::new(0),
@@ -100,6 +109,19 @@ impl Connection {
 
     pub(super) fn has_written(&self) {
         self.write_blocked.store(0, Ordering::Relaxed);
+    }
+
+    /// How many places beyond `limit` a call of this connection may take, because its caller holds few: a caller that takes
+    /// all there are keeps no other one out.
+    pub(crate) fn reserve(&self, limit: usize) -> usize {
+        let holds_few = |open: &AtomicUsize| open.load(Ordering::Relaxed) <= limit / FEW_PART + 1;
+        if holds_few(&self.open_of_address) {
+            limit / RESERVE_PART
+        } else if holds_few(&self.open) {
+            limit / RESERVE_PART / 2
+        } else {
+            0
+        }
     }
 
     pub(super) fn in_transport(&self) -> usize {
@@ -198,6 +220,7 @@ const LEAVES: u8 = 2;
 impl OpenCall {
     pub(super) fn begin(connection: Arc<Connection>) -> Arc<Self> {
         connection.open.fetch_add(1, Ordering::Relaxed);
+        connection.open_of_address.fetch_add(1, Ordering::Relaxed);
         connection.touch();
         Arc::new(Self { connection, answered: AtomicU64::new(0), place: AtomicU8::new(NO_PLACE) })
     }
@@ -245,6 +268,10 @@ impl InFlight {
         let call = call.filter(|call| call.change_place(NO_PLACE, HAS_PLACE));
         Self { ticket: Some(ticket), call }
     }
+
+    pub(crate) fn call(&self) -> Option<&Arc<OpenCall>> {
+        self.call.as_ref()
+    }
 }
 
 impl Drop for InFlight {
@@ -262,6 +289,7 @@ impl Drop for InFlight {
 impl Drop for OpenCall {
     fn drop(&mut self) {
         self.connection.open.fetch_sub(1, Ordering::Relaxed);
+        self.connection.open_of_address.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -298,9 +326,31 @@ mod tests {
     use crate::server::ServerLimits;
 
     fn begin(all: &Arc<Connections>) -> Arc<OpenCall> {
+        OpenCall::begin(connect(all, &Arc::default()))
+    }
+
+    fn connect(all: &Arc<Connections>, open_of_address: &Arc<AtomicUsize>) -> Arc<Connection> {
         let address = Ipv4Addr::LOCALHOST.into();
-        let connection = Connection::new(Arc::clone(all), all.next_id(), address, Box::new(|_| {}));
-        OpenCall::begin(Arc::new(connection))
+        let (all, open_of_address) = (Arc::clone(all), Arc::clone(open_of_address));
+        let id = all.next_id();
+        Arc::new(Connection::new(all, id, address, open_of_address, Box::new(|_| {})))
+    }
+
+    #[test]
+    fn those_who_hold_few_places_get_some_of_the_reserve() {
+        let all = Connections::new(ServerLimits::default());
+        let (here, there) = (Arc::default(), Arc::default());
+        let (greedy, modest) = (connect(&all, &here), connect(&all, &here));
+        let begin = |connection: &Arc<Connection>| OpenCall::begin(Arc::clone(connection));
+        let many: Vec<_> = (0..100).map(|_| begin(&greedy)).collect();
+        let one = begin(&modest);
+        assert_eq!(greedy.reserve(640), 0);
+        assert_eq!(modest.reserve(640), 40, "its address holds many");
+        assert_eq!(connect(&all, &there).reserve(640), 80);
+        assert_eq!(connect(&all, &there).reserve(7), 0, "there is none");
+        drop((many, one));
+        assert_eq!(greedy.reserve(640), 80);
+        assert_eq!(here.load(Ordering::Relaxed), 0);
     }
 
     #[test]

@@ -154,8 +154,9 @@ impl Connections {
             };
             self.close(&ours.swap_remove(idlest));
         }
-        let connection =
-            Arc::new(Connection::new(Arc::clone(self), self.next_id(), address, restore));
+        let open = ours.first().map(|other| Arc::clone(&other.open_of_address)).unwrap_or_default();
+        let id = self.next_id();
+        let connection = Arc::new(Connection::new(Arc::clone(self), id, address, open, restore));
         ours.push(Arc::clone(&connection));
         Some(connection)
     }
@@ -217,10 +218,12 @@ impl Connections {
         idle
     }
 
-    /// Gives up some of the calls in flight that wait for their callers, because their places are needed.
-    pub(crate) fn shed_idlest(&self) {
+    /// Gives up some of the calls in flight that wait for their callers, because more than `limit` are needed: those first
+    /// whose callers hold many, because the message of an honest call may be on its way.
+    pub(crate) fn shed_idlest(&self, limit: usize) {
         let mut idle = self.idle();
         idle.retain(|idle| idle.waiting.call.has_place());
+        idle.sort_by_key(|idle| idle.waiting.call.connection.reserve(limit));
         idle.truncate(SHED_BATCH);
         shed(&idle, Shed::Overloaded);
     }

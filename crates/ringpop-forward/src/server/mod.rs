@@ -20,7 +20,7 @@ use tonic::transport::Server;
 use tower_layer::{Identity, Stack};
 
 pub use connection::ConnectionHandle;
-pub(crate) use connection::InFlight;
+pub(crate) use connection::{InFlight, OpenCall};
 pub(crate) use connections::Connections;
 pub use connections::ServerStats;
 pub use io::Bounded;

@@ -245,7 +245,7 @@ impl PeerTransport for H2Transport {
             progress.connecting();
             let checkout = self.pool.checkout(peer, class).await?;
             progress.queued();
-            if let Some(lease) = self.pool.lease(&checkout, class).await? {
+            if let Some(lease) = self.pool.lease(&checkout, class, progress).await? {
                 let Checkout { live, peer_pool } = checkout;
                 if let Ok(sender) = live.sender.ready().await {
                     progress.sent();

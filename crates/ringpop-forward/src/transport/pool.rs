@@ -15,7 +15,8 @@ use super::circuit::{Circuit, Permission};
 use super::connection::{Driver, Ended, Keepalive, Live, Opened, handshake};
 use super::dial::{Connector, DialError};
 use super::h2::{H2Config, LONGEST};
-use super::{Class, SendError, TransportStats};
+use super::{Class, Progress, SendError, TransportStats};
+use crate::constants::RESERVE_PART;
 use crate::resolver::Peer;
 
 /// Connections by peer address.
@@ -104,6 +105,7 @@ impl Pool {
         &self,
         checkout: &Checkout,
         class: Class,
+        progress: &Progress,
     ) -> Result<Option<Lease>, SendError> {
         let Checkout { live, peer_pool } = checkout;
         let limit = self.shared.config.limit(class);
@@ -116,10 +118,17 @@ impl Pool {
             }
         };
         // No queue: a call that waits for its turn at a slow peer holds memory here and is late there.
-        let permits = Arc::clone(&peer_pool.place(class).permits);
-        let permit = permits.try_acquire_owned().map_err(|_| {
+        let full = || {
             SendError::overloaded(format!("{limit} calls to it are in flight, as many as may be"))
-        })?;
+        };
+        let permits = Arc::clone(&peer_pool.place(class).permits);
+        let permit = Arc::clone(&permits).try_acquire_owned().map_err(|_| full())?;
+        // Those that are left then are for callers who hold few.
+        let left = permits.available_permits();
+        let reserved = limit / RESERVE_PART;
+        if left < reserved && left + progress.reserve(limit) < reserved {
+            return Err(full());
+        }
         Ok(Some(Lease { turn, _permit: permit }))
     }
 
@@ -278,7 +287,10 @@ enum Begun {
 impl PeerPool {
     fn new(config: &H2Config) -> Arc<Self> {
         let place = |class| Place {
-            permits: Arc::new(Semaphore::new(config.limit(class))),
+            permits: Arc::new(Semaphore::new({
+                let limit = config.limit(class);
+                limit + limit / RESERVE_PART
+            })),
             slot: Mutex::new(Slot::Empty),
         };
         Arc::new(Self {

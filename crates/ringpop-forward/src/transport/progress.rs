@@ -1,6 +1,9 @@
 //! How far a request has come on its way to a peer.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+
+use crate::server::OpenCall;
 
 const CONNECTING: u8 = 0;
 const QUEUED: u8 = 1;
@@ -8,29 +11,42 @@ const SENT: u8 = 2;
 
 /// Told by a transport, and read by whoever waits for the response: what has not left cannot have been executed.
 #[derive(Debug, Default)]
-pub struct Progress(AtomicU8);
+pub struct Progress {
+    step: AtomicU8,
+    /// Whose call it is, if it came over a connection that this crate has accepted.
+    caller: Option<Arc<OpenCall>>,
+}
 
 impl Progress {
+    pub(crate) fn of(caller: Option<Arc<OpenCall>>) -> Self {
+        Self { step: AtomicU8::new(CONNECTING), caller }
+    }
+
+    /// How many places beyond `limit` the caller may take, because it holds few.
+    pub(crate) fn reserve(&self, limit: usize) -> usize {
+        self.caller.as_ref().map_or(0, |call| call.connection.reserve(limit))
+    }
+
     /// There is a connection, and the request waits until the peer takes another one on it.
     pub fn queued(&self) {
-        self.0.store(QUEUED, Ordering::Relaxed);
+        self.step.store(QUEUED, Ordering::Relaxed);
     }
 
     /// The request leaves, or has left.
     pub fn sent(&self) {
-        self.0.store(SENT, Ordering::Relaxed);
+        self.step.store(SENT, Ordering::Relaxed);
     }
 
     /// The request waits for a connection again.
     pub fn connecting(&self) {
-        self.0.store(CONNECTING, Ordering::Relaxed);
+        self.step.store(CONNECTING, Ordering::Relaxed);
     }
 
     pub(crate) fn is_connecting(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == CONNECTING
+        self.step.load(Ordering::Relaxed) == CONNECTING
     }
 
     pub(crate) fn is_sent(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == SENT
+        self.step.load(Ordering::Relaxed) == SENT
     }
 }
