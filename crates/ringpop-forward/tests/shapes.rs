@@ -5,12 +5,14 @@
 mod common;
 
 use bytes::Bytes;
+use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request};
 
 use common::cluster::{Node, Ring};
 use common::service::{Ask, UNROUTED, all, next};
-use common::soon;
+use common::{eventually, soon};
 
 /// A node to ask and the owner of key `k`.
 fn pair() -> (Node, Node) {
@@ -94,9 +96,9 @@ async fn an_early_answer_ends_an_upload() {
 #[tokio::test]
 async fn bidirectional_stream_in_lockstep() {
     let (asked, owner) = pair();
-    let (sender, receiver) = tokio::sync::mpsc::channel(1);
+    let (sender, receiver) = mpsc::channel(1);
     sender.send(Ask::new("k", "0")).await.unwrap();
-    let asks = tokio_stream::wrappers::ReceiverStream::new(receiver);
+    let asks = ReceiverStream::new(receiver);
     let mut tells = asked.client().await.chat(asks).await.unwrap().into_inner();
     for turn in 1..50 {
         let tell = next(&mut tells).await.unwrap().unwrap();
@@ -187,4 +189,22 @@ async fn many_calls_at_once_each_get_their_own_answer() {
     futures_util::future::join_all(calls).await;
     let stats = asked.forwarder.stats();
     assert_eq!((stats.forwarded, stats.in_flight, stats.failed), (200, 0, 0));
+}
+
+/// What the server keeps of an answer holds the request of its call, and both are in one list of the connection.
+#[tokio::test]
+async fn a_caller_who_leaves_a_conversation_holds_nobody_up() {
+    let (asked, _owner) = pair();
+    for _ in 0..3 {
+        let (say, said) = mpsc::channel(4);
+        say.send(Ask::new("k", "hello")).await.unwrap();
+        let mut client = asked.client().await;
+        let mut tells = client.chat(ReceiverStream::new(said)).await.unwrap().into_inner();
+        assert!(next(&mut tells).await.unwrap().is_ok());
+        drop((tells, say));
+        let again = tokio_stream::iter([Ask::new("k", "again")]);
+        let mut tells = client.chat(again).await.unwrap().into_inner();
+        assert!(next(&mut tells).await.unwrap().is_ok());
+    }
+    eventually("nothing is in flight", || asked.forwarder.stats().in_flight == 0).await;
 }

@@ -196,7 +196,9 @@ pub(super) struct Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        if lock(&self.connection.waiting).remove(&self.id).is_some() {
+        let removed = lock(&self.connection.waiting).remove(&self.id);
+        // Dropped outside of the lock: with an answer may go the request of its call, which waits in the same list.
+        if removed.is_some() {
             self.connection.all.registered.fetch_sub(1, Ordering::Relaxed);
         }
     }
