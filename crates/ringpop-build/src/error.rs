@@ -113,6 +113,11 @@ pub enum KeyProblem {
         path: String,
     },
     /// The option says nothing.
-    #[error("(ringpop.route) names no key; give key or header")]
+    #[error(
+        "(ringpop.route) names no key; give key or header, or mark a field of the request with (ringpop.key)"
+    )]
     Empty,
+    /// The method is no stream and is to end as one does.
+    #[error("(ringpop.route) has end_when_moved, and the method streams nothing; leave it out")]
+    UnaryEnds,
 }

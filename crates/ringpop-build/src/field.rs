@@ -20,21 +20,35 @@ pub(crate) enum KeyPlace {
 /// What the option of a method, or else its request message, says.
 pub(crate) fn of_method(method: &MethodDescriptor) -> Result<Option<KeyPlace>, KeyProblem> {
     let input = method.input();
-    let Some(route) = message_option(
-        method.parent_pool().get_extension_by_name("ringpop.route"),
-        &method.options(),
-    ) else {
+    let Some(route) = route(method) else {
         return Ok(marked(&input)?.map(KeyPlace::Field));
     };
     let key = route.get_field_by_name("key");
     let key = key.as_deref().and_then(Value::as_str).unwrap_or_default().to_owned();
-    let header = route.get_field_by_name("header").and_then(|value| value.as_bool());
-    match (key.as_str(), header.unwrap_or_default()) {
+    match (key.as_str(), flag(&route, "header")) {
+        ("", false) if ends_when_moved(method) => {
+            marked(&input)?.map(|path| Some(KeyPlace::Field(path))).ok_or(KeyProblem::Empty)
+        }
         ("", false) => Err(KeyProblem::Empty),
         ("", true) => Ok(Some(KeyPlace::Header)),
         (path, true) => Err(KeyProblem::FieldAndHeader { path: path.to_owned() }),
         (path, false) => named(&input, path).map(|path| Some(KeyPlace::Field(path))),
     }
+}
+
+/// Whether the option of a method says that its streams end when their key moves.
+pub(crate) fn ends_when_moved(method: &MethodDescriptor) -> bool {
+    route(method).is_some_and(|route| flag(&route, "end_when_moved"))
+}
+
+fn route(method: &MethodDescriptor) -> Option<DynamicMessage> {
+    let option = method.parent_pool().get_extension_by_name("ringpop.route");
+    message_option(option, &method.options())
+}
+
+fn flag(route: &DynamicMessage, name: &str) -> bool {
+    let value = route.get_field_by_name(name);
+    value.and_then(|value| value.as_bool()).unwrap_or_default()
 }
 
 /// The fields that `(ringpop.key)` marks, beginning with `message`.

@@ -25,6 +25,7 @@ pub(crate) struct Method {
     pub(crate) place: KeyPlace,
     pub(crate) unary: bool,
     pub(crate) idempotent: bool,
+    pub(crate) end_when_moved: bool,
 }
 
 /// The keys that methods find in a message: several if they disagree.
@@ -80,7 +81,13 @@ fn collect_marked(message: &MessageDescriptor, keys: &mut KeysByMessage) -> Resu
 
 fn of_method(method: &MethodDescriptor) -> Result<Option<KeyPlace>, Error> {
     let file = method.parent_service().parent_file();
-    field::of_method(method).map_err(|problem| error(&file, "method", method.full_name(), problem))
+    let streams = method.is_client_streaming() || method.is_server_streaming();
+    let place = if field::ends_when_moved(method) && !streams {
+        Err(KeyProblem::UnaryEnds)
+    } else {
+        field::of_method(method)
+    };
+    place.map_err(|problem| error(&file, "method", method.full_name(), problem))
 }
 
 fn describe(method: &MethodDescriptor, place: KeyPlace) -> Method {
@@ -91,6 +98,7 @@ fn describe(method: &MethodDescriptor, place: KeyPlace) -> Method {
         place,
         unary: !method.is_client_streaming() && !method.is_server_streaming(),
         idempotent: level != IdempotencyLevel::IdempotencyUnknown,
+        end_when_moved: field::ends_when_moved(method),
     }
 }
 

@@ -44,6 +44,7 @@ impl Renderer<'_> {
             };
             code.push_str(if method.unary { ".unary()" } else { "" });
             code.push_str(if method.idempotent { ".idempotent()" } else { "" });
+            code.push_str(if method.end_when_moved { ".end_when_moved()" } else { "" });
             code.push_str(",\n");
         }
         code.push_str("];\n");

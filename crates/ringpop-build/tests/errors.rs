@@ -119,3 +119,45 @@ fn a_schema_without_keys_needs_no_glue() {
         []
     );
 }
+
+fn table(method: &str) -> String {
+    let schema =
+        format!("service S {{ {method} }} message R {{ string id = 1 [(ringpop.key) = true]; }}");
+    let glue = check(&schema).unwrap();
+    let code = &glue[0].code;
+    let line = code.lines().find(|line| line.contains("MethodRoute::")).unwrap();
+    line.trim().to_owned()
+}
+
+#[test]
+fn streams_end_when_their_key_moves_if_the_method_says_so() {
+    let ends = "end_when_moved: true";
+    for (option, key) in [
+        (ends.to_owned(), "field(\"/p.v1.S/M\", &[1])"),
+        (format!("key: \"id\" {ends}"), "field(\"/p.v1.S/M\", &[1])"),
+        (format!("header: true {ends}"), "header(\"/p.v1.S/M\")"),
+    ] {
+        for (request, response) in [("R", "stream R"), ("stream R", "R"), ("stream R", "stream R")]
+        {
+            let option = route(&option);
+            let method = format!("rpc M({request}) returns ({response}) {{ {option} }}");
+            let expected = format!("::ringpop_forward::MethodRoute::{key}.end_when_moved(),");
+            assert_eq!(table(&method), expected);
+        }
+    }
+    let kept = table("rpc M(R) returns (stream R);");
+    assert!(!kept.contains("end_when_moved"), "{kept}");
+}
+
+#[test]
+fn a_method_without_a_stream_or_a_key_has_nothing_to_end() {
+    let ends = route("end_when_moved: true");
+    let unary = error(&method(&ends, "string id = 1 [(ringpop.key) = true];"));
+    assert!(
+        unary.contains("M: (ringpop.route) has end_when_moved, and the method streams nothing")
+    );
+    let schema = format!(
+        "service S {{ rpc M(R) returns (stream R) {{ {ends} }} }} message R {{ string id = 1; }}"
+    );
+    assert!(error(&schema).contains("names no key"));
+}

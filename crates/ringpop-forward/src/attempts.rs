@@ -19,7 +19,9 @@ use crate::explain::explain;
 use crate::header::{strip_hop_by_hop, strip_unproven_length};
 use crate::key::Key;
 use crate::local::LocalCall;
+use crate::moved::until_moved;
 use crate::observe::{ForwardEvent, RetriedAt};
+use crate::ownership::Lost;
 use crate::policy::{Decision, FailureClass, GiveUp, Situation, decide};
 use crate::resolver::{Owner, Peer};
 use crate::transport::PeerTransport;
@@ -51,6 +53,14 @@ where
         engine.tell(ForwardEvent::Failed { method, attempts: 0, exhausted: false });
         Ok(crate::answer::answer(exceeded(), protocol))
     })
+}
+
+/// Waits until the key of a call is lost, if the call is to end with that.
+async fn when_lost(lost: &mut Option<Lost>) -> Option<Owner> {
+    match lost {
+        Some(lost) => lost.await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Where the attempts of one call stand.
@@ -271,16 +281,23 @@ impl<T: PeerTransport> Attempts<T> {
     {
         self.call.count_here();
         let mut call = self.call;
+        let lost = call.follow_here();
         let head = std::mem::replace(&mut call.head, Request::new(()).into_parts().0);
         let request = Request::from_parts(head, Body::new(replay.attempt()));
         replay.commit();
-        LocalCall::new(local, request).await.map(|response| call.finish_here(response))
+        let (local, mut lost) = (LocalCall::new(local, request), lost);
+        tokio::select! {
+            biased;
+            answered = local => answered.map(|response| call.finish_here(response, lost)),
+            owner = when_lost(&mut lost) => Ok(call.answer_moved(owner.as_ref())),
+        }
     }
 
     /// Completes a response that is given to the caller.
-    fn finish(self, mut response: Response<Early<T::Body>>, replay: &Replay) -> Response<Body> {
+    fn finish(mut self, mut response: Response<Early<T::Body>>, replay: &Replay) -> Response<Body> {
         replay.commit();
         let hops = self.call.travel.hops_on_arrival();
+        let lost = self.trail.last.clone().and_then(|peer| self.call.follow_at(peer));
         let Call { engine, route, deadline, ticket, explain: wants_explanation, .. } = self.call;
         engine.counters.forwarded.add_one();
         let (method, attempts) = (route.method(), self.trail.made);
@@ -296,9 +313,11 @@ impl<T: PeerTransport> Attempts<T> {
         }
         let is_grpc = is_grpc(response.headers());
         let status_in_head = response.headers().contains_key(Status::GRPC_STATUS);
-        response.map(|body| {
+        let response = response.map(|body| {
+            let engine = Arc::clone(&engine);
             Body::new(Reply::new(body, engine, deadline, is_grpc, status_in_head, ticket))
-        })
+        });
+        until_moved(response, lost, engine)
     }
 
     /// Answers with the last failure. A peer that answered is quoted word for word.

@@ -21,7 +21,9 @@ use crate::explain::explain;
 use crate::header::{BadHop, Hop};
 use crate::key::{self, HeadKey, Key, KeyError, KeySource, MissingKey, checked};
 use crate::layer::{Door, Fixed};
+use crate::moved::until_moved;
 use crate::observe::ForwardEvent;
+use crate::ownership::{Lost, Ownership};
 use crate::resolver::{Owner, Owners};
 use crate::routes::Route;
 use crate::server::{ConnectionHandle, InFlight};
@@ -42,6 +44,8 @@ pub(crate) struct Call<T> {
     only_owner: Option<Owner>,
     /// The call comes from a process that is no member.
     is_channel: bool,
+    /// Who owns the key of a stream, until it is known who handles it.
+    pub(crate) ownership: Option<Ownership>,
 }
 
 /// How far a request came.
@@ -159,6 +163,7 @@ pub(crate) fn admit<T>(engine: &Arc<Engine<T>>, door: &Door, mut head: Parts) ->
         is_received,
         only_owner,
         is_channel,
+        ownership: None,
     };
     Admission::Admitted(call, key)
 }
@@ -218,8 +223,17 @@ fn travel<T>(engine: &Engine<T>, head: &mut Parts, is_received: bool) -> Travel 
 }
 
 impl<T> Call<T> {
-    /// Decides where a call with this key goes.
-    pub(crate) fn place(&self, key: &Key) -> Place {
+    /// Decides where a call with this key goes, and begins to follow the key of a stream.
+    pub(crate) fn place(&mut self, key: &Key) -> Place {
+        if !self.route.unary && self.only_owner.is_none() {
+            // Before the decision, so that no change of the ring falls between the two.
+            let resolver = Arc::clone(&self.engine.resolver);
+            self.ownership = Some(Ownership::new(resolver, key.clone()));
+        }
+        self.find_place(key)
+    }
+
+    fn find_place(&self, key: &Key) -> Place {
         if self.travel.hops > 0 && self.travel.trusted {
             return self.place_arrived(key);
         }
@@ -300,7 +314,7 @@ impl<T> Call<T> {
         if self.is_channel {
             // Any backend will do, and another one for each call.
             let key = Key::from(fastrand::u64(..));
-            return Ok((self.place(&key), key));
+            return Ok((self.find_place(&key), key));
         }
         match self.engine.settings.missing_key {
             MissingKey::Local => Ok((Place::Here, Key::from(""))),
@@ -398,11 +412,7 @@ impl<T> Call<T> {
             return self.answer(Status::failed_precondition(message));
         }
         let name = &engine.settings.name;
-        let owner = match owner {
-            Some(Owner::Local) => name,
-            Some(Owner::Remote(peer)) => peer.address(),
-            None => "nobody",
-        };
+        let owner = engine.address_of(owner);
         let hop = self.travel.hop();
         let path: Vec<_> = hop.iter().flat_map(Hop::travellers).chain([name.as_str()]).collect();
         let path = path.join(" > ");
@@ -422,8 +432,15 @@ impl<T> Call<T> {
         response
     }
 
-    /// Completes the response of a handler in this process.
-    pub(crate) fn finish_here(self, mut response: Response<Body>) -> Response<Body> {
+    /// Completes the response of a handler in this process. `lost` resolves when its stream is to end.
+    pub(crate) fn finish_here(
+        self,
+        mut response: Response<Body>,
+        lost: Option<Lost>,
+    ) -> Response<Body>
+    where
+        T: Send + Sync + 'static,
+    {
         // The handler has run. Metadata that it passes on from a call of its own must not say that it has not.
         response.headers_mut().remove(REFUSED_HEADER);
         if self.explain {
@@ -434,8 +451,9 @@ impl<T> Call<T> {
             return response;
         }
         // The handler of a stream runs until its stream ends.
-        let ticket = self.ticket;
-        response.map(|body| Body::new(Tracked::new(body, ticket)))
+        let (ticket, engine) = (self.ticket, self.engine);
+        let response = response.map(|body| Body::new(Tracked::new(body, ticket)));
+        until_moved(response, lost, engine)
     }
 }
 

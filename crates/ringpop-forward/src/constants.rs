@@ -36,6 +36,10 @@ pub const REFUSED_HEADER: HeaderName = HeaderName::from_static("ringpop-refused"
 /// Response metadata of a refusal because members disagree: `e=<epoch in hex>;o=<owner>`, the view of whoever refused.
 pub const VIEW_HEADER: HeaderName = HeaderName::from_static("ringpop-view");
 
+/// Response metadata of a stream that was ended because its key moved: the address of the new owner, or `nobody`. See
+/// [`Routes::end_when_moved`](crate::Routes::end_when_moved).
+pub const MOVED_TO_HEADER: HeaderName = HeaderName::from_static("ringpop-moved-to");
+
 /// Response metadata: a request for many keys was not handled, because not all of them belong here any more.
 #[cfg(feature = "direct")]
 pub(crate) const KEYS_DIVERGED_HEADER: HeaderName =

@@ -120,6 +120,15 @@ impl<T> Engine<T> {
         owners.into_iter().next()
     }
 
+    /// The address of an owner, for people.
+    pub(crate) fn address_of<'a>(&'a self, owner: Option<&'a Owner>) -> &'a str {
+        match owner {
+            Some(Owner::Local) => &self.settings.name,
+            Some(Owner::Remote(peer)) => peer.address(),
+            None => "nobody",
+        }
+    }
+
     /// Whether the sender of this request is believed about its hops.
     pub(crate) fn trusts(&self, head: &Parts) -> bool {
         self.settings.trust.as_ref().is_some_and(|trust| trust(head))

@@ -62,6 +62,14 @@ pub enum ConfigError {
         /// The path of field numbers.
         field: Vec<u32>,
     },
+    /// A method answers one message and is to end as a stream does.
+    #[error(
+        "route {path} is unary and ends when its key moves; only a stream does: leave end_when_moved out"
+    )]
+    UnaryEnds {
+        /// The path of the route.
+        path: String,
+    },
     /// A modifier came before any route.
     #[error("{what}() refines the route before it, and there is none; name a method first")]
     NoRouteToRefine {

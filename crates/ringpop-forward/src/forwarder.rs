@@ -9,6 +9,7 @@ use crate::constants::OWNERS_LIMIT;
 use crate::engine::Engine;
 use crate::key::Key;
 use crate::layer::{Door, Fixed, ForwardLayer, ForwardService};
+use crate::ownership::Ownership;
 use crate::peer_state::PeerState;
 use crate::resolver::{Owner, Owners, Peer, Resolver};
 use crate::stats::Stats;
@@ -122,6 +123,13 @@ impl<T: PeerTransport> Forwarder<T> {
     #[must_use]
     pub fn owner_of(&self, key: &[u8]) -> Option<Owner> {
         self.0.owner_of(key)
+    }
+
+    /// Follows who owns `key` from this moment on. A handler of a stream finds one for its own key in the extensions of
+    /// its request.
+    #[must_use]
+    pub fn ownership(&self, key: impl Into<Key>) -> Ownership {
+        Ownership::new(Arc::clone(&self.0.resolver), key.into())
     }
 
     /// Groups `keys` by the owner that each has at this moment, in the order in which owners first appear. Keys keep their

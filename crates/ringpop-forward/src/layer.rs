@@ -21,6 +21,7 @@ use crate::engine::Engine;
 use crate::first_message::{MessageKey, message_key};
 use crate::key::{HeadKey, Key, KeyError, KeySource};
 use crate::local::LocalCall;
+use crate::ownership::Lost;
 use crate::resolver::Owner;
 use crate::transport::{H2Transport, PeerTransport};
 
@@ -130,6 +131,7 @@ where
             Admission::Answered(response) => return ForwardFuture::answered(response),
             Admission::Admitted(call, key) => (call, key),
         };
+        let mut call = call;
         let place = match key {
             HeadKey::Found(key) => (call.place(&key), key),
             HeadKey::Missing => match call.place_without_key() {
@@ -239,7 +241,14 @@ pin_project! {
         Unrouted { #[pin] future: LocalCall<S> },
         Answered { response: Option<Response<Body>> },
         Peeking { peeking: Option<Peeking<S, T>> },
-        Here { #[pin] future: LocalCall<S>, #[pin] timer: Option<Sleep>, call: Option<Call<T>> },
+        Here {
+            #[pin]
+            future: LocalCall<S>,
+            #[pin]
+            timer: Option<Sleep>,
+            call: Option<Call<T>>,
+            lost: Option<Lost>,
+        },
         There { future: Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>> },
     }
 }
@@ -250,9 +259,10 @@ impl<S: Service<Request<Body>>, T> State<S, T> {
             return Self::Answered { response: Some(call.answer_exceeded()) };
         }
         call.count_here();
+        let lost = call.follow_here();
         let head = std::mem::replace(&mut call.head, Request::new(()).into_parts().0);
         let future = LocalCall::new(local, Request::from_parts(head, body));
-        Self::Here { future, timer: None, call: Some(call) }
+        Self::Here { future, timer: None, call: Some(call), lost }
     }
 }
 
@@ -286,8 +296,8 @@ where
                 StateProjection::Answered { response } => {
                     return Poll::Ready(Ok(response.take().expect("polled after it was ready")));
                 }
-                StateProjection::Here { future, timer, call } => {
-                    return poll_here(cx, future, timer, call);
+                StateProjection::Here { future, timer, call, lost } => {
+                    return poll_here(cx, future, timer, call, lost);
                 }
                 StateProjection::Peeking { peeking } => {
                     let key =
@@ -310,7 +320,7 @@ where
 {
     /// Goes on as the key tells.
     fn into_state(self, key: Result<Option<Key>, PeekFailure>) -> State<S, T> {
-        let Self { call, intake, local, .. } = self;
+        let Self { mut call, intake, local, .. } = self;
         let placed = match key {
             Ok(Some(key)) => Ok((call.place(&key), key)),
             Ok(None) => call.place_without_key(),
@@ -338,21 +348,28 @@ where
     }
 }
 
-/// Waits for a handler in this process, until the deadline.
+/// Waits for a handler in this process, until the deadline or until the key of a stream moves.
 fn poll_here<F, E, T>(
     cx: &mut Context<'_>,
     future: Pin<&mut F>,
     mut timer: Pin<&mut Option<Sleep>>,
     call: &mut Option<Call<T>>,
+    lost: &mut Option<Lost>,
 ) -> Poll<Result<Response<Body>, E>>
 where
     F: Future<Output = Result<Response<Body>, E>>,
+    T: PeerTransport,
 {
     let finished = future.poll(cx);
     let running = call.as_ref().expect("polled after it was ready");
     if let Poll::Ready(result) = finished {
         let call = call.take().expect("it was there a line ago");
-        return Poll::Ready(result.map(|response| call.finish_here(response)));
+        return Poll::Ready(result.map(|response| call.finish_here(response, lost.take())));
+    }
+    if let Some(lost) = lost
+        && let Poll::Ready(owner) = Pin::new(lost).poll(cx)
+    {
+        return Poll::Ready(Ok(running.answer_moved(owner.as_ref())));
     }
     let Some(deadline) = running.deadline else {
         return Poll::Pending;

@@ -93,7 +93,9 @@ mod local;
 mod log_limit;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod moved;
 mod observe;
+mod ownership;
 mod peek;
 mod peer_state;
 mod policy;
@@ -129,6 +131,7 @@ pub use layer::{ForwardFuture, ForwardLayer, ForwardService};
 #[cfg(feature = "metrics")]
 pub use metrics::MetricsObserver;
 pub use observe::{AttemptEnd, ForwardEvent, Observer, RetriedAt};
+pub use ownership::{Lost, Ownership};
 pub use peer_state::PeerState;
 pub use policy::{AttemptOutcome, Evidence, FailureClass, Policy, RetryTarget, Schedule};
 pub use resolver::{Changed, InvalidAddress, Owner, Owners, Peer, Resolver, StaticResolver};

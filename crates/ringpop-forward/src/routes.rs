@@ -36,17 +36,18 @@ pub struct MethodRoute {
     field: Option<&'static [u32]>,
     unary: bool,
     idempotent: bool,
+    end_when_moved: bool,
 }
 
 impl MethodRoute {
     /// A method that is routed by a field of its first message; see [`Routes::field`].
     pub const fn field(path: &'static str, field: &'static [u32]) -> Self {
-        Self { path, field: Some(field), unary: false, idempotent: false }
+        Self { field: Some(field), ..Self::header(path) }
     }
 
     /// A method that is routed by metadata; see [`Routes::header`].
     pub const fn header(path: &'static str) -> Self {
-        Self { path, field: None, unary: false, idempotent: false }
+        Self { path, field: None, unary: false, idempotent: false, end_when_moved: false }
     }
 
     /// The method takes one message and answers one message.
@@ -60,12 +61,19 @@ impl MethodRoute {
         self.idempotent = true;
         self
     }
+
+    /// A stream of the method ends when its key moves; see [`Routes::end_when_moved`].
+    pub const fn end_when_moved(mut self) -> Self {
+        self.end_when_moved = true;
+        self
+    }
 }
 
 /// The methods that are sharded. A path without a route is always handled locally.
 ///
-/// Each method starts as the careful case: a stream, and not to be executed twice. [`unary`](Self::unary) and
-/// [`idempotent`](Self::idempotent) refine the method that was named last. Mistakes are reported by
+/// Each method starts as the careful case: a stream that stays where it began, and not to be executed twice.
+/// [`unary`](Self::unary), [`idempotent`](Self::idempotent) and [`end_when_moved`](Self::end_when_moved) refine the method
+/// that was named last. Mistakes are reported by
 /// [`Builder::build`](crate::Builder::build).
 ///
 /// ```
@@ -94,11 +102,13 @@ pub(crate) struct Route {
     pub(crate) unary: bool,
     /// Executing a call twice has the same effect as once.
     pub(crate) idempotent: bool,
+    /// A stream does not outlive the ownership of its key.
+    pub(crate) end_when_moved: bool,
 }
 
 impl Route {
     pub(crate) fn new(key: KeySource) -> Self {
-        Self { path: None, key, unary: false, idempotent: false }
+        Self { path: None, key, unary: false, idempotent: false, end_when_moved: false }
     }
 
     /// The method as figures name it.
@@ -142,6 +152,9 @@ impl Routes {
             if method.idempotent {
                 routes = routes.idempotent();
             }
+            if method.end_when_moved {
+                routes = routes.end_when_moved();
+            }
             routes
         })
     }
@@ -183,6 +196,23 @@ impl Routes {
     #[must_use]
     pub fn idempotent(self) -> Self {
         self.refine("idempotent", |route| route.idempotent = true)
+    }
+
+    /// Ends the streams of the last method when their key moves to another owner than the process that handles them: with
+    /// ABORTED, the new owner in the message and in metadata [`MOVED_TO_HEADER`](crate::MOVED_TO_HEADER). The caller begins
+    /// the stream again, and comes to the new owner.
+    ///
+    /// Both the process that handles the call and the one that forwards it end it, so that it ends even when the two
+    /// cannot reach each other any more. A handler that has not answered yet is dropped.
+    ///
+    /// By default streams are kept: an upload or a session goes on where it began, with whoever began it, and its handler
+    /// learns of the move by [`Ownership`](crate::Ownership). A stream of updates goes stale that way without a sign, because
+    /// updates come to the new owner; end it.
+    ///
+    /// Without an effect where the resolver has no [epoch](crate::Resolver::changed) that changes.
+    #[must_use]
+    pub fn end_when_moved(self) -> Self {
+        self.refine("end_when_moved", |route| route.end_when_moved = true)
     }
 
     /// The paths of methods that have a route of their own and find their key in a message or in metadata, which makes
@@ -231,9 +261,15 @@ impl Routes {
 
     fn refine(mut self, what: &'static str, change: impl FnOnce(&mut Route)) -> Self {
         let last = self.last.as_ref().and_then(|path| self.by_path.get_mut(path));
-        match last {
-            Some(route) => change(Arc::make_mut(route)),
-            None => self.fail(ConfigError::NoRouteToRefine { what }),
+        let Some(route) = last else {
+            self.fail(ConfigError::NoRouteToRefine { what });
+            return self;
+        };
+        let route = Arc::make_mut(route);
+        change(route);
+        if route.unary && route.end_when_moved {
+            let path = route.method().to_owned();
+            self.fail(ConfigError::UnaryEnds { path });
         }
         self
     }
@@ -275,6 +311,7 @@ mod tests {
             MethodRoute::field("/a/B", &[4, 3]).unary().idempotent(),
             MethodRoute::field("/a/C", &[1]),
             MethodRoute::header("/a/D").unary(),
+            MethodRoute::header("/a/E").end_when_moved(),
         ];
         let by_hand = Routes::new()
             .field("/a/B", &[4, 3])
@@ -282,9 +319,11 @@ mod tests {
             .idempotent()
             .field("/a/C", &[1])
             .header("/a/D")
-            .unary();
+            .unary()
+            .header("/a/E")
+            .end_when_moved();
         let table = Routes::new().table(TABLE);
-        for path in ["/a/B", "/a/C", "/a/D"] {
+        for path in ["/a/B", "/a/C", "/a/D", "/a/E"] {
             let show = |routes: &Routes| format!("{:?}", routes.find(&parts(path)).unwrap());
             assert_eq!(show(&table), show(&by_hand));
         }
@@ -311,5 +350,9 @@ mod tests {
         assert!(error(Routes::new().field("/a/B", &[])).contains("/a/B"));
         assert!(error(Routes::new().field("/a/B", &[1, 0])).contains("/a/B"));
         assert!(error(Routes::new().field("/a/B", &[1])).is_empty());
+        let ends = || Routes::new().header("/a/B").end_when_moved();
+        assert!(error(ends()).is_empty());
+        assert!(error(ends().unary()).contains("/a/B is unary"));
+        assert!(error(Routes::new().header("/a/B").unary().end_when_moved()).contains("/a/B"));
     }
 }

@@ -78,6 +78,8 @@ pub struct Stats {
     pub replays_unkept: u64,
     /// Timeouts of callers that could not be read, so that their calls have no deadline.
     pub bad_timeouts: u64,
+    /// Streams that were ended because their key had moved; see [`Routes::end_when_moved`](crate::Routes::end_when_moved).
+    pub streams_moved: u64,
     /// Dials that failed.
     pub dial_failures: u64,
     /// Connections to peers that ended because a PING was not answered.
@@ -141,6 +143,7 @@ impl Stats {
             ("broken_responses", self.broken_responses),
             ("replays_unkept", self.replays_unkept),
             ("bad_timeouts", self.bad_timeouts),
+            ("streams_moved", self.streams_moved),
             ("dial_failures", self.dial_failures),
             ("pings_unanswered", self.pings_unanswered),
             ("pings_unwanted", self.pings_unwanted),
@@ -194,6 +197,7 @@ pub(crate) struct Counters {
     pub(crate) broken_requests: Counter,
     pub(crate) broken_responses: Counter,
     pub(crate) bad_timeouts: Counter,
+    pub(crate) streams_moved: Counter,
 }
 
 impl Counters {
@@ -235,6 +239,7 @@ impl Counters {
             broken_requests: self.broken_requests.get(),
             broken_responses: self.broken_responses.get(),
             bad_timeouts: self.bad_timeouts.get(),
+            streams_moved: self.streams_moved.get(),
             ..Stats::default()
         }
     }

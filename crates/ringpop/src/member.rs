@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ringpop_discovery::Discovery;
-use ringpop_forward::{Forwarder, ServerLimits, ServerStats, Stats as ForwardStats};
+use ringpop_forward::{
+    Forwarder, Key, Ownership, ServerLimits, ServerStats, Stats as ForwardStats,
+};
 use swim_core::{Address, CommandError, Config, Isolation, Labels, Stats as SwimStats};
 use tokio::net::TcpListener;
 use tokio::sync::broadcast;
@@ -281,6 +283,40 @@ impl Ringpop {
     #[must_use]
     pub fn owns(&self, key: &[u8]) -> bool {
         self.0.views.with(|view| view.lookup(key) == Some(self.whoami()))
+    }
+
+    /// Follows who owns `key` from now on, for work that lasts longer than a
+    /// lookup is true: its future [`lost`](Ownership::lost) resolves when the key
+    /// moves from this member to another one, and when this member leaves.
+    ///
+    /// The handler of a streaming method finds one for its own key in the
+    /// extensions of its request.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use ringpop::Ringpop;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let member = Ringpop::builder("rides").listen("127.0.0.1:0".parse()?).bind().await?;
+    /// # member.serve(tonic::service::Routes::default())?;
+    /// # member.bootstrap().await?;
+    /// let ownership = member.ownership("driver-42");
+    /// assert!(ownership.is_held()); // as a cluster of one, it owns every key
+    /// let work = tokio::spawn(async move {
+    ///     let new_owner = tokio::select! {
+    ///         new_owner = ownership.lost() => new_owner,
+    ///         () = std::future::pending() => unreachable!("the work for the key goes here"),
+    ///     };
+    ///     new_owner // store what it must know
+    /// });
+    /// member.shutdown(Duration::from_secs(5)).await;
+    /// assert_eq!(work.await?, None, "nobody is left");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn ownership(&self, key: impl Into<Key>) -> Ownership {
+        self.0.forwarder.ownership(key)
     }
 
     /// Members and ring as known now.

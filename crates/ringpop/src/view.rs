@@ -1,11 +1,13 @@
 //! The view: what this member knows of the cluster, as one immutable value.
 
+use std::cell::RefCell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use hashring::{Edit, Node as RingNode, Reader, Ring, Shared, UpdateError};
 use ringpop_forward::{Changed, Owner, Owners, Peer, Resolver};
 use swim_core::{Address, Member, Status};
+use thread_local::ThreadLocal;
 use tokio::sync::watch;
 
 use crate::identity::{self, SharedIdentity};
@@ -99,8 +101,8 @@ pub(crate) struct Views {
     /// Whether others took this member for faulty and nobody reaches it.
     unreachable: watch::Sender<bool>,
     local: Address,
-    /// What threads keep of this cluster's views, to be taken from them at the end.
-    readers: Mutex<Vec<Weak<Latest>>>,
+    /// What each thread saw last.
+    readers: ThreadLocal<RefCell<Reader<View>>>,
     /// How often live members were found to share an identity.
     identities_shared: AtomicU64,
     points_per_weight_unit: u32,
@@ -194,7 +196,7 @@ impl Views {
             epoch: watch::Sender::new(ring_checksum),
             unreachable: watch::Sender::new(false),
             local,
-            readers: Mutex::default(),
+            readers: ThreadLocal::new(),
             identities_shared: AtomicU64::new(0),
             points_per_weight_unit,
             weight_sum_max: u64::from(RING_POINTS_MAX / points_per_weight_unit),
@@ -294,12 +296,25 @@ impl Views {
         let view =
             View { members, damped, shared_identities, ring, membership_checksum, ring_checksum };
         self.shared.publish(Arc::new(view));
-        self.epoch.send_replace(ring_checksum);
+        // Whoever waits for another ring is not woken by what leaves it as it is.
+        self.epoch
+            .send_if_modified(|epoch| std::mem::replace(epoch, ring_checksum) != ring_checksum);
         if let Some(error) = failure {
             self.stale.fetch_add(1, Ordering::Relaxed);
             return Err(error);
         }
         Ok(Published { change: (!change.is_empty()).then_some(change), cap })
+    }
+
+    /// Empties the ring of a member that has stopped, which does not learn any more
+    /// who owns a key. Whoever follows a key is told.
+    pub(crate) fn end(&self) {
+        let View { members, damped, membership_checksum, .. } = &*self.load();
+        let published =
+            self.publish(members.to_vec(), damped.to_vec(), *membership_checksum, OnRing::Nobody);
+        if let Err(error) = published {
+            tracing::warn!(%error, "the ring of a member that has stopped stays as it was");
+        }
     }
 
     /// The members that belong on the ring, all but those in `off_ring`, each with
@@ -381,54 +396,16 @@ impl Views {
         edits.push(Edit::add(place(member, weight, owner)));
     }
 
-    /// Runs `f` on the latest view. Each thread keeps the view that it saw
-    /// last, so that this costs a lock that nobody else wants and one atomic
-    /// load while nothing changes.
+    /// Runs `f` on the latest view. Each thread keeps the view that it saw last, so
+    /// that this costs one atomic load while nothing changes. What threads keep
+    /// lives here: it goes with the cluster, and a thread that ends leaves its place
+    /// to the next one.
     pub(crate) fn with<T>(&self, f: impl FnOnce(&View) -> T) -> T {
-        LATEST.with(|latest| {
-            // It is taken when `f` of an outer call looks something up itself.
-            let Ok(mut reader) = latest.try_lock() else {
-                return f(self.shared.reader().load());
-            };
-            let reader = match &mut *reader {
-                Some(reader) if reader.reads(&self.shared) => reader,
-                other => {
-                    self.remember_reader(latest);
-                    other.insert(self.shared.reader())
-                }
-            };
-            f(reader.load())
-        })
-    }
-
-    /// Takes note of a thread that keeps a view of this cluster.
-    fn remember_reader(&self, latest: &Arc<Latest>) {
-        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
-        let latest = Arc::downgrade(latest);
-        readers.retain(|known| known.strong_count() > 0 && !known.ptr_eq(&latest));
-        readers.push(latest);
-    }
-}
-
-/// What one thread saw last, of whichever cluster. The thread alone locks it
-/// as a rule.
-type Latest = Mutex<Option<Reader<View>>>;
-
-thread_local! {
-    static LATEST: Arc<Latest> = Arc::default();
-}
-
-impl Drop for Views {
-    /// Threads that ask for nothing any more must not keep a cluster that is gone.
-    fn drop(&mut self) {
-        let readers = self.readers.get_mut().unwrap_or_else(PoisonError::into_inner);
-        for latest in readers.drain(..).filter_map(|latest| latest.upgrade()) {
-            // A thread that holds it now looks into another cluster, and forgets this one for it.
-            if let Ok(mut reader) = latest.try_lock()
-                && reader.as_ref().is_some_and(|reader| reader.reads(&self.shared))
-            {
-                *reader = None;
-            }
+        let reader = self.readers.get_or(|| RefCell::new(self.shared.reader()));
+        match reader.try_borrow_mut() {
+            Ok(mut reader) => f(reader.load()),
+            // `f` of an outer call looks something up itself.
+            Err(_) => f(self.shared.reader().load()),
         }
     }
 }
@@ -739,6 +716,18 @@ mod tests {
         assert!(waits.await.is_pending(), "the ring is the same");
         publish(&views, vec![member(2, Status::Alive, &[])], 3, OnRing::Reachable).unwrap();
         changed.await;
+    }
+
+    #[tokio::test]
+    async fn whoever_follows_a_key_is_told_when_the_member_stops() {
+        let views = Arc::new(views());
+        publish(&views, vec![member(2, Status::Alive, &[])], 1, OnRing::Reachable).unwrap();
+        let forwarder = ringpop_forward::Forwarder::builder(Arc::clone(&views)).build().unwrap();
+        let mut ownership = forwarder.ownership("key");
+        assert!(ownership.owner().is_some());
+        views.end();
+        assert_eq!(ownership.changed().await, None);
+        assert_eq!(views.load().members.len(), 1, "what it knew of the members stays");
     }
 
     /// Two clusters in one thread must not see each other's view.

@@ -3,18 +3,21 @@
 //! * [`early`]: a response of which the first frame, or all, was read ahead.
 //! * [`kept`]: the memory of responses that are read whole.
 //! * [`guard`]: an upload that was broken off must not look complete to a handler.
+//! * [`moved`]: a stream that ends when its key moves to another owner.
 //! * [`replay`]: the request, kept as far as it may have to be sent again.
 //! * [`reply`]: the response, with what its end releases.
 
 mod early;
 mod guard;
 mod kept;
+mod moved;
 mod replay;
 mod reply;
 
 pub(crate) use early::Early;
 pub(crate) use guard::Guard;
 pub(crate) use kept::{Kept, ResponseMemory};
+pub(crate) use moved::UntilMoved;
 pub use replay::RequestBody;
 pub(crate) use replay::{Intake, Replay, ReplayMemory};
 pub(crate) use reply::{Reply, Tracked, in_trailers};

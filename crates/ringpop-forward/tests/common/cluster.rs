@@ -1,15 +1,15 @@
 //! Nodes: each a server in a runtime of its own, so that killing one drops all that it has at once.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use ringpop_forward::{
-    Builder, ForwardLayer, Forwarder, Owner, Owners, Peer, Resolver, Routes, incoming, server,
+    Builder, Changed, ForwardLayer, Forwarder, Owner, Owners, Peer, Resolver, Routes, incoming,
+    server,
 };
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint};
 
@@ -19,7 +19,7 @@ use super::service::{CHAT, DOWNLOAD, Handler, ONCE, Seen, TestClient, TestServer
 #[derive(Clone, Default)]
 pub struct Ring {
     owners: Arc<Mutex<HashMap<Vec<u8>, Vec<String>>>>,
-    epoch: Arc<AtomicU64>,
+    epoch: Arc<watch::Sender<u64>>,
 }
 
 impl Ring {
@@ -29,7 +29,7 @@ impl Ring {
     }
 
     pub fn set_epoch(&self, epoch: u64) {
-        self.epoch.store(epoch, Ordering::Release);
+        self.epoch.send_replace(epoch);
     }
 }
 
@@ -52,7 +52,16 @@ impl Resolver for View {
     }
 
     fn epoch(&self) -> u64 {
-        self.ring.epoch.load(Ordering::Acquire)
+        *self.ring.epoch.borrow()
+    }
+
+    fn changed(&self, seen: u64) -> Changed {
+        let mut epoch = self.ring.epoch.subscribe();
+        Box::pin(async move {
+            if epoch.wait_for(|epoch| *epoch != seen).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        })
     }
 }
 

@@ -171,7 +171,7 @@ impl Driver {
             let wake = due.map(|at| self.start + at.since_start());
             tokio::select! {
                 input = self.inputs.recv() => match input {
-                    None | Some(Input::Command(Command::Stop)) => return,
+                    None | Some(Input::Command(Command::Stop)) => return self.views.end(),
                     Some(input) => self.take(input),
                 },
                 answer = self.calls.next() => self.take_answer(answer),

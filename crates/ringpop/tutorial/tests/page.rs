@@ -176,6 +176,21 @@ fn run(lines: &[String], directory: &Path) {
     assert!(answered_by.len() <= 1, "different processes answered: {answered_by:?}");
 }
 
+/// Watches a session as the line says, stops the process that has it, and sees the watch end.
+fn watch(line: &str, directory: &Path, running: &mut Vec<Running>) {
+    let mut command = command(line, directory);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut update = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut update).unwrap();
+    let owner = update.trim().strip_prefix("ada from ").unwrap();
+    let is_owner = |process: &Running| process.line.contains(&format!(" -- {owner} "));
+    running.remove(running.iter().position(is_owner).unwrap()).stop();
+    let output = child.wait_with_output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    let ended = !output.status.success() && error.contains("the key of this stream has moved to");
+    assert!(ended, "{line}: {}, {error}", output.status);
+}
+
 /// What `curl` of the line would print.
 fn get(line: &str) -> String {
     let url = line.strip_prefix("curl http://").unwrap();
@@ -201,6 +216,7 @@ fn the_commands_of_the_page_do_what_it_says() {
                 running = Running::start(&lines, directory.path());
             }
             "run" => run(&lines, directory.path()),
+            "watch" => watch(&lines[0], directory.path(), &mut running),
             other => {
                 let Some(name) = other.strip_prefix("metrics: ") else { continue };
                 let answer = get(&lines[0]);

@@ -1,10 +1,11 @@
 //! Calls any process of the service.
 
 use ringpop_tutorial::sessions::sessions_client::SessionsClient;
-use ringpop_tutorial::sessions::{GetRequest, PutRequest};
+use ringpop_tutorial::sessions::{GetRequest, PutRequest, WatchRequest};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
-const USAGE: &str = "usage: client URL [--ca FILE] put ID USER, or client URL [--ca FILE] get ID";
+const USAGE: &str =
+    "usage: client URL [--ca FILE] put ID USER, or the same with get ID or watch ID";
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -26,6 +27,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             let request = GetRequest { id: (*id).to_owned() };
             let response = client.get(request).await?.into_inner();
             println!("{} from {}", response.user, response.handled_by);
+        }
+        ["watch", id] => {
+            let request = WatchRequest { id: (*id).to_owned() };
+            let mut updates = client.watch(request).await?.into_inner();
+            while let Some(update) = updates.message().await? {
+                println!("{} from {}", update.user, update.handled_by);
+            }
         }
         _ => return Err(USAGE.into()),
     }
