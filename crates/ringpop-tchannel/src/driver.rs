@@ -9,7 +9,7 @@ mod handle;
 mod lists;
 mod outgoing;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use ringpop_discovery::{Discovery, DiscoveryError};
@@ -54,6 +54,8 @@ pub(crate) struct Driver {
     discovery: Option<Arc<dyn Discovery>>,
     resolving: JoinSet<Resolved>,
     views: watch::Sender<Arc<View>>,
+    /// Members that changed since the last view.
+    changed: BTreeSet<Address>,
     lists: Lists,
     form: Form,
     /// Who waits for the machine's reply to which request.
@@ -98,6 +100,7 @@ impl Driver {
         let DriverSetup { node, start, peers, discovery, views, checksum_form } = setup;
         Self {
             outgoing: Outgoing::new(peers, node.config()),
+            changed: node.members().map(|member| member.address.clone()).collect(),
             node,
             start,
             inputs: inputs.0,
@@ -296,7 +299,7 @@ impl Driver {
 
     /// Carries out the outputs; publishes what they amount to, and tells.
     fn drain(&mut self) {
-        let mut changed = false;
+        let mut joined = false;
         while let Some(output) = self.node.poll_output() {
             match output {
                 Output::Transmit(transmit) if transmit.message.is_reply() => {
@@ -304,17 +307,21 @@ impl Driver {
                 }
                 Output::Transmit(transmit) => self.request(&transmit.to, transmit.message),
                 Output::Event(event) => {
-                    changed |= matches!(
-                        event,
-                        Event::MemberChanged { .. }
-                            | Event::Refuted { .. }
-                            | Event::JoinComplete { .. }
-                    );
+                    let address = match &event {
+                        Event::MemberChanged { before, after, .. } => {
+                            after.as_ref().or(before.as_ref()).map(|member| member.address.clone())
+                        }
+                        // Of its new incarnation no other event tells.
+                        Event::Refuted { .. } => Some(self.node.local().address.clone()),
+                        _ => None,
+                    };
+                    joined |= matches!(event, Event::JoinComplete { .. });
+                    self.changed.extend(address);
                     self.on_event(event);
                 }
             }
         }
-        if changed {
+        if joined || !self.changed.is_empty() {
             self.publish();
         }
         self.told.drain(..).for_each(|tell| tell());
@@ -341,14 +348,20 @@ impl Driver {
         }
     }
 
-    fn publish(&self) {
-        let members = self.node.members().cloned().collect();
+    /// Publishes the view of now. Only the members that changed are looked at.
+    fn publish(&mut self) {
+        let known = |address: &Address| (address.clone(), self.node.member(address).cloned());
+        let changes = self.changed.iter().map(known);
         let joined = !matches!(self.node.state(), State::Idle | State::Joining);
         // Both forms of the checksum have 32 bits.
         let checksum = self.node.checksum() as u32;
-        let view = self.views.borrow().next(members, checksum, joined);
+        let view = self.views.borrow().next(changes, checksum, joined);
         match view {
-            Ok(view) => drop(self.views.send_replace(Arc::new(view))),
+            Ok(view) => {
+                self.changed.clear();
+                self.views.send_replace(Arc::new(view));
+            }
+            // The next view makes up for it.
             Err(error) => tracing::error!(%error, "the view stays as it was"),
         }
     }

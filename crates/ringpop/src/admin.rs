@@ -133,18 +133,22 @@ fn counters(inner: &Inner, swim: &SwimStats) -> Vec<proto::Counter> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use swim_core::{Address, Labels};
 
     use super::*;
-    use crate::view::{OnRing, Views};
+    use crate::view::{OnRing, Publisher, Views};
 
     #[test]
     fn a_damped_member_is_alive_and_owns_nothing() {
         let address = |i: u32| Address::new(&format!("10.0.0.{i}:7100")).expect("it is one");
         let member = |i| Member::new(address(i), MemberStatus::Alive, 1, Labels::default());
         let views = Views::new(address(1), 100).expect("the ring is within its bounds");
-        views
-            .publish(vec![member(1), member(2)], vec![address(2)], 1, OnRing::Reachable)
+        let views = Arc::new(views);
+        let changes = [1, 2].map(|i| (address(i), Some(member(i)))).to_vec();
+        Publisher::new(Arc::clone(&views))
+            .publish(changes, [address(2)].into(), 1, OnRing::Reachable)
             .expect("two members fit on a ring");
         let told: Vec<_> = members(&views.load())
             .iter()

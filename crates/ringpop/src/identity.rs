@@ -6,10 +6,10 @@
 //! somebody gave two processes one name, and one of them owns nothing.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use swim_core::{Address, IDENTITY_LABEL, Instant, Member, Status};
+use swim_core::{Address, IDENTITY_LABEL, Instant, Member, MemberList};
 
 /// An identity that several members claim.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,29 +24,87 @@ pub struct SharedIdentity {
     pub others: Vec<Address>,
 }
 
-/// The identities that more than one of these members claims, sorted. All
-/// members that know the same get the same: nothing but what is gossiped counts.
-pub(crate) fn shared<'a>(members: impl Iterator<Item = &'a Member> + Clone) -> Vec<SharedIdentity> {
-    // As a rule there are no identities but addresses, and these are unique.
-    if members.clone().all(|member| member.labels.get(IDENTITY_LABEL).is_none()) {
-        return Vec::new();
-    }
-    let mut claims: Vec<&Member> = members.collect();
-    claims.sort_unstable_by_key(|member| {
-        (member.identity(), Reverse(member.incarnation), &member.address)
-    });
-    let of_one = claims.chunk_by(|a, b| a.identity() == b.identity());
-    of_one
-        .filter_map(|claims| match claims {
-            [owner, others @ ..] if !others.is_empty() => {
-                let mut others: Vec<Address> = others.iter().map(|m| m.address.clone()).collect();
-                others.sort_unstable();
-                let identity = owner.identity().to_owned();
-                Some(SharedIdentity { identity, owner: owner.address.clone(), others })
+/// Who claims which identity, kept up to date by what changes.
+#[derive(Debug, Default)]
+pub(crate) struct Claims {
+    /// Reachable members that were given an identity, by that.
+    given: BTreeMap<String, BTreeSet<Address>>,
+    /// Identities that more than one reachable member claims.
+    contested: BTreeSet<String>,
+}
+
+impl Claims {
+    /// Takes note that a member of `members`, the list of now, has changed.
+    pub(crate) fn changed(
+        &mut self,
+        before: Option<&Member>,
+        after: Option<&Member>,
+        members: &MemberList,
+    ) {
+        for member in before.into_iter().filter(|member| member.is_reachable()) {
+            let Some(identity) = given_identity(member) else { continue };
+            if let Some(claimants) = self.given.get_mut(identity) {
+                claimants.remove(&member.address);
+                if claimants.is_empty() {
+                    self.given.remove(identity);
+                }
             }
-            _ => None,
-        })
-        .collect()
+        }
+        for member in after.into_iter().filter(|member| member.is_reachable()) {
+            if let Some(identity) = given_identity(member) {
+                let claimants = self.given.entry(identity.to_owned()).or_default();
+                claimants.insert(member.address.clone());
+            }
+        }
+        for member in before.into_iter().chain(after) {
+            // The address is the identity of a member that has no other.
+            for identity in [member.identity(), member.address.as_str()] {
+                if self.claimants(identity, members).nth(1).is_some() {
+                    self.contested.insert(identity.to_owned());
+                } else {
+                    self.contested.remove(identity);
+                }
+            }
+        }
+    }
+
+    /// The reachable members that claim an identity.
+    fn claimants<'a>(
+        &'a self,
+        identity: &str,
+        members: &'a MemberList,
+    ) -> impl Iterator<Item = &'a Member> + use<'a> {
+        let by_address = members.get(identity);
+        let by_address =
+            by_address.filter(|member| member.is_reachable() && given_identity(member).is_none());
+        let given = self.given.get(identity).into_iter().flatten();
+        given.filter_map(|address| members.get(address.as_str())).chain(by_address)
+    }
+
+    /// The identities that more than one member claims of those that `counts`
+    /// picks, sorted. All members that know the same get the same: nothing but
+    /// what is gossiped matters.
+    pub(crate) fn shared(
+        &self,
+        members: &MemberList,
+        counts: impl Fn(&Member) -> bool,
+    ) -> Vec<SharedIdentity> {
+        let of_one = |identity: &String| {
+            let mut claimants: Vec<_> = self.claimants(identity, members).collect();
+            claimants.retain(|member| counts(member));
+            claimants.sort_unstable_by_key(|m| (Reverse(m.incarnation), &m.address));
+            let (owner, others) = claimants.split_first()?;
+            let mut others: Vec<_> = others.iter().map(|m| m.address.clone()).collect();
+            others.sort_unstable();
+            let (identity, owner) = (identity.clone(), owner.address.clone());
+            (!others.is_empty()).then_some(SharedIdentity { identity, owner, others })
+        };
+        self.contested.iter().filter_map(of_one).collect()
+    }
+}
+
+fn given_identity(member: &Member) -> Option<&str> {
+    member.labels.get(IDENTITY_LABEL)
 }
 
 /// Tells of identities that live members share, once each, when they have done
@@ -65,11 +123,10 @@ struct Claim {
 }
 
 impl Watch {
-    /// Takes note of the members as they are now.
-    pub(crate) fn update(&mut self, now: Instant, patience: Duration, members: &[Member]) {
-        let alive = members.iter().filter(|member| member.status == Status::Alive);
+    /// Takes note of the identities that live members share now.
+    pub(crate) fn update(&mut self, now: Instant, patience: Duration, live: Vec<SharedIdentity>) {
         let mut former = std::mem::take(&mut self.0);
-        for latest in shared(alive) {
+        for latest in live {
             let mut claimants = latest.others.clone();
             claimants.push(latest.owner.clone());
             claimants.sort_unstable();
@@ -97,7 +154,7 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
-    use swim_core::Labels;
+    use swim_core::{Labels, Status};
 
     use super::*;
 
@@ -107,9 +164,18 @@ mod tests {
         Member::new(address, Status::Alive, incarnation, Labels::new(labels).unwrap())
     }
 
+    fn shared(members: &[Member]) -> Vec<SharedIdentity> {
+        let (mut list, mut claims) = (MemberList::default(), Claims::default());
+        for member in members {
+            list.insert(member.clone());
+            claims.changed(None, Some(member), &list);
+        }
+        claims.shared(&list, |member| member.status == Status::Alive)
+    }
+
     fn owners(members: &[Member]) -> Vec<(String, Vec<String>)> {
         let texts = |all: &[Address]| all.iter().map(ToString::to_string).collect();
-        shared(members.iter())
+        shared(members)
             .iter()
             .map(|shared| (shared.owner.to_string(), texts(&shared.others)))
             .collect()
@@ -142,22 +208,22 @@ mod tests {
         let patience = Duration::from_millis(100);
         let mut watch = Watch::default();
         let both = [member(1, Some("p1"), 5), member(2, Some("p1"), 6)];
-        watch.update(at(0), patience, &both);
+        watch.update(at(0), patience, shared(&both));
         assert_eq!(watch.next(), Some(at(100)));
         assert!(watch.take_due(at(99)).is_empty());
         // The member that refutes takes over; that is the same mistake.
         let both = [member(1, Some("p1"), 7), member(2, Some("p1"), 6)];
-        watch.update(at(50), patience, &both);
+        watch.update(at(50), patience, shared(&both));
         let told = watch.take_due(at(100));
         assert_eq!(told.len(), 1);
         assert_eq!(told[0].owner.as_str(), "10.0.0.1:7100");
-        watch.update(at(200), patience, &both);
+        watch.update(at(200), patience, shared(&both));
         assert!(watch.next().is_none() && watch.take_due(at(900)).is_empty());
         // A predecessor that is missed in time was no mistake.
         let mut replaced = [member(3, Some("p2"), 5), member(4, Some("p2"), 6)];
-        watch.update(at(1000), patience, &replaced);
+        watch.update(at(1000), patience, shared(&replaced));
         replaced[0].status = Status::Suspect;
-        watch.update(at(1050), patience, &replaced);
+        watch.update(at(1050), patience, shared(&replaced));
         assert!(watch.take_due(at(2000)).is_empty());
     }
 }

@@ -8,6 +8,8 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use swim_core::Isolation;
+
 use crate::event::{Event, Listeners};
 
 /// Something that a person should look after. Its text says what to do.
@@ -25,6 +27,17 @@ pub enum Problem {
     Unreachable {
         /// The address.
         address: String,
+    },
+    /// This member hears from nobody, or lost more of the others in a short time
+    /// than are left: they failed, or it is cut off from them, and then its keys
+    /// have another owner on the other side.
+    Isolated {
+        /// How far it is.
+        isolation: Isolation,
+        /// Other members that are reachable as far as it knows.
+        others: usize,
+        /// Members that it lost lately.
+        lost: usize,
     },
     /// The members want more points than a ring may have, and heavy ones get
     /// fewer: all members cap the same ones alike.
@@ -67,6 +80,7 @@ pub enum Problem {
 pub(crate) enum ProblemKind {
     Alone,
     Unreachable,
+    Isolated,
     Ring,
     RingStale,
     Certificate,
@@ -79,6 +93,7 @@ impl Problem {
         match self {
             Self::Alone { .. } => ProblemKind::Alone,
             Self::Unreachable { .. } => ProblemKind::Unreachable,
+            Self::Isolated { .. } => ProblemKind::Isolated,
             Self::RingCapped { .. } => ProblemKind::Ring,
             Self::RingStale { .. } => ProblemKind::RingStale,
             Self::CertificateEnds { .. } => ProblemKind::Certificate,
@@ -100,6 +115,16 @@ impl fmt::Display for Problem {
                 f,
                 "nobody reaches this member at {address}: the others took it for faulty, and it owns no keys until \
                  one of them does; check the advertised address, port mappings and firewalls"
+            ),
+            Self::Isolated { isolation: Isolation::Alone, others, lost } => write!(
+                f,
+                "this member hears from nobody ({others} others not yet missed, {lost} lost lately): it owns keys for \
+                 itself that others may own elsewhere; check its network, and whether the others live"
+            ),
+            Self::Isolated { others, lost, .. } => write!(
+                f,
+                "this member lost {lost} members in a short time and has {others} others left: it may be cut off from \
+                 most; check its network, and whether the others live"
             ),
             Self::RingCapped { wanted, weight_max, left_out } => {
                 write!(

@@ -83,10 +83,12 @@ fn serve(
     services: Services,
     stopped: oneshot::Receiver<()>,
 ) -> impl Future<Output = ()> + use<> {
-    let membership =
-        MembershipServer::new(MembershipService::new(inner.handle.clone(), inner.security.clone()))
-            .max_decoding_message_size(MESSAGE_BYTES_MAX)
-            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    let membership = MembershipServer::new(MembershipService::new(
+        inner.handle.requests(),
+        inner.security.clone(),
+    ))
+    .max_decoding_message_size(MESSAGE_BYTES_MAX)
+    .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let admin = AdminServer::new(AdminService::new(Arc::downgrade(inner)));
     let services = services.add_service(membership).add_service(admin);
     #[cfg(feature = "health")]

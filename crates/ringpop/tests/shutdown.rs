@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use ringpop::discovery::StaticList;
 use ringpop::forward::Routes;
-use ringpop::swim::{Config, Labels};
+use ringpop::swim::{self, Config, Labels};
 use ringpop::{BootstrapError, Builder, Problem, Ringpop, ServeError, State};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tonic::body::Body;
 use tonic::server::NamedService;
@@ -244,4 +245,27 @@ async fn routes_that_no_service_has_are_told() {
     let problem = timeout(PATIENCE, told).await.unwrap();
     let expected = Problem::RoutesUnserved { paths: vec!["/test.v1.Ecco/Get".to_owned()] };
     assert_eq!(problem, expected);
+}
+
+/// The server waits for its connections, and a peer that stands still keeps one open
+/// for long: the member must not live on for it.
+#[tokio::test]
+async fn a_member_that_is_dropped_says_nothing_more_though_a_connection_is_open() {
+    let seed = serving(builder()).await;
+    seed.bootstrap().await.unwrap();
+    let member = serving(builder().discovery(peers(&[&seed]))).await;
+    member.bootstrap().await.unwrap();
+    let address = member.whoami().to_owned();
+    let mut silent = TcpStream::connect(&address).await.unwrap();
+    silent.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    // The server has taken the connection when it says its settings.
+    silent.read_exact(&mut [0; 9]).await.unwrap();
+    drop(member);
+    let missed = async {
+        while seed.view().member(&address).unwrap().status != swim::Status::Faulty {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, missed).await.expect("a member that is gone is missed");
+    drop(silent);
 }

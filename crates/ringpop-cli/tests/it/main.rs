@@ -9,3 +9,4 @@ mod node;
 mod ring;
 mod support;
 mod tls;
+mod trouble;

@@ -3,7 +3,6 @@
 //! Gossip has connections of its own, so that a flood of forwarded requests
 //! cannot delay failure detection.
 
-use std::collections::HashMap;
 use std::error::Error as _;
 use std::time::Duration;
 
@@ -11,15 +10,11 @@ use ringpop_forward::explain_failure;
 use swim_core::wire::{self, Decoded};
 use swim_core::{Address, Message};
 use tokio::task::{AbortHandle, JoinSet};
-use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
+use super::channels::Channels;
 use crate::generated::membership_client::MembershipClient;
-use crate::limits::{
-    CALLS_MAX, CHANNELS_MAX, CONNECT_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT,
-    MESSAGE_BYTES_MAX,
-};
-use crate::security::Security;
+use crate::limits::{CALLS_MAX, MESSAGE_BYTES_MAX};
 
 /// Why a call failed: what the transport says, or else the peer.
 fn explain(status: &Status) -> String {
@@ -39,19 +34,9 @@ fn explain(status: &Status) -> String {
 #[derive(Debug)]
 pub(crate) struct Calls {
     running: JoinSet<Answer>,
-    channels: HashMap<Address, Kept>,
-    /// Counts calls, to tell which connection was used least recently.
-    clock: u64,
-    security: Security,
+    channels: Channels,
     /// Beyond every timeout of the machine, so that the machine decides.
     timeout: Duration,
-}
-
-/// A connection that is kept.
-#[derive(Debug)]
-struct Kept {
-    channel: Channel,
-    used: u64,
 }
 
 /// How a call ended.
@@ -65,8 +50,8 @@ pub(crate) struct Answer {
 }
 
 impl Calls {
-    pub(crate) fn new(security: Security, timeout: Duration) -> Self {
-        Self { running: JoinSet::new(), channels: HashMap::new(), clock: 0, security, timeout }
+    pub(crate) fn new(channels: Channels, timeout: Duration) -> Self {
+        Self { running: JoinSet::new(), channels, timeout }
     }
 
     /// Calls from now on may take so long.
@@ -82,7 +67,7 @@ impl Calls {
             tracing::warn!(%to, "too many membership requests are under way");
             return false;
         }
-        let Some(channel) = self.channel(to, keep) else {
+        let Some(channel) = self.channels.get(to, keep) else {
             return false;
         };
         let mut client = MembershipClient::new(channel)
@@ -112,44 +97,9 @@ impl Calls {
         true
     }
 
-    /// The connection to a member; it opens with the first call.
-    fn channel(&mut self, to: &Address, keep: bool) -> Option<Channel> {
-        self.clock += 1;
-        if let Some(kept) = self.channels.get_mut(to) {
-            kept.used = self.clock;
-            return Some(kept.channel.clone());
-        }
-        let endpoint = Endpoint::from_shared(format!("http://{to}")).ok()?;
-        let endpoint = endpoint
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-            .keep_alive_while_idle(true);
-        let channel = self.security.channel(&endpoint);
-        if keep {
-            self.make_room();
-            let kept = Kept { channel: channel.clone(), used: self.clock };
-            self.channels.insert(to.clone(), kept);
-        }
-        Some(channel)
-    }
-
-    /// Closes the connection that was used least recently when there are as many as
-    /// may be.
-    fn make_room(&mut self) {
-        if self.channels.len() < CHANNELS_MAX {
-            return;
-        }
-        let oldest = self.channels.iter().min_by_key(|(_, kept)| kept.used);
-        if let Some(address) = oldest.map(|(address, _)| address.clone()) {
-            self.channels.remove(&address);
-        }
-    }
-
     /// Closes the connection to a member that is gone.
     pub(crate) fn forget(&mut self, address: &Address) {
-        self.channels.remove(address);
+        self.channels.forget(address);
     }
 
     /// The next call that ended. Waits for ever when none is under way.

@@ -4,7 +4,7 @@
 //! the outputs, publish, then wait for one input. Nothing else touches the
 //! machine, and no lock is held anywhere.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,21 +12,23 @@ use ringpop_discovery::Discovery;
 use ringpop_forward::{Forwarder, Peer, PeerState};
 use swim_core::wire::Decoded;
 use swim_core::{
-    Address, Cause, CommandError, Config, Event as SwimEvent, Instant, Isolation, JoinFailure,
-    Labels, Member, Message, Node, Output, ReconfigureError, State, Stats, Status,
+    Address, Cause, Config, Event as SwimEvent, Instant, Isolation, Member, Message, Node, Output,
+    ReconfigureError, State, Status,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant as Clock, sleep_until};
 
 use super::calls::{Answer, Calls};
+use super::channels::Channels;
+use super::handle::{Command, Handle, Input, JoinProgress, LeaveReport};
 use crate::bootstrap;
 use crate::event::{Event, Listeners};
 use crate::identity;
-use crate::limits::{ANSWERS_MAX, CALL_TIMEOUT_MARGIN, INPUTS_MAX};
+use crate::limits::{ANSWERS_MAX, CALL_TIMEOUT_MARGIN, CHANNELS_MAX, INPUTS_MAX};
 use crate::problem::{Problem, ProblemKind, Problems};
 use crate::security::Security;
-use crate::view::{Cap, OnRing, Views};
+use crate::view::{Cap, OnRing, Publisher, Views};
 
 /// What the driver task is made from.
 pub(crate) struct DriverSetup {
@@ -50,6 +52,9 @@ pub(crate) struct Driver {
     node: Node,
     start: Clock,
     views: Arc<Views>,
+    publisher: Publisher,
+    /// Members that changed since the last view.
+    changed: BTreeSet<Address>,
     listeners: Listeners,
     forwarder: Forwarder,
     discovery: Arc<dyn Discovery>,
@@ -74,60 +79,6 @@ pub(crate) struct Driver {
     identities: identity::Watch,
 }
 
-/// What comes in.
-enum Input {
-    Request(Decoded, oneshot::Sender<Message>),
-    Malformed,
-    Command(Command),
-}
-
-/// What the handle asks for.
-pub(crate) enum Command {
-    /// Joins these peers, or goes on with them; how it goes is sent on.
-    Join(
-        Vec<Address>,
-        mpsc::UnboundedSender<JoinProgress>,
-        oneshot::Sender<Result<(), CommandError>>,
-    ),
-    /// Other peers for a join that is under way.
-    Peers(Vec<Address>),
-    CancelJoin,
-    /// Ends the task: the member says and answers nothing any more.
-    Stop,
-    /// What discovery lists now.
-    Discovered(Vec<Address>),
-    /// Leaves for good: a join that is under way is given up, and no other
-    /// begins.
-    Leave(oneshot::Sender<LeaveReport>, oneshot::Sender<Result<(), CommandError>>),
-    SetLabels(Labels, oneshot::Sender<Result<(), CommandError>>),
-    Reconfigure(Arc<Config>, oneshot::Sender<Result<(), ReconfigureError>>),
-    Reap(Address, oneshot::Sender<Result<(), CommandError>>),
-    Stats(oneshot::Sender<Stats>),
-}
-
-/// How a join goes.
-#[derive(Debug)]
-pub(crate) enum JoinProgress {
-    Retrying { delay: Duration, failures: Vec<JoinFailure> },
-    Complete { joined: Vec<Address>, members: usize },
-    Failed { failure: JoinFailure, failures: Vec<JoinFailure> },
-}
-
-/// How a leave went.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct LeaveReport {
-    pub(crate) acknowledged: usize,
-    pub(crate) others: usize,
-    pub(crate) protocol_period: Duration,
-}
-
-/// Sends inputs to the driver.
-#[derive(Debug, Clone)]
-pub(crate) struct Handle {
-    inputs: mpsc::Sender<Input>,
-    isolation: watch::Receiver<Isolation>,
-}
-
 impl Driver {
     pub(crate) fn new(setup: DriverSetup) -> (Self, Handle) {
         let DriverSetup { node, start, views, listeners, forwarder, discovery, security, problems } =
@@ -135,8 +86,10 @@ impl Driver {
         let (isolation, isolation_now) = watch::channel(node.isolation());
         let (sender, inputs) = mpsc::channel(INPUTS_MAX);
         let timeout = call_timeout(node.config());
-        let calls = Calls::new(security, timeout);
+        let calls = Calls::new(Channels::new(security, CHANNELS_MAX), timeout);
         let driver = Self {
+            changed: node.members().map(|member| member.address.clone()).collect(),
+            publisher: Publisher::new(Arc::clone(&views)),
             node,
             start,
             views,
@@ -156,7 +109,7 @@ impl Driver {
             news: Vec::new(),
             identities: identity::Watch::default(),
         };
-        (driver, Handle { inputs: sender, isolation: isolation_now })
+        (driver, Handle::new(sender, isolation_now))
     }
 
     /// Runs until it is told to stop or every handle is dropped.
@@ -171,7 +124,7 @@ impl Driver {
             let wake = due.map(|at| self.start + at.since_start());
             tokio::select! {
                 input = self.inputs.recv() => match input {
-                    None | Some(Input::Command(Command::Stop)) => return self.views.end(),
+                    None | Some(Input::Command(Command::Stop)) => return self.publisher.end(),
                     Some(input) => self.take(input),
                 },
                 answer = self.calls.next() => self.take_answer(answer),
@@ -281,7 +234,7 @@ impl Driver {
 
     /// Carries out the outputs, then publishes what they amount to.
     fn drain(&mut self) {
-        let (mut changed, mut burst_over) = (false, false);
+        let mut burst_over = false;
         while let Some(output) = self.node.poll_output() {
             match output {
                 Output::Transmit(transmit) if transmit.message.is_reply() => {
@@ -304,40 +257,55 @@ impl Driver {
                         event,
                         SwimEvent::ViewChanged { .. } | SwimEvent::JoinComplete { .. }
                     );
-                    changed |= matches!(
-                        event,
-                        SwimEvent::MemberChanged { .. }
-                            | SwimEvent::Refuted { .. }
-                            | SwimEvent::Damped { .. }
-                            | SwimEvent::Undamped { .. }
-                    );
+                    if let Some(address) = self.changed_by(&event) {
+                        self.changed.insert(address);
+                    }
                     self.news.push(event);
                 }
             }
         }
-        if changed || burst_over {
+        if !self.changed.is_empty() || burst_over {
             self.publish(burst_over);
         }
         self.tell();
     }
 
+    /// The member that an event says has changed, or is on the ring no more, or again.
+    fn changed_by(&self, event: &SwimEvent) -> Option<Address> {
+        match event {
+            SwimEvent::MemberChanged { before, after, .. } => {
+                after.as_ref().or(before.as_ref()).map(|member| member.address.clone())
+            }
+            // Of its new incarnation no other event tells.
+            SwimEvent::Refuted { .. } => Some(self.node.local().address.clone()),
+            SwimEvent::Damped { address, .. } | SwimEvent::Undamped { address, .. } => {
+                Some(address.clone())
+            }
+            _ => None,
+        }
+    }
+
     /// Publishes the view: before anybody is told, so that who hears of a
     /// change finds it there. With coalescing the ring waits until a burst of
-    /// changes is over.
+    /// changes is over. Only the members that changed are looked at: what that
+    /// costs must not depend on how many are remembered.
     fn publish(&mut self, burst_over: bool) {
-        let members: Vec<_> = self.node.members().cloned().collect();
-        let damped: Vec<_> = self.node.damped().cloned().collect();
-        // A member that died looks alive for less than this.
-        let patience = self.node.config().suspect_timeout();
-        self.identities.update(self.now(), patience, &members);
+        let known = |address: Address| {
+            let member = self.node.member(&address).cloned();
+            (address, member)
+        };
+        let changes = std::mem::take(&mut self.changed).into_iter().map(known).collect();
+        let mut damped = Arc::clone(&self.views.load().damped);
+        if !damped.iter().eq(self.node.damped()) {
+            damped = self.node.damped().cloned().collect();
+        }
         let waits = self.node.config().coalescing().is_some() && !burst_over;
         let on_ring = match self.node.state() {
             State::Idle | State::Joining => OnRing::Nobody,
             _ if waits => OnRing::AsBefore,
             _ => OnRing::Reachable,
         };
-        let is_alone = members.iter().filter(|member| member.is_reachable()).nth(1).is_none();
-        match self.views.publish(members, damped, self.node.checksum(), on_ring) {
+        match self.publisher.publish(changes, damped, self.node.checksum(), on_ring) {
             Ok(published) => {
                 self.problems.end(ProblemKind::RingStale);
                 if !waits {
@@ -351,9 +319,18 @@ impl Driver {
                 self.problems.begin(Problem::RingStale { reason: error.to_string() });
             }
         }
-        if !is_alone {
+        // A member that died looks alive for less than this.
+        let patience = self.node.config().suspect_timeout();
+        let shared = self.publisher.shared_by_live_members();
+        self.identities.update(self.now(), patience, shared);
+        if self.reachable() > 1 {
             self.problems.end(ProblemKind::Alone);
         }
+    }
+
+    /// Number of members that are reachable, this one included.
+    fn reachable(&self) -> usize {
+        self.node.count(Status::Alive) + self.node.count(Status::Suspect)
     }
 
     fn tell_cap(&self, cap: Option<Cap>) {
@@ -362,6 +339,20 @@ impl Driver {
         };
         let wanted = wanted * u64::from(self.views.points_per_weight_unit());
         self.problems.begin(Problem::RingCapped { wanted, weight_max, left_out });
+    }
+
+    fn tell_isolation(&self, isolation: Isolation, others: usize, lost: usize) {
+        match isolation {
+            // It began alone, or the others left in order.
+            Isolation::Alone if (others, lost) == (0, 0) => {
+                tracing::info!("this member has the cluster for itself");
+                self.problems.end(ProblemKind::Isolated);
+            }
+            Isolation::Alone | Isolation::Partial => {
+                self.problems.begin(Problem::Isolated { isolation, others, lost });
+            }
+            _ => self.problems.end(ProblemKind::Isolated),
+        }
     }
 
     fn tell_shared_identities(&mut self) {
@@ -403,10 +394,9 @@ impl Driver {
                     self.join = None;
                 }
                 SwimEvent::LeaveComplete { acknowledged, .. } => {
-                    let reachable = self.node.members().filter(|m| m.is_reachable());
                     let report = LeaveReport {
                         acknowledged: *acknowledged,
-                        others: reachable.count(),
+                        others: self.reachable(),
                         protocol_period: self.node.config().protocol_period(),
                     };
                     if let Some(waiting) = self.leave.take() {
@@ -418,13 +408,10 @@ impl Driver {
                     let address = address.to_string();
                     self.problems.begin(Problem::Unreachable { address });
                 }
-                SwimEvent::ReachableAgain { address, duration } => {
-                    tracing::info!(%address, ?duration, "others reach this member again");
-                    self.problems.end(ProblemKind::Unreachable);
-                }
+                SwimEvent::ReachableAgain { .. } => self.problems.end(ProblemKind::Unreachable),
                 SwimEvent::IsolationChanged { isolation, others, lost, .. } => {
                     self.isolation.send_replace(*isolation);
-                    warn_of_isolation(*isolation, *others, *lost);
+                    self.tell_isolation(*isolation, *others, *lost);
                 }
                 SwimEvent::SyncEndless { peer, syncs } => tracing::warn!(
                     %peer,
@@ -452,7 +439,9 @@ impl Driver {
     /// shows itself by its incarnation, and is dialled at once as well.
     fn tell_forwarder(&mut self, before: Option<&Member>, after: Option<&Member>) {
         let Some(member) = after.or(before) else { return };
-        if !after.is_some_and(Member::is_reachable) {
+        // Pings go unanswered when a connection leads to a process that stands still, or
+        // to where a host name led before: the next one opens its own.
+        if after.is_none_or(|after| after.status != Status::Alive) {
             self.calls.forget(&member.address);
         }
         // An address that cannot be dialled has no connections.
@@ -497,72 +486,6 @@ impl Driver {
         if let Some(join) = &self.join {
             let _ = join.send(progress);
         }
-    }
-}
-
-impl Handle {
-    /// Gives the machine a request of a peer; the machine's reply, or `None`
-    /// when the member has stopped or is overloaded.
-    pub(crate) async fn request(&self, request: Decoded) -> Option<Message> {
-        let (sender, answer) = oneshot::channel();
-        self.inputs.send(Input::Request(request, sender)).await.ok()?;
-        answer.await.ok()
-    }
-
-    /// Whether this member is in touch with the others.
-    pub(crate) fn isolation(&self) -> Isolation {
-        *self.isolation.borrow()
-    }
-
-    /// Counts a request that is no message.
-    pub(crate) async fn malformed(&self) {
-        let _ = self.inputs.send(Input::Malformed).await;
-    }
-
-    /// Runs a command that sends its result. `None` when the member has
-    /// stopped.
-    pub(crate) async fn ask<T>(
-        &self,
-        command: impl FnOnce(oneshot::Sender<T>) -> Command,
-    ) -> Option<T> {
-        let (sender, result) = oneshot::channel();
-        self.tell(command(sender)).await;
-        result.await.ok()
-    }
-
-    /// Runs a command without a result, for callers that cannot wait. It is
-    /// lost only when the queue is full or the member has stopped.
-    pub(crate) fn tell_now(&self, command: Command) {
-        if let Err(error) = self.inputs.try_send(Input::Command(command)) {
-            tracing::warn!(%error, "a command was dropped");
-        }
-    }
-
-    /// Runs a command without a result.
-    pub(crate) async fn tell(&self, command: Command) {
-        let _ = self.inputs.send(Input::Command(command)).await;
-    }
-}
-
-/// A member that lost most of the others may own keys that are owned by others
-/// elsewhere: an operator should look.
-fn warn_of_isolation(isolation: Isolation, others: usize, lost: usize) {
-    match isolation {
-        // It began alone, or the others left in order.
-        Isolation::Alone if (others, lost) == (0, 0) => {
-            tracing::info!("this member has the cluster for itself");
-        }
-        Isolation::Alone => tracing::warn!(
-            others,
-            lost,
-            "this member hears from nobody; it owns keys for itself until others can be reached"
-        ),
-        Isolation::Partial => tracing::warn!(
-            others,
-            lost,
-            "this member lost most of the others; it may be cut off from them"
-        ),
-        _ => tracing::info!(others, "this member is in touch with the others again"),
     }
 }
 

@@ -2,8 +2,11 @@
 //! connections of their own, and a service takes what comes in.
 
 mod calls;
+mod channels;
 mod driver;
+mod handle;
 mod service;
 
-pub(crate) use driver::{Command, Driver, DriverSetup, Handle, JoinProgress};
+pub(crate) use driver::{Driver, DriverSetup};
+pub(crate) use handle::{Command, Handle, JoinProgress};
 pub(crate) use service::MembershipService;

@@ -3,7 +3,7 @@
 use swim_core::wire;
 use tonic::{Request, Response, Status};
 
-use super::driver::Handle;
+use super::handle::Requests;
 use crate::generated::membership_server::Membership;
 use crate::security::Security;
 
@@ -11,13 +11,13 @@ use crate::security::Security;
 /// what the machine replies.
 #[derive(Debug)]
 pub(crate) struct MembershipService {
-    handle: Handle,
+    requests: Requests,
     security: Security,
 }
 
 impl MembershipService {
-    pub(crate) const fn new(handle: Handle, security: Security) -> Self {
-        Self { handle, security }
+    pub(crate) const fn new(requests: Requests, security: Security) -> Self {
+        Self { requests, security }
     }
 }
 
@@ -31,15 +31,15 @@ impl Membership for MembershipService {
         let decoded = match wire::from_proto(request.into_inner()) {
             Ok(decoded) => decoded,
             Err(error) => {
-                self.handle.malformed().await;
+                self.requests.malformed().await;
                 return Err(Status::invalid_argument(error.to_string()));
             }
         };
         if decoded.message.is_reply() {
-            self.handle.malformed().await;
+            self.requests.malformed().await;
             return Err(Status::invalid_argument("a reply is not a request"));
         }
-        match self.handle.request(decoded).await {
+        match self.requests.ask(decoded).await {
             Some(reply) => Ok(Response::new(wire::to_proto(reply))),
             None => Err(Status::unavailable("this member is stopping or overloaded")),
         }

@@ -1,0 +1,353 @@
+//! From changes of members to the next view.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use hashring::{Edit, Node as RingNode, UpdateError};
+use ringpop_forward::{Owner, Peer};
+use swim_core::{Address, Member, MemberList, Status};
+
+use super::{Cap, MemberRing, RingChange, View, Views};
+use crate::identity::{Claims, SharedIdentity};
+use crate::limits::{RING_POINTS_MAX, WEIGHT_LABEL, WEIGHT_MAX};
+
+/// What becomes of the ring with the next view.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum OnRing {
+    /// Nobody is on it: this member has not joined, knows only itself or some
+    /// of the others, and would take their keys for its own.
+    Nobody,
+    /// It waits until a burst of changes is over.
+    AsBefore,
+    /// The reachable members that are not damped.
+    Reachable,
+}
+
+/// What is known about members now: `None` for those that are forgotten.
+pub(super) type Changes = Vec<(Address, Option<Member>)>;
+
+/// What became of the ring.
+#[derive(Debug, Default)]
+pub(crate) struct Published {
+    /// How it changed, when it did.
+    pub(crate) change: Option<RingChange>,
+    /// Set when the members want more points than a ring may have.
+    pub(crate) cap: Option<Cap>,
+}
+
+/// Makes each view of the former one and of what changed, and publishes it.
+///
+/// A view whose ring stays as it is costs the members that changed, however many
+/// are known. Another ring costs a copy of its points, and in rare cases a look
+/// at all members: when it was empty, has been capped, or could not be changed.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    views: Arc<Views>,
+    claims: Claims,
+    /// Members that may belong elsewhere than the latest ring has them.
+    touched: BTreeSet<Address>,
+    /// Any member may: those that did are not known.
+    all_touched: bool,
+    /// Weight that all members together may have on the ring.
+    pub(super) weight_sum_max: u64,
+}
+
+/// The edits of a ring, and what they amount to.
+#[derive(Debug, Default)]
+struct Edits {
+    edits: Vec<Edit<Owner>>,
+    change: RingChange,
+}
+
+/// Who belongs on the ring.
+struct Eligible<'a> {
+    damped: &'a [Address],
+    shared: &'a [SharedIdentity],
+}
+
+impl Publisher {
+    pub(crate) fn new(views: Arc<Views>) -> Self {
+        let weight_sum_max = u64::from(RING_POINTS_MAX / views.points_per_weight_unit);
+        let touched = BTreeSet::new();
+        Self { views, claims: Claims::default(), touched, all_touched: true, weight_sum_max }
+    }
+
+    /// Publishes the view after `changes`, in which those in `damped` (sorted)
+    /// are kept off the ring. An error leaves the ring as it was.
+    pub(crate) fn publish(
+        &mut self,
+        changes: Changes,
+        damped: Arc<[Address]>,
+        membership_checksum: u64,
+        on_ring: OnRing,
+    ) -> Result<Published, UpdateError> {
+        let former = self.views.load();
+        let members = self.members_after(&former.members, changes);
+        self.touched.extend(differing(&former.damped, &damped).cloned());
+        let (mut edits, mut cap) = (Edits::default(), None);
+        let mut shared_identities = former.shared_identities.clone();
+        match on_ring {
+            OnRing::AsBefore => {}
+            OnRing::Nobody => {
+                shared_identities = Arc::default();
+                self.touch_all();
+                edits = self.difference(&former.ring, Vec::new());
+            }
+            OnRing::Reachable => {
+                shared_identities = self.shared(&former, &members, &damped);
+                let eligible = Eligible { damped: &damped, shared: &shared_identities };
+                (edits, cap) = self.edits(&former.ring, &members, &eligible);
+            }
+        }
+        let Edits { edits, mut change } = edits;
+        let ring = match edits.is_empty() {
+            true => Ok(former.ring.clone()),
+            false => former.ring.apply(edits).map(Arc::new),
+        };
+        let (ring, failure) = match ring {
+            Ok(ring) => (ring, None),
+            Err(error) => (former.ring.clone(), Some(error)),
+        };
+        change.checksum_before = former.ring_checksum;
+        change.checksum_after = ring.checksum();
+        let ring_checksum = change.checksum_after;
+        self.views.replace(View {
+            members,
+            damped,
+            shared_identities,
+            ring,
+            membership_checksum,
+            ring_checksum,
+        });
+        if cap.is_some() {
+            self.views.capped.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(error) = failure {
+            self.touch_all();
+            self.views.stale.fetch_add(1, Ordering::Relaxed);
+            return Err(error);
+        }
+        Ok(Published { change: (!change.is_empty()).then_some(change), cap })
+    }
+
+    /// Empties the ring of a member that has stopped, which does not learn any more
+    /// who owns a key. Whoever follows a key is told.
+    pub(crate) fn end(&mut self) {
+        let view = self.views.load();
+        let damped = view.damped.clone();
+        let published =
+            self.publish(Changes::new(), damped, view.membership_checksum, OnRing::Nobody);
+        if let Err(error) = published {
+            tracing::warn!(%error, "the ring of a member that has stopped stays as it was");
+        }
+    }
+
+    /// The identities that live members share, damped ones included. Sorted.
+    pub(crate) fn shared_by_live_members(&self) -> Vec<SharedIdentity> {
+        let alive = |member: &Member| member.status == Status::Alive;
+        self.claims.shared(&self.views.load().members, alive)
+    }
+
+    fn members_after(&mut self, former: &MemberList, changes: Changes) -> MemberList {
+        let mut members = former.clone();
+        for (address, after) in changes {
+            let before = members.get(address.as_str()).cloned();
+            match after.clone() {
+                Some(member) => members.insert(member),
+                None => members.remove(address.as_str()),
+            }
+            self.claims.changed(before.as_ref(), after.as_ref(), &members);
+            self.touched.insert(address);
+        }
+        // While the ring waits for the end of a burst, members may come and go.
+        if self.touched.len() > members.len() {
+            self.touch_all();
+        }
+        members
+    }
+
+    fn touch_all(&mut self) {
+        self.touched.clear();
+        self.all_touched = true;
+    }
+
+    /// The identities that members share which would be on the ring else.
+    fn shared(
+        &mut self,
+        former: &View,
+        members: &MemberList,
+        damped: &[Address],
+    ) -> Arc<[SharedIdentity]> {
+        let eligible = Eligible { damped, shared: &[] };
+        let shared = self.claims.shared(members, |member| eligible.weight(member) > 0);
+        if *shared == *former.shared_identities {
+            return former.shared_identities.clone();
+        }
+        let others = |shared: &[SharedIdentity]| -> Vec<Address> {
+            let mut others: Vec<_> = shared.iter().flat_map(|one| one.others.clone()).collect();
+            others.sort_unstable();
+            others
+        };
+        let (before, after) = (others(&former.shared_identities), others(&shared));
+        self.touched.extend(differing(&before, &after).cloned());
+        shared.into()
+    }
+
+    /// What makes the ring that of the members, and whether they are too heavy.
+    fn edits(
+        &mut self,
+        ring: &MemberRing,
+        members: &MemberList,
+        eligible: &Eligible<'_>,
+    ) -> (Edits, Option<Cap>) {
+        let touched = std::mem::take(&mut self.touched);
+        if !std::mem::take(&mut self.all_touched)
+            && let Some(edits) = self.edits_of(&touched, ring, members, eligible)
+        {
+            return (edits, None);
+        }
+        let (wanted, cap) = self.wanted(members, eligible);
+        // The weights that count depend on all members then.
+        self.all_touched = cap.is_some();
+        (self.difference(ring, wanted), cap)
+    }
+
+    /// The edits for these members, when all others have the right place. `None`
+    /// when not all weights can count.
+    fn edits_of(
+        &self,
+        touched: &BTreeSet<Address>,
+        ring: &MemberRing,
+        members: &MemberList,
+        eligible: &Eligible<'_>,
+    ) -> Option<Edits> {
+        let (mut edits, mut sum) = (Edits::default(), ring.total_weight());
+        for address in touched {
+            let node = ring.node(address.as_str());
+            let member = members.get(address.as_str());
+            let member = member.map(|member| (member, eligible.weight(member)));
+            let member = member.filter(|(_, weight)| *weight > 0);
+            sum += member.map_or(0, |(_, weight)| u64::from(weight));
+            sum -= node.map_or(0, |node| u64::from(node.weight()));
+            match (node, member) {
+                (Some(node), member) => edits.keep_or_change(node, member),
+                (None, Some((member, weight))) => self.add(member, weight, &mut edits),
+                (None, None) => {}
+            }
+        }
+        (sum <= self.weight_sum_max).then_some(edits)
+    }
+
+    /// The members that belong on the ring, each with the weight that counts.
+    fn wanted<'a>(
+        &self,
+        members: &'a MemberList,
+        eligible: &Eligible<'_>,
+    ) -> (Vec<(&'a Member, u32)>, Option<Cap>) {
+        let mut wanted: Vec<_> = members
+            .iter()
+            .map(|member| (member, eligible.weight(member)))
+            .filter(|(_, weight)| *weight > 0)
+            .collect();
+        let cap = Cap::of(wanted.iter().map(|(_, weight)| *weight), self.weight_sum_max);
+        if let Some(cap) = &cap {
+            wanted.truncate(cap.members_max);
+            wanted.iter_mut().for_each(|(_, weight)| *weight = (*weight).min(cap.weight_max));
+        }
+        (wanted, cap)
+    }
+
+    /// The edits that turn a ring into that of these members. All are sorted
+    /// by address, so that one pass finds them.
+    fn difference(&self, ring: &MemberRing, wanted: Vec<(&Member, u32)>) -> Edits {
+        let mut edits = Edits::default();
+        let mut wanted = wanted.into_iter().peekable();
+        for node in ring.nodes() {
+            while let Some((new, weight)) =
+                wanted.next_if(|(member, _)| member.address.as_str() < node.id())
+            {
+                self.add(new, weight, &mut edits);
+            }
+            let member = wanted.next_if(|(member, _)| member.address.as_str() == node.id());
+            edits.keep_or_change(node, member);
+        }
+        for (new, weight) in wanted {
+            self.add(new, weight, &mut edits);
+        }
+        edits
+    }
+
+    fn add(&self, member: &Member, weight: u32, edits: &mut Edits) {
+        let owner = if member.address == self.views.local {
+            Owner::Local
+        } else {
+            match Peer::new(member.address.as_str()) {
+                Ok(peer) => Owner::Remote(Arc::new(peer)),
+                Err(error) => {
+                    tracing::warn!(%error, "a member that cannot be dialled stays off the ring");
+                    return;
+                }
+            }
+        };
+        edits.change.added.push(member.address.clone());
+        edits.edits.push(Edit::add(place(member, weight, owner)));
+    }
+}
+
+impl Edits {
+    /// A node of the ring becomes this member, or nobody.
+    fn keep_or_change(&mut self, node: &RingNode<Owner>, member: Option<(&Member, u32)>) {
+        match member {
+            None => {
+                self.change.removed.push(address_of(node));
+                self.edits.push(Edit::remove(node.shared_id().clone()));
+            }
+            Some((member, weight))
+                if node.identity() != member.identity() || node.weight() != weight =>
+            {
+                self.change.updated.push(member.address.clone());
+                self.edits.push(Edit::replace(place(member, weight, node.data().clone())));
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+impl Eligible<'_> {
+    /// The weight of a member on the ring: 0 keeps it off.
+    fn weight(&self, member: &Member) -> u32 {
+        if !member.is_reachable() || self.damped.binary_search(&member.address).is_ok() {
+            return 0;
+        }
+        let identity = member.identity();
+        let shared = self.shared.binary_search_by(|one| one.identity.as_str().cmp(identity));
+        if shared.is_ok_and(|i| self.shared[i].others.binary_search(&member.address).is_ok()) {
+            return 0;
+        }
+        let label = member.labels.get(WEIGHT_LABEL);
+        label.and_then(|text| text.parse().ok()).unwrap_or(1).min(WEIGHT_MAX)
+    }
+}
+
+/// The addresses that are in one of two sorted lists only.
+fn differing<'a>(
+    one: &'a [Address],
+    other: &'a [Address],
+) -> impl Iterator<Item = &'a Address> + use<'a> {
+    let only = |a: &'a [Address], b: &'a [Address]| {
+        a.iter().filter(move |address| b.binary_search(address).is_err())
+    };
+    only(one, other).chain(only(other, one))
+}
+
+fn place(member: &Member, weight: u32, owner: Owner) -> RingNode<Owner> {
+    RingNode::new(member.address.as_str())
+        .with_identity(member.identity())
+        .with_weight(weight)
+        .with_data(owner)
+}
+
+fn address_of(node: &RingNode<Owner>) -> Address {
+    Address::new(node.id()).expect("nodes are named by the addresses of members")
+}
