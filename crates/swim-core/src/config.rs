@@ -67,7 +67,7 @@ pub struct ConfigBuilder {
     heal_period: Duration,
     heal_probability_base: u32,
     heal_failures_max: usize,
-    reach_newcomers: bool,
+    verify_claims: bool,
     redial_period: Duration,
     members_max: usize,
     label_limits: LabelLimits,
@@ -223,13 +223,14 @@ fields! {
     /// Failed attempts after which a healing that was asked for by
     /// [`Node::heal`](crate::Node::heal) gives up. 1 to 1,000; 10 everywhere.
     heal_failures_max: usize;
-    /// Whether a member that is new here or gone, and that a request calls alive, is added
-    /// when this member has reached it or a member that it asked says the same. A
-    /// sender of requests cannot put invented members on the ring then, and a member
-    /// whose requests are answered while none arrives doubts that it is reached. Off
-    /// everywhere: members that believe every sender spread a newcomer a little
-    /// faster. Switch it on where strangers reach the port.
-    reach_newcomers: bool;
+    /// Whether a member checks by direct contact what others claim about members. One that
+    /// is new here or gone comes onto the ring when this member has reached it or two
+    /// members say the same in answers; one that a request calls faulty or left is asked
+    /// itself before it goes off the ring. Neither a stranger nor one member that lies can
+    /// put invented members on the ring then, or take real ones off it. A member whose
+    /// requests are answered while none arrives doubts that it is reached. Off in Ringpop,
+    /// which believes every sender; on elsewhere.
+    verify_claims: bool;
     /// How often the members of a cluster together dial each address that is
     /// gone, to find out whether it is back. It becomes longer when there are
     /// more of them than seconds in it, since a cluster dials at most one address
@@ -298,7 +299,7 @@ impl Config {
                 heal_period: Duration::from_secs(30),
                 heal_probability_base: 3,
                 heal_failures_max: 10,
-                reach_newcomers: false,
+                verify_claims: true,
                 redial_period: Duration::from_secs(3),
                 members_max: 100_000,
                 label_limits: LabelLimits { count: 5, key_bytes: 32, value_bytes: 128 },
@@ -344,6 +345,7 @@ impl Config {
         config.fields.shared_rounds = false;
         config.fields.awareness_max = 1;
         config.fields.buddy = false;
+        config.fields.verify_claims = false;
         config.fields.suspect_timeout = Duration::from_secs(5);
         config.fields.suspect_timeout_scaled = false;
         config.fields.suspect_timeout_max_factor = 1;

@@ -26,6 +26,8 @@ pub(crate) struct Contact {
     /// The strongest statement about this member that waits for a contact
     /// before it is contradicted, with its sender.
     held: Option<(Member, Option<Address>)>,
+    /// Since when this member doubts by itself that others reach it.
+    doubted_since: Option<Instant>,
     /// Since when nobody reaches this member, as far as it was told.
     unreachable_since: Option<Instant>,
     /// When the next dial-back is due, while a statement is held.
@@ -46,6 +48,7 @@ impl Core {
     /// Another member reached this one: whatever waited for it is contradicted.
     pub(crate) fn contacted(&mut self) {
         self.contact.last_request = self.now;
+        self.contact.doubted_since = None;
         let Some((statement, from)) = self.contact.held.take() else { return };
         self.cancel_dial_back();
         // An own doubt that nobody heard of needs no contradiction.
@@ -102,14 +105,17 @@ impl Core {
         if silence <= window * 2 {
             return;
         }
-        let patience = self.suspicion_bounds().min.max(window * 4);
+        let patience = self.suspicion_bounds().min.max(window * 4) - window * 2;
         let answered = self.now - self.contact.last_answer <= window * 2;
         let alive = self.local_member().status == Status::Alive;
-        if !self.config.reach_newcomers() || !alive || !answered || self.others() == 0 {
+        if !self.config.verify_claims() || !alive || !answered || self.others() == 0 {
             return;
         }
-        let doubt = |status| Member { status, ..self.local_member().clone() };
-        if silence > patience {
+        let local = self.local_member().clone();
+        let doubt = |status| Member { status, ..local };
+        // Since it asked to be dialled: a process that slept was silent itself.
+        let since = *self.contact.doubted_since.get_or_insert(self.now);
+        if self.now - since >= patience {
             self.hold(doubt(Status::Faulty), None);
             // Nobody else may have said so.
             self.spread_local();
@@ -140,6 +146,7 @@ impl Core {
     /// A member that leaves contradicts nothing any more.
     pub(crate) fn stop_waiting_for_contact(&mut self) {
         self.contact.held = None;
+        self.contact.doubted_since = None;
         self.contact.unreachable_since = None;
         self.cancel_dial_back();
     }

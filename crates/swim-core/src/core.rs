@@ -8,6 +8,7 @@ use crate::address::Address;
 use crate::agreement::Agreement;
 use crate::aliases::Aliases;
 use crate::awareness::Awareness;
+use crate::claims::Claims;
 use crate::config::Config;
 use crate::contact::Contact;
 use crate::damping::Ballots;
@@ -63,7 +64,7 @@ pub(crate) struct Core {
     pub(crate) burst: Burst,
     pub(crate) contact: Contact,
     pub(crate) newcomers: Newcomers,
-    pub(crate) newcomer_budget: DialBudget,
+    pub(crate) claims: Claims,
     dial_budget: DialBudget,
     pub(crate) late: LateAnswers,
     pub(crate) responders: Responders,
@@ -71,7 +72,7 @@ pub(crate) struct Core {
     pub(crate) epitaphs: Vec<Change>,
     /// Changes of the present message that were left out because they are known.
     pub(crate) known_changes: usize,
-    /// What the present message shows about members that are new here.
+    /// What the present message shows about what it says of others.
     pub(crate) trust: Trust,
     pub(crate) next_seq: u64,
 }
@@ -122,13 +123,13 @@ impl Core {
             burst: Burst::default(),
             contact: Contact::default(),
             newcomers: Newcomers::default(),
-            newcomer_budget: DialBudget::default(),
+            claims: Claims::default(),
             dial_budget: DialBudget::default(),
             late: LateAnswers::default(),
             responders: Responders::default(),
             epitaphs: Vec::new(),
             known_changes: 0,
-            trust: Trust::Member,
+            trust: Trust::Listed,
             next_seq,
         }
     }
@@ -265,6 +266,9 @@ impl Core {
         {
             self.hold_newcomer(change, from, cause);
             return false;
+        }
+        if self.wants_checking(&change.member) {
+            return self.check_claim(change, cause);
         }
         if change.member.address == self.local && !active(Mutation::BelievesItsEnd) {
             self.answer_statement(change.member, sender(cause).cloned());
@@ -411,7 +415,7 @@ impl Core {
     }
 
     /// Records a statement that won, spreads it and arms its deadline.
-    fn set(&mut self, member: Member, source: Option<Source>, cause: Cause) {
+    pub(crate) fn set(&mut self, member: Member, source: Option<Source>, cause: Cause) {
         let after = member.clone();
         let (id, before) = self.members.set(member, &mut self.rng);
         self.release_newcomer(&after.address);
@@ -482,6 +486,7 @@ impl Core {
         self.check_burst();
         self.check_contact();
         self.check_newcomers();
+        self.check_claims();
         let local = self.local_member();
         assert_eq!(local.address, self.local, "the local slot holds the local member");
         assert_eq!(

@@ -57,14 +57,24 @@ impl DialBack {
         self.open.iter().any(|request| request.is(from, seq))
     }
 
-    /// A helper answered, or did not. What it says is not needed: the ping
+    /// A helper answered. Whether it reached this member is not needed: the ping
     /// itself is the proof. `false` when the number is none of these.
-    pub(crate) fn on_end(&mut self, core: &mut Core, seq: u64) -> bool {
-        let Some(i) = self.open.iter().position(|request| request.seq == seq) else {
-            return false;
-        };
+    pub(crate) fn on_answer(&mut self, core: &mut Core, seq: u64) -> bool {
+        self.end(core, seq).is_some()
+    }
+
+    /// A helper did not answer in time; a late answer is still taken. `false` when
+    /// the number is none of these.
+    pub(crate) fn on_no_answer(&mut self, core: &mut Core, seq: u64) -> bool {
+        let Some(request) = self.end(core, seq) else { return false };
+        core.late.expect(request, Vec::new());
+        true
+    }
+
+    fn end(&mut self, core: &mut Core, seq: u64) -> Option<Request> {
+        let i = self.open.iter().position(|request| request.seq == seq)?;
         let request = self.open.swap_remove(i);
         core.disarm(&request);
-        true
+        Some(request)
     }
 }

@@ -19,11 +19,16 @@ pub(crate) struct DialBudget {
 impl DialBudget {
     /// Whether another request is within the budget; if so, it is charged.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
-        let burst: Duration = STRANGER_DIAL_INTERVAL * (STRANGER_DIALS_BURST - 1);
+        self.take_at(now, STRANGER_DIAL_INTERVAL)
+    }
+
+    /// The same with another interval between requests.
+    pub(crate) fn take_at(&mut self, now: Instant, interval: Duration) -> bool {
+        let burst: Duration = interval * (STRANGER_DIALS_BURST - 1);
         if self.paid > now + burst {
             return false;
         }
-        self.paid = self.paid.max(now) + STRANGER_DIAL_INTERVAL;
+        self.paid = self.paid.max(now) + interval;
         true
     }
 }

@@ -21,6 +21,7 @@ mod address;
 mod agreement;
 mod aliases;
 mod awareness;
+mod claims;
 mod config;
 mod contact;
 mod core;

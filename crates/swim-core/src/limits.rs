@@ -108,11 +108,36 @@ pub const DIAL_BACKS_MAX: usize = 16;
 /// member starts. So answers may be some four periods late even then.
 pub const LATE_ANSWERS_MAX: usize = 128;
 /// Members that are new here, named by requests only, and held until they are
-/// reached: at the rate at which they are pinged, the last waits 13 s.
+/// reached: at the rate at which they are pinged, the last waits 13 s. In a storm of
+/// invented ones a real one, which tries again in each period, finds a place soon.
 pub const NEWCOMERS_MAX: usize = 256;
 
 /// The same as named by one sender, so that one message leaves room for others.
 pub const NEWCOMERS_OF_SOURCE_MAX: usize = 64;
+
+/// Members that are new here, named by answers of members, and held until they are
+/// reached or another member says the same: a cluster of 4,000 that starts at once
+/// learns of all. At most 1 MiB with addresses and short labels.
+pub const NEWCOMERS_OF_MEMBERS_MAX: usize = 4096;
+
+/// The same as named by one member, so that one that lies leaves room for others.
+pub const NEWCOMERS_OF_MEMBER_MAX: usize = 1024;
+
+/// One ping of a newcomer that a member named in each of these intervals: 250 a second, so
+/// that a cluster of 1,000 that starts at once knows itself within seconds; 25 KB a second
+/// at most.
+pub const NEWCOMER_OF_MEMBERS_INTERVAL: Duration = Duration::from_millis(4);
+
+/// How long one that did not answer is not pinged again because a member names it.
+pub const NEWCOMER_PAUSE: Duration = Duration::from_secs(10);
+
+/// Of these, those that did not answer and wait for another member's word: a quarter
+/// at most, the last ones.
+pub const NEWCOMERS_UNREACHED_MAX: usize = 1024;
+
+/// Claims in requests that a member is gone, which wait for the answer of that member
+/// at once. Within the time of a ping the budget of dials allows for about 42.
+pub const CLAIMS_MAX: usize = 64;
 
 /// Pings that a member makes for others at once.
 pub const RELAYS_MAX: usize = 256;

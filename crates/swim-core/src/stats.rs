@@ -51,6 +51,13 @@ counters! {
     newcomers_unreached,
     /// Statements about such members that were left out, because there were too many.
     newcomers_omitted,
+    /// Claims in requests that a reachable member is gone, about which the member itself
+    /// was asked.
+    claims_checked,
+    /// Of these, those that were not so: the member answered and is not gone.
+    claims_refuted,
+    /// Such claims that counted as suspicions, because there were too many to ask.
+    claims_unchecked,
     /// Requests to addresses that only a stranger named.
     stranger_dials,
     /// The same, left out because there were too many.

@@ -85,7 +85,7 @@ impl Listener {
             now: NOW,
             unix_ms: 1,
         };
-        let config = Config::builder().reach_newcomers(false).build().unwrap();
+        let config = Config::builder().verify_claims(false).build().unwrap();
         Self { node: Node::new(config, init).unwrap(), seq: 0 }
     }
 

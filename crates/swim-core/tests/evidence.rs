@@ -229,6 +229,9 @@ fn a_late_answer_of_a_member_that_is_gone_is_not_taken() {
     let (mut cluster, ping) = unanswered(|body| matches!(body, Body::Ping { .. }));
     let peer = (1..4).find(|i| address(*i) == ping.to).unwrap();
     let incarnation = cluster.member(0, peer).unwrap().incarnation;
+    // Every sender is believed, so that the peer is gone at once.
+    let config = lan().to_builder().verify_claims(false).build().unwrap();
+    cluster.command(0, |node, now| node.reconfigure(now, config)).unwrap();
     let gone = vec![change(peer, Status::Faulty, incarnation)];
     cluster.inject(0, message(&address(99), 1, 1, Body::Ping { checksum: 0, changes: gone }));
     assert_eq!(cluster.status(0, peer), Some(Status::Faulty));

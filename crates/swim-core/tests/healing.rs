@@ -79,7 +79,7 @@ fn two_sides_that_are_faulty_to_each_other_merge_in_two_rounds() {
 fn a_suspicion_of_a_healing_has_the_labels_of_its_incarnation() {
     let labels = |version| Labels::new([("version", version)]).unwrap();
     // Member 0 is told of a member that it cannot reach.
-    let config = Config::lan().to_builder().heal_probability_base(0).reach_newcomers(false);
+    let config = Config::lan().to_builder().heal_probability_base(0).verify_claims(false);
     let mut cluster = Cluster::joined(config.build().unwrap(), 4);
     cluster.command(3, |node, now| node.set_labels(now, &labels("9"))).unwrap();
     cluster.until("told", secs(10), |c| c.agree(4));
@@ -109,7 +109,7 @@ fn a_suspicion_of_a_healing_has_the_labels_of_its_incarnation() {
 fn a_suspicion_of_a_healing_keeps_the_labels_that_a_tombstone_has_lost() {
     let labels = Labels::new([("version", "1")]).unwrap();
     // Member 0 is told of a member that it cannot reach.
-    let config = Config::lan().to_builder().heal_probability_base(0).reach_newcomers(false);
+    let config = Config::lan().to_builder().heal_probability_base(0).verify_claims(false);
     let mut cluster = Cluster::joined(config.build().unwrap(), 4);
     cluster.command(3, |node, now| node.set_labels(now, &labels)).unwrap();
     cluster.until("told", secs(10), |c| c.agree(4));

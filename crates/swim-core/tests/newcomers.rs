@@ -22,7 +22,7 @@ fn alive(address: Address) -> Change {
 }
 
 fn config() -> Config {
-    Config::builder().reach_newcomers(true).build().unwrap()
+    Config::builder().verify_claims(true).build().unwrap()
 }
 
 fn cluster() -> Cluster {
@@ -123,6 +123,40 @@ fn members_that_crashed_are_not_revived_by_a_stranger_and_return_as_ever() {
     cluster.until("back", secs(2), |c| c.agree(N));
 }
 
+/// For a minute, 500 invented members a second, each named by a ping of its own.
+#[test]
+fn a_storm_of_a_minute_keeps_real_members_on_the_ring_and_lets_new_ones_in() {
+    let mut cluster = cluster();
+    let mut next = 0;
+    let mut real = N;
+    for second in 0..60 {
+        for _ in 0..10 {
+            for _ in 0..50 {
+                let from = fake(next);
+                tell(&mut cluster, next % N, &from, 1_000 + next as u64, vec![alive(from.clone())]);
+                next += 1;
+            }
+            cluster.run_for(ms(100));
+            cluster.forget_traffic();
+            let ring = |i| {
+                cluster
+                    .node(i)
+                    .on_ring()
+                    .filter(|member| (0..real).all(|j| address(j) != member.address))
+            };
+            assert!((0..real).all(|i| ring(i).count() == 0), "a fake is on the ring");
+            assert!((0..N).all(|i| cluster.node(i).on_ring().count() >= N));
+        }
+        // One that starts each 20 s is a member everywhere before the next one does.
+        if second % 20 == 0 {
+            assert!(cluster.agree(real), "at {second} s");
+            cluster.start(real, 0..real);
+            real += 1;
+        }
+    }
+    assert!(cluster.agree(real));
+}
+
 /// 500 processes a second that ask for the list and ping with themselves, each
 /// from another address at which nobody answers; a real one among them gets in.
 #[test]
@@ -200,6 +234,75 @@ fn a_newcomer_behind_a_broken_link_is_added_on_the_word_of_members() {
     cluster.cut(&[0], &[N]);
     cluster.start(N, 1..N);
     cluster.until("all know it", Duration::from_secs(10), |c| c.agree(N + 1));
+}
+
+/// A member that lies: whatever it sends but member lists to those who join names a
+/// thousand members that do not exist.
+fn lies(cluster: &mut Cluster, liar: usize) {
+    cluster.translate(move |from, _, sent| {
+        let mut sent = sent.clone();
+        let fakes = (0..1000).map(fake).map(alive);
+        match &mut sent.body {
+            Body::Ping { changes, .. }
+            | Body::Ack { changes, .. }
+            | Body::PingReq { changes, .. }
+            | Body::PingReqAck { changes, .. }
+            | Body::SyncAck { changes, .. }
+            | Body::Sync(swim_core::SyncStep::Exchange { changes, .. })
+                if *from == address(liar) =>
+            {
+                changes.extend(fakes);
+            }
+            _ => {}
+        }
+        Some(sent)
+    });
+}
+
+/// A process that was admitted, because it answers, and then invents members.
+#[test]
+fn invented_members_in_the_answers_of_a_member_never_get_on_a_ring() {
+    for n in [2, 3, N] {
+        let mut cluster = Cluster::joined(config(), n);
+        cluster.run_for(secs(5));
+        lies(&mut cluster, n - 1);
+        cluster.forget_traffic();
+        for tick in 0..300 {
+            cluster.run_for(ms(200));
+            assert!(owners_run(&cluster, n), "{n} members, tick {tick}");
+            let others = |i: usize| cluster.node(i).len();
+            assert!((0..n).all(|i| others(i) == n), "fakes are held apart");
+            assert!(
+                (0..n - 1).all(|i| cluster.node(i).health_score() == 0),
+                "nobody is slowed down"
+            );
+        }
+        // Each that a member names is pinged once in 10 s by each member.
+        assert!(dials(&cluster) <= n * (budget(60) + 6_000), "{}", dials(&cluster));
+    }
+}
+
+/// Those that a liar names leave room for real ones, which have its word besides their own.
+#[test]
+fn a_member_that_joins_beside_a_liar_is_on_every_ring_within_two_seconds() {
+    let mut cluster = cluster();
+    lies(&mut cluster, N - 1);
+    cluster.run_for(secs(30));
+    cluster.start(N, 0..N - 1);
+    cluster
+        .until("all know it", secs(2), |c| (0..=N).all(|i| c.status(i, N) == Some(Status::Alive)));
+    assert!((0..=N).all(|i| cluster.node(i).on_ring().count() == N + 1));
+}
+
+/// As many as join at once where one of the members lies.
+#[test]
+fn members_that_join_at_once_beside_a_liar_are_all_added() {
+    let mut cluster = cluster();
+    lies(&mut cluster, N - 1);
+    cluster.run_for(secs(10));
+    (N..N + 30).for_each(|i| cluster.start(i, 0..N - 1));
+    let all = |c: &Cluster| (0..N + 30).all(|i| c.node(i).on_ring().count() == N + 30);
+    cluster.until("all know them", secs(10), all);
 }
 
 /// A process that lives may join; what it says of others is no evidence.

@@ -8,8 +8,8 @@ mod support;
 
 use std::time::Duration;
 
-use support::{Cluster, address, change, message, secs};
-use swim_core::{Body, Config, Event, Status};
+use support::{Cluster, address, change, message, ms, secs};
+use swim_core::{Body, Config, Event, Message, Status};
 
 const N: usize = 8;
 /// The member that cannot be dialled.
@@ -83,7 +83,7 @@ fn a_member_with_a_wrong_port_leaves_every_ring_and_returns_when_it_is_mended() 
 /// out by itself.
 #[test]
 fn a_member_that_was_never_reached_finds_out_by_itself() {
-    let config = Config::builder().reach_newcomers(true).build().unwrap();
+    let config = Config::builder().verify_claims(true).build().unwrap();
     let mut cluster = Cluster::joined(config, N - 1);
     cannot_dial(&mut cluster, |_| true);
     cluster.start(LOST, 0..N);
@@ -163,6 +163,42 @@ fn members_on_a_bad_network_never_take_themselves_for_unreachable() {
     }
     cluster.loss = 0;
     cluster.until("one view", secs(60), |c| c.agree(N));
+}
+
+/// A helper that answers late counts what it says as told: it is taken like any late
+/// answer, once.
+#[test]
+fn a_late_answer_to_a_request_to_be_dialled_is_taken_once() {
+    let mut cluster = Cluster::joined(Config::lan(), N);
+    cluster.run_for(secs(10));
+    cluster.forget_traffic();
+    // Others do not reach it, and the answers of helpers are lost.
+    cluster.drop_if(|_, to, message| {
+        let of_helper = matches!(message.body, Body::PingReqAck { .. });
+        *to == address(LOST) && (!message.is_reply() || of_helper)
+    });
+    let asked = |c: &Cluster| {
+        let wanted = |message: &Message| match &message.body {
+            Body::PingReq { target, .. } => message.from == *target && *target == address(LOST),
+            _ => false,
+        };
+        c.sent.iter().find(|(_, t)| wanted(&t.message)).map(|(_, t)| (t.to.clone(), t.message.seq))
+    };
+    cluster.until("asks to be dialled", secs(10), |c| asked(c).is_some());
+    let (helper, seq) = asked(&cluster).unwrap();
+    // Longer than `ping_req_timeout`.
+    cluster.run_for(ms(1600));
+    let before = *cluster.node(LOST).stats();
+    for late in 1..=2 {
+        let changes = vec![change(50, Status::Faulty, 7)];
+        let target = address(LOST);
+        let body = Body::PingReqAck { target, reached: false, pending: false, changes };
+        cluster.inject(LOST, message(&helper, 1, seq, body));
+        let now = cluster.node(LOST).stats();
+        assert_eq!(now.late_answers, before.late_answers + 1);
+        assert_eq!(now.rejected_replies, before.rejected_replies + late - 1);
+        assert_eq!(cluster.status(LOST, 50), Some(Status::Faulty));
+    }
 }
 
 /// It has left for good: nobody has to reach it.

@@ -259,7 +259,8 @@ impl Node {
             self.core.isolation.on_message(self.core.now);
         }
         if is_reply {
-            self.on_reply(&app, (&from, reachable == Some(true)), seq, body);
+            let is_member = reachable == Some(true);
+            self.on_reply(&app, (&from, from_incarnation, is_member), seq, body);
             return;
         }
         self.core.trust = Trust::Request;
@@ -345,7 +346,7 @@ impl Node {
                 Timer::Vote(slot) => self.core.on_vote_due(slot),
                 Timer::View => self.core.announce_view(),
                 Timer::DialBack => self.dial_back.start(&mut self.core),
-                Timer::Newcomers => self.core.ping_newcomers(),
+                Timer::Newcomers => self.core.on_newcomers_due(),
             }
         }
     }

@@ -87,12 +87,15 @@ impl Node {
             || self.heal.is_open(from, seq)
             || self.leave.is_open(from, seq)
             || self.core.is_newcomer_ping(from, seq)
+            || self.core.is_claim_ping(from, seq)
             || self.dial_back.is_open(from, seq)
     }
 
-    /// What an answer shows about members that are not on the ring.
+    /// What an answer shows about what it says of others.
     fn trust(&self, (from, is_member): (&Address, bool), seq: u64) -> Trust {
-        if is_member || self.join.is_open(seq) || self.heal.is_open(from, seq) {
+        if self.join.is_open(seq) || self.heal.is_open(from, seq) {
+            Trust::Listed
+        } else if is_member {
             Trust::Member
         } else {
             Trust::Stranger
@@ -100,11 +103,11 @@ impl Node {
     }
 
     /// Takes a reply, when it answers a request of this member. The sender comes
-    /// with whether it is a member that is reachable here.
+    /// with its incarnation and whether it is a member that is reachable here.
     pub(super) fn on_reply(
         &mut self,
         app: &Arc<str>,
-        (from, is_member): (&Address, bool),
+        (from, incarnation, is_member): (&Address, u64, bool),
         seq: u64,
         body: Body,
     ) {
@@ -119,7 +122,9 @@ impl Node {
         }
         if in_time {
             match body {
-                Body::Ack { checksum, changes } => self.on_ack(from, seq, checksum, changes),
+                Body::Ack { checksum, changes } => {
+                    self.on_ack((from, incarnation), seq, checksum, changes);
+                }
                 Body::PingReqAck { reached, pending, changes, .. } => {
                     self.on_ping_req_ack(from, seq, reached, pending, changes);
                 }
@@ -184,7 +189,8 @@ impl Node {
         let lives = evidence(&Body::Refused { reason }) == Evidence::Contact;
         let known = lives
             && (self.probes.on_refused(&mut self.core, from, seq)
-                || self.relays.on_refused(&mut self.core, from, seq));
+                || self.relays.on_refused(&mut self.core, from, seq)
+                || self.core.on_claim_refused(from, seq));
         if !known {
             let why = match reason {
                 Refusal::AppMismatch => NoAnswer::OtherApp(app.clone()),
@@ -263,7 +269,13 @@ impl Node {
         }
     }
 
-    fn on_ack(&mut self, from: &Address, seq: u64, checksum: u64, changes: Vec<Change>) {
+    fn on_ack(
+        &mut self,
+        (from, incarnation): (&Address, u64),
+        seq: u64,
+        checksum: u64,
+        changes: Vec<Change>,
+    ) {
         // What another partition says rides on the merge only: taken from the
         // answer to a ping, it would merge before all have refuted.
         if self.heal.on_ack(&mut self.core, from, seq) {
@@ -273,7 +285,8 @@ impl Node {
         let known = self.probes.on_ack(&mut self.core, from, seq)
             || self.relays.on_ack(&mut self.core, from, seq)
             || self.on_leave_ack(from, seq)
-            || self.core.on_newcomer_ack(from, seq);
+            || self.core.on_newcomer_ack(from, seq)
+            || self.core.on_claim_ack(from, incarnation, seq);
         if !known {
             self.core.reject(from, Rejection::UnexpectedReply);
             return;
@@ -316,7 +329,7 @@ impl Node {
         changes: Vec<Change>,
     ) {
         let known = if self.dial_back.is_open(from, seq) {
-            pending || self.dial_back.on_end(&mut self.core, seq)
+            pending || self.dial_back.on_answer(&mut self.core, seq)
         } else {
             self.probes.on_helper(&mut self.core, (from, seq), reached, pending)
         };
@@ -361,8 +374,9 @@ impl Node {
             || self.syncs.on_no_answer(&mut self.core, seq)
             || self.reverse_syncs.on_no_answer(&mut self.core, seq)
             || self.heal.on_no_answer(&mut self.core, seq)
-            || self.dial_back.on_end(&mut self.core, seq)
-            || self.core.on_newcomer_silent(seq);
+            || self.dial_back.on_no_answer(&mut self.core, seq)
+            || self.core.on_newcomer_silent(seq)
+            || self.core.on_claim_silent(seq);
         if known {
             return;
         }

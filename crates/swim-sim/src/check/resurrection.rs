@@ -53,11 +53,13 @@ fn is_taken(message: &Packet, node: &Node) -> bool {
 
 /// Whether a statement will count: a tombstone of an unknown member says
 /// nothing, and about itself a member knows better.
-fn counts(member: &Member, node: &Node) -> bool {
+fn counts(member: &Member, is_request: bool, node: &Node) -> bool {
     let known = node.member(&member.address);
-    // What puts a member on the ring may be held until it is reached.
-    let shown = known.is_some_and(Member::is_reachable);
-    if node.config().reach_newcomers() && member.is_reachable() && !shown {
+    // What puts a member on the ring may be held until the member was asked itself, and
+    // so may what takes it off in a request.
+    let on_ring = known.is_some_and(Member::is_reachable);
+    let held = if on_ring { !member.is_reachable() && is_request } else { member.is_reachable() };
+    if node.config().verify_claims() && held {
         return false;
     }
     let known = known.is_some();
@@ -79,7 +81,9 @@ impl Check for Resurrection {
         if let Input::Packet(message) = input
             && is_taken(message, node)
         {
-            let counted = message.body.changes().iter().filter(|one| counts(&one.member, node));
+            let is_request = !message.is_reply();
+            let counted = message.body.changes().iter();
+            let counted = counted.filter(|one| counts(&one.member, is_request, node));
             let weigh = |Change { member, .. }: &Change| {
                 (member.address.clone(), (member.incarnation, member.status))
             };
