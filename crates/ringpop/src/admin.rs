@@ -3,9 +3,10 @@
 use std::sync::{Arc, Weak};
 
 use swim_core::wire::pb;
-use swim_core::{Member, Stats as SwimStats, Status as MemberStatus};
+use swim_core::{Member, Status as MemberStatus};
 use tonic::{Request, Response, Status};
 
+use crate::counters::Counters;
 use crate::generated as proto;
 use crate::generated::admin_server::Admin;
 use crate::gossip::Command;
@@ -46,7 +47,7 @@ impl Admin for AdminService {
             ring_checksum: view.ring_checksum,
             members: members(&view),
             uptime_ms: u64::try_from(uptime).unwrap_or(u64::MAX),
-            counters: counters(&inner, &swim),
+            counters: counters(&Counters::new(&inner, &swim)),
             problems: inner.problems.list().iter().map(ToString::to_string).collect(),
             instance: inner.instance,
             isolation: inner.handle.isolation().as_str().to_owned(),
@@ -111,24 +112,9 @@ const fn status(status: MemberStatus) -> pb::Status {
     }
 }
 
-fn counters(inner: &Inner, swim: &SwimStats) -> Vec<proto::Counter> {
-    let counter = |prefix: &str, (name, value): (&str, u64)| proto::Counter {
-        name: format!("{prefix}.{name}"),
-        value,
-    };
-    let swim = swim.iter().map(|entry| counter("membership", entry));
-    let forward = inner.forwarder.stats();
-    let forward = forward.iter().map(|entry| counter("forward", entry));
-    let ring = inner.views.stats();
-    let ring = [("capped", ring.capped), ("stale", ring.stale)];
-    let ring = ring.into_iter().chain(inner.views.counters()).map(|entry| counter("ring", entry));
-    let (accept, tls) = (inner.security.accept_stats(), inner.security.tls_stats());
-    let server = accept.iter().chain(inner.security.server_stats().iter());
-    let server = server.map(|entry| counter("server", entry));
-    let tls = tls.into_iter().map(|entry| counter("tls", entry));
-    let mut counters: Vec<_> = swim.chain(forward).chain(ring).chain(server).chain(tls).collect();
-    counters.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    counters
+fn counters(counters: &Counters) -> Vec<proto::Counter> {
+    let counter = |(name, value): (&str, u64)| proto::Counter { name: name.to_owned(), value };
+    counters.iter().map(counter).collect()
 }
 
 #[cfg(test)]

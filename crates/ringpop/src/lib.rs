@@ -18,6 +18,7 @@ mod bootstrap;
 mod builder;
 #[cfg(feature = "tls")]
 mod certificate;
+mod counters;
 mod event;
 #[allow(
     missing_docs,
@@ -49,6 +50,7 @@ mod view;
 
 pub use bootstrap::{BootstrapError, Bootstrapped};
 pub use builder::{BindError, Builder};
+pub use counters::Counters;
 pub use event::{Event, Events};
 pub use identity::SharedIdentity;
 pub use lifecycle::State;

@@ -15,6 +15,7 @@ use tonic::service::Routes as Services;
 
 use crate::bootstrap::{self, BootstrapError, Bootstrapped, Joined};
 use crate::builder::{BindError, Builder};
+use crate::counters::Counters;
 use crate::event::{Event, Events, Listeners};
 use crate::gossip::{Command, Handle};
 use crate::labels::{OwnLabels, check_weight};
@@ -228,11 +229,26 @@ impl Ringpop {
         bootstrap::join(setup).await
     }
 
+    /// Leaves the ring and tells the others, within `limit`, and goes on to serve
+    /// and forward everything: the first half of a [`shutdown`](Self::shutdown), which
+    /// has to follow. Gives how many members confirmed that they know.
+    ///
+    /// For a process with front ends of its own, such as an HTTP server, which need
+    /// the forwarder until their last request is answered. It leaves, tells its
+    /// clients by its readiness to go elsewhere, waits for the lame duck time, stops
+    /// its front ends, and shuts down.
+    ///
+    /// Health says NOT_SERVING and the state is [`State::Draining`] at once. A join that
+    /// is under way is given up.
+    pub async fn leave(&self, limit: Duration) -> usize {
+        shutdown::leave_within(&self.0, limit).await
+    }
+
     /// Stops gracefully within `limit`: health says NOT_SERVING, the member
     /// leaves the ring and tells the others, keeps serving and forwarding for
     /// the [lame duck](Builder::lame_duck) time and until what is under way is
     /// done, then stops and frees its port. A join that is under way is given
-    /// up.
+    /// up. After [`leave`](Self::leave) the lame duck time is over.
     ///
     /// It goes on when the future is dropped. A second call waits for the first
     /// one, and hurries it when its `limit` ends sooner.
@@ -449,6 +465,12 @@ impl Ringpop {
     #[must_use]
     pub fn forwarder(&self) -> &Forwarder {
         &self.0.forwarder
+    }
+
+    /// Everything that this member counts, as `ringpop status` shows it; what the
+    /// membership protocol counts is zero when the member has stopped.
+    pub async fn counters(&self) -> Counters {
+        Counters::new(&self.0, &self.membership_stats().await)
     }
 
     /// Counters of forwarding.

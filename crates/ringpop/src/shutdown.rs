@@ -60,6 +60,26 @@ fn far_away() -> Instant {
     Instant::now() + Duration::from_secs(24 * 60 * 60)
 }
 
+/// Leaves, tells the others within `limit`, and gives how many confirmed it.
+pub(crate) async fn leave_within(inner: &Inner, limit: Duration) -> usize {
+    let deadline = Instant::now().checked_add(limit).unwrap_or_else(far_away);
+    let (_unchanged, changes) = watch::channel(deadline);
+    begin_to_drain(inner);
+    let mut deadline = Deadline(changes);
+    let leaving = leave(inner, deadline.clone());
+    deadline.bound(leaving).await.unwrap_or(0)
+}
+
+/// Says that this member is about to stop; gives whether it was ready until now.
+fn begin_to_drain(inner: &Inner) -> bool {
+    // Only this leads to the later states, and only once.
+    let [bound, bootstrapping, ready] = [State::Bound, State::Bootstrapping, State::Ready];
+    let was_ready = inner.lifecycle.advance(&[ready], State::Draining).is_ok();
+    let _ = inner.lifecycle.advance(&[bound, bootstrapping, ready], State::Draining);
+    inner.forwarder.drain();
+    was_ready
+}
+
 /// Begins to stop in a task of its own. A later call brings the deadline
 /// forward when it has less time.
 pub(crate) fn begin(
@@ -79,10 +99,7 @@ pub(crate) fn begin(
     let (done, report) = watch::channel(None);
     *shutdown = Some(Shutdown { deadline, report: report.clone() });
     drop(shutdown);
-    // Only this leads to the later states, and only once.
-    let [bound, bootstrapping, ready] = [State::Bound, State::Bootstrapping, State::Ready];
-    let was_ready = inner.lifecycle.advance(&[ready], State::Draining).is_ok();
-    let _ = inner.lifecycle.advance(&[bound, bootstrapping, ready], State::Draining);
+    let was_ready = begin_to_drain(inner);
     let inner = Arc::clone(inner);
     tokio::spawn(async move {
         let report = stop(&inner, was_ready, Deadline(changes)).await;
@@ -117,7 +134,6 @@ impl Deadline {
 
 async fn stop(inner: &Arc<Inner>, was_ready: bool, mut deadline: Deadline) -> ShutdownReport {
     let begun = Instant::now();
-    inner.forwarder.drain();
     let leaving = leave(inner, deadline.clone());
     let told = deadline.bound(leaving).await.unwrap_or(0);
     // Clients that watch the health service send elsewhere meanwhile. The lame

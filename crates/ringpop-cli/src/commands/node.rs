@@ -2,17 +2,19 @@
 
 mod event;
 mod http;
+mod ready;
 mod report;
 
 use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ringpop::discovery::{Address, Discovery, DiscoveryError, JsonFile};
 use ringpop::forward::{Explain, Policy, Routes};
 use ringpop::{BindError, Problem, Ringpop, State};
 use tokio::net::lookup_host;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing_subscriber::EnvFilter;
 
 use self::event::NodeEvent;
@@ -46,6 +48,7 @@ pub(crate) async fn run(args: NodeArgs) -> Result<(), Failure> {
 struct Member {
     node: Ringpop,
     http: Option<HttpServer>,
+    lame_duck: Duration,
     reporter: Reporter,
 }
 
@@ -67,8 +70,9 @@ impl Member {
             http: args.http.as_ref().map(ToString::to_string),
             pid: std::process::id(),
         });
-        let http = listener.map(|listener| HttpServer::start(listener, kv::http::router(client)));
-        Ok(Self { node, http, reporter })
+        let router = kv::http::router(client).merge(ready::router(node.clone()));
+        let http = listener.map(|listener| HttpServer::start(listener, router));
+        Ok(Self { node, http, lame_duck: args.lame_duck, reporter })
     }
 
     /// Joins the cluster and takes part until the future is dropped.
@@ -92,10 +96,14 @@ impl Member {
         Ok(())
     }
 
-    /// Finishes what is under way, leaves the cluster and stops.
+    /// Leaves the cluster, serves on for the lame duck time, finishes what is under way and stops.
     async fn stop(self) {
-        // HTTP first: its requests need the forwarder.
         if let Some(http) = self.http {
+            // HTTP ends before the member does: its requests need the forwarder.
+            let was_ready = self.node.state() == State::Ready;
+            let lame_duck = if was_ready { self.lame_duck } else { Duration::ZERO };
+            let lame_duck = lame_duck.min(SHUTDOWN_TIMEOUT / 2);
+            tokio::join!(self.node.leave(SHUTDOWN_TIMEOUT / 2), sleep(lame_duck));
             http.stop().await;
         }
         self.node.shutdown(SHUTDOWN_TIMEOUT).await;

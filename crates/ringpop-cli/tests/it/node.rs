@@ -192,6 +192,44 @@ async fn it_stops_when_its_time_is_over_and_when_its_input_ends() {
     assert_eq!(node.ended().await.code(), Some(0));
 }
 
+/// Load balancers that watch the port have the time to go elsewhere, and nobody who asks meanwhile is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_http_port_says_that_it_is_not_ready_before_it_ends() {
+    let ports = Ports::claim(1);
+    let mut node = start(&ports, &["--lame-duck", "3s"]).await;
+    let (client, http) = (Client::new(), ports.http(0));
+    let ready = || async { client.send("GET", &http, "/ready", Bytes::new()).await };
+    assert_eq!(ready().await.unwrap().code, 200);
+    assert_eq!(client.put(&http, "key", "value").await.unwrap().code, 204);
+    node.signal(Signal::TERM);
+    let told = eventually("it is not ready any more", || async {
+        let reply = ready().await.expect("the port is served in the lame duck time");
+        (reply.code != 200).then_some(reply)
+    })
+    .await;
+    assert_eq!((told.code, &told.body[..]), (503, &b"draining\n"[..]));
+    let alone = client.get(&http, "key").await.unwrap();
+    assert!(alone.code == 503 && alone.body.len() > 1, "nobody is left on the ring: {alone:?}");
+    assert_eq!(node.ended().await.code(), Some(0));
+}
+
+/// Of two members one stops: until its HTTP port ends, each request to it is answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_to_the_http_port_of_a_member_that_stops_are_answered_by_others() {
+    let mut cluster = crate::support::Cluster::start(2);
+    cluster.converged().await;
+    let (client, http) = (Client::new(), cluster.ports.http(0));
+    cluster.nodes[0].signal(Signal::TERM);
+    let mut answered = 0;
+    while let Ok(reply) = client.put(&http, &format!("key-{answered}"), "value").await {
+        assert_eq!(reply.code, 204, "{reply:?}");
+        answered += 1;
+    }
+    assert!(answered > 0, "the port was closed at once");
+    assert!(is_closed(&http), "a request was broken off");
+    assert_eq!(cluster.nodes[0].ended().await.code(), Some(0));
+}
+
 /// Whoever reads its output may go away, as the terminal or a logger does.
 #[tokio::test(flavor = "multi_thread")]
 async fn it_goes_on_when_nobody_reads_its_output() {

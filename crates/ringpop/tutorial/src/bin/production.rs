@@ -47,7 +47,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut every_5_s = tokio::time::interval(Duration::from_secs(5));
     loop {
         tokio::select! {
-            _ = every_5_s.tick() => MetricsObserver::record(&member.forward_stats()),
+            _ = every_5_s.tick() => member.counters().await.record(),
             _ = stop.recv() => break,
         }
     }

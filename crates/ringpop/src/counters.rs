@@ -1,0 +1,73 @@
+//! Everything that a member counts, under one name each.
+
+use swim_core::Stats as SwimStats;
+
+use crate::member::Inner;
+
+/// Figures that may fall; all others only grow.
+const GAUGES: [&str; 6] = [
+    "forward.circuits_open",
+    "forward.connections",
+    "forward.in_flight",
+    "forward.replay_bytes",
+    "server.unwritten_bytes",
+    "server.waiting_calls",
+];
+
+/// Everything that a member counts, under the names that `ringpop status` and the
+/// page on operations use: the part that counts, a dot, and the name of the field,
+/// such as `membership.probes_failed` or `tls.handshake_failures`. Sorted by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counters(Vec<(String, u64)>);
+
+impl Counters {
+    pub(crate) fn new(inner: &Inner, membership: &SwimStats) -> Self {
+        let named = |part: &'static str| move |(name, value)| (format!("{part}.{name}"), value);
+        let ring = inner.views.stats();
+        let ring = [("capped", ring.capped), ("stale", ring.stale)];
+        let security = &inner.security;
+        let membership = membership.iter().map(named("membership"));
+        let mut all: Vec<(String, u64)> = membership.collect();
+        all.extend(inner.forwarder.stats().iter().map(named("forward")));
+        all.extend(ring.into_iter().chain(inner.views.counters()).map(named("ring")));
+        all.extend(security.accept_stats().iter().map(named("server")));
+        all.extend(security.server_stats().iter().map(named("server")));
+        all.extend(security.tls_stats().into_iter().map(named("tls")));
+        all.sort_unstable();
+        Self(all)
+    }
+
+    /// All figures with their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), *value))
+    }
+
+    /// The figure of this name, if there is one.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<u64> {
+        let place = self.0.binary_search_by(|(known, _)| known.as_str().cmp(name));
+        place.ok().map(|place| self.0[place].1)
+    }
+
+    /// Whether the figure of this name may fall.
+    #[must_use]
+    pub fn is_gauge(name: &str) -> bool {
+        GAUGES.contains(&name)
+    }
+
+    /// Exports all figures through the facade of the crate `metrics`, with `ringpop_`
+    /// before each name and underscores for dots: `ringpop_membership_probes_failed`.
+    /// To be called before each scrape, or every few seconds.
+    #[cfg(feature = "metrics")]
+    pub fn record(&self) {
+        for (name, value) in self.iter() {
+            let exported = format!("ringpop_{}", name.replace('.', "_"));
+            if Self::is_gauge(name) {
+                // Far below 2^53, from where on an f64 loses counts.
+                metrics::gauge!(exported).set(value as f64);
+            } else {
+                metrics::counter!(exported).absolute(value);
+            }
+        }
+    }
+}
