@@ -76,3 +76,19 @@ impl Sessions for SessionStore {
         Ok(Response::new(Box::pin(WatchStream::new(user).map(update))))
     }
 }
+
+/// The Rust blocks of pages that belong to no crate, compiled as tests.
+#[cfg(doctest)]
+pub mod pages {
+    #[doc = include_str!("../../../../README.md")]
+    pub struct Readme;
+
+    #[doc = include_str!("../../../../docs/migration.md")]
+    pub struct Migration;
+
+    #[doc = include_str!("../../../../docs/security.md")]
+    pub struct Security;
+
+    #[doc = include_str!("../../../../docs/state.md")]
+    pub struct State;
+}

@@ -1,59 +1,23 @@
-//! `docs/tutorial.md` is true: its snippets are in the files that it names, and its commands, run in
-//! the order of the page, do what the page says.
+//! The commands of `docs/tutorial.md`, run in the order of the page, do what it says.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod common;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use common::{Block, blocks, ringpop};
 use rustix::process::{Pid, Signal, kill_process};
-
-/// A fenced block and the comment before it that says how it is checked.
-struct Block {
-    directive: String,
-    lines: Vec<String>,
-}
 
 fn package() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn blocks() -> Vec<Block> {
-    let page = std::fs::read_to_string(package().join("../../../docs/tutorial.md")).unwrap();
-    let (mut blocks, mut directive, mut open) = (Vec::new(), String::new(), None::<Vec<String>>);
-    for line in page.lines() {
-        match open.take() {
-            Some(lines) if line == "```" => {
-                blocks.push(Block { directive: std::mem::take(&mut directive), lines });
-            }
-            Some(mut lines) => {
-                lines.push(line.to_owned());
-                open = Some(lines);
-            }
-            None if line.starts_with("```") => open = Some(Vec::new()),
-            None => {
-                if let Some(comment) = line.strip_prefix("<!-- ") {
-                    directive = comment.trim_end_matches(" -->").to_owned();
-                }
-            }
-        }
-    }
-    blocks
-}
-
-#[test]
-fn every_snippet_is_in_the_file_that_the_page_names() {
-    let mut compared = 0;
-    for block in blocks() {
-        let Some(file) = block.directive.strip_prefix("file: ") else { continue };
-        let text = std::fs::read_to_string(package().join(file)).unwrap();
-        let snippet = block.lines.join("\n");
-        assert!(text.contains(&snippet), "{file} does not contain:\n{snippet}");
-        compared += 1;
-    }
-    assert!(compared >= 8, "the page has {compared} snippets");
+fn page() -> Vec<Block> {
+    blocks(&std::fs::read_to_string(package().join("../../../docs/tutorial.md")).unwrap())
 }
 
 /// The ports of the page and those that this run takes instead.
@@ -90,16 +54,6 @@ fn command(line: &str, directory: &Path) -> Command {
     let mut command = Command::new(program);
     command.args(args.split(' ')).current_dir(directory).stdin(Stdio::null());
     command
-}
-
-/// The `ringpop` command, which a test of the whole workspace has built already.
-fn ringpop() -> PathBuf {
-    let beside = Path::new(env!("CARGO_BIN_EXE_client")).with_file_name("ringpop");
-    if !beside.exists() {
-        let built = Command::new(env!("CARGO")).args(["build", "-p", "ringpop-cli"]).status();
-        assert!(built.unwrap().success(), "the command can be built");
-    }
-    beside
 }
 
 /// The processes of one `start` block.
@@ -208,7 +162,7 @@ fn the_commands_of_the_page_do_what_it_says() {
     let ports = Ports::choose();
     let mut running: Vec<Running> = Vec::new();
     let mut commands = 0;
-    for block in blocks() {
+    for block in page() {
         let lines: Vec<String> = block.lines.iter().map(|line| ports.apply(line)).collect();
         match block.directive.as_str() {
             "start" => {
