@@ -5,6 +5,7 @@
 //! An argument that is no flag runs only the benches whose name contains it.
 
 mod balance;
+mod facade;
 mod lookup;
 mod measure;
 mod nodes;
@@ -24,7 +25,7 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 type Bench = (&'static str, fn(&mut Report));
 
-const BENCHES: [Bench; 10] = [
+const BENCHES: [Bench; 11] = [
     ("lookup", lookup::run),
     ("search", search::throughput),
     ("latency", search::latency),
@@ -32,6 +33,7 @@ const BENCHES: [Bench; 10] = [
     ("memory", balance::memory),
     ("allocations", selection::allocations),
     ("sharing", sharing::run),
+    ("facade", facade::run),
     ("spread", balance::spread),
     ("schemes", balance::schemes),
     ("quarantine", selection::quarantine),

@@ -8,6 +8,8 @@ use rustix::process::Signal;
 
 use crate::support::http::Client;
 use crate::support::load::{Load, Outcome, errors};
+use crate::support::ports::Ports;
+use crate::support::process::Process;
 use crate::support::{Cluster, eventually, member, status};
 
 const NODES: u16 = 5;
@@ -179,4 +181,55 @@ async fn a_rolling_restart_loses_no_request() {
     let failed = outcomes.iter().filter(|o| o.error.is_some()).count();
     println!("{} requests during the restart of {NODES} nodes, {failed} failed", outcomes.len());
     assert_eq!(failed, 0, "{:?}", errors(&outcomes));
+}
+
+/// The file of hosts was late: each process began a cluster of its own, and nobody joins any more. Both go on looking.
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_that_started_alone_find_each_other_when_the_hosts_are_listed() {
+    let ports = Ports::claim(2);
+    let addresses = ports.all_grpc();
+    let directory = tempfile::tempdir().unwrap();
+    let hosts = directory.path().join("hosts.json");
+    std::fs::write(&hosts, "[]").unwrap();
+    let file = hosts.to_str().unwrap();
+    let mut nodes = Vec::new();
+    for address in &addresses {
+        let arguments = [
+            "node",
+            "--listen",
+            address,
+            "--hosts",
+            file,
+            "--alone-after",
+            "100ms",
+            "--preset",
+            "local",
+            "--json",
+        ];
+        let node = Process::start(&arguments);
+        let is_ready = |event: &serde_json::Value| event["state"] == "ready";
+        node.told("it starts alone", is_ready).await;
+        nodes.push(node);
+    }
+    for address in &addresses {
+        let alone = status(address).await.unwrap();
+        assert_eq!(alone["members"].as_array().unwrap().len(), 1, "{alone}");
+        assert_eq!(alone["problems"].as_array().unwrap().len(), 1, "{alone}");
+    }
+    // As a deployment would replace it: whole or not at all.
+    let listed = directory.path().join("hosts.json.new");
+    std::fs::write(&listed, serde_json::to_vec(&addresses).unwrap()).unwrap();
+    std::fs::rename(&listed, &hosts).unwrap();
+    eventually("both have one ring of both", || async {
+        let (one, two) = (status(&addresses[0]).await?, status(&addresses[1]).await?);
+        let owns = |status: &serde_json::Value, address: &String| {
+            member(status, address).is_some_and(|member| member["points"] != 0)
+        };
+        let both = addresses.iter().all(|address| owns(&one, address) && owns(&two, address));
+        let agree = one["ring_checksum"] == two["ring_checksum"];
+        let is_well =
+            one["problems"] == two["problems"] && one["problems"] == serde_json::json!([]);
+        (both && agree && is_well).then_some(())
+    })
+    .await;
 }
