@@ -14,8 +14,8 @@ use ringpop::swim::Config;
 use crate::commands::{CertArgs, RingArgs};
 use crate::failure::{EXIT_CODES, Failure};
 use crate::limits::{
-    ALONE_AFTER, ATTEMPT_TIMEOUT, DEV_NODES_MAX, JOIN_TIMEOUT, KEY_BYTES_MAX, LAME_DUCK,
-    LOOKUP_OWNERS_MAX,
+    ALONE_AFTER, ARGUMENT_CHARS_SHOWN, ATTEMPT_TIMEOUT, DEV_NODES_MAX, JOIN_TIMEOUT, KEY_BYTES_MAX,
+    LAME_DUCK, LAME_DUCK_MAX, LOOKUP_OWNERS_MAX,
 };
 use crate::server_limits::LimitArgs;
 use crate::tls::TlsArgs;
@@ -58,7 +58,7 @@ pub(crate) struct NodeArgs {
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) advertise: Option<Address>,
 
-    /// Where to serve PUT, GET and DELETE of /kv/{key} over HTTP
+    /// Where to serve PUT, GET and DELETE of /kv/{key} over HTTP, and /ready for load balancers
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) http: Option<Address>,
 
@@ -87,24 +87,24 @@ pub(crate) struct NodeArgs {
     pub(crate) preset: Preset,
 
     /// How long to look for peers before giving up
-    #[arg(long, value_name = "DURATION", default_value = JOIN_TIMEOUT, value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, default_value = JOIN_TIMEOUT, value_parser = parse_duration)]
     pub(crate) join_timeout: Duration,
 
     /// How long one attempt at an owner may take
-    #[arg(long, value_name = "DURATION", default_value = ATTEMPT_TIMEOUT, value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, default_value = ATTEMPT_TIMEOUT, value_parser = parse_duration)]
     pub(crate) attempt_timeout: Duration,
 
     /// After how long without an answer a read asks the next owner too [default: never]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = parse_duration)]
     pub(crate) hedge_after: Option<Duration>,
 
     /// How long to wait for peers that are not listed yet before starting as a cluster of its own; --peers that name
     /// only this member are not waited for
-    #[arg(long, value_name = "DURATION", default_value = ALONE_AFTER, value_parser = parse_wait)]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, default_value = ALONE_AFTER, value_parser = parse_wait)]
     pub(crate) alone_after: Duration,
 
     /// How long to serve everything after the stop has begun, so that clients go elsewhere in time
-    #[arg(long, value_name = "DURATION", default_value = LAME_DUCK, value_parser = parse_wait)]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, default_value = LAME_DUCK, value_parser = parse_lame_duck)]
     pub(crate) lame_duck: Duration,
 
     /// Log what happens on standard error (RUST_LOG overrides it)
@@ -143,7 +143,7 @@ pub(crate) struct RunArgs {
     pub(crate) json: bool,
 
     /// Stop gracefully after this time, such as 30s
-    #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(long = "for", value_name = "DURATION", allow_hyphen_values = true, value_parser = parse_duration)]
     pub(crate) duration: Option<Duration>,
 }
 
@@ -257,12 +257,35 @@ fn one_line(error: &clap::Error) -> String {
     let paragraphs = text
         .trim_start_matches("error: ")
         .split("\n\n")
-        .map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "))
+        .map(|paragraph| paragraph.split_whitespace().map(shortened).collect::<Vec<_>>().join(" "))
         .take_while(|paragraph| {
             !paragraph.starts_with("Usage:") && !paragraph.starts_with("For more")
         })
         .collect::<Vec<_>>();
-    format!("{}; try `--help`", paragraphs.join("; "))
+    let mut message = paragraphs.join("; ");
+    if message.contains("'--peers <HOST:PORT,...>' cannot be used multiple times") {
+        message.push_str("; give all peers in one list, with commas between them");
+    }
+    format!("{message}; try `--help`")
+}
+
+/// A word of a message, without the middle of one that would drown the rest.
+fn shortened(word: &str) -> String {
+    let count = word.chars().count();
+    if count <= ARGUMENT_CHARS_SHOWN {
+        return word.to_owned();
+    }
+    let half = ARGUMENT_CHARS_SHOWN / 2;
+    let (begin, end) = (word.chars().take(half), word.chars().skip(count - half));
+    begin.chain(['…']).chain(end).collect()
+}
+
+fn parse_lame_duck(text: &str) -> Result<Duration, String> {
+    let time = parse_wait(text)?;
+    if time > LAME_DUCK_MAX {
+        return Err(format!("at most {} s are allowed", LAME_DUCK_MAX.as_secs()));
+    }
+    Ok(time)
 }
 
 /// A time that may be nothing.
@@ -281,6 +304,9 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
 
 fn parse_label(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
+        Some((key, value)) if [key, value].iter().any(|text| text.trim().len() < text.len()) => {
+            Err("write a label as key=value, without blanks around either".to_owned())
+        }
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("write a label as key=value".to_owned()),
     }

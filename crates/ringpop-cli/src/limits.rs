@@ -53,6 +53,13 @@ pub(crate) const ALONE_AFTER: &str = "10s";
 /// How long `node` serves everything after its stop has begun, by default: as the library does.
 pub(crate) const LAME_DUCK: &str = "1s";
 
+/// Longest time for which `node` serves everything after its stop has begun: load balancers that take longer to drop a
+/// backend are rare, and a stop that takes longer is killed.
+pub(crate) const LAME_DUCK_MAX: Duration = Duration::from_secs(300);
+
+/// Characters of a word of the command line that a message repeats.
+pub(crate) const ARGUMENT_CHARS_SHOWN: usize = 120;
+
 /// How long `status` and `lookup` wait for a connection.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 

@@ -29,11 +29,11 @@ pub(crate) struct LimitArgs {
     half_open_calls: Option<usize>,
 
     /// How long a request may stop while nothing is answered [default: 15m]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = parse_duration)]
     upload_idle_timeout: Option<Duration>,
 
     /// How long an answer may stay unread [default: 1m]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = parse_duration)]
     unread_timeout: Option<Duration>,
 
     /// Bytes of unread answers of all callers [default: 67108864]
@@ -49,7 +49,7 @@ pub(crate) struct LimitArgs {
     max_in_flight: Option<usize>,
 
     /// How long a call without a deadline may take [default: 10m]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = parse_duration)]
     max_timeout: Option<Duration>,
 }
 

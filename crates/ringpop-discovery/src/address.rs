@@ -60,6 +60,9 @@ impl FromStr for Address {
             let rest = rest.trim_end_matches('/').to_owned();
             return Err(AddressError::SchemeGiven { address: address(), rest });
         }
+        if text.contains(|c: char| c.is_whitespace() || c == ';') {
+            return Err(AddressError::Several { address: address() });
+        }
         let Some((host, port)) = text.rsplit_once(':') else {
             return Err(AddressError::PortMissing { address: address() });
         };
@@ -133,6 +136,12 @@ pub enum AddressError {
         address: String,
         /// The same without its scheme.
         rest: String,
+    },
+    /// More than one address, or something else that is not separated by commas.
+    #[error("address {address:?} has a blank or a semicolon within: separate addresses by commas")]
+    Several {
+        /// The refused text.
+        address: String,
     },
     /// There is nothing before the port.
     #[error("address {address:?} has no host: write it as host:port")]

@@ -256,10 +256,7 @@ impl Builder {
     ///
     /// When the port cannot be taken, or a setting is wrong.
     pub async fn bind(self) -> Result<Ringpop, BindError> {
-        check_page(&self.config)?;
-        check_points(self.points_per_weight_unit)?;
-        self.security.check()?;
-        self.server_limits.check()?;
+        self.check()?;
         let (config, security) = (self.config.clone(), self.security.clone());
         let labels = OwnLabels::new(self.labels.clone(), self.weight, self.zone.clone())?;
         let (listener, bound) = listen(self.listen).await?;
@@ -322,6 +319,17 @@ impl Builder {
             security,
             start,
         }))
+    }
+
+    /// Checks what does not show by itself when it is used.
+    fn check(&self) -> Result<(), BindError> {
+        check_page(&self.config)?;
+        check_points(self.points_per_weight_unit)?;
+        if self.identity.as_ref().is_some_and(|identity| identity.trim().is_empty()) {
+            return Err(BindError::IdentityEmpty);
+        }
+        self.security.check()?;
+        Ok(self.server_limits.check()?)
     }
 
     fn node(&self, local: &Address, labels: &OwnLabels, seed: u64) -> Result<Node, BindError> {
@@ -496,6 +504,9 @@ pub enum BindError {
         /// The label.
         key: String,
     },
+    /// The identity is an empty text.
+    #[error("the identity is empty; give the member a name, or leave the identity out")]
+    IdentityEmpty,
     /// The certificate of this process is not valid any more.
     #[error("the certificate in {path} expired {days} days ago, others would refuse it; renew it")]
     CertificateExpired {

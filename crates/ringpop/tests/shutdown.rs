@@ -228,6 +228,42 @@ async fn clients_with_open_connections_are_served_and_forwarded_while_a_member_i
     }
 }
 
+/// Nobody takes over from the last one.
+#[tokio::test]
+async fn the_last_member_handles_what_comes_until_it_stops() {
+    let member = serving(builder()).await;
+    member.bootstrap().await.unwrap();
+    let mut channel = channel(&member).await;
+    assert_eq!(member.leave(PATIENCE).await, 0);
+    assert_eq!(member.state(), State::Draining);
+    for key in ["a", "b", "c"] {
+        call(&mut channel, key).await.unwrap();
+    }
+    assert_eq!(member.forward_stats().local, 3);
+    assert_eq!(member.shutdown(PATIENCE).await.cut_off, 0);
+    assert_eq!(member.state(), State::Stopped);
+}
+
+/// A front end of the process itself is served until it is done, however long that takes.
+#[tokio::test]
+async fn a_member_that_left_forwards_until_it_is_shut_down() {
+    let stays = serving(builder()).await;
+    stays.bootstrap().await.unwrap();
+    let member = serving(builder().discovery(peers(&[&stays])).lame_duck(Duration::ZERO)).await;
+    member.bootstrap().await.unwrap();
+    let mut channel = channel(&member).await;
+    assert_eq!(member.leave(PATIENCE).await, 1, "the other one knows");
+    assert_eq!((stays.view().ring.len(), member.state()), (1, State::Draining));
+    let before = stays.forward_stats().local;
+    for i in 0..20 {
+        call(&mut channel, &format!("key-{i}")).await.unwrap();
+    }
+    assert_eq!(stays.forward_stats().local, before + 20);
+    assert_eq!(member.leave(PATIENCE).await, 0, "again, it tells nobody");
+    assert_eq!(member.shutdown(PATIENCE).await.cut_off, 0);
+    port_is_free(&member).await;
+}
+
 #[tokio::test]
 async fn routes_that_no_service_has_are_told() {
     let routes = Routes::new().header("/test.v1.Ecco/Get").header(METHOD);

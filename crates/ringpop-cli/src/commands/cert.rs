@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -10,6 +11,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair, KeyUsagePurpose,
 };
+use ringpop::discovery::Address;
 use serde::Serialize;
 use time::{Duration, OffsetDateTime};
 
@@ -26,7 +28,8 @@ const AUTHORITY: &str = "ca";
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct CertArgs {
     /// Hosts of the addresses that others dial, as IP addresses or DNS names
-    #[arg(value_name = "NAME", required = true, num_args = 1..=CERT_NAMES_MAX)]
+    #[arg(value_name = "NAME", required = true, num_args = 1..=CERT_NAMES_MAX,
+          value_parser = parse_name)]
     names: Vec<String>,
 
     /// Directory of the files; an authority that is there already signs the new certificate
@@ -45,6 +48,19 @@ pub(crate) struct CertArgs {
     /// Write one JSON object
     #[arg(long)]
     json: bool,
+}
+
+/// What others dial, without the port.
+fn parse_name(text: &str) -> Result<String, String> {
+    if text.parse::<IpAddr>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    // A certificate may stand for all hosts of a domain (RFC 6125, section 6.4.3).
+    let host = text.strip_prefix("*.").unwrap_or(text);
+    match (host.contains(':'), format!("{host}:1").parse::<Address>()) {
+        (false, Ok(_)) => Ok(text.to_owned()),
+        _ => Err("give each IP address or DNS name by itself, without a port".to_owned()),
+    }
 }
 
 fn parse_stem(text: &str) -> Result<String, String> {

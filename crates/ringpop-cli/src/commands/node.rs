@@ -55,6 +55,12 @@ struct Member {
 impl Member {
     /// Takes all ports, then serves. Nothing is announced to others yet.
     async fn start(args: &NodeArgs) -> Result<Self, Failure> {
+        if args.http.as_ref() == Some(&args.listen) {
+            return Err(Failure::Usage(format!(
+                "--http and --listen are both {}: give HTTP a port of its own",
+                args.listen
+            )));
+        }
         let listener = match &args.http {
             Some(address) => Some(http::bind(address).await?),
             None => None,
@@ -102,11 +108,11 @@ impl Member {
             // HTTP ends before the member does: its requests need the forwarder.
             let was_ready = self.node.state() == State::Ready;
             let lame_duck = if was_ready { self.lame_duck } else { Duration::ZERO };
-            let lame_duck = lame_duck.min(SHUTDOWN_TIMEOUT / 2);
-            tokio::join!(self.node.leave(SHUTDOWN_TIMEOUT / 2), sleep(lame_duck));
+            tokio::join!(self.node.leave(SHUTDOWN_TIMEOUT), sleep(lame_duck));
             http.stop().await;
         }
-        self.node.shutdown(SHUTDOWN_TIMEOUT).await;
+        // The member takes half of the time for its lame duck at most.
+        self.node.shutdown(SHUTDOWN_TIMEOUT.max(2 * self.lame_duck)).await;
         self.reporter.finish().await;
     }
 }
@@ -145,6 +151,7 @@ async fn bind(args: &NodeArgs) -> Result<Ringpop, Failure> {
     builder.bind().await.map_err(|error| match error {
         BindError::Weight { .. }
         | BindError::LabelTwice { .. }
+        | BindError::IdentityEmpty
         | BindError::Label(_)
         | BindError::Config(_)
         | BindError::Forwarder { .. } => Failure::Usage(error.to_string()),

@@ -10,13 +10,13 @@ use serde_json::Value;
 
 use crate::bad_input::{FAILED, USAGE, complains};
 use crate::support::ports::Ports;
-use crate::support::process::Process;
+use crate::support::process::{Process, ringpop};
 
 /// The start of a line for a member that could be.
 const NODE: &str = "node --listen 127.0.0.1:20000 --peers 127.0.0.1:20000";
 
 /// Lines that cannot mean anything, and words of what is said of them. `NODE` stands for a member that could be, `''` for
-/// an empty text.
+/// an empty text, `_` for a blank.
 const WRONG: &[(&str, &[&str])] = &[
     ("", &["--help"]),
     ("nod", &["'nod'", "'node'"]),
@@ -37,7 +37,13 @@ const WRONG: &[(&str, &[&str])] = &[
     ("node --listen a:1 --peers ''", &["no peers", "host:port"]),
     ("node --listen a:1 --peers b:1,", &["host:port"]),
     ("node --listen a:1 --peers b:1,c", &["\"c\"", "host:port"]),
-    ("node --listen a:1 --peers b:1;c:1", &["b:1;c:1"]),
+    ("node --listen a:1 --peers b:1;c:1", &["b:1;c:1", "commas"]),
+    ("node --listen a:1 --peers b:1_c:1", &["\"b:1 c:1\"", "commas"]),
+    ("node --listen a:1 --peers b:1 --peers c:1", &["one list", "commas"]),
+    ("node --listen a:1 --peers b:1,_,c:1", &["host:port"]),
+    ("node --listen a:1 --peers b:1/", &["b:1/", "1 to 65535"]),
+    ("node --listen a:1 --hosts", &["--hosts", "value is required"]),
+    ("node 127.0.0.1:20000", &["'127.0.0.1:20000'"]),
     ("node --listen a:1 --peers b:1 --hosts f", &["cannot be used with"]),
     ("NODE --advertise nowhere", &["nowhere", "host:port"]),
     ("NODE --advertise ::1:7100", &["brackets"]),
@@ -47,6 +53,12 @@ const WRONG: &[(&str, &[&str])] = &[
     ("NODE --weight lots", &["lots", "--weight"]),
     ("NODE --weight 1.5", &["1.5", "--weight"]),
     ("NODE --label zone", &["key=value"]),
+    ("NODE --label zone:a", &["key=value"]),
+    ("NODE --label zone_=_a", &["key=value", "blanks"]),
+    ("NODE --identity ''", &["identity is empty"]),
+    ("NODE --identity _", &["identity is empty"]),
+    ("NODE --weight 2 --weight 3", &["--weight", "multiple times"]),
+    ("NODE --weight ''", &["--weight", "empty"]),
     ("NODE --label =a", &["key=value"]),
     ("NODE --label zone=a --label zone=b", &["`zone`", "more than once"]),
     ("NODE --label rack=1 --label rack=1", &["`rack`", "more than once"]),
@@ -54,7 +66,6 @@ const WRONG: &[(&str, &[&str])] = &[
     ("NODE --label weight=lots", &["\"lots\"", "0 to 100"]),
     ("NODE --label weight=5000", &["\"5000\"", "0 to 100"]),
     ("NODE --label weight=", &["\"\"", "0 to 100"]),
-    ("NODE --label __identity=x", &["reserved"]),
     ("NODE --app ''", &["application name"]),
     ("NODE --streams-per-connection 0", &["streams_per_connection is 0", "65536"]),
     ("NODE --header-list-bytes 1", &["header_list_bytes is 1"]),
@@ -69,6 +80,15 @@ const WRONG: &[(&str, &[&str])] = &[
     ("NODE --join-timeout 10ms", &["join_duration_max"]),
     ("NODE --alone-after soon", &["30s"]),
     ("NODE --lame-duck 5", &["unit", "30s"]),
+    ("NODE --lame-duck -1s", &["-1s", "--lame-duck"]),
+    ("NODE --lame-duck 1h", &["--lame-duck", "300 s"]),
+    ("NODE --for -5s", &["-5s", "--for"]),
+    ("NODE --attempt-timeout 0s", &["longer than nothing"]),
+    ("NODE --attempt-timeout 2h", &["attempt_timeout is 7200s", "3600s"]),
+    ("NODE --hedge-after 10us", &["hedge_after", "1ms"]),
+    ("NODE --http 127.0.0.1:20000", &["--http and --listen are both", "a port of its own"]),
+    ("NODE --http 127.0.0.1", &["no port"]),
+    ("NODE extra", &["'extra'"]),
     ("NODE --http 8100", &["8100", "host:port"]),
     ("NODE --tls-cert cert.pem", &["--tls-key"]),
     ("NODE --tls-key key.pem", &["--tls-cert"]),
@@ -87,17 +107,59 @@ const WRONG: &[(&str, &[&str])] = &[
     ("lookup 127.0.0.1:7100 ''", &["empty"]),
     ("lookup 127.0.0.1:7100 key -n 0", &["0", "1..=64"]),
     ("lookup 127.0.0.1:7100 key -n 65", &["65", "1..=64"]),
+    ("status --json", &["HOST:PORT"]),
+    ("status a:1 b:1", &["'b:1'"]),
+    ("status 127.0.0.1:7100/", &["7100/", "1 to 65535"]),
+    ("lookup driver-42 127.0.0.1:7100", &["driver-42", "host:port"]),
+    ("lookup 127.0.0.1:7100 key -n many", &["many"]),
+    ("lookup 127.0.0.1:7100 -k", &["-- -k"]),
+    ("cert", &["NAME"]),
+    ("cert ''", &["IP address or DNS name"]),
+    ("cert 127.0.0.1:7100", &["127.0.0.1:7100", "without a port"]),
+    ("cert 10.0.0.1,10.0.0.2", &["by itself"]),
+    ("cert *", &["DNS name"]),
+    ("cert bad_name_", &["DNS name"]),
+    ("cert [::1]", &["without a port"]),
+    ("cert 127.0.0.1 --days 0", &["0", "1..=3650"]),
+    ("cert 127.0.0.1 --out ca", &["authority"]),
     ("ring", &["--help"]),
+    ("ring ownership backends.json", &["'backends.json'"]),
+    ("ring plan --target-peak 110% --backends 10", &["110%", "1.10"]),
+    ("ring plan --target-peak 1.1 --backends 0", &["0", "1..=16777216"]),
+    ("dev 3", &["'3'"]),
+    ("dev --for 0", &["longer than nothing"]),
+    ("help nod", &["'nod'"]),
 ];
 
 #[tokio::test]
 async fn lines_that_cannot_mean_anything() {
     for (line, words) in WRONG {
         let line = line.replace("NODE", NODE);
-        let arguments: Vec<&str> =
-            line.split_whitespace().map(|word| if word == "''" { "" } else { word }).collect();
+        let words_of = line.split_whitespace().map(|word| match word {
+            "''" => String::new(),
+            // Options have dashes, and what is said of them may have underscores.
+            word => word.replace('_', " "),
+        });
+        let arguments: Vec<String> = words_of.collect();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         complains(&arguments, USAGE, words).await;
     }
+}
+
+/// Of what is much too long, a message repeats no more than is needed to recognise it.
+#[tokio::test]
+async fn a_huge_argument_does_not_drown_what_is_wrong_with_it() {
+    let key = "k".repeat(100_000);
+    complains(&["lookup", "127.0.0.1:7100", &key], USAGE, &["100000 bytes", "at most 1024"]).await;
+    let output = ringpop(&["lookup", "127.0.0.1:7100", &key]).output().await.unwrap();
+    assert!(output.stderr.len() < 400, "{} bytes", output.stderr.len());
+}
+
+#[tokio::test]
+async fn labels_that_are_reserved() {
+    let mut line: Vec<&str> = NODE.split(' ').collect();
+    line.extend(["--label", "__identity=x"]);
+    complains(&line, USAGE, &["reserved"]).await;
 }
 
 #[tokio::test]

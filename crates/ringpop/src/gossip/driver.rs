@@ -302,6 +302,8 @@ impl Driver {
         let waits = self.node.config().coalescing().is_some() && !burst_over;
         let on_ring = match self.node.state() {
             State::Idle | State::Joining => OnRing::Nobody,
+            // Nobody takes over from the last one, so that it handles what still comes.
+            State::Leaving | State::Left if self.reachable() == 0 => OnRing::AsBefore,
             _ if waits => OnRing::AsBefore,
             _ => OnRing::Reachable,
         };
