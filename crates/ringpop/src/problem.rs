@@ -34,9 +34,9 @@ pub enum Problem {
     Isolated {
         /// How far it is.
         isolation: Isolation,
-        /// Other members that are reachable as far as it knows.
+        /// Other members that were reachable as far as it knew when that began.
         others: usize,
-        /// Members that it lost lately.
+        /// Members that it had lost lately then.
         lost: usize,
     },
     /// The members want more points than a ring may have, and heavy ones get
@@ -118,13 +118,14 @@ impl fmt::Display for Problem {
             ),
             Self::Isolated { isolation: Isolation::Alone, others, lost } => write!(
                 f,
-                "this member hears from nobody ({others} others not yet missed, {lost} lost lately): it owns keys for \
-                 itself that others may own elsewhere; check its network, and whether the others live"
+                "this member hears from nobody (as that began, {others} others seemed to live and {lost} were lost \
+                 lately): it owns keys for itself that others may own elsewhere; check its network, and whether the \
+                 others live"
             ),
             Self::Isolated { others, lost, .. } => write!(
                 f,
-                "this member lost {lost} members in a short time and has {others} others left: it may be cut off from \
-                 most; check its network, and whether the others live"
+                "this member lost {lost} members in a short time and had {others} others left: it may be cut off \
+                 from most; check its network, and whether the others live"
             ),
             Self::RingCapped { wanted, weight_max, left_out } => {
                 write!(
