@@ -157,7 +157,7 @@ fields! {
     /// 0 to 16; 3 as in the paper.
     suspect_confirmations: usize;
     /// How many distinct members must suspect a member before it is faulty, at
-    /// most as many as can. While there are fewer, it stays suspect. 1 to 16;
+    /// most as many as are alive. While there are fewer, it stays suspect. 1 to 16;
     /// 1 everywhere: more trades completeness for accuracy.
     faulty_observers_min: usize;
     /// How long a faulty member, or one that left, is remembered before its

@@ -68,10 +68,12 @@ impl Core {
         }
     }
 
-    /// Whether as many members suspect this one as must, or as many as can:
-    /// all but the suspect.
+    /// Whether as many members suspect this one as must, or as many as can: all
+    /// that are not suspect themselves. Suspects are not waited for, since those
+    /// that died together would never be faulty.
     fn enough_observers(&self, id: SlotId) -> bool {
-        self.observers(id) >= self.config.faulty_observers_min().min(self.others())
+        let able = self.members.count(Status::Alive).max(1);
+        self.observers(id) >= self.config.faulty_observers_min().min(able)
     }
 
     /// How many distinct members suspect this one, as far as is known here.

@@ -235,6 +235,20 @@ fn one_observer_is_not_enough_when_two_are_wanted() {
     assert_eq!(cluster.status(0, 5), Some(Status::Faulty));
 }
 
+/// Members that died together do not confirm each other's death: they are not
+/// waited for (seed 1000194 of the simulator).
+#[test]
+fn members_that_die_together_are_faulty_although_two_observers_are_wanted() {
+    for (members, dead) in [(3, 2), (5, 4), (6, 4)] {
+        let config = lan().to_builder().faulty_observers_min(2).build().unwrap();
+        let mut cluster = Cluster::joined(config, members);
+        (members - dead..members).for_each(|member| cluster.crash(member));
+        cluster.until("faulty", secs(60), |c| {
+            (members - dead..members).all(|member| c.status(0, member) == Some(Status::Faulty))
+        });
+    }
+}
+
 /// `Config::ringpop` is without any of this.
 #[test]
 fn ringpop_has_fixed_timings() {
