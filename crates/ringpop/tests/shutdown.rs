@@ -296,6 +296,12 @@ async fn a_member_that_is_dropped_says_nothing_more_though_a_connection_is_open(
     silent.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
     // The server has taken the connection when it says its settings.
     silent.read_exact(&mut [0; 9]).await.unwrap();
+    let known = async {
+        while seed.view().member(&address).is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, known).await.expect("a member that has joined becomes known");
     drop(member);
     let missed = async {
         while seed.view().member(&address).unwrap().status != swim::Status::Faulty {
