@@ -122,6 +122,11 @@ impl Handle {
         }
     }
 
+    /// Waits until the task has ended, and with it the ring of this member.
+    pub(crate) async fn ended(&self) {
+        self.inputs.closed().await;
+    }
+
     /// Runs a command without a result.
     pub(crate) async fn tell(&self, command: Command) {
         let _ = self.inputs.send(Input::Command(command)).await;
