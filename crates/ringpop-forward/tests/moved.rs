@@ -13,9 +13,11 @@ use common::cluster::{Node, Ring};
 use common::service::{Ask, CHAT, DOWNLOAD, Seen, UPLOAD, next};
 use common::{eventually, soon};
 
-/// A node to ask, the owner of key `k` and the one to which it moves, all of one ring.
+/// A node to ask, the owner of key `k` and the one to which it moves.
 struct Three {
     ring: Ring,
+    /// As the owner sees it.
+    owners_ring: Ring,
     asked: Node,
     owner: Node,
     other: Node,
@@ -23,18 +25,26 @@ struct Three {
 
 impl Three {
     fn new(routes: fn() -> Routes) -> Self {
-        let ring = Ring::default();
-        ring.set_epoch(1);
-        let start = || Node::start_with(&ring, |builder: Builder| builder.routes(routes()));
-        let (asked, owner, other) = (start(), start(), start());
-        ring.set("k", &[&owner.address, &other.address]);
-        Self { ring, asked, owner, other }
+        let (ring, owners_ring) = (Ring::default(), Ring::default());
+        let start = |ring| Node::start_with(ring, |builder: Builder| builder.routes(routes()));
+        let (asked, owner, other) = (start(&ring), start(&owners_ring), start(&ring));
+        for ring in [&ring, &owners_ring] {
+            ring.set_epoch(1);
+            ring.set("k", &[&owner.address, &other.address]);
+        }
+        Self { ring, owners_ring, asked, owner, other }
     }
 
     /// The ring as of `epoch` gives the key to the other node.
     fn move_key(&self, epoch: u64) {
-        self.ring.set("k", &[&self.other.address, &self.owner.address]);
-        self.ring.set_epoch(epoch);
+        for ring in [&self.ring, &self.owners_ring] {
+            self.move_key_in(ring, epoch);
+        }
+    }
+
+    fn move_key_in(&self, ring: &Ring, epoch: u64) {
+        ring.set("k", &[&self.other.address, &self.owner.address]);
+        ring.set_epoch(epoch);
     }
 
     fn assert_moved(&self, status: &Status) {
@@ -64,6 +74,7 @@ async fn end(tells: &mut tonic::Streaming<common::service::Tell>) -> Status {
     }
 }
 
+/// Each ends it by itself, also when the other one does not know of the move.
 #[tokio::test]
 async fn a_silent_download_ends_at_the_owner_and_where_it_is_forwarded() {
     for asks_owner in [true, false] {
@@ -72,7 +83,7 @@ async fn a_silent_download_ends_at_the_owner_and_where_it_is_forwarded() {
         let ask = Ask::new("k", "1 then hang");
         let mut tells = asked.client().await.download(ask).await.unwrap().into_inner();
         assert!(next(&mut tells).await.unwrap().is_ok());
-        three.move_key(2);
+        three.move_key_in(if asks_owner { &three.owners_ring } else { &three.ring }, 2);
         three.assert_moved(&end(&mut tells).await);
         let seen = three.owner.seen();
         eventually("the handler is dropped", || Seen::get(&seen.cancelled) == 1).await;
@@ -157,6 +168,7 @@ async fn streams_whose_key_stays_are_not_ended() {
     three.ring.set("another key", &[&three.other.address]);
     for epoch in 2..10 {
         three.ring.set_epoch(epoch);
+        three.owners_ring.set_epoch(epoch);
         say.send(Ask::new("k", "more")).await.unwrap();
         assert_eq!(next(&mut tells).await.unwrap().unwrap().text, "more");
     }
