@@ -1,6 +1,6 @@
 //! One call of a routed method: what its head says, and where it is placed.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use http::request::Parts;
 use http::{HeaderValue, Response};
@@ -11,8 +11,8 @@ use crate::answer::{Protocol, answer, refuse};
 use crate::arrival::{Arrival, Disagreement, Verdict, judge};
 use crate::body::{Guard, Intake, Tracked};
 use crate::constants::{
-    GRPC_TIMEOUT_HEADER, HOP_HEADER, HOPS_UNTRUSTED_MAX, OWNERS_LIMIT, REFUSED_HEADER, UNNAMED,
-    VIEW_HEADER,
+    GRPC_TIMEOUT_HEADER, HOP_HEADER, HOPS_UNTRUSTED_MAX, OWNERS_LIMIT, REFUSED_HEADER,
+    RESERVE_PART, UNNAMED, VIEW_HEADER,
 };
 use crate::deadline::{Deadline, exceeded};
 use crate::drain::Refusal;
@@ -172,21 +172,23 @@ pub(crate) fn admit<T>(engine: &Arc<Engine<T>>, door: &Door, mut head: Parts) ->
 fn enter<T>(engine: &Engine<T>, head: &Parts) -> Result<InFlight, Refusal> {
     let limit = engine.settings.max_in_flight;
     let call = head.extensions.get().and_then(ConnectionHandle::call);
-    let ticket = match (engine.gate.enter(limit), &call) {
-        (Err(Refusal::Overloaded), Some(call)) => {
-            let all = &call.connection.all;
-            // Those that leave have given their places up already.
-            let enter = |more| engine.gate.enter(limit.saturating_add(all.leaving() + more));
-            match enter(0) {
-                Err(Refusal::Overloaded) => {
-                    all.shed_idlest(limit);
-                    enter(call.connection.reserve(limit))
-                }
-                entered => entered,
-            }
+    if let Some(call) = &call {
+        engine.server.get_or_init(|| Arc::downgrade(&call.connection.all));
+    }
+    let mut ticket = engine.gate.enter(limit);
+    if matches!(ticket, Err(Refusal::Overloaded))
+        && let Some(all) = engine.server.get().and_then(Weak::upgrade)
+    {
+        // Those that leave have given their places up already.
+        let enter = |more| engine.gate.enter(limit.saturating_add(all.leaving() + more));
+        ticket = enter(0);
+        if matches!(ticket, Err(Refusal::Overloaded)) {
+            all.shed_idlest(limit);
+            // A call that begins in this process is not answerable for what callers hold.
+            let few = limit / RESERVE_PART / 2;
+            ticket = enter(call.as_ref().map_or(few, |call| call.connection.reserve(limit)));
         }
-        (entered, _) => entered,
-    };
+    }
     ticket.map(|ticket| InFlight::new(ticket, call))
 }
 

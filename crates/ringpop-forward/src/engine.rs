@@ -1,6 +1,6 @@
 //! What every clone and every door of a forwarder shares.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -22,6 +22,7 @@ use crate::peer_state::PeerStates;
 use crate::policy::Policy;
 use crate::resolver::{Owner, Owners, Resolver};
 use crate::routes::Routes;
+use crate::server::Connections;
 use crate::stats::Counters;
 
 /// The state behind a [`Forwarder`](crate::Forwarder).
@@ -32,6 +33,8 @@ pub(crate) struct Engine<T> {
     /// The name of this process as a header value.
     pub(crate) name: HeaderValue,
     pub(crate) gate: Arc<Gate>,
+    /// The connections of the server that this forwarder is a layer of, from its first request on.
+    pub(crate) server: OnceLock<Weak<Connections>>,
     pub(crate) counters: Counters,
     pub(crate) budgets: Budgets,
     pub(crate) replay_memory: Arc<ReplayMemory>,
@@ -100,6 +103,7 @@ impl<T> Engine<T> {
             settings,
             name,
             gate: Arc::default(),
+            server: OnceLock::new(),
             counters: Counters::default(),
             budgets,
             replay_memory,

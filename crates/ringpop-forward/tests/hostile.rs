@@ -15,7 +15,9 @@ use tokio::time::{Instant, sleep};
 use tonic::{Code, Status};
 
 use common::cluster::{Layered, Node, Ring};
-use common::service::{Ask, CHAT, DOWNLOAD, ONCE, Seen, UNARY, UPLOAD, next, within};
+use common::service::{
+    Ask, CHAT, DOWNLOAD, ONCE, Seen, TestClient, TestServer, UNARY, UPLOAD, next, within,
+};
 use common::{PATIENCE, eventually, raw, settled, soon};
 use ringpop_forward::{
     AcceptCounters, Builder, H2Config, H2Transport, ServerLimits, incoming, server_with,
@@ -135,6 +137,26 @@ async fn calls_that_were_only_begun_make_room_for_others() {
         }
     }
     assert!(victim.counters.server_stats().half_open_shed > 0);
+}
+
+/// Calls that begin in the process, as those of a gateway do, share the places with those that callers began.
+#[tokio::test]
+async fn calls_that_were_only_begun_make_room_for_calls_of_the_process_itself() {
+    let ring = Ring::default();
+    let limits = ServerLimits::default();
+    let victim = Victim::start_with(&ring, limits, |builder| builder.max_in_flight(100)).await;
+    ring.set("here", &[victim.address()]);
+    let mut sender = raw::connect(victim.address()).await;
+    let mut held = Vec::new();
+    for _ in 0..100 {
+        held.push(begin(&mut sender, victim.address(), UPLOAD, "here").await);
+    }
+    eventually("all places are taken", || victim.node.forwarder.stats().in_flight == 100).await;
+    let own = TestServer(victim.node.handler.clone());
+    let mut client = TestClient::new(victim.node.forwarder.client(own));
+    for _ in 0..20 {
+        client.unary_at(ONCE, Ask::new("here", "")).await.unwrap();
+    }
 }
 
 /// A client that keeps all places with calls whose handlers are busy, which nobody can take back.
