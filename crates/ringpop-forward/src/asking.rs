@@ -155,8 +155,9 @@ impl<T: PeerTransport> Asking<'_, T> {
     /// Asks `peer`, and others beside it when that is called for.
     pub(crate) async fn ask(&mut self, peer: Arc<Peer>, chosen_among: usize) -> Answered<T::Body> {
         self.trail.begin(&peer);
-        let (call, replay, waiting) =
-            (self.call, self.replay, Waiting::of(self.call.ticket.call()));
+        let (call, replay) = (self.call, self.replay);
+        let is_own = !call.is_received() && call.engine.server.get().is_some();
+        let waiting = Waiting::of(call.ticket.call(), is_own);
         let attempt = Attempt {
             peer: &peer,
             chosen_among,

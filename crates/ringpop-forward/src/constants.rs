@@ -415,6 +415,10 @@ pub(crate) const UNREAD_BYTES_MIN: u64 = 64 * 1024;
 /// An answer that was read a moment ago is being read: several round trips of any network.
 pub(crate) const UNREAD_GRACE: Duration = Duration::from_secs(1);
 
+/// Answers of one connection that were freed because nobody read them, and whose end is not read either, beyond which no
+/// further call of it is served: it would be work for nobody. An honest caller reads such an end within a round trip.
+pub(crate) const FREED_UNREAD_MAX: usize = 64;
+
 /// Largest piece of an answer that HTTP/2 is given: a DATA frame of the default size. It holds one for each stream whose
 /// peer gives no room.
 pub(crate) const ANSWER_PIECE_BYTES: usize = 16 * 1024;

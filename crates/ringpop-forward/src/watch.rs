@@ -38,8 +38,8 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    pub(crate) fn of(caller: Option<&Arc<OpenCall>>) -> Self {
-        Self { progress: Progress::of(caller.cloned()), signals: AtomicU8::new(0) }
+    pub(crate) fn of(caller: Option<&Arc<OpenCall>>, is_own: bool) -> Self {
+        Self { progress: Progress::of(caller.cloned(), is_own), signals: AtomicU8::new(0) }
     }
 
     fn raise(&self, signal: Signal) {

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use http::Extensions;
 use ringpop_forward::{
     AcceptCounters, AcceptStats, ConfigError, ForwardLayer, H2Config, H2Transport, LimitLayer,
-    ServerLimits, ServerStats,
+    ServerLimits, ServerStats, TcpConnector,
 };
 use tokio::net::TcpListener;
 use tonic::transport::server::Router;
@@ -60,7 +60,7 @@ impl Security {
         if let Some(tls) = &self.tls {
             return tls.channel(endpoint);
         }
-        endpoint.connect_lazy()
+        endpoint.connect_with_connector_lazy(TcpConnector::default())
     }
 
     /// Whether a request comes from a member.

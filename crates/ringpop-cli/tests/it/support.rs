@@ -1,9 +1,11 @@
 //! Real processes for the tests: free ports, nodes that end with their test, questions to them, and load.
 
+pub(crate) mod frames;
 pub(crate) mod http;
 pub(crate) mod load;
 pub(crate) mod ports;
 pub(crate) mod process;
+pub(crate) mod requests;
 
 use std::time::{Duration, Instant};
 

@@ -145,11 +145,12 @@ impl Answer {
                 next: content.next.take(),
                 is_first: content.is_first,
             };
+            let bytes = content.bytes();
             let waiting = Waiting::new(Arc::clone(&self.call), Some(content));
             waiting.state().since = Some((For::Read, Instant::now()));
             let registration = self.call.connection.register(Arc::clone(&waiting));
             self.held = Held::There { waiting, _registration: registration };
-            self.call.connection.all.sweep_soon();
+            self.call.connection.all.hold(bytes);
         }
     }
 
@@ -219,6 +220,9 @@ impl HttpBody for Answer {
 impl Drop for Answer {
     fn drop(&mut self) {
         self.set_unread(false);
+        if let Held::There { waiting, .. } = &self.held {
+            waiting.leave();
+        }
     }
 }
 

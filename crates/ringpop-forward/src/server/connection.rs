@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::connections::Connections;
 use super::waiting::Waiting;
-use crate::constants::{FEW_PART, RESERVE_PART, SEND_BUFFER_PER_CONNECTION};
+use crate::constants::{FEW_PART, FREED_UNREAD_MAX, RESERVE_PART, SEND_BUFFER_PER_CONNECTION};
 use crate::drain::Ticket;
 
 /// Puts what a server usually knows of a connection into the extensions of its requests.
@@ -30,6 +30,8 @@ pub(crate) struct Connection {
     pub(super) open_of_address: Arc<AtomicUsize>,
     /// Those of them that have handed out a piece of their answer and wait to be asked for the next one.
     pub(super) unread: AtomicUsize,
+    /// Answers that were freed because they were not read, and whose end has not been read either.
+    pub(super) freed_unread: AtomicUsize,
     /// When a request or a piece of an answer passed last.
     progress: AtomicU64,
     /// Bytes of answers that were handed out and are not written yet.
@@ -69,6 +71,7 @@ impl Connection {
             open: AtomicUsize::new(0),
             open_of_address,
             unread: AtomicUsize::new(0),
+            freed_unread: AtomicUsize::new(0),
             progress,
             in_transport: AtomicUsize::new(0),
             write_blocked: AtomicU64::new(0),
@@ -122,6 +125,11 @@ impl Connection {
         } else {
             0
         }
+    }
+
+    /// Whether nobody reads what is answered on it.
+    pub(super) fn is_unread(&self) -> bool {
+        self.freed_unread.load(Ordering::Relaxed) >= FREED_UNREAD_MAX
     }
 
     pub(super) fn in_transport(&self) -> usize {

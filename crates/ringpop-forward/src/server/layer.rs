@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, Version};
 use http_body::Body as HttpBody;
 use pin_project_lite::pin_project;
+use tonic::Status;
 use tonic::body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -80,6 +81,16 @@ where
         });
         if let Some(call) = &call {
             call.connection.restore(request.extensions_mut());
+        }
+        // The connection of a member carries many callers, and it is the first member that knows them apart.
+        if let Some(call) = &call
+            && call.connection.is_unread()
+            && !request.headers().contains_key(HOP_HEADER)
+        {
+            call.connection.all.count_unread_refused();
+            let status = Status::resource_exhausted("the answers on this connection are not read");
+            let response = answer(status, Protocol::of(request.headers()));
+            return LimitedFuture { step: Step::Refused { response: Some(response) } };
         }
         if let Some(refusal) = self.refuse_header_list(&request) {
             if let Some(call) = &call {

@@ -98,7 +98,7 @@ impl ServerLimits {
     }
 
     /// Bytes of unread answers of all connections: 64 KiB or more, by default 64 MiB. Beyond it, answers that have not
-    /// been read for a second are freed, oldest first, and beyond the double of it, any.
+    /// been read for a second are freed, oldest first, and beyond one and a half times of it, any.
     pub fn unread_bytes(mut self, bytes: usize) -> Self {
         self.unread_bytes = bytes;
         self

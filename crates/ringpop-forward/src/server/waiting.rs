@@ -1,5 +1,6 @@
 //! A call that waits for its caller: for the next part of its request, or for the caller to read its answer.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
@@ -61,6 +62,8 @@ pub(super) struct State {
     /// The rest of an answer.
     pub(super) content: Option<Content>,
     pub(super) shed: Option<Shed>,
+    /// It is an answer that was given up.
+    is_freed: bool,
     /// Reads the request.
     pub(super) reader: Option<Waker>,
 }
@@ -77,7 +80,7 @@ pub(super) struct Idle {
 
 impl Waiting {
     pub(super) fn new(call: Arc<OpenCall>, content: Option<Content>) -> Arc<Self> {
-        let state = State { since: None, content, shed: None, reader: None };
+        let state = State { since: None, content, shed: None, is_freed: false, reader: None };
         Arc::new(Self { call, state: Mutex::new(state) })
     }
 
@@ -95,6 +98,13 @@ impl Waiting {
         Some(Idle { waits_for, since, bytes, waiting: Arc::clone(self) })
     }
 
+    /// The answer is gone: its caller has read its end, or went away.
+    pub(super) fn leave(&self) {
+        if std::mem::take(&mut self.state().is_freed) {
+            self.call.connection.freed_unread.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
     /// Gives the call up, and frees what is held for it.
     pub(super) fn shed(&self, shed: Shed) {
         let mut state = self.state();
@@ -104,6 +114,10 @@ impl Waiting {
         }
         state.shed = Some(shed);
         let (content, reader) = (state.content.take(), state.reader.take());
+        if content.is_some() {
+            state.is_freed = true;
+            self.call.connection.freed_unread.fetch_add(1, Ordering::Relaxed);
+        }
         drop(state);
         self.call.begin_to_leave();
         self.call.connection.all.count_shed(shed);

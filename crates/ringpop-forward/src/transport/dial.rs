@@ -4,10 +4,15 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::Uri;
+use hyper_util::rt::TokioIo;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tower_service::Service;
 
 use super::addresses::{dial_any, tcp};
 use crate::constants::CONNECT_TIMEOUT;
@@ -58,6 +63,25 @@ impl Connector for TcpConnector {
     }
 }
 
+/// For tonic's channels, which by themselves dial the addresses of one family one after the other:
+/// `Endpoint::connect_with_connector_lazy`. The endpoint bounds the time.
+impl Service<Uri> for TcpConnector {
+    type Response = TokioIo<TcpStream>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<TokioIo<TcpStream>>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        Box::pin(async move {
+            let address = uri.authority().ok_or_else(|| io::Error::other("URI has no host"))?;
+            dial_any(address.as_str(), CONNECT_TIMEOUT, tcp).await.map(TokioIo::new)
+        })
+    }
+}
+
 /// Why there is no connection to a peer. Cloned to everyone who waited for the same dial.
 #[derive(Clone, Debug, Error)]
 pub(crate) enum DialError {
@@ -77,4 +101,23 @@ pub(crate) enum DialError {
     Abandoned,
     #[error("too many peers have connections (limit {0})")]
     TooManyPeers(usize),
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// As tonic calls it, and by a name that may have another address before the one that listens.
+    #[tokio::test]
+    async fn a_name_is_dialled_for_a_channel() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let dial = |uri: String| TcpConnector.call(uri.parse().unwrap());
+        let stream = dial(format!("http://localhost:{port}")).await.unwrap().into_inner();
+        assert_eq!(stream.peer_addr().unwrap().port(), port);
+        assert!(stream.nodelay().unwrap());
+        assert!(dial("/path".to_owned()).await.is_err());
+    }
 }

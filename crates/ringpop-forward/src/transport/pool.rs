@@ -109,7 +109,8 @@ impl Pool {
     ) -> Result<Option<Lease>, SendError> {
         let Checkout { live, peer_pool } = checkout;
         let limit = self.shared.config.limit(class);
-        let turn = match live.activity.turn(&live.sender, limit).await {
+        let waiting_max = limit + progress.reserve(limit);
+        let turn = match live.activity.turn(&live.sender, waiting_max).await {
             Ok(turn) => turn,
             Err(NoTurn::Over) => return Ok(None),
             Err(NoTurn::Crowded) => {

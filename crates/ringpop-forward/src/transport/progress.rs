@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use crate::constants::RESERVE_PART;
 use crate::server::OpenCall;
 
 const CONNECTING: u8 = 0;
@@ -15,16 +16,19 @@ pub struct Progress {
     step: AtomicU8,
     /// Whose call it is, if it came over a connection that this crate has accepted.
     caller: Option<Arc<OpenCall>>,
+    /// It begins in a process that serves callers, and is not answerable for what they hold.
+    is_own: bool,
 }
 
 impl Progress {
-    pub(crate) fn of(caller: Option<Arc<OpenCall>>) -> Self {
-        Self { step: AtomicU8::new(CONNECTING), caller }
+    pub(crate) fn of(caller: Option<Arc<OpenCall>>, is_own: bool) -> Self {
+        Self { step: AtomicU8::new(CONNECTING), caller, is_own }
     }
 
     /// How many places beyond `limit` the caller may take, because it holds few.
     pub(crate) fn reserve(&self, limit: usize) -> usize {
-        self.caller.as_ref().map_or(0, |call| call.connection.reserve(limit))
+        let own = if self.is_own { limit / RESERVE_PART / 2 } else { 0 };
+        self.caller.as_ref().map_or(own, |call| call.connection.reserve(limit))
     }
 
     /// There is a connection, and the request waits until the peer takes another one on it.

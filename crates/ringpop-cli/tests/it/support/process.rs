@@ -11,9 +11,11 @@ use tokio::time::timeout;
 
 use super::{PATIENCE, eventually};
 
-/// The command with these arguments; killed when dropped.
+/// The command with these arguments; killed when dropped. `RINGPOP_COMMAND` is the path of another build than that of the
+/// tests.
 pub(crate) fn ringpop(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ringpop"));
+    let built = || env!("CARGO_BIN_EXE_ringpop").to_owned();
+    let mut command = Command::new(std::env::var("RINGPOP_COMMAND").unwrap_or_else(|_| built()));
     command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
     // A backtrace in the output of a test that expects an error is a failure.
     command.env("RUST_BACKTRACE", "1").env_remove("RUST_LOG");
