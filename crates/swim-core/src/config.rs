@@ -157,8 +157,9 @@ fields! {
     /// 0 to 16; 3 as in the paper.
     suspect_confirmations: usize;
     /// How many distinct members must suspect a member before it is faulty, at
-    /// most as many as are alive. While there are fewer, it stays suspect. 1 to 16;
-    /// 1 everywhere: more trades completeness for accuracy.
+    /// most as many as are alive. While there are fewer, it stays suspect, for up to
+    /// four times the longest suspicion. 1 to 16; 1 everywhere: more trades
+    /// speed for accuracy.
     faulty_observers_min: usize;
     /// How long a faulty member, or one that left, is remembered before its
     /// tombstone is spread. 24 h everywhere.

@@ -11,6 +11,7 @@
 use crate::address::Address;
 use crate::core::Core;
 use crate::event::{Cause, Event};
+use crate::isolation::Isolation;
 use crate::limits::CONTACT_PERIODS;
 use crate::member::{Member, Status};
 use crate::time::Instant;
@@ -100,6 +101,11 @@ impl Core {
     /// answer, and none sends a request. One that nobody could ever reach is never
     /// added by the others (`newcomers.rs`), and hears of no suspicion.
     pub(crate) fn doubt_contact(&mut self) {
+        let alone = self.others() == 0 || self.isolation.isolation() == Isolation::Alone;
+        if alone && self.contact.is_in_doubt() {
+            // Nobody is left who could reach it, or own its keys instead.
+            self.contacted();
+        }
         let window = self.config.protocol_period() * CONTACT_PERIODS;
         let silence = self.now - self.contact.last_request;
         if silence <= window * 2 {

@@ -4,6 +4,7 @@ use crate::address::Address;
 use crate::config::Config;
 use crate::core::Core;
 use crate::event::Cause;
+use crate::limits::OBSERVERS_PATIENCE;
 use crate::member::{Member, Status};
 use crate::membership::SlotId;
 use crate::mutation::{Mutation, active};
@@ -70,10 +71,15 @@ impl Core {
 
     /// Whether as many members suspect this one as must, or as many as can: all
     /// that are not suspect themselves. Suspects are not waited for, since those
-    /// that died together would never be faulty.
+    /// that died together would never be faulty; nor is anybody for ever, since
+    /// the others may not know the member at all.
     fn enough_observers(&self, id: SlotId) -> bool {
         let able = self.members.count(Status::Alive).max(1);
+        let suspicion = self.members.attention(id).and_then(|known| known.suspicion.as_ref());
+        let lasted = suspicion.map(|suspicion| self.now - suspicion.started);
         self.observers(id) >= self.config.faulty_observers_min().min(able)
+            || lasted
+                .is_some_and(|lasted| lasted >= self.suspicion_bounds().max * OBSERVERS_PATIENCE)
     }
 
     /// How many distinct members suspect this one, as far as is known here.

@@ -142,6 +142,11 @@ pub const CLAIMS_MAX: usize = 64;
 /// Pings that a member makes for others at once.
 pub const RELAYS_MAX: usize = 256;
 
+/// How long a suspicion waits for the observers that a member wants, as a
+/// multiple of its longest timeout: members that are alive and suspect the same
+/// have said so long before.
+pub const OBSERVERS_PATIENCE: u32 = 4;
+
 /// Helpers of one indirect probe.
 pub const HELPERS_MAX: usize = 16;
 

@@ -39,6 +39,10 @@ fn labels(i: u8) -> Labels {
 }
 
 fn node() -> Node {
+    node_with(Config::lan().to_builder().late_acks(true).build().unwrap())
+}
+
+fn node_with(config: Config) -> Node {
     let init = Init {
         app: "app".into(),
         address: address(0),
@@ -48,7 +52,6 @@ fn node() -> Node {
         now: Instant::ZERO,
         unix_ms: UNIX_MS,
     };
-    let config = Config::lan().to_builder().late_acks(true).build().unwrap();
     let mut node = Node::new(config, init).unwrap();
     node.join(Instant::ZERO, Vec::new()).unwrap();
     node
@@ -192,7 +195,8 @@ fn allocations(node: &mut Node, packets: &[Vec<u8>]) -> u64 {
 /// In the steady state gossip brings nothing new.
 #[test]
 fn a_ping_without_news_costs_no_allocation() {
-    let mut node = node();
+    // The members are known because a ping names them: nobody is there to be reached.
+    let mut node = node_with(Config::lan().to_builder().verify_claims(false).build().unwrap());
     let change = |i| Change {
         member: Member::new(address(i), Status::Alive, UNIX_MS, labels(i.min(4))),
         source: Some(Source { address: address(1), incarnation: UNIX_MS }),

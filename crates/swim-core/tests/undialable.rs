@@ -90,6 +90,18 @@ fn a_member_that_was_never_reached_finds_out_by_itself() {
     stays_off_and_comes_back(&mut cluster);
 }
 
+/// There is nobody left who could reach it, or own its keys instead (seed
+/// 2000233 of the simulator).
+#[test]
+fn a_member_that_nobody_dials_comes_back_when_it_is_left_alone() {
+    let mut cluster = Cluster::joined(Config::lan(), N);
+    cluster.run_for(secs(30));
+    cannot_dial(&mut cluster, |_| true);
+    cluster.until("off every ring", secs(60), off_every_ring);
+    (0..LOST).for_each(|other| cluster.crash(other));
+    cluster.until("alive", secs(120), |c| c.status(LOST, LOST) == Some(Status::Alive));
+}
+
 #[test]
 fn a_member_whose_address_changes_at_run_time_leaves_every_ring() {
     let mut cluster = Cluster::joined(Config::lan(), N);
