@@ -70,6 +70,9 @@ pub(crate) struct Core {
     pub(crate) responders: Responders,
     /// Tombstones that the sender of the present message does not know of.
     pub(crate) epitaphs: Vec<Change>,
+    /// Those that were found in an answer, with its sender, which hears them when
+    /// it asks something next.
+    epitaphs_owed: Option<(Address, Vec<Change>)>,
     /// Changes of the present message that were left out because they are known.
     pub(crate) known_changes: usize,
     /// What the present message shows about what it says of others.
@@ -128,6 +131,7 @@ impl Core {
             late: LateAnswers::default(),
             responders: Responders::default(),
             epitaphs: Vec::new(),
+            epitaphs_owed: None,
             known_changes: 0,
             trust: Trust::Listed,
             next_seq,
@@ -187,6 +191,21 @@ impl Core {
             self.epitaphs.push(Change { member, source: None });
         }
         true
+    }
+
+    /// An answer has been taken: what its sender should forget cannot be told in
+    /// a reply.
+    pub(crate) fn owe_epitaphs(&mut self, from: &Address) {
+        if !self.epitaphs.is_empty() {
+            self.epitaphs_owed = Some((from.clone(), self.epitaphs()));
+        }
+    }
+
+    /// A request arrives, whose reply tells what is owed to its sender.
+    pub(crate) fn pay_epitaphs(&mut self, from: &Address) {
+        if let Some((_, epitaphs)) = self.epitaphs_owed.take_if(|(to, _)| to == from) {
+            self.epitaphs = epitaphs;
+        }
     }
 
     /// Weighs the statements that came with a message; there are none as a rule.

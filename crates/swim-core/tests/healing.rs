@@ -259,3 +259,27 @@ fn a_member_that_has_left_does_not_heal() {
     cluster.command(0, swim_core::Node::leave).unwrap();
     assert!(cluster.command(0, |node, now| node.heal(now, hosts(2))).is_err());
 }
+
+/// One side of a partition has forgotten a dead member at its operator's wish,
+/// and the other remembers it for a day: with whole lists as with digests the
+/// other is told (seed 2001229 of the simulator).
+#[test]
+fn a_member_that_one_side_forgot_is_forgotten_by_both() {
+    for whole_list in [false, true] {
+        let config = Config::lan().to_builder().sync_whole_list(whole_list).build().unwrap();
+        let mut cluster = Cluster::joined(config, 3);
+        cluster.crash(2);
+        cluster
+            .until("faulty", secs(60), |c| (0..2).all(|i| c.status(i, 2) == Some(Status::Faulty)));
+        cluster.cut(&[0], &[1]);
+        cluster.until("apart", secs(60), |c| c.status(0, 1) == Some(Status::Faulty));
+        cluster.command(0, swim_core::Node::reap_faulty);
+        cluster.until("forgotten", secs(90), |c| c.status(0, 2).is_none());
+        assert_eq!(cluster.status(1, 2), Some(Status::Faulty));
+        cluster.heal();
+        cluster.command(0, |node, now| node.heal(now, vec![address(1)])).ok();
+        cluster.until("agreed", secs(180), |c| {
+            c.status(1, 2).is_none() && c.node(0).checksum() == c.node(1).checksum()
+        });
+    }
+}

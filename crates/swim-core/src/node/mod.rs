@@ -261,8 +261,10 @@ impl Node {
         if is_reply {
             let is_member = reachable == Some(true);
             self.on_reply(&app, (&from, from_incarnation, is_member), seq, body);
+            self.core.owe_epitaphs(&from);
             return;
         }
+        self.core.pay_epitaphs(&from);
         self.core.trust = Trust::Request;
         if crate::evidence::reaches_receiver(&body) {
             self.core.contacted();
