@@ -46,10 +46,19 @@ pub fn run(report: &mut Report) {
     let keys = keys(KEYS);
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
     let mut subjects: Vec<Subject<'_>> = vec![
-        ("the ring alone", looking(&keys, |key| ring.lookup(key).map_or(0, |node| node.id().len() as u64))),
+        (
+            "the ring alone",
+            looking(&keys, |key| ring.lookup(key).map_or(0, |node| node.id().len() as u64)),
+        ),
         ("owns", looking(&keys, |key| u64::from(member.owns(key)))),
-        ("lookup, with its String", looking(&keys, |key| member.lookup(key).map_or(0, |owner| owner.len() as u64))),
-        ("view().lookup", looking(&keys, |key| member.view().lookup(key).map_or(0, |owner| owner.len() as u64))),
+        (
+            "lookup, with its String",
+            looking(&keys, |key| member.lookup(key).map_or(0, |owner| owner.len() as u64)),
+        ),
+        (
+            "view().lookup",
+            looking(&keys, |key| member.view().lookup(key).map_or(0, |owner| owner.len() as u64)),
+        ),
     ];
     let times = interleaved(ROUNDS, &mut subjects);
     for ((name, _), time) in subjects.iter().zip(&times).skip(1) {
