@@ -111,6 +111,11 @@ impl Node {
         seq: u64,
         body: Body,
     ) {
+        if self.state == State::Joining {
+            // Nobody has had the time to reach a member that is about to begin, and it
+            // refuses who tries.
+            self.core.assume_contact();
+        }
         let by_another_name =
             self.join.is_by_another_name(from, seq) || self.heal.is_by_another_name(from, seq);
         // Reached under another name, nobody knows whether its own leads to it.
@@ -349,8 +354,6 @@ impl Node {
         next: Option<Cursor>,
     ) {
         if self.join.is_open(seq) {
-            // Nobody has had the time to reach a member that is about to begin.
-            self.core.assume_contact();
             let received = changes.len();
             self.core.apply(changes, &Cause::Join { from: from.clone() });
             let end = self.join.on_ack(&mut self.core, from, seq, received, next);
