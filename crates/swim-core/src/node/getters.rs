@@ -65,7 +65,7 @@ impl Node {
 
     /// A 64-bit sum over all members but tombstones. Two members with equal
     /// checksums have the same view, but for a chance of 2^-64. Costs nothing:
-    /// the sum is kept up to date, O(1) for each change. With a [`Dialect`] it
+    /// the sum is kept up to date, O(1) for each change. With a [`Dialect`](crate::Dialect) it
     /// is that one's number instead.
     #[must_use]
     pub fn checksum(&self) -> u64 {
