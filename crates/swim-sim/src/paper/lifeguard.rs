@@ -81,6 +81,7 @@ impl Parts {
             .piggyback_factor(4)
             .message_bytes_max(1_400)
             .shared_rounds(false)
+            .verify_claims(false)
             .probes_max(1)
             .late_acks(has(Self::Probe))
             .awareness_max(if has(Self::Probe) { 9 } else { 1 })
