@@ -8,7 +8,7 @@ use ringpop::forward::{H2Config, ServerLimits};
 
 use crate::args::parse_duration;
 
-/// Limits of callers. What is not given is as the library has it, which checks the rest.
+/// Limits of callers. A limit that is not given is the library's default; the library checks the others.
 #[derive(Args, Debug, Default)]
 #[command(next_help_heading = "Limits of callers")]
 pub(crate) struct LimitArgs {

@@ -44,7 +44,7 @@ pub(crate) struct Call<T> {
     only_owner: Option<Owner>,
     /// The call comes from a process that is no member.
     is_channel: bool,
-    /// Who owns the key of a stream, until it is known who handles it.
+    /// The ownership of a stream's key, until a handler is chosen.
     pub(crate) ownership: Option<Ownership>,
 }
 

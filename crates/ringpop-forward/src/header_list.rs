@@ -67,7 +67,7 @@ fn response_text(size: usize, limit: usize) -> String {
     )
 }
 
-/// What is kept of a header list with a status: it decides whether a call may be sent again, or was made by a member.
+/// The headers that stay beside a status: they decide whether a call may be sent again, or were written by a member.
 const KEPT: [HeaderName; 6] = [
     CONTENT_TYPE,
     GRPC_PUSHBACK_HEADER,

@@ -110,6 +110,7 @@ mod sync;
 mod tls;
 mod transport;
 mod watch;
+mod write_through;
 
 pub use accept::{AcceptStats, Accepted};
 pub use arrival::Divergence;

@@ -1,4 +1,4 @@
-//! Following who owns a key while a call runs.
+//! Following the owner of a key while a call runs.
 
 use std::fmt;
 use std::future::Future;
@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use crate::key::Key;
 use crate::resolver::{Changed, Owner, Owners, Resolver};
 
-/// Who owns a key, from the moment on at which this was made.
+/// The owner of a key, followed from the moment at which this was made.
 ///
 /// A handler of a streaming method finds one for its own call in the extensions of its request, and any code gets one
 /// from [`Forwarder::ownership`](crate::Forwarder::ownership). It holds no connection, task or timer: dropping it, or a
@@ -58,7 +58,7 @@ pub struct Ownership {
 impl Ownership {
     /// Looks up `key`, whose work is done here.
     pub(crate) fn new(resolver: Arc<dyn Resolver>, key: Key) -> Self {
-        // The epoch first: a ring that changes in between is noticed by whoever waits.
+        // The epoch first: a ring that changes in between is noticed by the next wait.
         let epoch = resolver.epoch();
         let owner = first_owner(&*resolver, &key);
         let is_held = owner == Some(Owner::Local);

@@ -24,7 +24,7 @@ pub struct SharedIdentity {
     pub others: Vec<Address>,
 }
 
-/// Who claims which identity, kept up to date by what changes.
+/// The claims of members on identities, kept up to date change by change.
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
     /// Reachable members that were given an identity, by that.

@@ -479,8 +479,8 @@ impl Ringpop {
         self.0.forwarder.stats()
     }
 
-    /// What was taken back from callers, and what they hold at this moment;
-    /// all zero until [`serve`](Self::serve).
+    /// Counters of the resources that callers hold now, and of those that were
+    /// taken back from them; all zero until [`serve`](Self::serve).
     #[must_use]
     pub fn server_stats(&self) -> ServerStats {
         self.0.security.server_stats()

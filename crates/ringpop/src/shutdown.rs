@@ -143,7 +143,7 @@ async fn stop(inner: &Arc<Inner>, was_ready: bool, mut deadline: Deadline) -> Sh
     deadline.bound(sleep(lame_duck)).await;
     let cut_off = stop_server(inner, &mut deadline).await;
     inner.handle.tell(Command::Stop).await;
-    // Who hears that the member has stopped finds its ring empty.
+    // The ring is empty before anybody hears that the member has stopped.
     deadline.bound(inner.handle.ended()).await;
     if inner.lifecycle.advance(&[State::Draining], State::Stopped).is_ok() {
         inner.events.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -186,7 +186,7 @@ impl Views {
         });
         let ring_checksum = view.ring_checksum;
         self.shared.publish(Arc::new(view));
-        // Whoever waits for another ring is not woken by what leaves it as it is.
+        // A view with the same ring wakes nobody that waits for another ring.
         self.epoch
             .send_if_modified(|epoch| std::mem::replace(epoch, ring_checksum) != ring_checksum);
     }

@@ -1,16 +1,19 @@
 //! What `docs/operations.md` tells operators to watch is in the status of a member and among its metrics.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "a test that cannot go on panics")]
+
+mod certificates;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
+use certificates::{authority, certificates};
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString,
     Unit,
 };
 use ringpop::admin_client::{AdminClient, GetStatusRequest};
-use ringpop::forward::{Tls, TlsFiles};
+use ringpop::forward::Tls;
 use ringpop::{Counters, Ringpop};
 use tonic::transport::Endpoint;
 
@@ -38,23 +41,7 @@ fn matches(pattern: &str, name: &str) -> bool {
 }
 
 async fn member(directory: &std::path::Path) -> (Ringpop, Tls) {
-    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let authority = rcgen::KeyPair::generate().unwrap();
-    let authority = rcgen::CertifiedIssuer::self_signed(params, authority).unwrap();
-    let key = rcgen::KeyPair::generate().unwrap();
-    let params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
-    let certificate = params.signed_by(&key, &authority).unwrap();
-    let file = |name: &str, text: String| {
-        std::fs::write(directory.join(name), text).unwrap();
-        directory.join(name)
-    };
-    let files = TlsFiles::new(
-        file("cert.pem", certificate.pem()),
-        file("key.pem", key.serialize_pem()),
-        file("ca.pem", authority.pem()),
-    );
-    let tls = Tls::new(files).unwrap();
+    let tls = Tls::new(certificates(&authority(), directory)).unwrap();
     let member = Ringpop::builder("test").tls(tls.clone()).bind().await.unwrap();
     member.serve(tonic::service::Routes::default()).unwrap();
     member.bootstrap().await.unwrap();

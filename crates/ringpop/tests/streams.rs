@@ -1,6 +1,8 @@
 //! Streams of a cluster whose keys move when members come and go.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "a test that cannot go on panics")]
+
+mod certificates;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -10,10 +12,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use certificates::{authority, certificates};
 use http::uri::PathAndQuery;
 use ringpop::Ringpop;
 use ringpop::discovery::StaticList;
-use ringpop::forward::{Key, MOVED_TO_HEADER, Ownership, Routes, Tls, TlsFiles};
+use ringpop::forward::{Key, MOVED_TO_HEADER, Ownership, Routes, Tls};
 use ringpop::swim::Config;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -124,7 +127,7 @@ struct Cluster {
     channels: Vec<Channel>,
     tls: Option<Tls>,
     keeps: bool,
-    _certificates: Option<tempfile::TempDir>,
+    _certificates: tempfile::TempDir,
 }
 
 impl Cluster {
@@ -134,14 +137,15 @@ impl Cluster {
             (0..4).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let addresses = listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
         drop(listeners);
-        let (tls, _certificates) = if tls { certificates() } else { (None, None) };
+        let directory = tempfile::tempdir().unwrap();
+        let tls = tls.then(|| Tls::new(certificates(&authority(), directory.path())).unwrap());
         let mut cluster = Self {
             addresses,
             members: Vec::new(),
             channels: Vec::new(),
             tls,
             keeps,
-            _certificates,
+            _certificates: directory,
         };
         for _ in 0..3 {
             cluster.bind().await;
@@ -231,28 +235,6 @@ impl Cluster {
         let names = timeout(PATIENCE, chat).await.unwrap().unwrap().into_inner();
         (say, names)
     }
-}
-
-fn certificates() -> (Option<Tls>, Option<tempfile::TempDir>) {
-    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let authority = rcgen::KeyPair::generate().unwrap();
-    let authority = rcgen::CertifiedIssuer::self_signed(params, authority).unwrap();
-    let key = rcgen::KeyPair::generate().unwrap();
-    let params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
-    let certificate = params.signed_by(&key, &authority).unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    let file = |name: &str, text: String| {
-        let path = directory.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        path
-    };
-    let files = TlsFiles::new(
-        file("cert.pem", certificate.pem()),
-        file("key.pem", key.serialize_pem()),
-        file("ca.pem", authority.pem()),
-    );
-    (Some(Tls::new(files).unwrap()), Some(directory))
 }
 
 async fn next(names: &mut Streaming<String>) -> Option<Result<String, Status>> {

@@ -1,42 +1,24 @@
 //! Members that talk over encrypted connections only.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "a test that cannot go on panics")]
+
+mod certificates;
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rcgen::{CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use certificates::{authority, certificates};
 use ringpop::Ringpop;
 use ringpop::admin_client::{AdminClient, GetStatusRequest};
 use ringpop::discovery::StaticList;
-use ringpop::forward::{Tls, TlsFiles};
+use ringpop::forward::Tls;
 use ringpop::swim::Config;
 use tokio::time::timeout;
 use tonic::transport::Endpoint;
 
 /// Only a failure waits this long: a busy machine is no failure.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-type Authority = CertifiedIssuer<'static, KeyPair>;
-
-fn authority() -> Authority {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
-}
-
-fn certificates(authority: &Authority, directory: &Path) -> TlsFiles {
-    let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
-    let certificate = params.signed_by(&key, authority).unwrap();
-    let file = |name| directory.join(name);
-    std::fs::write(file("cert.pem"), certificate.pem()).unwrap();
-    std::fs::write(file("key.pem"), key.serialize_pem()).unwrap();
-    std::fs::write(file("ca.pem"), authority.pem()).unwrap();
-    TlsFiles::new(file("cert.pem"), file("key.pem"), file("ca.pem"))
-}
 
 /// Binds and serves members that all know of each other.
 async fn members(tls: &[Tls]) -> Vec<Ringpop> {

@@ -53,7 +53,7 @@ impl Core {
         // Half of the time that a refutation has: claims that are true come later, for
         // whoever makes them has waited for all of it.
         let enough = self.suspicion_bounds().min / 2;
-        let suspicion = self.members.attention(id).and_then(|known| known.suspicion.as_ref());
+        let suspicion = self.members.suspicion(id);
         let suspect_for_long = suspicion.is_some_and(|since| self.now - since.started >= enough);
         !(suspect_for_long && known.incarnation == member.incarnation)
     }
@@ -99,11 +99,10 @@ impl Core {
     }
 
     fn take_claim(&mut self, from: &Address, seq: u64) -> Option<Claim> {
-        let claim = self.claims.held.remove(from)?;
-        if claim.ping.seq != seq {
-            self.claims.held.insert(from.clone(), claim);
+        if !self.is_claim_ping(from, seq) {
             return None;
         }
+        let claim = self.claims.held.remove(from)?;
         self.disarm(&claim.ping);
         Some(claim)
     }

@@ -17,7 +17,7 @@ impl Core {
     /// is void. (ringpop-go keeps the former timer when only the incarnation
     /// is newer, and then fires it in vain: the member stays suspect.)
     pub(crate) fn arm_expiry(&mut self, id: SlotId) {
-        let suspicion = self.members.attention(id).and_then(|known| known.suspicion.as_ref());
+        let suspicion = self.members.suspicion(id);
         let at = match (self.members.slot(id).member.status, suspicion) {
             (Status::Alive, _) => None,
             (Status::Suspect, Some(_)) if active(Mutation::HastySuspicion) => Some(self.now),
@@ -75,16 +75,15 @@ impl Core {
     /// the others may not know the member at all.
     fn enough_observers(&self, id: SlotId) -> bool {
         let able = self.members.count(Status::Alive).max(1);
-        let suspicion = self.members.attention(id).and_then(|known| known.suspicion.as_ref());
-        let lasted = suspicion.map(|suspicion| self.now - suspicion.started);
-        self.observers(id) >= self.config.faulty_observers_min().min(able)
-            || lasted
-                .is_some_and(|lasted| lasted >= self.suspicion_bounds().max * OBSERVERS_PATIENCE)
+        let patience = self.suspicion_bounds().max * OBSERVERS_PATIENCE;
+        let suspicion = self.members.suspicion(id);
+        let has_waited = suspicion.is_some_and(|since| self.now - since.started >= patience);
+        has_waited || self.observers(id) >= self.config.faulty_observers_min().min(able)
     }
 
     /// How many distinct members suspect this one, as far as is known here.
     pub(crate) fn observers(&self, id: SlotId) -> usize {
-        let suspicion = self.members.attention(id).and_then(|known| known.suspicion.as_ref());
+        let suspicion = self.members.suspicion(id);
         suspicion.map_or(1, |suspicion| suspicion.suspectors.len())
     }
 

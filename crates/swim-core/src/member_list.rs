@@ -254,7 +254,7 @@ impl<'a> IntoIterator for &'a MemberList {
 /// Members of a [`MemberList`] in the order of their addresses.
 #[derive(Clone)]
 pub struct MemberListIter<'a> {
-    /// What is left of the inner nodes above the leaf.
+    /// The rest of each inner node above the leaf.
     above: Vec<slice::Iter<'a, Arc<Node>>>,
     leaf: slice::Iter<'a, Member>,
     left: usize,

@@ -70,7 +70,7 @@ pub(crate) struct Attention {
     pub(crate) expiry: Option<Instant>,
     /// Probes in a row that no helper answered.
     pub(crate) inconclusive: u32,
-    /// Who suspects it, while it is suspect.
+    /// The members that suspect it, while it is suspect.
     pub(crate) suspicion: Option<Suspicion>,
 }
 
@@ -143,6 +143,11 @@ impl Membership {
 
     pub(crate) fn attention(&self, id: SlotId) -> Option<&Attention> {
         self.attention.get(&id)
+    }
+
+    /// The suspicion of a member that is suspect.
+    pub(crate) fn suspicion(&self, id: SlotId) -> Option<&Suspicion> {
+        self.attention(id)?.suspicion.as_ref()
     }
 
     pub(crate) fn attention_mut(&mut self, id: SlotId) -> &mut Attention {

@@ -28,7 +28,7 @@ use crate::sending::Request;
 use crate::time::Instant;
 use crate::timers::Timer;
 
-/// What the present message shows about what it says of others.
+/// How far the claims of the present message about others are believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trust {
     /// It is a request: nothing.
@@ -64,7 +64,7 @@ struct Named {
     waiting: BTreeMap<Address, Vec<Address>>,
     /// The one whose turn it is when the budget has room.
     first: Option<Address>,
-    /// Who named the one that was pinged last.
+    /// The sender that named the one that was pinged last.
     last: Option<Address>,
     budget: DialBudget,
 }

@@ -63,7 +63,7 @@ pub(crate) fn excerpt(core: &mut Core) -> Vec<Change> {
 /// source: it would be the sender of the page, and as many bytes again.
 fn suspector(core: &Core, member: &Member) -> Option<Source> {
     let slot = core.members.find(&member.address)?;
-    let suspicion = core.members.attention(slot)?.suspicion.as_ref()?;
+    let suspicion = core.members.suspicion(slot)?;
     Some(Source { address: suspicion.suspectors[0].clone(), incarnation: 0 })
 }
 

@@ -245,8 +245,8 @@ impl Connections {
         self.leaving.load(Ordering::Acquire)
     }
 
-    /// Takes note of an answer that waits to be read. What is too much is freed at once: answers may come faster than they
-    /// are looked at.
+    /// Takes note of an answer that waits to be read. The excess is freed at once: answers may come faster than a timer
+    /// looks at them.
     pub(super) fn hold(&self, bytes: usize) {
         let held = self.held.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if held > far_beyond(self.limits.unread_bytes) {

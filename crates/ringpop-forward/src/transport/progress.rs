@@ -14,7 +14,7 @@ const SENT: u8 = 2;
 #[derive(Debug, Default)]
 pub struct Progress {
     step: AtomicU8,
-    /// Whose call it is, if it came over a connection that this crate has accepted.
+    /// The caller, when the call came over a connection that this crate has accepted.
     caller: Option<Arc<OpenCall>>,
     /// It begins in a process that serves callers, and is not answerable for what they hold.
     is_own: bool,

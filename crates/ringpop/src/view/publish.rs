@@ -12,7 +12,7 @@ use super::{Cap, MemberRing, RingChange, View, Views};
 use crate::identity::{Claims, SharedIdentity};
 use crate::limits::{RING_POINTS_MAX, WEIGHT_LABEL, WEIGHT_MAX};
 
-/// What becomes of the ring with the next view.
+/// The ring of the next view.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum OnRing {
     /// Nobody is on it: this member has not joined, knows only itself or some
@@ -24,10 +24,10 @@ pub(crate) enum OnRing {
     Reachable,
 }
 
-/// What is known about members now: `None` for those that are forgotten.
+/// The members that changed, as they are now: `None` for those that are forgotten.
 pub(super) type Changes = Vec<(Address, Option<Member>)>;
 
-/// What became of the ring.
+/// The change of the ring.
 #[derive(Debug, Default)]
 pub(crate) struct Published {
     /// How it changed, when it did.
@@ -60,7 +60,7 @@ struct Edits {
     change: RingChange,
 }
 
-/// Who belongs on the ring.
+/// Decides which members belong on the ring.
 struct Eligible<'a> {
     damped: &'a [Address],
     shared: &'a [SharedIdentity],
@@ -132,7 +132,7 @@ impl Publisher {
     }
 
     /// Empties the ring of a member that has stopped, which does not learn any more
-    /// who owns a key. Whoever follows a key is told.
+    /// of other owners. Followers of a key are told.
     pub(crate) fn end(&mut self) {
         let view = self.views.load();
         let damped = view.damped.clone();
@@ -194,7 +194,7 @@ impl Publisher {
         shared.into()
     }
 
-    /// What makes the ring that of the members, and whether they are too heavy.
+    /// The edits that make the ring that of the members, and a cap when they are too heavy.
     fn edits(
         &mut self,
         ring: &MemberRing,

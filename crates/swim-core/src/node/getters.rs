@@ -34,7 +34,7 @@ impl Node {
         self.core.local_member()
     }
 
-    /// What is known about a member, this one included.
+    /// A member by its address, this one included; `None` when it is unknown.
     #[must_use]
     pub fn member(&self, address: &Address) -> Option<&Member> {
         self.core.members.get(address)

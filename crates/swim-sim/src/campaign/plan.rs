@@ -585,7 +585,7 @@ mod tests {
         }
     }
 
-    /// Which of three lengths of time it is: up to a minute, up to ten, or more.
+    /// A length of time in three classes: up to a minute, up to ten, or more.
     fn length(time: Nanos) -> usize {
         [60 * SECOND, 600 * SECOND].partition_point(|longest| *longest <= time)
     }

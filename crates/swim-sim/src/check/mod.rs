@@ -86,7 +86,7 @@ impl<'a> Sample<'a> {
 /// it knows has changed.
 const QUIET_LOOKS: u64 = 8;
 
-/// What was seen of a process at the last look: a process of which no event told
+/// The state of a process at the last look: a process of which no event told
 /// anything, and whose sum over its members is the same, knows what it knew.
 #[derive(Clone, Copy, Debug, Default)]
 struct Look {
