@@ -7,6 +7,7 @@ mod codegen;
 mod msrv;
 mod package;
 mod sim;
+mod tidy;
 mod tree;
 mod workspace;
 
@@ -56,6 +57,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Check the rules of the house that clippy and rustfmt do not know.
+    Tidy,
     /// Check that the crates without I/O depend on no runtime, and that they build for wasm.
     Tree,
 }
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Command::Msrv => msrv::run().map(done),
         Command::Package => package::run().map(done),
         Command::Sim { peer, args } => sim::run(peer, &args),
+        Command::Tidy => tidy::run().map(done),
         Command::Tree => tree::run().map(done),
     };
     match result {

@@ -29,7 +29,8 @@
 //! Next to the messages, the client and the server that tonic generates, the module then has
 //!
 //! * a table for each service with keys, `KV_ROUTES`, for `Routes::new().table(KV_ROUTES)`;
-//! * `RoutingKey` for each message with a key, so that `request.routing_key()` is the key that a server would read.
+//! * `RoutingKey` for each message with a key: `request.routing_key()` is the key that a server
+//!   would read.
 //!
 //! A key may be a string, bytes or an integer. What cannot be one is an error that names the file, the method or message,
 //! and the field: a field that is not there, one that is repeated, a map, a float or in a oneof, and two keys in one message.

@@ -6,7 +6,7 @@ use std::fs;
 
 use ringpop_build::{Error, Schemas};
 
-/// Compiles a schema and gives what is wrong with its keys.
+/// Compiles a schema and returns the faults of its keys.
 fn check(schema: &str) -> Result<Vec<ringpop_build::Glue>, Error> {
     let directory = tempfile::tempdir().unwrap();
     let head = "syntax = \"proto3\"; package p.v1; import \"ringpop/options.proto\";\n";

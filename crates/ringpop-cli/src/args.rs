@@ -103,7 +103,7 @@ pub(crate) struct NodeArgs {
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, default_value = ALONE_AFTER, value_parser = parse_wait)]
     pub(crate) alone_after: Duration,
 
-    /// How long to serve everything after the stop has begun, so that clients go elsewhere in time
+    /// How long to serve everything after the stop has begun, for clients to go elsewhere in time
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, default_value = LAME_DUCK, value_parser = parse_lame_duck)]
     pub(crate) lame_duck: Duration,
 
@@ -230,12 +230,12 @@ impl Preset {
     }
 }
 
-/// Reads the command line. What is wrong with it, and what `--help` shows, is already written when an exit code is
-/// returned.
+/// Reads the command line. Complaints about it, and the text of `--help`, are already written when
+/// an exit code is returned.
 pub(crate) fn parse() -> Result<Command, ExitCode> {
     parse_from(std::env::args_os()).map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            // Who reads may stop reading, as `head` does.
+            // A reader may go away, as `head` does.
             let _ = error.print();
             ExitCode::SUCCESS
         }

@@ -11,7 +11,7 @@ pub(crate) const VALUE_BYTES_MAX: usize = 1024 * 1024;
 /// Most entries of one member's store: what a demonstration needs, with a tenth of a gigabyte of keys at worst.
 pub(crate) const STORE_ENTRIES_MAX: usize = 100_000;
 
-/// Most bytes of keys and values in one member's store, so that a cluster of the default size stays below the
+/// Most bytes of keys and values in one member's store: a cluster of the default size fits the
 /// memory of a small machine.
 pub(crate) const STORE_BYTES_MAX: usize = 256 * 1024 * 1024;
 
@@ -75,7 +75,7 @@ pub(crate) const LOOKUP_OWNERS_MAX: u32 = 64;
 /// Members that `dev` starts at most: a process each on one machine.
 pub(crate) const DEV_NODES_MAX: u16 = 64;
 
-/// How far the HTTP ports of `dev` lie above the gRPC ports, so that scripts can compute them.
+/// How far the HTTP ports of `dev` lie above the gRPC ports. Scripts compute them from it.
 pub(crate) const DEV_HTTP_OFFSET: u16 = 1000;
 
 /// How often `dev` asks each member for its status: as often as members probe each other.

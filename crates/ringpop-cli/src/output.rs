@@ -27,7 +27,7 @@ impl Output {
                 serde_json::to_string(item).expect("what is written has string keys and no errors")
             }
         };
-        // Who reads may stop reading, as `head` does; that ends neither the run nor its success.
+        // A reader may go away, as `head` does; that ends neither the run nor its success.
         let _ = writeln!(io::stdout().lock(), "{text}");
     }
 }

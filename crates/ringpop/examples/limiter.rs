@@ -46,7 +46,7 @@ impl Limiter {
     fn admit(&self, request: &DirectRequest) -> DirectReply {
         let client = request.keys().first().map(|key| key.as_bytes().to_vec()).unwrap_or_default();
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        // What is over needs no memory: only clients of the last window are kept.
+        // Only clients of the last window are kept: windows that are over need no memory.
         windows.retain(|_, window| window.began.elapsed() < WINDOW);
         let new = Window { began: Instant::now(), requests: 0 };
         let window = windows.entry(client).or_insert(new);

@@ -10,8 +10,8 @@ use crate::counters::Counters;
 use crate::generated as proto;
 use crate::generated::admin_server::Admin;
 use crate::gossip::Command;
+use crate::inner::Inner;
 use crate::limits::{LOOKUP_KEY_BYTES_MAX, LOOKUP_OWNERS_MAX};
-use crate::member::Inner;
 use crate::view::View;
 
 /// The gRPC service of administration. It reads only.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ringpop_discovery::{Discovery, StaticList};
@@ -18,14 +18,16 @@ use tokio::time::Instant as Clock;
 
 use crate::event::Listeners;
 use crate::gossip::{Driver, DriverSetup};
+use crate::inner::Inner;
 use crate::labels::OwnLabels;
 use crate::lifecycle::Lifecycle;
 use crate::limits::{
     ALONE_AFTER, LAME_DUCK, PAGE_BYTES_MAX, POINTS_PER_WEIGHT_UNIT, POINTS_PER_WEIGHT_UNIT_MAX,
 };
-use crate::member::{Parts, Ringpop};
+use crate::member::Ringpop;
 use crate::problem::Problems;
 use crate::security::Security;
+use crate::server::Server;
 use crate::view::Views;
 
 /// Sets up a member; made by [`Ringpop::builder`].
@@ -98,8 +100,8 @@ impl Builder {
         self
     }
 
-    /// A stable name that places this member on the ring, so that it owns the
-    /// same keys after it came back at another address. Default: the address.
+    /// A stable name that places this member on the ring: it owns the same keys when it comes back
+    /// at another address. Default: the address.
     pub fn identity(mut self, identity: impl Into<String>) -> Self {
         self.identity = Some(identity.into());
         self
@@ -230,8 +232,8 @@ impl Builder {
         self
     }
 
-    /// Who hears what happens to each forwarded request. Default: nobody; the
-    /// counters of [`Ringpop::forward_stats`] count in any case.
+    /// The observer of each forwarded request. Default: none; the counters of
+    /// [`Ringpop::forward_stats`] count in any case.
     pub fn forward_observer(mut self, observer: impl Observer) -> Self {
         self.forward_observer = Some(Box::new(observer));
         self
@@ -295,7 +297,7 @@ impl Builder {
             problems: Arc::clone(&problems),
         });
         tokio::spawn(driver.run());
-        Ok(Ringpop::assemble(Parts {
+        Ok(Ringpop(Arc::new(Inner {
             app,
             address: local,
             config,
@@ -305,20 +307,21 @@ impl Builder {
             server_limits,
             instance,
             checks_address,
-            labels,
+            labels: tokio::sync::Mutex::new(labels),
             routed,
             problems,
-            listener,
+            shutdown: Mutex::new(None),
             views,
             lifecycle,
             listeners,
-            events,
+            events: Mutex::new(Some(events)),
             handle,
             forwarder,
             discovery,
             security,
+            server: Mutex::new(Server::Bound(listener)),
             start,
-        }))
+        })))
     }
 
     /// Checks what does not show by itself when it is used.
@@ -410,7 +413,7 @@ fn advertised(
     })
 }
 
-/// Members take messages up to one bound, so that none may send larger ones.
+/// Members take messages up to one bound: none may send larger ones.
 const fn check_page(config: &Config) -> Result<(), ConfigError> {
     let (field, value) = ("message_bytes_max", config.message_bytes_max());
     if value > PAGE_BYTES_MAX {

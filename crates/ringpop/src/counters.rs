@@ -2,7 +2,7 @@
 
 use swim_core::Stats as SwimStats;
 
-use crate::member::Inner;
+use crate::inner::Inner;
 
 /// Figures that may fall; all others only grow.
 const GAUGES: [&str; 6] = [

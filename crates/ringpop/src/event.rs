@@ -1,4 +1,4 @@
-//! What happens in the cluster, for whoever listens.
+//! Events of the cluster.
 
 use tokio::sync::broadcast;
 
@@ -38,8 +38,8 @@ pub enum Event {
 pub struct Events(broadcast::Receiver<Event>);
 
 impl Events {
-    /// The next event; `None` after the last one. A listener that lags far
-    /// behind gets [`Event::Missed`] and goes on with what is kept.
+    /// The next event; `None` after the last one. A listener that lags far behind gets
+    /// [`Event::Missed`] and goes on with the events that are kept.
     pub async fn next(&mut self) -> Option<Event> {
         match self.0.recv().await {
             Ok(event) => Some(event),

@@ -112,7 +112,7 @@ fn given_identity(member: &Member) -> Option<&str> {
 #[derive(Debug, Default)]
 pub(crate) struct Watch(BTreeMap<Claimants, Claim>);
 
-/// An identity and those who claim it, sorted, whoever is the owner.
+/// An identity and the members that claim it, sorted; any of them may be the owner.
 type Claimants = (String, Vec<Address>);
 
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! What a member says of itself: its labels, with weight and zone apart.
 //!
-//! On the wire all three are labels. Here they are kept apart, so that whoever
-//! replaces one does not erase the others.
+//! On the wire all three are labels. Here they are kept apart: replacing one does not erase the
+//! others.
 
 use swim_core::{LabelError, Labels};
 

@@ -36,6 +36,7 @@ mod gossip;
 #[cfg(feature = "health")]
 mod health;
 mod identity;
+mod inner;
 mod labels;
 mod lifecycle;
 pub mod limits;

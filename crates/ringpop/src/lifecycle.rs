@@ -87,7 +87,7 @@ impl Lifecycle {
 
     /// Waits until the state is `wanted` or a later one.
     pub(crate) async fn reached(&self, wanted: State) {
-        // The sender lives as long as `self`, so that waiting cannot fail.
+        // Waiting cannot fail: the sender lives as long as `self`.
         let _ = self.state.subscribe().wait_for(|state| *state >= wanted).await;
     }
 }

@@ -10,8 +10,8 @@ pub const WEIGHT_LABEL: &str = "weight";
 /// Label that names the failure domain of a member.
 pub const ZONE_LABEL: &str = "zone";
 
-/// Largest weight. A member may say of itself what it likes, so that the bound
-/// keeps it from flooding the rings of all others with points.
+/// Largest weight. A member chooses its own weight; the bound keeps it from flooding the rings of
+/// all others with points.
 pub const WEIGHT_MAX: u32 = 100;
 
 /// Points on the ring for each unit of weight, as in Ringpop.
@@ -26,9 +26,9 @@ pub const POINTS_PER_WEIGHT_UNIT_MAX: u32 = 8192;
 /// points for each unit. Beyond it the largest weights count for less.
 pub const RING_POINTS_MAX: u32 = hashring::limits::DEFAULT_MAX_POINTS;
 
-/// How long discovery may have nobody to join before a member starts alone:
-/// longer than the start of a process and the delay with which a name server
-/// learns of it, shorter than the patience of whoever deploys.
+/// How long discovery may have nobody to join before a member starts alone: longer than the start
+/// of a process and the delay with which a name server learns of it, shorter than the patience of
+/// an operator.
 pub const ALONE_AFTER: Duration = Duration::from_secs(10);
 
 /// How long everything is still served and forwarded by default after a member
@@ -53,8 +53,8 @@ pub(crate) const JOIN_LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// Peers whose failures one line tells.
 pub(crate) const FAILURES_TOLD_MAX: usize = 4;
 
-/// How long a member waits for whoever answers at its own advertised address.
-/// Shorter than anybody notices, longer than a round trip.
+/// How long a member waits for an answer at its own advertised address: shorter than anybody
+/// notices, longer than a round trip.
 pub(crate) const SELF_CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long before its end a certificate is warned of: enough to order one, to
@@ -71,9 +71,8 @@ pub(crate) const CERTIFICATE_WARNINGS: [Duration; 3] = [
 #[cfg(feature = "tls")]
 pub(crate) const CERTIFICATE_WARNING_PART: u32 = 3;
 
-/// Inputs that wait for the membership task. A full queue holds the sender
-/// back. A member of a cluster of 1,000 receives about ten messages a second,
-/// so that this many are a long burst.
+/// Inputs that wait for the membership task. A full queue holds the sender back. A member of a
+/// cluster of 1,000 receives about ten messages a second: this many are a long burst.
 pub(crate) const INPUTS_MAX: usize = 1024;
 
 /// Membership requests that this member has open at others. The machine opens
@@ -101,12 +100,12 @@ pub(crate) const CHANNELS_MAX: usize = 16 * 1024;
 /// is told.
 pub(crate) const EVENTS_MAX: usize = 4096;
 
-/// How long a gossip connection may take to open. Shorter than the ping
-/// timeout of the presets, so that an unreachable host is told from a slow one.
+/// How long a gossip connection may take to open. Shorter than the ping timeout of the presets,
+/// which tells an unreachable host from a slow one.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_millis(400);
 
-/// A gossip connection whose peer does not answer an HTTP/2 ping within this
-/// time is closed, so that a half-open one heals.
+/// A gossip connection whose peer does not answer an HTTP/2 ping within this time is closed:
+/// half-open ones heal.
 pub(crate) const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Interval of those pings.

@@ -1,31 +1,25 @@
 //! The member: what an application holds.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use ringpop_discovery::Discovery;
-use ringpop_forward::{
-    Forwarder, Key, Ownership, ServerLimits, ServerStats, Stats as ForwardStats,
-};
+use ringpop_forward::{Forwarder, Key, Ownership, ServerStats, Stats as ForwardStats};
 use swim_core::{Address, CommandError, Config, Isolation, Labels, Stats as SwimStats};
-use tokio::net::TcpListener;
-use tokio::sync::broadcast;
-use tokio::time::Instant as Clock;
 use tonic::service::Routes as Services;
 
 use crate::bootstrap::{self, BootstrapError, Bootstrapped, Joined};
 use crate::builder::{BindError, Builder};
 use crate::counters::Counters;
-use crate::event::{Event, Events, Listeners};
-use crate::gossip::{Command, Handle};
+use crate::event::Events;
+use crate::gossip::Command;
+use crate::inner::Inner;
 use crate::labels::{OwnLabels, check_weight};
 use crate::lifecycle::{Lifecycle, State};
 use crate::own_address;
-use crate::problem::{Problem, Problems};
-use crate::security::Security;
+use crate::problem::Problem;
 use crate::server::{ServeError, Server};
-use crate::shutdown::{self, Shutdown, ShutdownReport};
-use crate::view::{View, Views};
+use crate::shutdown::{self, ShutdownReport};
+use crate::view::View;
 
 /// One member of a cluster: its membership, its ring, its forwarder and its
 /// server. Clones are the same member.
@@ -55,98 +49,11 @@ use crate::view::{View, Views};
 #[derive(Debug, Clone)]
 pub struct Ringpop(pub(crate) Arc<Inner>);
 
-#[derive(Debug)]
-pub(crate) struct Inner {
-    pub(crate) app: String,
-    pub(crate) address: Address,
-    /// As it was at the start.
-    config: Config,
-    alone_after: Option<Duration>,
-    /// No discovery was given: a cluster of one is no problem.
-    is_meant_to_be_alone: bool,
-    pub(crate) lame_duck: Duration,
-    pub(crate) server_limits: ServerLimits,
-    /// Tells this process from others.
-    pub(crate) instance: u64,
-    /// Whether another process may have the advertised address.
-    checks_address: bool,
-    labels: tokio::sync::Mutex<OwnLabels>,
-    /// Paths of the routes; `None` when there is none.
-    pub(crate) routed: Option<Vec<String>>,
-    pub(crate) problems: Arc<Problems>,
-    pub(crate) shutdown: Mutex<Option<Shutdown>>,
-    pub(crate) views: Arc<Views>,
-    pub(crate) lifecycle: Arc<Lifecycle>,
-    listeners: Listeners,
-    /// Keeps the streams of listeners open until the member has stopped.
-    pub(crate) events: Mutex<Option<broadcast::Sender<Event>>>,
-    pub(crate) handle: Handle,
-    pub(crate) forwarder: Forwarder,
-    discovery: Arc<dyn Discovery>,
-    pub(crate) security: Security,
-    pub(crate) server: Mutex<Server>,
-    pub(crate) start: Clock,
-}
-
-/// What a [`Ringpop`] is put together from.
-pub(crate) struct Parts {
-    pub(crate) app: String,
-    pub(crate) address: Address,
-    pub(crate) config: Config,
-    pub(crate) alone_after: Option<Duration>,
-    pub(crate) is_meant_to_be_alone: bool,
-    pub(crate) lame_duck: Duration,
-    pub(crate) server_limits: ServerLimits,
-    pub(crate) instance: u64,
-    pub(crate) checks_address: bool,
-    pub(crate) labels: OwnLabels,
-    pub(crate) routed: Option<Vec<String>>,
-    pub(crate) problems: Arc<Problems>,
-    pub(crate) listener: TcpListener,
-    pub(crate) views: Arc<Views>,
-    pub(crate) lifecycle: Arc<Lifecycle>,
-    pub(crate) listeners: Listeners,
-    pub(crate) events: broadcast::Sender<Event>,
-    pub(crate) handle: Handle,
-    pub(crate) forwarder: Forwarder,
-    pub(crate) discovery: Arc<dyn Discovery>,
-    pub(crate) security: Security,
-    pub(crate) start: Clock,
-}
-
 impl Ringpop {
     /// Begins to set up a member of the application `app`. Members of
     /// different applications never mix.
     pub fn builder(app: impl Into<String>) -> Builder {
         Builder::new(app.into())
-    }
-
-    pub(crate) fn assemble(parts: Parts) -> Self {
-        Self(Arc::new(Inner {
-            app: parts.app,
-            address: parts.address,
-            config: parts.config,
-            alone_after: parts.alone_after,
-            is_meant_to_be_alone: parts.is_meant_to_be_alone,
-            lame_duck: parts.lame_duck,
-            server_limits: parts.server_limits,
-            instance: parts.instance,
-            checks_address: parts.checks_address,
-            labels: tokio::sync::Mutex::new(parts.labels),
-            routed: parts.routed,
-            problems: parts.problems,
-            shutdown: Mutex::new(None),
-            views: parts.views,
-            lifecycle: parts.lifecycle,
-            listeners: parts.listeners,
-            events: Mutex::new(Some(parts.events)),
-            handle: parts.handle,
-            forwarder: parts.forwarder,
-            discovery: parts.discovery,
-            security: parts.security,
-            server: Mutex::new(Server::Bound(parts.listener)),
-            start: parts.start,
-        }))
     }
 
     // --- Life ---
@@ -406,7 +313,7 @@ impl Ringpop {
         &self,
         change: impl FnOnce(&mut OwnLabels) -> Result<(), SetLabelsError>,
     ) -> Result<(), SetLabelsError> {
-        // Held while the machine takes them, so that two changes are one after the other.
+        // Held while the machine takes them: concurrent changes follow one another.
         let mut own = self.0.labels.lock().await;
         let mut changed = own.clone();
         change(&mut changed)?;

@@ -1,8 +1,8 @@
 //! Whether the routes of a member name methods of its services.
 //!
-//! Services do not list their methods, so that each routed method is asked for
-//! in an encoding that no server knows. Servers refuse that before a handler
-//! runs, in other words than a method that they do not have.
+//! Services do not list their methods. Each routed method is therefore called in an encoding that
+//! no server knows: servers refuse that before a handler runs, and with another status than a
+//! method that they do not have.
 
 use std::sync::Arc;
 

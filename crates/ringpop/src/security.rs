@@ -65,8 +65,8 @@ impl Security {
 
     /// Whether a request comes from a member.
     ///
-    /// Members and clients share the port. Without certificates they cannot be told apart, and whoever reaches the port
-    /// is believed.
+    /// Members and clients share the port. Without certificates nothing tells them apart, and every
+    /// caller that reaches the port is believed.
     pub(crate) fn is_member(&self, extensions: &Extensions) -> bool {
         #[cfg(feature = "tls")]
         if self.tls.is_some() {

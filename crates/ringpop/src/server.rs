@@ -16,8 +16,8 @@ use crate::generated::membership_server::MembershipServer;
 use crate::gossip::MembershipService;
 #[cfg(feature = "health")]
 use crate::health::Health;
+use crate::inner::Inner;
 use crate::limits::{MESSAGE_BYTES_MAX, SERVER_ENDED_LIMIT};
-use crate::member::Inner;
 use crate::problem::{Problem, Problems};
 use crate::security::CHECKED;
 use crate::{routed, shutdown};

@@ -1,12 +1,11 @@
 //! Stopping without loss.
 //!
-//! First the others learn that this member has left, so that they forward to
-//! the new owners. Meanwhile it goes on serving: what still arrives is
-//! forwarded to the new owner or handled, for as long as clients and load
-//! balancers need to notice (the *lame duck* time). Then connections end in an
+//! First the others learn that this member has left, and forward to the new owners. Meanwhile it
+//! goes on serving: what still arrives is forwarded to the new owner or handled, for as long as
+//! clients and load balancers need to notice (the *lame duck* time). Then connections end in an
 //! order in which nobody loses a request, and the member stops.
 //!
-//! All that runs in a task of its own: whoever waits for it may stop waiting.
+//! All of it runs in a task of its own: a caller may stop waiting for it.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -15,8 +14,8 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::gossip::Command;
+use crate::inner::Inner;
 use crate::lifecycle::State;
-use crate::member::Inner;
 use crate::server::Server;
 
 /// How a shutdown went.

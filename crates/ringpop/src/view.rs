@@ -80,7 +80,7 @@ impl View {
         self.ring.walk(key).take(n).map(|node| node.id()).collect()
     }
 
-    /// What is known about a member.
+    /// A member, as this one sees it.
     #[must_use]
     pub fn member(&self, address: &str) -> Option<&Member> {
         self.members.get(address)
@@ -191,10 +191,9 @@ impl Views {
             .send_if_modified(|epoch| std::mem::replace(epoch, ring_checksum) != ring_checksum);
     }
 
-    /// Runs `f` on the latest view. Each thread keeps the view that it saw last, so
-    /// that this costs one atomic load while nothing changes. What threads keep
-    /// lives here: it goes with the cluster, and a thread that ends leaves its place
-    /// to the next one.
+    /// Runs `f` on the latest view. Each thread caches the view that it saw last, which costs one
+    /// atomic load while nothing changes. The caches live here: they go with the cluster, and a
+    /// thread that ends leaves its place to the next one.
     pub(crate) fn with<T>(&self, f: impl FnOnce(&View) -> T) -> T {
         let reader = self.readers.get_or(|| RefCell::new(self.shared.reader()));
         match reader.try_borrow_mut() {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tonic::{Request, Response, Status};
 
-/// What was generated from `proto/notes.proto`.
+/// The code generated from `proto/notes.proto`.
 #[allow(
     missing_docs,
     unreachable_pub,
@@ -18,7 +18,7 @@ pub mod notes {
     tonic::include_proto!("notes.v1");
 }
 
-/// What was generated from `proto/kinds.proto`.
+/// The code generated from `proto/kinds.proto`.
 #[allow(
     missing_docs,
     unreachable_pub,

@@ -39,7 +39,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let key = request.routing_key().unwrap_or_else(|| "".into());
         let handled_by = clients[index % 3].append(request).await?.into_inner().handled_by;
         println!("{key:?} was appended at {handled_by}");
-        // Whoever is asked, the same process answers.
+        // The same process answers at each of the three addresses.
         for client in &mut clients {
             let read = client.read(ReadRequest { author: author.to_owned() }).await?.into_inner();
             assert_eq!((read.handled_by, read.texts.len()), (handled_by.clone(), 1));

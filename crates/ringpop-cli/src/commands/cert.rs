@@ -124,7 +124,7 @@ pub(crate) fn run(args: &CertArgs) -> Result<(), Failure> {
 /// The authority that is there already, or a new one, and whether it is new.
 ///
 /// A certificate names its issuer and carries the identifier of the issuer's key. Both follow from
-/// the parameters here and from the key, so that the key alone is enough to sign again.
+/// the parameters here and from the key: the key alone is enough to sign again.
 fn authority_of(
     certificate: &Path,
     key: &Path,

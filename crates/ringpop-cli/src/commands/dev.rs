@@ -96,7 +96,7 @@ impl Dev {
         }
     }
 
-    /// Tells the processes to stop; who asks twice does not want to wait.
+    /// Tells the processes to stop; a second request does not wait for them.
     fn end(&mut self, ending: Ending) -> Ending {
         match ending {
             Ending::No => {

@@ -194,8 +194,8 @@ fn advertised(args: &NodeArgs, listen: SocketAddr) -> Result<String, Failure> {
     }
 }
 
-/// Where peers come from. A file that cannot be used was most often mistyped, so that it is no use to wait for it; one
-/// that lists nobody yet may be written later.
+/// Where peers come from. A file that cannot be read was most often mistyped, and waiting for it is
+/// no use; one that lists nobody yet may be written later.
 async fn discovery(source: &Source) -> Result<Arc<dyn Discovery>, Failure> {
     let file = match (&source.peers, &source.hosts) {
         (Some(peers), _) => return Ok(Arc::new(peers.clone())),

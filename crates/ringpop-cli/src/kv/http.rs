@@ -1,4 +1,4 @@
-//! `PUT`, `GET` and `DELETE` of `/kv/{key}`: the same service for whoever has only `curl`.
+//! `PUT`, `GET` and `DELETE` of `/kv/{key}`: the same service for people who have only `curl`.
 //!
 //! Each request becomes a call of the gRPC client, which handles it here or forwards it to the owner of the key.
 
@@ -147,7 +147,7 @@ fn copied(metadata: &MetadataMap, name: &HeaderName) -> Option<HeaderValue> {
     HeaderValue::from_bytes(value.as_bytes()).ok()
 }
 
-/// An answer other than what was asked for: a status and one line that says why.
+/// An answer without the value that was asked for: a status and one line that says why.
 #[derive(Debug)]
 struct Refusal {
     code: StatusCode,

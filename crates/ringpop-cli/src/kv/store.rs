@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard};
 
 use bytes::Bytes;
 
-/// Keys and values in memory. The default `HashMap` hasher is seeded, so that keys from the network cannot be
-/// chosen to collide.
+/// Keys and values in memory. The default `HashMap` hasher is seeded: keys from the network cannot
+/// be chosen to collide.
 #[derive(Debug)]
 pub(super) struct Store {
     content: Mutex<Content>,
@@ -41,8 +41,8 @@ impl Store {
     }
 
     pub(super) fn put(&self, key: String, value: &[u8]) -> Result<(), StoreFull> {
-        // A value that came with a message shares the message's buffer; a copy keeps what is counted and what is
-        // held the same.
+        // A value that came with a message shares the message's buffer; a copy makes the bytes
+        // counted the bytes held.
         let value = Bytes::copy_from_slice(value);
         let mut content = self.lock();
         let entries = content.values.len();

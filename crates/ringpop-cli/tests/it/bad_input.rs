@@ -1,4 +1,5 @@
-//! What is wrong is said in one sentence, with an exit code that tells whose fault it is, and never with a panic.
+//! Each fault is named in one sentence, with an exit code that tells whose it is, and never with a
+//! panic.
 
 use std::net::TcpListener;
 use std::process::Stdio;

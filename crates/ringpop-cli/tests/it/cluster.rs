@@ -108,7 +108,7 @@ struct Killing {
 }
 
 impl Killing {
-    /// Nothing failed but what was in flight on the killed process, and others answered for its keys at once.
+    /// Only calls in flight on the killed process failed, and others answered for its keys at once.
     fn check(&self, outcomes: &[Outcome]) {
         let victims_keys: BTreeSet<_> = outcomes
             .iter()

@@ -15,8 +15,8 @@ use crate::support::process::{Process, ringpop};
 /// The start of a line for a member that could be.
 const NODE: &str = "node --listen 127.0.0.1:20000 --peers 127.0.0.1:20000";
 
-/// Lines that cannot mean anything, and words of what is said of them. `NODE` stands for a member that could be, `''` for
-/// an empty text, `_` for a blank.
+/// Lines that cannot mean anything, and words of the messages about them. `NODE` stands for a
+/// member that could be, `''` for an empty text, `_` for a blank.
 const WRONG: &[(&str, &[&str])] = &[
     ("", &["--help"]),
     ("nod", &["'nod'", "'node'"]),
@@ -137,7 +137,7 @@ async fn lines_that_cannot_mean_anything() {
         let line = line.replace("NODE", NODE);
         let words_of = line.split_whitespace().map(|word| match word {
             "''" => String::new(),
-            // Options have dashes, and what is said of them may have underscores.
+            // Options have dashes, and messages about them may have underscores.
             word => word.replace('_', " "),
         });
         let arguments: Vec<String> = words_of.collect();
@@ -146,7 +146,7 @@ async fn lines_that_cannot_mean_anything() {
     }
 }
 
-/// Of what is much too long, a message repeats no more than is needed to recognise it.
+/// A message repeats only as much of a value that is much too long as people need to recognise it.
 #[tokio::test]
 async fn a_huge_argument_does_not_drown_what_is_wrong_with_it() {
     let key = "k".repeat(100_000);
@@ -218,7 +218,7 @@ fn is_ready(event: &Value) -> bool {
     event["event"] == "state" && event["state"] == "ready"
 }
 
-/// A hosts file may list the others later, so that the member waits, and then says that it is alone.
+/// A hosts file may list the others later: the member waits, and then says that it is alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_without_others_is_waited_for_and_then_told() {
     let ports = Ports::claim(1);

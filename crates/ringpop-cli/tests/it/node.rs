@@ -230,7 +230,7 @@ async fn requests_to_the_http_port_of_a_member_that_stops_are_answered_by_others
     assert_eq!(cluster.nodes[0].ended().await.code(), Some(0));
 }
 
-/// Whoever reads its output may go away, as the terminal or a logger does.
+/// The reader of its output may go away, as a terminal or a logger does.
 #[tokio::test(flavor = "multi_thread")]
 async fn it_goes_on_when_nobody_reads_its_output() {
     let ports = Ports::claim(1);

@@ -16,8 +16,8 @@ use self::process::{Process, ringpop};
 /// Shortest wait before a test gives up on anything that should take a second or two.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Questions that a test asks at least before it gives up. A busy machine answers each of them late, so that the wait
-/// grows with the load; on a quiet one they take less than [`PATIENCE`].
+/// Questions that a test asks at least before it gives up. A busy machine answers each of them
+/// late, and the wait grows with the load; on a quiet one they take less than [`PATIENCE`].
 const QUESTIONS_MIN: u32 = 300;
 
 /// Asks again and again until there is an answer.

@@ -65,7 +65,7 @@ async fn members_with_certificates_share_keys_and_strangers_are_told_nothing() {
     for node in &nodes {
         node.told("the node is ready", is_ready).await;
     }
-    // Among so many keys are some of each member, so that requests are forwarded both ways.
+    // So many keys include some of each member: requests are forwarded both ways.
     let client = Client::new();
     for key in 0..20 {
         let key = key.to_string();

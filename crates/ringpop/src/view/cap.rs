@@ -2,11 +2,10 @@
 
 use crate::limits::WEIGHT_MAX;
 
-/// How members that want too many points fit on the ring. It depends on the
-/// members alone, so that all who see the same ones cap them alike: the largest
-/// weights count only up to a common one, as water fills vessels, and light
-/// members keep what they have. When not even all weights of one fit, the first
-/// members by address have their place.
+/// How members that want too many points fit on the ring. It depends on the members alone, and all
+/// that see the same ones cap them alike: the largest weights count only up to a common one, as
+/// water fills vessels, and light members keep what they have. When not even all weights of one
+/// fit, the first members by address have their place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Cap {
     /// Weight that the members want.

@@ -258,8 +258,8 @@ impl Publisher {
         (wanted, cap)
     }
 
-    /// The edits that turn a ring into that of these members. All are sorted
-    /// by address, so that one pass finds them.
+    /// The edits that turn a ring into that of these members. All are sorted by address: one pass
+    /// finds them.
     fn difference(&self, ring: &MemberRing, wanted: Vec<(&Member, u32)>) -> Edits {
         let mut edits = Edits::default();
         let mut wanted = wanted.into_iter().peekable();

@@ -187,7 +187,7 @@ fn a_successor_has_the_keys_of_its_identity_at_once() {
     }
 }
 
-/// Views of a ring that is small, so that a few members exceed it.
+/// Views of a ring so small that a few members exceed it.
 fn small(weight_sum_max: u64) -> Published {
     let views = views();
     views.publisher.lock().unwrap().weight_sum_max = weight_sum_max;

@@ -8,9 +8,15 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use common::{Block, blocks, ringpop};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// How long processes that are ready may take to find each other. A probe of each of the others
+/// takes milliseconds; the rest is room for a busy machine.
+const FORMING_MAX: Duration = Duration::from_secs(60);
 
 fn package() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -63,7 +69,8 @@ struct Running {
 }
 
 impl Running {
-    /// Starts them together and waits until each is ready.
+    /// Starts them together and waits until each is ready and has all of them on its ring: a key
+    /// may still move while the cluster forms, sooner than a person could type the next command.
     fn start(lines: &[String], directory: &Path) -> Vec<Self> {
         let start = |line: &String| {
             let child = command(line, directory).stdout(Stdio::piped()).spawn().unwrap();
@@ -73,7 +80,30 @@ impl Running {
         for process in &mut running {
             process.wait_until_ready();
         }
+        for process in running.iter().filter(|process| !process.line.contains("--bin plain")) {
+            let started = Instant::now();
+            while process.owners_on_its_ring(directory) < lines.len() {
+                assert!(started.elapsed() < FORMING_MAX, "{} knows too few members", process.line);
+            }
+        }
         running
+    }
+
+    /// The members that own keys, as this one sees it.
+    fn owners_on_its_ring(&self, directory: &Path) -> usize {
+        let (_, args) = self.line.split_once(" -- ").unwrap();
+        let mut status = Command::new(ringpop());
+        status.current_dir(directory).args(["status", args.split(' ').next().unwrap(), "--json"]);
+        if self.line.contains("--bin production") {
+            status.args(["--tls-cert", "certificates/member.pem"]);
+            status.args(["--tls-key", "certificates/member-key.pem"]);
+            status.args(["--tls-ca", "certificates/ca.pem"]);
+        }
+        let output = status.output().unwrap();
+        assert!(output.status.success(), "{status:?}: {output:?}");
+        let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let members = status["members"].as_array().unwrap();
+        members.iter().filter(|member| member["share"].as_f64() > Some(0.0)).count()
     }
 
     fn wait_until_ready(&mut self) {

@@ -14,7 +14,7 @@ use ringpop_forward::{Forwarder, Routes, SelectorResolver, incoming, server};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
-/// A server with a runtime of its own, so that dropping the runtime is its death.
+/// A server with a runtime of its own: dropping the runtime kills it.
 fn start() -> Result<(String, Runtime), Box<dyn Error>> {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;

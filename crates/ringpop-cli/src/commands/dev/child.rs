@@ -1,8 +1,8 @@
 //! The processes of a development cluster: started together, told to stop together, never left behind.
 //!
-//! A member is told to stop by closing its standard input, which the operating system also does when this process is
-//! killed: one way that always works. Each member has a process group of its own, so that Ctrl-C at the terminal
-//! reaches only this process and members are not interrupted twice.
+//! A member is told to stop by closing its standard input, which the operating system also does
+//! when this process is killed: one way that always works. Each member has a process group of its
+//! own: Ctrl-C at the terminal reaches only this process, and members are not interrupted twice.
 
 use std::process::{ExitStatus, Stdio};
 
@@ -69,7 +69,7 @@ impl Children {
         &self.ids
     }
 
-    /// Tells all to leave the cluster and end. Who does not in time is killed.
+    /// Tells all to leave the cluster and end. Those that do not in time are killed.
     pub(super) fn stop(&self) {
         self.orders.send_replace(Order::Stop);
     }

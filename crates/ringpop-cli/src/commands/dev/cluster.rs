@@ -7,7 +7,7 @@ use ringpop::admin_client::{GetStatusResponse, Status};
 use super::event::DevEvent;
 use super::plan::{NodePlan, Plan};
 
-/// What is heard of one process.
+/// The state of one process, from its own events.
 #[derive(Debug)]
 pub(super) enum Update {
     /// Its answer; `None` when there was none.
@@ -96,7 +96,7 @@ impl Cluster {
         self.nodes.iter().map(started).collect()
     }
 
-    /// Takes in an update and tells what is new.
+    /// Applies an update and returns the differences.
     pub(super) fn apply(&mut self, update: Update) -> Vec<DevEvent> {
         let mut events = Vec::new();
         match update {

@@ -43,7 +43,7 @@ impl Screen {
         }
     }
 
-    /// Leaves the terminal as it was found, below what was shown.
+    /// Leaves the terminal as it was found, below the last output.
     pub(super) fn close(&mut self) {
         if let Self::Table(table) = self {
             table.close();

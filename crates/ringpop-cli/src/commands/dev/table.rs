@@ -1,6 +1,7 @@
 //! The live table of `dev`, redrawn in place at the end of the terminal's text.
 //!
-//! The terminal stays in its ordinary mode: Ctrl-C is a signal, and what was printed stays in the scrollback.
+//! The terminal stays in its ordinary mode: Ctrl-C is a signal, and printed lines stay in the
+//! scrollback.
 
 use std::io::{self, Stdout};
 
@@ -61,7 +62,7 @@ impl Table {
         let _ = self.terminal.draw(|frame| render(cluster, frame));
     }
 
-    /// Takes the table away, so that the terminal goes on below what was printed.
+    /// Removes the table; the terminal goes on below the lines above it.
     pub(super) fn close(&mut self) {
         let top = self.terminal.get_frame().area().as_position();
         let _ = self.terminal.clear();

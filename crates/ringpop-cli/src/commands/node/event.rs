@@ -20,7 +20,7 @@ pub(super) enum NodeEvent {
     JoinRetrying { rounds: u32, reason: String, delay_ms: u64 },
     /// The member is part of the cluster.
     Joined { members: usize, duration_ms: u64 },
-    /// What is known about a member changed; `null` stands for nothing.
+    /// The record of a member changed; `null` stands for none.
     Member {
         address: String,
         identity: String,
@@ -50,7 +50,7 @@ pub(super) struct Stamped<'a> {
 }
 
 impl NodeEvent {
-    /// What is worth a line; the counters of `ringpop status` have the rest.
+    /// The events that are worth a line; the counters of `ringpop status` have the rest.
     pub(super) fn from_member(event: Event) -> Option<Self> {
         match event {
             Event::Membership(event) => Self::from_membership(event),

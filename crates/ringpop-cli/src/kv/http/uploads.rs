@@ -12,8 +12,8 @@ use tokio::sync::oneshot;
 use super::Refusal;
 use crate::limits::VALUE_BYTES_MAX;
 
-/// Reads bodies, so many at a time. When one more comes, the oldest one gives way: whoever sends is done in a moment, and
-/// whoever is not done after so many others does not send.
+/// Reads a bounded number of bodies at a time. When one more comes, the oldest one gives way: an
+/// honest upload is done in a moment, and one that outlives so many others sends nothing.
 #[derive(Debug)]
 pub(super) struct Uploads {
     max: usize,

@@ -8,7 +8,7 @@ use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
-/// Above what a node takes to answer at most, so that its own answer is seen.
+/// Longer than any answer of a node takes: its own answer is seen.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 #[derive(Clone)]

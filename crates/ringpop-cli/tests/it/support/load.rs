@@ -86,7 +86,7 @@ impl Load {
         .await;
     }
 
-    /// Stops, waits for what is under way, and gives all outcomes.
+    /// Stops, waits for requests under way, and returns all outcomes.
     pub(crate) async fn finish(self) -> Vec<Outcome> {
         self.shared.finished.store(true, Ordering::SeqCst);
         let mut requests = self.sender.await.expect("sending does not panic");
@@ -106,7 +106,8 @@ async fn send(shared: Arc<Shared>, per_second: u32) -> JoinSet<()> {
             break;
         }
         let mut node = n % shared.nodes.len();
-        // Counted before it is looked whether the node is avoided, so that whoever avoids it sees the request.
+        // Counted before the check whether the node is avoided: the task that avoids it then sees
+        // the request.
         shared.under_way[node].fetch_add(1, Ordering::SeqCst);
         if node == shared.avoided.load(Ordering::SeqCst) {
             shared.under_way[node].fetch_sub(1, Ordering::SeqCst);
@@ -119,7 +120,7 @@ async fn send(shared: Arc<Shared>, per_second: u32) -> JoinSet<()> {
 }
 
 async fn request(shared: Arc<Shared>, n: usize, node: usize) {
-    // The nodes take turns faster than the keys, so that each key is sent to each node.
+    // The nodes take turns faster than the keys: each key is sent to each node.
     let round = n / shared.nodes.len();
     let key = shared.keys[round % shared.keys.len()].clone();
     let address = &shared.nodes[node];

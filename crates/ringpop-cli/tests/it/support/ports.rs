@@ -2,8 +2,8 @@
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
-/// Ports below those that the operating system gives out by itself (32,768 on Linux, 49,152 elsewhere), so that no
-/// connection takes one between the choice and its use.
+/// Ports below those that the operating system gives out by itself (32,768 on Linux, 49,152
+/// elsewhere), where no connection takes one between the choice and its use.
 const FIRST: u16 = 20_000;
 
 /// As `ringpop dev` has it.

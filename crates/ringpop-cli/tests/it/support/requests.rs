@@ -9,7 +9,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::http::Client;
 
-/// What became of one request: how long it took, and what was wrong.
+/// The outcome of one request: how long it took, and its error.
 type Outcome = (Duration, Option<String>);
 
 /// Requests under way.

@@ -1,7 +1,5 @@
 //! How a member begins: with nobody, with somebody later, with the wrong ones.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

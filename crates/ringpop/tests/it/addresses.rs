@@ -1,7 +1,5 @@
 //! One canonical form of addresses, one member whatever it is called.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

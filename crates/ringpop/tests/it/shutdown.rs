@@ -1,6 +1,5 @@
-//! How a member stops: at any time, whoever waits for it, and without loss for clients.
-
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+//! How a member stops: at any time, whether or not anybody waits for it, and without loss for
+//! clients.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

@@ -1,14 +1,9 @@
 //! Members that talk over encrypted connections only.
 
-#![allow(clippy::unwrap_used, unreachable_pub, reason = "a test that cannot go on panics")]
-
-mod certificates;
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use certificates::{authority, certificates};
 use ringpop::Ringpop;
 use ringpop::admin_client::{AdminClient, GetStatusRequest};
 use ringpop::discovery::StaticList;
@@ -16,6 +11,8 @@ use ringpop::forward::Tls;
 use ringpop::swim::Config;
 use tokio::time::timeout;
 use tonic::transport::Endpoint;
+
+use crate::certificates::{authority, certificates};
 
 /// Only a failure waits this long: a busy machine is no failure.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -1,7 +1,5 @@
 //! Two live members that claim one identity.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-
 use std::sync::Arc;
 use std::time::Duration;
 

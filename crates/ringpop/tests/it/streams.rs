@@ -1,9 +1,5 @@
 //! Streams of a cluster whose keys move when members come and go.
 
-#![allow(clippy::unwrap_used, unreachable_pub, reason = "a test that cannot go on panics")]
-
-mod certificates;
-
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -12,7 +8,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use certificates::{authority, certificates};
 use http::uri::PathAndQuery;
 use ringpop::Ringpop;
 use ringpop::discovery::StaticList;
@@ -28,6 +23,8 @@ use tonic::server::{Grpc, NamedService, ServerStreamingService, StreamingService
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
+
+use crate::certificates::{authority, certificates};
 
 /// Only a failure waits this long: a busy machine is no failure.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -332,7 +329,8 @@ async fn kept_streams_go_on_and_their_handlers_learn_of_the_move() {
     assert!(lost > 0);
 }
 
-/// With a stop, and without one, whoever waits for a key of a member is told that nobody owns it any more.
+/// With a stop, and without one, a task that waits for a key of a member learns that nobody owns it
+/// any more.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_waits_for_the_keys_of_a_member_that_is_gone() {
     for graceful in [true, false] {

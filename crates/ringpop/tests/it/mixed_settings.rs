@@ -1,7 +1,5 @@
 //! Members whose settings differ understand each other.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-
 use ringpop::limits::{MESSAGE_BYTES_MAX, PAGE_BYTES_MAX};
 use ringpop::swim::wire::{self, pb};
 use ringpop::swim::{

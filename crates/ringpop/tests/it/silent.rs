@@ -1,7 +1,5 @@
 //! A member falls silent, as a stopped process does: its connections stay open and nothing is answered.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-
 use std::convert::Infallible;
 use std::future::ready;
 use std::net::SocketAddr;

@@ -1,7 +1,5 @@
 //! The standard health service says whether a member is ready.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-
 use std::time::Duration;
 
 use ringpop::{Ringpop, State};

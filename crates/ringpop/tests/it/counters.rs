@@ -1,13 +1,8 @@
 //! What `docs/operations.md` tells operators to watch is in the status of a member and among its metrics.
 
-#![allow(clippy::unwrap_used, unreachable_pub, reason = "a test that cannot go on panics")]
-
-mod certificates;
-
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use certificates::{authority, certificates};
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString,
     Unit,
@@ -16,6 +11,8 @@ use ringpop::admin_client::{AdminClient, GetStatusRequest};
 use ringpop::forward::Tls;
 use ringpop::{Counters, Ringpop};
 use tonic::transport::Endpoint;
+
+use crate::certificates::{authority, certificates};
 
 /// The names in the first column of the table, each with whether it is marked as a gauge. `*` stands for anything.
 fn watched() -> Vec<(String, bool)> {
@@ -86,7 +83,7 @@ async fn counters_are_found_by_name_and_every_gauge_exists() {
     assert_eq!(gauges, 6);
 }
 
-/// Writes down what is registered.
+/// Records the metrics that are registered.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<BTreeSet<String>>>);
 

@@ -1,7 +1,5 @@
 //! Members that really talk to each other, in one process.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

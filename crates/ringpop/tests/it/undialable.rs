@@ -1,8 +1,6 @@
 //! A member that dials the others and that nobody can dial: it advertises a port
 //! on which nobody listens, as behind a wrong port mapping.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,0 +1,53 @@
+//! The state that all clones of a member share.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ringpop_discovery::Discovery;
+use ringpop_forward::{Forwarder, ServerLimits};
+use swim_core::{Address, Config};
+use tokio::sync::broadcast;
+use tokio::time::Instant as Clock;
+
+use crate::event::{Event, Listeners};
+use crate::gossip::Handle;
+use crate::labels::OwnLabels;
+use crate::lifecycle::Lifecycle;
+use crate::problem::Problems;
+use crate::security::Security;
+use crate::server::Server;
+use crate::shutdown::Shutdown;
+use crate::view::Views;
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) app: String,
+    pub(crate) address: Address,
+    /// As it was at the start.
+    pub(crate) config: Config,
+    pub(crate) alone_after: Option<Duration>,
+    /// No discovery was given: a cluster of one is no problem.
+    pub(crate) is_meant_to_be_alone: bool,
+    pub(crate) lame_duck: Duration,
+    pub(crate) server_limits: ServerLimits,
+    /// Tells this process from others.
+    pub(crate) instance: u64,
+    /// Whether another process may have the advertised address.
+    pub(crate) checks_address: bool,
+    pub(crate) labels: tokio::sync::Mutex<OwnLabels>,
+    /// Paths of the routes; `None` when there is none.
+    pub(crate) routed: Option<Vec<String>>,
+    pub(crate) problems: Arc<Problems>,
+    pub(crate) shutdown: Mutex<Option<Shutdown>>,
+    pub(crate) views: Arc<Views>,
+    pub(crate) lifecycle: Arc<Lifecycle>,
+    pub(crate) listeners: Listeners,
+    /// Keeps the streams of listeners open until the member has stopped.
+    pub(crate) events: Mutex<Option<broadcast::Sender<Event>>>,
+    pub(crate) handle: Handle,
+    pub(crate) forwarder: Forwarder,
+    pub(crate) discovery: Arc<dyn Discovery>,
+    pub(crate) security: Security,
+    pub(crate) server: Mutex<Server>,
+    pub(crate) start: Clock,
+}

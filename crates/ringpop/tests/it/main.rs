@@ -1,0 +1,22 @@
+//! The facade as applications use it: members in one process, over real sockets.
+
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "a test that cannot go on panics")]
+
+mod addresses;
+mod bootstrap;
+#[cfg(feature = "tls")]
+mod certificates;
+mod cluster;
+#[cfg(all(feature = "metrics", feature = "tls"))]
+mod counters;
+#[cfg(feature = "health")]
+mod health;
+mod identities;
+mod mixed_settings;
+mod shutdown;
+mod silent;
+#[cfg(feature = "tls")]
+mod streams;
+#[cfg(feature = "tls")]
+mod tls;
+mod undialable;
