@@ -3,13 +3,15 @@
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::SocketAddr;
+use std::mem;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ringpop_discovery::{Discovery, StaticList};
 use ringpop_forward::{
-    Divergence, Explain, Forwarder, H2Config, IN_FLIGHT, MAX_TIMEOUT, Observer, Policy, Routes,
+    Divergence, Explain, FIRST_MESSAGE_TIMEOUT, Forwarder, H2Config, HOPS_MAX_DEFAULT, IN_FLIGHT,
+    MAX_TIMEOUT, MissingKey, Observer, Policy, REPLAY_BYTES, REPLAY_MEMORY_BYTES, Routes,
     ServerLimits,
 };
 use swim_core::{Address, Config, ConfigError, Init, Instant, LabelError, Node};
@@ -34,7 +36,7 @@ use crate::view::Views;
 #[must_use = "a builder does nothing until `bind` is called"]
 pub struct Builder {
     app: String,
-    listen: SocketAddr,
+    listen: Listen,
     advertise: Option<String>,
     identity: Option<String>,
     labels: Vec<(String, String)>,
@@ -49,6 +51,11 @@ pub struct Builder {
     policy: Policy,
     forward_connections: H2Config,
     server_limits: ServerLimits,
+    missing_key: MissingKey,
+    max_hops: u8,
+    replay_limit: usize,
+    replay_memory: usize,
+    first_message_timeout: Duration,
     max_in_flight: usize,
     max_timeout: Duration,
     explain: Explain,
@@ -61,7 +68,7 @@ impl Builder {
     pub(crate) fn new(app: String) -> Self {
         Self {
             app,
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            listen: Listen::default(),
             advertise: None,
             identity: None,
             labels: Vec::new(),
@@ -76,6 +83,11 @@ impl Builder {
             policy: Policy::default(),
             forward_connections: H2Config::between_members(),
             server_limits: ServerLimits::default(),
+            missing_key: MissingKey::default(),
+            max_hops: HOPS_MAX_DEFAULT,
+            replay_limit: REPLAY_BYTES,
+            replay_memory: REPLAY_MEMORY_BYTES,
+            first_message_timeout: FIRST_MESSAGE_TIMEOUT,
             max_in_flight: IN_FLIGHT,
             max_timeout: MAX_TIMEOUT,
             explain: Explain::default(),
@@ -86,8 +98,28 @@ impl Builder {
     }
 
     /// Where to listen. Default: loopback, a free port.
-    pub const fn listen(mut self, listen: SocketAddr) -> Self {
-        self.listen = listen;
+    pub fn listen(mut self, listen: SocketAddr) -> Self {
+        self.listen = Listen::At(listen);
+        self
+    }
+
+    /// Serves on a socket that listens already, such as one that the supervisor of
+    /// this process passed on, in place of [`listen`](Self::listen). It need not be
+    /// non-blocking.
+    ///
+    /// ```
+    /// # use ringpop::Ringpop;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let address = listener.local_addr()?.to_string();
+    /// let member = Ringpop::builder("rides").listener(listener).bind().await?;
+    /// assert_eq!(member.whoami(), address);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn listener(mut self, listener: std::net::TcpListener) -> Self {
+        self.listen = Listen::On(listener);
         self
     }
 
@@ -202,6 +234,43 @@ impl Builder {
         self
     }
 
+    /// What happens to a request of a routed method without a key. Default: it is
+    /// refused.
+    pub fn missing_key(mut self, missing_key: MissingKey) -> Self {
+        self.missing_key = missing_key;
+        self
+    }
+
+    /// How often a request may be forwarded: 1 to 4. Default: twice, to the owner,
+    /// and once more because the receiver may know better. Then
+    /// [`divergence`](Self::divergence) decides.
+    pub const fn max_hops(mut self, max_hops: u8) -> Self {
+        self.max_hops = max_hops;
+        self
+    }
+
+    /// Bytes of a request that are kept to send it again: 0 to 16 MiB, by default
+    /// 64 KiB. It is memory for each call in flight.
+    pub const fn replay_limit(mut self, bytes: usize) -> Self {
+        self.replay_limit = bytes;
+        self
+    }
+
+    /// Bytes that all calls together may keep to be sent again: 0 to 64 GiB, by
+    /// default 64 MiB. Requests beyond it are forwarded once.
+    pub const fn replay_memory(mut self, bytes: usize) -> Self {
+        self.replay_memory = bytes;
+        self
+    }
+
+    /// How long the first message of a call may take from the head of its request
+    /// on: 1 ms to an hour, by default 30 s. Then the call is answered
+    /// DEADLINE_EXCEEDED.
+    pub const fn first_message_timeout(mut self, timeout: Duration) -> Self {
+        self.first_message_timeout = timeout;
+        self
+    }
+
     /// How many calls of routed methods may be in flight here, handled and
     /// forwarded together: 1 to 1,048,576, by default 5,000. Further ones are
     /// answered RESOURCE_EXHAUSTED.
@@ -257,11 +326,11 @@ impl Builder {
     /// # Errors
     ///
     /// When the port cannot be taken, or a setting is wrong.
-    pub async fn bind(self) -> Result<Ringpop, BindError> {
+    pub async fn bind(mut self) -> Result<Ringpop, BindError> {
         self.check()?;
         let (config, security) = (self.config.clone(), self.security.clone());
         let labels = OwnLabels::new(self.labels.clone(), self.weight, self.zone.clone())?;
-        let (listener, bound) = listen(self.listen).await?;
+        let (listener, bound) = mem::take(&mut self.listen).open().await?;
         let address = advertised(self.advertise.as_deref(), bound)?;
         let local = Address::new(address.as_str())
             .and_then(|local| local.check_diallable().map(|()| local))
@@ -354,6 +423,11 @@ impl Builder {
             .name(local.as_str())
             .routes(self.routes)
             .policy(self.policy)
+            .missing_key(self.missing_key)
+            .max_hops(self.max_hops)
+            .replay_limit(self.replay_limit)
+            .replay_memory(self.replay_memory)
+            .first_message_timeout(self.first_message_timeout)
             .max_in_flight(self.max_in_flight)
             .max_timeout(self.max_timeout)
             .explain(self.explain)
@@ -389,11 +463,38 @@ fn observed<T>(
     }
 }
 
-async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
-    let error = |source| BindError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(error)?;
-    let bound = listener.local_addr().map_err(error)?;
-    Ok((listener, bound))
+/// The socket of a member.
+#[derive(Debug)]
+enum Listen {
+    /// To be opened.
+    At(SocketAddr),
+    /// Open already.
+    On(std::net::TcpListener),
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self::At(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+    }
+}
+
+impl Listen {
+    async fn open(self) -> Result<(TcpListener, SocketAddr), BindError> {
+        let listener = match self {
+            Self::At(address) => {
+                let listener = TcpListener::bind(address).await;
+                listener.map_err(|source| BindError::Listen { address, source })?
+            }
+            Self::On(listener) => adopt(listener).map_err(BindError::Listener)?,
+        };
+        let bound = listener.local_addr().map_err(BindError::Listener)?;
+        Ok((listener, bound))
+    }
+}
+
+fn adopt(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
 }
 
 /// The address that others are told.
@@ -474,6 +575,9 @@ pub enum BindError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// The socket that was given cannot be used.
+    #[error("cannot serve on the socket that was given: {0}; give one that listens for TCP")]
+    Listener(#[source] io::Error),
     /// The member listens on all interfaces and was not told which address
     /// others reach it at.
     #[error("listening on {bound}, which others cannot dial; set the address to advertise")]

@@ -1,6 +1,12 @@
 //! Events of the cluster.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use tokio::sync::broadcast;
+use tokio_stream::wrappers::BroadcastStream;
+use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
+use tokio_stream::{Stream, StreamExt};
 
 use crate::identity::SharedIdentity;
 use crate::lifecycle::State;
@@ -33,19 +39,30 @@ pub enum Event {
 }
 
 /// Receives events in the order in which they happened. Ends when the member
-/// has stopped.
+/// has stopped. It is a [`Stream`], too.
 #[derive(Debug)]
-pub struct Events(broadcast::Receiver<Event>);
+#[must_use = "a listener that is dropped hears nothing"]
+pub struct Events(BroadcastStream<Event>);
 
 impl Events {
     /// The next event; `None` after the last one. A listener that lags far behind gets
     /// [`Event::Missed`] and goes on with the events that are kept.
     pub async fn next(&mut self) -> Option<Event> {
-        match self.0.recv().await {
-            Ok(event) => Some(event),
-            Err(broadcast::error::RecvError::Lagged(missed)) => Some(Event::Missed(missed)),
-            Err(broadcast::error::RecvError::Closed) => None,
-        }
+        StreamExt::next(self).await
+    }
+}
+
+impl Stream for Events {
+    type Item = Event;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        let received = Pin::new(&mut self.0).poll_next(cx);
+        received.map(|event| {
+            Some(match event? {
+                Ok(event) => event,
+                Err(BroadcastStreamRecvError::Lagged(missed)) => Event::Missed(missed),
+            })
+        })
     }
 }
 
@@ -71,8 +88,8 @@ impl Listeners {
     /// stopped.
     pub(crate) fn subscribe(&self) -> Events {
         match self.0.upgrade() {
-            Some(sender) => Events(sender.subscribe()),
-            None => Events(broadcast::channel(1).1),
+            Some(sender) => Events(BroadcastStream::new(sender.subscribe())),
+            None => Events(BroadcastStream::new(broadcast::channel(1).1)),
         }
     }
 }

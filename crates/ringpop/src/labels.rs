@@ -57,6 +57,32 @@ impl OwnLabels {
         Ok(())
     }
 
+    /// Sets one label, weight or zone.
+    pub(crate) fn set(&mut self, key: String, value: String) -> Result<(), BindError> {
+        match key.as_str() {
+            WEIGHT_LABEL => self.weight = Some(check_weight(&value)?),
+            ZONE_LABEL => self.zone = Some(value),
+            _ => match self.others.iter_mut().find(|(other, _)| *other == key) {
+                Some((_, old)) => *old = value,
+                None => self.others.push((key, value)),
+            },
+        }
+        Ok(())
+    }
+
+    /// Removes one label, weight or zone; whether it was there.
+    pub(crate) fn remove(&mut self, key: &str) -> bool {
+        match key {
+            WEIGHT_LABEL => self.weight.take().is_some(),
+            ZONE_LABEL => self.zone.take().is_some(),
+            _ => {
+                let before = self.others.len();
+                self.others.retain(|(other, _)| other != key);
+                self.others.len() < before
+            }
+        }
+    }
+
     /// As they travel.
     pub(crate) fn labels(&self) -> Result<Labels, LabelError> {
         let weight = self.weight.map(|weight| (WEIGHT_LABEL.to_owned(), weight.to_string()));
@@ -74,6 +100,19 @@ pub(crate) fn check_weight(text: &str) -> Result<u32, BindError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_label_changes_and_the_others_stay() {
+        let labels = pairs(&[("role", "api"), ("weight", "3")]);
+        let mut own = OwnLabels::new(labels, None, Some("a".to_owned())).expect("they are valid");
+        own.set("role".to_owned(), "batch".to_owned()).expect("it is a label");
+        own.set("weight".to_owned(), "7".to_owned()).expect("it is a weight");
+        assert!(own.set("weight".to_owned(), "lots".to_owned()).is_err());
+        assert!(own.remove("zone") && !own.remove("zone") && !own.remove("none"));
+        let expected =
+            OwnLabels { others: pairs(&[("role", "batch")]), weight: Some(7), zone: None };
+        assert_eq!(own, expected);
+    }
 
     fn pairs(labels: &[(&str, &str)]) -> Vec<(String, String)> {
         labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()

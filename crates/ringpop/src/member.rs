@@ -3,7 +3,10 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use ringpop_forward::{Forwarder, Key, Ownership, ServerStats, Stats as ForwardStats};
+use hashring::Node;
+use ringpop_forward::{
+    self as forward, Forwarder, Key, Ownership, ServerStats, Stats as ForwardStats,
+};
 use swim_core::{Address, CommandError, Config, Isolation, Labels, Stats as SwimStats};
 use tonic::service::Routes as Services;
 
@@ -16,6 +19,7 @@ use crate::inner::Inner;
 use crate::labels::{OwnLabels, check_weight};
 use crate::lifecycle::{Lifecycle, State};
 use crate::own_address;
+use crate::owner::Owner;
 use crate::problem::Problem;
 use crate::server::{ServeError, Server};
 use crate::shutdown::{self, ShutdownReport};
@@ -188,24 +192,24 @@ impl Ringpop {
         &self.0.app
     }
 
-    /// The address of the owner of a key; `None` when nobody is on the ring.
-    /// Takes no lock in the steady state and does no I/O.
+    /// The owner of a key; `None` when nobody is on the ring. Takes no lock in the
+    /// steady state, allocates nothing and does no I/O.
     #[must_use]
-    pub fn lookup(&self, key: &[u8]) -> Option<String> {
-        self.0.views.with(|view| view.lookup(key).map(str::to_owned))
+    pub fn lookup(&self, key: &[u8]) -> Option<Owner> {
+        self.0.views.with(|view| view.ring.lookup(key).map(owner))
     }
 
-    /// The addresses of the first `n` distinct owners of a key, best first;
-    /// fewer when there are fewer members.
+    /// The first `n` distinct owners of a key, best first; fewer when there are
+    /// fewer members.
     #[must_use]
-    pub fn lookup_n(&self, key: &[u8], n: usize) -> Vec<String> {
-        self.0.views.with(|view| view.lookup_n(key, n).into_iter().map(str::to_owned).collect())
+    pub fn lookup_n(&self, key: &[u8], n: usize) -> Vec<Owner> {
+        self.0.views.with(|view| view.ring.walk(key).take(n).map(owner).collect())
     }
 
     /// Whether this member owns a key.
     #[must_use]
     pub fn owns(&self, key: &[u8]) -> bool {
-        self.0.views.with(|view| view.lookup(key) == Some(self.whoami()))
+        self.0.views.with(|view| view.ring.lookup(key).is_some_and(is_local))
     }
 
     /// Follows who owns `key` from now on, for work that lasts longer than a
@@ -248,10 +252,23 @@ impl Ringpop {
         self.0.views.load()
     }
 
-    /// Checksum of the membership: equal at members with equal views.
+    /// Checksum of the membership: equal at members with equal views. ringpop-go's
+    /// `Checksum` is the one of the ring.
     #[must_use]
-    pub fn checksum(&self) -> u64 {
+    pub fn membership_checksum(&self) -> u64 {
         self.0.views.with(|view| view.membership_checksum)
+    }
+
+    /// Checksum of the ring: members with equal ones agree on the owner of every key.
+    #[must_use]
+    pub fn ring_checksum(&self) -> u64 {
+        self.0.views.with(|view| view.ring_checksum)
+    }
+
+    /// How long ago this member was [bound](Builder::bind).
+    #[must_use]
+    pub fn uptime(&self) -> Duration {
+        self.0.start.elapsed()
     }
 
     /// Whether this member is in touch with the others. One that is
@@ -263,8 +280,35 @@ impl Ringpop {
         self.0.handle.isolation()
     }
 
-    /// What happens from now on.
-    #[must_use]
+    /// The events from now on. A [`View`] has each change before its event.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use ringpop::{Event, Ringpop, State};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let member = Ringpop::builder("rides").listen("127.0.0.1:0".parse()?).bind().await?;
+    /// let mut events = member.events();
+    /// member.serve(tonic::service::Routes::default())?;
+    /// member.bootstrap().await?;
+    /// member.shutdown(Duration::from_secs(5)).await;
+    ///
+    /// let mut states = Vec::new();
+    /// while let Some(event) = events.next().await {
+    ///     match event {
+    ///         Event::StateChanged(state) => states.push(state),
+    ///         Event::RingChanged(change) => println!("{:?} joined the ring", change.added),
+    ///         Event::Missed(count) => println!("{count} events were missed: look at the view"),
+    ///         _ => {}
+    ///     }
+    /// }
+    /// assert_eq!(
+    ///     states,
+    ///     [State::Bootstrapping, State::Ready, State::Draining, State::Stopped]
+    /// );
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn events(&self) -> Events {
         self.0.listeners.subscribe()
     }
@@ -279,6 +323,58 @@ impl Ringpop {
     /// labels stay as they were.
     pub async fn set_labels(&self, labels: Labels) -> Result<(), SetLabelsError> {
         self.change_labels(|own| own.replace(&labels).map_err(SetLabelsError::weight)).await
+    }
+
+    /// The labels of this member without weight and zone, as the others see them.
+    pub async fn labels(&self) -> Labels {
+        let own = self.0.labels.lock().await;
+        // They were checked when they were taken.
+        Labels::new(own.others.iter().cloned()).unwrap_or_default()
+    }
+
+    /// Sets one label and leaves the others as they are. A label `weight` or `zone`
+    /// is the same as [`set_weight`](Self::set_weight) or [`set_zone`](Self::set_zone).
+    ///
+    /// ```
+    /// # use ringpop::Ringpop;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let member = Ringpop::builder("rides").listen("127.0.0.1:0".parse()?).bind().await?;
+    /// member.set_label("version", "1.4.0").await?;
+    /// member.set_label("role", "dispatch").await?;
+    /// assert!(member.remove_label("version").await?);
+    /// assert_eq!(member.labels().await.get("version"), None);
+    /// assert_eq!(member.labels().await.get("role"), Some("dispatch"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`set_labels`](Self::set_labels).
+    pub async fn set_label(
+        &self,
+        key: impl Into<String>,
+        value: impl Into<String>,
+    ) -> Result<(), SetLabelsError> {
+        let (key, value) = (key.into(), value.into());
+        self.change_labels(|own| own.set(key, value).map_err(SetLabelsError::weight)).await
+    }
+
+    /// Removes a label; whether there was one. Without a label `weight` the weight
+    /// is 1, without a label `zone` there is none.
+    ///
+    /// # Errors
+    ///
+    /// When the member has stopped.
+    pub async fn remove_label(&self, key: &str) -> Result<bool, SetLabelsError> {
+        let mut removed = false;
+        self.change_labels(|own| {
+            removed = own.remove(key);
+            Ok(())
+        })
+        .await?;
+        Ok(removed)
     }
 
     /// Changes how much of the keys this member owns, relative to others: 0 to
@@ -398,6 +494,14 @@ impl Ringpop {
     pub async fn membership_stats(&self) -> SwimStats {
         self.0.handle.ask(Command::Stats).await.unwrap_or_default()
     }
+}
+
+fn owner(node: &Arc<Node<forward::Owner>>) -> Owner {
+    Owner::new(Arc::clone(node.shared_id()), is_local(node))
+}
+
+fn is_local(node: &Arc<Node<forward::Owner>>) -> bool {
+    matches!(node.data(), forward::Owner::Local)
 }
 
 /// Leads back to [`State::Bound`] when a bootstrap fails or is given up.

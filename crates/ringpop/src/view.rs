@@ -80,6 +80,26 @@ impl View {
         self.ring.walk(key).take(n).map(|node| node.id()).collect()
     }
 
+    /// The members that are alive or suspect, sorted by address.
+    ///
+    /// ```
+    /// # use ringpop::Ringpop;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let member = Ringpop::builder("rides").listen("127.0.0.1:0".parse()?).bind().await?;
+    /// # member.serve(tonic::service::Routes::default())?;
+    /// # member.bootstrap().await?;
+    /// let view = member.view();
+    /// let dispatchers = view.reachable().filter(|member| member.labels.get("role") == Some("dispatch"));
+    /// assert_eq!(dispatchers.count(), 0);
+    /// assert_eq!(view.reachable().count(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn reachable(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().filter(|member| member.status.is_reachable())
+    }
+
     /// A member, as this one sees it.
     #[must_use]
     pub fn member(&self, address: &str) -> Option<&Member> {

@@ -1,6 +1,6 @@
 //! Members that really talk to each other, in one process.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,18 +18,14 @@ fn loopback() -> SocketAddr {
 
 /// Binds members that all know of each other.
 async fn bind(n: usize) -> Vec<Ringpop> {
-    let mut listeners = Vec::new();
-    for _ in 0..n {
-        listeners.push(tokio::net::TcpListener::bind(loopback()).await.unwrap());
-    }
-    let addresses: Vec<SocketAddr> =
-        listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
-    drop(listeners);
-    let text = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let listeners: Vec<TcpListener> =
+        (0..n).map(|_| TcpListener::bind(loopback()).unwrap()).collect();
+    let addresses = listeners.iter().map(|listener| listener.local_addr().unwrap().to_string());
+    let text = addresses.collect::<Vec<_>>().join(",");
     let mut members = Vec::new();
-    for address in addresses {
+    for listener in listeners {
         let builder = Ringpop::builder("test")
-            .listen(address)
+            .listener(listener)
             .discovery(Arc::new(StaticList::parse(&text).unwrap()))
             .config(Config::local());
         members.push(builder.bind().await.unwrap());
@@ -58,7 +54,7 @@ async fn cluster(n: usize) -> Vec<Ringpop> {
 async fn agree(members: &[Ringpop]) {
     until(members, "one view", |members| {
         let view = members[0].view();
-        members.iter().all(|member| member.checksum() == view.membership_checksum)
+        members.iter().all(|member| member.membership_checksum() == view.membership_checksum)
             && view.members.iter().filter(|m| m.status == Status::Alive).count() == members.len()
     })
     .await;
@@ -301,7 +297,7 @@ async fn administration_shows_the_view() {
     let mut admin = AdminClient::new(channel);
     let status = admin.get_status(GetStatusRequest {}).await.unwrap().into_inner();
     assert_eq!((status.app.as_str(), status.state.as_str()), ("test", "ready"));
-    assert_eq!(status.membership_checksum, members[0].checksum());
+    assert_eq!(status.membership_checksum, members[0].membership_checksum());
     assert_eq!(status.members.len(), 3);
     let whole: f64 = status.members.iter().map(|member| member.share).sum();
     assert!((whole - 1.0).abs() < 1e-9, "{whole}");
@@ -387,4 +383,47 @@ async fn limits_of_callers_are_set_counted_and_told() {
     let told = status.counters.iter().find(|told| told.name == "server.header_lists_refused");
     assert_eq!(told.unwrap().value, 1);
     member.shutdown(PATIENCE).await;
+}
+
+#[tokio::test]
+async fn settings_of_forwarding_out_of_range_are_refused_by_name() {
+    let cases = [
+        ("max_hops", Ringpop::builder("test").max_hops(5)),
+        ("replay_limit", Ringpop::builder("test").replay_limit(17 * 1024 * 1024)),
+        ("replay_memory", Ringpop::builder("test").replay_memory(65 << 30)),
+        ("first_message_timeout", Ringpop::builder("test").first_message_timeout(Duration::ZERO)),
+        ("max_in_flight", Ringpop::builder("test").max_in_flight(0)),
+        ("max_timeout", Ringpop::builder("test").max_timeout(Duration::ZERO)),
+    ];
+    for (field, builder) in cases {
+        let error = builder.bind().await.unwrap_err().to_string();
+        assert!(error.contains(field), "{field}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn events_are_a_stream_and_others_see_single_labels_change() {
+    let members = cluster(2).await;
+    let labels_at_the_other =
+        |members: &[Ringpop]| members[1].view().member(members[0].whoami()).unwrap().labels.clone();
+    members[0].set_labels(Labels::new([("role", "api"), ("version", "1")]).unwrap()).await.unwrap();
+    members[0].set_zone("b").await.unwrap();
+    members[0].set_label("version", "2").await.unwrap();
+    assert!(members[0].remove_label("role").await.unwrap());
+    assert!(!members[0].remove_label("role").await.unwrap());
+    until(&members, "the labels", |members| {
+        let seen = labels_at_the_other(members);
+        seen.get("version") == Some("2") && seen.get("role").is_none()
+    })
+    .await;
+    assert_eq!(members[0].labels().await, Labels::new([("version", "2")]).unwrap());
+    assert!(members[0].set_label("weight", "lots").await.is_err());
+    let events = members[0].events();
+    members[0].shutdown(PATIENCE).await;
+    let states = tokio_stream::StreamExt::filter_map(events, |event| match event {
+        Event::StateChanged(state) => Some(state),
+        _ => None,
+    });
+    let states: Vec<State> = tokio_stream::StreamExt::collect(states).await;
+    assert_eq!(states, [State::Draining, State::Stopped]);
 }

@@ -217,7 +217,7 @@ impl Cluster {
         let streams = client.server_streaming(request, path, Codec::default());
         let mut names = timeout(PATIENCE, streams).await.unwrap().unwrap().into_inner();
         let name = next(&mut names).await.unwrap().unwrap();
-        assert_eq!(Some(&name), self.members[0].lookup(key.as_bytes()).as_ref());
+        assert_eq!(Some(name.as_str()), self.members[0].lookup(key.as_bytes()).as_deref());
         (names, name)
     }
 
@@ -263,7 +263,7 @@ async fn a_member_joins(tls: bool) {
     let mut kept = Vec::new();
     let mut moved = 0;
     for (key, mut names, owner) in watches {
-        if cluster.members[0].lookup(key.as_bytes()).as_ref() == Some(&owner) {
+        if cluster.members[0].lookup(key.as_bytes()).as_deref() == Some(owner.as_str()) {
             kept.push(names);
             continue;
         }
