@@ -32,7 +32,7 @@ struct Target {
 
 /// Where other versions of the membership protocol are kept, for the tests that
 /// they work together.
-const VERSIONS: &str = "crates/swim-core/tests/versions/schemas";
+const VERSIONS: &str = "crates/swim-core/tests/it/versions/schemas";
 
 const TARGETS: &[Target] = &[
     Target {
@@ -64,14 +64,14 @@ const TARGETS: &[Target] = &[
         forward_path: Some("::ringpop::forward"),
     },
     Target {
-        output: "crates/swim-core/tests/versions/previous.rs",
+        output: "crates/swim-core/tests/it/versions/previous.rs",
         directory: VERSIONS,
         schemas: &["previous.proto"],
         imports_from: None,
         forward_path: None,
     },
     Target {
-        output: "crates/swim-core/tests/versions/later.rs",
+        output: "crates/swim-core/tests/it/versions/later.rs",
         directory: VERSIONS,
         schemas: &["later.proto"],
         imports_from: None,

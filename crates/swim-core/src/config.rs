@@ -2,10 +2,17 @@
 
 use std::time::Duration;
 
-use crate::flaps::Damping;
 use crate::labels::LabelLimits;
 use crate::limits;
-use crate::view_change::Coalescing;
+
+mod bounds;
+mod coalescing;
+mod damping;
+
+pub use bounds::ConfigError;
+use bounds::{at_least, within};
+pub use coalescing::Coalescing;
+pub use damping::Damping;
 
 /// The settings of a [`Node`](crate::Node). Made by a preset or by
 /// [`Config::builder`], which checks every value.
@@ -46,7 +53,7 @@ pub struct ConfigBuilder {
     suspect_timeout_scaled: bool,
     suspect_timeout_max_factor: u32,
     suspect_confirmations: usize,
-    faulty_observers_min: usize,
+    faulty_accusers_min: usize,
     faulty_timeout: Duration,
     tombstone_timeout: Duration,
     piggyback_factor: u32,
@@ -160,7 +167,7 @@ fields! {
     /// most as many as are alive. While there are fewer, it stays suspect, for up to
     /// four times the longest suspicion. 1 to 16; 1 everywhere: more trades
     /// speed for accuracy.
-    faulty_observers_min: usize;
+    faulty_accusers_min: usize;
     /// How long a faulty member, or one that left, is remembered before its
     /// tombstone is spread. 24 h everywhere.
     faulty_timeout: Duration;
@@ -279,7 +286,7 @@ impl Config {
                 suspect_timeout_scaled: true,
                 suspect_timeout_max_factor: 6,
                 suspect_confirmations: 3,
-                faulty_observers_min: 1,
+                faulty_accusers_min: 1,
                 faulty_timeout: Duration::from_secs(24 * 60 * 60),
                 tombstone_timeout: Duration::from_secs(60),
                 piggyback_factor: 15,
@@ -410,7 +417,7 @@ impl ConfigBuilder {
         let factor = self.suspect_timeout_max_factor as usize;
         within("suspect_timeout_max_factor", factor, 1, 1000)?;
         within("suspect_confirmations", self.suspect_confirmations, 0, limits::HELPERS_MAX)?;
-        within("faulty_observers_min", self.faulty_observers_min, 1, limits::HELPERS_MAX)?;
+        within("faulty_accusers_min", self.faulty_accusers_min, 1, limits::HELPERS_MAX)?;
         at_least("faulty_timeout", self.faulty_timeout, ms)?;
         at_least("tombstone_timeout", self.tombstone_timeout, ms)?;
         Ok(())
@@ -448,85 +455,6 @@ impl ConfigBuilder {
         self.damping.map_or(Ok(()), |damping| damping.check())?;
         self.coalescing.map_or(Ok(()), |coalescing| coalescing.check())
     }
-}
-
-/// A value of a configuration is out of its range.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// A duration is too short.
-    #[error("{field} is {value:?}, it must be at least {min:?}")]
-    TooShort {
-        /// Name of the field.
-        field: &'static str,
-        /// The value.
-        value: Duration,
-        /// Its lower bound.
-        min: Duration,
-    },
-    /// A duration is too long.
-    #[error("{field} is {value:?}, it must be at most {max:?}")]
-    TooLong {
-        /// Name of the field.
-        field: &'static str,
-        /// The value.
-        value: Duration,
-        /// Its upper bound.
-        max: Duration,
-    },
-    /// A number is out of range.
-    #[error("{field} is {value}, it must be between {min} and {max}")]
-    OutOfRange {
-        /// Name of the field.
-        field: &'static str,
-        /// The value.
-        value: usize,
-        /// Its lower bound.
-        min: usize,
-        /// Its upper bound.
-        max: usize,
-    },
-    /// The application name is empty or too long.
-    #[error("application name has {bytes} bytes, it must have between 1 and {max}")]
-    AppName {
-        /// Length of the name.
-        bytes: usize,
-        /// The bound.
-        max: usize,
-    },
-    /// The labels of the local member are refused.
-    #[error(transparent)]
-    Labels(#[from] crate::labels::LabelError),
-    /// The address of the local member is refused.
-    #[error(transparent)]
-    Address(#[from] crate::address::AddressError),
-}
-
-/// Checks the lower bound of a duration, and the upper one that all have.
-pub(crate) fn at_least(
-    field: &'static str,
-    value: Duration,
-    min: Duration,
-) -> Result<(), ConfigError> {
-    if value < min {
-        return Err(ConfigError::TooShort { field, value, min });
-    }
-    if value > limits::DURATION_MAX {
-        return Err(ConfigError::TooLong { field, value, max: limits::DURATION_MAX });
-    }
-    Ok(())
-}
-
-pub(crate) fn within(
-    field: &'static str,
-    value: usize,
-    min: usize,
-    max: usize,
-) -> Result<(), ConfigError> {
-    if value < min || value > max {
-        return Err(ConfigError::OutOfRange { field, value, min, max });
-    }
-    Ok(())
 }
 
 #[cfg(test)]

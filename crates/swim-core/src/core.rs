@@ -5,35 +5,51 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::address::Address;
-use crate::agreement::Agreement;
 use crate::aliases::Aliases;
 use crate::awareness::Awareness;
-use crate::claims::Claims;
 use crate::config::Config;
-use crate::contact::Contact;
-use crate::damping::Ballots;
 use crate::dial_budget::DialBudget;
 use crate::dialect::Dialect;
 use crate::dissemination::Dissemination;
 use crate::event::{Cause, Event, Output, Rejection};
 use crate::flaps::Flaps;
-use crate::graves::Graves;
-use crate::isolation::IsolationWatch;
 use crate::labels::{LabelLimits, Labels};
 use crate::late::LateAnswers;
-use crate::limits::{EPITAPHS_MAX, INCARNATION_AHEAD_MAX, UNIX_MS_MAX};
+use crate::limits::{INCARNATION_AHEAD_MAX, REPLY_TOMBSTONES_MAX, UNIX_MS_MAX};
 use crate::member::{Member, Status};
 use crate::membership::{Membership, SlotId};
 use crate::message::{Body, Change, Cursor, Source};
 use crate::mutation::{Mutation, active};
-use crate::newcomers::{Newcomers, Trust};
+use crate::removed::RemovedMembers;
+use crate::requests::Requests;
 use crate::responders::Responders;
 use crate::rng::{Rng, mix};
 use crate::stats::Stats;
 use crate::suspicion::Suspicion;
 use crate::time::Instant;
 use crate::timers::{Timer, Timers};
-use crate::view_change::Burst;
+
+mod agreement;
+mod claims;
+mod contact;
+mod damping;
+mod expiry;
+mod isolation;
+mod newcomers;
+mod sending;
+mod view_change;
+
+use agreement::Agreement;
+use claims::Claims;
+use contact::Contact;
+use damping::Ballots;
+pub use damping::VOTES_LABEL;
+pub use isolation::Isolation;
+use isolation::IsolationWatch;
+use newcomers::Newcomers;
+pub(crate) use newcomers::Trust;
+pub(crate) use sending::Reply;
+use view_change::Burst;
 
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -58,7 +74,7 @@ pub(crate) struct Core {
     pub(crate) awareness: Awareness,
     pub(crate) isolation: IsolationWatch,
     pub(crate) agreement: Agreement,
-    pub(crate) graves: Graves,
+    pub(crate) removed: RemovedMembers,
     pub(crate) flaps: Flaps,
     pub(crate) ballots: Ballots,
     pub(crate) burst: Burst,
@@ -68,15 +84,13 @@ pub(crate) struct Core {
     dial_budget: DialBudget,
     pub(crate) late: LateAnswers,
     pub(crate) responders: Responders,
-    /// Tombstones that the sender of the present message does not know of.
-    pub(crate) epitaphs: Vec<Change>,
-    /// Those that were found in an answer, with its sender, which hears them when
-    /// it asks something next.
-    epitaphs_owed: Option<(Address, Vec<Change>)>,
-    /// Changes of the present message that were left out because they are known.
-    pub(crate) known_changes: usize,
-    /// What the present message shows about what it says of others.
-    pub(crate) trust: Trust,
+    /// Tombstones for the reply to the current message: removed members that the
+    /// message mentions.
+    pub(crate) reply_tombstones: Vec<Change>,
+    /// Tombstones found while an answer was handled. They go to its sender with
+    /// the reply to its next request.
+    tombstones_owed: Option<(Address, Vec<Change>)>,
+    pub(crate) requests: Requests,
     pub(crate) next_seq: u64,
 }
 
@@ -120,7 +134,7 @@ impl Core {
             awareness,
             isolation: IsolationWatch::default(),
             agreement: Agreement::default(),
-            graves: Graves::default(),
+            removed: RemovedMembers::default(),
             flaps: Flaps::default(),
             ballots: Ballots::default(),
             burst: Burst::default(),
@@ -130,10 +144,9 @@ impl Core {
             dial_budget: DialBudget::default(),
             late: LateAnswers::default(),
             responders: Responders::default(),
-            epitaphs: Vec::new(),
-            epitaphs_owed: None,
-            known_changes: 0,
-            trust: Trust::Listed,
+            reply_tombstones: Vec::new(),
+            tombstones_owed: None,
+            requests: Requests::default(),
             next_seq,
         }
     }
@@ -156,8 +169,7 @@ impl Core {
 
     /// Reachable members other than this one.
     pub(crate) fn others(&self) -> usize {
-        let reachable = self.members.count(Status::Alive) + self.members.count(Status::Suspect);
-        reachable - usize::from(self.local_member().is_reachable())
+        self.members.reachable() - usize::from(self.local_member().is_reachable())
     }
 
     /// Asks for a page of a member list.
@@ -172,56 +184,48 @@ impl Core {
         match self.members.get(address) {
             Some(member) if member.status == Status::Tombstone => Some(member.incarnation),
             Some(_) => None,
-            None => self.graves.find(address),
+            None => self.removed.find(address),
         }
     }
 
-    /// Whether a statement about an unknown member is no newer than its grave.
-    pub(crate) fn is_buried(
-        &mut self,
-        address: &Address,
-        incarnation: u64,
-        status: Status,
-    ) -> bool {
-        let buried = self.graves.find(address).filter(|buried| incarnation <= *buried);
-        let Some(buried) = buried else { return false };
-        let few = self.epitaphs.len() < EPITAPHS_MAX;
-        if few && status != Status::Tombstone {
-            let member = Member::new(address.clone(), Status::Tombstone, buried, Labels::default());
-            self.epitaphs.push(Change { member, source: None });
-        }
-        true
+    /// The incarnation at which an unknown member was removed, unless
+    /// `incarnation` is newer.
+    fn removed_at(&self, address: &Address, incarnation: u64) -> Option<u64> {
+        self.removed.find(address).filter(|removed| incarnation <= *removed)
     }
 
-    /// An answer has been taken: what its sender should forget cannot be told in
-    /// a reply.
-    pub(crate) fn owe_epitaphs(&mut self, from: &Address) {
-        if !self.epitaphs.is_empty() {
-            self.epitaphs_owed = Some((from.clone(), self.epitaphs()));
+    /// Answers the current message with the tombstone of a member that was removed
+    /// at `incarnation` or later.
+    pub(crate) fn reply_with_tombstone(&mut self, address: &Address, incarnation: u64) {
+        let Some(incarnation) = self.removed_at(address, incarnation) else { return };
+        if self.reply_tombstones.len() < REPLY_TOMBSTONES_MAX {
+            let labels = Labels::default();
+            let member = Member::new(address.clone(), Status::Tombstone, incarnation, labels);
+            self.reply_tombstones.push(Change { member, source: None });
         }
     }
 
-    /// A request arrives, whose reply tells what is owed to its sender.
-    pub(crate) fn pay_epitaphs(&mut self, from: &Address) {
-        if let Some((_, epitaphs)) = self.epitaphs_owed.take_if(|(to, _)| to == from) {
-            self.epitaphs = epitaphs;
+    /// Keeps the tombstones for the sender of an answer, which gets no reply.
+    pub(crate) fn defer_tombstones(&mut self, from: &Address) {
+        if !self.reply_tombstones.is_empty() {
+            let tombstones = std::mem::take(&mut self.reply_tombstones);
+            self.tombstones_owed = Some((from.clone(), tombstones));
         }
     }
 
-    /// Weighs the statements that came with a message; there are none as a rule.
-    pub(crate) fn hear(&mut self, changes: Vec<Change>, from: &Address) {
-        if !changes.is_empty() || self.known_changes > 0 {
-            self.apply(changes, &Cause::Gossip { from: from.clone() });
+    /// Lets the reply to a request carry the tombstones kept for its sender.
+    pub(crate) fn resume_tombstones(&mut self, from: &Address) {
+        if let Some((_, tombstones)) = self.tombstones_owed.take_if(|(to, _)| to == from) {
+            self.reply_tombstones = tombstones;
         }
     }
 
-    /// Weighs the statements of a message; returns how many were news.
-    pub(crate) fn apply(&mut self, changes: Vec<Change>, cause: &Cause) -> usize {
-        let known = std::mem::take(&mut self.known_changes);
-        self.stats.changes_received += (changes.len() + known) as u64;
+    /// Applies changes that were received. Returns how many took effect.
+    pub(crate) fn apply(&mut self, changes: Vec<Change>, cause: &Cause, trust: Trust) -> usize {
+        self.stats.changes_received += changes.len() as u64;
         let mut applied = 0;
         for change in changes {
-            applied += usize::from(self.apply_one(change, cause));
+            applied += usize::from(self.apply_change(change, cause, trust));
         }
         self.stats.changes_applied += applied as u64;
         applied
@@ -231,7 +235,7 @@ impl Core {
     /// else the message says: what is known of a member is replaced by newer
     /// statements only.
     #[cfg(feature = "wire")]
-    pub(crate) fn knows<'a>(
+    pub(crate) fn would_ignore<'a>(
         &'a self,
         address: &[u8],
         rank: (u64, Status),
@@ -250,11 +254,14 @@ impl Core {
         (none && rank < known.rank()) || labels.eq(known.labels.iter())
     }
 
-    fn apply_one(&mut self, mut change: Change, cause: &Cause) -> bool {
+    fn apply_change(&mut self, mut change: Change, cause: &Cause, trust: Trust) -> bool {
         let Member { ref address, incarnation, status, .. } = change.member;
         let id = self.members.find(address);
-        if id.is_none() && self.is_buried(address, incarnation, status) {
-            self.stats.changes_buried += 1;
+        if id.is_none() && self.removed_at(address, incarnation).is_some() {
+            if status != Status::Tombstone {
+                self.reply_with_tombstone(address, incarnation);
+            }
+            self.stats.changes_about_removed += 1;
             return false;
         }
         if active(Mutation::RefutesForOthers) && status == Status::Suspect {
@@ -280,17 +287,17 @@ impl Core {
             }
         }
         if let Some(from) = sender(cause)
-            && !self.is_shown(&change.member.address, from)
-            && self.wants_showing(&change.member)
+            && !self.is_believed(&change.member.address, from, trust)
+            && self.appears(&change.member)
         {
-            self.hold_newcomer(change, from, cause);
+            self.hold_newcomer(change, from, cause, trust);
             return false;
         }
-        if self.wants_checking(&change.member) {
+        if self.needs_check(&change.member, trust) {
             return self.check_claim(change, cause);
         }
         if change.member.address == self.local && !active(Mutation::BelievesItsEnd) {
-            self.answer_statement(change.member, sender(cause).cloned());
+            self.on_change_about_self(change.member, sender(cause).cloned());
             return true;
         }
         self.set(change.member, change.source, cause.clone());
@@ -311,31 +318,31 @@ impl Core {
     }
 
     /// Somebody says something about this member that is not so.
-    fn answer_statement(&mut self, statement: Member, from: Option<Address>) {
+    fn on_change_about_self(&mut self, member: Member, from: Option<Address>) {
         if active(Mutation::NoRefutation) {
             return;
         }
-        if self.wants_contact(&statement) {
-            self.hold(statement, from);
+        if self.needs_contact(&member) {
+            self.hold_refutation(member, from);
         } else {
-            self.refute(statement, from);
+            self.refute(member, from);
         }
     }
 
     /// Contradicts a statement about this member with a higher incarnation.
     /// The status stays: a member that left refutes as one that left.
-    pub(crate) fn refute(&mut self, statement: Member, from: Option<Address>) {
+    pub(crate) fn refute(&mut self, member: Member, from: Option<Address>) {
         self.stats.refuted += 1;
         // Somebody could not reach this member in time: a sign that it is slow.
         self.awareness.worsen();
         let before = self.local_member().clone();
         let status = if self.contact.is_unreachable() { Status::Alive } else { before.status };
-        let incarnation = self.reincarnate(status, before.labels.clone(), statement.incarnation);
+        let incarnation = self.reincarnate(status, before.labels.clone(), member.incarnation);
         if status != before.status {
             let (after, source) = (self.local_member().clone(), self.local.clone());
             self.changed(Some(before), Some(after), Some(source), Cause::Contact);
         }
-        self.event(Event::Refuted { statement, from, incarnation });
+        self.event(Event::Refuted { member, from, incarnation });
     }
 
     /// Changes what this member says about itself.
@@ -394,9 +401,9 @@ impl Core {
         let Some(id) = self.members.find(address) else { return };
         let known = &self.members.slot(id).member;
         let member = Member { status, incarnation, ..known.clone() };
-        let news = self.members.overrides(&member, Some(known));
+        let wins = self.members.overrides(&member, Some(known));
         let change = Change { member, source: Some(self.local_source()) };
-        if news {
+        if wins {
             self.set(change.member, change.source, cause);
         } else {
             self.confirm(id, &change);
@@ -416,17 +423,17 @@ impl Core {
         if !same {
             return false;
         }
-        let observers = self.config.faulty_observers_min() - 1;
-        let to_flap = self.config.damping().map_or(0, |damping| damping.observers_min - 1);
-        let wanted = self.config.suspect_confirmations().max(observers).max(to_flap);
-        let suspicion = &mut self.members.attention_mut(id).suspicion;
+        let to_be_faulty = self.config.faulty_accusers_min() - 1;
+        let to_flap = self.config.damping().map_or(0, |damping| damping.quorum - 1);
+        let wanted = self.config.suspect_confirmations().max(to_be_faulty).max(to_flap);
+        let suspicion = &mut self.members.watch_mut(id).suspicion;
         let confirmed =
             suspicion.as_mut().is_some_and(|known| known.confirm(&source.address, wanted));
         if confirmed {
             self.stats.suspicions_confirmed += 1;
             self.gossip.record(id, change.source.clone());
             self.arm_expiry(id);
-            if self.observers(id) == to_flap + 1 {
+            if self.accusers(id) == to_flap + 1 {
                 self.flapped(id);
             }
         }
@@ -439,12 +446,12 @@ impl Core {
         let (id, before) = self.members.set(member, &mut self.rng);
         self.release_newcomer(&after.address);
         let origin = source.as_ref().map(|source| source.address.clone());
-        let suspector = origin.as_ref().or_else(|| sender(&cause)).unwrap_or(&self.local).clone();
-        let attention = self.members.attention_mut(id);
-        attention.inconclusive = 0;
-        let former = attention.suspicion.take();
-        attention.suspicion =
-            (after.status == Status::Suspect).then(|| Suspicion::new(self.now, suspector));
+        let accuser = origin.as_ref().or_else(|| sender(&cause)).unwrap_or(&self.local).clone();
+        let watch = self.members.watch_mut(id);
+        watch.inconclusive = 0;
+        let former = watch.suspicion.take();
+        watch.suspicion =
+            (after.status == Status::Suspect).then(|| Suspicion::new(self.now, accuser));
         // The list of a peer at join is not spread: everybody has it already
         // (ringpop-go `AddJoinList`).
         if !matches!(cause, Cause::Join { .. }) {
@@ -461,7 +468,7 @@ impl Core {
         let refuted = after.status == Status::Alive;
         self.changed(before, Some(after), origin, cause);
         if let Some(former) = former.filter(|_| refuted) {
-            self.suspicion_refuted(id, &former.suspectors);
+            self.suspicion_refuted(id, &former.accusers);
         }
     }
 
@@ -497,8 +504,12 @@ impl Core {
     pub(crate) fn check(&self) {
         self.members.check();
         self.gossip.check(&self.members);
-        self.graves.check();
+        self.removed.check();
         self.late.check();
+        for (seq, deadline) in self.requests.deadlines() {
+            let armed = self.timers.contains(deadline, Timer::Request(seq));
+            assert!(armed, "the deadline of request {seq} is armed");
+        }
         self.responders.check();
         self.agreement.check();
         self.check_damping();
@@ -518,11 +529,11 @@ impl Core {
         );
         for member in self.members.iter() {
             let id = self.members.find(&member.address).expect("every member is indexed");
-            let expiry = self.members.attention(id).and_then(|known| known.expiry);
+            let expiry = self.members.watch(id).and_then(|known| known.expiry);
             let armed = expiry.is_some_and(|at| self.timers.contains(at, Timer::Expiry(id)));
             let wants = member.status != Status::Alive && id != self.local_slot;
-            let calm = self.members.attention(id).is_none_or(|known| !known.is_idle());
-            assert!(calm, "{} gets attention for nothing", member.address);
+            let calm = self.members.watch(id).is_none_or(|known| !known.is_idle());
+            assert!(calm, "{} is watched for nothing", member.address);
             assert_eq!(armed, wants, "deadline of {} ({})", member.address, member.status);
         }
     }

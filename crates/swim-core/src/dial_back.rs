@@ -7,16 +7,16 @@
 
 use std::time::Duration;
 
-use crate::address::Address;
 use crate::core::Core;
 use crate::limits::{DIAL_BACK_PAUSE_MAX, DIAL_BACKS_MAX};
 use crate::message::Body;
-use crate::sending::Request;
+use crate::requests::Purpose;
 
 /// The dial-backs that this member asked for.
 #[derive(Debug, Default)]
 pub(crate) struct DialBack {
-    open: Vec<Request>,
+    /// Requests under way.
+    open: usize,
     /// The pause before the next ones; it doubles each time.
     pause: Duration,
 }
@@ -34,14 +34,15 @@ impl DialBack {
         let helpers = if unreachable { 1 } else { core.config.ping_req_helpers().max(1) };
         let local = core.local_slot;
         let peers = core.members.pick_random(helpers, &mut core.rng, |id| id != local);
-        let room = DIAL_BACKS_MAX.saturating_sub(self.open.len());
+        let room = DIAL_BACKS_MAX.saturating_sub(self.open);
         for peer in peers.into_iter().take(room) {
             let (changes, _) = core.piggyback(peer);
             core.stats.dial_backs_sent += 1;
             let (target, checksum) = (core.local.clone(), core.members.checksum());
             let body = Body::PingReq { target, checksum, changes };
             let peer = core.members.slot(peer).member.address.clone();
-            self.open.push(core.request(peer, core.config.ping_req_timeout(), body));
+            core.request(Purpose::DialBack, peer, core.config.ping_req_timeout(), body);
+            self.open += 1;
         }
         let first = core.config.protocol_period();
         self.pause = (self.pause * 2).clamp(first, DIAL_BACK_PAUSE_MAX.max(first));
@@ -53,28 +54,21 @@ impl DialBack {
         self.pause = Duration::ZERO;
     }
 
-    pub(crate) fn is_open(&self, from: &Address, seq: u64) -> bool {
-        self.open.iter().any(|request| request.is(from, seq))
+    /// A helper answered. Its answer does not matter: the ping that arrives is the
+    /// proof.
+    pub(crate) fn on_answer(&mut self, core: &mut Core, seq: u64) {
+        core.close(seq);
+        self.open -= 1;
     }
 
-    /// A helper answered. Whether it reached this member is not needed: the ping
-    /// itself is the proof. `false` when the number is none of these.
-    pub(crate) fn on_answer(&mut self, core: &mut Core, seq: u64) -> bool {
-        self.end(core, seq).is_some()
+    /// A helper did not answer in time. A late answer is still applied.
+    pub(crate) fn on_no_answer(&mut self, core: &mut Core, seq: u64) {
+        core.give_up(seq, Vec::new());
+        self.open -= 1;
     }
 
-    /// A helper did not answer in time; a late answer is still taken. `false` when
-    /// the number is none of these.
-    pub(crate) fn on_no_answer(&mut self, core: &mut Core, seq: u64) -> bool {
-        let Some(request) = self.end(core, seq) else { return false };
-        core.late.expect(request, Vec::new());
-        true
-    }
-
-    fn end(&mut self, core: &mut Core, seq: u64) -> Option<Request> {
-        let i = self.open.iter().position(|request| request.seq == seq)?;
-        let request = self.open.swap_remove(i);
-        core.disarm(&request);
-        Some(request)
+    pub(crate) fn check(&self, core: &Core) {
+        let requests = core.requests.count(|purpose| purpose == Purpose::DialBack);
+        assert_eq!(self.open, requests, "one request for each dial-back");
     }
 }

@@ -20,20 +20,20 @@ pub(crate) struct Dissemination {
     entries: FxHashMap<SlotId, Entry>,
     /// Fewest sends first, and among those the newest first, so that fresh
     /// changes leave at once and old ones cannot starve them.
-    queue: BTreeMap<Turn, SlotId>,
+    queue: BTreeMap<Priority, SlotId>,
     generation: u64,
 }
 
 /// The number of sends in the upper bits and below it how old the change is:
 /// one word, because a full backlog is searched for it at every change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Turn(u64);
+struct Priority(u64);
 
 /// Bits that hold the generation of a change: enough for a million changes a
 /// second for eight years.
 const GENERATION_BITS: u32 = 48;
 
-impl Turn {
+impl Priority {
     const fn new(sends: u32, generation: u64) -> Self {
         Self(((sends as u64) << GENERATION_BITS) | ((1 << GENERATION_BITS) - 1 - generation))
     }
@@ -48,8 +48,8 @@ struct Entry {
 }
 
 impl Entry {
-    const fn turn(&self) -> Turn {
-        Turn::new(self.sends, self.generation)
+    const fn priority(&self) -> Priority {
+        Priority::new(self.sends, self.generation)
     }
 }
 
@@ -103,16 +103,16 @@ impl Dissemination {
     pub(crate) fn record(&mut self, slot: SlotId, source: Option<Source>) {
         self.generation += 1;
         let entry = Entry { source, sends: 0, generation: self.generation };
-        self.queue.insert(entry.turn(), slot);
+        self.queue.insert(entry.priority(), slot);
         if let Some(former) = self.entries.insert(slot, entry) {
-            self.queue.remove(&former.turn());
+            self.queue.remove(&former.priority());
         }
     }
 
     /// Stops spreading the change about a member.
     pub(crate) fn forget(&mut self, slot: SlotId) {
         if let Some(entry) = self.entries.remove(&slot) {
-            self.queue.remove(&entry.turn());
+            self.queue.remove(&entry.priority());
         }
     }
 
@@ -162,20 +162,24 @@ impl Dissemination {
             if entry.generation != generation {
                 continue;
             }
-            self.queue.remove(&entry.turn());
+            self.queue.remove(&entry.priority());
             entry.sends += 1;
             if entry.sends >= sends_max && !active(Mutation::LeakingPiggyback) {
                 self.entries.remove(&slot);
             } else {
-                self.queue.insert(entry.turn(), slot);
+                self.queue.insert(entry.priority(), slot);
             }
         }
     }
 
     pub(crate) fn check(&self, members: &Membership) {
         assert_eq!(self.entries.len(), self.queue.len(), "one queue entry for each change");
-        for (turn, slot) in &self.queue {
-            assert_eq!(self.entries[slot].turn(), *turn, "each change stands where it should");
+        for (priority, slot) in &self.queue {
+            assert_eq!(
+                self.entries[slot].priority(),
+                *priority,
+                "each change stands where it should"
+            );
             assert!(members.contains(*slot), "only known members are spread");
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::Address;
-use crate::isolation::Isolation;
+use crate::core::Isolation;
 use crate::member::Member;
 use crate::message::{Message, Refusal};
 
@@ -54,14 +54,14 @@ pub enum Event {
         /// Why, and who passed it on.
         cause: Cause,
     },
-    /// Somebody said something about this member that is not so, and it
-    /// contradicted with a higher incarnation.
+    /// This member refuted a wrong change about itself with a higher
+    /// incarnation.
     Refuted {
-        /// The statement that was contradicted.
-        statement: Member,
-        /// Who sent it.
+        /// This member as the refuted change described it.
+        member: Member,
+        /// The member that sent the change, if one did.
         from: Option<Address>,
-        /// The incarnation of the contradiction.
+        /// The incarnation of the refutation.
         incarnation: u64,
     },
     /// A round over all peers brought no join, another follows. The driver may
@@ -154,8 +154,8 @@ pub enum Event {
     Damped {
         /// The member.
         address: Address,
-        /// The members that vote for it.
-        observers: Vec<Address>,
+        /// The members that vote for damping it.
+        voters: Vec<Address>,
     },
     /// A member is not damped any more.
     Undamped {

@@ -12,8 +12,8 @@
 //! | statement that a member is alive | anybody | none: it says what somebody believed once |
 //!
 //! An answer counts only when its number and its sender are those of a request
-//! that this member sent ([`Node::expects`](crate::Node)), so that nobody can
-//! answer for somebody else by chance.
+//! of this member (`requests.rs`), so that no process answers for another by
+//! chance.
 
 use crate::message::{Body, Refusal};
 

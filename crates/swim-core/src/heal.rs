@@ -8,19 +8,19 @@
 //! the merge follows with the next healing.
 
 use crate::address::Address;
-use crate::core::Core;
-use crate::event::{Cause, Event, Path};
+use crate::core::{Core, Trust};
+use crate::event::{Cause, Event};
 use crate::limits::{CHANGES_SENT_MAX, HEALS_MAX, JOIN_PEERS_MAX};
 use crate::member::{Member, Status};
 use crate::message::{Change, Cursor};
 use crate::mutation::{Mutation, active};
 use crate::page::{Page, beginning, page, valid_cursor};
-use crate::sending::Request;
+use crate::requests::Purpose;
 
 /// The healings under way.
 #[derive(Debug, Default)]
 pub(crate) struct Heal {
-    runs: Vec<(Run, Step)>,
+    open: Vec<Open>,
     /// How the dial ended that ended last.
     outcome: Option<Outcome>,
 }
@@ -28,10 +28,26 @@ pub(crate) struct Heal {
 #[derive(Debug)]
 struct Run {
     origin: Origin,
-    /// Who has still to be asked; the next one is last.
+    /// The addresses that are still to be dialled; the next one is last.
     targets: Vec<Address>,
     contacted: Vec<Address>,
     failures: usize,
+}
+
+impl Run {
+    const fn new(origin: Origin, targets: Vec<Address>) -> Self {
+        Self { origin, targets, contacted: Vec::new(), failures: 0 }
+    }
+}
+
+/// A healing with its request under way.
+#[derive(Debug)]
+struct Open {
+    run: Run,
+    seq: u64,
+    /// The receiver of the request.
+    target: Address,
+    step: Step,
 }
 
 /// Why a healing began.
@@ -57,13 +73,13 @@ pub(crate) struct Outcome {
 #[derive(Debug)]
 enum Step {
     /// Collects the member list of the other side.
-    Collect { request: Request, list: Vec<Member> },
-    /// Sends it what it should know, ping by ping.
-    Tell { request: Request, told: Told },
+    Collect(Vec<Member>),
+    /// Sends it the changes that it should know, ping by ping.
+    Deliver(Delivery),
 }
 
 #[derive(Debug)]
-struct Told {
+struct Delivery {
     /// The pages left to send; the next one is last.
     pages: Vec<Vec<Change>>,
     /// The other side's list.
@@ -73,7 +89,7 @@ struct Told {
     taken: bool,
 }
 
-impl Told {
+impl Delivery {
     /// Takes the other side's list over. A host that is still starting gives out
     /// its list but takes no pings, and may never become a member: a list that
     /// nobody asked for counts only once its sender has taken a page. In Ringpop
@@ -82,17 +98,9 @@ impl Told {
         if self.merges && !self.taken {
             let all =
                 self.list.iter().map(|member| Change { member: member.clone(), source: None });
-            core.apply(all.collect(), &Cause::Heal { from: from.clone() });
+            core.apply(all.collect(), &Cause::Heal { from: from.clone() }, Trust::Listed);
         }
         self.taken = true;
-    }
-}
-
-impl Step {
-    const fn request(&self) -> &Request {
-        match self {
-            Self::Collect { request, .. } | Self::Tell { request, .. } => request,
-        }
     }
 }
 
@@ -100,7 +108,7 @@ impl Heal {
     /// Starts to heal with `hosts`, one after the other; does nothing while a
     /// healing that was asked for is under way.
     pub(crate) fn start(&mut self, core: &mut Core, mut hosts: Vec<Address>) {
-        if self.runs.iter().any(|(run, _)| run.origin == Origin::Command) {
+        if self.open.iter().any(|open| open.run.origin == Origin::Command) {
             return;
         }
         core.stats.peers_dropped += hosts.len().saturating_sub(JOIN_PEERS_MAX) as u64;
@@ -112,19 +120,17 @@ impl Heal {
         let gone = |address: &Address| !is_here(core, address) || again.as_ref() == Some(address);
         hosts.retain(|host| *host != core.local && gone(host));
         core.rng.shuffle(&mut hosts);
-        let origin = Origin::Command;
-        self.next(core, Run { origin, targets: hosts, contacted: Vec::new(), failures: 0 });
+        self.next(core, Run::new(Origin::Command, hosts));
     }
 
     /// Starts to heal with one address; does nothing while it is being asked
     /// already, or enough others are.
     pub(crate) fn dial(&mut self, core: &mut Core, address: Address, follow_ups: u32) {
-        let asked = self.runs.iter().any(|(_, step)| step.request().to == address);
-        if asked || self.runs.len() >= HEALS_MAX {
+        let asked = self.open.iter().any(|open| open.target == address);
+        if asked || self.open.len() >= HEALS_MAX {
             return;
         }
-        let (origin, targets) = (Origin::Dial { follow_ups }, vec![address]);
-        self.next(core, Run { origin, targets, contacted: Vec::new(), failures: 0 });
+        self.next(core, Run::new(Origin::Dial { follow_ups }, vec![address]));
     }
 
     /// Goes on with the next target, or ends.
@@ -138,70 +144,57 @@ impl Heal {
             return;
         };
         core.stats.heal_attempts += 1;
-        let body = core.join_body(None);
-        let request = core.request(target, core.config.join_timeout(), body);
-        self.runs.push((run, Step::Collect { request, list: Vec::new() }));
+        self.ask(core, run, target, None, Vec::new());
     }
 
-    /// Whether a request with this number is open. A member list may come from
-    /// a member that advertises another address than the one that was asked.
-    pub(crate) fn is_open(&self, from: &Address, seq: u64) -> bool {
-        self.runs.iter().any(|(_, step)| match step {
-            Step::Collect { request, .. } => request.seq == seq,
-            Step::Tell { request, .. } => request.is(from, seq),
-        })
-    }
-
-    /// Whether an answer is from a member that advertises another address than
-    /// the one that was asked.
-    pub(crate) fn is_by_another_name(&self, from: &Address, seq: u64) -> bool {
-        let mut requests = self.runs.iter().map(|(_, step)| step.request());
-        requests.any(|request| request.seq == seq && request.to != *from)
+    /// Asks for the next page of the other side's list.
+    fn ask(
+        &mut self,
+        core: &mut Core,
+        run: Run,
+        target: Address,
+        cursor: Option<Cursor>,
+        list: Vec<Member>,
+    ) {
+        let (body, timeout) = (core.join_body(cursor), core.config.join_timeout());
+        let seq = core.request(Purpose::HealList, target.clone(), timeout, body);
+        self.open.push(Open { run, seq, target, step: Step::Collect(list) });
     }
 
     /// A request came back to this process: the target is this member by another
-    /// name. `false` when the number is none of these.
-    pub(crate) fn on_own_request(&mut self, core: &mut Core, seq: u64) -> bool {
-        let Some((run, step)) = self.take(core, seq, |_| true) else { return false };
-        core.aliases.learn(&step.request().to, &core.local);
+    /// name.
+    pub(crate) fn on_own_request(&mut self, core: &mut Core, seq: u64) {
+        let Some(Open { run, target, .. }) = self.take(core, seq) else { return };
+        core.aliases.learn(&target, &core.local);
         self.next(core, run);
-        true
     }
 
-    /// How the dial ended that was answered last.
+    /// How the last dial ended that was answered.
     pub(crate) const fn take_outcome(&mut self) -> Option<Outcome> {
         self.outcome.take()
     }
 
-    /// Takes the run whose request this is, if `wanted` holds for its step.
-    fn take(
-        &mut self,
-        core: &mut Core,
-        seq: u64,
-        wanted: impl Fn(&Step) -> bool,
-    ) -> Option<(Run, Step)> {
-        let open = |(_, step): &(Run, Step)| step.request().seq == seq && wanted(step);
-        let i = self.runs.iter().position(open)?;
-        let (run, step) = self.runs.swap_remove(i);
-        core.disarm(step.request());
-        Some((run, step))
+    /// Takes the healing whose request this is.
+    fn take(&mut self, core: &mut Core, seq: u64) -> Option<Open> {
+        let i = self.open.iter().position(|open| open.seq == seq)?;
+        core.close(seq);
+        Some(self.open.swap_remove(i))
     }
 
     /// A page of the other side's list arrived.
-    pub(crate) fn on_join_ack(
+    pub(crate) fn on_page(
         &mut self,
         core: &mut Core,
         (from, seq): (&Address, u64),
         changes: Vec<Change>,
         next: Option<Cursor>,
     ) {
-        let collects = |step: &Step| matches!(step, Step::Collect { .. });
-        let Some((run, Step::Collect { request, mut list })) = self.take(core, seq, collects)
+        let Some(Open { run, target, step: Step::Collect(mut list), .. }) = self.take(core, seq)
         else {
             return;
         };
-        core.aliases.learn(&request.to, from);
-        if *from != request.to && is_here(core, from) {
+        core.aliases.learn(&target, from);
+        if *from != target && is_here(core, from) {
             // Another name of a member of this side.
             self.next(core, run);
             return;
@@ -211,36 +204,33 @@ impl Heal {
         if endless || list.len() > core.config.members_max() {
             self.failed(core, run);
         } else if let Some(cursor) = next {
-            let body = core.join_body(Some(cursor));
-            let request = core.request(from.clone(), core.config.join_timeout(), body);
-            self.runs.push((run, Step::Collect { request, list }));
+            self.ask(core, run, from.clone(), Some(cursor), list);
         } else {
             let (pages, merges) = compare(core, from, &list);
-            let mut told = Told { pages, list, merges, taken: false };
+            let mut delivery = Delivery { pages, list, merges, taken: false };
             if run.origin == Origin::Command {
-                told.take(core, from);
+                delivery.take(core, from);
             }
-            self.tell(core, run, from.clone(), told);
+            self.deliver(core, run, from.clone(), delivery);
         }
     }
 
-    /// The other side answered a ping. `false` when the number is none of
-    /// these.
-    pub(crate) fn on_ack(&mut self, core: &mut Core, from: &Address, seq: u64) -> bool {
-        let tells = |step: &Step| matches!(step, Step::Tell { request, .. } if request.to == *from);
-        let Some((run, Step::Tell { request, mut told })) = self.take(core, seq, tells) else {
-            return false;
+    /// The other side answered a ping.
+    pub(crate) fn on_ack(&mut self, core: &mut Core, seq: u64) {
+        let Some(Open { run, target, step: Step::Deliver(mut delivery), .. }) =
+            self.take(core, seq)
+        else {
+            return;
         };
-        told.take(core, &request.to);
-        self.tell(core, run, request.to, told);
-        true
+        delivery.take(core, &target);
+        self.deliver(core, run, target, delivery);
     }
 
-    /// A request got no answer. `false` when the number is none of these.
-    pub(crate) fn on_no_answer(&mut self, core: &mut Core, seq: u64) -> bool {
-        let Some((run, _)) = self.take(core, seq, |_| true) else { return false };
-        self.failed(core, run);
-        true
+    /// A request got no answer.
+    pub(crate) fn on_no_answer(&mut self, core: &mut Core, seq: u64) {
+        if let Some(open) = self.take(core, seq) {
+            self.failed(core, open.run);
+        }
     }
 
     fn failed(&mut self, core: &mut Core, mut run: Run) {
@@ -250,21 +240,21 @@ impl Heal {
     }
 
     /// Sends the next page, or goes on with the next target after the last.
-    fn tell(&mut self, core: &mut Core, mut run: Run, target: Address, mut told: Told) {
-        if let Some(changes) = told.pages.pop() {
+    fn deliver(&mut self, core: &mut Core, mut run: Run, target: Address, mut delivery: Delivery) {
+        if let Some(changes) = delivery.pages.pop() {
             let timeout = core.config.join_timeout();
-            let request = core.ping_with(Path::First, target, timeout, changes);
-            self.runs.push((run, Step::Tell { request, told }));
+            let seq = core.ping_with(Purpose::HealPing, target.clone(), timeout, changes);
+            self.open.push(Open { run, seq, target, step: Step::Deliver(delivery) });
             return;
         }
         // Whoever this one can reach belongs to the same partition.
-        let reachable = told.list.iter().filter(|member| member.is_reachable());
+        let reachable = delivery.list.iter().filter(|member| member.is_reachable());
         let mut reached: Vec<&Address> = reachable.map(|member| &member.address).collect();
         reached.sort_unstable();
         run.targets.retain(|address| reached.binary_search(&address).is_err());
         if let Origin::Dial { follow_ups } = run.origin {
             self.outcome =
-                Some(Outcome { target: target.clone(), merged: told.merges, follow_ups });
+                Some(Outcome { target: target.clone(), merged: delivery.merges, follow_ups });
         }
         run.contacted.push(target);
         self.next(core, run);
@@ -272,14 +262,16 @@ impl Heal {
 
     /// Ends all healings without a result.
     pub(crate) fn abort(&mut self, core: &mut Core) {
-        for (_, step) in self.runs.drain(..) {
-            core.disarm(step.request());
+        for open in self.open.drain(..) {
+            core.close(open.seq);
         }
         self.outcome = None;
     }
 
-    pub(crate) fn check(&self) {
-        assert!(self.runs.len() <= HEALS_MAX + 1, "healings are bounded");
+    pub(crate) fn check(&self, core: &Core) {
+        assert!(self.open.len() <= HEALS_MAX + 1, "healings are bounded");
+        let heals = |purpose| matches!(purpose, Purpose::HealList | Purpose::HealPing);
+        assert_eq!(core.requests.count(heals), self.open.len(), "one request for each healing");
     }
 }
 
@@ -332,14 +324,14 @@ fn compare(core: &mut Core, target: &Address, list: &[Member]) -> (Vec<Vec<Chang
         } else if ours.is_reachable() && !theirs.is_reachable() && theirs.rank() > ours.rank() {
             // A tombstone has lost its labels. Suspected as we know it, the
             // member refutes just as well.
-            let told = if theirs.status == Status::Tombstone { ours } else { theirs };
-            for_us.push(suspect(told, ours));
+            let newer = if theirs.status == Status::Tombstone { ours } else { theirs };
+            for_us.push(suspect(newer, ours));
         }
     }
     if for_us.is_empty() && for_them.is_empty() {
         return (own_list(core), true);
     }
-    core.apply(for_us, &cause);
+    core.apply(for_us, &cause, Trust::Listed);
     let mut pages = split(for_them, core.config.message_bytes_max());
     pages.reverse();
     (pages, false)

@@ -13,7 +13,7 @@ use crate::event::{Event, JoinFailure};
 use crate::limits::{JOIN_FAILURES_MAX, JOIN_PEERS_MAX};
 use crate::message::{Cursor, Refusal};
 use crate::page::valid_cursor;
-use crate::sending::Request;
+use crate::requests::Purpose;
 use crate::time::Instant;
 use crate::timers::Timer;
 
@@ -45,7 +45,8 @@ struct Attempt {
 
 #[derive(Debug)]
 struct Open {
-    request: Request,
+    seq: u64,
+    peer: Address,
     /// Members received from the peer so far.
     received: usize,
 }
@@ -123,10 +124,9 @@ impl Join {
         if attempt.joined.is_empty() { self.fail(core) } else { self.complete(core) }
     }
 
-    /// A page arrived; its members are applied already. `None` when no request
-    /// with this number is open. The answer may come from a member that
-    /// advertises another address than the one that was asked.
-    pub(crate) fn on_ack(
+    /// A page arrived; its members are applied already. The answer may come from a
+    /// member that advertises another address than the one that was asked.
+    pub(crate) fn on_page(
         &mut self,
         core: &mut Core,
         from: &Address,
@@ -135,10 +135,8 @@ impl Join {
         next: Option<Cursor>,
     ) -> Option<JoinEnd> {
         let attempt = self.0.as_mut()?;
-        let i = attempt.open.iter().position(|open| open.request.seq == seq)?;
-        let mut open = attempt.open.swap_remove(i);
-        core.disarm(&open.request);
-        core.aliases.learn(&open.request.to, from);
+        let mut open = attempt.take(core, seq)?;
+        core.aliases.learn(&open.peer, from);
         open.received += received;
         let Some(cursor) = next else {
             // Two addresses in the list may lead to one member.
@@ -152,59 +150,35 @@ impl Join {
         if received == 0 || !valid_cursor(&cursor) || open.received > core.config.members_max() {
             core.stats.joins_failed += 1;
             attempt.all_foreign = false;
-            attempt.fail_with(JoinFailure::Endless { peer: open.request.to });
+            attempt.fail_with(JoinFailure::Endless { peer: open.peer });
             return self.advance(core);
         }
-        let body = core.join_body(Some(cursor));
-        open.request = core.request(from.clone(), core.config.join_timeout(), body);
-        attempt.open.push(open);
+        attempt.ask(core, from.clone(), Some(cursor), open.received);
         None
-    }
-
-    /// Whether a request with this number is open, whoever answers it.
-    pub(crate) fn is_open(&self, seq: u64) -> bool {
-        self.0.iter().flat_map(|attempt| &attempt.open).any(|open| open.request.seq == seq)
-    }
-
-    /// Whether an answer is from a member that advertises another address than
-    /// the one that was asked.
-    pub(crate) fn is_by_another_name(&self, from: &Address, seq: u64) -> bool {
-        let mut open = self.0.iter().flat_map(|attempt| &attempt.open);
-        open.any(|open| open.request.seq == seq && open.request.to != *from)
     }
 
     /// A request came back to this process: the peer is this member by another
     /// name.
     pub(crate) fn on_own_request(&mut self, core: &mut Core, seq: u64) -> Option<JoinEnd> {
         let attempt = self.0.as_mut()?;
-        let i = attempt.open.iter().position(|open| open.request.seq == seq)?;
-        let Open { request, .. } = attempt.open.swap_remove(i);
-        core.disarm(&request);
-        core.aliases.learn(&request.to, &core.local);
-        attempt.peers.retain(|peer| *peer != request.to);
+        let open = attempt.take(core, seq)?;
+        core.aliases.learn(&open.peer, &core.local);
+        attempt.peers.retain(|peer| *peer != open.peer);
         attempt.all_foreign &= !attempt.peers.is_empty();
         self.advance(core)
     }
 
-    /// A request got no answer. `Err` gives the number back when it is none of
-    /// these.
+    /// A request got no answer.
     pub(crate) fn on_no_answer(
         &mut self,
         core: &mut Core,
         seq: u64,
         why: NoAnswer,
-    ) -> Result<Option<JoinEnd>, u64> {
-        let Some(attempt) = &mut self.0 else {
-            return Err(seq);
-        };
-        let Some(i) = attempt.open.iter().position(|open| open.request.seq == seq) else {
-            return Err(seq);
-        };
-        let Open { request, .. } = attempt.open.swap_remove(i);
-        core.disarm(&request);
-        core.late.expect(request.clone(), Vec::new());
+    ) -> Option<JoinEnd> {
+        let attempt = self.0.as_mut()?;
+        let Open { peer, .. } = attempt.take(core, seq)?;
+        core.late.expect(peer.clone(), seq, Vec::new());
         core.stats.joins_failed += 1;
-        let peer = request.to;
         attempt.all_foreign &= matches!(why, NoAnswer::OtherApp(_));
         attempt.fail_with(match why {
             NoAnswer::Timeout => JoinFailure::Timeout { peer },
@@ -216,7 +190,7 @@ impl Join {
             NoAnswer::ClockAhead => JoinFailure::ClockAhead { peer },
             NoAnswer::OtherApp(theirs) => JoinFailure::OtherApp { peer, theirs },
         });
-        Ok(self.advance(core))
+        self.advance(core)
     }
 
     /// Sends what may be sent and ends the attempt or the round when due.
@@ -232,9 +206,7 @@ impl Join {
                 break;
             };
             core.stats.joins_sent += 1;
-            let body = core.join_body(None);
-            let request = core.request(peer, core.config.join_timeout(), body);
-            attempt.open.push(Open { request, received: 0 });
+            attempt.ask(core, peer, None, 0);
         }
         if !attempt.open.is_empty() {
             return None;
@@ -263,7 +235,7 @@ impl Join {
         let attempt = self.take(core)?;
         let failure = attempt.failures.last().cloned().or_else(|| {
             let open = attempt.open.into_iter().next()?;
-            Some(JoinFailure::Timeout { peer: open.request.to })
+            Some(JoinFailure::Timeout { peer: open.peer })
         });
         Some(JoinEnd::Failed {
             duration: core.now - attempt.started,
@@ -292,8 +264,7 @@ impl Join {
             core.timers.cancel(at, Timer::JoinRound);
         }
         for open in &attempt.open {
-            core.disarm(&open.request);
-            core.late.expect(open.request.clone(), Vec::new());
+            core.give_up(open.seq, Vec::new());
         }
         Some(attempt)
     }
@@ -303,13 +274,27 @@ impl Attempt {
     /// Puts the peers in the order in which they are asked: random, those on
     /// other hosts first, since they are less likely to share a fault with us.
     fn refill(&mut self, core: &mut Core) {
-        let is_asked = |peer: &&Address| self.open.iter().any(|open| open.request.to == **peer);
+        let is_asked = |peer: &&Address| self.open.iter().any(|open| open.peer == **peer);
         self.queue = self.peers.iter().filter(|peer| !is_asked(peer)).cloned().collect();
         core.rng.shuffle(&mut self.queue);
         let host = core.local.host();
         self.queue.sort_by_key(|peer| peer.host() != host);
         self.all_foreign = !self.peers.is_empty();
         self.failures_are_old = true;
+    }
+
+    /// Asks a peer for a page of its list, after `received` members.
+    fn ask(&mut self, core: &mut Core, peer: Address, cursor: Option<Cursor>, received: usize) {
+        let (body, timeout) = (core.join_body(cursor), core.config.join_timeout());
+        let seq = core.request(Purpose::Join, peer.clone(), timeout, body);
+        self.open.push(Open { seq, peer, received });
+    }
+
+    /// Takes out a request that is over.
+    fn take(&mut self, core: &mut Core, seq: u64) -> Option<Open> {
+        let i = self.open.iter().position(|open| open.seq == seq)?;
+        core.close(seq);
+        Some(self.open.swap_remove(i))
     }
 
     /// Remembers why a peer could not be joined, once for each peer.

@@ -1,16 +1,16 @@
 //! Leaving, or self-eviction: the new status is told to some members directly,
 //! so that it is known before the process ends.
 
-use crate::address::Address;
 use crate::core::Core;
 use crate::dissemination::{Issued, sends_max};
 use crate::event::Event;
 use crate::member::Status;
-use crate::sending::Request;
+use crate::requests::Purpose;
 
 #[derive(Debug, Default)]
 pub(crate) struct Leave {
-    open: Vec<(Request, Vec<Issued>)>,
+    /// The pings under way, by number.
+    open: Vec<(u64, Vec<Issued>)>,
     told: usize,
     acknowledged: usize,
 }
@@ -30,34 +30,32 @@ impl Leave {
         *self = Self { open: Vec::new(), told: peers.len(), acknowledged: 0 };
         for peer in peers {
             let timeout = core.config.ping_timeout();
-            self.open.push(core.ping(peer, timeout));
+            self.open.push(core.ping(Purpose::Leave, peer, timeout));
         }
         self.end_if_over(core)
     }
 
-    pub(crate) fn is_open(&self, from: &Address, seq: u64) -> bool {
-        self.open.iter().any(|(request, _)| request.is(from, seq))
+    /// A member answered. Returns whether all pings are over.
+    pub(crate) fn on_ack(&mut self, core: &mut Core, seq: u64) -> bool {
+        if let Some(issued) = self.take(seq) {
+            core.close(seq);
+            core.delivered(&issued);
+            self.acknowledged += 1;
+        }
+        self.end_if_over(core)
     }
 
-    /// A member answered. `None` when the number belongs to no ping of these,
-    /// otherwise whether all are over.
-    pub(crate) fn on_ack(&mut self, core: &mut Core, from: &Address, seq: u64) -> Option<bool> {
-        let i = self.open.iter().position(|(request, _)| request.is(from, seq))?;
-        let (request, issued) = self.open.swap_remove(i);
-        core.disarm(&request);
-        core.delivered(&issued);
-        self.acknowledged += 1;
-        Some(self.end_if_over(core))
+    /// A member did not answer. Returns whether all pings are over.
+    pub(crate) fn on_no_answer(&mut self, core: &mut Core, seq: u64) -> bool {
+        if let Some(issued) = self.take(seq) {
+            core.give_up(seq, issued);
+        }
+        self.end_if_over(core)
     }
 
-    /// A member did not answer. `None` when the number belongs to no ping of
-    /// these, otherwise whether all are over.
-    pub(crate) fn on_no_answer(&mut self, core: &mut Core, seq: u64) -> Option<bool> {
-        let i = self.open.iter().position(|(request, _)| request.seq == seq)?;
-        let (request, issued) = self.open.swap_remove(i);
-        core.disarm(&request);
-        core.late.expect(request, issued);
-        Some(self.end_if_over(core))
+    fn take(&mut self, seq: u64) -> Option<Vec<Issued>> {
+        let i = self.open.iter().position(|(open, _)| *open == seq)?;
+        Some(self.open.swap_remove(i).1)
     }
 
     fn end_if_over(&self, core: &mut Core) -> bool {

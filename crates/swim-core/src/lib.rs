@@ -18,25 +18,18 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod address;
-mod agreement;
 mod aliases;
 mod awareness;
-mod claims;
 mod config;
-mod contact;
 mod core;
-mod damping;
 mod dial_back;
 mod dial_budget;
 mod dialect;
 mod dissemination;
 mod event;
 mod evidence;
-mod expiry;
 mod flaps;
-mod graves;
 mod heal;
-mod isolation;
 mod join;
 mod labels;
 mod late;
@@ -52,34 +45,29 @@ pub mod mutation;
 #[cfg(not(feature = "mutations"))]
 #[allow(unreachable_pub, reason = "it is public with the feature")]
 mod mutation;
-mod newcomers;
 mod node;
 mod pace;
 mod page;
 mod probe;
 mod redial;
 mod relay;
+mod removed;
+mod requests;
 mod responders;
-mod reverse_sync;
 mod rng;
-mod rounds;
-mod sending;
 mod stats;
 mod suspicion;
 mod sync;
 mod time;
 mod timers;
-mod view_change;
 #[cfg(feature = "wire")]
 pub mod wire;
 
+pub use self::core::{Isolation, VOTES_LABEL};
 pub use address::{Address, AddressError};
-pub use config::{Config, ConfigBuilder, ConfigError};
-pub use damping::VOTES_LABEL;
+pub use config::{Coalescing, Config, ConfigBuilder, ConfigError, Damping};
 pub use dialect::Dialect;
 pub use event::{Cause, DampingEnd, Event, JoinFailure, Output, Path, Rejection, Transmit};
-pub use flaps::Damping;
-pub use isolation::Isolation;
 pub use labels::{IDENTITY_LABEL, INTERNAL_PREFIX, LabelError, LabelLimits, Labels};
 pub use member::{Member, Status};
 pub use member_list::{MemberList, MemberListIter};
@@ -87,7 +75,6 @@ pub use message::{Body, Change, Cursor, Message, Refusal, Source, SyncStep};
 pub use node::{CommandError, Init, Node, ReconfigureError, State};
 pub use stats::Stats;
 pub use time::Instant;
-pub use view_change::Coalescing;
 
 /// The examples of the readme, compiled as tests.
 #[cfg(doctest)]

@@ -83,11 +83,11 @@ pub const RESPONDERS_MAX: usize = HELPERS_MAX;
 
 /// Forgotten members whose last incarnation is remembered. In a rolling update
 /// of a cluster of 1,000 with new addresses, four generations fit.
-pub const GRAVES_MAX: usize = 4096;
+pub const REMOVED_MEMBERS_MAX: usize = 4096;
 
 /// Tombstones that one message is answered with. Ten fit a datagram; who needs
 /// more asks again.
-pub const EPITAPHS_MAX: usize = 10;
+pub const REPLY_TOMBSTONES_MAX: usize = 10;
 
 /// Protocol periods in which a member that others reach hears from one of them: each
 /// member is probed about once in a period, and at random timing one in 150 is not
@@ -145,7 +145,7 @@ pub const RELAYS_MAX: usize = 256;
 /// How long a suspicion waits for the observers that a member wants, as a
 /// multiple of its longest timeout: members that are alive and suspect the same
 /// have said so long before.
-pub const OBSERVERS_PATIENCE: u32 = 4;
+pub const ACCUSERS_WAIT_FACTOR: u32 = 4;
 
 /// Helpers of one indirect probe.
 pub const HELPERS_MAX: usize = 16;
@@ -202,7 +202,7 @@ pub const DIAL_ROUND: Duration = Duration::from_secs(1);
 
 /// Addresses that a member dials out of turn, because they spoke or are listed
 /// for the first time. One that answers speaks for its whole partition.
-pub const CONTACTS_MAX: usize = 8;
+pub const URGENT_DIALS_MAX: usize = 8;
 
 /// Times that a partition which was met is dialled again until it is merged. Two
 /// are the rule: one in which members refute, and one that merges.
@@ -225,4 +225,4 @@ pub const WATCHED_SYNCS_MAX: usize = 64;
 
 /// Full syncs in a row with one peer that brought nothing although views differ,
 /// before they count as endless.
-pub const BARREN_SYNCS_MAX: u32 = 10;
+pub const FRUITLESS_SYNCS_MAX: u32 = 10;

@@ -31,7 +31,7 @@ pub(crate) fn page(core: &Core, wanted: Option<&[u16]>, cursor: Cursor) -> Page 
             .filter(|_| bucket == first)
             .map_or(0, |after| members.partition_point(|member| member.address <= after));
         for member in &members[start..] {
-            let change = Change { member: (*member).clone(), source: suspector(core, member) };
+            let change = Change { member: (*member).clone(), source: accuser(core, member) };
             bytes += change.encoded_len();
             let bytes_max = if active(Mutation::UnboundedPage) { usize::MAX } else { bytes_max };
             let full = bytes > bytes_max || changes.len() == CHANGES_SENT_MAX;
@@ -61,10 +61,10 @@ pub(crate) fn excerpt(core: &mut Core) -> Vec<Change> {
 /// Who suspects a suspect: passing a suspicion on in a page is not to raise it,
 /// and must not count as a confirmation. Other statements in a page name no
 /// source: it would be the sender of the page, and as many bytes again.
-fn suspector(core: &Core, member: &Member) -> Option<Source> {
+fn accuser(core: &Core, member: &Member) -> Option<Source> {
     let slot = core.members.find(&member.address)?;
     let suspicion = core.members.suspicion(slot)?;
-    Some(Source { address: suspicion.suspectors[0].clone(), incarnation: 0 })
+    Some(Source { address: suspicion.accusers[0].clone(), incarnation: 0 })
 }
 
 /// The last member of the page, when it is in this bucket.

@@ -6,13 +6,13 @@ use std::time::Duration;
 use crate::address::Address;
 use crate::core::Core;
 use crate::dissemination::Issued;
-use crate::event::{Cause, Event, Path};
+use crate::event::{Cause, Event};
 use crate::limits::{HELPERS_MAX, PROBES_MAX};
 use crate::member::Status;
 use crate::membership::SlotId;
 use crate::message::Body;
 use crate::pace::{Outcome, Pace};
-use crate::sending::Request;
+use crate::requests::Purpose;
 use crate::time::Instant;
 
 /// Probes whose durations decide the adaptive period (ringpop-go).
@@ -32,15 +32,16 @@ pub(crate) struct Probes {
 
 #[derive(Debug)]
 struct Probe {
-    /// Where the target stood in the list when the probe began.
+    /// The slot of the target when the probe began. No two probes have the same.
     slot: SlotId,
+    target: Address,
     /// Incarnation of the target when the probe began: a newer one is not
     /// suspected for an old failure.
     incarnation: u64,
     started: Instant,
-    /// The direct ping. It stays valid while helpers are asked, because a late
-    /// answer is an answer.
-    ping: Request,
+    /// The number of the direct ping. It stays open while helpers are asked,
+    /// because a late answer is an answer.
+    ping: u64,
     issued: Vec<Issued>,
     /// Whom else was asked, once the ping was not answered in time. In a box,
     /// because few probes come to that.
@@ -53,13 +54,15 @@ struct Indirect {
     /// Whether others answered this member shortly before.
     heard_before: bool,
     helpers: Vec<Helper>,
-    /// The ping on the second path, while it is open.
-    second: Option<Request>,
+    /// The number of the ping on the second path, while it is open.
+    second: Option<u64>,
 }
 
 #[derive(Debug)]
 struct Helper {
-    request: Request,
+    address: Address,
+    /// The number of the ping-req.
+    seq: u64,
     issued: Vec<Issued>,
     answer: Answer,
 }
@@ -95,21 +98,13 @@ impl Indirect {
 }
 
 impl Probe {
-    const fn target(&self) -> &Address {
-        &self.ping.to
-    }
-
     fn helpers(&self) -> &[Helper] {
         self.indirect.as_ref().map_or(&[], |indirect| &indirect.helpers)
     }
 
-    /// The ping on the second path, while it is open.
-    fn second(&self) -> Option<&Request> {
-        self.indirect.as_ref()?.second.as_ref()
-    }
-
-    fn is_second(&self, from: &Address, seq: u64) -> bool {
-        self.second().is_some_and(|second| second.is(from, seq))
+    /// The number of the ping on the second path, while it is open.
+    fn second(&self) -> Option<u64> {
+        self.indirect.as_ref()?.second
     }
 }
 
@@ -169,11 +164,12 @@ impl Probes {
     }
 
     fn begin(&mut self, core: &mut Core, slot: SlotId) {
-        let incarnation = core.members.slot(slot).member.incarnation;
+        let member = &core.members.slot(slot).member;
+        let (target, incarnation) = (member.address.clone(), member.incarnation);
         let timeout = ping_timeout(core);
-        let (ping, issued) = core.ping(slot, timeout);
+        let (ping, issued) = core.ping(Purpose::Ping(slot), slot, timeout);
         let started = core.now;
-        self.open.push(Probe { slot, incarnation, started, ping, issued, indirect: None });
+        self.open.push(Probe { slot, target, incarnation, started, ping, issued, indirect: None });
     }
 
     /// The time until the next probe. Ringpop takes at least twice the median
@@ -188,122 +184,113 @@ impl Probes {
         period.max(2 * sorted[sorted.len() / 2])
     }
 
-    /// Whether a reply with this number from this peer is welcome.
-    pub(crate) fn is_open(&self, from: &Address, seq: u64) -> bool {
-        self.open.iter().any(|probe| probe.ping.is(from, seq) || probe.is_second(from, seq))
-            || self.find_helper(|request| request.is(from, seq)).is_some()
-    }
-
-    /// The target answered a ping. `false` when the number belongs to no
-    /// probe.
-    pub(crate) fn on_ack(&mut self, core: &mut Core, from: &Address, seq: u64) -> bool {
-        if let Some(i) = self.open.iter().position(|probe| probe.is_second(from, seq)) {
-            core.stats.probes_second_path += 1;
-            self.reached(core, i, Some(seq));
-            return true;
-        }
-        let Some(i) = self.open.iter().position(|probe| probe.ping.is(from, seq)) else {
-            return false;
-        };
+    /// The target of a probe answered the direct ping.
+    pub(crate) fn on_ack(&mut self, core: &mut Core, slot: SlotId, seq: u64) {
+        let Some(i) = self.find(slot) else { return };
         let issued = std::mem::take(&mut self.open[i].issued);
         core.delivered(&issued);
         self.reached(core, i, Some(seq));
-        true
     }
 
-    /// A request was refused by the member that it went to, which lives. `false`
-    /// when the number belongs to no probe.
-    pub(crate) fn on_refused(&mut self, core: &mut Core, from: &Address, seq: u64) -> bool {
-        let pinged = |probe: &Probe| probe.ping.is(from, seq) || probe.is_second(from, seq);
-        if let Some(i) = self.open.iter().position(pinged) {
+    /// The target of a probe answered on the second path.
+    pub(crate) fn on_second_ack(&mut self, core: &mut Core, slot: SlotId, seq: u64) {
+        let Some(i) = self.find(slot) else { return };
+        core.stats.probes_second_path += 1;
+        self.reached(core, i, Some(seq));
+    }
+
+    /// The target of a probe refused a ping, so it lives.
+    pub(crate) fn on_refused(&mut self, core: &mut Core, slot: SlotId, seq: u64) {
+        if let Some(i) = self.find(slot) {
             self.reached(core, i, Some(seq));
-            return true;
         }
-        let Some((i, j)) = self.find_helper(|request| request.is(from, seq)) else {
-            return false;
-        };
-        self.answered(core, (i, j), Answer::NotReached);
-        true
+    }
+
+    /// A helper refused a ping-req: it lives and did not reach the target.
+    pub(crate) fn on_helper_refused(&mut self, core: &mut Core, slot: SlotId, seq: u64) {
+        if let Some(at) = self.find_helper(slot, seq) {
+            self.answered(core, at, Answer::NotReached);
+        }
     }
 
     /// A member answered some request of this one: it lives, whatever became of
-    /// the ping that asks for it.
+    /// the ping of its probe.
     pub(crate) fn on_contact(&mut self, core: &mut Core, from: &Address) {
-        if let Some(i) = self.open.iter().position(|probe| probe.target() == from) {
+        if let Some(i) = self.open.iter().position(|probe| probe.target == *from) {
             self.reached(core, i, None);
         }
     }
 
-    /// A helper answered. `false` when the number belongs to no probe.
+    /// A helper answered.
     pub(crate) fn on_helper(
         &mut self,
         core: &mut Core,
-        (from, seq): (&Address, u64),
+        (slot, seq): (SlotId, u64),
         reached: bool,
         pending: bool,
-    ) -> bool {
-        let Some((i, j)) = self.find_helper(|request| request.is(from, seq)) else {
-            return false;
-        };
+    ) {
+        let Some((i, j)) = self.find_helper(slot, seq) else { return };
         let helper = self.helper_mut(i, j);
         let issued = std::mem::take(&mut helper.issued);
         core.delivered(&issued);
         if reached {
             self.reached(core, i, Some(seq));
         } else if pending {
-            helper.answer = Answer::Nack;
+            self.helper_mut(i, j).answer = Answer::Nack;
         } else {
             self.answered(core, (i, j), Answer::NotReached);
         }
-        true
     }
 
-    /// A request got no answer: its time is over, it was refused, or it could
-    /// not be delivered. `false` when the number belongs to no probe.
-    pub(crate) fn on_no_answer(&mut self, core: &mut Core, seq: u64) -> bool {
-        if let Some(i) = self.open.iter().position(|probe| probe.ping.seq == seq) {
-            core.disarm(&self.open[i].ping);
-            if self.open[i].indirect.is_none() {
-                self.ask_helpers(core, i);
-            }
-            return true;
+    /// The direct ping of a probe was not answered in time.
+    pub(crate) fn on_ping_unanswered(&mut self, core: &mut Core, slot: SlotId, seq: u64) {
+        let Some(i) = self.find(slot) else { return };
+        core.disarm(seq);
+        if self.open[i].indirect.is_none() {
+            self.ask_helpers(core, i);
         }
-        let second = |probe: &Probe| probe.second().is_some_and(|second| second.seq == seq);
-        if let Some(i) = self.open.iter().position(second) {
-            let second = self.open[i].indirect.as_mut().and_then(|known| known.second.take());
-            if let Some(request) = second {
-                core.disarm(&request);
-            }
-            self.conclude_if_answered(core, i);
-            return true;
+    }
+
+    /// The ping of a probe on the second path was not answered in time.
+    pub(crate) fn on_second_unanswered(&mut self, core: &mut Core, slot: SlotId, seq: u64) {
+        let Some(i) = self.find(slot) else { return };
+        core.close(seq);
+        if let Some(indirect) = &mut self.open[i].indirect {
+            indirect.second = None;
         }
-        let Some((i, j)) = self.find_helper(|request| request.seq == seq) else {
-            return false;
-        };
+        self.conclude_if_answered(core, i);
+    }
+
+    /// A helper did not answer in time, or nothing more after a nack.
+    pub(crate) fn on_helper_unanswered(&mut self, core: &mut Core, slot: SlotId, seq: u64) {
+        let Some((i, j)) = self.find_helper(slot, seq) else { return };
         let answer = match self.helper_mut(i, j).answer {
             Answer::Nack => Answer::OnlyNack,
             _ => Answer::Silent,
         };
         self.answered(core, (i, j), answer);
-        true
     }
 
-    /// No more is waited for from a helper.
+    /// Notes the last answer of a helper.
     fn answered(&mut self, core: &mut Core, (i, j): (usize, usize), answer: Answer) {
         let helper = self.helper_mut(i, j);
         helper.answer = answer;
-        core.disarm(&helper.request);
+        core.close(helper.seq);
         if answer == Answer::Silent {
-            core.responders.silent(&helper.request.to);
+            core.responders.silent(&helper.address);
         }
         self.conclude_if_answered(core, i);
     }
 
-    fn find_helper(&self, wanted: impl Fn(&Request) -> bool) -> Option<(usize, usize)> {
-        self.open.iter().enumerate().find_map(|(i, probe)| {
-            let open = |helper: &Helper| !helper.answer.is_final() && wanted(&helper.request);
-            probe.helpers().iter().position(open).map(|j| (i, j))
-        })
+    fn find(&self, slot: SlotId) -> Option<usize> {
+        self.open.iter().position(|probe| probe.slot == slot)
+    }
+
+    /// The probe of a slot, and its helper whose ping-req has this number.
+    fn find_helper(&self, slot: SlotId, seq: u64) -> Option<(usize, usize)> {
+        let i = self.find(slot)?;
+        let j = self.open[i].helpers().iter().position(|helper| helper.seq == seq)?;
+        Some((i, j))
     }
 
     fn helper_mut(&mut self, i: usize, j: usize) -> &mut Helper {
@@ -312,7 +299,7 @@ impl Probes {
     }
 
     fn ask_helpers(&mut self, core: &mut Core, i: usize) {
-        let (target, slot) = (self.open[i].target().clone(), self.open[i].slot);
+        let (target, slot) = (self.open[i].target.clone(), self.open[i].slot);
         let timeout = core.awareness.stretch(core.config.ping_req_timeout());
         let lately = core.now.since_start().saturating_sub(ping_timeout(core));
         let heard_before = core.responders.since(Instant::from_start(lately));
@@ -323,14 +310,14 @@ impl Probes {
             core.stats.ping_reqs_sent += 1;
             let checksum = core.members.checksum();
             let body = Body::PingReq { target: target.clone(), checksum, changes };
-            let peer = core.members.slot(peer).member.address.clone();
-            let request = core.request(peer, timeout, body);
-            helpers.push(Helper { request, issued, answer: Answer::Pending });
+            let address = core.members.slot(peer).member.address.clone();
+            let seq = core.request(Purpose::PingReq(slot), address.clone(), timeout, body);
+            helpers.push(Helper { address, seq, issued, answer: Answer::Pending });
         }
         let second = core
             .config
             .second_path()
-            .then(|| core.ping_with(Path::Second, target, timeout, Vec::new()));
+            .then(|| core.ping_with(Purpose::SecondPing(slot), target, timeout, Vec::new()));
         let asked = core.now;
         self.open[i].indirect = Some(Box::new(Indirect { asked, heard_before, helpers, second }));
         self.conclude_if_answered(core, i);
@@ -367,11 +354,11 @@ impl Probes {
         self.pace.record(Outcome::Reached);
         // Hardly any member gets attention; and another one may have taken the
         // place of one that was forgotten meanwhile.
-        if core.members.attention(probe.slot).is_some()
-            && core.members.slot(probe.slot).member.address == *probe.target()
+        if core.members.watch(probe.slot).is_some()
+            && core.members.slot(probe.slot).member.address == probe.target
         {
-            core.members.attention_mut(probe.slot).inconclusive = 0;
-            core.members.relax(probe.slot);
+            core.members.watch_mut(probe.slot).inconclusive = 0;
+            core.members.unwatch_idle(probe.slot);
         }
     }
 
@@ -379,20 +366,20 @@ impl Probes {
     /// that was answered now.
     fn remove(&mut self, core: &mut Core, i: usize, answered: Option<u64>) -> Probe {
         let mut probe = self.open.swap_remove(i);
-        let mut give_up = |request: &Request, issued: &mut Vec<Issued>| {
-            core.disarm(request);
-            if answered != Some(request.seq) {
-                core.late.expect(request.clone(), std::mem::take(issued));
+        let mut give_up = |to: &Address, seq: u64, issued: &mut Vec<Issued>| {
+            core.close(seq);
+            if answered != Some(seq) {
+                core.late.expect(to.clone(), seq, std::mem::take(issued));
             }
         };
-        give_up(&probe.ping, &mut probe.issued);
+        give_up(&probe.target, probe.ping, &mut probe.issued);
         if let Some(indirect) = &mut probe.indirect {
-            let open = |helper: &&mut Helper| helper.answer != Answer::NotReached;
-            for helper in indirect.helpers.iter_mut().filter(open) {
-                give_up(&helper.request, &mut helper.issued);
+            let may_answer = |helper: &&mut Helper| helper.answer != Answer::NotReached;
+            for helper in indirect.helpers.iter_mut().filter(may_answer) {
+                give_up(&helper.address, helper.seq, &mut helper.issued);
             }
-            if let Some(second) = &indirect.second {
-                give_up(second, &mut Vec::new());
+            if let Some(second) = indirect.second {
+                give_up(&probe.target, second, &mut Vec::new());
             }
         }
         if !core.config.adaptive_period() {
@@ -421,8 +408,7 @@ impl Probes {
         // member that cannot reach anybody; unless it did reach somebody.
         let all_silent = asked > 0 && asked >= core.config.ping_req_helpers() && silent == asked;
         let inconclusive = all_silent && !others_answer;
-        let Probe { ping: Request { to: target, .. }, incarnation, .. } =
-            self.remove(core, i, None);
+        let Probe { target, incarnation, .. } = self.remove(core, i, None);
         self.pace.record(if others_answer { Outcome::TargetSilent } else { Outcome::AllSilent });
         if self.pace.most_are_gone() {
             // Most members are silent, and the others answer in time: that is
@@ -437,10 +423,10 @@ impl Probes {
             }
         }
         let Some(slot) = core.members.find(&target) else { return };
-        let in_a_row = &mut core.members.attention_mut(slot).inconclusive;
+        let in_a_row = &mut core.members.watch_mut(slot).inconclusive;
         *in_a_row = if inconclusive { in_a_row.saturating_add(1) } else { 0 };
         let conclusive = !inconclusive || *in_a_row > core.config.inconclusive_probes_max();
-        core.members.relax(slot);
+        core.members.unwatch_idle(slot);
         core.event(Event::ProbeFailed { target: target.clone(), helpers: asked, conclusive });
         if conclusive {
             core.stats.probes_failed += 1;
@@ -460,8 +446,10 @@ impl Probes {
 
     pub(crate) fn check(&self, core: &Core) {
         assert!(self.open.len() <= PROBES_MAX, "probes are bounded");
+        let pings = core.requests.count(|purpose| matches!(purpose, Purpose::Ping(_)));
+        assert_eq!(pings, self.open.len(), "one direct ping for each probe");
         for probe in &self.open {
-            assert_ne!(*probe.target(), core.local, "nobody probes itself");
+            assert_ne!(probe.target, core.local, "nobody probes itself");
             if probe.indirect.is_some() {
                 let pending = probe.helpers().iter().any(|helper| !helper.answer.is_final());
                 assert!(pending || probe.second().is_some(), "a probe with nothing open is over");

@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::address::Address;
 use crate::core::Core;
 use crate::heal::{Heal, Outcome, asked_again, is_here};
-use crate::limits::{CONTACTS_MAX, DIAL_ROUND, FOLLOW_UPS_MAX, JOIN_PEERS_MAX, REMEMBERED_MAX};
+use crate::limits::{DIAL_ROUND, FOLLOW_UPS_MAX, JOIN_PEERS_MAX, REMEMBERED_MAX, URGENT_DIALS_MAX};
 use crate::member::{Member, Status};
 use crate::time::Instant;
 
@@ -35,7 +35,7 @@ pub(crate) struct Redial {
     /// The state of the member list for which the two hold.
     revision: Option<u64>,
     /// Addresses that are dialled out of turn.
-    contacts: VecDeque<Next>,
+    urgent: VecDeque<Next>,
     /// No turns are taken before.
     quiet_until: Instant,
 }
@@ -54,7 +54,7 @@ impl Redial {
     /// themselves: it takes no turns at first.
     pub(crate) fn start(&mut self, core: &Core) {
         self.quiet_until = core.now + core.config.redial_period();
-        self.contacts.clear();
+        self.urgent.clear();
     }
 
     /// Takes note of what discovery lists.
@@ -81,11 +81,11 @@ impl Redial {
         let is_new = |address: &&Address| before.binary_search(address).is_err();
         let mut new: Vec<Address> = self.gone.iter().filter(is_new).cloned().collect();
         core.rng.shuffle(&mut new);
-        new.truncate((CONTACTS_MAX / (core.others() + 1)).max(1));
+        new.truncate((URGENT_DIALS_MAX / (core.others() + 1)).max(1));
         for address in new {
             self.add(Next { address, due: core.now, follow_ups: 0 });
         }
-        self.dial_contact(core, heal);
+        self.dial_urgent(core, heal);
     }
 
     /// Somebody who is taken for gone, or is unknown, asked this member
@@ -102,9 +102,9 @@ impl Redial {
     }
 
     fn add(&mut self, next: Next) {
-        let known = self.contacts.iter().any(|other| other.address == next.address);
-        if !known && self.contacts.len() < CONTACTS_MAX {
-            self.contacts.push_back(next);
+        let known = self.urgent.iter().any(|other| other.address == next.address);
+        if !known && self.urgent.len() < URGENT_DIALS_MAX {
+            self.urgent.push_back(next);
         }
     }
 
@@ -121,17 +121,17 @@ impl Redial {
     /// quiet cluster there is not, and rounds cost nothing.
     pub(crate) fn has_work(&self, core: &Core) -> bool {
         let changed = self.revision != Some(core.members.revision());
-        let known = [self.gone.len(), self.remembered.len(), self.contacts.len()];
+        let known = [self.gone.len(), self.remembered.len(), self.urgent.len()];
         core.config.heal_probability_base() > 0 && (changed || known != [0; 3])
     }
 
     /// A round begins.
     pub(crate) fn on_round(&mut self, core: &mut Core, heal: &mut Heal) {
-        if core.config.heal_probability_base() == 0 || self.dial_contact(core, heal) {
+        if core.config.heal_probability_base() == 0 || self.dial_urgent(core, heal) {
             return;
         }
         self.refresh(core);
-        let Some(address) = self.turn(core).cloned() else { return };
+        let Some(address) = self.target_of_round(core).cloned() else { return };
         // It may be forgotten, or be back, since the lists were made.
         if core.now >= self.quiet_until && is_gone(core, &address) {
             heal.dial(core, address, 0);
@@ -139,27 +139,27 @@ impl Redial {
     }
 
     /// Dials the next one that is dialled out of turn, if it is due.
-    fn dial_contact(&mut self, core: &mut Core, heal: &mut Heal) -> bool {
-        self.contacts.retain(|next| is_gone(core, &next.address));
-        let due = self.contacts.iter().position(|next| next.due <= core.now);
-        let Some(next) = due.and_then(|i| self.contacts.remove(i)) else { return false };
+    fn dial_urgent(&mut self, core: &mut Core, heal: &mut Heal) -> bool {
+        self.urgent.retain(|next| is_gone(core, &next.address));
+        let due = self.urgent.iter().position(|next| next.due <= core.now);
+        let Some(next) = due.and_then(|i| self.urgent.remove(i)) else { return false };
         heal.dial(core, next.address, next.follow_ups);
         true
     }
 
     /// Whom this member dials in the present round: nobody unless it has the
     /// turn.
-    fn turn(&self, core: &mut Core) -> Option<&Address> {
+    fn target_of_round(&self, core: &mut Core) -> Option<&Address> {
         let round = core.unix_ms() / DIAL_ROUND.as_millis() as u64;
         let both = !self.gone.is_empty() && !self.remembered.is_empty();
-        let (turns, rest) = (round / REMEMBERED_EVERY, round % REMEMBERED_EVERY);
+        let (passes, rest) = (round / REMEMBERED_EVERY, round % REMEMBERED_EVERY);
         let (targets, round) = match (both, rest == REMEMBERED_EVERY - 1) {
-            (true, true) => (&self.remembered, turns),
-            (true, false) => (&self.gone, turns * (REMEMBERED_EVERY - 1) + rest),
+            (true, true) => (&self.remembered, passes),
+            (true, false) => (&self.gone, passes * (REMEMBERED_EVERY - 1) + rest),
             (false, _) if self.gone.is_empty() => (&self.remembered, round),
             (false, _) => (&self.gone, round),
         };
-        let place = core.members.place(core.local_slot)?;
+        let place = core.members.shared_position(core.local_slot)?;
         let rounds = rounds_of_pass(core.config.redial_period());
         let index = index_in_round(round, (place, core.others() + 1), targets.len(), rounds)?;
         targets.get(index)
@@ -190,7 +190,7 @@ impl Redial {
             .members
             .slots()
             .filter(|id| unlisted(&core.members.slot(*id).member))
-            .map(|id| (core.members.attention(id).and_then(|known| known.expiry), id))
+            .map(|id| (core.members.watch(id).and_then(|known| known.expiry), id))
             .collect();
         lost.sort_unstable_by(|a, b| b.cmp(a));
         lost.truncate(REMEMBERED_MAX);
@@ -201,7 +201,7 @@ impl Redial {
     }
 
     pub(crate) fn check(&self) {
-        assert!(self.contacts.len() <= CONTACTS_MAX, "contacts are bounded");
+        assert!(self.urgent.len() <= URGENT_DIALS_MAX, "urgent dials are bounded");
         assert!(self.listed.len() <= JOIN_PEERS_MAX, "the list is bounded");
         assert!(self.remembered.len() <= REMEMBERED_MAX, "remembered addresses are bounded");
     }
@@ -228,8 +228,8 @@ fn index_in_round(
 ) -> Option<usize> {
     let rounds = rounds_min.max(addresses as u64);
     let (pass, index) = (round / rounds, round % rounds);
-    let turn = (index + pass) % members.max(1) as u64;
-    (index < addresses as u64 && turn == place as u64).then_some(index as usize)
+    let dialler = (index + pass) % members.max(1) as u64;
+    (index < addresses as u64 && dialler == place as u64).then_some(index as usize)
 }
 
 #[cfg(test)]

@@ -5,13 +5,12 @@ use std::time::Duration;
 use fxhash::FxHashMap;
 
 use crate::address::Address;
-use crate::core::Core;
+use crate::core::{Core, Reply};
 use crate::dissemination::Issued;
-use crate::event::{Path, Rejection};
+use crate::event::Rejection;
 use crate::limits::RELAYS_MAX;
-use crate::member::Status;
 use crate::message::Body;
-use crate::sending::{Reply, Request};
+use crate::requests::Purpose;
 use crate::time::Instant;
 use crate::timers::Timer;
 
@@ -26,16 +25,16 @@ pub(crate) struct Relays(FxHashMap<u64, Relay>);
 
 #[derive(Debug)]
 struct Relay {
-    ping: Request,
+    target: Address,
     issued: Vec<Issued>,
-    asker: Asker,
+    requester: Requester,
     /// When the asker is told that the target was not reached so far.
     nack: Option<Instant>,
 }
 
 /// Who asked, with its incarnation and checksum and the number to answer under.
 #[derive(Clone, Debug)]
-pub(crate) struct Asker {
+pub(crate) struct Requester {
     pub(crate) address: Address,
     pub(crate) incarnation: u64,
     pub(crate) checksum: u64,
@@ -45,58 +44,53 @@ pub(crate) struct Asker {
 impl Relays {
     /// Pings the target of a ping-req. The changes of the message are applied
     /// already.
-    pub(crate) fn start(&mut self, core: &mut Core, asker: Asker, target: Address) {
+    pub(crate) fn start(&mut self, core: &mut Core, requester: Requester, target: Address) {
         if self.0.len() >= RELAYS_MAX {
-            core.refuse(&asker.address, asker.seq, Rejection::Busy);
+            core.refuse(&requester.address, requester.seq, Rejection::Busy);
             return;
         }
         core.stats.ping_reqs_received += 1;
         let Some(slot) = core.members.find(&target) else {
-            if target == asker.address {
-                self.dial_stranger(core, asker);
+            if target == requester.address {
+                self.dial_stranger(core, requester);
                 return;
             }
             // One that was never known was refused before. To one that is forgotten
             // no ping goes, and the asker hears that it is gone.
-            core.is_buried(&target, 0, Status::Alive);
-            answer(core, &asker, target, false, false);
+            core.reply_with_tombstone(&target, 0);
+            answer(core, &requester, target, false, false);
             return;
         };
         if slot == core.local_slot {
-            answer(core, &asker, target, true, false);
+            answer(core, &requester, target, true, false);
             return;
         }
         let (timeout, nack_after) = times(core);
-        let (ping, issued) = core.ping(slot, timeout);
-        self.open(core, asker, ping, issued, nack_after);
+        let (seq, issued) = core.ping(Purpose::Relay, slot, timeout);
+        self.open(core, seq, Relay { target, issued, requester, nack: None }, nack_after);
     }
 
     /// Pings a process that is no member and wants to know whether it is reached
     /// at the address that it gives.
-    fn dial_stranger(&mut self, core: &mut Core, asker: Asker) {
+    fn dial_stranger(&mut self, core: &mut Core, requester: Requester) {
         if !core.may_dial_stranger() {
-            core.refuse(&asker.address, asker.seq, Rejection::Busy);
+            core.refuse(&requester.address, requester.seq, Rejection::Busy);
             return;
         }
         let (timeout, nack_after) = times(core);
-        let ping = core.ping_with(Path::First, asker.address.clone(), timeout, Vec::new());
-        self.open(core, asker, ping, Vec::new(), nack_after);
+        let target = requester.address.clone();
+        let seq = core.ping_with(Purpose::Relay, target.clone(), timeout, Vec::new());
+        let relay = Relay { target, issued: Vec::new(), requester, nack: None };
+        self.open(core, seq, relay, nack_after);
     }
 
-    fn open(
-        &mut self,
-        core: &mut Core,
-        asker: Asker,
-        ping: Request,
-        issued: Vec<Issued>,
-        nack_after: Option<Duration>,
-    ) {
-        let nack = nack_after.map(|after| {
+    fn open(&mut self, core: &mut Core, seq: u64, mut relay: Relay, nack_after: Option<Duration>) {
+        relay.nack = nack_after.map(|after| {
             let at = core.now + after;
-            core.timers.set(at, Timer::Nack(ping.seq));
+            core.timers.set(at, Timer::Nack(seq));
             at
         });
-        self.0.insert(ping.seq, Relay { ping, issued, asker, nack });
+        self.0.insert(seq, relay);
     }
 
     /// It is time to say that the target was not reached so far.
@@ -104,55 +98,47 @@ impl Relays {
         let Some(relay) = self.0.get_mut(&seq) else { return };
         relay.nack = None;
         core.stats.nacks_sent += 1;
-        answer(core, &relay.asker, relay.ping.to.clone(), false, true);
+        answer(core, &relay.requester, relay.target.clone(), false, true);
     }
 
-    pub(crate) fn is_open(&self, from: &Address, seq: u64) -> bool {
-        self.0.get(&seq).is_some_and(|relay| relay.ping.is(from, seq))
+    /// The target answered.
+    pub(crate) fn on_ack(&mut self, core: &mut Core, seq: u64) {
+        self.finish(core, seq, true);
     }
 
-    /// The target answered. `false` when the number belongs to no relay.
-    pub(crate) fn on_ack(&mut self, core: &mut Core, from: &Address, seq: u64) -> bool {
-        self.is_open(from, seq) && self.finish(core, seq, true)
-    }
-
-    /// The target refused the ping, so it lives. `false` when the number belongs
-    /// to no relay.
-    pub(crate) fn on_refused(&mut self, core: &mut Core, from: &Address, seq: u64) -> bool {
-        if !self.is_open(from, seq) {
-            return false;
-        }
+    /// The target refused the ping, so it lives.
+    pub(crate) fn on_refused(&mut self, core: &mut Core, seq: u64) {
         if let Some(relay) = self.0.get_mut(&seq) {
-            // A refused request has told nothing.
+            // The target did not apply the changes of a refused ping.
             relay.issued.clear();
         }
-        self.finish(core, seq, true)
+        self.finish(core, seq, true);
     }
 
-    /// The target did not answer. `false` when the number belongs to no relay.
-    /// A helper tells only the asker and suspects nobody (ringpop-go).
-    pub(crate) fn on_no_answer(&mut self, core: &mut Core, seq: u64) -> bool {
-        self.finish(core, seq, false)
+    /// The target did not answer. A helper reports that to the requester and
+    /// suspects nobody itself (ringpop-go).
+    pub(crate) fn on_no_answer(&mut self, core: &mut Core, seq: u64) {
+        self.finish(core, seq, false);
     }
 
-    fn finish(&mut self, core: &mut Core, seq: u64, reached: bool) -> bool {
-        let Some(relay) = self.0.remove(&seq) else { return false };
-        core.disarm(&relay.ping);
-        if let Some(at) = relay.nack {
+    fn finish(&mut self, core: &mut Core, seq: u64, reached: bool) {
+        let Some(Relay { target, issued, requester, nack }) = self.0.remove(&seq) else { return };
+        if let Some(at) = nack {
             core.timers.cancel(at, Timer::Nack(seq));
         }
-        let to = relay.ping.to.clone();
         if reached {
-            core.delivered(&relay.issued);
+            core.close(seq);
+            core.delivered(&issued);
         } else {
-            core.late.expect(relay.ping, relay.issued);
+            core.give_up(seq, issued);
         }
-        answer(core, &relay.asker, to, reached, false);
-        true
+        answer(core, &requester, target, reached, false);
     }
 
-    pub(crate) fn check(&self) {
+    pub(crate) fn check(&self, core: &Core) {
         assert!(self.0.len() <= RELAYS_MAX, "relays are bounded");
+        let requests = core.requests.count(|purpose| purpose == Purpose::Relay);
+        assert_eq!(self.0.len(), requests, "one request for each relay");
     }
 }
 
@@ -167,10 +153,10 @@ fn times(core: &Core) -> (Duration, Option<Duration>) {
     (if core.config.awareness_max() > 1 { early } else { full }, None)
 }
 
-fn answer(core: &mut Core, asker: &Asker, target: Address, reached: bool, pending: bool) {
-    let Asker { address, incarnation, checksum, .. } = asker;
+fn answer(core: &mut Core, requester: &Requester, target: Address, reached: bool, pending: bool) {
+    let Requester { address, incarnation, checksum, .. } = requester;
     // The answer may be a full sync in Ringpop, but one without the reverse.
     let Reply { changes, .. } = core.piggyback_reply(address, *incarnation, *checksum);
     let body = Body::PingReqAck { target, reached, pending, changes };
-    core.send(asker.address.clone(), asker.seq, body);
+    core.send(requester.address.clone(), requester.seq, body);
 }

@@ -73,16 +73,16 @@ counters! {
     changes_applied,
     /// Changes received about a forgotten member that were no newer than what
     /// was forgotten.
-    changes_buried,
+    changes_about_removed,
     /// Changes sent in messages.
     changes_sent,
     /// Statements about this member that it contradicted.
     refuted,
     /// Members forgotten after their tombstone.
-    evicted,
+    members_removed,
     /// Forgotten members of whom nothing is remembered any more, because
     /// there were too many.
-    graves_dropped,
+    removed_members_dropped,
     /// Join requests sent.
     joins_sent,
     /// Join requests answered.

@@ -15,7 +15,7 @@ use crate::time::Instant;
 pub(crate) struct Suspicion {
     pub(crate) started: Instant,
     /// Who raised or confirmed it, each once.
-    pub(crate) suspectors: Vec<Address>,
+    pub(crate) accusers: Vec<Address>,
 }
 
 /// The bounds of a suspicion timeout in a cluster of some size.
@@ -28,23 +28,23 @@ pub(crate) struct Bounds {
 }
 
 impl Suspicion {
-    pub(crate) fn new(started: Instant, suspector: Address) -> Self {
-        Self { started, suspectors: vec![suspector] }
+    pub(crate) fn new(started: Instant, accuser: Address) -> Self {
+        Self { started, accusers: vec![accuser] }
     }
 
     /// Counts a confirmation; `false` when it is none, because its source was
     /// counted already or enough were.
-    pub(crate) fn confirm(&mut self, suspector: &Address, confirmations: usize) -> bool {
-        if self.suspectors.len() > confirmations || self.suspectors.contains(suspector) {
+    pub(crate) fn confirm(&mut self, accuser: &Address, confirmations: usize) -> bool {
+        if self.accusers.len() > confirmations || self.accusers.contains(accuser) {
             return false;
         }
-        self.suspectors.push(suspector.clone());
+        self.accusers.push(accuser.clone());
         true
     }
 
     /// When the suspect is faulty, as things stand.
     pub(crate) fn deadline(&self, bounds: Bounds) -> Instant {
-        self.started + timeout(bounds, self.suspectors.len() - 1)
+        self.started + timeout(bounds, self.accusers.len() - 1)
     }
 }
 
@@ -72,7 +72,7 @@ pub(crate) fn bounds(
     let scale = if scaled { (members.max(1) as f64).log10().max(1.0) } else { 1.0 };
     let min = base.mul_f64(scale);
     let max = min.saturating_mul(max_factor);
-    // Neither the suspect nor the first suspector confirms.
+    // Neither the suspect nor the first accuser confirms.
     let enough = members >= confirmations + 2;
     Bounds { min, max, confirmations: if enough { confirmations } else { 0 } }
 }

@@ -1,16 +1,24 @@
-//! Full sync: two members whose checksums differ exchange what differs.
+//! Full sync: two members whose checksums differ exchange the members that differ.
 //!
-//! Ringpop answers a ping with its whole member list and asks for the other's
-//! in return (see `reverse_sync.rs`). Here the two compare the digests of hash buckets first and
-//! exchange, in both directions and page by page, the members of the buckets
-//! that differ. The responder keeps no state: each step says what it needs.
+//! The two compare the digests of hash buckets first. Then they exchange, in both
+//! directions and page by page, the members of the buckets that differ.
+//!
+//! Ringpop answers a ping with the whole member list instead. The member that
+//! answered so asks for the list of the other in return, by a join request: the
+//! *reverse full sync*. Unlike at a join, the members of that list are gossiped,
+//! because others may lack them, too (ringpop-go, `disseminator.go`).
+
+mod answer;
+
+pub(crate) use answer::{answer, answer_join};
 
 use crate::address::Address;
-use crate::core::Core;
+use crate::core::{Core, Trust};
 use crate::event::{Cause, Rejection};
 use crate::message::{Body, Change, Cursor, SyncStep};
-use crate::page::{Page, beginning, page, valid_buckets, valid_cursor, valid_differing};
-use crate::sending::Request;
+use crate::page::{Page, beginning, valid_cursor, valid_differing};
+use crate::requests::Purpose;
+use answer::reply_page;
 
 /// The full syncs that this member started.
 #[derive(Debug, Default)]
@@ -18,21 +26,32 @@ pub(crate) struct Syncs(Vec<Job>);
 
 #[derive(Debug)]
 struct Job {
-    request: Request,
+    /// The number of the request under way.
+    seq: u64,
+    peer: Address,
+    received: usize,
+    applied: usize,
+    /// `None` for a reverse full sync.
+    exchange: Option<Exchange>,
+}
+
+/// How far a full sync by digests is.
+#[derive(Debug)]
+struct Exchange {
     buckets: u16,
     /// The buckets that differ; `None` until the first answer.
     differing: Option<Vec<u16>>,
     /// Where the next page to send begins; `None` when all are sent.
     push: Option<Cursor>,
-    received: usize,
-    applied: usize,
 }
 
 impl Syncs {
-    /// Starts a full sync, unless one with this peer is under way or enough
-    /// others are.
+    /// Starts a full sync with a peer, unless enough others are under way: by
+    /// digests, or the reverse half of Ringpop's. Of those by digests one at a time
+    /// runs with each peer; Ringpop asks a peer for its list twice at once.
     pub(crate) fn start(&mut self, core: &mut Core, peer: &Address) {
-        if self.0.iter().any(|job| job.request.to == *peer) {
+        let whole_list = core.config.sync_whole_list();
+        if !whole_list && self.0.iter().any(|job| job.peer == *peer) {
             return;
         }
         if self.0.len() >= core.config.sync_jobs_max() {
@@ -40,75 +59,83 @@ impl Syncs {
             return;
         }
         core.stats.syncs_started += 1;
-        let buckets = core.members.suitable_buckets();
-        let step = SyncStep::Compare { digests: core.members.digests(buckets) };
-        let request = core.request(peer.clone(), core.config.sync_timeout(), Body::Sync(step));
-        let buckets = u16::try_from(buckets).expect("buckets are at most BUCKETS_MAX");
-        self.0.push(Job {
-            request,
-            buckets,
-            differing: None,
-            push: Some(beginning(buckets)),
-            received: 0,
-            applied: 0,
-        });
+        let (seq, exchange) = if whole_list {
+            (ask_for_list(core, peer.clone(), None), None)
+        } else {
+            let buckets = core.members.suitable_buckets();
+            let step = SyncStep::Compare { digests: core.members.digests(buckets) };
+            let buckets = u16::try_from(buckets).expect("buckets are at most BUCKETS_MAX");
+            let push = Some(beginning(buckets));
+            let exchange = Exchange { buckets, differing: None, push };
+            (send_step(core, peer.clone(), step), Some(exchange))
+        };
+        self.0.push(Job { seq, peer: peer.clone(), received: 0, applied: 0, exchange });
     }
 
-    pub(crate) fn is_open(&self, from: &Address, seq: u64) -> bool {
-        self.0.iter().any(|job| job.request.is(from, seq))
-    }
-
-    /// An answer arrived for an open step.
+    /// The peer answered a step of a full sync by digests.
     pub(crate) fn on_ack(
         &mut self,
         core: &mut Core,
-        seq: u64,
+        (seq, trust): (u64, Trust),
         differing: Vec<u16>,
         changes: Vec<Change>,
         next: Option<Cursor>,
     ) {
-        let Some(i) = self.0.iter().position(|job| job.request.seq == seq) else {
-            return;
-        };
-        let mut job = self.0.swap_remove(i);
-        core.disarm(&job.request);
+        let Some(mut job) = self.take(core, seq) else { return };
+        let Some(exchange) = &mut job.exchange else { return };
+        let buckets = exchange.buckets;
         let endless = next.as_ref().is_some_and(|next| {
-            changes.is_empty() || next.buckets != job.buckets || !valid_cursor(next)
+            changes.is_empty() || next.buckets != buckets || !valid_cursor(next)
         });
         job.received += changes.len();
-        let cause = Cause::Sync { from: job.request.to.clone() };
-        job.applied += core.apply(changes, &cause);
-        let valid = valid_differing(&differing, usize::from(job.buckets));
+        let cause = Cause::Sync { from: job.peer.clone() };
+        job.applied += core.apply(changes, &cause, trust);
+        let valid = valid_differing(&differing, usize::from(buckets));
         if !valid || endless || job.received > core.config.members_max() {
-            core.reject(&job.request.to, Rejection::Invalid { what: "answer to a full sync" });
-            job.end(core, false);
+            job.end_invalid(core);
             return;
         }
-        let differing = job.differing.get_or_insert(differing);
-        let Page { changes, next: push } = turn(core, differing, job.push.take());
+        let differing = exchange.differing.get_or_insert(differing);
+        let Page { changes, next: push } = reply_page(core, differing, exchange.push.take());
         if changes.is_empty() && next.is_none() {
             job.end(core, true);
             return;
         }
-        job.push = push;
-        let step = SyncStep::Exchange {
-            buckets: job.buckets,
-            differing: differing.clone(),
-            cursor: next,
-            changes,
-        };
-        let timeout = core.config.sync_timeout();
-        job.request = core.request(job.request.to.clone(), timeout, Body::Sync(step));
+        exchange.push = push;
+        let differing = differing.clone();
+        let step = SyncStep::Exchange { buckets, differing, cursor: next, changes };
+        job.seq = send_step(core, job.peer.clone(), step);
         self.0.push(job);
     }
 
-    /// A step got no answer. `false` when the number belongs to no sync.
-    pub(crate) fn on_no_answer(&mut self, core: &mut Core, seq: u64) -> bool {
-        let Some(i) = self.0.iter().position(|job| job.request.seq == seq) else {
-            return false;
-        };
-        self.0.swap_remove(i).give_up(core);
-        true
+    /// A page of the peer's list arrived, for a reverse full sync.
+    pub(crate) fn on_page(
+        &mut self,
+        core: &mut Core,
+        (seq, trust): (u64, Trust),
+        changes: Vec<Change>,
+        next: Option<Cursor>,
+    ) {
+        let Some(mut job) = self.take(core, seq) else { return };
+        let endless = next.is_some() && changes.is_empty();
+        job.received += changes.len();
+        let cause = Cause::Sync { from: job.peer.clone() };
+        job.applied += core.apply(changes, &cause, trust);
+        if endless || job.received > core.config.members_max() {
+            job.end_invalid(core);
+        } else if let Some(cursor) = next {
+            job.seq = ask_for_list(core, job.peer.clone(), Some(cursor));
+            self.0.push(job);
+        } else {
+            job.end(core, true);
+        }
+    }
+
+    /// The peer did not answer.
+    pub(crate) fn on_no_answer(&mut self, core: &mut Core, seq: u64) {
+        if let Some(i) = self.find(seq) {
+            self.0.swap_remove(i).give_up(core);
+        }
     }
 
     /// Gives up the latest ones when fewer may run than do.
@@ -119,82 +146,47 @@ impl Syncs {
         }
     }
 
+    fn find(&self, seq: u64) -> Option<usize> {
+        self.0.iter().position(|job| job.seq == seq)
+    }
+
+    /// Takes out the sync whose request was answered.
+    fn take(&mut self, core: &mut Core, seq: u64) -> Option<Job> {
+        let i = self.find(seq)?;
+        core.close(seq);
+        Some(self.0.swap_remove(i))
+    }
+
     pub(crate) fn check(&self, core: &Core) {
         assert!(self.0.len() <= core.config.sync_jobs_max(), "full syncs are bounded");
+        let syncs = |purpose| matches!(purpose, Purpose::Sync | Purpose::ReverseSync);
+        assert_eq!(core.requests.count(syncs), self.0.len(), "one request for each full sync");
     }
 }
 
 impl Job {
     /// Ends a sync whose answer is not waited for any more.
     fn give_up(self, core: &mut Core) {
-        core.disarm(&self.request);
-        core.late.expect(self.request.clone(), Vec::new());
+        core.give_up(self.seq, Vec::new());
+        self.end(core, false);
+    }
+
+    /// Ends a sync whose answer was out of bounds.
+    fn end_invalid(self, core: &mut Core) {
+        core.reject(&self.peer, Rejection::Invalid { what: "answer to a full sync" });
         self.end(core, false);
     }
 
     fn end(self, core: &mut Core, complete: bool) {
-        core.sync_ended(self.request.to, self.applied, complete);
+        core.sync_ended(self.peer, self.applied, complete);
     }
 }
 
-/// Answers one step of a full sync that a peer started.
-pub(crate) fn answer(core: &mut Core, from: &Address, seq: u64, step: SyncStep) {
-    let valid = match &step {
-        SyncStep::Compare { digests } => valid_buckets(digests.len()),
-        SyncStep::Exchange { buckets, differing, cursor, .. } => {
-            valid_buckets(usize::from(*buckets))
-                && valid_differing(differing, usize::from(*buckets))
-                && cursor.as_ref().is_none_or(|at| at.buckets == *buckets && valid_cursor(at))
-        }
-    };
-    if !valid {
-        core.refuse(from, seq, Rejection::Invalid { what: "step of a full sync" });
-        return;
-    }
-    core.stats.syncs_received += 1;
-    let (differing, page) = match step {
-        SyncStep::Compare { digests } => {
-            let ours = core.members.digests(digests.len());
-            let buckets = u16::try_from(digests.len()).expect("checked to be at most BUCKETS_MAX");
-            let differs =
-                |bucket: &u16| ours[usize::from(*bucket)] != digests[usize::from(*bucket)];
-            let differing: Vec<u16> = (0..buckets).filter(differs).collect();
-            let page = page(core, Some(&differing), beginning(buckets));
-            (differing, page)
-        }
-        SyncStep::Exchange { differing, cursor, changes, .. } => {
-            core.apply(changes, &Cause::Sync { from: from.clone() });
-            (Vec::new(), turn(core, &differing, cursor))
-        }
-    };
-    let Page { changes, next } = page;
-    let checksum = core.members.checksum();
-    core.send(from.clone(), seq, Body::SyncAck { checksum, differing, changes, next });
+fn send_step(core: &mut Core, peer: Address, step: SyncStep) -> u64 {
+    core.request(Purpose::Sync, peer, core.config.sync_timeout(), Body::Sync(step))
 }
 
-/// What follows on a page: what its sender should forget, when there is such,
-/// otherwise a page in turn.
-fn turn(core: &mut Core, differing: &[u16], cursor: Option<Cursor>) -> Page {
-    let epitaphs = core.epitaphs();
-    match cursor {
-        cursor if !epitaphs.is_empty() => Page { changes: epitaphs, next: cursor },
-        Some(cursor) => page(core, Some(differing), cursor),
-        None => Page { changes: Vec::new(), next: None },
-    }
-}
-
-/// Answers a join request with a page of the member list.
-pub(crate) fn answer_join(core: &mut Core, from: &Address, seq: u64, cursor: Option<Cursor>) {
-    let cursor = cursor.unwrap_or_else(|| {
-        let buckets = core.members.suitable_buckets();
-        beginning(u16::try_from(buckets).expect("buckets are at most BUCKETS_MAX"))
-    });
-    if !valid_buckets(usize::from(cursor.buckets)) {
-        core.refuse(from, seq, Rejection::Invalid { what: "cursor of a join" });
-        return;
-    }
-    core.stats.joins_received += 1;
-    let Page { changes, next } = page(core, None, cursor);
-    let checksum = core.members.checksum();
-    core.send(from.clone(), seq, Body::JoinAck { checksum, changes, next });
+fn ask_for_list(core: &mut Core, peer: Address, cursor: Option<Cursor>) -> u64 {
+    let body = core.join_body(cursor);
+    core.request(Purpose::ReverseSync, peer, core.config.sync_timeout(), body)
 }

@@ -93,9 +93,9 @@ impl<O: io::Write> Watcher<Swim> for Trace<O> {
                 let (before, after) = (Maybe(before.as_ref()), Maybe(after.as_ref()));
                 self.write(at, format_args!("h{host} . {before} -> {after} by {cause:?}"));
             }
-            Event::Refuted { statement, incarnation, .. } => {
-                let statement = Of(statement);
-                self.write(at, format_args!("h{host} . refutes {statement} with {incarnation}"));
+            Event::Refuted { member, incarnation, .. } => {
+                let member = Of(member);
+                self.write(at, format_args!("h{host} . refutes {member} with {incarnation}"));
             }
             event => self.write(at, format_args!("h{host} . {event:?}")),
         }

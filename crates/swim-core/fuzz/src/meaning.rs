@@ -41,10 +41,10 @@ pub(super) fn config(which: u8) -> Config {
         _ => small
             .late_acks(true)
             .second_path(true)
-            .faulty_observers_min(2)
+            .faulty_accusers_min(2)
             .suspect_confirmations(1)
             .members_max(5)
-            .damping(Some(Damping { penalty: 5000, observers_min: 2, ..Damping::DEFAULT }))
+            .damping(Some(Damping { penalty: 5000, quorum: 2, ..Damping::DEFAULT }))
             .coalescing(Some(Coalescing::DEFAULT))
             .build(),
     }

@@ -68,10 +68,10 @@ impl Process {
                     self.view.remove(&member.address);
                 }
             }
-            Event::Refuted { statement, incarnation, .. } => {
-                let local = self.view.get_mut(&statement.address);
+            Event::Refuted { member, incarnation, .. } => {
+                let local = self.view.get_mut(&member.address);
                 let local = local.expect("a member knows itself");
-                assert!(*incarnation > statement.incarnation, "a refutation wins");
+                assert!(*incarnation > member.incarnation, "a refutation wins");
                 local.incarnation = *incarnation;
             }
             Event::HealWanted => self.wants_heal = true,

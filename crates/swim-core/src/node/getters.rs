@@ -120,11 +120,11 @@ impl Node {
     pub fn check_invariants(&self) {
         self.core.check();
         self.probes.check(&self.core);
-        self.relays.check();
+        self.relays.check(&self.core);
         self.syncs.check(&self.core);
-        self.reverse_syncs.check(&self.core);
         self.routine.check(&self.core);
-        self.heal.check();
+        self.heal.check(&self.core);
+        self.dial_back.check(&self.core);
         self.redial.check();
         assert!(
             !self.routine.is_running() || self.state == State::Ready,

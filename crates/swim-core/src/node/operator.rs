@@ -16,7 +16,7 @@ impl Node {
         self.advance_to(now);
         match self.core.members.get(address).map(|member| member.status) {
             Some(Status::Faulty | Status::Leave) if *address != self.core.local => {
-                self.core.bury(address, Cause::Command);
+                self.core.spread_tombstone(address, Cause::Command);
                 Ok(())
             }
             _ => Err(CommandError::NotGone(address.clone())),
@@ -35,7 +35,7 @@ impl Node {
             .map(|member| member.address.clone())
             .collect();
         for address in &faulty {
-            self.core.bury(address, Cause::Command);
+            self.core.spread_tombstone(address, Cause::Command);
         }
         faulty.len()
     }

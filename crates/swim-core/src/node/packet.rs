@@ -27,7 +27,7 @@ impl Node {
         match read(bytes, self) {
             Ok(Read { decoded: Decoded { message, dropped_changes }, known_changes }) => {
                 self.handle_malformed(now, dropped_changes);
-                self.take_message(now, message, known_changes);
+                self.dispatch(message, known_changes);
                 Ok(())
             }
             Err(error) => {
@@ -48,12 +48,12 @@ impl Receiver for Node {
         Some(self.core.members.slot(id).member.address.clone())
     }
 
-    fn knows<'a>(
+    fn would_ignore<'a>(
         &'a self,
         address: &[u8],
         rank: (u64, Status),
         labels: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> bool {
-        self.core.knows(address, rank, labels)
+        self.core.would_ignore(address, rank, labels)
     }
 }

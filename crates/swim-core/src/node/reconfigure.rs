@@ -77,7 +77,6 @@ impl Node {
         self.core.rearm_expiries(&former);
         self.join.rearm_limit(&mut self.core);
         self.syncs.give_up_surplus(&mut self.core);
-        self.reverse_syncs.give_up_surplus(&mut self.core);
         self.rearm_routine();
         if former.coalescing() != self.core.config.coalescing() {
             self.core.announce_view();

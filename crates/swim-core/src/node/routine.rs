@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use super::Node;
-use crate::core::Core;
+use crate::core::{Core, Isolation};
 use crate::event::Event;
-use crate::isolation::Isolation;
 use crate::limits::DIAL_ROUND;
 use crate::time::Instant;
 use crate::timers::Timer;

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::convert::{bucket_number, refusal, status};
-use super::{DecodeError, Decoded, MESSAGE_BYTES_MAX};
+use super::{DecodeError, Decoded, MESSAGE_BYTES_MAX, tags};
 use crate::address::{Address, AddressError};
 use crate::labels::Labels;
 use crate::limits::{APP_BYTES_MAX, BUCKETS_MAX, LABELS_MAX};
@@ -22,8 +22,8 @@ pub(crate) trait Receiver {
     /// An address that it knows.
     fn address(&self, text: &str) -> Option<Address>;
 
-    /// Whether weighing this statement would change nothing.
-    fn knows<'a>(
+    /// Whether applying this change would do nothing.
+    fn would_ignore<'a>(
         &'a self,
         address: &[u8],
         rank: (u64, Status),
@@ -32,9 +32,9 @@ pub(crate) trait Receiver {
 }
 
 /// Knows nothing.
-pub(super) struct Anybody;
+pub(super) struct KnowsNothing;
 
-impl Receiver for Anybody {
+impl Receiver for KnowsNothing {
     fn app(&self, _: &str) -> Option<Arc<str>> {
         None
     }
@@ -43,7 +43,7 @@ impl Receiver for Anybody {
         None
     }
 
-    fn knows<'a>(
+    fn would_ignore<'a>(
         &'a self,
         _: &[u8],
         _: (u64, Status),
@@ -67,11 +67,13 @@ pub(crate) fn read(bytes: &[u8], receiver: &impl Receiver) -> Result<Read, Decod
     let mut fields = Fields(bytes);
     while let Some((field, value)) = fields.next()? {
         match (field, value) {
-            (1, Value::Bytes(text)) => app = utf8(text)?,
-            (2, Value::Bytes(text)) => from = utf8(text)?,
-            (3, Value::Number(number)) => from_incarnation = number,
-            (4, Value::Number(number)) => seq = number,
-            (5..=13, Value::Bytes(content)) => body = Some((field, content)),
+            (tags::message::APP, Value::Bytes(text)) => app = utf8(text)?,
+            (tags::message::FROM, Value::Bytes(text)) => from = utf8(text)?,
+            (tags::message::FROM_INCARNATION, Value::Number(number)) => from_incarnation = number,
+            (tags::message::SEQ, Value::Number(number)) => seq = number,
+            (tags::message::PING..=tags::message::REFUSED, Value::Bytes(content)) => {
+                body = Some((field, content));
+            }
             _ => {}
         }
     }
@@ -80,7 +82,7 @@ pub(crate) fn read(bytes: &[u8], receiver: &impl Receiver) -> Result<Read, Decod
     }
     let (kind, content) = body.ok_or(DecodeError::Body)?;
     // The whole lists of joins and full syncs are counted and compared.
-    let skips_known = matches!(kind, 5..=8);
+    let skips_known = matches!(kind, tags::message::PING..=tags::message::PING_REQ_ACK);
     let mut reader = Reader { receiver, skips_known, known_changes: 0, dropped_changes: 0 };
     let body = reader.body(kind, content)?;
     let from = reader.address("from", from)?;
@@ -106,79 +108,128 @@ struct Reader<'a, R> {
     dropped_changes: usize,
 }
 
-/// What the bodies are made of; each has some of it, under its own numbers.
+/// The parts that bodies are made of. Each body has some of them, under numbers of its
+/// own.
 #[derive(Default)]
 struct Parts<'a> {
     target: &'a str,
-    checksum: u64,
+    /// The checksum of the sender, or the nonce of a join.
+    fixed: u64,
     changes: Vec<Change>,
-    numbers: [u64; 5],
-    buckets: Vec<u16>,
+    /// The fields that are plain numbers, by field number.
+    numbers: [u64; NUMBERS],
+    differing: Vec<u16>,
     digests: Vec<u64>,
     cursor: Option<Cursor>,
 }
 
-/// Which field of a body is which part.
+/// No plain number has a field number as high as this.
+const NUMBERS: usize = 5;
+
+impl Parts<'_> {
+    const fn number(&self, field: u32) -> u64 {
+        self.numbers[field as usize]
+    }
+}
+
+/// The field numbers of the parts of a body.
 struct Layout {
     target: u32,
-    checksum: u32,
+    fixed: u32,
     changes: u32,
-    buckets: u32,
+    differing: u32,
     digests: u32,
     cursor: u32,
 }
 
-const NONE: u32 = 0;
+impl Layout {
+    /// A body without parts: no field has the number 0.
+    const EMPTY: Self =
+        Self { target: 0, fixed: 0, changes: 0, differing: 0, digests: 0, cursor: 0 };
 
-/// The layout of each body, by its field in the message from 5 on.
-const LAYOUTS: [Layout; 9] = {
-    const EMPTY: Layout = Layout {
-        target: NONE,
-        checksum: NONE,
-        changes: NONE,
-        buckets: NONE,
-        digests: NONE,
-        cursor: NONE,
-    };
-    [
-        Layout { checksum: 1, changes: 2, ..EMPTY },
-        Layout { checksum: 1, changes: 2, ..EMPTY },
-        Layout { target: 1, checksum: 2, changes: 3, ..EMPTY },
-        Layout { target: 1, changes: 3, ..EMPTY },
-        // The number of the process stands where others have a checksum.
-        Layout { cursor: 1, checksum: 2, ..EMPTY },
-        Layout { checksum: 1, changes: 2, cursor: 3, ..EMPTY },
-        Layout { digests: 2, buckets: 3, cursor: 4, changes: 5, ..EMPTY },
-        Layout { checksum: 1, buckets: 2, changes: 3, cursor: 4, ..EMPTY },
-        EMPTY,
-    ]
-};
+    /// The layout of the body with this field number in a message.
+    const fn of(body: u32) -> Self {
+        use super::tags::{join, join_ack, message, ping, ping_req, ping_req_ack, sync, sync_ack};
+
+        match body {
+            message::PING | message::ACK => {
+                Self { fixed: ping::CHECKSUM, changes: ping::CHANGES, ..Self::EMPTY }
+            }
+            message::PING_REQ => Self {
+                target: ping_req::TARGET,
+                fixed: ping_req::CHECKSUM,
+                changes: ping_req::CHANGES,
+                ..Self::EMPTY
+            },
+            message::PING_REQ_ACK => {
+                Self { target: ping_req_ack::TARGET, changes: ping_req_ack::CHANGES, ..Self::EMPTY }
+            }
+            message::JOIN => Self { cursor: join::CURSOR, fixed: join::NONCE, ..Self::EMPTY },
+            message::JOIN_ACK => Self {
+                fixed: join_ack::CHECKSUM,
+                changes: join_ack::CHANGES,
+                cursor: join_ack::NEXT,
+                ..Self::EMPTY
+            },
+            message::SYNC => Self {
+                digests: sync::DIGESTS,
+                differing: sync::DIFFERING,
+                cursor: sync::CURSOR,
+                changes: sync::CHANGES,
+                ..Self::EMPTY
+            },
+            message::SYNC_ACK => Self {
+                fixed: sync_ack::CHECKSUM,
+                differing: sync_ack::DIFFERING,
+                changes: sync_ack::CHANGES,
+                cursor: sync_ack::NEXT,
+                ..Self::EMPTY
+            },
+            _ => Self::EMPTY,
+        }
+    }
+}
 
 impl<R: Receiver> Reader<'_, R> {
     fn body(&mut self, kind: u32, content: &[u8]) -> Result<Body, DecodeError> {
-        let parts = self.parts(&LAYOUTS[kind as usize - 5], content)?;
-        let Parts { target, checksum, changes, numbers, buckets, digests, cursor } = parts;
+        use super::tags::message;
+
+        let parts = self.parts(&Layout::of(kind), content)?;
+        let number = |field| parts.number(field);
         Ok(match kind {
-            5 => Body::Ping { checksum, changes },
-            6 => Body::Ack { checksum, changes },
-            7 => Body::PingReq { target: self.address("target", target)?, checksum, changes },
-            8 => Body::PingReqAck {
-                target: self.address("target", target)?,
-                reached: numbers[2] != 0,
-                pending: numbers[4] != 0,
-                changes,
+            message::PING => Body::Ping { checksum: parts.fixed, changes: parts.changes },
+            message::ACK => Body::Ack { checksum: parts.fixed, changes: parts.changes },
+            message::PING_REQ => Body::PingReq {
+                target: self.address("target", parts.target)?,
+                checksum: parts.fixed,
+                changes: parts.changes,
             },
-            9 => Body::Join { cursor, nonce: checksum },
-            10 => Body::JoinAck { checksum, changes, next: cursor },
-            11 if !digests.is_empty() => Body::Sync(SyncStep::Compare { digests }),
-            11 => Body::Sync(SyncStep::Exchange {
-                buckets: bucket_number("buckets", numbers[1])?,
-                differing: buckets,
-                cursor,
-                changes,
+            message::PING_REQ_ACK => Body::PingReqAck {
+                target: self.address("target", parts.target)?,
+                reached: number(tags::ping_req_ack::REACHED) != 0,
+                pending: number(tags::ping_req_ack::PENDING) != 0,
+                changes: parts.changes,
+            },
+            message::JOIN => Body::Join { cursor: parts.cursor, nonce: parts.fixed },
+            message::JOIN_ACK => {
+                Body::JoinAck { checksum: parts.fixed, changes: parts.changes, next: parts.cursor }
+            }
+            message::SYNC if !parts.digests.is_empty() => {
+                Body::Sync(SyncStep::Compare { digests: parts.digests })
+            }
+            message::SYNC => Body::Sync(SyncStep::Exchange {
+                buckets: bucket_number("buckets", number(tags::sync::BUCKETS))?,
+                differing: parts.differing,
+                cursor: parts.cursor,
+                changes: parts.changes,
             }),
-            12 => Body::SyncAck { checksum, differing: buckets, changes, next: cursor },
-            _ => Body::Refused { reason: refusal(numbers[1] as i32) },
+            message::SYNC_ACK => Body::SyncAck {
+                checksum: parts.fixed,
+                differing: parts.differing,
+                changes: parts.changes,
+                next: parts.cursor,
+            },
+            _ => Body::Refused { reason: refusal(number(tags::refused::REASON) as i32) },
         })
     }
 
@@ -187,10 +238,10 @@ impl<R: Receiver> Reader<'_, R> {
         let mut fields = Fields(content);
         while let Some((field, value)) = fields.next()? {
             match value {
-                Value::Fixed(value) if field == layout.checksum => parts.checksum = value,
+                Value::Fixed(value) if field == layout.fixed => parts.fixed = value,
                 Value::Fixed(value) if field == layout.digests => parts.digests.push(value),
-                Value::Number(value) if field == layout.buckets => {
-                    parts.buckets.push(bucket_number("differing", value)?);
+                Value::Number(value) if field == layout.differing => {
+                    parts.differing.push(bucket_number("differing", value)?);
                 }
                 Value::Number(value) => {
                     if let Some(number) = parts.numbers.get_mut(field as usize) {
@@ -203,8 +254,8 @@ impl<R: Receiver> Reader<'_, R> {
                         parts.changes.push(change);
                     }
                 }
-                Value::Bytes(bytes) if field == layout.buckets => {
-                    packed_buckets(bytes, &mut parts.buckets)?;
+                Value::Bytes(bytes) if field == layout.differing => {
+                    packed_buckets(bytes, &mut parts.differing)?;
                 }
                 Value::Bytes(bytes) if field == layout.digests => {
                     packed_digests(bytes, &mut parts.digests)?;
@@ -214,7 +265,7 @@ impl<R: Receiver> Reader<'_, R> {
                 }
                 _ => {}
             }
-            let lists = [("differing", parts.buckets.len()), ("digests", parts.digests.len())];
+            let lists = [("differing", parts.differing.len()), ("digests", parts.digests.len())];
             if let Some((field, _)) = lists.into_iter().find(|(_, len)| *len > BUCKETS_MAX) {
                 return Err(DecodeError::Buckets { field });
             }
@@ -226,28 +277,33 @@ impl<R: Receiver> Reader<'_, R> {
     /// cannot be read: a status of a later version, an address that is none,
     /// labels beyond every limit.
     fn change(&mut self, bytes: &[u8]) -> Result<Option<Change>, DecodeError> {
-        let statement = Statement::read(bytes)?;
-        if self.skips_known && statement.is_known_to(self.receiver) {
+        let encoded = EncodedChange::read(bytes)?;
+        if self.skips_known && encoded.is_known_to(self.receiver) {
             self.known_changes += 1;
             return Ok(None);
         }
-        let (address, source) = (utf8(statement.address)?, utf8(statement.source)?);
-        let change = self.change_of(&statement, address, source);
+        let (address, source) = (utf8(encoded.address)?, utf8(encoded.source)?);
+        let change = self.change_of(&encoded, address, source);
         self.dropped_changes += usize::from(change.is_none());
         Ok(change)
     }
 
-    fn change_of(&self, statement: &Statement<'_>, address: &str, source: &str) -> Option<Change> {
+    fn change_of(
+        &self,
+        encoded: &EncodedChange<'_>,
+        address: &str,
+        source: &str,
+    ) -> Option<Change> {
         let source = match source {
             "" => None,
             text => {
                 let address = self.name(text).ok()?;
-                Some(Source { address, incarnation: statement.source_incarnation })
+                Some(Source { address, incarnation: encoded.source_incarnation })
             }
         };
-        let status = statement.status()?;
-        let labels = Labels::new(statement.labels()).ok()?;
-        let member = Member::new(self.name(address).ok()?, status, statement.incarnation, labels);
+        let status = encoded.status()?;
+        let labels = Labels::new(encoded.labels()).ok()?;
+        let member = Member::new(self.name(address).ok()?, status, encoded.incarnation, labels);
         Some(Change { member, source })
     }
 
@@ -256,9 +312,9 @@ impl<R: Receiver> Reader<'_, R> {
         let mut fields = Fields(bytes);
         while let Some((field, value)) = fields.next()? {
             match (field, value) {
-                (1, Value::Number(number)) => buckets = number,
-                (2, Value::Number(number)) => bucket = number,
-                (3, Value::Bytes(text)) => after = utf8(text)?,
+                (tags::cursor::BUCKETS, Value::Number(number)) => buckets = number,
+                (tags::cursor::BUCKET, Value::Number(number)) => bucket = number,
+                (tags::cursor::AFTER, Value::Bytes(text)) => after = utf8(text)?,
                 _ => {}
             }
         }
@@ -284,7 +340,7 @@ impl<R: Receiver> Reader<'_, R> {
 /// A change where it lies in the bytes. Its names are texts once somebody has
 /// looked: one that equals a known address needs no look.
 #[derive(Default)]
-struct Statement<'a> {
+struct EncodedChange<'a> {
     bytes: &'a [u8],
     address: &'a [u8],
     code: u64,
@@ -294,26 +350,30 @@ struct Statement<'a> {
     labels: usize,
 }
 
-impl<'a> Statement<'a> {
+impl<'a> EncodedChange<'a> {
     fn read(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        let mut statement = Self { bytes, ..Self::default() };
+        use super::tags::change;
+
+        let mut encoded = Self { bytes, ..Self::default() };
         let mut fields = Fields(bytes);
         while let Some((field, value)) = fields.next()? {
             match (field, value) {
-                (1, Value::Bytes(text)) => statement.address = text,
-                (2, Value::Number(number)) => statement.code = number,
-                (3, Value::Number(number)) => statement.incarnation = number,
-                (4, Value::Bytes(text)) => statement.source = text,
-                (5, Value::Number(number)) => statement.source_incarnation = number,
-                // One more than there may be tells that there are too many.
-                (6, Value::Bytes(pair)) if statement.labels <= LABELS_MAX => {
+                (change::ADDRESS, Value::Bytes(text)) => encoded.address = text,
+                (change::STATUS, Value::Number(number)) => encoded.code = number,
+                (change::INCARNATION, Value::Number(number)) => encoded.incarnation = number,
+                (change::SOURCE, Value::Bytes(text)) => encoded.source = text,
+                (change::SOURCE_INCARNATION, Value::Number(number)) => {
+                    encoded.source_incarnation = number;
+                }
+                // One more than are allowed shows that there are too many.
+                (change::LABELS, Value::Bytes(pair)) if encoded.labels <= LABELS_MAX => {
                     label(pair)?;
-                    statement.labels += 1;
+                    encoded.labels += 1;
                 }
                 _ => {}
             }
         }
-        Ok(statement)
+        Ok(encoded)
     }
 
     /// `None` for a status of a later version.
@@ -326,7 +386,7 @@ impl<'a> Statement<'a> {
         let mut fields = Fields(self.bytes);
         let labels = std::iter::from_fn(move || {
             loop {
-                if let (6, Value::Bytes(pair)) = fields.next().ok()?? {
+                if let (tags::change::LABELS, Value::Bytes(pair)) = fields.next().ok()?? {
                     return label(pair).ok();
                 }
             }
@@ -334,10 +394,10 @@ impl<'a> Statement<'a> {
         labels.take(self.labels)
     }
 
-    /// Whether the receiver loses nothing when it never sees this statement.
+    /// Whether the receiver would ignore this change.
     fn is_known_to(&self, receiver: &impl Receiver) -> bool {
         let Some(status) = self.status() else { return false };
-        receiver.knows(self.address, (self.incarnation, status), self.labels())
+        receiver.would_ignore(self.address, (self.incarnation, status), self.labels())
             && (self.source.is_empty() || Address::is_plain(self.source))
     }
 }
@@ -347,8 +407,8 @@ fn label(bytes: &[u8]) -> Result<(&str, &str), DecodeError> {
     let mut fields = Fields(bytes);
     while let Some((field, part)) = fields.next()? {
         match (field, part) {
-            (1, Value::Bytes(text)) => key = utf8(text)?,
-            (2, Value::Bytes(text)) => value = utf8(text)?,
+            (tags::label::KEY, Value::Bytes(text)) => key = utf8(text)?,
+            (tags::label::VALUE, Value::Bytes(text)) => value = utf8(text)?,
             _ => {}
         }
     }

@@ -516,7 +516,7 @@ fn config(rng: &mut Rng, small_packets: bool) -> Config {
         builder = builder.ping_req_helpers(rng.below(6) as usize);
     }
     if rng.happens(Chance::of(0.15)) {
-        builder = builder.faulty_observers_min(2);
+        builder = builder.faulty_accusers_min(2);
     }
     if rng.happens(Chance::of(0.15)) {
         builder = builder.piggyback_factor(rng.within(1, 5) as u32);

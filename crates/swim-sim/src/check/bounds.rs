@@ -16,7 +16,7 @@ use crate::watch::Input;
 const HEADER_BYTES_MAX: usize = 1024 + 512;
 
 /// Changes that need not fit the budget: tombstones for one who has not heard.
-const EPITAPHS_MAX: usize = 10;
+const REPLY_TOMBSTONES_MAX: usize = 10;
 
 #[derive(Debug, Default)]
 pub(super) struct Bounds;
@@ -63,7 +63,7 @@ impl Check for Bounds {
         })?;
         let bytes: usize = changes.iter().map(Change::encoded_len).sum();
         let budget = node.config().message_bytes_max();
-        let few = changes.len() <= EPITAPHS_MAX;
+        let few = changes.len() <= REPLY_TOMBSTONES_MAX;
         require(bytes <= budget || few, &message.from, || {
             format!("it sent {bytes} bytes of changes in one message")
         })?;

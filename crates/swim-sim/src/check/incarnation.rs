@@ -39,9 +39,9 @@ impl Check for Incarnation {
     }
 
     fn event(&mut self, _: HostId, event: &Event, _: &Node) -> Verdict {
-        let Event::Refuted { statement, incarnation, .. } = event else { return Ok(()) };
-        require(*incarnation > statement.incarnation, &statement.address, || {
-            format!("{incarnation} does not contradict {}", statement.incarnation)
+        let Event::Refuted { member, incarnation, .. } = event else { return Ok(()) };
+        require(*incarnation > member.incarnation, &member.address, || {
+            format!("{incarnation} does not contradict {}", member.incarnation)
         })
     }
 

@@ -80,7 +80,7 @@ impl Check for Suspicions {
                 process.disturbed = Some(at);
             }
             let config = node.config();
-            if config.faulty_observers_min() > 1 {
+            if config.faulty_accusers_min() > 1 {
                 continue;
             }
             let longest = longest(config, node.len().max(self.processes.len()));

@@ -52,7 +52,7 @@ settings! {
     suspect_timeout_scaled: truth,
     suspect_timeout_max_factor: number,
     suspect_confirmations: number,
-    faulty_observers_min: number,
+    faulty_accusers_min: number,
     faulty_timeout: duration,
     tombstone_timeout: duration,
     piggyback_factor: number,

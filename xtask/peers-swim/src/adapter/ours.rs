@@ -210,8 +210,8 @@ impl Peer for Ours {
                 {
                     sink.observe(Observation::Faulty(index_of(&after.address)));
                 }
-                Output::Event(Event::Refuted { statement, .. }) => {
-                    sink.observe(match statement.status {
+                Output::Event(Event::Refuted { member, .. }) => {
+                    sink.observe(match member.status {
                         Status::Suspect | Status::Faulty => Observation::Refuted,
                         _ => Observation::Renewed,
                     });

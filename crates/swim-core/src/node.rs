@@ -1,0 +1,314 @@
+//! The machine: takes inputs, hands them to the part they concern, gives
+//! outputs.
+
+use std::sync::Arc;
+
+use crate::address::Address;
+use crate::config::{Config, ConfigError};
+use crate::core::Core;
+use crate::dial_back::DialBack;
+use crate::dialect::Dialect;
+use crate::event::Output;
+use crate::heal::Heal;
+use crate::join::{Join, NoAnswer};
+use crate::labels::{IDENTITY_LABEL, Labels};
+use crate::leave::Leave;
+use crate::limits::{APP_BYTES_MAX, CAUSE_BYTES_MAX, INSTANT_MAX, UNIX_MS_MAX};
+use crate::member::{Member, Status};
+use crate::message::Message;
+use crate::probe::Probes;
+use crate::redial::Redial;
+use crate::relay::Relays;
+use crate::sync::Syncs;
+use crate::time::Instant;
+use crate::timers::Timer;
+
+mod commands;
+mod dispatch;
+mod getters;
+mod healing;
+mod operator;
+#[cfg(feature = "wire")]
+mod packet;
+mod reactions;
+mod reconfigure;
+mod routine;
+mod stability;
+
+pub use commands::CommandError;
+use commands::check_public;
+pub use reconfigure::ReconfigureError;
+use routine::Routine;
+
+/// The membership machine of one process.
+///
+/// It does no I/O and reads no clock. A *driver* feeds it and carries out what
+/// it says; the same inputs always give the same outputs.
+///
+/// # Driving it
+///
+/// Methods come in four kinds: *commands* ([`join`](Self::join),
+/// [`leave`](Self::leave), [`set_labels`](Self::set_labels)), *inputs from
+/// outside* (`handle_*`), *outputs* (`poll_*`) and *getters*. The driver loops:
+///
+/// 1. Do what is due: [`handle_timeout`](Self::handle_timeout) with the current
+///    time, which must never go backwards. (When it does, the machine keeps the
+///    latest time it saw.) Calling it early or twice does no harm.
+/// 2. Call [`poll_output`](Self::poll_output) until it gives `None`: send the
+///    messages, act on the events, in the order given.
+/// 3. Wait for whichever comes first: a message, a failure to send, a command,
+///    or the time that [`poll_timeout`](Self::poll_timeout) gives.
+/// 4. Give the machine what came, with the time at which it is given, and begin
+///    again: there may be outputs, and the deadline may be another one.
+///
+/// Messages are structs. With feature `wire` the machine also takes them in
+/// their canonical encoding, `handle_packet`, and `wire::encode` makes it.
+///
+/// Over request/response transports, a request that came in is answered with
+/// the reply that the machine emits for the same peer and the same sequence
+/// number, at once or later; a reply that comes in is just
+/// [`handle_message`](Self::handle_message); and a request that could not be
+/// delivered is [`handle_undelivered`](Self::handle_undelivered), which spares
+/// the wait for its deadline.
+///
+/// ```
+/// use std::time::Duration;
+/// use swim_core::{Config, Event, Init, Instant, Node, Output};
+///
+/// let mut node = Node::new(Config::lan(), Init {
+///     app: "rides".into(),
+///     address: "127.0.0.1:7946".parse()?,
+///     identity: None,
+///     labels: Default::default(),
+///     seed: 42,                   // from the operating system in production
+///     now: Instant::ZERO,
+///     unix_ms: 1_700_000_000_000, // wall clock
+/// })?;
+///
+/// node.join(Instant::ZERO, vec!["127.0.0.1:7947".parse()?])?;
+/// let Some(Output::Transmit(transmit)) = node.poll_output() else { panic!() };
+/// assert_eq!(transmit.to.as_str(), "127.0.0.1:7947");
+///
+/// // The transport reports that nobody listens there.
+/// let now = Instant::ZERO + Duration::from_millis(1);
+/// node.handle_undelivered(now, transmit.message.seq);
+/// assert!(matches!(
+///     node.poll_output(),
+///     Some(Output::Event(Event::JoinRetrying { rounds: 1, .. }))
+/// ));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Node {
+    core: Core,
+    state: State,
+    join: Join,
+    probes: Probes,
+    relays: Relays,
+    syncs: Syncs,
+    leave: Leave,
+    heal: Heal,
+    dial_back: DialBack,
+    redial: Redial,
+    routine: Routine,
+    /// When gossip that did not fit last led to a sync.
+    last_sync: Option<Instant>,
+    /// Whether the next difference is synced in any case.
+    backstop_due: bool,
+}
+
+/// What a [`Node`] is made from, besides its [`Config`].
+#[derive(Clone, Debug)]
+pub struct Init {
+    /// Name of the application, 1 to 128 bytes. Members of different
+    /// applications never mix.
+    pub app: Arc<str>,
+    /// Address at which other members reach this one. One that nobody can dial
+    /// is refused ([`Address::check_diallable`]).
+    pub address: Address,
+    /// Stable name that places the member on the ring; the address when
+    /// `None`.
+    pub identity: Option<String>,
+    /// What the member says about itself.
+    pub labels: Labels,
+    /// Seed of all random choices, and of the number by which this process
+    /// recognises its own requests: different for each process.
+    pub seed: u64,
+    /// Time of the driver's clock.
+    pub now: Instant,
+    /// Wall clock at `now` in milliseconds since the Unix epoch. It becomes
+    /// the first incarnation, so that a restarted process exceeds its former
+    /// self; and it numbers the rounds in which members share out their probes
+    /// (see [`Config::shared_rounds`]).
+    pub unix_ms: u64,
+}
+
+/// Where a [`Node`] is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Made, or a join failed. Answers join requests only.
+    Idle,
+    /// Asks peers for their member lists. Answers join requests only.
+    Joining,
+    /// Probes and answers everything.
+    Ready,
+    /// Has declared that it leaves and tells others. Answers everything.
+    Leaving,
+    /// Has left. Answers everything.
+    Left,
+}
+
+impl Node {
+    /// Makes the machine of a process. It does nothing until
+    /// [`join`](Self::join). Machines in one process may share a
+    /// configuration: pass clones of one `Arc`.
+    ///
+    /// # Errors
+    ///
+    /// When the application name is empty or too long, the labels exceed the
+    /// limits of the configuration, or nobody can dial the address.
+    pub fn new(config: impl Into<Arc<Config>>, init: Init) -> Result<Self, ConfigError> {
+        Self::make(config.into(), None, init)
+    }
+
+    /// Makes the machine of a process in a cluster of another implementation,
+    /// with the measures on which that cluster agrees. What
+    /// [`checksum`](Self::checksum) and messages say is then the dialect's.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new).
+    pub fn with_dialect(
+        config: impl Into<Arc<Config>>,
+        dialect: Arc<dyn Dialect>,
+        init: Init,
+    ) -> Result<Self, ConfigError> {
+        Self::make(config.into(), Some(dialect), init)
+    }
+
+    fn make(
+        config: Arc<Config>,
+        dialect: Option<Arc<dyn Dialect>>,
+        init: Init,
+    ) -> Result<Self, ConfigError> {
+        let Init { app, address, identity, labels, seed, now, unix_ms } = init;
+        address.check_diallable()?;
+        if app.is_empty() || app.len() > APP_BYTES_MAX {
+            return Err(ConfigError::AppName { bytes: app.len(), max: APP_BYTES_MAX });
+        }
+        check_public(&labels)?;
+        labels.check(&config.label_limits())?;
+        let labels = match identity {
+            Some(identity) => labels.with(IDENTITY_LABEL, &identity)?,
+            None => labels,
+        };
+        let incarnation = unix_ms.clamp(1, UNIX_MS_MAX);
+        let local = Member::new(address, Status::Alive, incarnation, labels);
+        Ok(Self {
+            core: Core::new(config, dialect, app, local, seed, now.min(INSTANT_MAX), unix_ms),
+            state: State::Idle,
+            join: Join::default(),
+            probes: Probes::default(),
+            relays: Relays::default(),
+            syncs: Syncs::default(),
+            leave: Leave::default(),
+            heal: Heal::default(),
+            dial_back: DialBack::default(),
+            redial: Redial::default(),
+            routine: Routine::default(),
+            last_sync: None,
+            backstop_due: false,
+        })
+    }
+
+    // --- Inputs ---
+
+    /// Takes a message that arrived. What is malformed, foreign or stale is
+    /// counted, reported by [`Event::Rejected`](crate::Event::Rejected) and changes nothing; a request
+    /// that is refused is answered by [`Body::Refused`].
+    pub fn handle_message(&mut self, now: Instant, message: Message) {
+        self.advance_to(now);
+        self.dispatch(message, 0);
+    }
+
+    /// Takes note that a request which the machine emitted could not be
+    /// delivered, for instance because the connection was refused.
+    pub fn handle_undelivered(&mut self, now: Instant, seq: u64) {
+        self.undelivered(now, seq, None);
+    }
+
+    /// As [`handle_undelivered`](Self::handle_undelivered), with what the
+    /// transport says, which [`JoinFailure`](crate::JoinFailure) passes on. A
+    /// text longer than [`CAUSE_BYTES_MAX`](crate::limits::CAUSE_BYTES_MAX) is
+    /// cut.
+    pub fn handle_undelivered_because(&mut self, now: Instant, seq: u64, cause: &str) {
+        let cut = (0..=cause.len().min(CAUSE_BYTES_MAX)).rev().find(|i| cause.is_char_boundary(*i));
+        self.undelivered(now, seq, Some(cause[..cut.unwrap_or(0)].into()));
+    }
+
+    fn undelivered(&mut self, now: Instant, seq: u64, cause: Option<Arc<str>>) {
+        self.advance_to(now);
+        self.core.stats.undelivered += 1;
+        self.on_no_answer(seq, NoAnswer::Undelivered(cause));
+    }
+
+    /// Takes note that bytes arrived which are no message, or that `dropped`
+    /// changes of a message could not be decoded.
+    pub fn handle_malformed(&mut self, now: Instant, dropped: usize) {
+        self.advance_to(now);
+        self.core.stats.rejected_invalid += dropped as u64;
+    }
+
+    /// Does what is due. Calls at any other time do nothing.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.advance_to(now);
+        while let Some(timer) = self.core.timers.pop_due(self.core.now) {
+            match timer {
+                Timer::Period => self.on_period(),
+                Timer::Sync => self.on_sync_due(),
+                Timer::Discovery => self.on_discovery_due(),
+                Timer::Redial => self.on_redial_due(),
+                Timer::Expiry(slot) => self.core.expire(slot),
+                Timer::Request(seq) => self.on_no_answer(seq, NoAnswer::Timeout),
+                Timer::Nack(seq) => self.relays.on_nack(&mut self.core, seq),
+                Timer::JoinRound => {
+                    let end = self.join.on_round(&mut self.core);
+                    self.on_join_end(end);
+                }
+                Timer::JoinLimit => {
+                    let end = self.join.on_limit(&mut self.core);
+                    self.on_join_end(end);
+                }
+                Timer::Vote(slot) => self.core.on_vote_due(slot),
+                Timer::View => self.core.announce_view(),
+                Timer::DialBack => self.dial_back.start(&mut self.core),
+                Timer::Newcomers => self.core.on_newcomers_due(),
+            }
+        }
+    }
+
+    // --- Outputs ---
+
+    /// The next effect, in the order in which effects happened.
+    #[must_use]
+    pub fn poll_output(&mut self) -> Option<Output> {
+        let output = self.core.outbox.pop_front()?;
+        if self.core.outbox.is_empty() {
+            // The next one goes to the beginning again, which is in the cache,
+            // and not on through what a burst once needed.
+            self.core.outbox.clear();
+        }
+        Some(output)
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do; any
+    /// input may change it.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.core.timers.next()
+    }
+
+    fn advance_to(&mut self, now: Instant) {
+        self.core.now = self.core.now.max(now.min(INSTANT_MAX));
+    }
+}

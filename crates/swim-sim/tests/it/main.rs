@@ -1,0 +1,12 @@
+//! The tests of the simulator, by behaviour.
+
+mod checkers_find_bugs;
+#[cfg(feature = "cli")]
+mod cli;
+mod cold_join;
+mod determinism;
+mod mass_death;
+mod papers;
+mod partitions;
+mod scenarios;
+mod seeds;
