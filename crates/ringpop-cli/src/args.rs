@@ -163,6 +163,9 @@ pub(crate) struct DevArgs {
     pub(crate) base_port: u16,
 
     #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+
+    #[command(flatten)]
     pub(crate) run: RunArgs,
 }
 

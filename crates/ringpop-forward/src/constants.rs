@@ -453,3 +453,44 @@ pub(crate) const SWEEP_INTERVAL_MIN: Duration = Duration::from_millis(100);
 /// Frames of a request up to this length are joined to the one before: by itself, each would keep its place in a list and
 /// the memory that it was received in.
 pub(crate) const JOINED_FRAME_BYTES_MAX: usize = 4 * 1024;
+
+/// Units of a task's budget, of which tokio gives 128 to each turn, that a read of a connection may take. With a few for writes.
+pub(crate) const READ_SHARES: u32 = 112;
+
+/// Units that a HEADERS frame takes: a connection begins 14 calls in one turn of its task. Each becomes a task that may compute
+/// for a millisecond; a call of somebody else waits behind those of one turn, not behind all that fit into one read.
+pub(crate) const HEADERS_SHARE: u32 = 8;
+
+/// Units that a control frame takes, or a small frame of data. Each takes about a microsecond.
+pub(crate) const CONTROL_FRAME_SHARE: u32 = 1;
+
+/// Frames of data below this size cost more than their bytes; ordinary ones take of the budget what their read takes.
+pub(crate) const SMALL_FRAME_BYTES: usize = 256;
+
+/// Resets of streams for which no response has paid, before a connection is read more slowly: all streams of one connection may
+/// be given up together.
+pub(crate) const RESETS_UNPAID_MAX: i64 = STREAMS_PER_CONNECTION as i64;
+
+/// Resets that time pays for. A stream that is reset costs about 20 us, so that they take 2 % of a core.
+pub(crate) const RESETS_PER_SECOND: i64 = 1000;
+
+/// Bytes of requests that nobody can use yet. Many ordinary uploads, and little of an ordinary machine.
+pub const REQUEST_BYTES: usize = 96 * 1024 * 1024;
+
+/// Smallest configurable number of such bytes: the window of one stream.
+pub(crate) const REQUEST_BYTES_MIN: u64 = STREAM_WINDOW_BYTES as u64;
+
+/// How long a connection is not read while far too many bytes of requests wait for their handlers: a few round trips.
+pub(crate) const REQUEST_PAUSE: Duration = Duration::from_millis(10);
+
+/// What a frame of data costs at least while HTTP/2 holds it: h2's own figure.
+pub(crate) const HELD_FRAME_BYTES_MIN: usize = 256;
+
+/// Streams of one connection whose requests are counted: as many as h2 may hold, with those that it refuses.
+pub(crate) const STREAMS_COUNTED_MAX: usize = 64 * 1024;
+
+/// Pieces in which a message may come whatever its length. A client whose every write becomes a frame needs far fewer.
+pub(crate) const MESSAGE_PIECES_MAX: usize = 1024;
+
+/// Average size of the pieces of a long message. Clients send frames of kilobytes.
+pub(crate) const MESSAGE_PIECE_BYTES_MIN: usize = 64;

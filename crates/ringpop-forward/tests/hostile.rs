@@ -7,99 +7,23 @@ mod common;
 use std::time::Duration;
 
 use bytes::Bytes;
-use h2::client::SendRequest;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tonic::{Code, Status};
 
-use common::cluster::{Layered, Node, Ring};
+use common::cluster::{Node, Ring};
 use common::service::{
     Ask, CHAT, DOWNLOAD, ONCE, Seen, TestClient, TestServer, UNARY, UPLOAD, next, within,
 };
+use common::victim::{Victim, ask_unread, begin, code, roomy, unreading};
 use common::{PATIENCE, eventually, raw, settled, soon};
-use ringpop_forward::{
-    AcceptCounters, Builder, H2Config, H2Transport, ServerLimits, incoming, server_with,
-};
+use ringpop_forward::{H2Config, H2Transport, ServerLimits};
 
 const LIMIT: Duration = Duration::from_secs(30);
 const SHORT: Duration = Duration::from_millis(300);
 const LARGE: usize = 256 << 10;
-
-/// A node with limits of its own.
-struct Victim {
-    node: Layered,
-    counters: AcceptCounters,
-}
-
-impl Victim {
-    async fn start(ring: &Ring, limits: ServerLimits) -> Self {
-        Self::start_with(ring, limits, |builder| builder).await
-    }
-
-    async fn start_with(
-        ring: &Ring,
-        limits: ServerLimits,
-        change: impl FnOnce(Builder) -> Builder,
-    ) -> Self {
-        let (sender, counters) = tokio::sync::oneshot::channel();
-        let node =
-            Layered::start_with(ring, change, move |listener, forwarder, service| async move {
-                let incoming = incoming(listener).limits(&limits).unwrap();
-                sender.send(incoming.counters()).unwrap();
-                let server = server_with(&limits).unwrap().layer(forwarder).add_service(service);
-                server.serve_with_incoming(incoming).await
-            });
-        Self { node, counters: counters.await.unwrap() }
-    }
-
-    fn address(&self) -> &str {
-        &self.node.address
-    }
-}
-
-/// Begins a call of which nothing more comes, for a key that the head tells.
-async fn begin(
-    sender: &mut SendRequest<Bytes>,
-    address: &str,
-    path: &str,
-    key: &str,
-) -> raw::Begun {
-    let mut request = raw::request(address, path);
-    if !key.is_empty() {
-        request.headers_mut().insert("ringpop-key", key.parse().unwrap());
-    }
-    *sender = sender.clone().ready().await.unwrap();
-    let (response, body) = sender.send_request(request, false).unwrap();
-    raw::Begun { body, response }
-}
-
-/// Asks for an answer over a connection of which no stream has room for any.
-async fn ask_unread(sender: &mut SendRequest<Bytes>, address: &str, ask: &Ask) -> raw::Begun {
-    let mut begun = begin(sender, address, UNARY, "").await;
-    begun.body.send_data(raw::framed(ask), true).unwrap();
-    begun
-}
-
-/// A connection on which answers find no room.
-async fn unreading(address: &str) -> SendRequest<Bytes> {
-    roomy(address, 0, 65_535).await
-}
-
-/// A connection with room for so many bytes of each answer, and of all.
-async fn roomy(address: &str, stream: u32, all: u32) -> SendRequest<Bytes> {
-    let connection = TcpStream::connect(address).await.unwrap();
-    let mut builder = h2::client::Builder::new();
-    builder.initial_window_size(stream).initial_connection_window_size(all);
-    let (sender, driver) = builder.handshake(connection).await.unwrap();
-    tokio::spawn(driver);
-    sender.ready().await.unwrap()
-}
-
-async fn code(begun: raw::Begun) -> Code {
-    raw::status(soon("answer", begun.response).await.unwrap()).await.code()
-}
 
 #[tokio::test]
 async fn the_number_of_streams_is_announced() {

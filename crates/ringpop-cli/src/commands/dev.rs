@@ -25,7 +25,8 @@ use crate::limits::{DEV_POLL_INTERVAL, DEV_UPDATES_MAX};
 use crate::stop::Stop;
 
 pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
-    let plan = Plan::new(args.nodes, args.base_port)?;
+    args.limits.check()?;
+    let plan = Plan::new(args.nodes, args.base_port)?.with_options(args.limits.arguments());
     plan.check_ports()?;
     let stop = Stop::new(args.run.duration, false)?;
     let (updates, inbox) = mpsc::channel(DEV_UPDATES_MAX);

@@ -15,8 +15,9 @@ use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 
-use super::connection::{Connection, OpenCall, Registration};
-use super::waiting::{For, Waiting};
+use super::connection::{Connection, Registration};
+use super::open_call::OpenCall;
+use super::waiting::{For, Shed, Waiting};
 use crate::body::in_trailers;
 use crate::constants::{ANSWER_PIECE_BYTES, ANSWER_PIECE_BYTES_FIRST, COUNTED_FRAME_BYTES_MIN};
 
@@ -154,6 +155,19 @@ impl Answer {
         }
     }
 
+    /// Ends the answer to a call that was given up because its request was not read.
+    fn end_shed(&mut self) -> Polled {
+        let empty = Content { body: None, rest: Bytes::new(), next: None, is_first: false };
+        let was_here = match &self.held {
+            Held::Here(content) => content.body.is_some(),
+            Held::There { waiting, .. } => waiting.state().content.take().is_some(),
+        };
+        self.held = Held::Here(empty);
+        let end = Shed::Overloaded(For::Handler).status();
+        let end = if self.is_grpc { in_trailers(&end) } else { Err(end) };
+        Poll::Ready(was_here.then_some(end))
+    }
+
     fn poll_held(&mut self, cx: &mut Context<'_>) -> Polled {
         match &mut self.held {
             Held::Here(content) => content.poll_piece(cx),
@@ -180,13 +194,19 @@ impl HttpBody for Answer {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
         let this = &mut *self;
+        if this.call.is_shed() {
+            return this.end_shed();
+        }
         let connection = Arc::clone(&this.call.connection);
         if connection.is_full(cx.waker()) {
             this.register();
             return Poll::Pending;
         }
         this.set_unread(false);
-        let frame = match ready!(this.poll_held(cx)) {
+        let Poll::Ready(polled) = this.poll_held(cx) else {
+            return if this.call.wait(cx.waker()) { this.end_shed() } else { Poll::Pending };
+        };
+        let frame = match polled {
             Some(Ok(frame)) if frame.is_data() => frame.into_data().unwrap_or_default(),
             other => return Poll::Ready(other),
         };

@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 
 use http::Extensions;
-use tokio::time::Instant;
 
 use super::connections::Connections;
+use super::open_call::OpenCall;
 use super::waiting::Waiting;
-use crate::constants::{FEW_PART, FREED_UNREAD_MAX, RESERVE_PART, SEND_BUFFER_PER_CONNECTION};
-use crate::drain::Ticket;
+use crate::constants::{
+    FEW_PART, FREED_UNREAD_MAX, RESERVE_PART, SEND_BUFFER_PER_CONNECTION, STREAM_WINDOW_BYTES,
+};
 
 /// Puts what a server usually knows of a connection into the extensions of its requests.
 pub(crate) type Restore = Box<dyn Fn(&mut Extensions) + Send + Sync>;
@@ -45,6 +46,12 @@ pub(crate) struct Connection {
     held_back: Mutex<Vec<Waker>>,
     /// Calls that wait for their caller now and then.
     waiting: Mutex<BTreeMap<u64, Arc<Waiting>>>,
+    /// Bytes of requests that have come in and were not read. They are not known before a call has shown that its request is
+    /// read through this crate.
+    unread_requests: AtomicI64,
+    counts_requests: AtomicBool,
+    /// Calls with requests, and some that are over.
+    calls: Mutex<Vec<Weak<OpenCall>>>,
 }
 
 impl fmt::Debug for Connection {
@@ -79,6 +86,9 @@ impl Connection {
             task: Mutex::default(),
             held_back: Mutex::default(),
             waiting: Mutex::default(),
+            unread_requests: AtomicI64::new(0),
+            counts_requests: AtomicBool::new(false),
+            calls: Mutex::default(),
         }
     }
 
@@ -160,6 +170,60 @@ impl Connection {
         }
     }
 
+    /// Bytes of requests that have come in on this connection and were not read by their handlers.
+    pub(super) fn unread_requests(&self) -> usize {
+        usize::try_from(self.unread_requests.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    /// Takes note of so many bytes of a request that came in. Gives how many of them count.
+    pub(super) fn hold_request(&self, bytes: usize) -> usize {
+        if !self.counts_requests.load(Ordering::Relaxed) {
+            return 0;
+        }
+        self.change_unread_requests(signed(bytes));
+        self.all.sweep_if_unread();
+        bytes
+    }
+
+    /// Takes note of so many bytes of requests that were read, or whose streams are closed.
+    pub(super) fn release_request(&self, bytes: usize) {
+        self.change_unread_requests(-signed(bytes));
+    }
+
+    /// Takes back that so many bytes were read, because the stream that they came on is closed.
+    pub(super) fn forget_read(&self, bytes: usize) {
+        self.change_unread_requests(signed(bytes));
+    }
+
+    fn change_unread_requests(&self, bytes: i64) {
+        self.unread_requests.fetch_add(bytes, Ordering::Relaxed);
+        self.all.unread_requests.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether nothing more is to be read from it for a moment: there are far too many bytes of unread requests, and it holds
+    /// more of them than one ordinary request may.
+    pub(super) fn has_too_much_unread(&self) -> bool {
+        self.unread_requests() > STREAM_WINDOW_BYTES as usize && self.all.has_far_too_much_unread()
+    }
+
+    /// Takes note of a call whose request has a body.
+    pub(super) fn add_call(&self, call: &Arc<OpenCall>) {
+        self.counts_requests.store(true, Ordering::Relaxed);
+        let mut calls = lock(&self.calls);
+        // Each look at all of them is paid for by as many calls that were added.
+        if calls.len() > 2 * self.open.load(Ordering::Relaxed) + CALLS_FORGOTTEN_MIN {
+            calls.retain(|call| call.strong_count() > 0);
+        }
+        calls.push(Arc::downgrade(call));
+    }
+
+    /// Calls whose request is not read to its end.
+    pub(super) fn calls_with_unread_request(&self) -> Vec<Arc<OpenCall>> {
+        let calls = lock(&self.calls);
+        let calls: Vec<_> = calls.iter().filter_map(Weak::upgrade).collect();
+        calls.into_iter().filter(|call| call.has_unread_request()).collect()
+    }
+
     /// Ends the connection: its next read or write fails.
     pub(super) fn end(&self) {
         self.ended.store(true, Ordering::Release);
@@ -212,95 +276,11 @@ impl Drop for Registration {
     }
 }
 
-/// A call that is not over.
-#[derive(Debug)]
-pub(crate) struct OpenCall {
-    pub(crate) connection: Arc<Connection>,
-    /// When anything of its answer passed last.
-    answered: AtomicU64,
-    /// Whether it is among the calls in flight: one of `NO_PLACE`, `HAS_PLACE` and `LEAVES`.
-    place: AtomicU8,
-}
+/// The list of a connection's calls is not cleaned up for fewer.
+const CALLS_FORGOTTEN_MIN: usize = 32;
 
-const NO_PLACE: u8 = 0;
-const HAS_PLACE: u8 = 1;
-/// It was given up and is told so; its place may be taken already.
-const LEAVES: u8 = 2;
-
-impl OpenCall {
-    pub(super) fn begin(connection: Arc<Connection>) -> Arc<Self> {
-        connection.open.fetch_add(1, Ordering::Relaxed);
-        connection.open_of_address.fetch_add(1, Ordering::Relaxed);
-        connection.touch();
-        Arc::new(Self { connection, answered: AtomicU64::new(0), place: AtomicU8::new(NO_PLACE) })
-    }
-
-    pub(super) fn touch(&self) {
-        self.connection.touch();
-        self.answered.store(self.connection.all.millis(), Ordering::Relaxed);
-    }
-
-    /// When anything of its answer passed last.
-    pub(super) fn answered(&self) -> Instant {
-        self.connection.all.instant(self.answered.load(Ordering::Relaxed))
-    }
-
-    /// Whether giving the call up makes room among the calls in flight.
-    pub(super) fn has_place(&self) -> bool {
-        self.place.load(Ordering::Acquire) == HAS_PLACE
-    }
-
-    /// The call is given up: its place may be taken before it has left.
-    pub(super) fn begin_to_leave(&self) {
-        let leaving = &self.connection.all.leaving;
-        // Counted first, because it may leave at any moment.
-        leaving.fetch_add(1, Ordering::AcqRel);
-        if !self.change_place(HAS_PLACE, LEAVES) {
-            leaving.fetch_sub(1, Ordering::AcqRel);
-        }
-    }
-
-    fn change_place(&self, from: u8, to: u8) -> bool {
-        self.place.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
-    }
-}
-
-/// The place of a call among those in flight; left when this is dropped.
-#[derive(Debug)]
-pub(crate) struct InFlight {
-    ticket: Option<Ticket>,
-    /// `None` on connections that this crate has not accepted.
-    call: Option<Arc<OpenCall>>,
-}
-
-impl InFlight {
-    pub(crate) fn new(ticket: Ticket, call: Option<Arc<OpenCall>>) -> Self {
-        let call = call.filter(|call| call.change_place(NO_PLACE, HAS_PLACE));
-        Self { ticket: Some(ticket), call }
-    }
-
-    pub(crate) fn call(&self) -> Option<&Arc<OpenCall>> {
-        self.call.as_ref()
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        // Before the call stops to count as leaving, or others would find it inside and not about to leave.
-        self.ticket = None;
-        if let Some(call) = &self.call
-            && call.place.swap(NO_PLACE, Ordering::AcqRel) == LEAVES
-        {
-            call.connection.all.leaving.fetch_sub(1, Ordering::AcqRel);
-        }
-    }
-}
-
-impl Drop for OpenCall {
-    fn drop(&mut self) {
-        self.connection.open.fetch_sub(1, Ordering::Relaxed);
-        self.connection.open_of_address.fetch_sub(1, Ordering::Relaxed);
-    }
+fn signed(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 /// What the lock guards is whole at any time.
@@ -324,71 +304,5 @@ impl ConnectionHandle {
     /// The call of this request.
     pub(crate) fn call(&self) -> Option<Arc<OpenCall>> {
         self.call.upgrade()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::Ipv4Addr;
-
-    use super::*;
-    use crate::drain::{Gate, Refusal};
-    use crate::server::ServerLimits;
-
-    fn begin(all: &Arc<Connections>) -> Arc<OpenCall> {
-        OpenCall::begin(connect(all, &Arc::default()))
-    }
-
-    fn connect(all: &Arc<Connections>, open_of_address: &Arc<AtomicUsize>) -> Arc<Connection> {
-        let address = Ipv4Addr::LOCALHOST.into();
-        let (all, open_of_address) = (Arc::clone(all), Arc::clone(open_of_address));
-        let id = all.next_id();
-        Arc::new(Connection::new(all, id, address, open_of_address, Box::new(|_| {})))
-    }
-
-    #[test]
-    fn those_who_hold_few_places_get_some_of_the_reserve() {
-        let all = Connections::new(ServerLimits::default());
-        let (here, there) = (Arc::default(), Arc::default());
-        let (greedy, modest) = (connect(&all, &here), connect(&all, &here));
-        let begin = |connection: &Arc<Connection>| OpenCall::begin(Arc::clone(connection));
-        let many: Vec<_> = (0..100).map(|_| begin(&greedy)).collect();
-        let one = begin(&modest);
-        assert_eq!(greedy.reserve(640), 0);
-        assert_eq!(modest.reserve(640), 40, "its address holds many");
-        assert_eq!(connect(&all, &there).reserve(640), 80);
-        assert_eq!(connect(&all, &there).reserve(7), 0, "there is none");
-        drop((many, one));
-        assert_eq!(greedy.reserve(640), 80);
-        assert_eq!(here.load(Ordering::Relaxed), 0);
-    }
-
-    #[test]
-    fn the_place_of_a_call_that_was_given_up_is_free_before_it_has_left() {
-        let all = Connections::new(ServerLimits::default());
-        let gate = Arc::new(Gate::default());
-        let enter = || gate.enter(1 + all.leaving());
-        let call = begin(&all);
-        let first = InFlight::new(enter().unwrap(), Some(Arc::clone(&call)));
-        assert_eq!(enter().unwrap_err(), Refusal::Overloaded);
-        call.begin_to_leave();
-        // Given up once more, while its answer is not read: still one place.
-        call.begin_to_leave();
-        let second = enter().unwrap();
-        assert_eq!(enter().unwrap_err(), Refusal::Overloaded);
-        drop(first);
-        assert_eq!(all.leaving(), 0);
-        assert_eq!(enter().unwrap_err(), Refusal::Overloaded, "the second one is inside");
-        drop(second);
-        assert!(enter().is_ok());
-    }
-
-    #[test]
-    fn a_call_that_is_not_in_flight_makes_no_room() {
-        let all = Connections::new(ServerLimits::default());
-        let call = begin(&all);
-        call.begin_to_leave();
-        assert!(!call.has_place());
-        assert_eq!(all.leaving(), 0);
     }
 }

@@ -1,8 +1,9 @@
 //! All connections of a server, and what is taken back from them when they hold too much.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub(crate) struct Connections {
     pub(super) in_transport: AtomicUsize,
     /// Bytes of answers that wait to be read, or more: as they were counted last, and what has come since.
     held: AtomicUsize,
+    /// Bytes of requests that have come in and were not read.
+    pub(super) unread_requests: AtomicI64,
     /// Calls in flight that were given up, and have not left yet.
     pub(super) leaving: AtomicUsize,
     /// When waiting calls were looked at last.
@@ -41,6 +44,7 @@ struct Counters {
     connections_refused: Counter,
     connections_closed: Counter,
     floods_ended: Counter,
+    resets_delayed: Counter,
     half_open_shed: Counter,
     uploads_shed: Counter,
     answers_shed: Counter,
@@ -58,9 +62,11 @@ pub struct ServerStats {
     pub connections_closed: u64,
     /// Connections that were ended because they carried control frames and little else.
     pub floods_ended: u64,
+    /// How often a connection was not read for a while, because more of its streams were reset than responses paid for.
+    pub resets_delayed: u64,
     /// Calls that were given up before anything of their request had come.
     pub half_open_shed: u64,
-    /// Calls that were given up because their request did not go on.
+    /// Calls that were given up because their request did not go on, or was not read by its handler.
     pub uploads_shed: u64,
     /// Answers that were given up because they were not read.
     pub answers_shed: u64,
@@ -72,12 +78,15 @@ pub struct ServerStats {
     pub waiting_calls: u64,
     /// Gauge: bytes of answers that wait to be written.
     pub unwritten_bytes: u64,
+    /// Gauge: bytes of requests that have come in and were not read by their handlers.
+    pub unread_request_bytes: u64,
 }
 
 impl ServerStats {
     /// The names of those figures that may fall.
     #[cfg(feature = "metrics")]
-    pub(crate) const GAUGES: [&str; 2] = ["waiting_calls", "unwritten_bytes"];
+    pub(crate) const GAUGES: [&str; 3] =
+        ["waiting_calls", "unwritten_bytes", "unread_request_bytes"];
 
     /// All figures by name, in order of declaration.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
@@ -85,6 +94,7 @@ impl ServerStats {
             ("connections_refused", self.connections_refused),
             ("connections_closed", self.connections_closed),
             ("floods_ended", self.floods_ended),
+            ("resets_delayed", self.resets_delayed),
             ("half_open_shed", self.half_open_shed),
             ("uploads_shed", self.uploads_shed),
             ("answers_shed", self.answers_shed),
@@ -92,6 +102,7 @@ impl ServerStats {
             ("unread_refused", self.unread_refused),
             ("waiting_calls", self.waiting_calls),
             ("unwritten_bytes", self.unwritten_bytes),
+            ("unread_request_bytes", self.unread_request_bytes),
         ]
         .into_iter()
     }
@@ -107,6 +118,7 @@ impl Connections {
             registered: AtomicUsize::new(0),
             in_transport: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
+            unread_requests: AtomicI64::new(0),
             leaving: AtomicUsize::new(0),
             swept: AtomicU64::new(0),
             counters: Counters::default(),
@@ -120,6 +132,7 @@ impl Connections {
             connections_refused: counters.connections_refused.get(),
             connections_closed: counters.connections_closed.get(),
             floods_ended: counters.floods_ended.get(),
+            resets_delayed: counters.resets_delayed.get(),
             half_open_shed: counters.half_open_shed.get(),
             uploads_shed: counters.uploads_shed.get(),
             answers_shed: counters.answers_shed.get(),
@@ -127,6 +140,7 @@ impl Connections {
             unread_refused: counters.unread_refused.get(),
             waiting_calls: self.registered.load(Ordering::Relaxed) as u64,
             unwritten_bytes: self.in_transport.load(Ordering::Relaxed) as u64,
+            unread_request_bytes: self.unread_requests() as u64,
         }
     }
 
@@ -193,11 +207,36 @@ impl Connections {
         );
     }
 
+    pub(super) fn count_resets(&self, connection: &Connection) {
+        self.counters.resets_delayed.add_one();
+        self.warn(
+            connection.address,
+            "resets its streams too often; its connection is slowed down",
+        );
+    }
+
+    /// Bytes of requests that have come in and were not read by their handlers.
+    fn unread_requests(&self) -> usize {
+        usize::try_from(self.unread_requests.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    /// Whether so many bytes of requests are not read that connections have to wait.
+    pub(super) fn has_far_too_much_unread(&self) -> bool {
+        self.unread_requests() > far_beyond(self.limits.request_bytes)
+    }
+
+    /// Looks soon for calls to give up when too many bytes of requests are not read.
+    pub(super) fn sweep_if_unread(&self) {
+        if self.unread_requests() > self.limits.request_bytes {
+            self.sweep_soon();
+        }
+    }
+
     pub(super) fn count_shed(&self, shed: Shed) {
         let (Shed::TimedOut(waited_for) | Shed::Overloaded(waited_for)) = shed;
         match waited_for {
             For::Begin => self.counters.half_open_shed.add_one(),
-            For::Upload => self.counters.uploads_shed.add_one(),
+            For::Upload | For::Handler => self.counters.uploads_shed.add_one(),
             For::Read => self.counters.answers_shed.add_one(),
         }
     }
@@ -271,7 +310,7 @@ impl Connections {
         let now = Instant::now();
         let (late, mut idle): (Vec<_>, Vec<_>) = self.idle().into_iter().partition(|idle| {
             let limit = match idle.waits_for {
-                For::Begin | For::Upload => self.limits.upload_idle_timeout,
+                For::Begin | For::Upload | For::Handler => self.limits.upload_idle_timeout,
                 For::Read => self.limits.unread_timeout,
             };
             now.duration_since(idle.since) >= limit
@@ -280,6 +319,8 @@ impl Connections {
         let half_open = idle.iter().filter(|idle| idle.waits_for == For::Begin).count();
         let beyond = half_open.saturating_sub(self.limits.half_open_calls);
         shed(&idle[..beyond], Shed::Overloaded);
+        let uploads: Vec<_> = idle.extract_if(.., |idle| idle.waits_for == For::Upload).collect();
+        self.shed_uploads(&uploads, now);
         idle.retain(|idle| idle.waits_for == For::Read);
         self.shed_unread(&idle, now);
         self.close_unread();
@@ -304,20 +345,64 @@ impl Connections {
         self.held.store(bytes, Ordering::Relaxed);
     }
 
+    /// Gives up calls whose requests take too many bytes: first those of whose message the rest does not come, then those whose
+    /// request is not read; of either, the idlest first.
+    fn shed_uploads(&self, uploads: &[Idle], now: Instant) {
+        let unfinished: usize = uploads.iter().map(|idle| idle.bytes).sum();
+        let mut bytes = unfinished.saturating_add(self.unread_requests());
+        let limit = self.limits.request_bytes;
+        let is_far_beyond = bytes > far_beyond(limit);
+        let has_grace = |since: Instant| now.duration_since(since) < UNREAD_GRACE && !is_far_beyond;
+        for idle in uploads.iter().filter(|idle| idle.bytes > 0) {
+            if bytes <= limit || has_grace(idle.since) {
+                break;
+            }
+            bytes = bytes.saturating_sub(idle.bytes);
+            idle.waiting.shed(Shed::Overloaded(For::Upload));
+        }
+        if bytes > limit {
+            self.shed_unread_requests(bytes - limit, has_grace);
+        }
+    }
+
+    /// Gives up calls whose requests are not read, on the connections first that hold most, as many as hold `excess` bytes. How
+    /// much each of them holds is known of all calls of a connection together.
+    fn shed_unread_requests(&self, mut excess: usize, has_grace: impl Fn(Instant) -> bool) {
+        let mut connections = self.all();
+        connections.sort_by_key(|connection| Reverse(connection.unread_requests()));
+        for connection in connections {
+            let mut calls = connection.calls_with_unread_request();
+            if excess == 0 || calls.is_empty() {
+                continue;
+            }
+            let average = connection.unread_requests().div_ceil(calls.len());
+            calls.sort_by_key(|call| call.read());
+            for call in calls {
+                if excess == 0 || average == 0 || has_grace(call.read()) {
+                    break;
+                }
+                excess = excess.saturating_sub(average);
+                call.shed();
+                self.count_shed(Shed::Overloaded(For::Handler));
+            }
+        }
+    }
+
     /// Closes connections on which nobody reads: nothing but unread answers is left on them, or the socket takes nothing
     /// while all of them together hold too much.
     fn close_unread(&self) {
         let timeout = self.limits.unread_timeout.as_millis() as u64;
-        let holds_too_much = self.in_transport.load(Ordering::Relaxed) > self.limits.unread_bytes;
+        let answers = self.in_transport.load(Ordering::Relaxed) > self.limits.unread_bytes;
         for connection in self.all() {
             let (open, unread) = (
                 connection.open.load(Ordering::Relaxed),
                 connection.unread.load(Ordering::Relaxed),
             );
             let is_unread = open > 0 && unread >= open && connection.idle_millis() >= timeout;
-            let is_stuck = holds_too_much
-                && connection.in_transport() > 0
-                && connection.blocked_millis() >= UNREAD_GRACE.as_millis() as u64;
+            let holds_too_much =
+                answers && connection.in_transport() > 0 || connection.has_too_much_unread();
+            let is_stuck =
+                holds_too_much && connection.blocked_millis() >= UNREAD_GRACE.as_millis() as u64;
             if (is_unread || is_stuck) && !connection.has_ended() {
                 self.close(&connection);
                 self.warn(

@@ -6,13 +6,19 @@ use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
+use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::coop;
+use tokio::time::{Sleep, sleep};
 use tonic::transport::server::Connected;
 
 use super::connection::{Connection, ConnectionHandle};
 use super::connections::Connections;
 use super::frames::FrameMeter;
+use super::inflow::Inflow;
+use crate::constants::REQUEST_PAUSE;
 
 /// An accepted connection within the [limits](crate::ServerLimits) of its server. Dereferences to the connection that it
 /// wraps.
@@ -20,6 +26,11 @@ use super::frames::FrameMeter;
 pub struct Bounded<S> {
     stream: S,
     meter: FrameMeter,
+    inflow: Inflow,
+    /// What was received and is left to the next turns of the connection's task.
+    rest: BytesMut,
+    /// Set while the connection is not to be read.
+    pause: Option<Pin<Box<Sleep>>>,
     connection: Arc<Connection>,
 }
 
@@ -31,7 +42,14 @@ impl<S: Connected> Bounded<S> {
             extensions.insert(info.clone());
         });
         let connection = all.admit(peer.ip(), restore)?;
-        Some(Self { stream, meter: FrameMeter::new(all.limits.control_frames), connection })
+        Some(Self {
+            stream,
+            meter: FrameMeter::new(all.limits.control_frames),
+            inflow: Inflow::new(Arc::clone(&connection)),
+            rest: BytesMut::new(),
+            pause: None,
+            connection,
+        })
     }
 }
 
@@ -39,6 +57,46 @@ impl<S> Bounded<S> {
     /// Fails when the connection was given up.
     fn check(&self) -> io::Result<()> {
         if self.connection.has_ended() { Err(given_up()) } else { Ok(()) }
+    }
+
+    /// Waits until the connection may be read. It may not while it owes resets, nor while it holds a part of more unread
+    /// requests than there may be.
+    fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if let Some(pause) = &mut self.pause {
+                if pause.as_mut().poll(cx).is_pending() {
+                    return self.poll_end(cx);
+                }
+                self.pause = None;
+            }
+            let Some(pause) = self.pause_needed() else { return Poll::Ready(Ok(())) };
+            self.pause = Some(Box::pin(sleep(pause)));
+        }
+    }
+
+    fn pause_needed(&mut self) -> Option<Duration> {
+        if let Some(owed) = self.meter.owed() {
+            self.connection.all.count_resets(&self.connection);
+            return Some(owed);
+        }
+        self.connection.has_too_much_unread().then_some(REQUEST_PAUSE)
+    }
+
+    /// Pending, unless the connection was given up.
+    fn poll_end(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        if self.connection.wait(cx.waker()) { Poll::Ready(Err(given_up())) } else { Poll::Pending }
+    }
+
+    /// Takes note of bytes that the peer sent, and gives how many of them belong to this turn.
+    fn receive(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<usize> {
+        let inflow = &mut self.inflow;
+        let Ok(turn) = self.meter.receive(bytes, |head| inflow.receive(&head)) else {
+            self.connection.end();
+            self.connection.all.count_flood(&self.connection);
+            return Err(given_up());
+        };
+        spend(cx, turn.shares);
+        Ok(turn.bytes)
     }
 
     /// Takes note of a write.
@@ -54,11 +112,23 @@ impl<S> Bounded<S> {
                 let mut left = *count;
                 for slice in slices {
                     let taken = left.min(slice.len());
-                    self.meter.send(&slice[..taken]);
+                    let inflow = &mut self.inflow;
+                    self.meter.send(&slice[..taken], |head| inflow.send(&head));
                     left -= taken;
                 }
             }
             Poll::Ready(Err(_)) => {}
+        }
+    }
+}
+
+/// Takes so many units of the task's budget, so that a connection with many small frames yields to other tasks as often as one
+/// with little in each read does.
+fn spend(cx: &mut Context<'_>, shares: u32) {
+    for _ in 0..shares {
+        match coop::poll_proceed(cx) {
+            Poll::Ready(unit) => unit.made_progress(),
+            Poll::Pending => return,
         }
     }
 }
@@ -89,18 +159,25 @@ impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         this.check()?;
+        ready!(this.poll_pause(cx))?;
+        if !this.rest.is_empty() {
+            // The budget of this turn may be spent: then the task is polled again after others.
+            ready!(coop::poll_proceed(cx)).made_progress();
+            let mut rest = std::mem::take(&mut this.rest);
+            let taken = this.receive(cx, &rest[..rest.len().min(buffer.remaining())])?;
+            buffer.put_slice(&rest[..taken]);
+            rest.advance(taken);
+            this.rest = rest;
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
-        let Poll::Ready(read) = Pin::new(&mut this.stream).poll_read(cx, buffer) else {
-            if this.connection.wait(cx.waker()) {
-                return Poll::Ready(Err(given_up()));
-            }
-            return Poll::Pending;
-        };
-        read?;
-        if this.meter.receive(&buffer.filled()[before..]).is_err() {
-            this.connection.end();
-            this.connection.all.count_flood(&this.connection);
-            return Poll::Ready(Err(given_up()));
+        if Pin::new(&mut this.stream).poll_read(cx, buffer)?.is_pending() {
+            return this.poll_end(cx);
+        }
+        let taken = before + this.receive(cx, &buffer.filled()[before..])?;
+        if taken < buffer.filled().len() {
+            this.rest = BytesMut::from(&buffer.filled()[taken..]);
+            buffer.set_filled(taken);
         }
         Poll::Ready(Ok(()))
     }

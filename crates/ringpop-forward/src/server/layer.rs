@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, Version};
@@ -15,10 +15,12 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::answer::Answer;
-use super::connection::{ConnectionHandle, OpenCall};
+use super::connection::ConnectionHandle;
 use super::limits::ServerLimits;
+use super::open_call::OpenCall;
 use super::upload::Upload;
-use crate::answer::{Protocol, answer, is_grpc};
+use super::waiting::{For, Shed};
+use crate::answer::{Protocol, answer};
 use crate::constants::HOP_HEADER;
 use crate::header_list;
 
@@ -98,15 +100,15 @@ where
             }
             return LimitedFuture { step: Step::Refused { response: Some(refusal) } };
         }
-        let is_grpc = is_grpc(request.headers());
+        let protocol = Protocol::of(request.headers());
         let ends_with_flag = request.version() == Version::HTTP_2;
         let request = request.map(|body| {
             if body.is_end_stream() {
                 return body;
             }
-            Body::new(Upload::new(body, call.clone(), ends_with_flag))
+            Body::new(Upload::new(body, call.clone(), ends_with_flag, protocol.is_grpc()))
         });
-        LimitedFuture { step: Step::Served { inner: self.inner.call(request), call, is_grpc } }
+        LimitedFuture { step: Step::Served { inner: self.inner.call(request), call, protocol } }
     }
 }
 
@@ -143,7 +145,7 @@ pin_project! {
     #[derive(Debug)]
     #[project = StepProjection]
     enum Step<F> {
-        Served { #[pin] inner: F, call: Option<Arc<OpenCall>>, is_grpc: bool },
+        Served { #[pin] inner: F, call: Option<Arc<OpenCall>>, protocol: Protocol },
         /// `None` when it was given.
         Refused { response: Option<Response<Body>> },
     }
@@ -158,18 +160,28 @@ where
     type Output = Result<Response<Body>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let (inner, call, is_grpc) = match self.project().step.project() {
-            StepProjection::Served { inner, call, is_grpc } => (inner, call, *is_grpc),
+        let (inner, call, protocol) = match self.project().step.project() {
+            StepProjection::Served { inner, call, protocol } => (inner, call, *protocol),
             StepProjection::Refused { response } => {
                 return response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)));
             }
         };
-        let response = ready!(inner.poll(cx))?;
+        let Poll::Ready(response) = inner.poll(cx) else {
+            let is_shed = call.as_ref().is_some_and(|call| call.wait(cx.waker()));
+            if !is_shed {
+                return Poll::Pending;
+            }
+            // With this future goes the handler, and what it holds of the request.
+            let status = Shed::Overloaded(For::Handler).status();
+            return Poll::Ready(Ok(answer(status, protocol)));
+        };
         let call = call.take();
-        Poll::Ready(Ok(response.map(|body| {
+        Poll::Ready(Ok(response?.map(|body| {
             let body = Body::new(body);
             match call {
-                Some(call) if !body.is_end_stream() => Body::new(Answer::new(body, call, is_grpc)),
+                Some(call) if !body.is_end_stream() => {
+                    Body::new(Answer::new(body, call, protocol.is_grpc()))
+                }
                 _ => body,
             }
         })))

@@ -6,8 +6,8 @@ use crate::builder::{duration_in_range, in_range};
 use crate::constants::{
     CONNECTIONS_PER_ADDRESS, CONTROL_FRAMES, CONTROL_FRAMES_LIMIT, CONTROL_FRAMES_MIN,
     HALF_OPEN_CALLS, HEADER_LIST_BYTES, HEADER_LIST_BYTES_LIMIT, HEADER_LIST_BYTES_MIN, IDLE_LIMIT,
-    IDLE_MIN, STREAMS_PER_CONNECTION, UNREAD_BYTES, UNREAD_BYTES_MIN, UNREAD_TIMEOUT,
-    UPLOAD_IDLE_TIMEOUT,
+    IDLE_MIN, REQUEST_BYTES, REQUEST_BYTES_MIN, STREAMS_PER_CONNECTION, UNREAD_BYTES,
+    UNREAD_BYTES_MIN, UNREAD_TIMEOUT, UPLOAD_IDLE_TIMEOUT,
 };
 use crate::error::ConfigError;
 
@@ -35,6 +35,7 @@ pub struct ServerLimits {
     pub(crate) upload_idle_timeout: Duration,
     pub(crate) unread_timeout: Duration,
     pub(crate) unread_bytes: usize,
+    pub(crate) request_bytes: usize,
     pub(crate) header_list_bytes: u32,
 }
 
@@ -48,6 +49,7 @@ impl Default for ServerLimits {
             upload_idle_timeout: UPLOAD_IDLE_TIMEOUT,
             unread_timeout: UNREAD_TIMEOUT,
             unread_bytes: UNREAD_BYTES,
+            request_bytes: REQUEST_BYTES,
             header_list_bytes: HEADER_LIST_BYTES,
         }
     }
@@ -104,6 +106,14 @@ impl ServerLimits {
         self
     }
 
+    /// Bytes of requests of all connections that nobody can use yet: of messages of which the rest is still to come, and of
+    /// bodies that their handlers do not read. 1 MiB or more, by default 96 MiB. Beyond it, calls whose request has not gone on
+    /// for a second are answered RESOURCE_EXHAUSTED, idlest first, and beyond one and a half times of it, any.
+    pub fn request_bytes(mut self, bytes: usize) -> Self {
+        self.request_bytes = bytes;
+        self
+    }
+
     /// Bytes of the header list of a request, as HTTP/2 counts them: 2 KiB to 256 KiB, by default 16 KiB. A request with as
     /// many or more is answered RESOURCE_EXHAUSTED, or 431 if it is not gRPC.
     ///
@@ -134,6 +144,7 @@ impl ServerLimits {
         }
         let (min, max) = (HEADER_LIST_BYTES_MIN, HEADER_LIST_BYTES_LIMIT);
         in_range("header_list_bytes", self.header_list_bytes.into(), min.into(), max.into())?;
+        in_range("request_bytes", self.request_bytes as u64, REQUEST_BYTES_MIN, u64::MAX / 4)?;
         in_range("unread_bytes", self.unread_bytes as u64, UNREAD_BYTES_MIN, u64::MAX / 4)
     }
 }
@@ -154,6 +165,7 @@ mod tests {
             (ok().upload_idle_timeout(Duration::ZERO), "upload_idle_timeout"),
             (ok().unread_timeout(Duration::MAX), "unread_timeout"),
             (ok().unread_bytes(0), "unread_bytes"),
+            (ok().request_bytes(1000), "request_bytes"),
             (ok().header_list_bytes(1 << 20), "header_list_bytes"),
         ] {
             assert!(limits.check().unwrap_err().to_string().contains(field), "{field}");

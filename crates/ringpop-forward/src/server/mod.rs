@@ -2,17 +2,21 @@
 //!
 //! * [`limits`]: what callers may hold.
 //! * [`connections`], [`connection`]: who holds what, and what is taken back.
-//! * [`io`], [`frames`]: the bytes of a connection, and floods in them.
-//! * [`layer`], [`upload`], [`answer`]: requests and responses on their way.
+//! * [`io`], [`frames`], [`inflow`]: the bytes of a connection, floods in them, and requests that are not read.
+//! * [`open_call`]: a call that is not over.
+//! * [`layer`], [`upload`], [`messages`], [`answer`]: requests and responses on their way.
 //! * [`waiting`]: a call that waits for its caller.
 
 mod answer;
 mod connection;
 mod connections;
 mod frames;
+mod inflow;
 mod io;
 mod layer;
 mod limits;
+mod messages;
+mod open_call;
 mod upload;
 mod waiting;
 
@@ -20,12 +24,12 @@ use tonic::transport::Server;
 use tower_layer::{Identity, Stack};
 
 pub use connection::ConnectionHandle;
-pub(crate) use connection::{InFlight, OpenCall};
 pub(crate) use connections::Connections;
 pub use connections::ServerStats;
 pub use io::Bounded;
 pub use layer::{LimitLayer, Limited, LimitedFuture};
 pub use limits::ServerLimits;
+pub(crate) use open_call::{InFlight, OpenCall};
 
 use crate::constants::{
     CONNECTION_WINDOW_BYTES, FORWARD_HEADERS_BYTES, KEEPALIVE_TIMEOUT, MEMBER_KEEPALIVE_INTERVAL,

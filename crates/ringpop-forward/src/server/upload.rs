@@ -10,7 +10,10 @@ use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 
-use super::connection::{OpenCall, Registration};
+use super::connection::Registration;
+use super::inflow::cost;
+use super::messages::Messages;
+use super::open_call::OpenCall;
 use super::waiting::{For, Waiting};
 
 /// The request body of a call.
@@ -24,13 +27,32 @@ pub(super) struct Upload {
     /// The end of the body carries a flag (RFC 9113 section 8.1), and this is the body of the server itself, whose hint
     /// about it is exact. Layers in between may not pass it on.
     ends_with_flag: bool,
+    /// `None` when the body has no messages that are known here.
+    messages: Option<Messages>,
     has_begun: bool,
     has_ended: bool,
 }
 
 impl Upload {
-    pub(super) fn new(body: Body, call: Option<Arc<OpenCall>>, ends_with_flag: bool) -> Self {
-        Self { body, call, waiting: None, ends_with_flag, has_begun: false, has_ended: false }
+    pub(super) fn new(
+        body: Body,
+        call: Option<Arc<OpenCall>>,
+        ends_with_flag: bool,
+        is_grpc: bool,
+    ) -> Self {
+        if let Some(call) = &call {
+            call.begin_request();
+        }
+        let messages = is_grpc.then(Messages::default);
+        Self {
+            body,
+            call,
+            waiting: None,
+            ends_with_flag,
+            messages,
+            has_begun: false,
+            has_ended: false,
+        }
     }
 
     fn wait(&mut self, cx: &Context<'_>) {
@@ -44,10 +66,35 @@ impl Upload {
         });
         let mut state = waiting.state();
         state.reader = Some(cx.waker().clone());
+        state.unfinished = self.messages.as_ref().map_or(0, Messages::unfinished);
         state.since.get_or_insert_with(|| (waits_for, Instant::now()));
         drop(state);
         if is_new {
             call.connection.all.sweep_soon();
+        }
+    }
+
+    /// Takes note of data that is handed on.
+    fn read(&mut self, data: &[u8]) -> Result<(), Status> {
+        if let Some(call) = self.call.as_ref().filter(|_| !data.is_empty()) {
+            call.read_request(cost(data.len()));
+        }
+        let Some(messages) = &mut self.messages else { return Ok(()) };
+        messages.feed(data);
+        if messages.is_shredded() {
+            return Err(Status::resource_exhausted(
+                "a message of the request comes in pieces that are too small: send larger ones",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Takes note that nothing more of the request is handed on.
+    fn end(&mut self) {
+        self.has_ended = true;
+        self.waiting = None;
+        if let Some(call) = &self.call {
+            call.end_request();
         }
     }
 
@@ -73,10 +120,9 @@ impl HttpBody for Upload {
         if this.has_ended {
             return Poll::Ready(None);
         }
-        if let Some((waiting, _)) = &this.waiting
-            && let Some(shed) = waiting.state().shed.take()
-        {
-            this.has_ended = true;
+        let shed = this.waiting.as_ref().and_then(|(waiting, _)| waiting.state().shed.take());
+        if let Some(shed) = shed {
+            this.end();
             return Poll::Ready(Some(Err(shed.status())));
         }
         let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
@@ -94,9 +140,18 @@ impl HttpBody for Upload {
             }
             (frame, None) => frame,
         };
-        this.has_ended = !matches!(&frame, Some(Ok(frame)) if frame.is_data());
-        if this.has_ended {
-            this.waiting = None;
+        let read = match &frame {
+            Some(Ok(frame)) => frame.data_ref().map_or(Ok(()), |data| this.read(data)),
+            _ => Ok(()),
+        };
+        let frame = read.map_or_else(|status| Some(Err(status)), |()| frame);
+        if !matches!(&frame, Some(Ok(frame)) if frame.is_data()) {
+            this.end();
+        } else if this.body.is_end_stream()
+            && let Some(call) = &this.call
+        {
+            // A reader that trusts the hint does not ask again.
+            call.end_request();
         }
         Poll::Ready(frame)
     }

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use super::answer::Content;
-use super::connection::{OpenCall, lock};
+use super::connection::lock;
+use super::open_call::OpenCall;
 
 /// For what a call waits, those first that are shed first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +20,8 @@ pub(super) enum For {
     Read,
     /// For the next part of a request.
     Upload,
+    /// For its handler to read the request.
+    Handler,
 }
 
 /// Why a call was given up.
@@ -43,6 +46,7 @@ impl Shed {
             For::Begin => "the request did not come",
             For::Upload => "the request did not go on",
             For::Read => "the answer was not read",
+            For::Handler => "the request was not read",
         };
         Status::new(code, format!("{what} {reason}"))
     }
@@ -61,6 +65,8 @@ pub(super) struct State {
     pub(super) since: Option<(For, Instant)>,
     /// The rest of an answer.
     pub(super) content: Option<Content>,
+    /// Bytes of a message that is not whole.
+    pub(super) unfinished: usize,
     pub(super) shed: Option<Shed>,
     /// It is an answer that was given up.
     is_freed: bool,
@@ -80,7 +86,14 @@ pub(super) struct Idle {
 
 impl Waiting {
     pub(super) fn new(call: Arc<OpenCall>, content: Option<Content>) -> Arc<Self> {
-        let state = State { since: None, content, shed: None, is_freed: false, reader: None };
+        let state = State {
+            since: None,
+            content,
+            unfinished: 0,
+            shed: None,
+            is_freed: false,
+            reader: None,
+        };
         Arc::new(Self { call, state: Mutex::new(state) })
     }
 
@@ -92,7 +105,7 @@ impl Waiting {
     pub(super) fn idle(self: &Arc<Self>) -> Option<Idle> {
         let state = self.state.try_lock().ok()?;
         let (waits_for, since) = state.since?;
-        let bytes = state.content.as_ref().map_or(0, Content::bytes);
+        let bytes = state.content.as_ref().map_or(state.unfinished, Content::bytes);
         // A caller that reads an endless answer need not send anything.
         let since = if waits_for == For::Upload { since.max(self.call.answered()) } else { since };
         Some(Idle { waits_for, since, bytes, waiting: Arc::clone(self) })

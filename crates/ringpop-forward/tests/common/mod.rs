@@ -8,9 +8,11 @@
 )]
 
 pub mod cluster;
+pub mod frames;
 pub mod proxy;
 pub mod raw;
 pub mod service;
+pub mod victim;
 
 use std::time::Duration;
 

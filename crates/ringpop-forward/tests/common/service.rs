@@ -167,6 +167,18 @@ impl Handler {
                 self.go.acquire().await.unwrap().forget();
                 Ok(Response::new(self.tell("waited", ask.payload)))
             }
+            "block" => {
+                // The whole thread, as a handler should not.
+                while self.go.try_acquire().map(|permit| permit.forget()).is_err() {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Ok(Response::new(self.tell("blocked", Bytes::new())))
+            }
+            // How many handlers have begun, this one included.
+            "count" => {
+                let begun = Seen::get(&self.seen.begun);
+                Ok(Response::new(self.tell(begun.to_string(), Bytes::new())))
+            }
             "fail" => {
                 let mut metadata = MetadataMap::new();
                 metadata.insert("x-why", "asked for".parse().unwrap());

@@ -10,6 +10,8 @@ use crate::limits::DEV_HTTP_OFFSET;
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) nodes: Vec<NodePlan>,
+    /// Further options of each process.
+    options: Vec<String>,
 }
 
 /// One process.
@@ -33,7 +35,12 @@ impl Plan {
             )));
         }
         let nodes = (base_port..base_port + nodes).map(NodePlan::new).collect();
-        Ok(Self { nodes })
+        Ok(Self { nodes, options: Vec::new() })
+    }
+
+    /// The same processes with further options.
+    pub(super) fn with_options(self, options: Vec<String>) -> Self {
+        Self { options, ..self }
     }
 
     /// Fails when a port is taken, before any process is started. A port that is taken in the moment between is
@@ -58,9 +65,9 @@ impl Plan {
     }
 
     /// What follows the name of the program to run one node.
-    pub(super) fn arguments(&self, node: &NodePlan) -> [String; 9] {
+    pub(super) fn arguments(&self, node: &NodePlan) -> Vec<String> {
         let peers: Vec<_> = self.nodes.iter().map(|node| node.address.as_str()).collect();
-        [
+        let ordinary = [
             "node",
             "--listen",
             &node.address,
@@ -70,8 +77,8 @@ impl Plan {
             &peers.join(","),
             "--preset",
             "local",
-        ]
-        .map(str::to_owned)
+        ];
+        ordinary.into_iter().map(str::to_owned).chain(self.options.iter().cloned()).collect()
     }
 
     /// What a person types to run one node.
@@ -112,6 +119,17 @@ mod tests {
     }
 
     #[test]
+    fn options_are_given_to_each_process() {
+        let plan =
+            Plan::new(2, 7100).unwrap().with_options(vec!["--unread-bytes=70000".to_owned()]);
+        for node in &plan.nodes {
+            let last = plan.arguments(node).pop();
+            assert_eq!(last.as_deref(), Some("--unread-bytes=70000"));
+            assert!(plan.command(node).ends_with("--preset local --unread-bytes=70000"));
+        }
+    }
+
+    #[test]
     fn ports_must_fit() {
         for nodes in [1, 5, DEV_NODES_MAX] {
             let highest = u16::MAX - DEV_HTTP_OFFSET - (nodes - 1);
@@ -128,7 +146,8 @@ mod tests {
     fn a_taken_port_is_named() {
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = taken.local_addr().unwrap().port();
-        let plan = Plan { nodes: vec![NodePlan { ports: [port, port], ..NodePlan::new(1) }] };
+        let nodes = vec![NodePlan { ports: [port, port], ..NodePlan::new(1) }];
+        let plan = Plan { nodes, options: Vec::new() };
         let Err(Failure::Failed(message)) = plan.check_ports() else {
             panic!("the port is taken");
         };
