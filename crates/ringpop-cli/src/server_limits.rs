@@ -34,7 +34,7 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = parse_duration)]
     upload_idle_timeout: Option<Duration>,
 
-    /// Bytes of requests of all callers that nobody can use yet [default: 100663296]
+    /// Bytes of requests of all callers that nobody can use yet [default: 67108864]
     #[arg(long, value_name = "BYTES")]
     request_bytes: Option<usize>,
 
@@ -212,7 +212,7 @@ mod tests {
 
         let told = "--streams-per-connection 1024 --connections-per-address 1024 --control-frames 1000 \
                     --half-open-calls 4096 --upload-idle-timeout 15m --unread-timeout 1m --unread-bytes 67108864 \
-                    --request-bytes 100663296 \
+                    --request-bytes 67108864 \
                     --header-list-bytes 16384";
         assert_eq!(limits(told), ServerLimits::default());
         assert_eq!((f::IN_FLIGHT, f::MAX_TIMEOUT), (5000, Duration::from_secs(600)));

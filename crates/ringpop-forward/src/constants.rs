@@ -474,8 +474,9 @@ pub(crate) const RESETS_UNPAID_MAX: i64 = STREAMS_PER_CONNECTION as i64;
 /// Resets that time pays for. A stream that is reset costs about 20 us, so that they take 2 % of a core.
 pub(crate) const RESETS_PER_SECOND: i64 = 1000;
 
-/// Bytes of requests that nobody can use yet. Many ordinary uploads, and little of an ordinary machine.
-pub const REQUEST_BYTES: usize = 96 * 1024 * 1024;
+/// Bytes of requests that nobody can use yet: as many as of unread answers. Decoders reserve room for a whole message when it
+/// begins, so that twice as much may be taken.
+pub const REQUEST_BYTES: usize = 64 * 1024 * 1024;
 
 /// Smallest configurable number of such bytes: the window of one stream.
 pub(crate) const REQUEST_BYTES_MIN: u64 = STREAM_WINDOW_BYTES as u64;

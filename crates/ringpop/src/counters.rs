@@ -5,11 +5,12 @@ use swim_core::Stats as SwimStats;
 use crate::inner::Inner;
 
 /// Figures that may fall; all others only grow.
-const GAUGES: [&str; 6] = [
+const GAUGES: [&str; 7] = [
     "forward.circuits_open",
     "forward.connections",
     "forward.in_flight",
     "forward.replay_bytes",
+    "server.unread_request_bytes",
     "server.unwritten_bytes",
     "server.waiting_calls",
 ];

@@ -9,7 +9,8 @@ use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use crate::support::frames::{
-    END_HEADERS, Frames, HEADERS, PING, RST_STREAM, SETTINGS, frame, header_block, message,
+    DATA, END_HEADERS, Frames, HEADERS, PING, RST_STREAM, SETTINGS, beginning, frame, header_block,
+    message,
 };
 use crate::support::http::Client;
 use crate::support::ports::Ports;
@@ -30,7 +31,7 @@ type Attack = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Begin = fn(Victim) -> Attack;
 
 /// Each goes on until it is stopped.
-pub(super) const CLIENTS: [(&str, Begin); 11] = [
+pub(super) const CLIENTS: [(&str, Begin); 13] = [
     ("unread answers", |victim| {
         let own = victim.own.clone();
         Box::pin(unread(victim, own))
@@ -42,6 +43,8 @@ pub(super) const CLIENTS: [(&str, Begin); 11] = [
     ("half-open streams, one connection", |victim| Box::pin(half_open(victim, 1))),
     ("half-open streams, five connections", |victim| Box::pin(half_open(victim, 5))),
     ("calls without a message", |victim| Box::pin(without_message(victim))),
+    ("messages of which half is sent", |victim| Box::pin(half_sent(victim))),
+    ("messages in tiny frames", |victim| Box::pin(tiny_frames(victim))),
     ("PING flood", |victim| Box::pin(flood(victim, frame(PING, 0, 0, &[0; 8])))),
     ("SETTINGS flood", |victim| Box::pin(flood(victim, frame(SETTINGS, 0, 0, &[])))),
     ("rapid reset", |victim| Box::pin(rapid_reset(victim))),
@@ -132,6 +135,36 @@ async fn without_message(victim: Victim) {
         })
     };
     join_all((0..6).map(|_| begin())).await;
+}
+
+/// Begins 1,000 messages of 1 MiB on each of five connections, and sends the half of each.
+async fn half_sent(victim: Victim) {
+    let begin = || {
+        let (block, half) = (header_block("Put", &[]), beginning(LARGE, LARGE / 2));
+        persist(victim.grpc.clone(), 65_535, move |connection| {
+            (connection.next_stream < 2000).then(|| {
+                let stream = connection.next_stream;
+                let mut frames = connection.call(&block, None);
+                half.chunks(16 << 10)
+                    .for_each(|piece| frames.extend(frame(DATA, 0, stream, piece)));
+                frames
+            })
+        })
+    };
+    join_all((0..5).map(|_| begin())).await;
+}
+
+/// Sends a message of 1 MiB by the byte on each stream.
+async fn tiny_frames(victim: Victim) {
+    let block = header_block("Put", &[]);
+    let message = beginning(LARGE, 10_000);
+    persist(victim.grpc, 65_535, move |connection| {
+        let stream = connection.next_stream;
+        let mut frames = connection.call(&block, None);
+        message.iter().for_each(|byte| frames.extend(frame(DATA, 0, stream, &[*byte])));
+        Some(frames)
+    })
+    .await;
 }
 
 async fn flood(victim: Victim, frame: Vec<u8>) {

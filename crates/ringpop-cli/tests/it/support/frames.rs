@@ -58,6 +58,16 @@ pub(crate) fn message(key: &str) -> Vec<u8> {
     message
 }
 
+/// The first bytes of a message that is said to have so many, as gRPC frames it: a key, and a part of a value.
+pub(crate) fn beginning(length: usize, bytes: usize) -> Vec<u8> {
+    let mut message = vec![0];
+    message.extend(u32::try_from(length).expect("messages are short").to_be_bytes());
+    // The key `half`, and a value (tag 2) that takes all the rest.
+    message.extend([0x0a, 4, b'h', b'a', b'l', b'f', 0x12, 0xff, 0xff, 0x3f]);
+    message.resize(bytes, 0);
+    message
+}
+
 /// A connection to the victim.
 pub(crate) struct Frames {
     writer: OwnedWriteHalf,
