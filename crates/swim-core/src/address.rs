@@ -156,7 +156,7 @@ fn canonical(text: &str) -> Option<SmolStr> {
     }
 }
 
-/// Why nobody can dial a host; `None` when somebody may.
+/// Why a host cannot be dialled; `None` when it may be.
 fn undiallable_host(host: &str) -> Option<&'static str> {
     if let Some(inner) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         let (ip, zone) = inner.split_at(inner.find('%').unwrap_or(inner.len()));
@@ -255,7 +255,7 @@ pub enum AddressError {
     Undiallable {
         /// The address.
         address: Address,
-        /// What speaks against it.
+        /// The objection to it.
         why: &'static str,
     },
 }

@@ -1,10 +1,10 @@
-//! Other names of members: addresses that discovery lists and under which a
-//! member answers that advertises another.
+//! Aliases of members: addresses that discovery lists and under which a member
+//! answers that advertises another.
 //!
 //! A host name beside an IP address, the second family of a host with two, a
 //! service in front of many: an answer belongs to a request by its number, and
-//! tells under which address its sender is known. An alias keeps healing
-//! from asking for members that are here already.
+//! carries the advertised address of its sender. An alias keeps healing from dialling
+//! members that are reachable already.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::limits::ALIASES_MAX;
 pub(crate) struct Aliases(BTreeMap<Address, Address>);
 
 impl Aliases {
-    /// `member` answered to what was sent to `alias`.
+    /// `member` answered a request to `alias`.
     pub(crate) fn learn(&mut self, alias: &Address, member: &Address) {
         if alias == member {
             self.0.remove(alias);

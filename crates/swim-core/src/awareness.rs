@@ -3,8 +3,8 @@
 //! for More Accurate Failure Detection*, section IV.A).
 //!
 //! A member that is starved of CPU or network sees others fail. Signs of that
-//! raise a score, and the score stretches the period and timeout of its
-//! probes, so that it accuses less until it is well again.
+//! raise a score, and the score stretches the period and timeout of its probes. It
+//! accuses less until it is healthy again.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! How a member behaves: presets, a builder, and what it refuses.
+//! The settings of a member: presets, a builder, and the checks of values.
 
 use std::time::Duration;
 
@@ -113,11 +113,11 @@ fields! {
     /// Helpers that are asked to ping a member that did not answer: `k` of the
     /// SWIM paper. A member that nobody answered asks 16. 0 to 16; 3 everywhere.
     ping_req_helpers: usize;
-    /// How often in a row a probe of one member may end without an answer from
-    /// any of a full set of helpers, or from anybody else at the time, before
-    /// the member is suspected all the same. Such a probe tells more about the prober than about the target;
-    /// but when most of a cluster is gone, the members that remain must be
-    /// able to find out. LAN 1; Ringpop has no such bound.
+    /// Inconclusive probes of one member in a row before it is suspected all the
+    /// same: probes in which neither a full set of helpers nor any other member
+    /// answered. Such a probe says more about the prober than about the target; but
+    /// when most of a cluster is gone, the members that remain must find out. LAN 1;
+    /// Ringpop has no such bound.
     inconclusive_probes_max: u32;
     /// Probes under way at once; while there are that many, a period starts
     /// none. A period starts one, and four while most members are gone. 1 to 32;
@@ -126,11 +126,11 @@ fields! {
     /// Whether the period grows to twice the median duration of the last ten
     /// probes, as in Ringpop. Elsewhere `awareness_max` does that job.
     adaptive_period: bool;
-    /// Whether members agree by the wall clock on who probes whom in a period,
-    /// so that each is probed once in each and a failure meets a probe within
-    /// two periods. All members should have the same period then; one whose
-    /// clock or period differs probes as if at random. Off in Ringpop, where
-    /// each goes round a list of its own.
+    /// Whether members share the order of their probes by the wall clock: each
+    /// member is then probed once in each period, and a failure meets a probe within
+    /// two. All members should have the same period; one whose clock or period
+    /// differs probes as if at random. Off in Ringpop, where each member goes round
+    /// its own list.
     shared_rounds: bool;
     /// Lifeguard: signs that this member itself is slow stretch the period and
     /// timeout of its probes up to this factor. 1 switches it off; 8 as in the
@@ -145,16 +145,16 @@ fields! {
     /// UDP: a ping marked [`Path::Second`](crate::Path::Second) is emitted
     /// along with the ping-reqs. Off everywhere.
     second_path: bool;
-    /// Lifeguard: whether a request to a suspect member always tells it so,
-    /// however often that was told already, so that it refutes at the first
-    /// contact. On but for Ringpop.
+    /// Lifeguard's buddy system: whether a request to a suspect always carries the
+    /// suspicion, however often that was sent already. The suspect then refutes at
+    /// the first contact. On except in Ringpop.
     buddy: bool;
     /// How long a suspect member has at least to refute before it is faulty.
     /// LAN 4 s.
     suspect_timeout: Duration;
     /// Whether `suspect_timeout` is multiplied by `max(1, log10(n))` with `n`
-    /// reachable members, because news take that much longer to reach the
-    /// suspect. On but for Ringpop.
+    /// reachable members: gossip takes that much longer to reach the suspect. On
+    /// except in Ringpop.
     suspect_timeout_scaled: bool;
     /// Lifeguard: a suspicion starts with this multiple of its timeout, which
     /// confirmations by other members shorten. 1 switches it off. 6 as in
@@ -163,10 +163,9 @@ fields! {
     /// Lifeguard: confirmations that bring the timeout down to its minimum.
     /// 0 to 16; 3 as in the paper.
     suspect_confirmations: usize;
-    /// How many distinct members must suspect a member before it is faulty, at
-    /// most as many as are alive. While there are fewer, it stays suspect, for up to
-    /// four times the longest suspicion. 1 to 16; 1 everywhere: more trades
-    /// speed for accuracy.
+    /// Distinct accusers that a suspect needs before it is faulty, at most as many as
+    /// there are alive members. With fewer it stays suspect, for up to four times the
+    /// longest suspicion. 1 to 16; 1 everywhere: more trades speed for accuracy.
     faulty_accusers_min: usize;
     /// How long a faulty member, or one that left, is remembered before its
     /// tombstone is spread. 24 h everywhere.
@@ -206,16 +205,17 @@ fields! {
     sync_jobs_max: usize;
     /// How long one step of a full sync may take. LAN 1 s.
     sync_timeout: Duration;
-    /// Time between full syncs with a random member, which repair what gossip
-    /// missed. A day or more means hardly ever. At least 100 ms; LAN 30 s.
+    /// Time after which the next difference between two views leads to a full sync,
+    /// whatever gossip still has to send: it repairs what gossip missed. A day or
+    /// more means hardly ever. At least 100 ms; LAN 30 s.
     sync_period: Duration;
     /// Whether a full sync is Ringpop's: the answer to a ping or ping-req
     /// carries the whole list, or as much as `message_bytes_max` allows, and
     /// to a ping a join request follows that asks for the peer's list in
-    /// return. Off everywhere but in Ringpop: comparing digests costs what
-    /// differs, but other implementations of Ringpop do not know it.
+    /// return. Off except in Ringpop: digests cost only the difference, but other
+    /// implementations of Ringpop do not know them.
     sync_whole_list: bool;
-    /// Members that are told directly about a leave or an eviction, at most.
+    /// Most members to which a leave or an eviction is announced directly.
     /// 0 to 1,000; 16 everywhere.
     leave_pings_max: usize;
     /// The same as a part of the reachable members, in percent. 0 to 100; 100
@@ -224,38 +224,38 @@ fields! {
     /// Time between chances to ask discovery for hosts of other partitions. 30 s
     /// everywhere. A member that is alone asks once in each `redial_period`.
     heal_period: Duration;
-    /// At each chance a cluster of `n` members asks with probability
-    /// `base / n` at each of them, so that the cluster as a whole asks about
-    /// `base` times. 0 switches healing off; 3 everywhere, as in Ringpop.
+    /// At each chance each of `n` members asks with probability `base / n`: the
+    /// cluster as a whole asks about `base` times. 0 switches healing off; 3
+    /// everywhere, as in Ringpop.
     heal_probability_base: u32;
     /// Failed attempts after which a healing that was asked for by
     /// [`Node::heal`](crate::Node::heal) gives up. 1 to 1,000; 10 everywhere.
     heal_failures_max: usize;
-    /// Whether a member checks by direct contact what others claim about members. One that
-    /// is new here or gone comes onto the ring when this member has reached it or two
-    /// members say the same in answers; one that a request calls faulty or left is asked
-    /// itself before it goes off the ring. Neither a stranger nor one member that lies can
-    /// put invented members on the ring then, or take real ones off it. A member whose
-    /// requests are answered while none arrives doubts that it is reached. Off in Ringpop,
-    /// which believes every sender; on elsewhere.
+    /// Whether a member checks claims about members by direct contact. An unknown or
+    /// gone member comes onto the ring once this member has reached it, or two members
+    /// named it in answers; a member that a request calls faulty or left is pinged
+    /// before it goes off the ring. Neither a stranger nor a single lying member can
+    /// then put invented members on the ring, or take real ones off it. A member whose
+    /// requests are answered while none arrives doubts that others reach it. Off in
+    /// Ringpop, which believes every sender; on elsewhere.
     verify_claims: bool;
-    /// How often the members of a cluster together dial each address that is
-    /// gone, to find out whether it is back. It becomes longer when there are
-    /// more of them than seconds in it, since a cluster dials at most one address
-    /// a second. At least 100 ms; 3 s everywhere, 30 s in Ringpop.
+    /// Time in which the members of a cluster together dial each address that is
+    /// gone once, to find out whether it is back. With more such addresses than
+    /// seconds it takes longer: a cluster dials at most one address a second. At
+    /// least 100 ms; 3 s everywhere, 30 s in Ringpop.
     redial_period: Duration;
-    /// Members that are remembered, whatever their status; changes about
+    /// Most members in the list, whatever their status; changes about
     /// further ones are refused and counted. At least 2; 100,000 everywhere.
     members_max: usize;
-    /// How many and how long the labels may be that this member gives itself.
-    /// Members with different limits work together: what others say of
-    /// themselves is bounded by [`limits`](crate::limits) only.
+    /// Number and length of the labels that this member may give itself. Members
+    /// with different limits work together: the labels of others are bounded by
+    /// [`limits`](crate::limits) only.
     label_limits: LabelLimits;
-    /// Whether members that fail and come back again and again are kept off
-    /// the ring for a while, and how. `None`, off, everywhere.
+    /// Flap damping: members that fail and come back again and again are kept off
+    /// the ring for a while. `None`, off, everywhere.
     damping: Option<Damping>;
-    /// Whether [`Event::ViewChanged`](crate::Event::ViewChanged) tells of bursts
-    /// of changes as one, and when. `None`, off, everywhere.
+    /// When [`Event::ViewChanged`](crate::Event::ViewChanged) reports a burst of
+    /// changes as one. `None`, off, everywhere.
     coalescing: Option<Coalescing>;
 }
 

@@ -1,5 +1,8 @@
-//! What all parts of the machine share, and the one place where statements
-//! about members are weighed.
+//! The state that all parts of the machine share, and the one place that decides
+//! which changes take effect.
+//!
+//! The modules below are parts of the same state: each has its fields and its rules
+//! in a file of its own. Nothing above them is called from here.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -57,7 +60,7 @@ pub(crate) struct Core {
     pub(crate) app: Arc<str>,
     pub(crate) local: Address,
     pub(crate) local_slot: SlotId,
-    /// Number of this process, by which it knows itself under another address.
+    /// Number of this process, by which it recognises its own requests.
     pub(crate) nonce: u64,
     pub(crate) aliases: Aliases,
     /// Incarnation of the local member, which goes into every message.
@@ -106,9 +109,8 @@ impl Core {
     ) -> Self {
         let mut rng = Rng::new(seed);
         let mut members = Membership::new(rng.next(), dialect);
-        // Numbers begin at random, so that a reply to a former process at this
-        // address is not taken for one to this process; below 2^28, so that
-        // they take four bytes.
+        // Numbers begin at random: a reply to a former process at this address must
+        // not pass for one to this process. Below 2^28 they take four bytes.
         let next_seq = rng.next() >> 37;
         let Member { ref address, incarnation, .. } = local;
         let address = address.clone();
@@ -159,8 +161,8 @@ impl Core {
         self.unix_ms_at_start.saturating_add(self.now.as_millis()).min(UNIX_MS_MAX)
     }
 
-    /// Whether an incarnation is further ahead of the wall clock than any clock
-    /// that is to be believed.
+    /// Refuses an incarnation that is further ahead of the wall clock than any
+    /// plausible clock.
     pub(crate) fn check_clock(&self, incarnation: u64) -> Result<(), Rejection> {
         let ahead_ms = incarnation.saturating_sub(self.unix_ms());
         let ahead = ahead_ms > INCARNATION_AHEAD_MAX;
@@ -177,9 +179,9 @@ impl Core {
         Body::Join { cursor, nonce: self.nonce }
     }
 
-    // --- Weighing statements ---
+    // --- Changes ---
 
-    /// The incarnation at which a member is forgotten, or about to be.
+    /// The incarnation of a tombstone or of a removed member.
     pub(crate) fn forgotten_at(&self, address: &Address) -> Option<u64> {
         match self.members.get(address) {
             Some(member) if member.status == Status::Tombstone => Some(member.incarnation),
@@ -231,9 +233,8 @@ impl Core {
         applied
     }
 
-    /// Whether [`apply`](Self::apply) would do nothing with a statement, whatever
-    /// else the message says: what is known of a member is replaced by newer
-    /// statements only.
+    /// Whether [`apply`](Self::apply) would do nothing with a change, whatever else
+    /// the message carries: only newer changes replace a known member.
     #[cfg(feature = "wire")]
     pub(crate) fn would_ignore<'a>(
         &'a self,
@@ -275,7 +276,7 @@ impl Core {
         if !self.members.overrides(&change.member, known) && !resurrects {
             return id.is_some_and(|id| self.confirm(id, &change));
         }
-        if let Err(rejection) = self.validate(&change.member, known) {
+        if let Err(rejection) = self.check_change(&change.member, known) {
             let dropped_labels = rejection == Rejection::LabelsDropped;
             let labels = known.map(|known| known.labels.clone()).unwrap_or_default();
             let from = sender(cause).unwrap_or(&self.local).clone();
@@ -304,11 +305,11 @@ impl Core {
         true
     }
 
-    /// Checks what the network says about a member. Labels beyond what the
-    /// protocol allows must not hide a failure: they are dropped and the status
-    /// still counts, as in Temporal's fork of ringpop-go. The limits in this
-    /// member's settings do not matter here: all members must judge alike.
-    fn validate(&self, member: &Member, known: Option<&Member>) -> Result<(), Rejection> {
+    /// Checks a change from the network. Labels beyond the limits of the protocol
+    /// must not hide a failure: they are dropped and the status still counts, as in
+    /// Temporal's fork of ringpop-go. This member's own limits do not matter: all
+    /// members must judge alike.
+    fn check_change(&self, member: &Member, known: Option<&Member>) -> Result<(), Rejection> {
         self.check_clock(member.incarnation)?;
         if known.is_none() && self.members.len() >= self.config.members_max() {
             return Err(Rejection::MembersFull);
@@ -317,7 +318,7 @@ impl Core {
         labels.map_err(|_| Rejection::LabelsDropped)
     }
 
-    /// Somebody says something about this member that is not so.
+    /// Handles a wrong change about this member.
     fn on_change_about_self(&mut self, member: Member, from: Option<Address>) {
         if active(Mutation::NoRefutation) {
             return;
@@ -329,11 +330,11 @@ impl Core {
         }
     }
 
-    /// Contradicts a statement about this member with a higher incarnation.
-    /// The status stays: a member that left refutes as one that left.
+    /// Refutes a change about this member with a higher incarnation. The status
+    /// stays: a member that left refutes as one that left.
     pub(crate) fn refute(&mut self, member: Member, from: Option<Address>) {
         self.stats.refuted += 1;
-        // Somebody could not reach this member in time: a sign that it is slow.
+        // Another member was not answered in time: a sign that this one is slow.
         self.awareness.worsen();
         let before = self.local_member().clone();
         let status = if self.contact.is_unreachable() { Status::Alive } else { before.status };
@@ -345,7 +346,7 @@ impl Core {
         self.event(Event::Refuted { member, from, incarnation });
     }
 
-    /// Changes what this member says about itself.
+    /// Changes the status or the labels of this member.
     pub(crate) fn set_local(&mut self, status: Status, labels: Labels) {
         let before = self.local_member().clone();
         self.reincarnate(status, labels, before.incarnation);
@@ -353,11 +354,11 @@ impl Core {
         self.changed(Some(before), Some(after), Some(self.local.clone()), Cause::Command);
     }
 
-    /// Raises the own incarnation above `seen` and spreads the new statement.
+    /// Raises the own incarnation above `seen` and spreads the change.
     ///
-    /// Ringpop takes the wall clock alone, so that a member whose clock is
-    /// behind cannot refute; taking the larger of clock and `seen + 1` always
-    /// can, and still exceeds what a former process at this address said.
+    /// Ringpop takes the wall clock alone: a member whose clock is behind cannot
+    /// refute. The larger of clock and `seen + 1` always can, and still exceeds the
+    /// incarnation of a former process at this address.
     fn reincarnate(&mut self, status: Status, labels: Labels, seen: u64) -> u64 {
         let seen = self.incarnation.max(seen) + 1;
         let seen = if active(Mutation::WallClockOnly) { 0 } else { seen };
@@ -369,7 +370,7 @@ impl Core {
         incarnation
     }
 
-    /// Whether a request may go to an address that only a stranger named.
+    /// Whether the budget allows a request to an address that only a stranger named.
     pub(crate) fn may_dial_stranger(&mut self) -> bool {
         let may = self.dial_budget.take(self.now);
         let stats = &mut self.stats;
@@ -379,7 +380,7 @@ impl Core {
         may
     }
 
-    /// Spreads what this member says about itself.
+    /// Spreads the change about this member.
     pub(crate) fn spread_local(&mut self) {
         let source = self.local_source();
         self.gossip.record(self.local_slot, Some(source));
@@ -389,8 +390,8 @@ impl Core {
         Source { address: self.local.clone(), incarnation: self.incarnation }
     }
 
-    /// States something about another member on this member's own account.
-    /// Nothing happens when newer is known meanwhile.
+    /// Makes a change about another member. It has no effect when a newer one is
+    /// known.
     pub(crate) fn declare(
         &mut self,
         address: &Address,
@@ -410,9 +411,9 @@ impl Core {
         }
     }
 
-    /// Weighs a statement that is no news: another member that suspects the
-    /// same on its own account shortens the suspicion. The confirmation is
-    /// spread in turn, up to the number that counts (Lifeguard, section IV.B).
+    /// Confirms a known suspicion: another member that suspects the same on its own
+    /// account shortens it. The confirmation is gossiped, up to the number that
+    /// counts (Lifeguard, section IV.B). Returns whether it counted.
     fn confirm(&mut self, id: SlotId, change: &Change) -> bool {
         let Change { member, source: Some(source) } = change else { return false };
         let known = &self.members.slot(id).member;
@@ -440,7 +441,7 @@ impl Core {
         confirmed
     }
 
-    /// Records a statement that won, spreads it and arms its deadline.
+    /// Records a change that took effect, spreads it and arms its deadline.
     pub(crate) fn set(&mut self, member: Member, source: Option<Source>, cause: Cause) {
         let after = member.clone();
         let (id, before) = self.members.set(member, &mut self.rng);
@@ -452,7 +453,7 @@ impl Core {
         let former = watch.suspicion.take();
         watch.suspicion =
             (after.status == Status::Suspect).then(|| Suspicion::new(self.now, accuser));
-        // The list of a peer at join is not spread: everybody has it already
+        // The list of a peer at join is not spread: all members have it already
         // (ringpop-go `AddJoinList`).
         if !matches!(cause, Cause::Join { .. }) {
             self.gossip.record(id, source);
@@ -472,7 +473,7 @@ impl Core {
         }
     }
 
-    /// Tells that what is known about a member changed, and what follows.
+    /// Emits the event for a changed member, then updates the ring and the votes.
     pub(crate) fn changed(
         &mut self,
         before: Option<Member>,
@@ -525,7 +526,7 @@ impl Core {
         );
         assert!(
             !matches!(local.status, Status::Suspect | Status::Tombstone),
-            "a member never takes itself for suspect or forgotten"
+            "a member never takes itself for suspect or removed"
         );
         for member in self.members.iter() {
             let id = self.members.find(&member.address).expect("every member is indexed");
@@ -539,7 +540,7 @@ impl Core {
     }
 }
 
-/// Who sent the message that a cause stems from.
+/// The sender of the message behind a cause.
 fn sender(cause: &Cause) -> Option<&Address> {
     match cause {
         Cause::Gossip { from }

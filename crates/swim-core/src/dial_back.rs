@@ -2,8 +2,8 @@
 //!
 //! The request is a ping-req that names its own sender: the helper pings the
 //! advertised address, and the ping that arrives is the proof. No message of
-//! its own is needed, so that members of former versions help as well, once
-//! they know the one who asks.
+//! its own is needed: members of former versions help as well, once they know the
+//! requester.
 
 use std::time::Duration;
 
@@ -22,9 +22,9 @@ pub(crate) struct DialBack {
 }
 
 impl DialBack {
-    /// Asks helpers at random, and again after a pause. The first time a full
-    /// set of helpers is asked, because a suspicion is running; later one, so
-    /// that a member that nobody can dial costs the others little.
+    /// Asks helpers at random, and again after a pause. The first time a full set of
+    /// helpers is asked, because a suspicion is running; later one, because an
+    /// unreachable member should cost the others little.
     pub(crate) fn start(&mut self, core: &mut Core) {
         core.contact.dial_back_at = None;
         if !core.contact.is_in_doubt() {
@@ -49,7 +49,7 @@ impl DialBack {
         core.arm_dial_back(core.now + self.pause);
     }
 
-    /// Somebody reached this member: the next doubt begins anew.
+    /// A member reached this one: the next doubt begins with the shortest pause.
     pub(crate) fn reached(&mut self) {
         self.pause = Duration::ZERO;
     }

@@ -1,7 +1,7 @@
-//! How many requests this member makes on a stranger's word.
+//! The budget of requests to addresses that only a stranger named.
 //!
 //! A message may name any address. A member that is asked to dial it must not become a
-//! tool for reaching third parties, nor keep something for each name.
+//! tool for reaching third parties, nor keep state for each address.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::time::Instant;
 /// point in time instead of a count of tokens.
 #[derive(Debug, Default)]
 pub(crate) struct DialBudget {
-    /// When the requests made so far are paid for.
+    /// When the requests so far are paid for.
     paid: Instant,
 }
 

@@ -1,4 +1,4 @@
-//! What members of another implementation measure in their own way.
+//! The checksum and the order of labels of another implementation.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -6,15 +6,14 @@ use std::fmt;
 use crate::labels::Labels;
 use crate::member::Member;
 
-/// The measures on which all members of a cluster must agree and which other
-/// implementations take differently.
+/// The functions on which all members of a cluster must agree and which other
+/// implementations compute differently.
 ///
-/// Whoever drives the machine in a cluster of another implementation gives it
-/// that implementation's measures by [`Node::with_dialect`]; the rules that use
-/// them stay the machine's. Without a dialect the machine takes its own, which
-/// cost O(1) for each change.
+/// A driver in a cluster of another implementation passes that implementation's
+/// functions to [`Node::with_dialect`]; the rules that use them stay the machine's.
+/// Without a dialect the machine uses its own, which cost O(1) for each change.
 ///
-/// A measure depends on its arguments and nothing else: machines with the same
+/// The result depends on the arguments and nothing else: machines with the same
 /// inputs must do the same.
 ///
 /// [`Node::with_dialect`]: crate::Node::with_dialect
@@ -23,12 +22,11 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// order. Tombstones are among them and must not count: members forget
     /// them at different times.
     ///
-    /// The machine asks at most once for each view, and only when the number
-    /// is wanted.
+    /// The machine calls it at most once for each view, and only when it needs the
+    /// number.
     fn checksum(&self, members: &mut dyn Iterator<Item = &Member>) -> u64;
 
-    /// Which of two label sets of one member prevails at equal incarnation and
-    /// status: the greater. Sets that are equal here replace each other in
-    /// neither direction.
+    /// Orders two label sets of one member: at equal incarnation and status the
+    /// greater one wins. Of two equal sets neither replaces the other.
     fn compare_labels(&self, a: &Labels, b: &Labels) -> Ordering;
 }

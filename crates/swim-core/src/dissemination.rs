@@ -18,14 +18,14 @@ const CHANGE_BYTES_MIN: usize = 24;
 #[derive(Debug, Default)]
 pub(crate) struct Dissemination {
     entries: FxHashMap<SlotId, Entry>,
-    /// Fewest sends first, and among those the newest first, so that fresh
-    /// changes leave at once and old ones cannot starve them.
+    /// Fewest sends first, and among those the newest first: fresh changes leave at
+    /// once, and old ones cannot starve them.
     queue: BTreeMap<Priority, SlotId>,
     generation: u64,
 }
 
-/// The number of sends in the upper bits and below it how old the change is:
-/// one word, because a full backlog is searched for it at every change.
+/// The number of sends in the upper bits, the age of the change below: one word,
+/// because a full backlog is searched for it at every change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Priority(u64);
 
@@ -62,7 +62,7 @@ pub(crate) struct Picked {
     pub(crate) cut: bool,
 }
 
-/// What piggybacking has to say to a peer.
+/// How much there is to piggyback to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gossip {
     Silent,
@@ -98,8 +98,7 @@ impl Dissemination {
         CHANGE_BYTES_MIN * self.entries.len()
     }
 
-    /// Spreads what is known about a member from now on; a former change about
-    /// it is replaced.
+    /// Spreads the change about a member from now on, in place of a former one.
     pub(crate) fn record(&mut self, slot: SlotId, source: Option<Source>) {
         self.generation += 1;
         let entry = Entry { source, sends: 0, generation: self.generation };

@@ -1,4 +1,4 @@
-//! What the machine tells its driver.
+//! The outputs of the machine.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,15 +20,15 @@ pub enum Output {
 /// A message to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transmit {
-    /// Whom to send it to.
+    /// The receiver.
     pub to: Address,
     /// The message.
     pub message: Message,
-    /// Which way to send it.
+    /// The path to send it on.
     pub path: Path,
 }
 
-/// Which way a message is sent.
+/// The path of a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Path {
     /// The usual one.
@@ -43,15 +43,15 @@ pub enum Path {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// What is known about a member changed.
+    /// A member changed, as this member sees it.
     MemberChanged {
-        /// What was known before; `None` when the member is new.
+        /// The member before; `None` when it is new.
         before: Option<Member>,
-        /// What is known now; `None` when the member was forgotten.
+        /// The member now; `None` when it was removed.
         after: Option<Member>,
-        /// Who made the statement; `None` when unknown.
+        /// The member that made the change; `None` when unknown.
         source: Option<Address>,
-        /// Why, and who passed it on.
+        /// The cause, with the member that passed the change on.
         cause: Cause,
     },
     /// This member refuted a wrong change about itself with a higher
@@ -70,7 +70,7 @@ pub enum Event {
     JoinRetrying {
         /// How many rounds are over.
         rounds: u32,
-        /// When the next one begins.
+        /// Time until the next one.
         delay: Duration,
         /// The last failure.
         failure: JoinFailure,
@@ -112,7 +112,7 @@ pub enum Event {
     SyncEnded {
         /// The other member.
         peer: Address,
-        /// Changes that it brought here.
+        /// Changes that took effect on this side.
         applied: usize,
         /// Whether it ran to its end.
         complete: bool,
@@ -134,19 +134,20 @@ pub enum Event {
         /// Members that did not answer.
         failures: usize,
     },
-    /// Others could not reach this member and took it for faulty, and nobody has
-    /// reached it since: its address leads elsewhere, or a firewall is between.
+    /// Others could not reach this member and took it for faulty, and none has
+    /// reached it since: its address leads elsewhere, or a firewall is in between.
     /// It is off the ring, also in its own view, and asks to be dialled until
-    /// somebody reaches it.
+    /// a member reaches it.
     Unreachable {
         /// The address that this member advertises.
         address: Address,
     },
-    /// A member reached this one, and it has contradicted what was said of it.
+    /// A member reached this one after [`Unreachable`](Self::Unreachable), and it
+    /// has refuted that it is faulty.
     ReachableAgain {
         /// The address that this member advertises.
         address: Address,
-        /// How long it was not reached.
+        /// Time since it was unreachable.
         duration: Duration,
     },
     /// A member is damped: it fails and comes back too often, and does not
@@ -161,60 +162,59 @@ pub enum Event {
     Undamped {
         /// The member.
         address: Address,
-        /// Why.
+        /// The reason.
         why: DampingEnd,
     },
-    /// The members on the ring are others than when this was last told; at
-    /// first that is this member alone. Comes only with
+    /// Ring membership changed since the last `ViewChanged`; at first this member
+    /// is alone on the ring. Comes only with
     /// [`coalescing`](crate::Config::coalescing), once for a burst of changes,
-    /// and at once when this member has joined or leaves. All lists are
-    /// sorted.
+    /// and at once when this member has joined or leaves. All lists are sorted.
     ViewChanged {
-        /// Members that are on the ring now.
+        /// Members that came onto the ring.
         joined: Vec<Address>,
-        /// Members that are not any more: unreachable, damped or forgotten.
+        /// Members that went off it: unreachable, damped or removed.
         left: Vec<Address>,
-        /// Members on the ring whose labels are others.
+        /// Members on the ring whose labels changed.
         updated: Vec<Address>,
-        /// How many changes were held back for it.
+        /// Number of changes that this event stands for.
         changes: usize,
         /// Membership checksum now.
         checksum: u64,
     },
     /// This member lost contact to most of the others or to all of them, or has
-    /// it again. Somebody should look: it may own keys that are owned by others
-    /// on the other side of a partition.
+    /// it again. An operator should look: the members on the other side of a
+    /// partition may own the same keys.
     IsolationChanged {
-        /// What it was.
+        /// The isolation before.
         before: Isolation,
-        /// What it is.
+        /// The isolation now.
         isolation: Isolation,
         /// Members other than this one that it still takes for reachable.
         others: usize,
-        /// Members that it lost lately.
+        /// Members that it lost within the last two minutes.
         lost: usize,
     },
-    /// Full syncs with a peer bring nothing, and still the two differ. One of
-    /// them does not keep what the other says: they differ in version, dialect
-    /// or settings. Told at the tenth such sync in a row and then each time their
+    /// Full syncs with a peer change nothing, and still the two views differ. One
+    /// side does not keep the changes of the other: they differ in version, dialect
+    /// or settings. Emitted at the tenth such sync in a row, and then each time that
     /// number has doubled.
     SyncEndless {
         /// The peer.
         peer: Address,
-        /// Full syncs in a row that brought nothing.
+        /// Full syncs in a row that changed nothing.
         syncs: u32,
     },
-    /// All members that were told about the leave or the eviction have
-    /// answered or had their time to.
+    /// All members to which the leave or the eviction was announced have answered,
+    /// or their time to answer is over.
     LeaveComplete {
         /// Members that answered.
         acknowledged: usize,
-        /// Members that were told.
+        /// Members to which it was announced.
         told: usize,
     },
 }
 
-/// Why what is known about a member changed.
+/// Why a member changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cause {
@@ -242,10 +242,10 @@ pub enum Cause {
     },
     /// A failed probe of this member's own.
     Probe,
-    /// The status held for as long as it may.
+    /// The status held for its longest time.
     Timeout,
-    /// Whether others reach this member itself: it takes itself for faulty while
-    /// nobody does.
+    /// Contact of this member with the others: it takes itself for faulty while no
+    /// other reaches it.
     Contact,
 }
 
@@ -257,7 +257,7 @@ pub enum DampingEnd {
     VotesEnded,
     /// More members have votes than may be damped, and others go first.
     TooMany,
-    /// The member was forgotten.
+    /// The member was removed.
     Forgotten,
     /// Damping was switched off.
     Off,
@@ -276,7 +276,7 @@ pub enum JoinFailure {
     Unreachable {
         /// The peer.
         peer: Address,
-        /// What the transport says, when it says anything.
+        /// The error of the transport, if it gave one.
         cause: Option<Arc<str>>,
     },
     /// The peer refused.
@@ -301,8 +301,8 @@ pub enum JoinFailure {
         /// The name of its application.
         theirs: Arc<str>,
     },
-    /// The peer's clock is more than 139 years ahead of this member's, so that
-    /// its answers cannot be taken.
+    /// The peer's clock is more than 139 years ahead of this member's. Its answers
+    /// are refused for that.
     ClockAhead {
         /// The peer.
         peer: Address,
@@ -377,14 +377,14 @@ pub enum Rejection {
     UnexpectedReply,
     /// A field is out of bounds.
     Invalid {
-        /// What is wrong.
+        /// The field that is wrong.
         what: &'static str,
     },
     /// An incarnation is too far ahead of this member's wall clock: the clock of
     /// the member that it belongs to is wrong, or this member's is.
     ClockAhead {
-        /// By how many milliseconds. [`limits::INCARNATION_AHEAD_MAX`] are
-        /// allowed.
+        /// By how many milliseconds, of which
+        /// [`limits::INCARNATION_AHEAD_MAX`] are allowed.
         ///
         /// [`limits::INCARNATION_AHEAD_MAX`]: crate::limits::INCARNATION_AHEAD_MAX
         ahead_ms: u64,
@@ -393,7 +393,7 @@ pub enum Rejection {
     Busy,
     /// A change about a new member was dropped because the list is full.
     MembersFull,
-    /// The labels of a change were dropped because they exceed what the protocol
-    /// allows ([`limits`](crate::limits)); its status counted.
+    /// The labels of a change were dropped because they exceed the limits of the
+    /// protocol ([`limits`](crate::limits)); its status counted.
     LabelsDropped,
 }

@@ -1,42 +1,46 @@
-//! Which message is evidence of whose life: the one place that says so.
+//! Evidence of life: what each message proves about its sender and its receiver.
 //!
-//! | message | sender | evidence |
-//! |---|---|---|
-//! | answer to a request of this member, in time or late | who was asked | contact: each reached the other |
-//! | member list from another address than was asked | a member | none: it runs; whether its own address leads to it, nobody knows |
-//! | refusal: not ready, busy, invalid, clock | who was asked | contact: it took a request and answered it |
-//! | refusal: another application, own address | who was asked | none: a process that is not the member has its address |
-//! | nack or answer of a helper | the helper | contact with the helper; what it says about the target is the helper's word |
-//! | request: ping, ping-req, join, sync | anybody | it sends; whether others reach it, nobody knows |
-//! | request: ping, ping-req, sync | anybody | of the receiver: it is reached at the address that it advertises |
-//! | statement that a member is alive | anybody | none: it says what somebody believed once |
+//! Of the sender:
+//!
+//! | message | proof |
+//! |---|---|
+//! | answer to a request of this member, in time or late | contact: each reached the other |
+//! | member list from another address than was asked | it runs; its own address may be wrong |
+//! | refusal: not ready, busy, invalid, clock | contact: it took a request and answered it |
+//! | refusal: another application, own address | none: another process has the address |
+//! | nack or answer of a helper | contact with the helper; its word about the target |
+//! | request | it sends; others may not reach it |
+//! | change that calls a member alive | none: a former belief of one member |
+//!
+//! Of the receiver: a ping, a ping-req or a sync proves that it is reached at the address
+//! that it advertises.
 //!
 //! An answer counts only when its number and its sender are those of a request
-//! of this member (`requests.rs`), so that no process answers for another by
-//! chance.
+//! of this member (`requests.rs`), which keeps a process from answering for another
+//! by chance.
 
 use crate::message::{Body, Refusal};
 
 /// Whether a request shows that its sender reached this member at the address
-/// that it advertises. A join is sent to what discovery lists, which may be
-/// another address of the same process.
+/// that it advertises. A join goes to an address that discovery lists, which may be
+/// an alias of the same process.
 pub(crate) const fn reaches_receiver(body: &Body) -> bool {
     matches!(body, Body::Ping { .. } | Body::PingReq { .. } | Body::Sync(_))
 }
 
-/// What a message proves about its sender.
+/// The proof that a message gives about its sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Evidence {
     /// The member that was asked runs and answered: each reached the other.
     Contact,
-    /// Somebody sends under this address. It may be one that nobody can reach.
+    /// A process sends under this address, which may be unreachable.
     Sends,
     /// Nothing about the member at this address.
     Nothing,
 }
 
-/// What a message proves about its sender, when it is a reply to a request of
-/// this member.
+/// The proof that a message gives about its sender, when it is a reply to a request
+/// of this member.
 pub(crate) const fn evidence(body: &Body) -> Evidence {
     match body {
         Body::Ack { .. }

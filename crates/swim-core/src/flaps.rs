@@ -15,10 +15,10 @@ use crate::time::Instant;
 #[derive(Debug, Default)]
 pub(crate) struct Flaps {
     scores: FxHashMap<SlotId, Score>,
-    /// The accusers of a member that refuted, since a failure of it last counted,
-    /// and when that was last.
+    /// The accusers of a member that refuted since its last failure counted, with the
+    /// time of the last refutation.
     refuted: FxHashMap<SlotId, (Instant, BTreeSet<Address>)>,
-    /// Whom this member votes for.
+    /// The members that this one votes for.
     pub(crate) votes: BTreeSet<Address>,
 }
 
@@ -30,13 +30,13 @@ pub(crate) struct Score {
     pub(crate) vote: Vote,
 }
 
-/// What this member does about a score.
+/// The vote that goes with a score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Vote {
     None,
-    /// Is to vote at this time, unless enough others have voted by then.
+    /// Due at this time, unless enough others have voted by then.
     Due(Instant),
-    /// Votes: since when, and when the vote ends as things stand.
+    /// Cast, with the time at which it ends unless the member fails again.
     Cast {
         since: Instant,
         end: Instant,
@@ -44,7 +44,7 @@ pub(crate) enum Vote {
 }
 
 impl Vote {
-    /// When there is something to do.
+    /// When the vote is cast or ends.
     pub(crate) const fn deadline(self) -> Option<Instant> {
         match self {
             Self::None => None,
@@ -60,7 +60,7 @@ impl Score {
     }
 
     /// When the score has fallen to the reuse limit, rounded up to the next
-    /// millisecond so that it has then.
+    /// millisecond.
     fn reusable_at(&self, damping: &Damping) -> Instant {
         let half_lives = (self.points / f64::from(damping.reuse_limit)).log2().max(0.0);
         self.at + damping.half_life.mul_f64(half_lives) + Duration::from_millis(1)
@@ -104,8 +104,8 @@ impl Flaps {
         }
     }
 
-    /// Notes a suspicion that was refuted. Returns whether enough distinct members
-    /// had one within a half-life for a failure to count.
+    /// Records a refuted suspicion. Returns whether enough distinct members had one
+    /// within a half-life for a failure to count.
     pub(crate) fn refuted(
         &mut self,
         damping: &Damping,

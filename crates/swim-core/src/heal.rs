@@ -1,11 +1,11 @@
-//! Bringing partitions together again.
+//! Healing of partitions.
 //!
-//! Two parts of a cluster that took each other for faulty no longer talk:
-//! neither probes the other. From time to time a member asks discovery who
-//! should be there and compares its list with that of somebody it takes for
-//! gone (ringpop-go, `heal_partition.go`). Members that the other side would
-//! lose by a plain merge are told first, by a suspicion, so that they refute;
-//! the merge follows with the next healing.
+//! Two parts of a cluster that took each other for faulty no longer talk: neither
+//! probes the other. From time to time a member compares its list with that of a
+//! host that is listed by discovery and gone here (ringpop-go,
+//! `heal_partition.go`). A plain merge would lose members that one side takes for
+//! faulty. These are declared suspect first and refute; the merge follows with the
+//! next healing.
 
 use crate::address::Address;
 use crate::core::{Core, Trust};
@@ -21,7 +21,7 @@ use crate::requests::Purpose;
 #[derive(Debug, Default)]
 pub(crate) struct Heal {
     open: Vec<Open>,
-    /// How the dial ended that ended last.
+    /// The result of the last dial.
     outcome: Option<Outcome>,
 }
 
@@ -54,14 +54,14 @@ struct Open {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Origin {
     Command,
-    /// This member dialled somebody by itself, after so many attempts that met
+    /// This member dialled an address by itself, after so many attempts that reached
     /// its partition.
     Dial {
         follow_ups: u32,
     },
 }
 
-/// How a dial ended that was answered.
+/// The result of a dial that was answered.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) target: Address,
@@ -85,15 +85,15 @@ struct Delivery {
     /// The other side's list.
     list: Vec<Member>,
     merges: bool,
-    /// Whether the other side's list was taken over, or is not to be.
+    /// Whether the other side's list was applied, or is not to be.
     taken: bool,
 }
 
 impl Delivery {
-    /// Takes the other side's list over. A host that is still starting gives out
-    /// its list but takes no pings, and may never become a member: a list that
-    /// nobody asked for counts only once its sender has taken a page. In Ringpop
-    /// it counts at once.
+    /// Applies the other side's list. A host that is still starting gives out its
+    /// list but refuses pings, and may never become a member: the list of a dial
+    /// counts only once its sender has acknowledged a page. In Ringpop it counts at
+    /// once.
     fn take(&mut self, core: &mut Core, from: &Address) {
         if self.merges && !self.taken {
             let all =
@@ -169,7 +169,7 @@ impl Heal {
         self.next(core, run);
     }
 
-    /// How the last dial ended that was answered.
+    /// Takes the result of the last dial that was answered.
     pub(crate) const fn take_outcome(&mut self) -> Option<Outcome> {
         self.outcome.take()
     }
@@ -247,7 +247,7 @@ impl Heal {
             self.open.push(Open { run, seq, target, step: Step::Deliver(delivery) });
             return;
         }
-        // Whoever this one can reach belongs to the same partition.
+        // The members that it can reach belong to the same partition.
         let reachable = delivery.list.iter().filter(|member| member.is_reachable());
         let mut reached: Vec<&Address> = reachable.map(|member| &member.address).collect();
         reached.sort_unstable();
@@ -281,9 +281,8 @@ pub(crate) fn is_here(core: &Core, address: &Address) -> bool {
     core.members.get(address).is_some_and(Member::is_reachable)
 }
 
-/// A name may lead elsewhere by now, to another side of a partition for instance
-/// when many members answer to it. Of those that led to a member that is here,
-/// one is asked again.
+/// Picks one of the aliases in `hosts` to be asked again: it led to a member that is
+/// reachable here, but may lead to the other side of a partition by now.
 pub(crate) fn asked_again(core: &mut Core, hosts: &[Address]) -> Option<Address> {
     let is_alias = |host: &&Address| {
         !host.is_ip() && core.aliases.member(host).is_some() && is_here(core, host)
@@ -293,16 +292,14 @@ pub(crate) fn asked_again(core: &mut Core, hosts: &[Address]) -> Option<Address>
     names.get(chosen).map(|name| (*name).clone())
 }
 
-/// Applies what this side should know and gives what the other should be told,
-/// in pages, the first one last, and whether the lists may be merged: neither
-/// side loses anybody by it.
+/// Compares the list of the other side with this one's. Applies the changes for this
+/// side and returns those for the other, in pages, the first one last, and whether
+/// the lists may be merged: neither side loses a member by it.
 fn compare(core: &mut Core, target: &Address, list: &[Member]) -> (Vec<Vec<Change>>, bool) {
     let cause = Cause::Heal { from: target.clone() };
     let (mut for_us, mut for_them) = (Vec::new(), Vec::new());
-    // Without a source, so that the receiver does not leave it out as known to
-    // its source.
-    // The labels are those of the incarnation, so that they stay right when
-    // nobody is left to refute.
+    // Without a source, because a change is not gossiped to its source. The labels
+    // are those of the incarnation: they stay right when no member refutes.
     let suspect = |newer: &Member, older: &Member| {
         let labels = if active(Mutation::MixedLabels) { &older.labels } else { &newer.labels };
         let (status, labels) = (Status::Suspect, labels.clone());
@@ -311,8 +308,8 @@ fn compare(core: &mut Core, target: &Address, list: &[Member]) -> (Vec<Vec<Chang
     for theirs in list {
         let known = core.members.get(&theirs.address);
         let Some(ours) = known.filter(|ours| ours.status != Status::Tombstone) else {
-            // Forgotten here, it would stay so: nothing that they say of it is
-            // newer until it refutes.
+            // Removed here, it would stay so: no change of theirs is newer until it
+            // refutes.
             let forgotten_at = core.forgotten_at(&theirs.address);
             if theirs.is_reachable() && forgotten_at == Some(theirs.incarnation) {
                 for_them.push(suspect(theirs, theirs));

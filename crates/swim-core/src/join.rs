@@ -1,8 +1,8 @@
 //! Joining: asking several peers for their member lists.
 //!
-//! The peers do not add the one who asks; it spreads itself afterwards by
-//! probing (ringpop-go#65: a peer that adds a joiner which then fails to start
-//! has invented a member).
+//! The peers do not add the joining member; it spreads itself afterwards by probing
+//! (ringpop-go#65: a peer that adds a joiner which then fails to start has invented a
+//! member).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub(crate) struct Join(Option<Attempt>);
 #[derive(Debug)]
 struct Attempt {
     started: Instant,
-    /// When it has taken too long.
+    /// When the attempt ends at the latest.
     limit: Instant,
     /// All peers but this member.
     peers: Vec<Address>,
@@ -62,7 +62,7 @@ pub(crate) enum JoinEnd {
 #[derive(Clone, Debug)]
 pub(crate) enum NoAnswer {
     Timeout,
-    /// With what the transport says.
+    /// With the error of the transport.
     Undelivered(Option<Arc<str>>),
     Refused(Refusal),
     /// It came from a member whose clock is too far ahead.
@@ -72,9 +72,9 @@ pub(crate) enum NoAnswer {
 }
 
 impl Join {
-    /// Starts to join, or goes on with other peers when a join is under way:
-    /// those that are new are asked at once, because discovery that lists a
-    /// peer for the first time has most often just seen it start.
+    /// Starts to join, or goes on with other peers when a join is under way: new ones
+    /// are asked at once, because a peer that discovery lists for the first time has
+    /// most often just started.
     pub(crate) fn start(&mut self, core: &mut Core, peers: Vec<Address>) -> Option<JoinEnd> {
         core.stats.peers_dropped += peers.len().saturating_sub(JOIN_PEERS_MAX) as u64;
         let mut peers: Vec<Address> =
@@ -118,7 +118,7 @@ impl Join {
         self.advance(core)
     }
 
-    /// The attempt has taken as long as it may.
+    /// The attempt has taken its longest time.
     pub(crate) fn on_limit(&mut self, core: &mut Core) -> Option<JoinEnd> {
         let attempt = self.0.as_ref()?;
         if attempt.joined.is_empty() { self.fail(core) } else { self.complete(core) }
@@ -145,8 +145,7 @@ impl Join {
             }
             return self.advance(core);
         };
-        // A page that brings nothing, or more members than can be, or leads nowhere,
-        // is no page.
+        // An empty page, too many members, or an invalid cursor would never end.
         if received == 0 || !valid_cursor(&cursor) || open.received > core.config.members_max() {
             core.stats.joins_failed += 1;
             attempt.all_foreign = false;
@@ -193,7 +192,8 @@ impl Join {
         self.advance(core)
     }
 
-    /// Sends what may be sent and ends the attempt or the round when due.
+    /// Sends the requests that may be sent, and ends the attempt or the round when it
+    /// is over.
     fn advance(&mut self, core: &mut Core) -> Option<JoinEnd> {
         let attempt = self.0.as_mut()?;
         let wanted = core.config.join_size().min(attempt.peers.len());
@@ -211,8 +211,8 @@ impl Join {
         if !attempt.open.is_empty() {
             return None;
         }
-        // All peers were asked. One answer is enough to know the cluster; more
-        // were wanted only against a peer that knows part of it.
+        // All peers were asked. One answer is enough to know the cluster; more are
+        // wanted only in case a peer knows a part of it.
         if !attempt.joined.is_empty() {
             return self.complete(core);
         }
@@ -244,7 +244,7 @@ impl Join {
         })
     }
 
-    /// The longest duration may be another one.
+    /// Moves the end of the attempt to where the new settings put it.
     pub(crate) fn rearm_limit(&mut self, core: &mut Core) {
         let Some(attempt) = &mut self.0 else { return };
         core.timers.cancel(attempt.limit, Timer::JoinLimit);

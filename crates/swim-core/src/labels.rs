@@ -1,4 +1,4 @@
-//! What a member says about itself, as key-value pairs.
+//! The labels of a member: its own description of itself, as key-value pairs.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -155,7 +155,7 @@ impl fmt::Debug for Labels {
 ///
 /// The limits bind this member only. What others say of themselves is taken and
 /// passed on up to the bounds of the protocol ([`limits`](crate::limits)),
-/// which no setting changes, so that members with different limits agree.
+/// which no setting changes: members with different limits agree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LabelLimits {
     /// Number of public labels. Default 5.
@@ -167,7 +167,7 @@ pub struct LabelLimits {
 }
 
 impl LabelLimits {
-    /// What the protocol allows, at every member.
+    /// The limits of the protocol, the same at every member.
     pub(crate) const PROTOCOL: Self = Self {
         count: PUBLIC_LABELS_MAX,
         key_bytes: LABEL_KEY_BYTES_MAX,
@@ -239,7 +239,7 @@ fn check_size(key: &str, value: &str, key_max: usize, value_max: usize) -> Resul
     Ok(())
 }
 
-/// Lengths are part of the input, so that no two maps share an input.
+/// Lengths are part of the input: no two maps share an input.
 fn hash_pairs(pairs: &BTreeMap<Box<str>, Box<str>>) -> u64 {
     let mut input = Vec::new();
     for text in pairs.iter().flat_map(|(key, value)| [key, value]) {

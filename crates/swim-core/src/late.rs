@@ -1,9 +1,9 @@
 //! Answers that come after their request was given up.
 //!
-//! The sender of an answer counts the changes in it as told and tells them no
-//! more. Thrown away because they are late, they would be missing here until a
-//! full sync; so the last requests without an answer are remembered, and what
-//! answers to them bring is weighed like any other gossip.
+//! The sender of an answer counts its changes as sent and may not send them again.
+//! If a late answer were dropped, they would be missing here until a full sync. So
+//! the last requests without an answer are remembered, and the changes in late
+//! answers are applied like any other gossip.
 
 use std::collections::VecDeque;
 

@@ -1,5 +1,5 @@
-//! Leaving, or self-eviction: the new status is told to some members directly,
-//! so that it is known before the process ends.
+//! Leaving, or self-eviction: the new status is announced to some members directly,
+//! before the process ends.
 
 use crate::core::Core;
 use crate::dissemination::{Issued, sends_max};
@@ -16,14 +16,14 @@ pub(crate) struct Leave {
 }
 
 impl Leave {
-    /// Declares that this member leaves, or evicts itself as faulty, and tells
-    /// some members. `true` when there is nobody to tell.
+    /// Declares that this member leaves, or evicts itself as faulty, and announces it.
+    /// Returns whether that is over at once, without another member.
     pub(crate) fn start(&mut self, core: &mut Core, status: Status) -> bool {
         let labels = core.local_member().labels.clone();
         core.set_local(status, labels);
         let local = core.local_slot;
         let part = (core.others() * core.config.leave_pings_percent()).div_ceil(100);
-        // More pings than a change is sent would carry it no further (Ringpop).
+        // No point in pinging more members than the change's send limit (Ringpop).
         let sends = sends_max(core.config.piggyback_factor(), core.others()) as usize;
         let n = part.min(core.config.leave_pings_max()).min(sends);
         let peers = core.members.pick_random(n, &mut core.rng, |id| id != local);

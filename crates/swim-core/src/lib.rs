@@ -5,7 +5,8 @@
 //! member and second. The protocol is SWIM (Das, Gupta, Motivala, DSN 2002)
 //! with the rules of Uber's Ringpop: five statuses, round-robin probes with
 //! helpers, suspicion with refutation, piggybacked changes, a checksum over
-//! the view, and a full sync of what differs when checksums stay different.
+//! the view, and a full sync of the differences when checksums stay different.
+//! `docs/glossary.md` explains the terms.
 //!
 //! The crate holds no socket, no clock, no thread and no randomness of its
 //! own. [`Node`] takes inputs and gives outputs; put it on UDP, gRPC, QUIC, a

@@ -1,4 +1,4 @@
-//! Members, their statuses, and which of two statements about one wins.
+//! Members, their statuses, and which of two changes about a member wins.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -16,9 +16,9 @@ pub enum Status {
     Suspect,
     /// Did not refute in time, or evicted itself.
     Faulty,
-    /// Left on its own accord.
+    /// Left of its own accord.
     Leave,
-    /// About to be forgotten: spread so that all members forget it together.
+    /// About to be removed. Tombstones are gossiped so that all members remove it.
     Tombstone,
 }
 
@@ -53,22 +53,22 @@ impl fmt::Display for Status {
     }
 }
 
-/// What is known about one member.
+/// A member, as one change describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Member {
-    /// Where it is reached.
+    /// The address at which it is reached.
     pub address: Address,
-    /// What the cluster believes about it.
+    /// The belief of the cluster about it.
     pub status: Status,
-    /// Version of the statement. Only the member itself raises it.
+    /// Version of the member. Only the member itself raises it.
     pub incarnation: u64,
-    /// What it says about itself.
+    /// Its own description of itself.
     pub labels: Labels,
 }
 
 impl Member {
-    /// A member as some statement describes it.
+    /// A member from its parts.
     #[must_use]
     pub const fn new(address: Address, status: Status, incarnation: u64, labels: Labels) -> Self {
         Self { address, status, incarnation, labels }
@@ -87,19 +87,19 @@ impl Member {
         self.status.is_reachable()
     }
 
-    /// What decides between two statements about a member, but for labels.
+    /// The part that decides between two changes about a member before the labels
+    /// do.
     pub(crate) const fn rank(&self) -> (u64, Status) {
         (self.incarnation, self.status)
     }
 
-    /// Whether this statement replaces what is `known` about the same member.
+    /// Whether this version replaces the `known` one of the same member.
     ///
     /// The rule of `shouldProcessGossip` in ringpop-go: a tombstone of an
     /// unknown member is ignored, a higher incarnation always wins, at equal
     /// incarnation the higher status does, and at equal status the greater
-    /// labels, so that all members settle on the same ones. The rule is a
-    /// strict total order on statements, hence the order in which members hear
-    /// statements does not matter.
+    /// labels: all members settle on the same ones. The rule is a strict total
+    /// order on changes, hence the order in which they arrive does not matter.
     #[must_use]
     pub fn overrides(&self, known: Option<&Self>) -> bool {
         self.overrides_by(Labels::cmp, known)

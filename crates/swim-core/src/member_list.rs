@@ -21,10 +21,10 @@ const ENTRIES_MIN: usize = ENTRIES_MAX / 4;
 
 /// Members, sorted by address, as one value that many may hold.
 ///
-/// A clone costs nothing. A change costs the logarithm of the number of members:
-/// what did not change is shared with the clones that were made before. A driver
-/// that publishes what its [`Node`](crate::Node) knows keeps one list, replaces in
-/// it the members of which events tell, and hands out clones.
+/// A clone costs nothing. A change costs the logarithm of the number of members: the
+/// rest is shared with earlier clones. A driver that publishes the members of its
+/// [`Node`](crate::Node) keeps one list, updates it from the events, and hands out
+/// clones.
 ///
 /// ```
 /// use swim_core::{Labels, Member, MemberList, Status};
@@ -87,7 +87,7 @@ impl MemberList {
         iter
     }
 
-    /// Puts a member in, in place of what was known about its address.
+    /// Adds a member, or replaces the one with the same address.
     pub fn insert(&mut self, member: Member) {
         let before = self.get(member.address.as_str()).is_some();
         self.len += usize::from(!before);
@@ -97,7 +97,7 @@ impl MemberList {
         }
     }
 
-    /// Takes out the member of an address, if it is there.
+    /// Removes the member of an address, if it is there.
     pub fn remove(&mut self, address: &str) {
         if self.get(address).is_none() {
             return;

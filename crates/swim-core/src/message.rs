@@ -1,4 +1,4 @@
-//! What members say to each other.
+//! The messages of the protocol.
 //!
 //! These are the machine's own types. Feature `wire` converts them to and from
 //! protobuf; another transport may encode them as it likes.
@@ -24,7 +24,7 @@ pub struct Message {
     pub from_incarnation: u64,
     /// Number that ties a reply to its request.
     pub seq: u64,
-    /// What is said.
+    /// The content.
     pub body: Body,
 }
 
@@ -69,7 +69,7 @@ pub enum Body {
         /// Piggybacked changes.
         changes: Vec<Change>,
     },
-    /// Says whether the target of a ping-req answered.
+    /// Reports whether the target of a ping-req answered.
     PingReqAck {
         /// The member that was pinged.
         target: Address,
@@ -114,13 +114,13 @@ pub enum Body {
     },
     /// The request was refused and changed nothing.
     Refused {
-        /// Why.
+        /// The reason.
         reason: Refusal,
     },
 }
 
 impl Body {
-    /// The statements about members that the message carries.
+    /// The changes that the message carries.
     #[must_use]
     pub fn changes(&self) -> &[Change] {
         match self {
@@ -137,7 +137,7 @@ impl Body {
 }
 
 impl Body {
-    /// The statements about members that the message carries, and nothing else.
+    /// The changes that the message carries; drops the rest.
     pub(crate) fn into_changes(self) -> Vec<Change> {
         match self {
             Self::Ping { changes, .. }
@@ -209,7 +209,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// What the refusal means, as a clause.
+    /// The meaning of the refusal, as a clause.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -225,22 +225,22 @@ impl Refusal {
     }
 }
 
-/// One gossiped statement about a member.
+/// A change: one gossiped statement about a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// The statement.
+    /// The member as the change describes it.
     pub member: Member,
-    /// Who made it, with the incarnation at the time; `None` when unknown. A
-    /// change is not sent back to its source.
+    /// The member that made the change; `None` when unknown. A change is not sent
+    /// back to its source.
     pub source: Option<Source>,
 }
 
-/// Who made a statement.
+/// The member that made a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     /// Address of the member.
     pub address: Address,
-    /// Its incarnation when it made the statement.
+    /// Its incarnation when it made the change.
     pub incarnation: u64,
 }
 

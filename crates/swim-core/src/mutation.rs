@@ -1,7 +1,7 @@
 //! Deliberate bugs, one of which may be switched on at run time.
 //!
 //! They exist for one purpose: the tests of the simulator show that each of
-//! its checkers finds what it is there for. Without the feature `mutations`,
+//! its checkers finds the bugs that it is there for. Without the feature `mutations`,
 //! which nothing but those tests asks for, `active` is `false` at compile
 //! time and no trace of them is left.
 
@@ -12,11 +12,11 @@ use std::cell::Cell;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(feature = "mutations"), allow(dead_code, reason = "nothing is switched on"))]
 pub enum Mutation {
-    /// At equal incarnation an alive statement wins over any other.
+    /// At equal incarnation an alive change wins over any other.
     AliveWins,
-    /// A member that hears that it is suspected or faulty does not contradict.
+    /// A member does not refute that it is suspect or faulty.
     NoRefutation,
-    /// A member believes what it hears about itself.
+    /// A member applies changes about itself.
     BelievesItsEnd,
     /// The incarnation of a refutation is the wall clock alone, as in Ringpop.
     WallClockOnly,
@@ -24,13 +24,13 @@ pub enum Mutation {
     EndlessSuspicion,
     /// A suspicion ends the moment it begins.
     HastySuspicion,
-    /// A full sync takes every alive statement, however old.
+    /// A full sync applies every alive change, however old.
     ResurrectingSync,
-    /// What was piggybacked often enough is piggybacked on.
+    /// A change is piggybacked for ever.
     LeakingPiggyback,
     /// A page of the member list holds the whole list.
     UnboundedPage,
-    /// That a suspicion has ended is not reported.
+    /// The end of a suspicion is not reported.
     LostEvent,
     /// A change by a full sync is reported twice.
     RepeatedEvent,

@@ -1,5 +1,4 @@
-//! The machine: takes inputs, hands them to the part they concern, gives
-//! outputs.
+//! The machine: inputs in, outputs out.
 
 use std::sync::Arc;
 
@@ -42,8 +41,8 @@ use routine::Routine;
 
 /// The membership machine of one process.
 ///
-/// It does no I/O and reads no clock. A *driver* feeds it and carries out what
-/// it says; the same inputs always give the same outputs.
+/// It does no I/O and reads no clock. A *driver* feeds it inputs and carries out its
+/// outputs; the same inputs always give the same outputs.
 ///
 /// # Driving it
 ///
@@ -51,15 +50,15 @@ use routine::Routine;
 /// [`leave`](Self::leave), [`set_labels`](Self::set_labels)), *inputs from
 /// outside* (`handle_*`), *outputs* (`poll_*`) and *getters*. The driver loops:
 ///
-/// 1. Do what is due: [`handle_timeout`](Self::handle_timeout) with the current
-///    time, which must never go backwards. (When it does, the machine keeps the
+/// 1. Call [`handle_timeout`](Self::handle_timeout) with the current time, which
+///    must never go backwards. (When it does, the machine keeps the
 ///    latest time it saw.) Calling it early or twice does no harm.
 /// 2. Call [`poll_output`](Self::poll_output) until it gives `None`: send the
 ///    messages, act on the events, in the order given.
-/// 3. Wait for whichever comes first: a message, a failure to send, a command,
-///    or the time that [`poll_timeout`](Self::poll_timeout) gives.
-/// 4. Give the machine what came, with the time at which it is given, and begin
-///    again: there may be outputs, and the deadline may be another one.
+/// 3. Wait for a message, a failure to send, a command, or the time that
+///    [`poll_timeout`](Self::poll_timeout) gives, whichever comes first.
+/// 4. Pass that to the machine with the current time, and begin again: there may be
+///    outputs, and the deadline may have moved.
 ///
 /// Messages are structs. With feature `wire` the machine also takes them in
 /// their canonical encoding, `handle_packet`, and `wire::encode` makes it.
@@ -67,9 +66,9 @@ use routine::Routine;
 /// Over request/response transports, a request that came in is answered with
 /// the reply that the machine emits for the same peer and the same sequence
 /// number, at once or later; a reply that comes in is just
-/// [`handle_message`](Self::handle_message); and a request that could not be
-/// delivered is [`handle_undelivered`](Self::handle_undelivered), which spares
-/// the wait for its deadline.
+/// [`handle_message`](Self::handle_message); and for a request that could not be
+/// delivered the driver calls [`handle_undelivered`](Self::handle_undelivered), which
+/// spares the wait for its deadline.
 ///
 /// ```
 /// use std::time::Duration;
@@ -117,42 +116,42 @@ pub struct Node {
     backstop_due: bool,
 }
 
-/// What a [`Node`] is made from, besides its [`Config`].
+/// The inputs of [`Node::new`] besides the [`Config`].
 #[derive(Clone, Debug)]
 pub struct Init {
     /// Name of the application, 1 to 128 bytes. Members of different
     /// applications never mix.
     pub app: Arc<str>,
-    /// Address at which other members reach this one. One that nobody can dial
-    /// is refused ([`Address::check_diallable`]).
+    /// Address at which other members reach this one. It must be diallable
+    /// ([`Address::check_diallable`]).
     pub address: Address,
     /// Stable name that places the member on the ring; the address when
     /// `None`.
     pub identity: Option<String>,
-    /// What the member says about itself.
+    /// The labels of the member.
     pub labels: Labels,
     /// Seed of all random choices, and of the number by which this process
     /// recognises its own requests: different for each process.
     pub seed: u64,
     /// Time of the driver's clock.
     pub now: Instant,
-    /// Wall clock at `now` in milliseconds since the Unix epoch. It becomes
-    /// the first incarnation, so that a restarted process exceeds its former
-    /// self; and it numbers the rounds in which members share out their probes
-    /// (see [`Config::shared_rounds`]).
+    /// Wall clock at `now` in milliseconds since the Unix epoch. It becomes the first
+    /// incarnation: a restarted process exceeds its former one. It also numbers the
+    /// rounds in which members share out their probes (see
+    /// [`Config::shared_rounds`]).
     pub unix_ms: u64,
 }
 
 /// Where a [`Node`] is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
-    /// Made, or a join failed. Answers join requests only.
+    /// New, or a join failed. Answers join requests only.
     Idle,
     /// Asks peers for their member lists. Answers join requests only.
     Joining,
     /// Probes and answers everything.
     Ready,
-    /// Has declared that it leaves and tells others. Answers everything.
+    /// Has declared that it leaves and announces it. Answers everything.
     Leaving,
     /// Has left. Answers everything.
     Left,
@@ -166,14 +165,13 @@ impl Node {
     /// # Errors
     ///
     /// When the application name is empty or too long, the labels exceed the
-    /// limits of the configuration, or nobody can dial the address.
+    /// limits of the configuration, or the address is not diallable.
     pub fn new(config: impl Into<Arc<Config>>, init: Init) -> Result<Self, ConfigError> {
         Self::make(config.into(), None, init)
     }
 
-    /// Makes the machine of a process in a cluster of another implementation,
-    /// with the measures on which that cluster agrees. What
-    /// [`checksum`](Self::checksum) and messages say is then the dialect's.
+    /// Makes the machine of a process in a cluster of another implementation, with
+    /// the checksum and the order of labels of that cluster.
     ///
     /// # Errors
     ///
@@ -223,24 +221,23 @@ impl Node {
 
     // --- Inputs ---
 
-    /// Takes a message that arrived. What is malformed, foreign or stale is
-    /// counted, reported by [`Event::Rejected`](crate::Event::Rejected) and changes nothing; a request
-    /// that is refused is answered by [`Body::Refused`].
+    /// Handles a message that arrived. A malformed, foreign or stale message is
+    /// counted, reported by [`Event::Rejected`](crate::Event::Rejected) and changes
+    /// nothing; a refused request is answered by [`Body::Refused`](crate::Body::Refused).
     pub fn handle_message(&mut self, now: Instant, message: Message) {
         self.advance_to(now);
         self.dispatch(message, 0);
     }
 
-    /// Takes note that a request which the machine emitted could not be
-    /// delivered, for instance because the connection was refused.
+    /// Reports that a request of this machine could not be delivered, for instance
+    /// because the connection was refused.
     pub fn handle_undelivered(&mut self, now: Instant, seq: u64) {
         self.undelivered(now, seq, None);
     }
 
-    /// As [`handle_undelivered`](Self::handle_undelivered), with what the
-    /// transport says, which [`JoinFailure`](crate::JoinFailure) passes on. A
-    /// text longer than [`CAUSE_BYTES_MAX`](crate::limits::CAUSE_BYTES_MAX) is
-    /// cut.
+    /// As [`handle_undelivered`](Self::handle_undelivered), with the error of the
+    /// transport, which [`JoinFailure`](crate::JoinFailure) passes on. A text longer
+    /// than [`CAUSE_BYTES_MAX`](crate::limits::CAUSE_BYTES_MAX) is cut.
     pub fn handle_undelivered_because(&mut self, now: Instant, seq: u64, cause: &str) {
         let cut = (0..=cause.len().min(CAUSE_BYTES_MAX)).rev().find(|i| cause.is_char_boundary(*i));
         self.undelivered(now, seq, Some(cause[..cut.unwrap_or(0)].into()));
@@ -252,14 +249,14 @@ impl Node {
         self.on_no_answer(seq, NoAnswer::Undelivered(cause));
     }
 
-    /// Takes note that bytes arrived which are no message, or that `dropped`
-    /// changes of a message could not be decoded.
+    /// Counts bytes that are no message, or `dropped` changes of a message that could
+    /// not be decoded.
     pub fn handle_malformed(&mut self, now: Instant, dropped: usize) {
         self.advance_to(now);
         self.core.stats.rejected_invalid += dropped as u64;
     }
 
-    /// Does what is due. Calls at any other time do nothing.
+    /// Handles all deadlines that have passed. Calls at any other time do nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.advance_to(now);
         while let Some(timer) = self.core.timers.pop_due(self.core.now) {
@@ -294,8 +291,8 @@ impl Node {
     pub fn poll_output(&mut self) -> Option<Output> {
         let output = self.core.outbox.pop_front()?;
         if self.core.outbox.is_empty() {
-            // The next one goes to the beginning again, which is in the cache,
-            // and not on through what a burst once needed.
+            // The next output goes to the beginning again, which is in the processor's
+            // cache, and not on through the room that a burst once needed.
             self.core.outbox.clear();
         }
         Some(output)

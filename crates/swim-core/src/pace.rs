@@ -41,8 +41,8 @@ impl Pace {
         self.last = outcome;
     }
 
-    /// Whether most members are silent although this member hears others: they
-    /// are gone, not this member's link.
+    /// Whether most members are silent although others answer: they are gone, and not
+    /// this member's link.
     pub(crate) fn most_are_gone(&self) -> bool {
         self.last == Outcome::TargetSilent && self.failed.count_ones() >= FAILED
     }

@@ -45,8 +45,8 @@ pub(crate) fn page(core: &Core, wanted: Option<&[u16]>, cursor: Cursor) -> Page 
     Page { changes, next: None }
 }
 
-/// As much of this member's list as fits one message: all of it, or a part
-/// that begins at random, so that repeated messages bring everything.
+/// As much of this member's list as fits one message: all of it, or a part that
+/// begins at random. Repeated messages bring everything.
 pub(crate) fn excerpt(core: &mut Core) -> Vec<Change> {
     let buckets = core.members.suitable_buckets();
     let first = beginning(u16::try_from(buckets).expect("buckets are at most BUCKETS_MAX"));
@@ -58,9 +58,9 @@ pub(crate) fn excerpt(core: &mut Core) -> Vec<Change> {
     page(core, None, Cursor { bucket, ..first }).changes
 }
 
-/// Who suspects a suspect: passing a suspicion on in a page is not to raise it,
-/// and must not count as a confirmation. Other statements in a page name no
-/// source: it would be the sender of the page, and as many bytes again.
+/// The accuser of a suspect: passing a suspicion on in a page does not raise it, and
+/// must not count as a confirmation. Other changes in a page have no source: it is
+/// the sender, and would double the size.
 fn accuser(core: &Core, member: &Member) -> Option<Source> {
     let slot = core.members.find(&member.address)?;
     let suspicion = core.members.suspicion(slot)?;

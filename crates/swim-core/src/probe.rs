@@ -22,7 +22,7 @@ const DURATIONS_MAX: usize = 10;
 #[derive(Debug, Default)]
 pub(crate) struct Probes {
     open: Vec<Probe>,
-    /// The last round that this member took its turn in.
+    /// The last shared round in which this member probed.
     round: Option<u64>,
     /// How the last probes ended.
     pace: Pace,
@@ -43,8 +43,8 @@ struct Probe {
     /// because a late answer is an answer.
     ping: u64,
     issued: Vec<Issued>,
-    /// Whom else was asked, once the ping was not answered in time. In a box,
-    /// because few probes come to that.
+    /// The second half of the probe, once the ping was not answered in time. In a
+    /// box, because few probes come to that.
     indirect: Option<Box<Indirect>>,
 }
 
@@ -70,9 +70,9 @@ struct Helper {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     Pending,
-    /// The helper says that it did not reach the target so far.
+    /// The helper has not reached the target yet.
     Nack,
-    /// The helper said that, and nothing more in time.
+    /// The helper sent a nack, and nothing more in time.
     OnlyNack,
     /// It answered that it did not reach the target, or refused to try.
     NotReached,
@@ -87,10 +87,9 @@ impl Answer {
 }
 
 impl Indirect {
-    /// Whether others answered this member in time while the target did not. A
-    /// helper that answered shows it; so does whoever answered something else
-    /// both before and after the helpers were asked. Once is not enough: this
-    /// member may have been cut off from before that until just now.
+    /// Whether others answered this member in time while the target did not: a helper
+    /// did, or any member both before and after the helpers were asked. Once is not
+    /// enough: this member may have been cut off from before that until just now.
     fn others_answer(&self, core: &Core) -> bool {
         self.helpers.iter().any(|helper| helper.answer != Answer::Silent)
             || (self.heard_before && core.responders.since(self.asked))
@@ -158,7 +157,7 @@ impl Probes {
         true
     }
 
-    /// Whom to probe: nobody twice at once.
+    /// Members that may be probed: none twice at once.
     fn wanted(&self, local: SlotId) -> impl Fn(SlotId) -> bool {
         move |slot| slot != local && self.open.iter().all(|probe| probe.slot != slot)
     }
@@ -172,8 +171,8 @@ impl Probes {
         self.open.push(Probe { slot, target, incarnation, started, ping, issued, indirect: None });
     }
 
-    /// The time until the next probe. Ringpop takes at least twice the median
-    /// of the last probes, so that a slow network is not flooded.
+    /// The time until the next probe. Ringpop takes at least twice the median of the
+    /// last probes, which spares a slow network.
     pub(crate) fn period(&self, core: &Core) -> Duration {
         let period = core.awareness.stretch(core.config.protocol_period());
         if !core.config.adaptive_period() || self.durations.is_empty() {
@@ -323,9 +322,9 @@ impl Probes {
         self.conclude_if_answered(core, i);
     }
 
-    /// Whom to ask about a target: members that answered lately, in random
-    /// order, and any others when these are too few. A member that nobody
-    /// answered asks as many as it may, to find one that does.
+    /// The helpers for a target: members that answered lately, in random order, and
+    /// any others when these are too few. A member without answers asks as many as it
+    /// may, to find one that does.
     fn pick_helpers(&self, core: &mut Core, target: SlotId) -> Vec<SlotId> {
         let widens = lifeguard(core) && self.pace.nobody_answers();
         let k = match core.config.ping_req_helpers() {
@@ -352,8 +351,8 @@ impl Probes {
         let probe = self.remove(core, i, answered);
         core.awareness.improve();
         self.pace.record(Outcome::Reached);
-        // Hardly any member gets attention; and another one may have taken the
-        // place of one that was forgotten meanwhile.
+        // Few members are watched; and another one may have got the slot of one that
+        // was removed meanwhile.
         if core.members.watch(probe.slot).is_some()
             && core.members.slot(probe.slot).member.address == probe.target
         {
@@ -404,8 +403,8 @@ impl Probes {
         let asked = helpers.len();
         let silent = helpers.iter().filter(|helper| helper.answer == Answer::Silent).count();
         let others_answer = lifeguard(core) && indirect.others_answer(core);
-        // ringpop-go: when a full set of helpers stays silent, it is this
-        // member that cannot reach anybody; unless it did reach somebody.
+        // ringpop-go: when a full set of helpers stays silent, this member cannot
+        // reach others; unless it did reach one.
         let all_silent = asked > 0 && asked >= core.config.ping_req_helpers() && silent == asked;
         let inconclusive = all_silent && !others_answer;
         let Probe { target, incarnation, .. } = self.remove(core, i, None);
@@ -449,7 +448,7 @@ impl Probes {
         let pings = core.requests.count(|purpose| matches!(purpose, Purpose::Ping(_)));
         assert_eq!(pings, self.open.len(), "one direct ping for each probe");
         for probe in &self.open {
-            assert_ne!(probe.target, core.local, "nobody probes itself");
+            assert_ne!(probe.target, core.local, "a member does not probe itself");
             if probe.indirect.is_some() {
                 let pending = probe.helpers().iter().any(|helper| !helper.answer.is_final());
                 assert!(pending || probe.second().is_some(), "a probe with nothing open is over");

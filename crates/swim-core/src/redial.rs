@@ -1,11 +1,11 @@
-//! Whom of those that are gone this member dials, and when.
+//! Dials of addresses that are gone.
 //!
 //! A partition looks just like hosts that are gone for good. So no address is
-//! given up while discovery lists it, however often it failed; what is bounded is
-//! the pace. The members of a cluster take turns by the wall clock, as they do
-//! with probes (see `rounds.rs`): in each round of a second, one member dials one
-//! address. The more addresses are gone, the rarer each is dialled. Members whose
-//! clocks or lists differ take turns as if at random.
+//! given up while discovery lists it, however often it failed; only the pace is
+//! bounded. The members of a cluster share the dials by the wall clock, as they share
+//! probes (see `membership/rounds.rs`): in each round of a second, one member dials
+//! one address. The more addresses are gone, the rarer each is dialled. Members whose
+//! clocks or lists differ dial as if at random.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -26,7 +26,7 @@ const FOLLOW_UP_PERIODS: u32 = 10;
 
 #[derive(Debug, Default)]
 pub(crate) struct Redial {
-    /// What discovery lists, sorted.
+    /// The list of discovery, sorted.
     listed: Vec<Address>,
     /// Listed addresses that are gone, sorted.
     gone: Vec<Address>,
@@ -34,13 +34,13 @@ pub(crate) struct Redial {
     remembered: Vec<Address>,
     /// The state of the member list for which the two hold.
     revision: Option<u64>,
-    /// Addresses that are dialled out of turn.
+    /// Addresses that do not wait for their round.
     urgent: VecDeque<Next>,
-    /// No turns are taken before.
+    /// No rounds before this time.
     quiet_until: Instant,
 }
 
-/// Somebody to dial out of turn.
+/// An address that does not wait for its round.
 #[derive(Debug)]
 struct Next {
     address: Address,
@@ -57,7 +57,7 @@ impl Redial {
         self.urgent.clear();
     }
 
-    /// Takes note of what discovery lists.
+    /// Stores the list of discovery.
     pub(crate) fn list(&mut self, mut hosts: Vec<Address>) {
         hosts.truncate(JOIN_PEERS_MAX);
         hosts.sort_unstable();
@@ -66,9 +66,8 @@ impl Redial {
         self.revision = None;
     }
 
-    /// Takes note of what discovery lists now, and dials what it did not list
-    /// before: a member that is alone several addresses, one of many only one,
-    /// since the others see them as well.
+    /// Stores the list of discovery and dials addresses that are new in it: a member
+    /// that is alone several, one of many only one, since the others see them, too.
     pub(crate) fn on_listed(&mut self, core: &mut Core, heal: &mut Heal, hosts: Vec<Address>) {
         let before = std::mem::take(&mut self.listed);
         core.stats.peers_dropped += hosts.len().saturating_sub(JOIN_PEERS_MAX) as u64;
@@ -88,8 +87,8 @@ impl Redial {
         self.dial_urgent(core, heal);
     }
 
-    /// Somebody who is taken for gone, or is unknown, asked this member
-    /// something. Unless that brings it back, it is dialled.
+    /// An address that is gone or unknown sent a request. Unless that brings it back,
+    /// it is dialled.
     pub(crate) fn on_request_of(&mut self, core: &Core, from: &Address) {
         let wanted = match core.members.get(from) {
             Some(member) => !member.is_reachable(),
@@ -117,8 +116,8 @@ impl Redial {
         }
     }
 
-    /// Whether there is somebody to dial, or may be since members changed. In a
-    /// quiet cluster there is not, and rounds cost nothing.
+    /// Whether there is an address to dial, or may be since members changed. In a
+    /// quiet cluster there is none, and rounds cost nothing.
     pub(crate) fn has_work(&self, core: &Core) -> bool {
         let changed = self.revision != Some(core.members.revision());
         let known = [self.gone.len(), self.remembered.len(), self.urgent.len()];
@@ -138,7 +137,7 @@ impl Redial {
         }
     }
 
-    /// Dials the next one that is dialled out of turn, if it is due.
+    /// Dials the next urgent address, if it is due.
     fn dial_urgent(&mut self, core: &mut Core, heal: &mut Heal) -> bool {
         self.urgent.retain(|next| is_gone(core, &next.address));
         let due = self.urgent.iter().position(|next| next.due <= core.now);
@@ -147,8 +146,8 @@ impl Redial {
         true
     }
 
-    /// Whom this member dials in the present round: nobody unless it has the
-    /// turn.
+    /// The address that this member dials in the current round, if it is the one that
+    /// dials.
     fn target_of_round(&self, core: &mut Core) -> Option<&Address> {
         let round = core.unix_ms() / DIAL_ROUND.as_millis() as u64;
         let both = !self.gone.is_empty() && !self.remembered.is_empty();
@@ -165,7 +164,7 @@ impl Redial {
         targets.get(index)
     }
 
-    /// Finds out who is gone, if that has changed.
+    /// Updates the lists of addresses that are gone, if members changed.
     fn refresh(&mut self, core: &Core) {
         if self.revision == Some(core.members.revision()) {
             return;
@@ -216,8 +215,8 @@ fn rounds_of_pass(period: Duration) -> u64 {
     (period.as_millis().div_ceil(DIAL_ROUND.as_millis()) as u64).max(1)
 }
 
-/// Which address the member at `place` of `members` dials in a round, if it has
-/// the turn. In each pass every address is dialled once by one of the members,
+/// The address that the member at `place` of `members` dials in a round, if it is
+/// the one that dials. In each pass every address is dialled once by one of the members,
 /// and in the next pass by another one. A pass has as many rounds as there are
 /// addresses, and at least `rounds_min`.
 fn index_in_round(

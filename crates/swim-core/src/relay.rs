@@ -14,9 +14,9 @@ use crate::requests::Purpose;
 use crate::time::Instant;
 use crate::timers::Timer;
 
-/// A helper says after this part of its ping timeout that the target was not
-/// reached so far (Lifeguard, section IV.A), so that the answer arrives while
-/// the one who asked still waits.
+/// Part of its ping timeout after which a helper sends a nack: the target was not
+/// reached yet (Lifeguard, section IV.A). It arrives while the requester still
+/// waits.
 const NACK_PERCENT: u32 = 80;
 
 /// The pings that are open, by their number.
@@ -28,11 +28,11 @@ struct Relay {
     target: Address,
     issued: Vec<Issued>,
     requester: Requester,
-    /// When the asker is told that the target was not reached so far.
+    /// When the nack is due.
     nack: Option<Instant>,
 }
 
-/// Who asked, with its incarnation and checksum and the number to answer under.
+/// The sender of a ping-req, with the number to answer under.
 #[derive(Clone, Debug)]
 pub(crate) struct Requester {
     pub(crate) address: Address,
@@ -55,8 +55,8 @@ impl Relays {
                 self.dial_stranger(core, requester);
                 return;
             }
-            // One that was never known was refused before. To one that is forgotten
-            // no ping goes, and the asker hears that it is gone.
+            // An unknown target was refused before. A removed one gets no ping, and
+            // the requester gets its tombstone.
             core.reply_with_tombstone(&target, 0);
             answer(core, &requester, target, false, false);
             return;
@@ -70,8 +70,8 @@ impl Relays {
         self.open(core, seq, Relay { target, issued, requester, nack: None }, nack_after);
     }
 
-    /// Pings a process that is no member and wants to know whether it is reached
-    /// at the address that it gives.
+    /// Pings a process that is not a member and asks to be dialled at its own
+    /// address.
     fn dial_stranger(&mut self, core: &mut Core, requester: Requester) {
         if !core.may_dial_stranger() {
             core.refuse(&requester.address, requester.seq, Rejection::Busy);
@@ -93,7 +93,7 @@ impl Relays {
         self.0.insert(seq, relay);
     }
 
-    /// It is time to say that the target was not reached so far.
+    /// Sends the nack: the target was not reached yet.
     pub(crate) fn on_nack(&mut self, core: &mut Core, seq: u64) {
         let Some(relay) = self.0.get_mut(&seq) else { return };
         relay.nack = None;
@@ -142,8 +142,8 @@ impl Relays {
     }
 }
 
-/// How long a helper waits for the target, and when it says meanwhile that the
-/// target was not reached so far, where a request may have two answers.
+/// How long a helper waits for the target, and when it sends the nack, where a
+/// request may have two answers.
 fn times(core: &Core) -> (Duration, Option<Duration>) {
     let full = core.config.ping_timeout();
     let early = full * NACK_PERCENT / 100;

@@ -1,15 +1,15 @@
-//! Members that were forgotten, remembered for a while.
+//! The cache of removed members.
 //!
-//! Members forget a tombstone at different times, and some may have slept
-//! through all of it. Without a memory, the first stale "alive" would bring a
-//! forgotten member back everywhere.
+//! Members remove a tombstone at different times, and some may have been paused all
+//! the while. Without this cache the first stale "alive" would bring a removed
+//! member back everywhere.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::address::Address;
 use crate::limits::REMOVED_MEMBERS_MAX;
 
-/// The last incarnation of each forgotten member, the oldest first to go.
+/// The last incarnation of each removed member. The oldest is dropped first.
 #[derive(Debug, Default)]
 pub(crate) struct RemovedMembers {
     incarnations: BTreeMap<Address, u64>,
@@ -17,7 +17,7 @@ pub(crate) struct RemovedMembers {
 }
 
 impl RemovedMembers {
-    /// Remembers a forgotten member. Returns whether the oldest had to go.
+    /// Adds a removed member. Returns whether the oldest was dropped.
     pub(crate) fn insert(&mut self, address: Address, incarnation: u64) -> bool {
         if self.incarnations.insert(address.clone(), incarnation).is_none() {
             self.order.push_back(address);
@@ -33,7 +33,7 @@ impl RemovedMembers {
         self.order.is_empty()
     }
 
-    /// The last incarnation of a forgotten member.
+    /// The last incarnation of a removed member.
     pub(crate) fn find(&self, address: &Address) -> Option<u64> {
         self.incarnations.get(address).copied()
     }

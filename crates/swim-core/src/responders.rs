@@ -12,7 +12,7 @@ use crate::time::Instant;
 
 #[derive(Debug, Default)]
 pub(crate) struct Responders {
-    /// The latest one is last; who answers often may be there more than once.
+    /// The latest one is last. A member that answers often may be there twice.
     recent: VecDeque<Address>,
     /// When a request of this member was last answered in time.
     last: Option<Instant>,

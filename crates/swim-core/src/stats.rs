@@ -1,4 +1,4 @@
-//! Counters of everything that is done, dropped, refused or retried.
+//! Counters of all that the machine does, drops, refuses or retries.
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
@@ -19,13 +19,13 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Pings sent: direct probes, for others, and to tell of a leave.
+    /// Pings sent: probes, pings for others, and announcements of a leave.
     pings_sent,
     /// Pings received and answered.
     pings_received,
     /// Ping-reqs sent.
     ping_reqs_sent,
-    /// Ping-reqs received and taken on.
+    /// Ping-reqs received and served.
     ping_reqs_received,
     /// Probes that got no answer and led to a suspicion.
     probes_failed,
@@ -35,53 +35,54 @@ counters! {
     probes_skipped,
     /// Probes that were answered on the second path only.
     probes_second_path,
-    /// Answers of this member as a helper that a target was not reached so far.
+    /// Nacks: answers of this member as a helper that it has not reached the target
+    /// yet.
     nacks_sent,
-    /// Requests to be dialled that this member sent, because it was suspected and
-    /// nobody had reached it lately.
+    /// Requests to be dialled that this member sent because it was suspected and no
+    /// other had reached it lately.
     dial_backs_sent,
-    /// Times that this member was taken for faulty and nobody reached it.
+    /// Times that this member was taken for faulty and no other reached it.
     unreachable,
-    /// Members new here, or gone, that a request called alive and that were held
-    /// until reached.
+    /// Newcomers: unknown or gone members that a message called alive, held until
+    /// they are reached.
     newcomers_held,
     /// Newcomers that answered and became members.
     newcomers_reached,
     /// Newcomers that did not answer and were dropped.
     newcomers_unreached,
-    /// Statements about such members that were left out, because there were too many.
+    /// Changes about newcomers that were dropped because too many were held.
     newcomers_omitted,
-    /// Claims in requests that a reachable member is gone, about which the member itself
-    /// was asked.
+    /// Claims in requests that a reachable member is gone, which a ping of that member
+    /// checked.
     claims_checked,
-    /// Of these, those that were not so: the member answered and is not gone.
+    /// Of these, the wrong ones: the member answered and is not gone.
     claims_refuted,
-    /// Such claims that counted as suspicions, because there were too many to ask.
+    /// Claims that counted as suspicions because there were too many to check.
     claims_unchecked,
     /// Requests to addresses that only a stranger named.
     stranger_dials,
-    /// The same, left out because there were too many.
+    /// Requests to such addresses that were omitted because there were too many.
     stranger_dials_omitted,
-    /// Answers that came after their request was given up. What they say is
-    /// taken.
+    /// Answers that came after their request was given up. Their changes are
+    /// applied.
     late_answers,
-    /// Suspicions of others that confirmed a suspicion known here.
+    /// Suspicions of others that confirmed a known suspicion.
     suspicions_confirmed,
     /// Changes received in messages.
     changes_received,
-    /// Changes received that replaced what was known.
+    /// Changes received that took effect.
     changes_applied,
-    /// Changes received about a forgotten member that were no newer than what
-    /// was forgotten.
+    /// Changes received about a removed member that were not newer than its
+    /// tombstone.
     changes_about_removed,
     /// Changes sent in messages.
     changes_sent,
-    /// Statements about this member that it contradicted.
+    /// Changes about this member that it refuted.
     refuted,
-    /// Members forgotten after their tombstone.
+    /// Members removed from the list when their tombstone expired.
     members_removed,
-    /// Forgotten members of whom nothing is remembered any more, because
-    /// there were too many.
+    /// Removed members that were dropped from the cache of removed members because
+    /// it was full.
     removed_members_dropped,
     /// Join requests sent.
     joins_sent,
@@ -89,21 +90,22 @@ counters! {
     joins_received,
     /// Join requests that failed.
     joins_failed,
-    /// Rounds over all peers that brought no join and were followed by another.
+    /// Rounds over all peers without success that were followed by another.
     joins_retried,
-    /// Peers and hosts that were left out because more were given than are taken.
+    /// Peers and hosts that were ignored because too many were given.
     peers_dropped,
     /// Full syncs started.
     syncs_started,
     /// Full syncs that ran to their end.
     syncs_completed,
-    /// Full syncs that ended before: no answer, a wrong one, or given up.
+    /// Full syncs that ended early: no answer, an invalid one, or given up.
     syncs_failed,
     /// Full syncs left out because enough were under way.
     syncs_omitted,
     /// Steps of full syncs answered.
     syncs_received,
-    /// Times that full syncs with a peer were found not to come to an end.
+    /// Times that full syncs with a peer went on without effect
+    /// (see [`Event::SyncEndless`](crate::Event::SyncEndless)).
     syncs_endless,
     /// Attempts to compare member lists with another partition.
     heal_attempts,
@@ -117,7 +119,7 @@ counters! {
     rejected_self,
     /// Requests that came before this member had joined.
     rejected_not_ready,
-    /// Replies that no request waited for, nor had waited for lately.
+    /// Replies to no request of this member, open or given up lately.
     rejected_replies,
     /// Messages or changes with a field out of bounds.
     rejected_invalid,
@@ -132,7 +134,7 @@ counters! {
     rejected_labels,
     /// Requests that the transport could not deliver.
     undelivered,
-    /// Failures of members that enough others have seen to count for damping.
+    /// Failures of members with enough accusers to count for damping.
     flaps,
     /// Votes for damping a member that this member cast.
     damp_votes_cast,
@@ -142,10 +144,10 @@ counters! {
     damp_votes_omitted,
     /// Members that were damped.
     damped,
-    /// Damped members that belong on the ring again, or are forgotten.
+    /// Damped members that belong on the ring again, or were removed.
     undamped,
-    /// Bursts of changes that were told of as one.
+    /// Bursts of changes that were reported as one.
     view_changes,
-    /// Bursts of changes after which everything was as before.
+    /// Bursts of changes that cancelled each other out.
     view_changes_undone,
 }

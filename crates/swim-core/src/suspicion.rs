@@ -1,9 +1,8 @@
 //! How long a suspect has to refute: Lifeguard's dynamic suspicion timeout
 //! (Dadgar, Phillips, Currey, section IV.B).
 //!
-//! A suspicion starts with a long timeout, because the one who raised it may
-//! be the one that is unwell. Each further member that says the same on its
-//! own account shortens it, on a logarithmic scale.
+//! A suspicion starts with a long timeout, because the accuser may be the unhealthy
+//! one. Each further accuser shortens it, on a logarithmic scale.
 
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use crate::time::Instant;
 #[derive(Clone, Debug)]
 pub(crate) struct Suspicion {
     pub(crate) started: Instant,
-    /// Who raised or confirmed it, each once.
+    /// The members that raised or confirmed it, each once.
     pub(crate) accusers: Vec<Address>,
 }
 
@@ -42,7 +41,7 @@ impl Suspicion {
         true
     }
 
-    /// When the suspect is faulty, as things stand.
+    /// When the suspect becomes faulty, unless more accusers confirm it.
     pub(crate) fn deadline(&self, bounds: Bounds) -> Instant {
         self.started + timeout(bounds, self.accusers.len() - 1)
     }

@@ -5,23 +5,22 @@ use std::collections::BTreeSet;
 use crate::membership::SlotId;
 use crate::time::Instant;
 
-/// What happens at a deadline.
+/// The action at a deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
     /// The next protocol period begins.
     Period,
-    /// The status of a member has held for as long as it may.
+    /// The status of a member ends.
     Expiry(SlotId),
-    /// A request got no answer in time. The number tells who sent it.
+    /// The request with this number got no answer in time.
     Request(u64),
-    /// A helper says that the target was not reached so far. The number is that
-    /// of its ping.
+    /// A helper sends a nack. The number is that of its ping.
     Nack(u64),
     /// The next full sync with a random member begins.
     Sync,
     /// The next chance to ask discovery for hosts of other partitions.
     Discovery,
-    /// The next round begins in which one member dials somebody who is gone.
+    /// The next round begins in which one member dials an address that is gone.
     Redial,
     /// The next round of joining begins.
     JoinRound,
@@ -37,8 +36,8 @@ pub(crate) enum Timer {
     Newcomers,
 }
 
-/// An ordered set of deadlines. Whoever sets one remembers when it is due and
-/// cancels it, so that the set holds no stale ones.
+/// An ordered set of deadlines. The part that sets one remembers it and cancels it:
+/// the set holds no stale ones.
 #[derive(Debug, Default)]
 pub(crate) struct Timers(BTreeSet<(Instant, Timer)>);
 

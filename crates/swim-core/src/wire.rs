@@ -2,13 +2,12 @@
 //! `proto/ringpop/v1/swim.proto`.
 //!
 //! A custom transport is "bytes in, bytes out" with
-//! [`Node::handle_packet`](crate::Node::handle_packet) and [`encode`]; [`decode`] is for who wants
-//! to look at a message before the node gets it. A transport that moves protobuf messages itself, such as gRPC, uses
-//! [`to_proto`] and [`from_proto`].
+//! [`Node::handle_packet`](crate::Node::handle_packet) and [`encode`]; [`decode`] is
+//! for a look at a message before the node gets it. A transport that moves protobuf
+//! messages itself, such as gRPC, uses [`to_proto`] and [`from_proto`].
 //!
-//! Fields that this version does not know are ignored, and a change that it
-//! cannot read is dropped and counted while the rest of its message stands, so
-//! that members of different versions work together.
+//! Unknown fields are ignored, and an unreadable change is dropped and counted while
+//! the rest of its message stands: members of different versions work together.
 //!
 //! ```
 //! use swim_core::{Body, Message, wire};
@@ -44,7 +43,7 @@ use crate::address::AddressError;
 use crate::message::Message;
 
 /// Largest message that is decoded, in bytes: the largest page that can be
-/// configured, and as much again for what goes along.
+/// configured, and as much again for the rest.
 pub const MESSAGE_BYTES_MAX: usize = 32 << 20;
 
 /// A message that arrived.
@@ -63,8 +62,8 @@ pub fn encode(message: &Message) -> Vec<u8> {
     write::encode(message)
 }
 
-/// Appends the encoding of a message to `bytes`, so that a transport can use
-/// one buffer for all.
+/// Appends the encoding of a message to `bytes`: a transport can use one buffer for
+/// all.
 pub fn encode_into(message: &Message, bytes: &mut Vec<u8>) {
     write::append(message, bytes);
 }
@@ -135,7 +134,7 @@ pub enum DecodeError {
     Address {
         /// Name of the field.
         field: &'static str,
-        /// What is wrong with it.
+        /// The fault.
         error: AddressError,
     },
     /// A list of buckets is too long, or a number of buckets too high.

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use super::bounds::{ConfigError, at_least};
 
-/// When a burst of changes is over and [`Event::ViewChanged`](crate::Event::ViewChanged) tells of it.
+/// When a burst of changes is over and
+/// [`Event::ViewChanged`](crate::Event::ViewChanged) reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Coalescing {
-    /// Nothing must change for so long. Longer than news take to spread: 1 ms
-    /// to `delay_max`. Default 1 s.
+    /// The burst is over when nothing has changed for so long. Should exceed the time
+    /// in which gossip spreads. 1 ms to `delay_max`. Default 1 s.
     pub quiet: Duration,
-    /// After this time the event comes although changes go on. Default 5 s.
+    /// After this time the event comes although changes go on. At least `quiet`.
+    /// Default 5 s.
     pub delay_max: Duration,
 }
 

@@ -6,19 +6,18 @@ use super::bounds::{ConfigError, at_least, within};
 use crate::limits::{HELPERS_MAX, SCORE_MAX};
 
 /// Damping of members that fail and come back again and again: they are kept
-/// off the ring for a while, so that keys do not move with each of their
-/// failures.
+/// off the ring for a while. Otherwise keys would move with each of their failures.
 ///
 /// Each member keeps a *score* for each other one. It rises by `penalty` with
-/// each failure that at least `quorum` distinct members have seen, be it at
-/// once or in suspicions that were refuted one after the other, and
-/// halves in each `half_life`. A member whose score reaches `suppress_limit`
+/// each failure that has at least `quorum` distinct accusers, be it at once or in
+/// suspicions that were refuted one after the other, and halves in each
+/// `half_life`. A member whose score reaches `suppress_limit`
 /// gets a vote, until the score falls to `reuse_limit` or `duration_max` is
-/// over. Votes are gossiped with what the voter says of itself, and a member
+/// over. Votes are gossiped as a label of the voter, and a member
 /// for which at least `quorum` reachable members vote is *damped*: it
 /// stays a member and is probed, but does not belong on the ring. At most a
-/// tenth of the reachable members is damped, so that a cluster of fewer than
-/// ten damps nobody.
+/// tenth of the reachable members is damped: a cluster of fewer than ten damps
+/// none.
 ///
 /// All members of a cluster must have the same `quorum`.
 ///
@@ -32,9 +31,8 @@ use crate::limits::{HELPERS_MAX, SCORE_MAX};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damping {
-    /// What one failure adds to a score. 1 to `score_max`. Default 1,500: three
-    /// updates of 500, which is what a failure and a return cost in
-    /// ringpop-node.
+    /// Points that one failure adds to a score. 1 to `score_max`. Default 1,500: in
+    /// ringpop-node a failure and a return cost three updates of 500.
     pub penalty: u32,
     /// The score from which on a member gets a vote. At least `reuse_limit`
     /// plus 1, at most `score_max`. Default 5,000 as in ringpop-node: four
@@ -49,11 +47,11 @@ pub struct Damping {
     /// The time in which a score halves. At least 1 s. Default 5 minutes as in
     /// ringpop-node.
     pub half_life: Duration,
-    /// How long a vote lasts at most, whatever the score; the score begins
-    /// anew after it. At least 1 s. Default 1 hour as in ringpop-node.
+    /// Longest time that a vote lasts, whatever the score. After it the score is
+    /// reset. At least 1 s. Default 1 hour as in ringpop-node.
     pub duration_max: Duration,
-    /// How many members must have seen a failure for it to count, and how many
-    /// must vote. 2 to 16. Default 3 as in ringpop-node.
+    /// Distinct accusers that make a failure count, and votes that damp a member.
+    /// 2 to 16. Default 3 as in ringpop-node.
     pub quorum: usize,
 }
 

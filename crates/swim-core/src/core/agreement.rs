@@ -1,7 +1,7 @@
-//! Whether full syncs bring views together.
+//! Detection of full syncs without effect.
 //!
-//! A sync leaves two members with one view, unless one of them does not keep what
-//! the other says. Then they sync again at the next difference, for ever and
+//! A sync leaves two members with one view, unless one of them does not keep the
+//! changes of the other. Then they sync again at the next difference, for ever and
 //! without a sign of it: ringpop-node#143, and clusters in which the members
 //! compute checksums in two ways.
 
@@ -12,7 +12,7 @@ use crate::core::Core;
 use crate::event::Event;
 use crate::limits::{FRUITLESS_SYNCS_MAX, WATCHED_SYNCS_MAX};
 
-/// Full syncs in a row, with each of some peers, that brought nothing and after
+/// Full syncs in a row, with each of some peers, that changed nothing and after
 /// which the views differed.
 #[derive(Debug, Default)]
 pub(crate) struct Agreement(BTreeMap<Address, u32>);
@@ -25,7 +25,7 @@ impl Agreement {
         }
     }
 
-    /// A full sync with a peer ran to its end. Returns how many of them brought
+    /// A full sync with a peer ran to its end. Returns how many in a row changed
     /// nothing.
     fn on_sync(&mut self, peer: &Address, applied: usize) -> u32 {
         if applied > 0 {
@@ -33,7 +33,7 @@ impl Agreement {
             return 0;
         }
         if self.0.len() >= WATCHED_SYNCS_MAX && !self.0.contains_key(peer) {
-            // Those that have synced least are the least suspicious.
+            // The peer with the fewest syncs is the least suspicious.
             let least = self.0.iter().min_by_key(|(_, syncs)| **syncs);
             if let Some(address) = least.map(|(address, _)| address.clone()) {
                 self.0.remove(&address);
@@ -50,7 +50,7 @@ impl Agreement {
 }
 
 impl Core {
-    /// Counts and tells that a full sync ended.
+    /// Counts and reports the end of a full sync.
     pub(crate) fn sync_ended(&mut self, peer: Address, applied: usize, complete: bool) {
         let counter =
             if complete { &mut self.stats.syncs_completed } else { &mut self.stats.syncs_failed };

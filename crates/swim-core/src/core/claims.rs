@@ -1,13 +1,12 @@
-//! Claims in requests that a member which is reachable here is gone.
+//! Claims: requests that call a member gone which is reachable here.
 //!
-//! Anybody who reaches a port can say that everybody is faulty, or has left. If that
-//! were believed, a handful of messages would leave a member alone. So the member in
-//! question is asked itself, by one ping that tells it so: it contradicts with a newer
-//! incarnation, which stands in its answer, or agrees, because it leaves. The claim is
-//! taken when it agrees or does not answer. When it has been suspect here for so long
-//! that its contradiction would have arrived, it need not be asked: so it is with
-//! nearly every member that died. What answers to this member's own requests say is
-//! taken at once.
+//! Any process that reaches a port can call all members faulty, or left. If that were
+//! believed, a handful of messages would leave a member alone. So the member in
+//! question gets a ping with the claim: it refutes with a newer incarnation, which is
+//! in its answer, or agrees, because it leaves. The claim is applied when it agrees or
+//! does not answer. A member that has been suspect here for so long that its
+//! refutation would have arrived is not asked; nearly every dead member is one.
+//! Answers to this member's own requests are believed at once.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +19,7 @@ use crate::member::{Member, Status};
 use crate::message::Change;
 use crate::requests::Purpose;
 
-/// The claims that wait for an answer, by the address of whom they are about.
+/// The claims that wait for an answer, by the address of their subject.
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
     held: BTreeMap<Address, Claim>,
@@ -33,13 +32,13 @@ struct Claim {
     cause: Cause,
     /// The number of the request.
     ping: u64,
-    /// The incarnation at which the ping says that the member is suspect.
+    /// The incarnation of the suspicion in the ping.
     told: u64,
 }
 
 impl Core {
-    /// Whether a statement takes a member off the ring on nothing but the word of
-    /// whoever sent the present request.
+    /// Whether a change would take a member off the ring on the word of the sender of
+    /// a request alone.
     pub(crate) fn needs_check(&self, member: &Member, trust: Trust) -> bool {
         let believed = matches!(trust, Trust::Listed | Trust::Member);
         if believed || member.is_reachable() || !self.config.verify_claims() {
@@ -50,16 +49,16 @@ impl Core {
         if id == self.local_slot || !known.is_reachable() {
             return false;
         }
-        // Half of the time that a refutation has: claims that are true come later, for
-        // whoever makes them has waited for all of it.
+        // Half of the time that a refutation has. True claims come later: their sender
+        // has waited for all of it.
         let enough = self.suspicion_bounds().min / 2;
         let suspicion = self.members.suspicion(id);
         let suspect_for_long = suspicion.is_some_and(|since| self.now - since.started >= enough);
         !(suspect_for_long && known.incarnation == member.incarnation)
     }
 
-    /// Asks the member itself. Beyond the budget the claim counts as a suspicion, which
-    /// the member contradicts. Returns whether what is known has changed.
+    /// Pings the member. Beyond the budget the claim counts as a suspicion, which the
+    /// member refutes. Returns whether the claim took effect.
     pub(crate) fn check_claim(&mut self, change: Change, cause: &Cause) -> bool {
         let address = change.member.address.clone();
         if let Some(claim) = self.claims.held.get_mut(&address) {
@@ -86,7 +85,7 @@ impl Core {
     fn ask_about(&mut self, change: Change, cause: Cause) {
         let address = change.member.address.clone();
         let told = change.member.incarnation;
-        // As a suspicion: one that leaves has nothing to say against that.
+        // As a suspicion: a member that leaves does not refute that.
         let member = Member { status: Status::Suspect, ..change.member.clone() };
         let suspicion = Change { member, source: None };
         let timeout = self.config.ping_timeout();

@@ -1,12 +1,12 @@
 //! Whether others reach this member at the address that it advertises.
 //!
 //! A member whose address leads nowhere can still dial the others, and the
-//! answers to its own pings tell it of every suspicion. If it contradicted
-//! those, it would be alive for ever without anybody reaching it, and its keys
-//! would have two owners. What contradicts a suspicion is therefore direct
-//! contact: a member that was not reached lately asks for a ping first
-//! (`dial_back.rs`), and refutes when a request arrives. If none does, the
-//! others are right: it goes off the ring, also in its own view.
+//! answers to its own pings carry every suspicion of it. If it refuted those, it
+//! would be alive for ever although no other reaches it, and its keys would have
+//! two owners. A refutation therefore needs direct contact: a member that was not
+//! reached lately asks for a ping first (`dial_back.rs`), and refutes when a
+//! request arrives. If none does, the others are right: it goes off the ring, also
+//! in its own view.
 
 use crate::address::Address;
 use crate::core::{Core, Isolation};
@@ -16,21 +16,21 @@ use crate::member::{Member, Status};
 use crate::time::Instant;
 use crate::timers::Timer;
 
-/// What this member knows about being reached.
+/// The contact of this member with the others.
 #[derive(Debug, Default)]
 pub(crate) struct Contact {
     /// When a request of another member last arrived.
     last_request: Instant,
     /// When a member last answered a request of this one.
     last_answer: Instant,
-    /// The strongest statement about this member that waits for a contact
-    /// before it is contradicted, with its sender.
+    /// The strongest change about this member that waits for a contact before it is
+    /// refuted, with its sender.
     held: Option<(Member, Option<Address>)>,
     /// Since when this member doubts by itself that others reach it.
     doubted_since: Option<Instant>,
-    /// Since when nobody reaches this member, as far as it was told.
+    /// Since when no other reaches this member, as far as it knows.
     unreachable_since: Option<Instant>,
-    /// When the next dial-back is due, while a statement is held.
+    /// When the next dial-back is due, while a refutation is held.
     pub(crate) dial_back_at: Option<Instant>,
 }
 
@@ -45,13 +45,13 @@ impl Contact {
 }
 
 impl Core {
-    /// Another member reached this one: whatever waited for it is contradicted.
+    /// Another member reached this one: refutes the change that waited for it.
     pub(crate) fn contacted(&mut self) {
         self.contact.last_request = self.now;
         self.contact.doubted_since = None;
         let Some((member, from)) = self.contact.held.take() else { return };
         self.cancel_dial_back();
-        // An own doubt that nobody heard of needs no contradiction.
+        // A doubt of this member alone, which no other knows of, needs no refutation.
         if from.is_some() || !member.is_reachable() {
             self.refute(member, from);
         }
@@ -61,12 +61,13 @@ impl Core {
         }
     }
 
-    /// A member that is about to begin has the benefit of the doubt.
+    /// Treats this member as reached just now: one that joins has the benefit of the
+    /// doubt.
     pub(crate) fn assume_contact(&mut self) {
         self.contact.last_request = self.now;
     }
 
-    /// Whether a statement about this member has to wait for a contact.
+    /// Whether the refutation of a change about this member has to wait for a contact.
     pub(crate) fn needs_contact(&self, member: &Member) -> bool {
         let local = self.local_member().status;
         let present = local == Status::Alive || self.contact.is_unreachable();
@@ -74,9 +75,9 @@ impl Core {
         present && member.status != Status::Alive && self.now - self.contact.last_request > window
     }
 
-    /// Keeps a statement about this member until somebody reaches it. One that
-    /// says that it is gone is agreed with meanwhile: the others do not reach
-    /// it, so that it owns nothing.
+    /// Holds the refutation of a change about this member until a request arrives.
+    /// Meanwhile it agrees with a change that calls it gone: the others do not reach
+    /// it, and it owns nothing.
     pub(crate) fn hold_refutation(&mut self, member: Member, from: Option<Address>) {
         let (gone, incarnation) = (!member.is_reachable(), member.incarnation);
         let known = self.contact.held.as_ref().map(|(known, _)| known.rank());
@@ -96,13 +97,13 @@ impl Core {
         self.contact.last_answer = self.now;
     }
 
-    /// Doubts by itself, once in a period, that others reach this member: they
-    /// answer, and none sends a request. One that nobody could ever reach is never
-    /// added by the others (`newcomers.rs`), and hears of no suspicion.
+    /// Doubts, once in a period, that others reach this member, when they answer and
+    /// none sends a request. A member that none could ever reach is never added by the
+    /// others (`newcomers.rs`), and no suspicion reaches it.
     pub(crate) fn doubt_contact(&mut self) {
         let alone = self.others() == 0 || self.isolation.isolation() == Isolation::Alone;
         if alone && self.contact.is_in_doubt() {
-            // Nobody is left who could reach it, or own its keys instead.
+            // No other is left that could reach it, or own its keys instead.
             self.contacted();
         }
         let window = self.config.protocol_period() * CONTACT_PERIODS;
@@ -122,15 +123,14 @@ impl Core {
         let since = *self.contact.doubted_since.get_or_insert(self.now);
         if self.now - since >= patience {
             self.hold_refutation(doubt(Status::Faulty), None);
-            // Nobody else may have said so.
+            // The others may not know it yet.
             self.spread_local();
         } else if !self.contact.is_in_doubt() {
             self.hold_refutation(doubt(Status::Suspect), None);
         }
     }
 
-    /// Takes itself for faulty, at the incarnation at which the others do, so
-    /// that views agree.
+    /// Takes itself for faulty at the incarnation of the others: views agree.
     fn accept_faulty(&mut self, incarnation: u64) {
         let before = self.local_member().clone();
         let after = Member { status: Status::Faulty, incarnation, ..before.clone() };
@@ -148,7 +148,7 @@ impl Core {
         }
     }
 
-    /// A member that leaves contradicts nothing any more.
+    /// Drops the held refutation: a member that leaves refutes nothing more.
     pub(crate) fn stop_waiting_for_contact(&mut self) {
         self.contact.held = None;
         self.contact.doubted_since = None;
@@ -171,8 +171,15 @@ impl Core {
     /// See [`Node::check_invariants`](crate::Node::check_invariants).
     pub(crate) fn check_contact(&self) {
         let Contact { held, unreachable_since, dial_back_at, .. } = &self.contact;
-        assert_eq!(held.is_some(), dial_back_at.is_some(), "who waits for a contact asks for it");
-        assert!(held.is_some() || unreachable_since.is_none(), "nobody is unreachable for nothing");
+        assert_eq!(
+            held.is_some(),
+            dial_back_at.is_some(),
+            "a member that waits for a contact asks for it"
+        );
+        assert!(
+            held.is_some() || unreachable_since.is_none(),
+            "an unreachable member holds a refutation"
+        );
         if let Some(at) = dial_back_at {
             assert!(self.timers.contains(*at, Timer::DialBack), "the dial-back is armed");
         }

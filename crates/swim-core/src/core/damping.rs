@@ -1,15 +1,13 @@
-//! Flap damping: who is kept off the ring, by agreement.
+//! Flap damping: which members are kept off the ring, by agreement.
 //!
-//! A member votes in an internal label of its own statement. So a vote is
-//! spread, compared in the checksum, repaired by a full sync and withdrawn by
-//! its voter like anything else that a member says of itself; members with
-//! equal checksums damp the same members; and members of a version that does
-//! not know votes carry them on.
+//! A member votes in an internal label of its own. So a vote is gossiped, compared
+//! in the checksum, repaired by a full sync and withdrawn by its voter like any
+//! label; members with equal checksums damp the same members; and members of a
+//! version without votes pass them on.
 //!
-//! A broken member cannot damp anybody alone. Its own suspicions are no
-//! failures until other members confirm them, and its vote is one of several
-//! that it takes. Against a member that forges statements of others, the
-//! others refute.
+//! A broken member cannot damp another alone. Its own suspicions are no failures
+//! until other members confirm them, and its vote is one of several that are
+//! needed. Forged votes are refuted by the members in whose name they are.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -29,7 +27,7 @@ use crate::timers::Timer;
 /// between them.
 pub const VOTES_LABEL: &str = "__damp";
 
-/// The votes of all members and what follows from them.
+/// The votes of all members, and the members that they damp.
 #[derive(Debug, Default)]
 pub(crate) struct Ballots {
     /// The reachable members that vote for each address.
@@ -67,8 +65,8 @@ impl Ballots {
     }
 }
 
-/// The votes in a statement. Those of a member that is not reachable do not
-/// count, nor does a vote for itself.
+/// The votes of a member. Those of one that is not reachable do not count, nor does
+/// a vote for itself.
 fn votes_of(member: Option<&Member>) -> BTreeSet<Address> {
     let voter = member.filter(|member| member.is_reachable());
     let Some(voter) = voter else { return BTreeSet::new() };
@@ -83,13 +81,12 @@ fn is_remembered(member: Option<&Member>) -> bool {
 }
 
 impl Core {
-    /// A suspicion of a member got as many distinct observers as it takes for
-    /// a failure to count.
+    /// Counts a failure: a suspicion got as many distinct accusers as that takes.
     pub(crate) fn flapped(&mut self, slot: SlotId) {
         let Some(damping) = self.config.damping() else { return };
         self.stats.flaps += 1;
-        // One vote in a period, about, whatever the size of the cluster: who
-        // hears of enough votes before its own turn does not vote.
+        // About one vote in a period, whatever the size of the cluster: a member that
+        // sees enough votes before its own is due does not vote.
         let span = self.config.protocol_period().saturating_mul(self.others() as u32);
         let micros = usize::try_from(span.as_micros()).unwrap_or(usize::MAX);
         let delay = Duration::from_micros(self.rng.below(micros) as u64);
@@ -98,13 +95,13 @@ impl Core {
         self.arm_vote(slot, former);
     }
 
-    /// A member refuted a suspicion that too few shared for a failure to count.
-    /// One of them is nothing: its observer may be the one that is unwell. But a
-    /// member that one after the other suspects, and that refutes each time, fails
-    /// as often as one that becomes faulty.
+    /// A member refuted a suspicion with too few accusers for a failure to count. One
+    /// alone means nothing: the accuser may be the unhealthy one. But a member that
+    /// many accuse one after the other, and that refutes each time, fails as often as
+    /// one that becomes faulty.
     pub(crate) fn suspicion_refuted(&mut self, slot: SlotId, accusers: &[Address]) {
         let Some(damping) = self.config.damping() else { return };
-        // With enough observers it counted when they confirmed it.
+        // With enough accusers it counted when they confirmed it.
         if accusers.len() < damping.quorum && self.flaps.refuted(&damping, slot, self.now, accusers)
         {
             self.flapped(slot);
@@ -163,7 +160,7 @@ impl Core {
         self.publish_votes();
     }
 
-    /// Says in the own statement whom this member votes for.
+    /// Puts the votes of this member into its label.
     fn publish_votes(&mut self) {
         let local = self.local_member();
         let names: Vec<&str> = self.flaps.votes.iter().map(Address::as_str).collect();
@@ -179,8 +176,7 @@ impl Core {
         }
     }
 
-    /// What is known about a member changed: counts its votes anew, and looks
-    /// who is damped.
+    /// A member changed: counts its votes again, and damps accordingly.
     pub(crate) fn recount(&mut self, before: Option<&Member>, after: Option<&Member>) {
         let Some(damping) = self.config.damping() else { return };
         let Some(address) = after.or(before).map(|member| member.address.clone()) else { return };
@@ -215,8 +211,8 @@ impl Core {
     }
 
     /// Damps the first candidates, as many as may be. The order is that of the
-    /// addresses, so that all members choose the same ones, and that a choice
-    /// stands for as long as its candidates do.
+    /// addresses: all members choose the same ones, and a choice stands for as long as
+    /// its candidates do.
     fn damp(&mut self) {
         let max = self.damped_max();
         let Ballots { candidates, damped, .. } = &self.ballots;
@@ -255,8 +251,8 @@ impl Core {
         }
     }
 
-    /// Who has been damped begins anew: otherwise those who did not have to
-    /// vote would prolong the damping one after the other.
+    /// Resets the score when damping ends. Otherwise the members that did not vote
+    /// would prolong the damping one after the other.
     fn forgive(&mut self, address: &Address) {
         let Some(slot) = self.members.find(address) else { return };
         if !self.flaps.votes.contains(address) {
@@ -267,7 +263,7 @@ impl Core {
         }
     }
 
-    /// A member is forgotten, and with it how often it failed.
+    /// A member was removed: drops its score and the vote for it.
     pub(crate) fn forget_flaps(&mut self, slot: SlotId, address: &Address) {
         if let Some(at) = self.vote_deadline(slot) {
             self.timers.cancel(at, Timer::Vote(slot));
@@ -316,7 +312,7 @@ impl Core {
         let Flaps { votes, .. } = &self.flaps;
         let names: Vec<&str> = votes.iter().map(Address::as_str).collect();
         let label = self.local_member().labels.get(VOTES_LABEL).unwrap_or_default();
-        assert_eq!(label, names.join(" "), "a member says whom it votes for");
+        assert_eq!(label, names.join(" "), "the label holds the votes");
         assert!(votes.len() <= VOTES_MAX && label.len() <= VOTES_BYTES_MAX, "votes are bounded");
         assert!(self.flaps.len() <= self.members.len(), "one score for each member at most");
         for (at, slot) in self.flaps.deadlines() {
@@ -325,13 +321,13 @@ impl Core {
         }
         let Ballots { voters, candidates, damped } = &self.ballots;
         let Some(damping) = self.config.damping() else {
-            assert!(voters.is_empty() && votes.is_empty(), "without damping nobody votes");
-            assert!(damped.is_empty(), "without damping nobody is damped");
+            assert!(voters.is_empty() && votes.is_empty(), "without damping there are no votes");
+            assert!(damped.is_empty(), "without damping no member is damped");
             return;
         };
         let counted = self.count_votes(&damping);
         assert_eq!(*voters, counted.voters, "each vote counts");
-        assert_eq!(*candidates, counted.candidates, "who has enough votes is a candidate");
+        assert_eq!(*candidates, counted.candidates, "a member with enough votes is a candidate");
         assert!(
             damped.iter().eq(candidates.iter().take(self.damped_max())),
             "the first are damped"

@@ -1,4 +1,4 @@
-//! How long a status lasts: suspect, faulty or left, tombstone, forgotten.
+//! How long a status lasts: suspect, faulty or left, tombstone, removed.
 
 use crate::address::Address;
 use crate::config::Config;
@@ -13,9 +13,9 @@ use crate::time::Instant;
 use crate::timers::Timer;
 
 impl Core {
-    /// Arms the deadline of the present status and incarnation; a former one
-    /// is void. (ringpop-go keeps the former timer when only the incarnation
-    /// is newer, and then fires it in vain: the member stays suspect.)
+    /// Arms the deadline of the current status and incarnation; a former one is void.
+    /// (ringpop-go keeps the former timer when only the incarnation is newer, and then
+    /// fires it in vain: the member stays suspect.)
     pub(crate) fn arm_expiry(&mut self, id: SlotId) {
         let suspicion = self.members.suspicion(id);
         let at = match (self.members.slot(id).member.status, suspicion) {
@@ -25,7 +25,7 @@ impl Core {
                 Some(suspicion.deadline(self.suspicion_bounds()).max(self.now))
             }
             (Status::Suspect, None) => Some(self.now + self.suspicion_bounds().min),
-            // A member that left and stays away is forgotten like a faulty one.
+            // A member that left and stays away is removed like a faulty one.
             (Status::Faulty | Status::Leave, _) => Some(self.now + self.config.faulty_timeout()),
             (Status::Tombstone, _) => Some(self.now + self.config.tombstone_timeout()),
         };
@@ -53,7 +53,7 @@ impl Core {
         )
     }
 
-    /// The status of a member has held for as long as it may.
+    /// Ends a status that has held for its longest time.
     pub(crate) fn expire(&mut self, id: SlotId) {
         self.members.watch_mut(id).expiry = None;
         let Member { address, status, incarnation, .. } = self.members.slot(id).member.clone();
@@ -69,10 +69,10 @@ impl Core {
         }
     }
 
-    /// Whether as many members suspect this one as must, or as many as can: all
-    /// that are not suspect themselves. Suspects are not waited for, since those
-    /// that died together would never be faulty; nor is anybody for ever, since
-    /// the others may not know the member at all.
+    /// Whether a suspect has as many accusers as it needs, or as there can be: all
+    /// members that are not suspect themselves. Suspects do not count, since members
+    /// that died together would never be faulty; and the wait has an end, since the
+    /// others may not know the member at all.
     fn enough_accusers(&self, id: SlotId) -> bool {
         let able = self.members.count(Status::Alive).max(1);
         let patience = self.suspicion_bounds().max * ACCUSERS_WAIT_FACTOR;
@@ -81,13 +81,13 @@ impl Core {
         has_waited || self.accusers(id) >= self.config.faulty_accusers_min().min(able)
     }
 
-    /// How many distinct members suspect this one, as far as is known here.
+    /// The number of known accusers of a member.
     pub(crate) fn accusers(&self, id: SlotId) -> usize {
         let suspicion = self.members.suspicion(id);
         suspicion.map_or(1, |suspicion| suspicion.accusers.len())
     }
 
-    /// Declares that a member that is gone is to be forgotten.
+    /// Declares a member that is gone a tombstone.
     pub(crate) fn spread_tombstone(&mut self, address: &Address, cause: Cause) {
         let Some(known) = self.members.get(address) else { return };
         if matches!(known.status, Status::Faulty | Status::Leave) {
@@ -107,7 +107,7 @@ impl Core {
         self.forget_flaps(id, &address);
     }
 
-    /// Other settings: statuses end when the new timeouts have passed since they began.
+    /// Moves the deadlines to where the new settings put them.
     pub(crate) fn rearm_expiries(&mut self, former: &Config) {
         let slots: Vec<_> = self.members.slots().collect();
         for slot in slots {

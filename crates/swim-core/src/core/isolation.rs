@@ -1,8 +1,7 @@
 //! Whether this member is cut off from its cluster.
 //!
-//! A member that is cut off finds the others faulty one by one, and late: its
-//! suspicions are confirmed by nobody. That nobody says anything any more it can
-//! tell at once.
+//! A member that is cut off finds the others faulty one by one, and late: no other
+//! confirms its suspicions. But it notices at once that no messages arrive.
 
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ pub enum Isolation {
     /// It lost more members in a short time than are left. Either they failed
     /// together, or this member is on the smaller side of a partition.
     Partial,
-    /// It is in touch with nobody: it has the cluster for itself, or is cut off.
+    /// It is in touch with no other member: it is the whole cluster, or is cut off.
     Alone,
 }
 
@@ -44,11 +43,11 @@ impl std::fmt::Display for Isolation {
     }
 }
 
-/// What a member observes of its contact with the others.
+/// The signs of contact with the others.
 #[derive(Debug, Default)]
 pub(crate) struct IsolationWatch {
     isolation: Isolation,
-    /// When a member last said something.
+    /// When a message of a member last arrived.
     heard: Instant,
     /// Requests in a row since then that got no answer.
     unanswered: u32,
@@ -61,7 +60,7 @@ pub(crate) struct IsolationWatch {
 }
 
 impl IsolationWatch {
-    /// Begins to watch: nothing is held against the others so far.
+    /// Begins to watch, without signs so far.
     pub(crate) fn start(&mut self, now: Instant) {
         *self = Self { isolation: self.isolation, heard: now, window: now, ..Self::default() };
     }
@@ -70,7 +69,7 @@ impl IsolationWatch {
         self.isolation
     }
 
-    /// A member said something.
+    /// A message of a member arrived.
     pub(crate) fn on_message(&mut self, now: Instant) {
         self.heard = now;
         self.unanswered = 0;
@@ -81,8 +80,8 @@ impl IsolationWatch {
         self.unanswered = self.unanswered.saturating_add(1);
     }
 
-    /// The status of a member changed. One that says itself that it goes
-    /// is not lost.
+    /// The status of a member changed. A member that announces itself that it goes is
+    /// not lost.
     pub(crate) fn on_change(&mut self, before: &Member, after: &Member, says_so_itself: bool) {
         if before.is_reachable() && after.status == Status::Faulty && !says_so_itself {
             self.lost[0] += 1;
@@ -111,7 +110,7 @@ impl IsolationWatch {
 }
 
 impl Core {
-    /// Looks whether isolation changed, and tells. Returns whether it did.
+    /// Updates the isolation and reports a change. Returns whether it changed.
     pub(crate) fn watch_isolation(&mut self) -> bool {
         self.isolation.advance_window(self.now);
         let (before, isolation) = (self.isolation.isolation, self.isolation_now());
@@ -141,15 +140,15 @@ impl Core {
             return Isolation::Alone;
         }
         let lost = match isolation {
-            // Lasts until as many are back, or the lost ones are forgotten.
+            // Lasts until as many are back, or the lost ones are removed.
             Isolation::Partial => reduced_by.min(self.members.count(Status::Faulty)),
             _ => self.isolation.recently_lost(),
         };
         if lost > others { Isolation::Partial } else { Isolation::None }
     }
 
-    /// A member that nobody answered for so long is alone: each of two probes in
-    /// a row had the time that a probe may take.
+    /// A member without an answer for so long is alone: two probes in a row had all
+    /// their time.
     fn silence_max(&self) -> Duration {
         2 * (self.config.ping_timeout() + self.config.ping_req_timeout())
     }

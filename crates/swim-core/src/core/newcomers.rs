@@ -1,13 +1,13 @@
-//! Members that are new here, or gone, and that somebody calls alive.
+//! Newcomers: unknown or gone members that a message calls alive.
 //!
-//! Anybody who reaches a port can send a request and name any members in it, and
-//! anybody who has become a member can do so in answers. If those went onto the
-//! ring, one message could take most keys away from the members that serve them.
-//! So a member that is not on it comes onto it on evidence that one process cannot
-//! make up: this member has reached it, or two members that this one asked say the
-//! same. What a host says that this member joins or merges with is believed, because
-//! discovery lists it. Until then a newcomer is held, off the ring and not gossiped,
-//! and pinged within a budget, which those that name newcomers share evenly.
+//! Any process that reaches a port can send a request that names any members, and any
+//! member can name them in its answers. If those went onto the ring, one message could
+//! take most keys away from the members that serve them. So a newcomer comes onto the
+//! ring on evidence that one process cannot make up: this member has reached it, or
+//! two members named it in answers to requests of this one. A host that this member
+//! joins or merges with is believed, because discovery lists it. Until then a
+//! newcomer is held, off the ring and not gossiped, and pinged within a budget that
+//! the senders which name newcomers share evenly.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -28,18 +28,16 @@ use crate::requests::Purpose;
 use crate::time::Instant;
 use crate::timers::Timer;
 
-/// How far the claims of the present message about others are believed.
+/// How far a message is believed about other members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trust {
-    /// It is a request: nothing.
+    /// A request: not at all.
     Request,
-    /// It answers a request to a process that is no member here: that process
-    /// lives.
+    /// The answer of a process that is not a member: it lives, and no more.
     Stranger,
-    /// It answers a request to a member: what one says is half of an evidence.
+    /// The answer of a member: one of the two that are needed.
     Member,
-    /// It answers a join or a healing, by a host that discovery lists: what it says
-    /// is believed.
+    /// The answer to a join or a healing of a host that discovery lists: wholly.
     Listed,
 }
 
@@ -50,7 +48,7 @@ pub(crate) struct Newcomers {
     /// Those that requests named, and those that answers of members named.
     named: [Named; 2],
     /// Those that members named and that did not answer, the first one first. They
-    /// are held on, because another member may say the same.
+    /// stay held, because another member may name them, too.
     unreached: VecDeque<Address>,
     /// When the next ones are pinged.
     next: Option<Instant>,
@@ -60,11 +58,11 @@ pub(crate) struct Newcomers {
 #[derive(Debug, Default)]
 struct Named {
     held: usize,
-    /// Those that are to be pinged, by who named them. Some may be held no longer.
+    /// Those that are to be pinged, by sender. Some may no longer be held.
     waiting: BTreeMap<Address, Vec<Address>>,
-    /// The one whose turn it is when the budget has room.
+    /// The next one, when the budget has room.
     first: Option<Address>,
-    /// The sender that named the one that was pinged last.
+    /// The sender of the one that was pinged last.
     last: Option<Address>,
     budget: DialBudget,
 }
@@ -78,7 +76,7 @@ struct Newcomer {
     cause: Cause,
     /// How it was named first: [`BY_REQUESTS`] or [`BY_MEMBERS`].
     way: usize,
-    /// The member that said so in an answer.
+    /// The member that named it in an answer.
     vouched_by: Option<Address>,
     state: State,
 }
@@ -88,13 +86,13 @@ enum State {
     Waiting,
     /// By the request with this number.
     Pinged(u64),
-    /// It did not answer until then.
+    /// It had not answered by this time.
     Unreached(Instant),
 }
 
 impl Named {
-    /// The next one to be pinged: those that name newcomers take turns, and of each
-    /// one's a random one comes next, because other members have the same to choose from.
+    /// The next one to be pinged: round-robin over the senders, and a random one of
+    /// each, because other members choose from the same ones.
     fn next(&mut self, below: impl FnOnce(usize) -> usize) -> Option<Address> {
         let after = self.last.as_ref().and_then(|last| {
             let later = (Bound::Excluded(last), Bound::Unbounded);
@@ -120,8 +118,7 @@ impl Named {
 }
 
 impl Core {
-    /// Whether a statement puts a member on the ring that is not on it: one that
-    /// is new here, or gone.
+    /// Whether a change puts a member on the ring that is unknown or gone here.
     pub(crate) fn appears(&self, member: &Member) -> bool {
         let known = self.members.get(&member.address);
         member.is_reachable()
@@ -129,7 +126,7 @@ impl Core {
             && member.address != self.local
     }
 
-    /// Whether what the present message says of such a member is taken at once.
+    /// Whether a message is believed about such a member at once.
     pub(crate) fn is_believed(&self, subject: &Address, from: &Address, trust: Trust) -> bool {
         match trust {
             _ if !self.config.verify_claims() => true,
@@ -140,7 +137,7 @@ impl Core {
         }
     }
 
-    /// Whether another member than `from` said the same in an answer.
+    /// Whether another member than `from` named it in an answer.
     fn is_vouched_for(&self, subject: &Address, from: &Address) -> bool {
         let newcomer = self.newcomers.held.get(subject);
         let other = newcomer.and_then(|newcomer| newcomer.vouched_by.as_ref());
@@ -155,7 +152,7 @@ impl Core {
         newcomer.is_some_and(|newcomer| !matches!(newcomer.state, State::Unreached(_)))
     }
 
-    /// Holds a statement about a member that is new here until there is evidence.
+    /// Holds a change about a newcomer until there is evidence.
     pub(crate) fn hold_newcomer(
         &mut self,
         change: Change,
@@ -177,8 +174,8 @@ impl Core {
             if self.members.overrides(&change.member, Some(&known.change.member)) {
                 known.change = change;
             }
-            // One for which somebody speaks who is believed more, or that speaks for
-            // itself, does not wait in the row of another.
+            // A newcomer that a more trusted sender names, or that names itself, does
+            // not wait in the queue of another sender.
             let own = address == *from;
             let again = match &known.state {
                 State::Waiting => own || vouched,
@@ -255,7 +252,7 @@ impl Core {
 
     fn ping_newcomer(&mut self, address: Address) {
         let Some(newcomer) = self.newcomers.held.get(&address) else { return };
-        // A suspect hears that it is one, so that it refutes at once.
+        // A suspect gets the suspicion along with the ping, and refutes it at once.
         let suspect = newcomer.change.member.status == Status::Suspect;
         let changes = if suspect { vec![newcomer.change.clone()] } else { Vec::new() };
         let timeout = self.config.ping_timeout();
@@ -272,7 +269,7 @@ impl Core {
         self.believe(newcomer.change, &newcomer.cause);
     }
 
-    /// Applies a change that this member has checked, whoever sent it.
+    /// Applies a change that this member has checked.
     pub(crate) fn believe(&mut self, change: Change, cause: &Cause) {
         self.apply(vec![change], cause, Trust::Listed);
     }
@@ -297,7 +294,7 @@ impl Core {
         }
     }
 
-    /// Holds a member no longer, because it was added.
+    /// Stops holding a member that was added.
     pub(crate) fn release_newcomer(&mut self, address: &Address) {
         self.take_newcomer(address);
     }
@@ -316,7 +313,7 @@ impl Core {
         let Newcomers { held, named, unreached, next } = &self.newcomers;
         assert!(named[BY_REQUESTS].held <= NEWCOMERS_MAX, "newcomers are bounded");
         assert!(named[BY_MEMBERS].held <= NEWCOMERS_OF_MEMBERS_MAX, "newcomers are bounded");
-        assert!(unreached.len() <= NEWCOMERS_UNREACHED_MAX, "those unreached are bounded");
+        assert!(unreached.len() <= NEWCOMERS_UNREACHED_MAX, "unreached newcomers are bounded");
         assert_eq!(named[0].held + named[1].held, held.len(), "each was named in one way first");
         for address in held.keys() {
             let known = self.members.get(address);
@@ -326,7 +323,7 @@ impl Core {
         let requests = self.requests.count(|purpose| purpose == Purpose::Newcomer);
         assert_eq!(pinged, requests, "one request for each newcomer that is pinged");
         let waits = named.iter().any(|named| !named.waiting.is_empty() || named.first.is_some());
-        assert!(!waits || next.is_some(), "those that wait are pinged some time");
+        assert!(!waits || next.is_some(), "newcomers that wait will be pinged");
         if let Some(at) = next {
             assert!(self.timers.contains(*at, Timer::Newcomers), "the next pings are armed");
         }
@@ -337,7 +334,7 @@ const fn ping_interval(way: usize) -> Duration {
     if way == BY_MEMBERS { NEWCOMER_OF_MEMBERS_INTERVAL } else { STRANGER_DIAL_INTERVAL }
 }
 
-/// Newcomers named by one sender that wait at once.
+/// Most newcomers of one sender that wait at once.
 const fn most_waiting(way: usize) -> usize {
     if way == BY_MEMBERS { NEWCOMERS_OF_MEMBER_MAX } else { NEWCOMERS_OF_SOURCE_MAX }
 }

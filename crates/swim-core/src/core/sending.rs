@@ -1,5 +1,5 @@
-//! What leaves the machine: events, messages with what rides on them, requests
-//! that want an answer, and refusals.
+//! The outputs of the machine: events, requests, replies with piggybacked changes,
+//! and refusals.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::timers::Timer;
 /// Milliseconds of a day.
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// What is piggybacked on a reply.
+/// The changes that are piggybacked on a reply.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) changes: Vec<Change>,
@@ -116,9 +116,8 @@ impl Core {
         self.request(purpose, to, timeout, body)
     }
 
-    /// The changes for a request to a member. With Lifeguard's buddy system a
-    /// suspect always hears that it is one, so that it refutes at the first
-    /// contact.
+    /// The changes for a request to a member. With Lifeguard's buddy system a suspect
+    /// always gets the suspicion, and refutes it at the first contact.
     pub(crate) fn piggyback(&mut self, to: SlotId) -> (Vec<Change>, Vec<Issued>) {
         let known = &self.members.slot(to).member;
         let is_suspect = known.status == Status::Suspect && self.config.buddy();
@@ -135,7 +134,7 @@ impl Core {
         {
             let buddy = Change { member, source: Some(self.local_source()) };
             let mut bytes: usize = changes.iter().map(Change::encoded_len).sum();
-            // Other news wait for the next message when there is no room.
+            // Without room other changes wait for the next message.
             while bytes + buddy.encoded_len() > bytes_max
                 && let Some(last) = changes.pop()
             {
@@ -149,8 +148,10 @@ impl Core {
         (changes, issued)
     }
 
-    /// The changes for a reply to a peer whose checksum is `theirs`. They
-    /// count as sent at once, because nobody tells whether a reply arrives.
+    /// The changes for a reply to a peer whose checksum is `theirs`. They count as
+    /// sent at once, because the arrival of a reply is not acknowledged. Tombstones go
+    /// first: without them the two views differ until the peer removes those members
+    /// by itself.
     pub(crate) fn piggyback_reply(&mut self, to: &Address, incarnation: u64, theirs: u64) -> Reply {
         if !self.removed.is_empty() && self.members.find(to).is_none() {
             self.reply_with_tombstone(to, incarnation);
@@ -182,7 +183,7 @@ impl Core {
         self.gossip.bump(issued, max);
     }
 
-    /// Refuses a message: counted and reported, nothing else changes.
+    /// Refuses a message: counts and reports it.
     pub(crate) fn reject(&mut self, from: &Address, reason: Rejection) {
         let counter = match reason {
             Rejection::AppMismatch { .. } => &mut self.stats.rejected_app,
@@ -199,7 +200,7 @@ impl Core {
         if let Rejection::ClockAhead { ahead_ms } = reason
             && counter.is_power_of_two()
         {
-            // Not each time: who sends it may do so often.
+            // Not each time: such a member may send often.
             tracing::warn!(
                 local = %self.local,
                 %from,
@@ -210,7 +211,7 @@ impl Core {
         self.event(Event::Rejected { from: from.clone(), reason });
     }
 
-    /// Refuses a request and says so to its sender.
+    /// Refuses a request and replies with the reason.
     pub(crate) fn refuse(&mut self, from: &Address, seq: u64, reason: Rejection) {
         let refusal = match reason {
             Rejection::AppMismatch { .. } => Refusal::AppMismatch,

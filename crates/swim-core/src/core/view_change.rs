@@ -1,6 +1,6 @@
 //! One event for a burst of changes, as the view changes of Rapid (Suresh et
-//! al., ATC 2018): whoever rebuilds something at each change does it once when
-//! half of a rack goes down, and not at all when a member is back at once.
+//! al., ATC 2018). An application that rebuilds something at each change does it
+//! once when half of a rack goes down, and not at all when a member is back at once.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::member::Member;
 use crate::time::Instant;
 use crate::timers::Timer;
 
-/// The changes that were not told of yet.
+/// The changes that were not reported yet.
 #[derive(Debug, Default)]
 pub(crate) struct Burst(Option<Open>);
 
@@ -21,12 +21,12 @@ struct Open {
     since: Instant,
     due: Instant,
     changes: usize,
-    /// Members that changed, as they were on the ring when it was last told;
-    /// `None` when they were not.
+    /// Members that changed, as they were on the ring at the last report; `None` when
+    /// they were not on it.
     former: BTreeMap<Address, Option<Member>>,
 }
 
-/// Whether a ring may have to be changed for it. Votes do not concern it.
+/// Whether the ring may have to change. Votes do not concern it.
 fn differs(before: Option<&Member>, after: Option<&Member>) -> bool {
     let no_vote = |(key, _): &(&str, &str)| *key != VOTES_LABEL;
     match (before, after) {
@@ -44,7 +44,7 @@ impl Core {
         member.filter(|member| !self.ballots.is_damped(&member.address))
     }
 
-    /// What is known about a member changed from `before` to `after`.
+    /// A member changed from `before` to `after`.
     pub(crate) fn ring_differs(&mut self, before: Option<&Member>, after: Option<&Member>) {
         let Some(member) = after.or(before) else { return };
         let damped = self.ballots.is_damped(&member.address);
@@ -70,7 +70,7 @@ impl Core {
         self.timers.set(due, Timer::View);
     }
 
-    /// Tells of the changes since the last time, when they amount to anything.
+    /// Reports the changes since the last time, unless they cancelled each other out.
     pub(crate) fn announce_view(&mut self) {
         let Some(Open { due, changes, former, .. }) = self.burst.0.take() else { return };
         self.timers.cancel(due, Timer::View);

@@ -1,12 +1,11 @@
-//! Who probes whom when members count periods alike.
+//! Shared rounds: the order of probes when members count periods alike.
 //!
-//! When each member picks its targets for itself, nobody may pick a failed one
-//! for a while: for `t` periods with probability `exp(-t)`, however large the
-//! cluster is (SWIM, section 3.1). Members that number their periods by the wall
-//! clock and stand in one order share the work instead: in each round every
-//! member probes the one that stands so many places after it, the same number
-//! for all. So each is probed once in each round, for not one message more, and
-//! nobody has to agree on anything.
+//! When each member picks its targets for itself, a failed one may go unprobed for
+//! `t` periods with probability `exp(-t)`, however large the cluster is (SWIM,
+//! section 3.1). Members that number their periods by the wall clock and share one
+//! order divide the work instead: in each round every member probes the one that is
+//! so many positions after it, the same number for all. So each is probed once in
+//! each round, without further messages or agreement.
 //!
 //! Members whose clocks or lists differ probe each other as if at random until
 //! these are alike.
@@ -16,8 +15,7 @@ use crate::rng::mix;
 /// Primes above any number of members, hence coprime to it.
 const STRIDES: [u64; 4] = [4_294_967_311, 4_294_967_357, 4_294_967_371, 4_294_967_377];
 
-/// How many places after a member the one stands that it probes in a round: 1
-/// to `others`.
+/// The distance from a member to its target in a round: 1 to `others`.
 ///
 /// Rounds come in cycles of `others`. In each cycle every number occurs once, in
 /// an order that differs between cycles, so that each member probes each other
@@ -58,9 +56,9 @@ mod tests {
         assert!(distinct.len() > 15, "{}", distinct.len());
     }
 
-    /// Half of all members are gone, and nobody knows yet.
+    /// Half of all members are gone, and the others do not know it yet.
     #[test]
-    fn whoever_is_left_probes_all_that_are_gone_soon() {
+    fn survivors_probe_all_dead_members_soon() {
         let (members, mut rng) = (100, Rng::new(1));
         let mut order: Vec<usize> = (0..members).collect();
         rng.shuffle(&mut order);

@@ -1,4 +1,4 @@
-//! What the application asks of its member: to join, to leave, to be labelled.
+//! The commands of the application: join, leave, set labels.
 
 use super::{Node, State};
 use crate::address::Address;
@@ -6,7 +6,7 @@ use crate::labels::{INTERNAL_PREFIX, LabelError, Labels};
 use crate::member::Status;
 use crate::time::Instant;
 
-/// Why a command was refused. Nothing was changed.
+/// A refused command. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommandError {
@@ -28,10 +28,10 @@ pub enum CommandError {
 }
 
 impl Node {
-    /// Joins the cluster that `peers` belong to. Peers equal to this member's
-    /// address are left out, and so are other names of this member once its own
-    /// request comes back from there; with no other peers this member is a cluster of
-    /// its own, and [`Event::JoinComplete`](crate::Event::JoinComplete) says so by an empty list.
+    /// Joins the cluster that `peers` belong to. This member's own address is
+    /// ignored, and so are its aliases once its own request comes back from there.
+    /// Without other peers this member is a cluster of one, and
+    /// [`Event::JoinComplete`](crate::Event::JoinComplete) has an empty list.
     ///
     /// While a join is under way, another call replaces the peers from the
     /// next round on. A member that left may join again.
@@ -50,7 +50,7 @@ impl Node {
             State::Idle | State::Joining => {}
         }
         self.state = State::Joining;
-        // A member that comes back may name nobody: it knows the cluster already.
+        // A member that comes back may name no peers: it knows the cluster already.
         if !peers.is_empty() {
             self.redial.list(peers.clone());
         }
@@ -59,9 +59,9 @@ impl Node {
         Ok(())
     }
 
-    /// Leaves the cluster: declares it, tells some members directly, and
-    /// reports [`Event::LeaveComplete`](crate::Event::LeaveComplete) when they had their time to answer.
-    /// The member goes on answering, so that it can serve until its process
+    /// Leaves the cluster: declares it, announces it to some members directly, and
+    /// reports [`Event::LeaveComplete`](crate::Event::LeaveComplete) when these have
+    /// answered or their time is over. The member goes on answering until its process
     /// ends.
     ///
     /// # Errors
@@ -71,9 +71,9 @@ impl Node {
         self.depart(now, Status::Leave)
     }
 
-    /// Leaves like [`leave`](Self::leave), but declares this member faulty: a
-    /// process that ends and expects to be replaced at its address, or an
-    /// operator that takes a member out. What Ringpop does on `SIGTERM`.
+    /// Self-eviction: leaves like [`leave`](Self::leave), but declares this member
+    /// faulty. For a process that ends and expects to be replaced at its address, or
+    /// for an operator that takes a member out. Ringpop does so on `SIGTERM`.
     ///
     /// # Errors
     ///

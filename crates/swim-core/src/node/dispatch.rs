@@ -1,4 +1,4 @@
-//! Messages in: what is refused, and which handler a message goes to.
+//! Messages in: their checks, and the handlers that they go to.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What can be read off a machine without changing it.
+//! The state of the machine, read only.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +28,7 @@ impl Node {
         &self.core.config
     }
 
-    /// What this member says about itself.
+    /// This member.
     #[must_use]
     pub fn local(&self) -> &Member {
         self.core.local_member()
@@ -65,8 +65,8 @@ impl Node {
 
     /// A 64-bit sum over all members but tombstones. Two members with equal
     /// checksums have the same view, but for a chance of 2^-64. Costs nothing:
-    /// the sum is kept up to date, O(1) for each change. With a [`Dialect`](crate::Dialect) it
-    /// is that one's number instead.
+    /// the sum is kept up to date, O(1) for each change. With a
+    /// [`Dialect`](crate::Dialect) it is the dialect's checksum.
     #[must_use]
     pub fn checksum(&self) -> u64 {
         self.core.members.checksum()
@@ -79,14 +79,14 @@ impl Node {
         self.core.awareness.score()
     }
 
-    /// The time from one probe to the next as it is now: the configured period,
-    /// stretched by what local health or slow probes ask for.
+    /// The current time from one probe to the next: the configured period, stretched
+    /// by local health or slow probes.
     #[must_use]
     pub fn protocol_period(&self) -> Duration {
         self.probes.period(&self.core)
     }
 
-    /// Whether others took this member for faulty and nobody has reached it since
+    /// Whether others took this member for faulty and none has reached it since
     /// (see [`Event::Unreachable`](crate::Event::Unreachable)). It is off the ring then.
     #[must_use]
     pub const fn is_unreachable(&self) -> bool {
@@ -111,8 +111,7 @@ impl Node {
         &self.core.stats
     }
 
-    /// Compares every sum, index and bound with what it stands for; for tests
-    /// and simulators. O(members).
+    /// Checks every sum, index and bound; for tests and simulators. O(members).
     ///
     /// # Panics
     ///

@@ -1,4 +1,4 @@
-//! What a driver and an operator do about members that are gone.
+//! The commands about members that are gone.
 
 use super::{CommandError, Node, State};
 use crate::address::Address;
@@ -6,14 +6,13 @@ use crate::core::Isolation;
 use crate::time::Instant;
 
 impl Node {
-    /// Takes note of what discovery lists now: the answer to
-    /// [`Event::HealWanted`](crate::Event::HealWanted), and welcome whenever a
-    /// driver learns of a change. Listed hosts that this member does not take for
-    /// reachable are dialled from time to time for as long as they are listed, by
-    /// the members of a cluster in turns and at most one in a second; hosts that
-    /// were not listed before are dialled at once. Those that answer and belong
-    /// to another partition are merged with this one. Until the first call the
-    /// peers of [`join`](Self::join) count as listed.
+    /// Passes the current list of discovery to the machine: the answer to
+    /// [`Event::HealWanted`](crate::Event::HealWanted), and useful whenever the list
+    /// changes. Listed hosts that are not reachable here are dialled from time to time
+    /// for as long as they are listed: by one member of the cluster after the other,
+    /// at most one host a second. Hosts that were not listed before are dialled at
+    /// once. A host of another partition that answers is merged with this one. Until
+    /// the first call the peers of [`join`](Self::join) count as listed.
     ///
     /// # Errors
     ///
@@ -29,12 +28,11 @@ impl Node {
         Ok(())
     }
 
-    /// Compares member lists with those of `hosts` that this member does not
-    /// take for reachable, one after the other and now, and brings the partitions
-    /// together. [`Event::HealEnded`](crate::Event::HealEnded) tells how it went.
-    /// Two rounds may be needed: one in which members that the other side would
-    /// lose refute, and one that merges. Does nothing while such a healing is
-    /// under way.
+    /// Heals now: compares member lists with those `hosts` that are not reachable
+    /// here, one after the other, and merges the partitions.
+    /// [`Event::HealEnded`](crate::Event::HealEnded) reports the result. Two healings
+    /// may be needed: one after which the members that the other side would lose
+    /// refute, and one that merges. Does nothing while such a healing is under way.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What an operator asks of a member.
+//! The commands of operators and tests.
 
 use super::{CommandError, Node, State};
 use crate::address::Address;
@@ -7,7 +7,7 @@ use crate::member::Status;
 use crate::time::Instant;
 
 impl Node {
-    /// Forgets a member that is faulty or left: its tombstone is spread.
+    /// Removes a member that is faulty or left: its tombstone is gossiped.
     ///
     /// # Errors
     ///
@@ -23,8 +23,8 @@ impl Node {
         }
     }
 
-    /// Forgets all faulty members: their tombstones are spread. Returns how
-    /// many there were.
+    /// Removes all faulty members: their tombstones are gossiped. Returns how many
+    /// there were.
     pub fn reap_faulty(&mut self, now: Instant) -> usize {
         self.advance_to(now);
         let faulty: Vec<Address> = self
@@ -40,7 +40,7 @@ impl Node {
         faulty.len()
     }
 
-    /// Stops to probe, until [`resume`](Self::resume). The member still
+    /// Stops probing until [`resume`](Self::resume). The member still
     /// answers. For tests and operators.
     pub fn pause(&mut self, now: Instant) {
         self.advance_to(now);

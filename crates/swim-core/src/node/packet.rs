@@ -11,18 +11,18 @@ use crate::wire::read::{Read, Receiver, read};
 use crate::wire::{DecodeError, Decoded};
 
 impl Node {
-    /// Takes a packet that arrived: [`wire::decode`](crate::wire::decode),
+    /// Handles a packet that arrived: [`wire::decode`](crate::wire::decode),
     /// [`handle_malformed`](Self::handle_malformed) and
     /// [`handle_message`](Self::handle_message) in one, to the same effect.
     ///
-    /// It is the fastest way in, because what the node knows already is
-    /// recognised where it lies in the bytes: in the steady state, when gossip
-    /// brings nothing new, a packet costs no allocation.
+    /// It is the fastest way in: changes that the node knows already are recognised in
+    /// the bytes. In the steady state, without new changes, a packet costs no
+    /// allocation.
     ///
     /// # Errors
     ///
-    /// When the bytes are no message. That is counted already, and nothing else
-    /// happened: the error is for logs.
+    /// When the bytes are no message. They are counted, and nothing else happens: the
+    /// error is for logs.
     pub fn handle_packet(&mut self, now: Instant, bytes: &[u8]) -> Result<(), DecodeError> {
         match read(bytes, self) {
             Ok(Read { decoded: Decoded { message, dropped_changes }, known_changes }) => {

@@ -1,4 +1,4 @@
-//! Other settings while the member runs.
+//! New settings while the member runs.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::dialect::Dialect;
 use crate::labels::LabelError;
 use crate::time::Instant;
 
-/// Why other settings were refused. Nothing was changed.
+/// Refused settings. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReconfigureError {
@@ -25,7 +25,7 @@ pub enum ReconfigureError {
         field: &'static str,
         /// The new value.
         value: usize,
-        /// What the member holds.
+        /// The number that the member holds.
         held: usize,
     },
     /// The labels of this member exceed the new limits.
@@ -34,20 +34,20 @@ pub enum ReconfigureError {
 }
 
 impl Node {
-    /// Takes the measures of this dialect from now on: for a driver that learns
-    /// from the first answers which ones a cluster uses.
+    /// Uses this dialect from now on: for a driver that finds out from the first
+    /// answers which one a cluster uses.
     pub fn set_dialect(&mut self, dialect: Arc<dyn Dialect>) {
         self.core.members.set_dialect(dialect);
     }
 
-    /// Takes other settings while the member runs.
+    /// Replaces the settings while the member runs.
     ///
     /// `late_acks`, `second_path` and `sync_whole_list` cannot change: they
-    /// say what the transport can do and which dialect the cluster speaks.
+    /// describe the transport and the dialect of the cluster.
     /// Everything else takes effect at once:
     ///
-    /// * Members that are suspect, faulty, left or forgotten end when the new
-    ///   timeout has passed since they became so; when that is over, now.
+    /// * A suspect, faulty, left or tombstone status ends when the new timeout has
+    ///   passed since it began; at once when that is over.
     /// * The next probe, sync and healing come after the new span at the
     ///   latest; those that are due earlier stay so.
     /// * A join under way ends when it has taken `join_duration_max` as a
@@ -55,7 +55,7 @@ impl Node {
     /// * Full syncs beyond a lower `sync_jobs_max` are given up.
     /// * Damping that is switched on begins with the votes of the others;
     ///   switched off, it withdraws those of this member.
-    /// * Changes that were held back for [`Event::ViewChanged`] are told when
+    /// * Changes that were held back for [`Event::ViewChanged`] are reported when
     ///   `coalescing` changes.
     ///
     /// [`Event::ViewChanged`]: crate::Event::ViewChanged

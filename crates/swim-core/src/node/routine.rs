@@ -1,4 +1,5 @@
-//! What a ready member does by itself: probe, sync, look for those that are gone.
+//! The recurring tasks of a ready member: probe, sync, ask discovery, dial members
+//! that are gone.
 
 use std::time::Duration;
 
@@ -50,10 +51,10 @@ impl Routine {
 }
 
 impl Node {
-    /// Starts the recurring tasks. The first probe is at once, because that is
-    /// how a member that has joined makes itself known; the others begin at
-    /// random, so that members that start together do not act together. Discovery
-    /// is asked a period later still: it was for the join.
+    /// Starts the recurring tasks. The first probe is at once, because it makes a
+    /// member that has joined known to others. The other tasks begin at random:
+    /// members that start together should not act together. Discovery is asked a
+    /// period later still: it was for the join.
     pub(super) fn start_routine(&mut self) {
         let (sync, heal) = (self.core.config.sync_period(), self.core.config.heal_period());
         self.core.isolation.start(self.core.now);
@@ -91,8 +92,8 @@ impl Node {
         Some(at)
     }
 
-    /// What recurs comes after the new spans at the latest. Nothing is put off,
-    /// so that a driver that changes settings often does not stop it.
+    /// Brings recurring tasks forward to the new spans. None is postponed: a driver
+    /// that changes settings often does not stop them.
     pub(super) fn rearm_routine(&mut self) {
         let config = &self.core.config;
         let period = self.probes.period(&self.core);
@@ -123,10 +124,10 @@ impl Node {
         }
     }
 
-    /// From now on the first difference that a ping shows is synced, whatever
-    /// gossip has to say: the backstop for what gossip missed. While views are
-    /// equal it costs nothing. In debug builds it is also the time to sweep
-    /// over the invariants.
+    /// From now on the first difference that a ping shows leads to a full sync,
+    /// whatever gossip still has to send: the backstop for changes that gossip missed.
+    /// While views are equal it costs nothing. Debug builds check the invariants at
+    /// this time, too.
     pub(super) fn on_sync_due(&mut self) {
         self.backstop_due = true;
         self.routine.sync = self.arm_after(self.core.config.sync_period(), Timer::Sync);
@@ -136,8 +137,8 @@ impl Node {
     }
 
     /// The members of a cluster together ask `heal_probability_base` times in
-    /// each period, however many they are. Somebody who is alone has nobody to
-    /// share the work with.
+    /// each period, however many they are. A member that is alone shares the work with
+    /// no other.
     pub(super) fn on_discovery_due(&mut self) {
         let members = self.core.others() + 1;
         let base = self.core.config.heal_probability_base() as usize;
@@ -153,9 +154,9 @@ impl Node {
         }
     }
 
-    /// A member that is alone asks again and again, so that two such members
-    /// that discovery lists to each other meet at once. The pauses grow up to
-    /// `redial_period`, and the later half of each is drawn.
+    /// A member that is alone asks again and again: two such members that discovery
+    /// lists to each other meet at once. The pauses grow up to `redial_period`, and
+    /// the later half of each is drawn at random.
     fn ask_discovery_soon(&mut self) {
         let longest = self.core.config.redial_period();
         let delay = (self.routine.lone_delay * 2).clamp(longest / 3, longest);
@@ -163,7 +164,7 @@ impl Node {
         self.routine.discovery = Some(self.arm_within(delay / 2, delay / 2, Timer::Discovery));
     }
 
-    /// A round begins in which one of the members dials somebody who is gone.
+    /// A round begins in which one of the members dials an address that is gone.
     /// Rounds are those of the wall clock, which members share.
     pub(super) fn on_redial_due(&mut self) {
         if self.core.watch_isolation() && self.core.isolation.isolation() == Isolation::Alone {

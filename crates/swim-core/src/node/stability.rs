@@ -1,4 +1,4 @@
-//! What a ring is made of: the reachable members without the damped ones.
+//! The members on the ring: the reachable ones without the damped ones.
 
 use super::Node;
 use crate::address::Address;

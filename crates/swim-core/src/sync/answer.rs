@@ -43,8 +43,7 @@ pub(crate) fn answer(core: &mut Core, from: &Address, seq: u64, step: SyncStep) 
     core.send(from.clone(), seq, Body::SyncAck { checksum, differing, changes, next });
 }
 
-/// What follows on a page: what its sender should forget, when there is such,
-/// otherwise a page in turn.
+/// The reply to a page: pending tombstones first, else the members from `cursor`.
 pub(super) fn reply_page(core: &mut Core, differing: &[u16], cursor: Option<Cursor>) -> Page {
     let tombstones = std::mem::take(&mut core.reply_tombstones);
     match cursor {

@@ -160,7 +160,7 @@ impl TryFrom<pb::Message> for Decoded {
     }
 }
 
-/// Reads a body and counts what it had to drop.
+/// Reads a body and counts the changes that it drops.
 #[derive(Default)]
 struct Reader {
     dropped_changes: usize,

@@ -1,8 +1,8 @@
 //! Bytes to messages, without the generated types in between.
 //!
-//! What the [`Receiver`] knows is not made again: names are shared instead of
-//! copied, and statements that are no news to it are left where they are, so
-//! that a ping from a known member about known members costs no allocation.
+//! Known data is not made again: names that the [`Receiver`] has are shared, and
+//! changes that it would ignore are skipped. A ping from a known member about known
+//! members costs no allocation.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::limits::{APP_BYTES_MAX, BUCKETS_MAX, LABELS_MAX};
 use crate::member::{Member, Status};
 use crate::message::{Body, Change, Cursor, Message, Source, SyncStep};
 
-/// What whoever gets a message knows before it is read.
+/// The knowledge of the member that receives a message.
 pub(crate) trait Receiver {
     /// Its application, when it has this name.
     fn app(&self, text: &str) -> Option<Arc<str>>;
@@ -337,8 +337,8 @@ impl<R: Receiver> Reader<'_, R> {
     }
 }
 
-/// A change where it lies in the bytes. Its names are texts once somebody has
-/// looked: one that equals a known address needs no look.
+/// A change in its encoded form. Its names are not checked to be UTF-8 yet: one that
+/// equals a known address needs no check.
 #[derive(Default)]
 struct EncodedChange<'a> {
     bytes: &'a [u8],

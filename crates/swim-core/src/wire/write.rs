@@ -1,14 +1,14 @@
 //! Messages to bytes, without the generated types in between.
 //!
-//! A datagram transport encodes a message for every probe, so that this path
-//! neither copies names nor allocates more than the bytes. What it writes is
-//! what the generated types write, field by field; the tests compare the two.
+//! A datagram transport encodes a message for every probe: this path neither copies
+//! names nor allocates more than the bytes. It writes the same as the generated
+//! types, field by field; the tests compare the two.
 
 use super::{pb, tags};
 use crate::message::{Body, Change, Cursor, Message, SyncStep, number_len, text_len, varint_len};
 
-/// Bytes that are counted or written, so that one description of a message
-/// serves for its length and its content.
+/// Counts or writes bytes: one description of a message serves for its length and
+/// its content.
 trait Sink {
     fn varint(&mut self, value: u64);
     fn bytes(&mut self, bytes: &[u8]);
