@@ -94,18 +94,35 @@ impl<N, S: Scheme> Ring<N, S> {
         total_load: u64,
         load: impl Fn(&Node<N>) -> u64,
     ) -> Option<BoundedOwner<'_, N>> {
-        let has_room = |node: &Node<N>| {
-            load(node) < bound.capacity(total_load, node.weight(), self.total_weight())
-        };
-        let mut skipped = 0;
-        for node in self.walk(key) {
-            if has_room(node) {
-                return Some(BoundedOwner { node, skipped, all_full: false });
-            }
-            skipped += 1;
-        }
-        self.lookup(key).map(|node| BoundedOwner { node, skipped, all_full: true })
+        let has_room = room(bound, total_load, self.total_weight(), load);
+        first_with_room(self.walk(key), has_room)
     }
+}
+
+/// Tells whether a node may take one more.
+pub(crate) fn room<N>(
+    bound: LoadBound,
+    total_load: u64,
+    total_weight: u64,
+    load: impl Fn(&Node<N>) -> u64,
+) -> impl Fn(&Node<N>) -> bool {
+    move |node| load(node) < bound.capacity(total_load, node.weight(), total_weight)
+}
+
+/// The first node of a walk that may take one more, or the first of all.
+pub(crate) fn first_with_room<'p, N: 'p>(
+    mut walk: impl Iterator<Item = &'p Arc<Node<N>>>,
+    has_room: impl Fn(&Node<N>) -> bool,
+) -> Option<BoundedOwner<'p, N>> {
+    let owner = walk.next()?;
+    let mut skipped = 0;
+    for node in std::iter::once(owner).chain(walk) {
+        if has_room(node) {
+            return Some(BoundedOwner { node, skipped, all_full: false });
+        }
+        skipped += 1;
+    }
+    Some(BoundedOwner { node: owner, skipped, all_full: true })
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@
 //! | choose backends in a client | [`Selector`]: discovery, ring and quarantine together |
 //! | agree with another implementation | a [scheme] |
 //! | know how many points to take | [`plan`] |
+//! | place keys by another algorithm | [`Placement`] and what implements it |
 //!
 //! ```
 //! use hashring::{Node, Ring};
@@ -34,11 +35,13 @@
 
 mod active_set;
 mod bounded;
+mod circle;
 mod health;
 pub mod limits;
 mod movement;
 mod node;
 mod ownership;
+pub mod placement;
 pub mod plan;
 mod points;
 mod replicas;
@@ -58,6 +61,10 @@ pub use self::{
     movement::{DiffError, Move, Movement, diff},
     node::Node,
     ownership::{PlaceRange, Share, Shares},
+    placement::{
+        Jump, LocalRendezvous, LocalRendezvousWalk, Maglev, MaglevWalk, Placement, ProbeWalk,
+        Rendezvous, RendezvousWalk, SpreadMinimizing,
+    },
     ring::{BuildError, Edit, Point, Ring, RingBuilder, UpdateError},
     scheme::{Crc32, EnvoyRingHash, Ketama, Ringpop, Scheme, Xxh3},
     selector::{

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use thiserror::Error;
 
-use crate::{node::Node, ownership::PlaceRange, ring::Ring, scheme::Scheme};
+use crate::{circle::Circle, node::Node, ownership::PlaceRange, ring::Ring, scheme::Scheme};
 
 /// The ranges of places whose owner is another one in `new` than in `old`, with both owners,
 /// clockwise.
@@ -31,15 +31,12 @@ pub fn diff<'r, N, S: Scheme>(
     old: &'r Ring<N, S>,
     new: &'r Ring<N, S>,
 ) -> Result<Movement<'r, N>, DiffError> {
-    let same_places =
-        old.scheme().name() == new.scheme().name() && old.circle_places() == new.circle_places();
-    if !same_places {
-        return Err(DiffError {
-            old: old.scheme().name().to_owned(),
-            new: new.scheme().name().to_owned(),
-        });
+    let names = (old.scheme().name(), new.scheme().name());
+    let (old, new) = (old.circle(), new.circle());
+    if names.0 != names.1 || old.places() != new.places() {
+        return Err(DiffError { old: names.0.to_owned(), new: names.1.to_owned() });
     }
-    let owners = Owners { new_index: new_indices(old, new) };
+    let owners = Owners { new_index: new_indices(&old.nodes, &new.nodes) };
     let mut moves: Vec<Step> = Vec::new();
     for step in Steps::new(old, new).filter(|step| owners.differ(step)) {
         match moves.last_mut() {
@@ -54,14 +51,15 @@ pub fn diff<'r, N, S: Scheme>(
         first.range = last.range.joined(first.range);
         moves.pop();
     }
-    let node =
-        |ring: &'r Ring<N, S>, index: Option<u32>| index.map(|index| &ring.nodes()[index as usize]);
+    let node = |circle: &'r Circle<N>, index: Option<u32>| {
+        index.map(|index| &circle.nodes[index as usize])
+    };
     let moves = moves.into_iter().map(|step| Move {
         range: step.range,
         from: node(old, step.old),
         to: node(new, step.new),
     });
-    Ok(Movement { moves: moves.collect(), circle_places: old.circle_places() })
+    Ok(Movement { moves: moves.collect(), circle_places: old.places() })
 }
 
 /// Why two rings cannot be compared.
@@ -70,8 +68,8 @@ pub fn diff<'r, N, S: Scheme>(
     "a key has one place by scheme {old} and another by scheme {new}; compare rings of one scheme"
 )]
 pub struct DiffError {
-    old: String,
-    new: String,
+    pub(crate) old: String,
+    pub(crate) new: String,
 }
 
 /// The ranges that move between two rings; made by [`diff`].
@@ -160,13 +158,13 @@ impl<N> fmt::Debug for Move<'_, N> {
 }
 
 /// For each node of `old`, its index in `new`.
-fn new_indices<N, S>(old: &Ring<N, S>, new: &Ring<N, S>) -> Vec<Option<u32>> {
-    let mut candidates = new.nodes().iter().zip(0_u32..).peekable();
+pub(crate) fn new_indices<N>(old: &[Arc<Node<N>>], new: &[Arc<Node<N>>]) -> Vec<Option<u32>> {
+    let mut candidates = new.iter().zip(0_u32..).peekable();
     let index_of = |node: &Arc<Node<N>>| {
         while candidates.next_if(|(candidate, _)| candidate.id() < node.id()).is_some() {}
         candidates.next_if(|(candidate, _)| candidate.id() == node.id()).map(|(_, index)| index)
     };
-    old.nodes().iter().map(index_of).collect()
+    old.iter().map(index_of).collect()
 }
 
 struct Owners {
@@ -197,27 +195,27 @@ impl Step {
 }
 
 /// Both circles cut at the points of both, in the order of places.
-struct Steps<'r, N, S> {
-    old: &'r Ring<N, S>,
-    new: &'r Ring<N, S>,
+struct Steps<'r, N> {
+    old: &'r Circle<N>,
+    new: &'r Circle<N>,
     old_at: usize,
     new_at: usize,
     after: u64,
 }
 
-impl<'r, N, S> Steps<'r, N, S> {
-    fn new(old: &'r Ring<N, S>, new: &'r Ring<N, S>) -> Self {
-        let last = |ring: &Ring<N, S>| ring.raw_points().hashes().last().copied();
+impl<'r, N> Steps<'r, N> {
+    fn new(old: &'r Circle<N>, new: &'r Circle<N>) -> Self {
+        let last = |circle: &Circle<N>| circle.points.hashes().last().copied();
         let after = last(old).max(last(new)).unwrap_or(0);
         Self { old, new, old_at: 0, new_at: 0, after }
     }
 }
 
-impl<N, S> Iterator for Steps<'_, N, S> {
+impl<N> Iterator for Steps<'_, N> {
     type Item = Step;
 
     fn next(&mut self) -> Option<Step> {
-        let (old, new) = (self.old.raw_points(), self.new.raw_points());
+        let (old, new) = (&self.old.points, &self.new.points);
         let through = match (old.hashes().get(self.old_at), new.hashes().get(self.new_at)) {
             (Some(old), Some(new)) => *old.min(new),
             (old, new) => *old.or(new)?,

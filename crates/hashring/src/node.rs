@@ -23,13 +23,14 @@ pub struct Node<N = ()> {
     id: Arc<str>,
     identity: Option<Arc<str>>,
     weight: u32,
+    ordinals: Option<Arc<[u32]>>,
     data: N,
 }
 
 impl Node {
     /// A node of weight 1 whose identity is its id and that carries no data.
     pub fn new(id: impl Into<Arc<str>>) -> Self {
-        Self { id: id.into(), identity: None, weight: 1, data: () }
+        Self { id: id.into(), identity: None, weight: 1, ordinals: None, data: () }
     }
 }
 
@@ -52,9 +53,37 @@ impl<N> Node<N> {
         self
     }
 
+    /// Gives the node its number among all nodes, and weight 1; see
+    /// [`with_ordinals`](Self::with_ordinals).
+    #[must_use]
+    pub fn with_ordinal(self, ordinal: u32) -> Self {
+        self.with_ordinals([ordinal])
+    }
+
+    /// Gives the node its numbers among all nodes, and the weight that is their count.
+    ///
+    /// [`Jump`](crate::Jump) and [`SpreadMinimizing`](crate::SpreadMinimizing) place nodes by
+    /// number, as a stateful set numbers its members: count from 0, let a node keep its numbers for
+    /// as long as it lives, and give a new one the lowest that are free. The other placements do
+    /// not look at them.
+    #[must_use]
+    pub fn with_ordinals(mut self, ordinals: impl IntoIterator<Item = u32>) -> Self {
+        let mut ordinals: Vec<_> = ordinals.into_iter().collect();
+        ordinals.sort_unstable();
+        self.weight = u32::try_from(ordinals.len()).unwrap_or(u32::MAX);
+        self.ordinals = Some(ordinals.into());
+        self
+    }
+
     /// Attaches the application's own data, in place of what the node carried before.
     pub fn with_data<M>(self, data: M) -> Node<M> {
-        Node { id: self.id, identity: self.identity, weight: self.weight, data }
+        Node {
+            id: self.id,
+            identity: self.identity,
+            weight: self.weight,
+            ordinals: self.ordinals,
+            data,
+        }
     }
 
     /// The name that is unique in the ring.
@@ -79,6 +108,12 @@ impl<N> Node<N> {
     #[must_use]
     pub fn weight(&self) -> u32 {
         self.weight
+    }
+
+    /// The numbers of the node, ascending; empty unless it was given some.
+    #[must_use]
+    pub fn ordinals(&self) -> &[u32] {
+        self.ordinals.as_deref().unwrap_or_default()
     }
 
     /// What the application attached.

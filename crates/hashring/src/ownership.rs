@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{node::Node, points::Points, ring::Ring};
+use crate::{circle::Circle, node::Node, points::Points, ring::Ring};
 
 /// A run of places on the circle: those after `after` up to and including `through`, clockwise.
 ///
@@ -65,7 +65,7 @@ impl<N, S> Ring<N, S> {
     /// How many places the circle has: two to the power of its bits.
     #[must_use]
     pub fn circle_places(&self) -> u128 {
-        u128::from(self.raw_points().last_place()) + 1
+        self.circle().places()
     }
 
     /// The exact share of the circle that every node owns.
@@ -73,38 +73,13 @@ impl<N, S> Ring<N, S> {
     /// It reads all points: about 1 ms for a million.
     #[must_use]
     pub fn shares(&self) -> Shares<'_, N> {
-        let points = self.raw_points();
-        let mut places = vec![0_u128; self.len()];
-        // The circle closes before the first point, whose arc begins behind the last one. Of equal
-        // places the first has the arc; the distance to the others is 0.
-        let mut after = points.hashes().last().copied().unwrap_or(0);
-        for (position, (hash, owner)) in points.hashes().iter().zip(points.owners()).enumerate() {
-            let arc = if position == 0 {
-                u128::from(*hash) + self.circle_places() - u128::from(after)
-            } else {
-                u128::from(hash - after)
-            };
-            places[*owner as usize] += arc;
-            after = *hash;
-        }
-        let shares =
-            self.nodes().iter().zip(&places).zip(self.counts()).map(|((node, places), points)| {
-                Share {
-                    node,
-                    points: *points,
-                    places: *places,
-                    fraction: *places as f64 / self.circle_places() as f64,
-                    expected: f64::from(node.weight()) / (self.total_weight().max(1)) as f64,
-                }
-            });
-        Shares { shares: shares.collect() }
+        self.circle().shares()
     }
 
     /// The ranges of places with their owners, clockwise; neighbouring points of one node are one
     /// range.
     pub fn ranges(&self) -> impl Iterator<Item = (PlaceRange, &Arc<Node<N>>)> {
-        let arcs = Arcs::new(self.raw_points());
-        arcs.map(|(range, owner)| (range, &self.nodes()[owner as usize]))
+        self.circle().ranges()
     }
 
     /// The ranges of places that a node owns, clockwise. There is none for a node without points or
@@ -112,13 +87,48 @@ impl<N, S> Ring<N, S> {
     ///
     /// It reads all points.
     pub fn ranges_of(&self, id: &str) -> impl Iterator<Item = PlaceRange> {
-        let wanted = self.nodes().iter().position(|node| node.id() == id);
-        let arcs = Arcs::new(self.raw_points());
+        self.circle().ranges_of(id)
+    }
+}
+
+/// The places that each owner of points has. Of equal places the first has the arc.
+pub(crate) fn places_by_owner(points: &Points, owners: usize) -> Vec<u128> {
+    let mut places = vec![0_u128; owners];
+    let all = u128::from(points.last_place()) + 1;
+    // The circle closes before the first point, whose arc begins behind the last one.
+    let mut after = points.hashes().last().copied().unwrap_or(0);
+    for (position, (hash, owner)) in points.hashes().iter().zip(points.owners()).enumerate() {
+        let arc = if position == 0 {
+            u128::from(*hash) + all - u128::from(after)
+        } else {
+            u128::from(hash - after)
+        };
+        places[*owner as usize] += arc;
+        after = *hash;
+    }
+    places
+}
+
+impl<N> Circle<N> {
+    pub(crate) fn shares(&self) -> Shares<'_, N> {
+        let places = places_by_owner(&self.points, self.nodes.len());
+        Shares::counted(&self.nodes, &self.counts, &places, self.places())
+    }
+
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = (PlaceRange, &Arc<Node<N>>)> {
+        let arcs = Arcs::new(&self.points);
+        arcs.map(|(range, owner)| (range, &self.nodes[owner as usize]))
+    }
+
+    pub(crate) fn ranges_of(&self, id: &str) -> impl Iterator<Item = PlaceRange> {
+        let wanted = self.index_of(id).ok();
+        let arcs = Arcs::new(&self.points);
         arcs.filter(move |(_, owner)| Some(*owner as usize) == wanted).map(|(range, _)| range)
     }
 }
 
-/// What every node of a ring owns; made by [`Ring::shares`].
+/// What every node of a placement owns; made by [`Ring::shares`] and
+/// [`Placement::shares`](crate::Placement::shares).
 #[derive(Clone, Debug)]
 pub struct Shares<'r, N> {
     shares: Vec<Share<'r, N>>,
@@ -128,19 +138,54 @@ pub struct Shares<'r, N> {
 pub struct Share<'r, N> {
     /// The node.
     pub node: &'r Arc<Node<N>>,
-    /// Its points.
+    /// Its points, entries of a table or buckets; 0 where the placement has none of them.
     pub points: u32,
-    /// The places that it owns. Over all nodes of a ring with points they sum to the circle
-    /// exactly.
+    /// The places that it owns, of the 2^64 or fewer that keys hash to. Over all nodes of a ring
+    /// with points they sum to the circle exactly. Where a place belongs to several nodes, each of
+    /// some of its keys, this is the nearest whole number.
     pub places: u128,
-    /// The same as a part of the circle, 0 to 1.
+    /// The same as a part of all places, 0 to 1.
     pub fraction: f64,
     /// The part that its weight asks for, 0 to 1.
     pub expected: f64,
 }
 
 impl<'r, N> Shares<'r, N> {
-    /// The share of every node, in the order of [`Ring::nodes`].
+    /// Shares as counts of places, of `all` of them.
+    pub(crate) fn counted(
+        nodes: &'r [Arc<Node<N>>],
+        points: &[u32],
+        places: &[u128],
+        all: u128,
+    ) -> Self {
+        let total = total_weight(nodes);
+        let shares = nodes.iter().zip(points).zip(places).map(|((node, points), places)| Share {
+            node,
+            points: *points,
+            places: *places,
+            fraction: *places as f64 / all as f64,
+            expected: f64::from(node.weight()) / total,
+        });
+        Self { shares: shares.collect() }
+    }
+
+    /// Shares as parts of `all` places.
+    pub(crate) fn fractions(
+        nodes: &'r [Arc<Node<N>>],
+        points: &[u32],
+        fractions: &[f64],
+        all: u128,
+    ) -> Self {
+        let total = total_weight(nodes);
+        let shares = nodes.iter().zip(points).zip(fractions).map(|((node, points), fraction)| {
+            let places = (fraction * all as f64).round() as u128;
+            let expected = f64::from(node.weight()) / total;
+            Share { node, points: *points, places, fraction: *fraction, expected }
+        });
+        Self { shares: shares.collect() }
+    }
+
+    /// The share of every node, in the order of the nodes.
     pub fn iter(&self) -> std::slice::Iter<'_, Share<'r, N>> {
         self.shares.iter()
     }
@@ -168,6 +213,11 @@ impl<'r, N> Shares<'r, N> {
         let weighted = self.shares.iter().filter(|share| share.expected > 0.0);
         weighted.map(|share| share.fraction / share.expected)
     }
+}
+
+/// The sum of all weights, at least 1.
+fn total_weight<N>(nodes: &[Arc<Node<N>>]) -> f64 {
+    nodes.iter().map(|node| u64::from(node.weight())).sum::<u64>().max(1) as f64
 }
 
 impl<'s, 'r, N> IntoIterator for &'s Shares<'r, N> {

@@ -34,37 +34,48 @@ impl<N, S: Scheme> Ring<N, S> {
         label: impl Fn(&'r Node<N>) -> L,
         owners: &mut Vec<&'r Arc<Node<N>>>,
     ) {
-        owners.clear();
-        let has_label = |owners: &[&'r Arc<Node<N>>], node: &'r Node<N>| {
-            let wanted = label(node);
-            owners.iter().any(|owner| label(owner) == wanted)
-        };
-        let mut refused_in_a_row = 0;
-        for node in self.walk(key) {
-            if owners.len() >= n {
-                return;
-            }
-            if !has_label(owners, node) {
-                owners.push(node);
-                refused_in_a_row = 0;
-                continue;
-            }
-            refused_in_a_row += 1;
-            if refused_in_a_row == REFUSED_BEFORE_LABELS_ARE_COUNTED {
-                let mut on_the_ring = self.nodes().iter().filter(|node| node.weight() > 0);
-                if on_the_ring.all(|node| has_label(owners, node)) {
-                    break;
-                }
+        spread(|| self.walk(key), self.nodes(), n, label, owners);
+    }
+}
+
+/// Fills `owners` from two walks of one key: first by new labels, then by the order of the walk.
+pub(crate) fn spread<'p, N: 'p, L: PartialEq, W: Iterator<Item = &'p Arc<Node<N>>>>(
+    walk: impl Fn() -> W,
+    nodes: &'p [Arc<Node<N>>],
+    n: usize,
+    label: impl Fn(&'p Node<N>) -> L,
+    owners: &mut Vec<&'p Arc<Node<N>>>,
+) {
+    owners.clear();
+    let has_label = |owners: &[&'p Arc<Node<N>>], node: &'p Node<N>| {
+        let wanted = label(node);
+        owners.iter().any(|owner| label(owner) == wanted)
+    };
+    let mut refused_in_a_row = 0;
+    for node in walk() {
+        if owners.len() >= n {
+            return;
+        }
+        if !has_label(owners, node) {
+            owners.push(node);
+            refused_in_a_row = 0;
+            continue;
+        }
+        refused_in_a_row += 1;
+        if refused_in_a_row == REFUSED_BEFORE_LABELS_ARE_COUNTED {
+            let mut on_the_ring = nodes.iter().filter(|node| node.weight() > 0);
+            if on_the_ring.all(|node| has_label(owners, node)) {
+                break;
             }
         }
-        let labels = owners.len();
-        for node in self.walk(key) {
-            if owners.len() >= n {
-                return;
-            }
-            if !owners[..labels].iter().any(|owner| Arc::ptr_eq(owner, node)) {
-                owners.push(node);
-            }
+    }
+    let labels = owners.len();
+    for node in walk() {
+        if owners.len() >= n {
+            return;
+        }
+        if !owners[..labels].iter().any(|owner| Arc::ptr_eq(owner, node)) {
+            owners.push(node);
         }
     }
 }

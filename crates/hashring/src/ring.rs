@@ -12,11 +12,13 @@ use std::{
 
 use twox_hash::XxHash3_64;
 
+pub(crate) use self::edit::fold_edits;
 pub use self::{
     builder::{BuildError, RingBuilder},
     edit::{Edit, UpdateError},
 };
 use crate::{
+    circle::Circle,
     limits::DEFAULT_MAX_POINTS,
     node::Node,
     points::Points,
@@ -55,14 +57,7 @@ pub struct Ring<N = (), S = Xxh3> {
     scheme: S,
     points_per_weight_unit: u32,
     max_points: u32,
-    /// Sorted by id; an owner in `points` is an index into this list.
-    nodes: Vec<Arc<Node<N>>>,
-    /// Points of each node, in the order of `nodes`.
-    counts: Vec<u32>,
-    /// Nodes that have points.
-    owning_nodes: usize,
-    total_weight: u64,
-    points: Points,
+    circle: Circle<N>,
     checksum: OnceLock<u64>,
 }
 
@@ -83,7 +78,7 @@ impl<N, S: Scheme> Ring<N, S> {
     /// The place of a key on the circle, for the methods whose names end in `_at`.
     #[inline]
     pub fn place(&self, key: &[u8]) -> u64 {
-        self.scheme.hash_key(key) & self.points.last_place()
+        self.scheme.hash_key(key) & self.circle.points.last_place()
     }
 
     /// Fills `owners` with the first `n` distinct nodes clockwise from a key, or with all that have
@@ -100,7 +95,7 @@ impl<N, S: Scheme> Ring<N, S> {
     ///
     /// A predicate is `filter` or `find` on this iterator: failover to the first healthy node is
     /// `ring.walk(key).find(|node| is_healthy(node))`.
-    pub fn walk(&self, key: &[u8]) -> Walk<'_, N, S> {
+    pub fn walk(&self, key: &[u8]) -> Walk<'_, N> {
         self.walk_at(self.scheme.hash_key(key))
     }
 
@@ -114,43 +109,43 @@ impl<N, S> Ring<N, S> {
     /// The owner of a place on the circle, `None` if no node has a point.
     #[inline]
     pub fn lookup_at(&self, place: u64) -> Option<&Arc<Node<N>>> {
-        self.nodes.get(self.points.owner_of(place)? as usize)
+        self.circle.lookup_at(place)
     }
 
     /// Distinct nodes clockwise from a place on the circle.
-    pub fn walk_at(&self, place: u64) -> Walk<'_, N, S> {
-        Walk::new(self, place)
+    pub fn walk_at(&self, place: u64) -> Walk<'_, N> {
+        Walk::new(&self.circle, place)
     }
 
     /// Number of nodes, those without points included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.nodes.len()
+        self.circle.nodes.len()
     }
 
     /// Whether there is no node at all. A ring whose nodes all have weight 0 is not empty, but owns
     /// no key either.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.nodes.is_empty()
+        self.circle.nodes.is_empty()
     }
 
     /// The nodes, sorted by id.
     #[must_use]
     pub fn nodes(&self) -> &[Arc<Node<N>>] {
-        &self.nodes
+        &self.circle.nodes
     }
 
     /// The node of this id.
     #[must_use]
     pub fn node(&self, id: &str) -> Option<&Arc<Node<N>>> {
-        self.index_of(id).ok().map(|index| &self.nodes[index])
+        self.index_of(id).ok().map(|index| &self.circle.nodes[index])
     }
 
     /// The number of points of the node of this id.
     #[must_use]
     pub fn points_of(&self, id: &str) -> Option<u32> {
-        self.index_of(id).ok().map(|index| self.counts[index])
+        self.index_of(id).ok().map(|index| self.circle.counts[index])
     }
 
     /// All points in the order of their places. Where several nodes have one place, the first of
@@ -158,12 +153,11 @@ impl<N, S> Ring<N, S> {
     pub fn points(
         &self,
     ) -> impl ExactSizeIterator<Item = Point<'_, N>> + DoubleEndedIterator + Clone {
-        let owners = self.points.owners().iter();
-        self.points
-            .hashes()
-            .iter()
-            .zip(owners)
-            .map(|(place, owner)| Point { place: *place, node: &self.nodes[*owner as usize] })
+        let owners = self.circle.points.owners().iter();
+        self.circle.points.hashes().iter().zip(owners).map(|(place, owner)| Point {
+            place: *place,
+            node: &self.circle.nodes[*owner as usize],
+        })
     }
 
     /// Points per unit of weight; 0 where the scheme decides the number of points by other means.
@@ -175,32 +169,22 @@ impl<N, S> Ring<N, S> {
     /// The sum of all weights.
     #[must_use]
     pub fn total_weight(&self) -> u64 {
-        self.total_weight
+        self.circle.total_weight
     }
 
     /// Bytes that the points and their index take, nodes not included: 16 to 20 a point.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        self.points.size_bytes()
+        self.circle.points.size_bytes()
     }
 
-    /// The sorted points by themselves.
-    pub(crate) fn raw_points(&self) -> &Points {
-        &self.points
-    }
-
-    /// The number of nodes that have points.
-    pub(crate) fn owning_nodes(&self) -> usize {
-        self.owning_nodes
-    }
-
-    /// Points of each node, in the order of the nodes.
-    pub(crate) fn counts(&self) -> &[u32] {
-        &self.counts
+    /// The nodes with their points by themselves.
+    pub(crate) fn circle(&self) -> &Circle<N> {
+        &self.circle
     }
 
     fn index_of(&self, id: &str) -> Result<usize, usize> {
-        self.nodes.binary_search_by(|node| node.id().cmp(id))
+        self.circle.index_of(id)
     }
 }
 
@@ -219,17 +203,17 @@ impl<N, S: Scheme> Ring<N, S> {
                 hasher.write(text.as_bytes());
             };
             text(self.scheme.name());
-            for node in &self.nodes {
+            for node in &self.circle.nodes {
                 text(node.id());
                 text(node.identity());
             }
-            for node in &self.nodes {
+            for node in &self.circle.nodes {
                 hasher.write(&node.weight().to_le_bytes());
             }
-            for hash in self.points.hashes() {
+            for hash in self.circle.points.hashes() {
                 hasher.write(&hash.to_le_bytes());
             }
-            for owner in self.points.owners() {
+            for owner in self.circle.points.owners() {
                 hasher.write(&owner.to_le_bytes());
             }
             hasher.finish()
@@ -238,18 +222,8 @@ impl<N, S: Scheme> Ring<N, S> {
 
     /// A ring of this layout and without nodes, from which [`assemble`] starts.
     fn without_nodes(scheme: S, points_per_weight_unit: u32, max_points: u32) -> Self {
-        let points = Points::empty(scheme.circle_bits(), scheme.tie_order());
-        Self {
-            scheme,
-            points_per_weight_unit,
-            max_points,
-            nodes: Vec::new(),
-            counts: Vec::new(),
-            owning_nodes: 0,
-            total_weight: 0,
-            points,
-            checksum: OnceLock::new(),
-        }
+        let circle = Circle::empty(Points::empty(scheme.circle_bits(), scheme.tie_order()));
+        Self { scheme, points_per_weight_unit, max_points, circle, checksum: OnceLock::new() }
     }
 }
 
@@ -270,9 +244,9 @@ impl<N: PartialEq, S: Scheme> PartialEq for Ring<N, S> {
     fn eq(&self, other: &Self) -> bool {
         self.scheme.name() == other.scheme.name()
             && self.points_per_weight_unit == other.points_per_weight_unit
-            && self.nodes == other.nodes
-            && self.counts == other.counts
-            && self.points == other.points
+            && self.circle.nodes == other.circle.nodes
+            && self.circle.counts == other.circle.counts
+            && self.circle.points == other.circle.points
     }
 }
 
@@ -280,8 +254,8 @@ impl<N: fmt::Debug, S: fmt::Debug> fmt::Debug for Ring<N, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ring")
             .field("scheme", &self.scheme)
-            .field("nodes", &self.nodes)
-            .field("points", &self.points.len())
+            .field("nodes", &self.circle.nodes)
+            .field("points", &self.circle.points.len())
             .finish_non_exhaustive()
     }
 }

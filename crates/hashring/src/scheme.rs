@@ -105,7 +105,7 @@ pub trait Scheme: fmt::Debug + Send + Sync {
     /// The number of points of each node, in the order of `nodes` (ascending ids).
     ///
     /// It is asked only under [`PointRule::WholeRing`].
-    fn point_counts(&self, nodes: &[Placement<'_>]) -> Vec<u32> {
+    fn point_counts(&self, nodes: &[WeightedName<'_>]) -> Vec<u32> {
         vec![0; nodes.len()]
     }
 }
@@ -121,7 +121,7 @@ pub struct NodeName<'a> {
 
 /// What [`Scheme::point_counts`] sees of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Placement<'a> {
+pub struct WeightedName<'a> {
     /// The names of the node.
     pub name: NodeName<'a>,
     /// Its weight.
@@ -193,7 +193,7 @@ impl<T: Scheme + ?Sized> Scheme for Arc<T> {
         (**self).hash_points(node, range, hashes);
     }
 
-    fn point_counts(&self, nodes: &[Placement<'_>]) -> Vec<u32> {
+    fn point_counts(&self, nodes: &[WeightedName<'_>]) -> Vec<u32> {
         (**self).point_counts(nodes)
     }
 }

@@ -2,9 +2,9 @@
 
 use std::{fmt, iter::FusedIterator, sync::Arc};
 
-use crate::{limits::WALK_LOOKBACK, node::Node, ring::Ring};
+use crate::{circle::Circle, limits::WALK_LOOKBACK, node::Node};
 
-/// Distinct nodes clockwise from a place; made by [`Ring::walk`].
+/// Distinct nodes clockwise from a place; made by [`Ring::walk`](crate::Ring::walk).
 ///
 /// Every node with points comes once, in the order of its first point, and then the walk ends; so
 /// it ends also when a predicate refuses every node. The nodes before the first accepted one do not
@@ -14,36 +14,36 @@ use crate::{limits::WALK_LOOKBACK, node::Node, ring::Ring};
 /// Nothing is allocated for the first 128 points. A walk beyond them, which needs many refusals or
 /// a large `n`, makes a bitmap of one bit a node.
 #[must_use = "a walk does nothing until it is iterated"]
-pub struct Walk<'r, N, S> {
-    ring: &'r Ring<N, S>,
+pub struct Walk<'r, N> {
+    circle: &'r Circle<N>,
     cursor: Cursor,
 }
 
-impl<'r, N, S> Walk<'r, N, S> {
-    pub(crate) fn new(ring: &'r Ring<N, S>, place: u64) -> Self {
-        Self { ring, cursor: Cursor::new(ring, place, Vec::new()) }
+impl<'r, N> Walk<'r, N> {
+    pub(crate) fn new(circle: &'r Circle<N>, place: u64) -> Self {
+        Self { circle, cursor: Cursor::new(circle, place, Vec::new()) }
     }
 }
 
-impl<'r, N, S> Iterator for Walk<'r, N, S> {
+impl<'r, N> Iterator for Walk<'r, N> {
     type Item = &'r Arc<Node<N>>;
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let owner = self.cursor.next(self.ring)?;
-        self.ring.nodes().get(owner as usize)
+        let owner = self.cursor.next(self.circle)?;
+        self.circle.nodes.get(owner as usize)
     }
 }
 
-impl<N, S> FusedIterator for Walk<'_, N, S> {}
+impl<N> FusedIterator for Walk<'_, N> {}
 
-impl<N, S> Clone for Walk<'_, N, S> {
+impl<N> Clone for Walk<'_, N> {
     fn clone(&self) -> Self {
-        Self { ring: self.ring, cursor: self.cursor.clone() }
+        Self { circle: self.circle, cursor: self.cursor.clone() }
     }
 }
 
-impl<N, S> fmt::Debug for Walk<'_, N, S> {
+impl<N> fmt::Debug for Walk<'_, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Walk").field("cursor", &self.cursor).finish_non_exhaustive()
     }
@@ -63,22 +63,22 @@ pub(crate) struct Cursor {
 
 impl Cursor {
     /// A walk from a place. `seen` is memory that an earlier walk used, or nothing.
-    pub(crate) fn new<N, S>(ring: &Ring<N, S>, place: u64, seen: Vec<u64>) -> Self {
-        let start = ring.raw_points().ceil(place);
-        let start = if start == ring.raw_points().len() { 0 } else { start };
-        Self { start, passed: 0, remaining: ring.owning_nodes(), seen }
+    pub(crate) fn new<N>(circle: &Circle<N>, place: u64, seen: Vec<u64>) -> Self {
+        let start = circle.points.ceil(place);
+        let start = if start == circle.points.len() { 0 } else { start };
+        Self { start, passed: 0, remaining: circle.owning_nodes, seen }
     }
 
     /// The index of the next owner that did not come before.
     #[inline]
-    pub(crate) fn next<N, S>(&mut self, ring: &Ring<N, S>) -> Option<u32> {
+    pub(crate) fn next<N>(&mut self, circle: &Circle<N>) -> Option<u32> {
         if self.remaining == 0 {
             return None;
         }
-        let owners = ring.raw_points().owners();
+        let owners = circle.points.owners();
         loop {
             let owner = owners[self.position(self.passed, owners)];
-            let repeated = self.check_seen(owner, owners, ring.len());
+            let repeated = self.check_seen(owner, owners, circle.nodes.len());
             self.passed += 1;
             if !repeated {
                 self.remaining -= 1;

@@ -219,7 +219,7 @@ impl Scheme for Broken {
         }
     }
 
-    fn point_counts(&self, _nodes: &[hashring::scheme::Placement<'_>]) -> Vec<u32> {
+    fn point_counts(&self, _nodes: &[hashring::scheme::WeightedName<'_>]) -> Vec<u32> {
         vec![1; 7]
     }
 }

@@ -7,10 +7,11 @@ use std::sync::{Arc, OnceLock};
 
 use super::{BuildError, Ring};
 use crate::{
+    circle::Circle,
     limits::{MAX_NODES, ROUNDING_POINTS},
     node::Node,
     points::{PointEdits, Renumber},
-    scheme::{NodeName, Placement, PointRule, Scheme},
+    scheme::{NodeName, PointRule, Scheme, WeightedName},
 };
 
 /// The nodes of the next ring and where each of them was.
@@ -37,8 +38,8 @@ impl<'r, N, S: Scheme> NodePlan<'r, N, S> {
         Self {
             old,
             done: 0,
-            nodes: Vec::with_capacity(old.nodes.len() + 1),
-            new_index: Vec::with_capacity(old.nodes.len()),
+            nodes: Vec::with_capacity(old.circle.nodes.len() + 1),
+            new_index: Vec::with_capacity(old.circle.nodes.len()),
             changed: Vec::new(),
         }
     }
@@ -67,7 +68,7 @@ impl<'r, N, S: Scheme> NodePlan<'r, N, S> {
     }
 
     fn next_old(&self) -> Option<&'r Arc<Node<N>>> {
-        self.old.nodes.get(self.done)
+        self.old.circle.nodes.get(self.done)
     }
 
     /// Keeps old nodes up to an old index.
@@ -75,7 +76,7 @@ impl<'r, N, S: Scheme> NodePlan<'r, N, S> {
         let kept = self.done..end;
         let first = self.nodes.len() as u32;
         self.new_index.extend((0..kept.len() as u32).map(|offset| first + offset));
-        self.nodes.extend_from_slice(&self.old.nodes[kept]);
+        self.nodes.extend_from_slice(&self.old.circle.nodes[kept]);
         self.done = end;
     }
 
@@ -95,7 +96,7 @@ impl<'r, N, S: Scheme> NodePlan<'r, N, S> {
     }
 
     pub(super) fn finish(mut self) -> Result<Self, BuildError> {
-        self.keep_until(self.old.nodes.len());
+        self.keep_until(self.old.circle.nodes.len());
         if self.nodes.len() > MAX_NODES {
             return Err(BuildError::TooManyNodes { nodes: self.nodes.len() });
         }
@@ -135,18 +136,14 @@ impl<N, S: Scheme + Clone> Ring<N, S> {
         for change in plan.candidates(rule) {
             self.edit_points(change, &plan, &counts, &mut edits)?;
         }
-        let points = self.points.merged(edits, &plan.renumber()).ok_or_else(|| {
+        let points = self.circle.points.merged(edits, &plan.renumber()).ok_or_else(|| {
             self.broken_scheme("it gave other points for a node than the first time".to_owned())
         })?;
         Ok(Self {
             scheme: self.scheme.clone(),
             points_per_weight_unit: self.points_per_weight_unit,
             max_points: self.max_points,
-            total_weight: plan.nodes.iter().map(|node| u64::from(node.weight())).sum(),
-            nodes: plan.nodes,
-            owning_nodes: counts.iter().filter(|count| **count > 0).count(),
-            counts,
-            points,
+            circle: Circle::new(plan.nodes, counts, points),
             checksum: OnceLock::new(),
         })
     }
@@ -175,7 +172,7 @@ impl<N, S: Scheme + Clone> Ring<N, S> {
             // A node that goes shares its number with the next one that stays, whose own count
             // follows.
             if let Some(count) = counts.get_mut(*new as usize) {
-                *count = self.counts[old];
+                *count = self.circle.counts[old];
             }
         }
         for new in plan.changed.iter().filter_map(|change| change.new) {
@@ -191,7 +188,7 @@ impl<N, S: Scheme + Clone> Ring<N, S> {
         let placements: Vec<_> = plan
             .nodes
             .iter()
-            .map(|node| Placement { name: name_of(node), weight: node.weight() })
+            .map(|node| WeightedName { name: name_of(node), weight: node.weight() })
             .collect();
         let counts = self.scheme.point_counts(&placements);
         if counts.len() != placements.len() {
@@ -210,7 +207,8 @@ impl<N, S: Scheme + Clone> Ring<N, S> {
         counts: &[u32],
         edits: &mut PointEdits,
     ) -> Result<(), BuildError> {
-        let old = change.old.map(|index| (index, &self.nodes[index], self.counts[index]));
+        let old =
+            change.old.map(|index| (index, &self.circle.nodes[index], self.circle.counts[index]));
         let new = change.new.map(|index| (index, &plan.nodes[index], counts[index]));
         // Point `i` of a name is always the same, so a node that keeps its name keeps the points
         // that both counts have.
@@ -251,7 +249,9 @@ impl<N, S: Scheme + Clone> Ring<N, S> {
             );
             return Err(self.broken_scheme(reason));
         }
-        points.extend(hashes.iter().map(|hash| (hash & self.points.last_place(), owner as u32)));
+        points.extend(
+            hashes.iter().map(|hash| (hash & self.circle.points.last_place(), owner as u32)),
+        );
         Ok(())
     }
 

@@ -6,7 +6,10 @@ use thiserror::Error;
 
 use super::{Ring, assemble::NodePlan};
 use crate::{
-    limits::{DEFAULT_MAX_POINTS, MAX_NODES, MAX_POINTS},
+    limits::{
+        DEFAULT_MAX_POINTS, MAGLEV_TABLE_SIZE_MAX, MAX_NODES, MAX_POINTS, SPREAD_POINTS_MAX,
+        SPREAD_POINTS_MIN,
+    },
     node::Node,
     scheme::{PointRule, Scheme, Xxh3},
 };
@@ -158,6 +161,60 @@ pub enum BuildError {
     TooManyNodes {
         /// How many there were.
         nodes: usize,
+    },
+    /// A placement goes by the numbers of nodes, and this one has too few or too many.
+    #[error(
+        "node {id:?} has weight {weight} and {ordinals} ordinals; give it one for each unit of weight"
+    )]
+    OrdinalCount {
+        /// Id of the node.
+        id: String,
+        /// Its weight.
+        weight: u32,
+        /// How many ordinals it has.
+        ordinals: usize,
+    },
+    /// Two nodes have one number, or a node has it twice.
+    #[error("nodes {one:?} and {other:?} both have the ordinal {ordinal}; give each its own")]
+    DuplicateOrdinal {
+        /// The number.
+        ordinal: u32,
+        /// Id of a node that has it.
+        one: String,
+        /// Id of the other one.
+        other: String,
+    },
+    /// A number is too large for the placement.
+    #[error("node {id:?} has the ordinal {ordinal}; it must be below {limit}")]
+    OrdinalTooLarge {
+        /// Id of the node.
+        id: String,
+        /// Its number.
+        ordinal: u32,
+        /// The first that is too large.
+        limit: u32,
+    },
+    /// The option is out of its range.
+    #[error("points_per_ordinal is {value}; it must be {SPREAD_POINTS_MIN} to {SPREAD_POINTS_MAX}")]
+    PointsPerOrdinal {
+        /// What was asked for.
+        value: u32,
+    },
+    /// The option is out of its range.
+    #[error("table_size is {value}; it must be a prime number, at most {MAGLEV_TABLE_SIZE_MAX}")]
+    TableSize {
+        /// What was asked for.
+        value: u32,
+    },
+    /// A table has no entry for some nodes.
+    #[error(
+        "{nodes} nodes do not fit a table of {table_size} entries; take one of a hundred times as many"
+    )]
+    TableTooSmall {
+        /// Nodes that have a weight.
+        nodes: usize,
+        /// Entries.
+        table_size: u32,
     },
     /// A [`Scheme`] does not do what the trait asks of it.
     #[error("scheme {scheme} breaks its contract: {reason}")]

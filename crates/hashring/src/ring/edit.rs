@@ -42,7 +42,7 @@ impl<N> Edit<N> {
         Self::Replace(Arc::new(node.into()))
     }
 
-    fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         match self {
             Self::Add(node) | Self::Replace(node) => node.id(),
             Self::Remove(id) | Self::Reweight(id, _) => id,
@@ -72,7 +72,7 @@ impl<N, S: Scheme + Clone> Ring<N, S> {
         let mut edits = edits.into_iter().peekable();
         while let Some(first) = edits.peek() {
             let found = self.index_of(first.id());
-            let before = found.ok().map(|index| &self.nodes[index]);
+            let before = found.ok().map(|index| &self.circle.nodes[index]);
             let after = fold_edits(before.cloned(), &mut edits)?;
             plan.keep_until(found.unwrap_or_else(|slot| slot));
             plan.put(found.is_ok(), after);
@@ -101,7 +101,7 @@ impl<N, S: Scheme + Clone> Ring<N, S> {
 }
 
 /// Makes all edits of one id, the next one's, and gives what stands in its place then.
-fn fold_edits<N: Clone>(
+pub(crate) fn fold_edits<N: Clone>(
     mut node: Option<Arc<Node<N>>>,
     edits: &mut Peekable<impl Iterator<Item = Edit<N>>>,
 ) -> Result<Option<Arc<Node<N>>>, UpdateError> {

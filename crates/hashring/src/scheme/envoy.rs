@@ -5,7 +5,7 @@ use std::ops::Range;
 use thiserror::Error;
 use twox_hash::XxHash64;
 
-use super::{NodeName, Placement, PointRule, Scheme, name::hash_numbered};
+use super::{NodeName, PointRule, Scheme, WeightedName, name::hash_numbered};
 
 /// XXH64 with seed 0 over the key and over `identity_i`, with as many points as Envoy and gRPC give
 /// a host.
@@ -109,10 +109,10 @@ impl Scheme for EnvoyRingHash {
     }
 
     /// In f64, operation by operation as Envoy does it, because rounding decides about points.
-    fn point_counts(&self, nodes: &[Placement<'_>]) -> Vec<u32> {
+    fn point_counts(&self, nodes: &[WeightedName<'_>]) -> Vec<u32> {
         let mut counts = vec![0; nodes.len()];
         let total: u64 = nodes.iter().map(|node| u64::from(node.weight)).sum();
-        let normalized = |node: &Placement<'_>| f64::from(node.weight) / total as f64;
+        let normalized = |node: &WeightedName<'_>| f64::from(node.weight) / total as f64;
         let on_the_ring = nodes.iter().filter(|node| node.weight > 0);
         let Some(lightest) = on_the_ring.map(normalized).min_by(f64::total_cmp) else {
             return counts;
@@ -137,7 +137,7 @@ impl Scheme for EnvoyRingHash {
 
 #[cfg(test)]
 mod tests {
-    use super::{EnvoyRingHash, NodeName, Placement, Scheme};
+    use super::{EnvoyRingHash, NodeName, Scheme, WeightedName};
     use crate::Ring;
 
     fn counts(weights: &[u32], min: u32, max: u32) -> Vec<u32> {
@@ -145,7 +145,10 @@ mod tests {
         let placements: Vec<_> = ids
             .iter()
             .zip(weights)
-            .map(|(id, weight)| Placement { name: NodeName { id, identity: id }, weight: *weight })
+            .map(|(id, weight)| WeightedName {
+                name: NodeName { id, identity: id },
+                weight: *weight,
+            })
             .collect();
         EnvoyRingHash::new(min, max).expect("the sizes are valid").point_counts(&placements)
     }

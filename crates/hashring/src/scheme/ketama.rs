@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{NodeName, Placement, PointRule, Scheme, name::push_decimal};
+use super::{NodeName, PointRule, Scheme, WeightedName, name::push_decimal};
 
 /// MD5 on a circle of 32 bits, four points from each digest of `identity-k`: the ring of libketama,
 /// as memcached clients use it.
@@ -59,7 +59,7 @@ impl Scheme for Ketama {
         }));
     }
 
-    fn point_counts(&self, nodes: &[Placement<'_>]) -> Vec<u32> {
+    fn point_counts(&self, nodes: &[WeightedName<'_>]) -> Vec<u32> {
         let on_the_ring = nodes.iter().filter(|node| node.weight > 0).count();
         let total: u64 = nodes.iter().map(|node| u64::from(node.weight)).sum();
         nodes

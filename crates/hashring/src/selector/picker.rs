@@ -134,7 +134,8 @@ struct QuarantineWalk<'r, 's, S> {
 
 impl<'r, 's, S: Scheme> QuarantineWalk<'r, 's, S> {
     fn new(ring: &'r Ring<Backend, S>, token: &[u8], now_ms: u64, seen: &'s mut Vec<u64>) -> Self {
-        let cursor = Cursor::new(ring, ring.scheme().hash_key(token), std::mem::take(seen));
+        let cursor =
+            Cursor::new(ring.circle(), ring.scheme().hash_key(token), std::mem::take(seen));
         Self { ring, now_ms, cursor, seen }
     }
 }
@@ -145,7 +146,7 @@ impl<'r, S> Iterator for QuarantineWalk<'r, '_, S> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let node = &self.ring.nodes()[self.cursor.next(self.ring)? as usize];
+            let node = &self.ring.nodes()[self.cursor.next(self.ring.circle())? as usize];
             if !node.data().health.is_quarantined_at(self.now_ms) {
                 return Some(node);
             }
