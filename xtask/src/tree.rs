@@ -17,6 +17,8 @@ struct Rule {
     features: &'static [&'static str],
     /// Crates that are forbidden, along with those whose name starts with one and a dash.
     forbidden: &'static [&'static str],
+    /// Whether it must also build for [`WASM`].
+    is_portable: bool,
 }
 
 const RULES: &[Rule] = &[
@@ -24,16 +26,32 @@ const RULES: &[Rule] = &[
         package: "hashring",
         features: &["--all-features"],
         forbidden: &["tokio", "tonic", "hyper", "h2", "prost"],
+        is_portable: true,
     },
     Rule {
         package: "swim-core",
         features: &[],
         forbidden: &["tokio", "tonic", "hyper", "h2", "prost", "getrandom"],
+        is_portable: true,
     },
     Rule {
         package: "swim-core",
         features: &["--all-features"],
         forbidden: &["tokio", "tonic", "hyper", "h2", "getrandom"],
+        is_portable: true,
+    },
+    // The clients of registries are optional, for applications and for the command alike.
+    Rule {
+        package: "ringpop-discovery",
+        features: &[],
+        forbidden: &["hickory", "hyper", "kube", "rustls", "tokio-rustls"],
+        is_portable: false,
+    },
+    Rule {
+        package: "ringpop-cli",
+        features: &[],
+        forbidden: &["hickory", "kube"],
+        is_portable: false,
     },
 ];
 
@@ -53,7 +71,7 @@ pub(crate) fn run() -> Result<()> {
         println!("SKIPPED: the build for {WASM}; to run it: rustup target add {WASM}");
         return Ok(());
     }
-    RULES.iter().try_for_each(build_for_wasm)
+    RULES.iter().filter(|rule| rule.is_portable).try_for_each(build_for_wasm)
 }
 
 /// One complaint for each forbidden crate in the tree of normal dependencies.

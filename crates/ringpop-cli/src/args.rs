@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use ringpop::discovery::{Address, StaticList};
+use ringpop::discovery::{Address, DiscoveryUrl, StaticList};
 use ringpop::limits::WEIGHT_MAX;
 use ringpop::swim::Config;
 
@@ -122,10 +122,15 @@ pub(crate) struct NodeArgs {
     pub(crate) exit_with_stdin: bool,
 }
 
-/// Where the peers of a member come from.
+/// Where the peers of a member come from: one of these, or the environment.
 #[derive(Args, Debug)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 pub(crate) struct Source {
+    /// Where peers come from: dns:NAME:PORT, file:PATH, static:HOST:PORT,..., srv:NAME, k8s:NAMESPACE/SERVICE:PORT or
+    /// consul:SERVICE; repeated, all of them [env: RINGPOP_DISCOVERY, separated by blanks]
+    #[arg(long, value_name = "URL")]
+    pub(crate) discovery: Vec<DiscoveryUrl>,
+
     /// Peers to join; the member's own address may be among them
     #[arg(long, value_name = "HOST:PORT,...", value_parser = StaticList::parse)]
     pub(crate) peers: Option<StaticList>,
@@ -346,8 +351,18 @@ mod tests {
     fn a_node_takes_its_peers_from_one_place() {
         let both = message("ringpop node --listen a:1 --peers b:1 --hosts f");
         assert!(both.contains("cannot be used with"), "{both}");
-        let none = message("ringpop node --listen a:1");
-        assert!(none.contains("--peers") && none.contains("--hosts"), "{none}");
+        let both = message("ringpop node --listen a:1 --peers b:1 --discovery static:b:1");
+        assert!(both.contains("cannot be used with"), "{both}");
+        let Ok(Command::Node(args)) = parse_line(
+            "ringpop node --listen a:1 --discovery static:b:1 --discovery file:/hosts.json",
+        ) else {
+            panic!("the line is complete");
+        };
+        assert_eq!(args.source.discovery.len(), 2);
+        // The environment is looked at when no option is given.
+        assert!(parse_line("ringpop node --listen a:1").is_ok());
+        let wrong = message("ringpop node --listen a:1 --discovery dns:workers");
+        assert!(wrong.contains("write it as in dns:workers.internal:7100"), "{wrong}");
     }
 
     #[test]

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+/// The variable of the environment that says where peers come from when no option does: URLs as `--discovery` takes
+/// them, separated by blanks.
+pub(crate) const DISCOVERY_VARIABLE: &str = "RINGPOP_DISCOVERY";
+
 /// Longest key of the key-value service in bytes. Keys are names; a kilobyte is a long one.
 pub(crate) const KEY_BYTES_MAX: usize = 1024;
 

@@ -4,13 +4,13 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::str::FromStr;
 
-use crate::limits::MAX_ADDRESS_BYTES;
+use crate::limits::ADDRESS_BYTES_MAX;
 
 /// Where a peer is reached: `host:port`, with an IPv6 host in brackets.
 ///
 /// The text is brought into its canonical form, since members compare addresses as text: a name in
-/// lower case and without the dot of the root, an IPv6 address as RFC 5952 writes it, an IPv4-mapped
-/// one as IPv4, a port without leading zeros.
+/// lower case and without the dot of the root, an IPv6 address as RFC 5952 writes it, an
+/// IPv4-mapped one as IPv4, a port without leading zeros.
 ///
 /// ```
 /// use ringpop_discovery::Address;
@@ -52,7 +52,7 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
         // The length comes first, so that no other message can repeat a huge text.
-        if text.len() > MAX_ADDRESS_BYTES {
+        if text.len() > ADDRESS_BYTES_MAX {
             return Err(AddressError::TooLong { bytes: text.len() });
         }
         let address = || text.to_owned();
@@ -109,9 +109,9 @@ impl AsRef<str> for Address {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddressError {
-    /// More than [`MAX_ADDRESS_BYTES`] bytes.
+    /// More than [`ADDRESS_BYTES_MAX`] bytes.
     #[error(
-        "an address has {bytes} bytes, more than the {MAX_ADDRESS_BYTES} allowed: write it as host:port"
+        "an address has {bytes} bytes, more than the {ADDRESS_BYTES_MAX} allowed: write it as host:port"
     )]
     TooLong {
         /// Length of the refused text in bytes.
@@ -279,7 +279,7 @@ mod tests {
         assert_eq!(name.len(), 253);
         assert!(format!("{name}:65535").parse::<Address>().is_ok());
         assert!(error(&format!("{name}b:1")).contains("invalid host"));
-        let bytes = MAX_ADDRESS_BYTES + 1;
+        let bytes = ADDRESS_BYTES_MAX + 1;
         assert_eq!("a".repeat(bytes).parse::<Address>(), Err(AddressError::TooLong { bytes }));
         assert!(error(&"x".repeat(1_000_000)).len() < 200);
     }

@@ -1,10 +1,12 @@
-//! Feature `hashring`: what discovery says about a peer, as a client's selection of backends takes it.
+//! Feature `hashring`: what discovery says about a peer, as a client's selection of backends takes
+//! it.
 
 use hashring::BackendRecord;
 
 use crate::Record;
 
-/// The label of a backend that has the zone of its record, as `hashring` and Ringpop's members name it.
+/// The label of a backend that has the zone of its record, as `hashring` and Ringpop's members name
+/// it.
 const ZONE_LABEL: &str = "zone";
 
 /// Everything that the record says. Its zone becomes the label `zone`, unless the record has one.

@@ -36,7 +36,10 @@ impl Dns {
                 origin: self.origin(),
                 timeout_ms: RESOLVE_TIMEOUT.as_millis(),
             })?
-            .map_err(|cause| DiscoveryError::Unresolved { name: self.name.to_string(), cause })?;
+            .map_err(|cause| DiscoveryError::Unresolved {
+                name: self.name.to_string(),
+                cause: cause.into(),
+            })?;
         records(addresses, &self.origin())
     }
 }

@@ -13,7 +13,7 @@ use tokio::fs::{File, metadata};
 use tokio::io::AsyncReadExt as _;
 
 use crate::contradictions::Contradictions;
-use crate::limits::MAX_FILE_BYTES;
+use crate::limits::FILE_BYTES_MAX;
 use crate::{Address, Discovery, DiscoveryError, PeersFuture, Record};
 
 /// Peers from a JSON file, which is read anew each time.
@@ -70,7 +70,10 @@ impl JsonFile {
     }
 
     async fn read(&self) -> Result<Vec<u8>, DiscoveryError> {
-        let unreadable = |cause| DiscoveryError::FileUnreadable { path: self.path.clone(), cause };
+        let unreadable = |cause: io::Error| DiscoveryError::FileUnreadable {
+            path: self.path.clone(),
+            cause: cause.into(),
+        };
         // Opening a pipe waits for its writer without end, and a pipe cannot be read twice.
         let is_file = metadata(&self.path).await.map_err(unreadable)?.is_file();
         if !is_file {
@@ -79,8 +82,8 @@ impl JsonFile {
         let file = File::open(&self.path).await.map_err(unreadable)?;
         let mut text = Vec::new();
         // One byte more than allowed shows that the file is too large, whatever its length says.
-        file.take(MAX_FILE_BYTES + 1).read_to_end(&mut text).await.map_err(unreadable)?;
-        if text.len() as u64 > MAX_FILE_BYTES {
+        file.take(FILE_BYTES_MAX + 1).read_to_end(&mut text).await.map_err(unreadable)?;
+        if text.len() as u64 > FILE_BYTES_MAX {
             return Err(DiscoveryError::FileTooLarge { path: self.path.clone() });
         }
         Ok(text)

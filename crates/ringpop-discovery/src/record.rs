@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::limits::MAX_RECORDS;
+use serde::{Serialize, Serializer};
+
+use crate::limits::RECORDS_MAX;
 use crate::{Address, DiscoveryError};
 
 /// What discovery says about one peer.
@@ -16,12 +18,15 @@ use crate::{Address, DiscoveryError};
 /// assert_eq!(record.id, "10.0.0.1:7100");
 /// assert!(record.healthy);
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// Serialized, it is an element of a hosts file, as [`JsonFile`](crate::JsonFile) reads it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Record {
     /// Stable name of the peer; the address where the source gives no name.
     pub id: String,
     /// Where the peer is reached.
+    #[serde(serialize_with = "as_text")]
     pub address: Address,
     /// Share of the work relative to other peers: 2 gets twice the keys of 1, 0 gets none.
     pub weight: u32,
@@ -48,6 +53,10 @@ impl Record {
     }
 }
 
+fn as_text<S: Serializer>(address: &Address, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(address.as_str())
+}
+
 /// Brings a list into the one form in which lists are compared: sorted by id, each id once.
 ///
 /// `origin` names the source in messages. Repeating a record changes nothing and is allowed, as
@@ -69,7 +78,7 @@ pub(crate) fn normalize(
 pub(crate) fn bounded(records: Vec<Record>, origin: &str) -> Result<Vec<Record>, DiscoveryError> {
     match records.len() {
         0 => Err(DiscoveryError::Empty { origin: origin.to_owned() }),
-        1..=MAX_RECORDS => Ok(records),
+        1..=RECORDS_MAX => Ok(records),
         count => Err(DiscoveryError::TooMany { origin: origin.to_owned(), count }),
     }
 }
@@ -110,10 +119,10 @@ mod tests {
     fn a_list_has_between_one_and_max_records() {
         let list = |count| (0..count).map(|i| record(&format!("host-{i}:1"))).collect::<Vec<_>>();
         assert!(matches!(normalize(vec![], "test"), Err(DiscoveryError::Empty { .. })));
-        assert_eq!(normalize(list(MAX_RECORDS), "test").unwrap().len(), MAX_RECORDS);
+        assert_eq!(normalize(list(RECORDS_MAX), "test").unwrap().len(), RECORDS_MAX);
         assert!(matches!(
-            normalize(list(MAX_RECORDS + 1), "test"),
-            Err(DiscoveryError::TooMany { count, .. }) if count == MAX_RECORDS + 1
+            normalize(list(RECORDS_MAX + 1), "test"),
+            Err(DiscoveryError::TooMany { count, .. }) if count == RECORDS_MAX + 1
         ));
     }
 }

@@ -16,7 +16,7 @@ impl StaticList {
     ///
     /// # Errors
     ///
-    /// The list is empty or longer than [`MAX_RECORDS`](crate::limits::MAX_RECORDS), or has
+    /// The list is empty or longer than [`RECORDS_MAX`](crate::limits::RECORDS_MAX), or has
     /// different records of one id.
     pub fn new(records: impl IntoIterator<Item = Record>) -> Result<Self, DiscoveryError> {
         let records = normalize(records.into_iter().collect(), ORIGIN)?;

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringpop::discovery::{Address, Discovery, DiscoveryError, JsonFile};
+use ringpop::discovery::{Address, Discovery, DiscoveryError, DiscoveryUrl, JsonFile, url};
 use ringpop::forward::{Explain, Policy, Routes};
 use ringpop::{BindError, Problem, Ringpop, State};
 use tokio::net::lookup_host;
@@ -26,7 +26,7 @@ use crate::kv::pb::KV_ROUTES;
 use crate::kv::pb::kv_client::KvClient;
 use crate::kv::pb::kv_server::KvServer;
 use crate::kv::{self, KvService};
-use crate::limits::{RESOLVE_TIMEOUT, SHUTDOWN_TIMEOUT};
+use crate::limits::{DISCOVERY_VARIABLE, RESOLVE_TIMEOUT, SHUTDOWN_TIMEOUT};
 use crate::output::Output;
 use crate::stop::{Stop, Why};
 
@@ -197,15 +197,34 @@ fn advertised(args: &NodeArgs, listen: SocketAddr) -> Result<String, Failure> {
 /// Where peers come from. A file that cannot be read was most often mistyped, and waiting for it is
 /// no use; one that lists nobody yet may be written later.
 async fn discovery(source: &Source) -> Result<Arc<dyn Discovery>, Failure> {
+    let open =
+        |urls: &[DiscoveryUrl]| url::open(urls).map_err(|error| Failure::Usage(error.to_string()));
     let file = match (&source.peers, &source.hosts) {
         (Some(peers), _) => return Ok(Arc::new(peers.clone())),
         (None, Some(file)) => JsonFile::new(file),
-        (None, None) => unreachable!("the parser demands one of the two"),
+        (None, None) if source.discovery.is_empty() => return open(&from_environment()?),
+        (None, None) => return open(&source.discovery),
     };
     match file.peers().await {
         Ok(_) | Err(DiscoveryError::Empty { .. }) => Ok(Arc::new(file)),
         Err(error) => Err(Failure::failed(error)),
     }
+}
+
+/// The URLs that the environment names.
+fn from_environment() -> Result<Vec<DiscoveryUrl>, Failure> {
+    let value = std::env::var(DISCOVERY_VARIABLE).unwrap_or_default();
+    let urls = value.split_whitespace().map(|url| {
+        url.parse().map_err(|error| Failure::Usage(format!("{DISCOVERY_VARIABLE}: {error}")))
+    });
+    let urls = urls.collect::<Result<Vec<_>, _>>()?;
+    if urls.is_empty() {
+        return Err(Failure::Usage(format!(
+            "nobody says where the peers come from: give --discovery, --peers or --hosts, or set {DISCOVERY_VARIABLE}, \
+             as in --discovery dns:workers.internal:7100"
+        )));
+    }
+    Ok(urls)
 }
 
 /// Tells when others will not find this member by the name that it gives them. It is no error: the name may come with

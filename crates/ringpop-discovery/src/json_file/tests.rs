@@ -1,7 +1,7 @@
 use std::fs;
 
 use super::*;
-use crate::limits::MAX_RECORDS;
+use crate::limits::RECORDS_MAX;
 
 /// What a hosts file of this content yields.
 async fn peers(content: impl AsRef<[u8]>) -> Result<Vec<Record>, DiscoveryError> {
@@ -120,7 +120,7 @@ async fn bytes_that_are_no_text_are_refused() {
 
 #[tokio::test]
 async fn the_size_of_the_file_and_of_the_list_are_bounded() {
-    let limit = usize::try_from(MAX_FILE_BYTES).unwrap();
+    let limit = usize::try_from(FILE_BYTES_MAX).unwrap();
     let mut content = b"[\"a:1\"]".to_vec();
     content.resize(limit, b' ');
     assert_eq!(peers(&content).await.unwrap().len(), 1);
@@ -129,9 +129,9 @@ async fn the_size_of_the_file_and_of_the_list_are_bounded() {
 
     let addresses =
         |count| (0..count).map(|i| format!("\"a-{i}:1\"")).collect::<Vec<_>>().join(",");
-    assert!(peers(format!("[{}]", addresses(MAX_RECORDS))).await.is_ok());
+    assert!(peers(format!("[{}]", addresses(RECORDS_MAX))).await.is_ok());
     assert!(matches!(
-        peers(format!("[{}]", addresses(MAX_RECORDS + 1))).await,
+        peers(format!("[{}]", addresses(RECORDS_MAX + 1))).await,
         Err(DiscoveryError::TooMany { .. })
     ));
 }

@@ -41,7 +41,7 @@ impl Discovery for Told {
             match peers.first().map(String::as_str) {
                 Some("unresolved") => Err(DiscoveryError::Unresolved {
                     name: "pods.test:7100".to_owned(),
-                    cause: std::io::Error::other("no such name"),
+                    cause: Arc::new(std::io::Error::other("no such name")),
                 }),
                 Some("broken") => Err(DiscoveryError::other("the registry is down")),
                 _ => Ok(peers.iter().map(|peer| Record::new(peer.parse().unwrap())).collect()),
