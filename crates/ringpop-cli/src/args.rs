@@ -14,8 +14,8 @@ use ringpop::swim::Config;
 use crate::commands::{CertArgs, RingArgs};
 use crate::failure::{EXIT_CODES, Failure};
 use crate::limits::{
-    ALONE_AFTER, ARGUMENT_CHARS_SHOWN, ATTEMPT_TIMEOUT, DEV_NODES_MAX, JOIN_TIMEOUT, KEY_BYTES_MAX,
-    LAME_DUCK, LAME_DUCK_MAX, LOOKUP_OWNERS_MAX,
+    ALONE_AFTER, ARGUMENT_CHARS_SHOWN, ATTEMPT_TIMEOUT, DEV_NODES_MAX, EXPECT_WITHIN, EXPECTED_MAX,
+    JOIN_TIMEOUT, KEY_BYTES_MAX, LAME_DUCK, LAME_DUCK_MAX, LOOKUP_OWNERS_MAX,
 };
 use crate::server_limits::LimitArgs;
 use crate::tls::TlsArgs;
@@ -102,6 +102,15 @@ pub(crate) struct NodeArgs {
     /// only this member are not waited for
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, default_value = ALONE_AFTER, value_parser = parse_wait)]
     pub(crate) alone_after: Duration,
+
+    /// Be ready only when so many members are there, this one included, or the time of --expect-within is over
+    #[arg(long, value_name = "N", allow_negative_numbers = true,
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(EXPECTED_MAX)))]
+    pub(crate) expect: Option<u32>,
+
+    /// How long to wait for the members of --expect
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, default_value = EXPECT_WITHIN, value_parser = parse_duration)]
+    pub(crate) expect_within: Duration,
 
     /// How long to serve everything after the stop has begun, for clients to go elsewhere in time
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, default_value = LAME_DUCK, value_parser = parse_lame_duck)]
@@ -251,7 +260,7 @@ pub(crate) fn parse() -> Result<Command, ExitCode> {
     })
 }
 
-fn parse_from(args: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
+pub(crate) fn parse_from(args: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
     Cli::try_parse_from(args).map(|cli| cli.command)
 }
 

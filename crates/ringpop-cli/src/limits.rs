@@ -57,6 +57,13 @@ pub(crate) const ALONE_AFTER: &str = "10s";
 /// How long `node` serves everything after its stop has begun, by default: as the library does.
 pub(crate) const LAME_DUCK: &str = "1s";
 
+/// Most members that `node` waits for: as many as clusters are designed for.
+pub(crate) const EXPECTED_MAX: u32 = 10_000;
+
+/// How long `node` waits for the members that it expects, by default: processes that are started together are there by
+/// then, and those that deploy them are still patient.
+pub(crate) const EXPECT_WITHIN: &str = "30s";
+
 /// Longest time for which `node` serves everything after its stop has begun: load balancers that take longer to drop a
 /// backend are rare, and a stop that takes longer is killed.
 pub(crate) const LAME_DUCK_MAX: Duration = Duration::from_secs(300);

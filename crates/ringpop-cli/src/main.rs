@@ -10,6 +10,8 @@ mod commands;
 mod failure;
 mod kv;
 mod limits;
+#[cfg(test)]
+mod manifests;
 mod output;
 mod server_limits;
 mod stop;

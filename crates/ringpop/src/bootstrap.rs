@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringpop_discovery::{Discovery, DiscoveryError, Record};
+use ringpop_discovery::{Discovery, DiscoveryError, Record, Snapshots};
 use swim_core::{Address, CommandError, Config, JoinFailure};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -167,6 +167,8 @@ struct Search<'a> {
     pause: Duration,
     /// When discovery is asked again.
     look_at: Option<Instant>,
+    /// The lists of a discovery that is watched: a new one is looked at at once.
+    snapshots: Option<Snapshots>,
     logged: Option<Instant>,
 }
 
@@ -176,6 +178,7 @@ impl<'a> Search<'a> {
         Self {
             deadline: Instant::now() + setup.config.join_duration_max(),
             pause: setup.config.join_delay_min(),
+            snapshots: setup.discovery.snapshots(),
             setup,
             progress,
             sender,
@@ -270,6 +273,7 @@ impl<'a> Search<'a> {
                 () = sleep_until(wake) => {
                     return self.woken().await;
                 }
+                () = next_list(&mut self.snapshots) => return Ok(ControlFlow::Continue(())),
             };
             match progress {
                 JoinProgress::Retrying { delay, failures } => {
@@ -374,6 +378,18 @@ impl<'a> Search<'a> {
     }
 }
 
+/// Waits for another list of a discovery that is watched.
+async fn next_list(snapshots: &mut Option<Snapshots>) {
+    if let Some(snapshots) = snapshots {
+        while let Some(list) = snapshots.next().await {
+            if list.is_ok() {
+                return;
+            }
+        }
+    }
+    std::future::pending::<()>().await;
+}
+
 fn describe(failures: &[JoinFailure]) -> String {
     failures.last().map_or_else(String::new, |last| told(failures, last))
 }
@@ -395,9 +411,9 @@ async fn read(setup: &Setup<'_>, deadline: Instant) -> Listing {
             Listing::Peers(others)
         }
         // No peer is ready yet, and a headless service without one has no name.
-        Err(BootstrapError::Discovery(
-            error @ (DiscoveryError::Empty { .. } | DiscoveryError::Unresolved { .. }),
-        )) => Listing::Nobody(error.to_string()),
+        Err(BootstrapError::Discovery(error)) if error.lists_nobody() => {
+            Listing::Nobody(error.to_string())
+        }
         Err(error) => Listing::Unknown(error),
     }
 }

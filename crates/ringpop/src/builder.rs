@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::mem;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ringpop_discovery::{Discovery, StaticList};
@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::time::Instant as Clock;
 
 use crate::event::Listeners;
+use crate::expected::Expected;
 use crate::gossip::{Driver, DriverSetup};
 use crate::inner::Inner;
 use crate::labels::OwnLabels;
@@ -45,6 +46,7 @@ pub struct Builder {
     alone_after: Option<Duration>,
     lame_duck: Duration,
     discovery: Option<Arc<dyn Discovery>>,
+    expected: Option<Expected>,
     config: Config,
     points_per_weight_unit: u32,
     routes: Routes,
@@ -77,6 +79,7 @@ impl Builder {
             alone_after: Some(ALONE_AFTER),
             lame_duck: LAME_DUCK,
             discovery: None,
+            expected: None,
             config: Config::lan(),
             points_per_weight_unit: POINTS_PER_WEIGHT_UNIT,
             routes: Routes::new(),
@@ -188,6 +191,17 @@ impl Builder {
     /// Where the other members come from. Default: nowhere, a cluster of one.
     pub fn discovery(mut self, discovery: Arc<dyn Discovery>) -> Self {
         self.discovery = Some(discovery);
+        self
+    }
+
+    /// Has [`Ringpop::bootstrap`] wait until `members` of them are reachable, this one included, or
+    /// until the time `within` has passed since it began, which the log tells. A cluster that
+    /// starts as a whole then moves each key once. Default: whoever was joined is enough.
+    ///
+    /// Others must be able to find this member meanwhile: where discovery lists only those that are
+    /// ready, everybody waits for the whole time.
+    pub const fn expect(mut self, members: usize, within: Duration) -> Self {
+        self.expected = Some(Expected { members, within });
         self
     }
 
@@ -343,7 +357,7 @@ impl Builder {
         let (listeners, events) = Listeners::new();
         let lifecycle = Arc::new(Lifecycle::new(listeners.clone()));
         let problems = Arc::new(Problems::new(listeners.clone()));
-        let (app, lame_duck) = (self.app.clone(), self.lame_duck);
+        let (app, lame_duck, expected) = (self.app.clone(), self.lame_duck, self.expected);
         let server_limits = self.server_limits.clone();
         let checks_address = self.advertise.is_some() && local.as_str() != bound.to_string();
         let is_meant_to_be_alone = self.discovery.is_none();
@@ -387,6 +401,8 @@ impl Builder {
             handle,
             forwarder,
             discovery,
+            following: OnceLock::new(),
+            expected,
             security,
             server: Mutex::new(Server::Bound(listener)),
             start,

@@ -1,6 +1,6 @@
 //! The state that all clones of a member share.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use ringpop_discovery::Discovery;
@@ -10,6 +10,8 @@ use tokio::sync::broadcast;
 use tokio::time::Instant as Clock;
 
 use crate::event::{Event, Listeners};
+use crate::expected::Expected;
+use crate::following::Following;
 use crate::gossip::Handle;
 use crate::labels::OwnLabels;
 use crate::lifecycle::Lifecycle;
@@ -47,6 +49,10 @@ pub(crate) struct Inner {
     pub(crate) handle: Handle,
     pub(crate) forwarder: Forwarder,
     pub(crate) discovery: Arc<dyn Discovery>,
+    /// Keeps the membership task up to date with a discovery that is watched.
+    pub(crate) following: OnceLock<Option<Following>>,
+    /// The members that a bootstrap waits for.
+    pub(crate) expected: Option<Expected>,
     pub(crate) security: Security,
     pub(crate) server: Mutex<Server>,
     pub(crate) start: Clock,

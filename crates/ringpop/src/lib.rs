@@ -20,6 +20,8 @@ mod builder;
 mod certificate;
 mod counters;
 mod event;
+mod expected;
+mod following;
 #[allow(
     missing_docs,
     unreachable_pub,

@@ -8,12 +8,14 @@ use ringpop_forward::{
     self as forward, Forwarder, Key, Ownership, ServerStats, Stats as ForwardStats,
 };
 use swim_core::{Address, CommandError, Config, Isolation, Labels, Stats as SwimStats};
+use tokio::time::Instant as Clock;
 use tonic::service::Routes as Services;
 
 use crate::bootstrap::{self, BootstrapError, Bootstrapped, Joined};
 use crate::builder::{BindError, Builder};
 use crate::counters::Counters;
 use crate::event::Events;
+use crate::following::Following;
 use crate::gossip::Command;
 use crate::inner::Inner;
 use crate::labels::{OwnLabels, check_weight};
@@ -106,22 +108,32 @@ impl Ringpop {
         let lifecycle = &inner.lifecycle;
         lifecycle.advance(&[State::Bound], State::Bootstrapping).map_err(BootstrapError::State)?;
         let _back_if_it_fails = BackOnDrop(lifecycle);
+        let began = Clock::now();
         let joined = tokio::select! {
             biased;
             () = lifecycle.reached(State::Draining) => return Err(BootstrapError::Stopped),
             joined = self.join() => joined?,
         };
-        match joined.alone {
+        let Joined { mut bootstrapped, alone } = joined;
+        match alone {
             Some(problem) if !inner.is_meant_to_be_alone => inner.problems.begin(problem),
             Some(_) => {
                 tracing::info!(member = %inner.address, "a cluster of one: no discovery is set");
             }
             None => {}
         }
+        inner.following.get_or_init(|| Following::start(&inner.discovery, &inner.handle));
+        if let Some(expected) = inner.expected {
+            bootstrapped.members = tokio::select! {
+                biased;
+                () = lifecycle.reached(State::Draining) => return Err(BootstrapError::Stopped),
+                members = expected.wait(began, &inner.views, inner.listeners.subscribe()) => members,
+            };
+        }
         lifecycle
             .advance(&[State::Bootstrapping], State::Ready)
             .map_err(|_| BootstrapError::Stopped)?;
-        Ok(joined.bootstrapped)
+        Ok(bootstrapped)
     }
 
     async fn join(&self) -> Result<Joined, BootstrapError> {

@@ -136,6 +136,9 @@ async fn bind(args: &NodeArgs) -> Result<Ringpop, Failure> {
         // The demonstration shows which member answers.
         .explain(Explain::Always);
     builder = args.limits.apply(builder);
+    if let Some(members) = args.expect {
+        builder = builder.expect(members as usize, args.expect_within);
+    }
     if let Some(identity) = &args.identity {
         builder = builder.identity(identity);
     }

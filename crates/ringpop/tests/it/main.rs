@@ -9,6 +9,7 @@ mod certificates;
 mod cluster;
 #[cfg(all(feature = "metrics", feature = "tls"))]
 mod counters;
+mod discovery;
 #[cfg(feature = "health")]
 mod health;
 mod identities;
