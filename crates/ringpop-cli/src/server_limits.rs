@@ -10,7 +10,8 @@ use ringpop::forward::{H2Config, ServerLimits};
 use crate::args::parse_duration;
 use crate::failure::Failure;
 
-/// Limits of callers. A limit that is not given is the library's default; the library checks the others.
+/// Limits of callers. A limit that is not given is the library's default; the library checks the
+/// others.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 #[command(next_help_heading = "Limits of callers")]
 pub(crate) struct LimitArgs {

@@ -1,6 +1,8 @@
-//! An HTTP service whose handlers are no tonic service: each request is answered by the process that owns its key.
+//! An HTTP service whose handlers are no tonic service: each request is answered by the process
+//! that owns its key.
 //!
-//! Three processes' worth of it run here in one. Each has a port for HTTP and one for what the others forward.
+//! Three processes' worth of it run here in one. Each has a port for HTTP and one for what the
+//! others forward.
 
 use std::collections::HashMap;
 use std::error::Error;

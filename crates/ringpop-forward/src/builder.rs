@@ -7,21 +7,22 @@ use std::time::Duration;
 use http::HeaderValue;
 use http::request::Parts;
 
-use crate::arrival::Divergence;
-use crate::constants::{
+use crate::error::ConfigError;
+use crate::forwarder::Forwarder;
+use crate::hop::arrival::Divergence;
+use crate::hop::header::is_name;
+use crate::limits::{
     ATTEMPT_TIMEOUT_MAX, ATTEMPT_TIMEOUT_MIN, HOPS_MAX_LIMIT, IDLE_LIMIT, IN_FLIGHT_LIMIT,
     NAME_BYTES_MAX, REPLAY_BYTES_LIMIT, REPLAY_MEMORY_BYTES_LIMIT,
 };
-use crate::engine::{Engine, Settings};
-use crate::error::ConfigError;
-use crate::explain::Explain;
-use crate::forwarder::Forwarder;
-use crate::header::is_name;
-use crate::key::MissingKey;
 use crate::observe::{Observer, Observing};
-use crate::policy::Policy;
+use crate::range::{duration_in_range, in_range};
 use crate::resolver::Resolver;
-use crate::routes::Routes;
+use crate::retry::policy::Policy;
+use crate::route::key::MissingKey;
+use crate::route::routes::Routes;
+use crate::server::explain::Explain;
+use crate::shared::{Settings, Shared};
 use crate::transport::{H2Transport, PeerTransport};
 
 /// Settings of a [`Forwarder`].
@@ -64,76 +65,82 @@ impl<T> Builder<T> {
         self
     }
 
-    /// The name of this process in hop headers and in `ringpop-handled-by`, such as its address: 1 to 261 visible ASCII
-    /// characters without `;` and `,`.
+    /// The name of this process in hop headers and in `ringpop-handled-by`, such as its address: 1
+    /// to 261 visible ASCII characters without `;` and `,`.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.settings.name = name.into();
         self
     }
 
-    /// Which responses tell who handled the request and after how many hops, by default those to requests that ask.
+    /// Which responses tell who handled the request and after how many hops, by default those to
+    /// requests that ask.
     pub fn explain(mut self, explain: Explain) -> Self {
         self.settings.explain = explain;
         self
     }
 
     /// What this process does with requests that members with another view send to it, by default
-    /// [`Divergence::AcceptOwned`]. What it refuses was not executed, and a sender that began the journey looks up again.
+    /// [`Divergence::AcceptOwned`]. What it refuses was not executed, and the
+    /// first member looks up again.
     pub fn divergence(mut self, divergence: Divergence) -> Self {
         self.settings.divergence = divergence;
         self
     }
 
-    /// How often a request may be forwarded, 1 to 4, by default twice: once to the owner, and once more because the
-    /// receiver may know better. Then [`divergence`](Self::divergence) decides.
+    /// How often a request may be forwarded, 1 to 4, by default twice: once to the owner, and once
+    /// more because the receiver may know better. Then [`divergence`](Self::divergence) decides.
     pub fn max_hops(mut self, max_hops: u8) -> Self {
         self.settings.max_hops = max_hops;
         self
     }
 
-    /// How many bytes of a request are kept so that it can be sent again, 0 to 16 MiB, by default 64 KiB. It is memory
-    /// per call in flight.
+    /// How many bytes of a request are kept so that it can be sent again, 0 to 16 MiB, by default
+    /// 64 KiB. It is memory per call in flight.
     pub fn replay_limit(mut self, bytes: usize) -> Self {
         self.settings.replay_limit = bytes;
         self
     }
 
-    /// How many bytes all calls together may keep for being sent again, 0 to 64 GiB, by default 64 MiB. What comes when
-    /// they are used up is forwarded all the same, and sent once.
+    /// How many bytes all calls together may keep for being sent again, 0 to 64 GiB, by default 64
+    /// MiB. What comes when they are used up is forwarded all the same, and sent once.
     pub fn replay_memory(mut self, bytes: usize) -> Self {
         self.settings.replay_memory = bytes;
         self
     }
 
-    /// How many calls of routed methods may be in flight here, handled and forwarded together: 1 to 1,048,576, by
-    /// default 5,000. Further ones are refused with RESOURCE_EXHAUSTED. A forwarding member gives that to its caller and
-    /// does not ask the next owner, as with its own limit of [calls to one peer](crate::H2Config::unary_per_peer).
+    /// How many calls of routed methods may be in flight here, handled and forwarded together: 1 to
+    /// 1,048,576, by default 5,000. Further ones are refused with RESOURCE_EXHAUSTED. A forwarding
+    /// member gives that to its caller and does not ask the next owner, as with its own limit of
+    /// [calls to one peer](crate::H2Config::unary_per_peer).
     pub fn max_in_flight(mut self, calls: usize) -> Self {
         self.settings.max_in_flight = calls;
         self
     }
 
-    /// How long the first message of a call may take from the head of its request on, 1 ms to an hour, by default 30 s.
-    /// It counts where the key is in the message, and where the message of a unary call is to be forwarded. Then the call
-    /// is answered DEADLINE_EXCEEDED.
+    /// How long the first message of a call may take from the head of its request on, 1 ms to an
+    /// hour, by default 30 s. It counts where the key is in the message, and where the message of a
+    /// unary call is to be forwarded. Then the call is answered DEADLINE_EXCEEDED.
     pub fn first_message_timeout(mut self, timeout: Duration) -> Self {
         self.settings.first_message_timeout = timeout;
         self
     }
 
-    /// How long a unary call of a routed method may take whose caller sets no deadline, 1 ms to a day, by default 10
-    /// minutes. Deadlines that callers set are never changed, and streams have none of their own.
+    /// How long a unary call of a routed method may take whose caller sets no deadline, 1 ms to a
+    /// day, by default 10 minutes. Deadlines that callers set are never changed, and streams have
+    /// none of their own.
     pub fn max_timeout(mut self, timeout: Duration) -> Self {
         self.settings.max_timeout = timeout;
         self
     }
 
-    /// Whose hop headers are believed: `trust` sees the head of a request with its extensions, where a server leaves the
-    /// caller's address and certificate. On a port that only members reach, `|_| true` is right.
+    /// Whose hop headers are believed: `trust` sees the head of a request with its extensions,
+    /// where a server leaves the caller's address and certificate. On a port that only members
+    /// reach, `|_| true` is right.
     ///
-    /// Without this call nobody is believed: a caller could otherwise have any member handle any key. An unbelieved hop
-    /// header is removed; its count is still carried on, and a request that was forwarded eight times is refused, so that
-    /// members that disagree cannot send a request in circles without end.
+    /// Without this call nobody is believed: a caller could otherwise have any member handle any
+    /// key. An unbelieved hop header is removed; its count is still carried on, and a request that
+    /// was forwarded eight times is refused, so that members that disagree cannot send a request in
+    /// circles without end.
     pub fn trust_hop_headers(
         mut self,
         trust: impl Fn(&Parts) -> bool + Send + Sync + 'static,
@@ -166,7 +173,7 @@ impl<T> Builder<T> {
         #[cfg(feature = "direct")]
         let settings =
             Settings { routes: settings.routes.table(crate::direct::ROUTES), ..settings };
-        Ok(Forwarder::new(Engine::new(resolver, transport, settings, name)))
+        Ok(Forwarder::new(Shared::new(resolver, transport, settings, name)))
     }
 }
 
@@ -187,38 +194,6 @@ fn check(settings: &Settings) -> Result<HeaderValue, ConfigError> {
     let name = Some(&settings.name).filter(|name| is_name(name));
     name.and_then(|name| HeaderValue::from_str(name).ok())
         .ok_or_else(|| ConfigError::Name { value: settings.name.clone(), max: NAME_BYTES_MAX })
-}
-
-/// # Errors
-///
-/// [`ConfigError::Range`] with the name of the field.
-pub(crate) fn in_range(
-    field: &'static str,
-    value: u64,
-    min: u64,
-    max: u64,
-) -> Result<(), ConfigError> {
-    if (min..=max).contains(&value) {
-        Ok(())
-    } else {
-        Err(ConfigError::Range { field, value, min, max })
-    }
-}
-
-/// # Errors
-///
-/// [`ConfigError::DurationRange`] with the name of the field.
-pub(crate) fn duration_in_range(
-    field: &'static str,
-    value: Duration,
-    min: Duration,
-    max: Duration,
-) -> Result<(), ConfigError> {
-    if (min..=max).contains(&value) {
-        Ok(())
-    } else {
-        Err(ConfigError::DurationRange { field, value, min, max })
-    }
 }
 
 #[cfg(test)]

@@ -12,17 +12,19 @@ use tonic::Status;
 use tonic::body::Body;
 use tower_service::Service;
 
-use crate::answer::{Protocol, answer};
 use crate::forwarder::Forwarder;
-use crate::key::Key;
-use crate::layer::{Fixed, ForwardFuture, ForwardService};
+use crate::origin::Target;
+use crate::route::key::Key;
+use crate::server::answer::{Protocol, answer};
+use crate::server::layer::{ForwardFuture, ForwardService};
 use crate::transport::{H2Transport, PeerTransport};
 
-/// A transport for generated clients that sends each call to the owner of its key, in the place of a
-/// `tonic::transport::Channel`.
+/// A transport for generated clients that sends each call to the owner of its key, in the place of
+/// a `tonic::transport::Channel`.
 ///
-/// Made by [`Forwarder::channel`]: same routes, same resolver, same retries to the next owner as between members, in a
-/// process that serves nothing. A call without a key, and a call of a method without a route, goes to any backend.
+/// Made by [`Forwarder::channel`]: same routes, same resolver, same retries to the next owner as
+/// between members, in a process that serves nothing. A call without a key, and a call of a method
+/// without a route, goes to any backend.
 ///
 /// ```
 /// use ringpop_forward::{Forwarder, Routes, StaticResolver};
@@ -39,16 +41,17 @@ use crate::transport::{H2Transport, PeerTransport};
 /// ```
 pub struct RingChannel<T = H2Transport> {
     forwarder: Forwarder<T>,
-    door: ForwardService<NoService, T>,
+    service: ForwardService<NoService, T>,
 }
 
 impl<T: PeerTransport> RingChannel<T> {
     pub(crate) fn new(forwarder: Forwarder<T>, key: Option<Key>) -> Self {
-        let fixed = Fixed { key, owner: None, is_channel: true };
-        Self { door: forwarder.door(NoService, fixed), forwarder }
+        let target = Target { key, owner: None, is_channel: true };
+        Self { service: forwarder.service(NoService, target), forwarder }
     }
 
-    /// A channel whose calls all belong to `key`, whatever their messages say. It shares all connections.
+    /// A channel whose calls all belong to `key`, whatever their messages say. It shares all
+    /// connections.
     #[must_use]
     pub fn with_key(&self, key: impl Into<Key>) -> Self {
         Self::new(self.forwarder.clone(), Some(key.into()))
@@ -62,7 +65,8 @@ impl<T: PeerTransport> RingChannel<T> {
 }
 
 impl<T: PeerTransport> Forwarder<T> {
-    /// A channel for generated clients of a process that is no member: each call is sent to an owner of its key.
+    /// A channel for generated clients of a process that is no member: each call is sent to an
+    /// owner of its key.
     #[must_use]
     pub fn channel(&self) -> RingChannel<T> {
         RingChannel::new(self.clone(), None)
@@ -71,13 +75,13 @@ impl<T: PeerTransport> Forwarder<T> {
 
 impl<T> Clone for RingChannel<T> {
     fn clone(&self) -> Self {
-        Self { forwarder: self.forwarder.clone(), door: self.door.clone() }
+        Self { forwarder: self.forwarder.clone(), service: self.service.clone() }
     }
 }
 
 impl<T> fmt::Debug for RingChannel<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RingChannel").field("door", &self.door).finish_non_exhaustive()
+        f.debug_struct("RingChannel").field("service", &self.service).finish_non_exhaustive()
     }
 }
 
@@ -87,11 +91,11 @@ impl<T: PeerTransport> Service<Request<Body>> for RingChannel<T> {
     type Future = ChannelFuture<T>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.door.poll_ready(cx)
+        self.service.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        ChannelFuture { future: self.door.call(request) }
+        ChannelFuture { future: self.service.call(request) }
     }
 }
 

@@ -1,25 +1,26 @@
-//! The forwarder: its doors, its drain and its figures.
+//! The forwarder: its entry points, its drain and its figures.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::builder::Builder;
-use crate::constants::OWNERS_LIMIT;
-use crate::engine::Engine;
-use crate::key::Key;
-use crate::layer::{Door, Fixed, ForwardLayer, ForwardService};
-use crate::ownership::Ownership;
-use crate::peer_state::PeerState;
+use crate::limits::OWNERS_LIMIT;
+use crate::origin::{Origin, Target};
 use crate::resolver::{Owner, Owners, Peer, Resolver};
+use crate::retry::peer_state::PeerState;
+use crate::route::key::Key;
+use crate::server::layer::{ForwardLayer, ForwardService};
+use crate::server::ownership::Ownership;
+use crate::shared::Shared;
 use crate::stats::Stats;
 use crate::transport::{H2Transport, PeerTransport};
 
 /// Handles requests here or forwards them to the owner of their key.
 ///
-/// A forwarder has two doors: [`layer`](Self::layer) makes the services of a server sharded, and
-/// [`client`](Self::client) is the transport of a generated client. Both share connections, counters and the drain.
-/// Clones are the same forwarder.
+/// A forwarder has two entry points: [`layer`](Self::layer) makes the services of a server sharded,
+/// and [`client`](Self::client) is the transport of a generated client. Both share connections,
+/// counters and the drain. Clones are the same forwarder.
 ///
 /// ```
 /// use ringpop_forward::{Forwarder, Routes, StaticResolver};
@@ -36,7 +37,7 @@ use crate::transport::{H2Transport, PeerTransport};
 /// # let _ = layer;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct Forwarder<T = H2Transport>(Arc<Engine<T>>);
+pub struct Forwarder<T = H2Transport>(Arc<Shared<T>>);
 
 impl Forwarder {
     /// Begins a forwarder that asks `resolver` who owns a key and sends over HTTP/2.
@@ -57,36 +58,38 @@ pub struct OwnerGroup {
 
 impl<T> Forwarder<T> {
     #[cfg(feature = "direct")]
-    pub(crate) fn engine(&self) -> &Arc<Engine<T>> {
+    pub(crate) fn shared(&self) -> &Arc<Shared<T>> {
         &self.0
     }
 
-    pub(crate) fn new(engine: Engine<T>) -> Self {
-        Self(Arc::new(engine))
+    pub(crate) fn new(shared: Shared<T>) -> Self {
+        Self(Arc::new(shared))
     }
 }
 
 impl<T: PeerTransport> Forwarder<T> {
-    /// The layer that makes services sharded: for `Server::builder().layer(..)`, or around one service.
+    /// The layer that makes services sharded: for `Server::builder().layer(..)`, or around one
+    /// service.
     #[must_use]
     pub fn layer(&self) -> ForwardLayer<T> {
         ForwardLayer::new(Arc::clone(&self.0))
     }
 
-    /// A transport for a generated client. Each call runs in `local` when this process owns its key, and at the owner
-    /// otherwise: `KvClient::new(forwarder.client(KvServer::new(service)))`.
+    /// A transport for a generated client. Each call runs in `local` when this process owns its
+    /// key, and at the owner otherwise: `KvClient::new(forwarder.client(KvServer::new(service)))`.
     pub fn client<S>(&self, local: S) -> ForwardService<S, T> {
-        self.door(local, Fixed::default())
+        self.service(local, Target::default())
     }
 
-    /// A transport for a generated client whose calls all belong to `key`, whatever their messages say. The owner is
-    /// looked up for each call.
+    /// A transport for a generated client whose calls all belong to `key`, whatever their messages
+    /// say. The owner is looked up for each call.
     pub fn client_for<S>(&self, key: impl Into<Key>, local: S) -> ForwardService<S, T> {
-        self.door(local, Fixed { key: Some(key.into()), ..Fixed::default() })
+        self.service(local, Target { key: Some(key.into()), ..Target::default() })
     }
 
-    /// Transports for generated clients of the first `n` owners of `key` at this moment, best first; fewer when there are
-    /// fewer owners, and never more than 16. Each sends to its owner and to nobody else, which is what replication needs.
+    /// Transports for generated clients of the first `n` owners of `key` at this moment, best
+    /// first; fewer when there are fewer owners, and never more than 16. Each sends to its owner
+    /// and to nobody else, which is what replication needs.
     ///
     /// ```
     /// # use ringpop_forward::{Forwarder, Owner, StaticResolver};
@@ -109,14 +112,14 @@ impl<T: PeerTransport> Forwarder<T> {
         self.0.resolver.owners(key.as_bytes(), n.min(OWNERS_LIMIT), &mut owners);
         let client = |owner: Owner| {
             let (key, only) = (Some(key.clone()), Some(owner.clone()));
-            let fixed = Fixed { key, owner: only, ..Fixed::default() };
-            (owner, self.door(local.clone(), fixed))
+            let target = Target { key, owner: only, ..Target::default() };
+            (owner, self.service(local.clone(), target))
         };
         owners.into_iter().map(client).collect()
     }
 
-    pub(crate) fn door<S>(&self, local: S, fixed: Fixed) -> ForwardService<S, T> {
-        ForwardService::new(local, Arc::clone(&self.0), Door::Client(fixed))
+    pub(crate) fn service<S>(&self, local: S, target: Target) -> ForwardService<S, T> {
+        ForwardService::new(local, Arc::clone(&self.0), Origin::Client(target))
     }
 
     /// The owner of `key` at this moment, if there is one.
@@ -125,15 +128,15 @@ impl<T: PeerTransport> Forwarder<T> {
         self.0.owner_of(key)
     }
 
-    /// Follows who owns `key` from this moment on. A handler of a stream finds one for its own key in the extensions of
-    /// its request.
+    /// Follows who owns `key` from this moment on. A handler of a stream finds one for its own key
+    /// in the extensions of its request.
     #[must_use]
     pub fn ownership(&self, key: impl Into<Key>) -> Ownership {
         Ownership::new(Arc::clone(&self.0.resolver), key.into())
     }
 
-    /// Groups `keys` by the owner that each has at this moment, in the order in which owners first appear. Keys keep their
-    /// order.
+    /// Groups `keys` by the owner that each has at this moment, in the order in which owners first
+    /// appear. Keys keep their order.
     pub fn group_by_owner<K: Into<Key>>(
         &self,
         keys: impl IntoIterator<Item = K>,
@@ -164,17 +167,19 @@ impl<T: PeerTransport> Forwarder<T> {
         self.0.peers.set(peer, PeerState::Good);
     }
 
-    /// Says what is known of `peer` from elsewhere, such as a failure detector, so that no call waits for an owner that
-    /// others know to be silent. It holds until something else is said.
+    /// Says what is known of `peer` from elsewhere, such as a failure detector, so that no call
+    /// waits for an owner that others know to be silent. It holds until something else is said.
     ///
-    /// [`Doubtful`](PeerState::Doubtful): idempotent attempts under way get company by the next owner at once, as a hedge
-    /// does, and the first good answer counts. Streams and long uploads that may be sent again go on at the next owner
-    /// instead. New calls go past the owner, whatever their method, because nothing of them was sent; unless the owner
-    /// answered one within the last second, or there is nobody else, or [`RetryTarget::Reroute`](crate::RetryTarget)
-    /// forbids it.
+    /// [`Doubtful`](PeerState::Doubtful): idempotent attempts under way are hedged to the next
+    /// owner at once, as a hedge does, and the first good answer counts. Streams and long uploads
+    /// that may be sent again go on at the next owner instead. New calls go past the owner,
+    /// whatever their method, because nothing of them was sent; unless the owner answered one
+    /// within the last second, or there is nobody else, or
+    /// [`RetryTarget::Reroute`](crate::RetryTarget) forbids it.
     ///
-    /// [`Gone`](PeerState::Gone): every attempt at it ends at once. Idempotent ones, and those of which nothing was sent, go
-    /// on at the next owner; others fail with a status that says that they may have been executed. Its connections close.
+    /// [`Gone`](PeerState::Gone): every attempt at it ends at once. Idempotent ones, and those of
+    /// which nothing was sent, go on at the next owner; others fail with a status that says that
+    /// they may have been executed. Its connections close.
     pub fn set_peer_state(&self, peer: &Peer, state: PeerState) {
         self.0.peers.set(peer, state);
         if state == PeerState::Gone {
@@ -183,20 +188,21 @@ impl<T: PeerTransport> Forwarder<T> {
         }
     }
 
-    /// Says that `peer` lives, for example because the membership heard of its restart. If calls skip it, the next one
-    /// has it dialled in the background without the pause that grows with each failed dial.
-    pub fn heard_from(&self, peer: &Peer) {
-        self.0.transport.heard_from(peer);
+    /// Says that `peer` lives, for example because the membership heard of its restart. If calls
+    /// skip it, the next one has it dialled in the background without the pause that grows with
+    /// each failed dial.
+    pub fn reset_backoff(&self, peer: &Peer) {
+        self.0.transport.reset_backoff(peer);
     }
 
-    /// Begins to drain. Calls are still handled and forwarded, and a call that another member forwarded here for a key
-    /// that is no longer ours may travel one hop more.
+    /// Begins to drain. Calls are still handled and forwarded, and a call that another member
+    /// forwarded here for a key that is no longer ours may go one hop further.
     pub fn drain(&self) {
         self.0.gate.drain();
     }
 
-    /// Ends the drain: calls of routed methods are refused from now on, with an answer that makes a forwarding member
-    /// ask the next owner. Calls in flight go on.
+    /// Ends the drain: calls of routed methods are refused from now on, with an answer that makes a
+    /// forwarding member ask the next owner. Calls in flight go on.
     pub fn refuse_new_work(&self) {
         self.0.gate.close();
     }

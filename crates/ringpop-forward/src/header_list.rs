@@ -1,14 +1,16 @@
-//! Header lists: their size as HTTP/2 counts it, and the status that is left of one that is too large.
+//! Header lists: their size as HTTP/2 counts it, and the status that is left of one that is too
+//! large.
 //!
-//! gRPC's own implementations answer RESOURCE_EXHAUSTED for metadata that is larger than they take, of a request as well as
-//! of a response ("received metadata size exceeds hard limit" in C core). Here a status that says more than OK keeps its
-//! code: the handler has run, and the caller learns how that went even though the metadata is lost.
+//! gRPC's own implementations answer RESOURCE_EXHAUSTED for metadata that is larger than they take,
+//! of a request as well as of a response ("received metadata size exceeds hard limit" in C core).
+//! Here a status that says more than OK keeps its code: the handler has run, and the caller learns
+//! how that went even though the metadata is lost.
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, Request};
 use tonic::{Code, Status};
 
-use crate::constants::{
+use crate::limits::{
     CUT_MESSAGE_BYTES, GRPC_MESSAGE_HEADER, GRPC_PUSHBACK_HEADER, HANDLED_BY_HEADER, HOPS_HEADER,
     REFUSED_HEADER, VIEW_HEADER,
 };
@@ -67,7 +69,8 @@ fn response_text(size: usize, limit: usize) -> String {
     )
 }
 
-/// The headers that stay beside a status: they decide whether a call may be sent again, or were written by a member.
+/// The headers that stay beside a status: they decide whether a call may be sent again, or were
+/// written by a member.
 const KEPT: [HeaderName; 6] = [
     CONTENT_TYPE,
     GRPC_PUSHBACK_HEADER,
@@ -77,8 +80,9 @@ const KEPT: [HeaderName; 6] = [
     HOPS_HEADER,
 ];
 
-/// Takes the place of a header list that is too large, and has a gRPC status: the same status without its metadata, and
-/// with a text that says so. A call that ended well did not, for the caller: it lacks a part of its answer.
+/// Takes the place of a header list that is too large, and has a gRPC status: the same status
+/// without its metadata, and with a text that says so. A call that ended well did not, for the
+/// caller: it lacks a part of its answer.
 pub(crate) fn cut(headers: &HeaderMap, size: usize, limit: usize) -> Option<HeaderMap> {
     // Details are base64 of any length, which nobody is going to read.
     let code = Code::from_bytes(headers.get(Status::GRPC_STATUS)?.as_bytes());
@@ -125,11 +129,11 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-    use crate::constants::{
+    use crate::hop::header::Hop;
+    use crate::limits::{
         EXPLAIN_HEADER, FORWARD_HEADERS_BYTES, GRPC_ATTEMPTS_HEADER, GRPC_TIMEOUT_HEADER,
         HOP_HEADER, HOP_HEADER_BYTES_MAX, KEY_BIN_HEADER, KEY_BYTES_MAX, NAME_BYTES_MAX,
     };
-    use crate::header::Hop;
 
     #[test]
     fn the_largest_of_our_headers_fit_into_their_room() {
@@ -142,7 +146,10 @@ mod tests {
         headers.insert(GRPC_TIMEOUT_HEADER, HeaderValue::from_static("99999999H"));
         headers.insert(EXPLAIN_HEADER, HeaderValue::from_static("1"));
         headers.insert(GRPC_ATTEMPTS_HEADER, HeaderValue::from(u32::MAX));
-        crate::key::write(&mut headers, &crate::key::Key::from(vec![0; KEY_BYTES_MAX]));
+        crate::route::key::write(
+            &mut headers,
+            &crate::route::key::Key::from(vec![0; KEY_BYTES_MAX]),
+        );
         assert!(headers.contains_key(KEY_BIN_HEADER));
         let authority = field(":authority".len(), NAME_BYTES_MAX);
         let https = "https".len() - "http".len();

@@ -1,15 +1,16 @@
 //! Answers to gRPC calls that no gRPC server gave: pages of proxies, of servers of something else.
 //!
-//! They have no `grpc-status`. gRPC says which code stands for each HTTP status (`doc/http-grpc-status-mapping.md` of the
-//! gRPC repository), and a caller gets that code instead of a page that it cannot read.
+//! They have no `grpc-status`. gRPC says which code stands for each HTTP status
+//! (`doc/http-grpc-status-mapping.md` of the gRPC repository), and a caller gets that code instead
+//! of a page that it cannot read.
 
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 use tonic::{Code, Status};
 
-use crate::answer::Protocol;
-use crate::body::Early;
+use crate::body::ReadAhead;
 use crate::resolver::Peer;
+use crate::server::answer::Protocol;
 
 /// The HTTP status of a response that was made a gRPC response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +28,9 @@ impl HttpError {
     }
 }
 
-/// Gives the response to a gRPC call as it came, if it is one of gRPC, and otherwise the status that stands for it.
-pub(crate) fn as_grpc<B>(response: Response<Early<B>>, peer: &Peer) -> Response<Early<B>> {
+/// Gives the response to a gRPC call as it came, if it is one of gRPC, and otherwise the status
+/// that stands for it.
+pub(crate) fn as_grpc<B>(response: Response<ReadAhead<B>>, peer: &Peer) -> Response<ReadAhead<B>> {
     if is_grpc_response(&response) {
         return response;
     }
@@ -39,7 +41,7 @@ pub(crate) fn as_grpc<B>(response: Response<Early<B>>, peer: &Peer) -> Response<
         peer.address(),
         content_type.unwrap_or("none"),
     );
-    let mut response = response.map(Early::without_content);
+    let mut response = response.map(ReadAhead::without_content);
     *response.status_mut() = StatusCode::OK;
     response.extensions_mut().insert(HttpError(http_status));
     let headers = response.headers_mut();
@@ -51,7 +53,7 @@ pub(crate) fn as_grpc<B>(response: Response<Early<B>>, peer: &Peer) -> Response<
     response
 }
 
-fn is_grpc_response<B>(response: &Response<Early<B>>) -> bool {
+fn is_grpc_response<B>(response: &Response<ReadAhead<B>>) -> bool {
     let has_status = response.headers().contains_key(Status::GRPC_STATUS)
         || response.body().trailers().is_some_and(|map| map.contains_key(Status::GRPC_STATUS));
     // Some servers leave the content type out; a page never does.

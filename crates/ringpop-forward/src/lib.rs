@@ -1,9 +1,10 @@
 //! Any process answers any request: handle it here, or forward it to the owner of its key.
 //!
-//! A [`Forwarder`] is a tower layer around tonic services. It finds the key of a request, asks a [`Resolver`] who owns
-//! the key, and either lets the service of this process handle the request or sends the whole of it, untouched, to the
-//! owner and the owner's response back. Every shape of call is carried: metadata, messages, trailers, deadlines and
-//! cancellation, and no message is ever decoded.
+//! A [`Forwarder`] is a tower layer around tonic services. It finds the key of a request, asks a
+//! [`Resolver`] who owns the key, and either lets the service of this process handle the request or
+//! sends the whole of it, untouched, to the owner and the owner's response back. Every shape of
+//! call is carried: metadata, messages, trailers, deadlines and cancellation, and no message is
+//! ever decoded.
 //!
 //! ```no_run
 //! use ringpop_forward::{Forwarder, Routes, StaticResolver, incoming, server};
@@ -16,7 +17,9 @@
 //! #     type Response = http::Response<tonic::body::Body>;
 //! #     type Error = Infallible;
 //! #     type Future = std::future::Ready<Result<Self::Response, Infallible>>;
-//! #     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> { Poll::Ready(Ok(())) }
+//! #     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+//! #         Poll::Ready(Ok(()))
+//! #     }
 //! #     fn call(&mut self, _: http::Request<tonic::body::Body>) -> Self::Future {
 //! #         std::future::ready(Ok(http::Response::new(tonic::body::Body::empty())))
 //! #     }
@@ -45,112 +48,109 @@
 //!
 //! # What a request goes through
 //!
-//! Its path finds a [route](Routes); without one it is handled locally, untouched. The route says where the key is, and
-//! the key finds the owner. If that is this process, the request goes on to the service. If not, it is sent, and when an
-//! attempt fails, the [`Policy`] decides whether it is sent again and to whom: what was never executed moves on to the
-//! next owner at once, what may have been executed is sent again only if its method is marked idempotent, and what was
-//! answered stays answered. A read whose owner is slow may be [hedged](Policy::hedge_after).
+//! Its path finds a [route](Routes); without one it is handled locally, untouched. The route says
+//! where the key is, and the key finds the owner. If that is this process, the request goes on to
+//! the service. If not, it is sent, and when an attempt fails, the [`Policy`] decides whether it is
+//! sent again and to whom: what was never executed moves on to the next owner at once, what may
+//! have been executed is sent again only if its method is marked idempotent, and what was answered
+//! stays answered. A read whose owner is slow may be [hedged](Policy::hedge_after).
 //!
-//! A request says in one header how often it was forwarded, by whom, and by which ring, so that processes that disagree
-//! about an owner cannot send it in circles. Its receiver looks the key up again and handles, sends on or refuses what it
-//! does not own, as [`Divergence`] says. See [`Builder::trust_hop_headers`] for whom to believe.
+//! A request says in one header how often it was forwarded, by whom, and by which ring, so that
+//! processes that disagree about an owner cannot send it in circles. Its receiver looks the key up
+//! again and handles, sends on or refuses what it does not own, as [`Divergence`] says. See
+//! [`Builder::trust_hop_headers`] for whom to believe.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod accept;
-mod answer;
-mod arrival;
-mod asking;
-mod attempt;
-mod attempts;
 mod body;
-mod budget;
 mod builder;
-mod call;
 mod cause;
 mod channel;
-mod constants;
-mod deadline;
+mod connections;
 #[cfg(feature = "direct")]
 mod direct;
-mod drain;
-#[cfg(test)]
-#[path = "drain/tests.rs"]
-mod drain_tests;
-mod engine;
 mod error;
-mod explain;
-mod first_message;
 mod forwarder;
-mod header;
 mod header_list;
-mod hedge;
+mod hop;
 mod http_error;
-mod incoming;
-mod key;
-mod layer;
-mod local;
+mod limits;
 mod log_limit;
 #[cfg(feature = "metrics")]
 mod metrics;
-mod moved;
 mod observe;
-mod ownership;
-mod peek;
-mod peer_state;
-mod policy;
+mod origin;
+mod range;
 mod resolver;
-mod routes;
+mod retry;
+mod route;
 #[cfg(feature = "hashring")]
 mod selector;
 mod server;
+mod shared;
 mod stats;
 mod sync;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport;
-mod watch;
-mod write_through;
 
-pub use accept::{AcceptStats, Accepted};
-pub use arrival::Divergence;
 pub use body::RequestBody;
 pub use builder::Builder;
 pub use cause::explain_failure;
 pub use channel::{ChannelFuture, RingChannel};
-pub use constants::*;
+pub use connections::accept::{AcceptStats, Accepted};
+pub use connections::incoming::{AcceptCounters, Incoming, incoming};
+pub use connections::{
+    Bounded, ConnectionHandle, LimitLayer, Limited, LimitedFuture, LimitedServer, ServerLimits,
+    ServerStats, server, server_with,
+};
 #[cfg(feature = "direct")]
 pub use direct::{
     DirectHandler, DirectReply, DirectRequest, DirectService, ForwardServer, GroupOutcome, Outcome,
 };
 pub use error::ConfigError;
-pub use explain::Explain;
 pub use forwarder::{Forwarder, OwnerGroup};
-pub use incoming::{AcceptCounters, Incoming, incoming};
-pub use key::{Key, MissingKey, RoutingKey};
-pub use layer::{ForwardFuture, ForwardLayer, ForwardService};
+pub use hop::arrival::Divergence;
+#[cfg(feature = "tls")]
+pub use limits::TLS_RELOAD_INTERVAL;
+pub use limits::{
+    ATTEMPT_TIMEOUT, ATTEMPT_TIMEOUT_MAX, ATTEMPT_TIMEOUT_MIN, ATTEMPTS_LIMIT,
+    ATTEMPTS_MAX_DEFAULT, BACKOFF_LIMIT, CONNECT_TIMEOUT, CONNECTION_WINDOW_BYTES,
+    CONNECTIONS_PER_ADDRESS, CONTROL_FRAMES, EXPLAIN_HEADER, FIRST_MESSAGE_TIMEOUT,
+    FORWARD_HEADERS_BYTES, HALF_OPEN_CALLS, HANDLED_BY_HEADER, HEADER_LIST_BYTES,
+    HEADER_LIST_BYTES_LIMIT, HEADER_LIST_BYTES_MIN, HOP_HEADER, HOPS_HEADER, HOPS_MAX_DEFAULT,
+    HOPS_MAX_LIMIT, IDEMPOTENT_HEADER, IDLE_TIMEOUT, IN_FLIGHT, IN_FLIGHT_LIMIT,
+    KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, KEY_BIN_HEADER, KEY_BYTES_MAX, KEY_HEADER, MAX_TIMEOUT,
+    MEMBER_KEEPALIVE_INTERVAL, MOVED_TO_HEADER, NAME_BYTES_MAX, OWNERS_DEFAULT, OWNERS_LIMIT,
+    PEEK_BYTES_MAX, PEERS_MAX, PENDING_RESETS_MAX, PER_PEER_LIMIT, REFUSED_HEADER, REPLAY_BYTES,
+    REPLAY_BYTES_LIMIT, REPLAY_MEMORY_BYTES, REPLAY_MEMORY_BYTES_LIMIT, REQUEST_BYTES,
+    RETRY_TOKENS, RETRY_TOKENS_LIMIT, SCHEDULE_LEN_LIMIT, SERVER_LATE_FRAMES_MAX,
+    STREAM_WINDOW_BYTES, STREAMS_PER_CONNECTION, STREAMS_PER_PEER, UNARY_PER_PEER, UNREAD_BYTES,
+    UNREAD_TIMEOUT, UPLOAD_IDLE_TIMEOUT, VIEW_HEADER, WHOLE_RESPONSE_BYTES,
+};
+#[cfg(feature = "direct")]
+pub use limits::{DIRECT_BYTES_MAX, DIRECT_KEYS_MAX};
 #[cfg(feature = "metrics")]
 pub use metrics::MetricsObserver;
 pub use observe::{AttemptEnd, ForwardEvent, Observer, RetriedAt};
-pub use ownership::{Lost, Ownership};
-pub use peer_state::PeerState;
-pub use policy::{AttemptOutcome, Evidence, FailureClass, Policy, RetryTarget, Schedule};
 pub use resolver::{Changed, InvalidAddress, Owner, Owners, Peer, Resolver, StaticResolver};
-pub use routes::{MethodRoute, Routes};
+pub use retry::peer_state::PeerState;
+pub use retry::policy::{AttemptOutcome, Evidence, FailureClass, Policy, RetryTarget, Schedule};
+pub use route::key::{Key, MissingKey, RoutingKey};
+pub use route::routes::{MethodRoute, Routes};
 #[cfg(feature = "hashring")]
 pub use selector::SelectorResolver;
-pub use server::{
-    Bounded, ConnectionHandle, LimitLayer, Limited, LimitedFuture, LimitedServer, ServerLimits,
-    ServerStats, server, server_with,
-};
+pub use server::explain::Explain;
+pub use server::layer::{ForwardFuture, ForwardLayer, ForwardService};
+pub use server::ownership::{Lost, Ownership};
 pub use stats::Stats;
 #[cfg(feature = "tls")]
 pub use tls::{
     Tls, TlsConnector, TlsError, TlsFiles, TlsIncoming, TlsStats, Validity, is_verified,
 };
 pub use transport::{
-    Answer, Class, Connector, Dialing, H2Config, H2Transport, Io, PeerRequest, PeerTransport,
-    Progress, SendError, TcpConnector, TransportStats,
+    Class, Connector, Dialing, H2Config, H2Transport, Io, PeerRequest, PeerTransport, Progress,
+    ResponseBody, SendError, TcpConnector, TransportStats,
 };
 
 /// The examples of the readme, compiled as tests.

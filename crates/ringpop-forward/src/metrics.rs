@@ -1,37 +1,47 @@
-//! Feature `metrics`: figures for whatever recorder the process has installed, under Ringpop's names.
+//! Feature `metrics`: figures for whatever recorder the process has installed, under Ringpop's
+//! names.
 //!
-//! Ringpop's `requestProxy.send.success` is `ringpop_request_proxy_send_success` here: the prefix, then the name in the
-//! form that Prometheus wants.
+//! Ringpop's `requestProxy.send.success` is `ringpop_request_proxy_send_success` here: the prefix,
+//! then the name in the form that Prometheus wants.
 
 use metrics::{counter, gauge, histogram};
 
+use crate::connections::ServerStats;
 use crate::observe::{AttemptEnd, ForwardEvent, Observer, RetriedAt};
-use crate::policy::FailureClass;
-use crate::server::ServerStats;
+use crate::retry::policy::FailureClass;
 use crate::stats::Stats;
 
 /// Exports what happens through the facade of the crate `metrics`.
 ///
-/// | name | what | labels |
-/// |---|---|---|
-/// | `ringpop_request_proxy_egress` | attempts sent to an owner | `peer` |
-/// | `ringpop_request_proxy_send_success`, `_send_error` | attempts answered, and not | `peer`; errors also `class` |
-/// | `ringpop_request_proxy_send_seconds` | histogram: how long attempts took | `peer` |
-/// | `ringpop_request_proxy_retry_attempted` | further attempts | `class` |
-/// | `ringpop_request_proxy_retry_succeeded` | calls answered after more than one attempt | `method` |
-/// | `ringpop_request_proxy_retry_failed` | calls that failed after every attempt that is allowed | `method` |
-/// | `ringpop_request_proxy_retry_aborted` | calls that failed before | `method` |
-/// | `ringpop_request_proxy_retry_reroute_local`, `_remote` | further attempts here, and at another owner | |
-/// | `ringpop_request_proxy_not_retried` | failed attempts that were the last of their call | `class`, `reason` |
-/// | `ringpop_request_proxy_hedge_attempted`, `_succeeded` | attempts beside a slow one, and those that answered first | `method` |
-/// | `ringpop_request_proxy_ingress` | calls that others forwarded here | `method` |
-/// | `ringpop_request_proxy_hops` | histogram: how often calls were forwarded that are handled here | |
-/// | `ringpop_request_proxy_checksums_differ`, `_keys_differ` | forwarded calls by another ring, and for a key that is not ours | |
-/// | `ringpop_request_proxy_refused` | calls refused before a handler saw them | `reason` |
-/// | `ringpop_request_proxy_bad_key` | calls without a key that can be read | |
-/// | `ringpop_request_proxy_inflight`, `_connections`, `_replay_bytes`, `_circuits_open` | gauges, as often as [`record`](Self::record) is called | |
-/// | `ringpop_request_proxy_` and the name of a field of [`Stats`] | what no event tells, as often as [`record`](Self::record) is called: `hedges_unaffordable`, `bad_direct_requests`, `loops_stopped`, `bad_hop_headers`, `deadlines_exceeded`, `broken_requests`, `broken_responses`, `replays_unkept`, `bad_timeouts`, `first_messages_late`, `header_lists_exceeded`, `dial_failures`, `pings_unanswered`, `pings_unwanted`, `circuits_opened`, `circuit_skips` | |
-/// | `ringpop_server_` and the name of a field of [`ServerStats`] | what callers hold, and what was taken back from them, as often as [`record_server`](Self::record_server) is called | |
+/// Labels are in parentheses. All names but the last group begin with `ringpop_request_proxy_`:
+///
+/// * `egress` (`peer`): attempts sent to an owner.
+/// * `send_success` (`peer`), `send_error` (`peer`, `class`): attempts answered, and not.
+/// * `send_seconds` (`peer`): histogram of how long attempts took.
+/// * `retry_attempted` (`class`): further attempts.
+/// * `retry_succeeded` (`method`): calls answered after more than one attempt.
+/// * `retry_failed` (`method`): calls that failed after every attempt that is allowed.
+/// * `retry_aborted` (`method`): calls that failed before.
+/// * `retry_reroute_local`, `retry_reroute_remote`: further attempts here, and at another owner.
+/// * `not_retried` (`class`, `reason`): failed attempts that were the last of their call.
+/// * `hedge_attempted`, `hedge_succeeded` (`method`): attempts beside a slow one, and those that
+///   answered first.
+/// * `ingress` (`method`): calls that others forwarded here.
+/// * `hops`: histogram of how often calls were forwarded that are handled here.
+/// * `checksums_differ`, `keys_differ`: forwarded calls by another ring, and for a key that is not
+///   ours.
+/// * `refused` (`reason`): calls refused before a handler saw them.
+/// * `bad_key`: calls without a key that can be read.
+/// * `inflight`, `connections`, `replay_bytes`, `circuits_open`: gauges, as often as
+///   [`record`](Self::record) is called.
+/// * The names of fields of [`Stats`] that no event tells, as often as [`record`](Self::record) is
+///   called: `hedges_unaffordable`, `bad_direct_requests`, `loops_stopped`, `bad_hop_headers`,
+///   `deadlines_exceeded`, `broken_requests`, `broken_responses`, `replays_unkept`,
+///   `bad_timeouts`, `first_messages_late`, `header_lists_exceeded`, `dial_failures`,
+///   `pings_unanswered`, `pings_unwanted`, `circuits_opened`, `circuit_skips`.
+///
+/// `ringpop_server_` and the name of a field of [`ServerStats`]: what callers hold, and what was
+/// taken back from them, as often as [`record_server`](Self::record_server) is called.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct MetricsObserver;
@@ -43,8 +53,8 @@ impl MetricsObserver {
         Self
     }
 
-    /// Sets the gauges, and the counters that no event tells, from [`Forwarder::stats`](crate::Forwarder::stats). To be
-    /// called before each scrape.
+    /// Sets the gauges, and the counters that no event tells, from
+    /// [`Forwarder::stats`](crate::Forwarder::stats). To be called before each scrape.
     pub fn record(stats: &Stats) {
         // All are far below 2^53, from where on an f64 loses counts.
         gauge!("ringpop_request_proxy_inflight").set(stats.in_flight as f64);
@@ -74,8 +84,9 @@ impl MetricsObserver {
         }
     }
 
-    /// Sets the figures of a server from [`AcceptCounters::server_stats`](crate::AcceptCounters::server_stats). To be called
-    /// before each scrape.
+    /// Sets the figures of a server from
+    /// [`AcceptCounters::server_stats`](crate::AcceptCounters::server_stats). To be called before
+    /// each scrape.
     pub fn record_server(stats: &ServerStats) {
         for (name, value) in stats.iter() {
             let is_gauge = ServerStats::GAUGES.contains(&name);

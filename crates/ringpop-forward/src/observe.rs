@@ -1,17 +1,18 @@
 //! What happens to calls, told as it happens to whoever exports figures.
 //!
-//! The crate has no metrics library of its own: an [`Observer`] translates. With feature `metrics` there is one,
-//! `MetricsObserver`, under Ringpop's names.
+//! The crate has no metrics library of its own: an [`Observer`] translates. With feature `metrics`
+//! there is one, `MetricsObserver`, under Ringpop's names.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::policy::FailureClass;
 use crate::resolver::Peer;
+use crate::retry::policy::FailureClass;
 
-/// Hears what happens to the calls of a forwarder. See [`Builder::observer`](crate::Builder::observer).
+/// Hears what happens to the calls of a forwarder. See
+/// [`Builder::observer`](crate::Builder::observer).
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,8 +48,8 @@ impl<O: Observer + ?Sized> Observer for Arc<O> {
 
 /// Something that happened to a call of a routed method.
 ///
-/// `method` is the path of the method as the route table has it, and `_OTHER` for routes without a path, so that callers
-/// cannot invent names for it.
+/// `method` is the path of the method as the route table has it, and `_OTHER` for routes without a
+/// path, so that callers cannot invent names for it.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum ForwardEvent<'a> {
@@ -110,11 +111,13 @@ pub enum ForwardEvent<'a> {
     NotRetried {
         /// How the attempt ended.
         class: FailureClass,
-        /// Why there is no other: `maybe-executed`, `not-replayable`, `budget-spent`, `pushed-back`, `attempts-spent`,
-        /// `no-time-left`, `overloaded`, `broken-request` or `committed`.
+        /// Why there is no other: `maybe-executed`, `not-replayable`, `budget-spent`,
+        /// `pushed-back`, `attempts-spent`, `no-time-left`, `overloaded`, `broken-request` or
+        /// `committed`.
         reason: &'static str,
     },
-    /// An attempt is slow, and another one begins beside it; see [`Policy::hedge_after`](crate::Policy::hedge_after).
+    /// An attempt is slow, and another one begins beside it; see
+    /// [`Policy::hedge_after`](crate::Policy::hedge_after).
     Hedged {
         /// The method.
         method: &'a str,
@@ -137,7 +140,8 @@ pub enum ForwardEvent<'a> {
         method: &'a str,
         /// Attempts made; 0 when the deadline cut the call off.
         attempts: u32,
-        /// Every attempt that the policy allows was made. Otherwise another one would not have been safe, or in time.
+        /// Every attempt that the policy allows was made. Otherwise another one would not have been
+        /// safe, or in time.
         exhausted: bool,
     },
 }
@@ -150,7 +154,8 @@ pub enum AttemptEnd {
     Answered,
     /// Without one.
     Failed(FailureClass),
-    /// Nobody waited for it any more: the deadline passed, the caller went away, or an attempt beside it has answered.
+    /// Nobody waited for it any more: the deadline passed, the caller went away, or an attempt
+    /// beside it has answered.
     Abandoned,
 }
 

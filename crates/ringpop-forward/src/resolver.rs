@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use thiserror::Error;
 use twox_hash::XxHash3_64;
 
-use crate::policy::AttemptOutcome;
+use crate::retry::policy::AttemptOutcome;
 
 /// Owners of one key, best first. Three fit without an allocation.
 pub type Owners = SmallVec<[Owner; 3]>;
@@ -20,30 +20,33 @@ pub type Changed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Answers who owns a key.
 ///
-/// A static list, a cluster's view of its ring and a client's selection of backends are resolvers. Forwarding knows
-/// nothing else about them.
+/// A static list, a cluster's view of its ring and a client's selection of backends are resolvers.
+/// Forwarding knows nothing else about them.
 pub trait Resolver: Send + Sync + 'static {
-    /// Appends at most `n` distinct owners of `key` to `out`, best first. Owners at one address are one owner.
+    /// Appends at most `n` distinct owners of `key` to `out`, best first. Owners at one address are
+    /// one owner.
     ///
     /// Runs on the request path: it must not block, and should not allocate beyond `out`.
     fn owners(&self, key: &[u8], n: usize, out: &mut Owners);
 
-    /// Identifies the state of the ring that answers, such as its checksum. Two members with the same epoch agree on
-    /// every key. Zero means unknown and is never compared.
+    /// Identifies the state of the ring that answers, such as its checksum. Two members with the
+    /// same epoch agree on every key. Zero means unknown and is never compared.
     fn epoch(&self) -> u64 {
         0
     }
 
-    /// Learns how an attempt at `peer` ended, so that a selection of backends can keep away from one that fails. What an
-    /// outcome says about it is in the table of [`AttemptOutcome::evidence`]. Failed attempts of one call at one peer are
-    /// reported once; `peer` is as it came from [`owners`](Self::owners).
+    /// Learns how an attempt at `peer` ended, so that a selection of backends can keep away from
+    /// one that fails. What an outcome says about it is in the table of
+    /// [`AttemptOutcome::evidence`]. Failed attempts of one call at one peer are reported once;
+    /// `peer` is as it came from [`owners`](Self::owners).
     ///
     /// Runs on the request path: it must not block. The default does nothing.
     fn report(&self, peer: &Peer, outcome: AttemptOutcome) {
         let _ = (peer, outcome);
     }
 
-    /// The same, with the key of the call: failures of one key are no evidence against every peer that it is tried at.
+    /// The same, with the key of the call: failures of one key are no evidence against every peer
+    /// that it is tried at.
     ///
     /// The default tells [`report`](Self::report).
     fn report_attempt(&self, key: &[u8], peer: &Peer, outcome: AttemptOutcome) {
@@ -51,7 +54,8 @@ pub trait Resolver: Send + Sync + 'static {
         self.report(peer, outcome);
     }
 
-    /// Resolves when the epoch is no longer `seen`, so that a retry that waits for a better owner can stop waiting.
+    /// Resolves when the epoch is no longer `seen`, so that a retry that waits for a better owner
+    /// can stop waiting.
     ///
     /// The default never resolves: the retry then waits for its whole back-off.
     fn changed(&self, seen: u64) -> Changed {
@@ -93,8 +97,8 @@ pub enum Owner {
 
 /// Another process that can be forwarded to.
 ///
-/// Peers are equal when their addresses are, and connections are kept by address, so a resolver may build a new `Peer`
-/// at any time. Keeping the `Arc`s saves the parsing.
+/// Peers are equal when their addresses are, and connections are kept by address, so a resolver may
+/// build a new `Peer` at any time. Keeping the `Arc`s saves the parsing.
 #[derive(Clone)]
 pub struct Peer {
     authority: Authority,
@@ -110,7 +114,8 @@ impl PartialEq for Peer {
 impl Eq for Peer {}
 
 impl Peer {
-    /// Makes a peer from `host:port`, where host is a DNS name, an IPv4 address or a bracketed IPv6 address.
+    /// Makes a peer from `host:port`, where host is a DNS name, an IPv4 address or a bracketed IPv6
+    /// address.
     ///
     /// # Errors
     ///
@@ -125,8 +130,9 @@ impl Peer {
         Ok(Self { authority, id: None })
     }
 
-    /// Gives the peer the name by which its resolver knows it, for resolvers that know several at one address and want to
-    /// be [told](Resolver::report) which of them was asked. It has no part in equality.
+    /// Gives the peer the name by which its resolver knows it, for resolvers that know several at
+    /// one address and want to be [told](Resolver::report) which of them was asked. It has no part
+    /// in equality.
     #[must_use]
     pub fn with_id(mut self, id: impl Into<Arc<str>>) -> Self {
         self.id = Some(id.into());
@@ -185,9 +191,9 @@ pub struct StaticResolver {
 }
 
 impl StaticResolver {
-    /// Spreads keys over `members` by rendezvous hashing, in which the order of the list does not matter and a list that
-    /// is one member shorter moves only that member's keys. `local` is this process; a client that owns nothing passes
-    /// an address that is not in the list.
+    /// Spreads keys over `members` by rendezvous hashing, in which the order of the list does not
+    /// matter and a list that is one member shorter moves only that member's keys. `local` is this
+    /// process; a client that owns nothing passes an address that is not in the list.
     ///
     /// # Errors
     ///
@@ -257,7 +263,8 @@ struct Candidate {
     owner: Owner,
 }
 
-/// Highest random weight (Thaler and Ravishankar, 1998). Candidates are sorted by address, which settles equal scores.
+/// Highest random weight (Thaler and Ravishankar, 1998). Candidates are sorted by address, which
+/// settles equal scores.
 fn rendezvous(candidates: &[Candidate], key: &[u8], n: usize, out: &mut Owners) {
     let mut best: SmallVec<[(u64, usize); 8]> = SmallVec::new();
     for (index, candidate) in candidates.iter().enumerate() {

@@ -9,19 +9,19 @@ use hashring::{Backend, BackendHealth, Node, Outcome, Picker, Scheme, Selector, 
 use tokio::time::Instant;
 use twox_hash::XxHash3_64;
 
-use crate::policy::{AttemptOutcome, Evidence};
 use crate::resolver::{Owner, Owners, Peer, Resolver};
+use crate::retry::policy::{AttemptOutcome, Evidence};
 
 /// Asks a [`Selector`] for the owners of a key, and tells it how each of them did.
 ///
-/// Backends are what discovery told the selector, minus those that failed lately: the local health of the selector
-/// learns of every attempt, so that a backend that fails is passed over after a few calls and asked again later. None of
-/// them is this process.
+/// Backends are what discovery told the selector, minus those that failed lately: the local health
+/// of the selector learns of every attempt, so that a backend that fails is passed over after a few
+/// calls and asked again later. None of them is this process.
 ///
-/// Only what is wrong with a backend counts, by the table of [`AttemptOutcome::evidence`]. Where it may be the key that
-/// fails, such as UNAVAILABLE by a handler, a failure counts only if the one before it at this backend was of another key.
-/// And only a part of the backends may be passed over at the same time; see
-/// [`HealthConfig`](hashring::HealthConfig::with_max_quarantined_percent).
+/// Only what is wrong with a backend counts, by the table of [`AttemptOutcome::evidence`]. Where it
+/// may be the key that fails, such as UNAVAILABLE by a handler, a failure counts only if the one
+/// before it at this backend was of another key. And only a part of the backends may be passed over
+/// at the same time; see [`HealthConfig`](hashring::HealthConfig::with_max_quarantined_percent).
 ///
 /// ```
 /// use std::sync::Arc;

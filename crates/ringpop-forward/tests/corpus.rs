@@ -1,5 +1,5 @@
-//! What the fuzzers found worth keeping, replayed: inputs that reach different places of the code, and every input that
-//! once failed.
+//! What the fuzzers found worth keeping, replayed: inputs that reach different places of the code,
+//! and every input that once failed.
 
 #![cfg(feature = "direct")]
 #![allow(

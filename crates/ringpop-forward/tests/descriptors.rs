@@ -1,4 +1,5 @@
-//! What happens when the process may open no more files. The limit holds for the process, hence a file of its own.
+//! What happens when the process may open no more files. The limit holds for the process, hence a
+//! file of its own.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 

@@ -1,4 +1,5 @@
-//! The interleavings of the drain gate: no call slips through a closed gate, and whoever waits for the last one is woken.
+//! The interleavings of the drain gate: no call slips through a closed gate, and whoever waits for
+//! the last one is woken.
 //!
 //! The file of the gate is compiled as it is, over the primitives of loom.
 
@@ -10,7 +11,7 @@ use loom::future::block_on;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
-#[path = "../src/drain.rs"]
+#[path = "../src/server/drain.rs"]
 #[allow(dead_code, reason = "the models use a part of it")]
 mod drain;
 
@@ -21,8 +22,8 @@ mod sync {
 
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-    /// The part of tokio's `Notify` that the gate uses, by its documentation: a future hears every `notify_waiters` that
-    /// comes after it was made.
+    /// The part of tokio's `Notify` that the gate uses, by its documentation: a future hears every
+    /// `notify_waiters` that comes after it was made.
     #[derive(Debug, Default)]
     pub(crate) struct Notify(loom::sync::Mutex<Waiting>);
 
@@ -75,8 +76,8 @@ mod sync {
 
 use drain::Gate;
 
-/// Every interleaving with at most three switches that no thread asked for, which is where such errors show; all of them
-/// would take minutes.
+/// Every interleaving with at most three switches that no thread asked for, which is where such
+/// errors show; all of them would take minutes.
 fn model(body: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(3);

@@ -1,8 +1,9 @@
-//! Whole clusters in simulated time, with crashes, partitions, slow links and members that leave, while calls are under
-//! way: what must not run twice does not, and what may run twice succeeds while an owner is alive.
+//! Whole clusters in simulated time, with crashes, partitions, slow links and members that leave,
+//! while calls are under way: what must not run twice does not, and what may run twice succeeds
+//! while an owner is alive.
 //!
-//! Each seed is another history. `RINGPOP_TURMOIL_SEEDS=1000` runs a thousand of them, `RINGPOP_TURMOIL_FIRST=7` begins with
-//! seed 7.
+//! Each seed is another history. `RINGPOP_TURMOIL_SEEDS=1000` runs a thousand of them,
+//! `RINGPOP_TURMOIL_FIRST=7` begins with seed 7.
 
 #![allow(clippy::unwrap_used, reason = "a helper that cannot go on fails its test")]
 
@@ -360,7 +361,8 @@ fn judge(
         match end {
             Ok(()) if executed == 0 => return Err(format!("call {number} was answered by nobody")),
             Err(status) if may_run_twice => return Err(format!("call {number} failed: {status}")),
-            // It may have run, and nobody can tell: the only failure that is left to a live cluster.
+            // It may have run, and nobody can tell: the only failure that is left to a live
+            // cluster.
             Err(status) if !status.message().contains("may have been executed") => {
                 return Err(format!("call {number} failed for no reason: {status}"));
             }

@@ -231,7 +231,8 @@ impl tower_service::Service<http::Request<Body>> for BenchServer {
     }
 }
 
-/// The same service by hand: it decodes a call, makes it again at the owner, and encodes the answer.
+/// The same service by hand: it decodes a call, makes it again at the owner, and encodes the
+/// answer.
 #[derive(Clone)]
 pub(crate) struct TypedServer {
     pub(crate) owner: BenchClient,
@@ -280,7 +281,8 @@ pub(crate) struct BenchClient(tonic::client::Grpc<tonic::transport::Channel>);
 impl BenchClient {
     pub(crate) async fn connect(address: &str) -> anyhow::Result<Self> {
         let endpoint: tonic::transport::Endpoint = format!("http://{address}").parse()?;
-        // The windows of `ringpop_forward::server`, so that streams are not bounded by the caller's own.
+        // The windows of `ringpop_forward::server`, so that streams are not bounded by the caller's
+        // own.
         let endpoint = endpoint
             .tcp_nodelay(true)
             .initial_stream_window_size(ringpop_forward::STREAM_WINDOW_BYTES)

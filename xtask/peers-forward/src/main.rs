@@ -1,14 +1,15 @@
 //! `cargo xtask bench forward`: what a forwarded call costs beside a direct one, in the same run.
 //!
-//! This process is the caller. It starts copies of itself: the owner, a node that forwards to it, the service without a
-//! forwarder, and a forward that was written by hand. Prints a table, or with `--json` one object per line. The exit
-//! code is 1 if a bar does not hold. An argument runs only the cases whose name contains it.
+//! This process is the caller. It starts copies of itself: the owner, a node that forwards to it,
+//! the service without a forwarder, and a forward that was written by hand. Prints a table, or with
+//! `--json` one object per line. The exit code is 1 if a bar does not hold. An argument runs only
+//! the cases whose name contains it.
 
 mod api;
 mod cases;
 mod measure;
 /// The scanner itself, which is private to its crate.
-#[path = "../../../crates/ringpop-forward/src/peek.rs"]
+#[path = "../../../crates/ringpop-forward/src/route/peek.rs"]
 #[allow(dead_code, reason = "the bench uses a part of it")]
 mod peek;
 mod process;
@@ -16,13 +17,15 @@ mod report;
 mod roles;
 
 /// What the scanner finds under this name in its own crate.
-mod constants {
+mod limits {
     pub(crate) const PEEK_DEPTH_MAX: usize = 100;
 }
 
 /// What the scanner finds under this name in its own crate.
-mod key {
-    pub(crate) use ringpop_forward::Key;
+mod route {
+    pub(crate) mod key {
+        pub(crate) use ringpop_forward::Key;
+    }
 }
 
 use std::process::ExitCode;

@@ -8,10 +8,12 @@ use tonic::Request;
 
 use crate::api::{Ask, BenchClient, GET};
 
-/// A deadline that no call of the bench reaches. Every call has one, because a call in production has one.
+/// A deadline that no call of the bench reaches. Every call has one, because a call in production
+/// has one.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Calls before each turn that are not measured: they load the caches, which the subject before has filled.
+/// Calls before each turn that are not measured: they load the caches, which the subject before has
+/// filled.
 const WARM_UP: usize = 50;
 
 /// A way to get an answer.
@@ -42,7 +44,8 @@ pub(crate) struct Latency {
     pub(crate) p99: f64,
 }
 
-/// Calls every subject `calls` times per turn, one call at a time. The result has a list of turns for each subject.
+/// Calls every subject `calls` times per turn, one call at a time. The result has a list of turns
+/// for each subject.
 pub(crate) async fn latencies(
     subjects: &mut [Subject],
     rounds: usize,
@@ -104,8 +107,8 @@ pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     quantile(&mut values.into_iter().collect::<Vec<_>>(), 0.5)
 }
 
-/// The lower quartile of the turns of one subject: what it costs while nobody else wants the cores. A tail, most of
-/// all, is that of the other processes when there are any.
+/// The lower quartile of the turns of one subject: what it costs while nobody else wants the cores.
+/// A tail, most of all, is that of the other processes when there are any.
 pub(crate) fn quiet(values: impl IntoIterator<Item = f64>) -> f64 {
     quantile(&mut values.into_iter().collect::<Vec<_>>(), 0.25)
 }

@@ -89,7 +89,8 @@ impl Row {
         self
     }
 
-    /// Sets the ratios of several sets of processes: one set may be some per cent off for all of its life.
+    /// Sets the ratios of several sets of processes: one set may be some per cent off for all of
+    /// its life.
     pub(crate) fn spread(mut self, spread: Spread) -> Self {
         self.paired = Some(spread.median);
         self.spread = Some(spread);

@@ -76,7 +76,8 @@ pub(crate) async fn serve(role: Role, owner: Option<String>) -> Result<()> {
     Ok(())
 }
 
-/// A forwarder with nothing switched off: retry to the next owner, deadline, guard, resolver, trusted hops.
+/// A forwarder with nothing switched off: retry to the next owner, deadline, guard, resolver,
+/// trusted hops.
 fn forwarder(address: &str, owner: Option<String>) -> Result<Forwarder> {
     let owner = owner.map(|owner| Peer::new(&owner)).transpose()?.map(Arc::new);
     let resolver = StaticResolver::from_fn(move |key, n, owners| {

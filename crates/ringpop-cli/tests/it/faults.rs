@@ -1,9 +1,9 @@
-//! Faults and hostile clients on real processes, with the bars that the project sets itself: what fails, how long requests
-//! take, and how much memory a member takes for it.
+//! Faults and hostile clients on real processes, with the bars that the project sets itself: what
+//! fails, how long requests take, and how much memory a member takes for it.
 //!
-//! An ordinary run is short and checks what does not depend on the machine: memory, and requests while owners are silent or
-//! die. The bars themselves want a release build, a
-//! minute for each client, and a machine that does nothing else:
+//! An ordinary run is short and checks what does not depend on the machine: memory, and requests
+//! while owners are silent or die. The bars themselves want a release build, a minute for each
+//! client, and a machine that does nothing else:
 //!
 //! ```text
 //! cargo build --release -p ringpop-cli
@@ -137,7 +137,8 @@ fn watch_memory(pid: u32) -> JoinHandle<u64> {
     })
 }
 
-/// The most memory, and what became of the requests of others, while nothing or something is done to the victim.
+/// The most memory, and what became of the requests of others, while nothing or something is done
+/// to the victim.
 async fn observe(ports: &Ports, pid: u32) -> (u64, Summary) {
     let requests = Requests::start(vec![ports.http(0)], keys(), 50);
     let memory = watch_memory(pid).await.expect("it does not panic");

@@ -1,4 +1,5 @@
-//! Any request, any owners, any answers: the layer answers every call, and sends none again that must not run twice.
+//! Any request, any owners, any answers: the layer answers every call, and sends none again that
+//! must not run twice.
 
 #![no_main]
 

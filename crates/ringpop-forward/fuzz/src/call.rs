@@ -1,4 +1,5 @@
-//! What a request from the network may do to a node, together with the answers of the owners that it is sent to.
+//! What a request from the network may do to a node, together with the answers of the owners that
+//! it is sent to.
 
 use std::convert::Infallible;
 use std::pin::Pin;

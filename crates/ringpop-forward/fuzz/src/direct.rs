@@ -30,7 +30,8 @@ impl DirectHandler for Handler {
     }
 }
 
-/// Gives the bytes to the service as one message. `None` when they are refused, otherwise the number of keys.
+/// Gives the bytes to the service as one message. `None` when they are refused, otherwise the
+/// number of keys.
 ///
 /// # Panics
 ///

@@ -1,4 +1,5 @@
-//! Input taken apart: numbers, pieces of bytes, headers and bodies. At its end everything is zero or empty.
+//! Input taken apart: numbers, pieces of bytes, headers and bodies. At its end everything is zero
+//! or empty.
 
 use std::collections::VecDeque;
 use std::pin::Pin;

@@ -1,10 +1,11 @@
 //! Makes a broken-off upload an error.
 //!
-//! tonic reads a request body that ends with the error CANCELLED as the regular end of the stream, so a handler answers
-//! as if half of an upload were all of it. Behind a forwarder it would be worse: the forwarder would turn the reset into
-//! a regular end. The guard turns the error into ABORTED. An end without an error is a regular end: `is_end_stream` is a
-//! hint that layers around a body need not pass on. A reset that reads like an end becomes an error where the body comes
-//! from the network, in [`server`](crate::server).
+//! tonic reads a request body that ends with the error CANCELLED as the regular end of the stream,
+//! so a handler answers as if half of an upload were all of it. Behind a forwarder it would be
+//! worse: the forwarder would turn the reset into a regular end. The guard turns the error into
+//! ABORTED. An end without an error is a regular end: `is_end_stream` is a hint that layers around
+//! a body need not pass on. A reset that reads like an end becomes an error where the body comes
+//! from the network, in [`server`](crate::connections).
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

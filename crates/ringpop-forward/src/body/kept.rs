@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes that a piece of a body costs beyond its data: the handle of the piece, and its share of the allocation behind it.
+/// Bytes that a piece of a body costs beyond its data: the handle of the piece, and its share of
+/// the allocation behind it.
 const PIECE_BYTES: usize = 64;
 
 /// What all responses of a process together may keep.

@@ -11,26 +11,27 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::reply::{in_trailers, lower};
-use crate::engine::Engine;
-use crate::ownership::Lost;
+use crate::server::ownership::Lost;
+use crate::shared::Shared;
 
 /// gRPC writes before each message whether it is compressed, and its length in four bytes.
 const PREFIX_BYTES: usize = 5;
 
-/// A response stream until its key moves. Then it ends with ABORTED, at once or after the message that is half way
-/// through, and what is behind it is dropped, which ends the handler or the call of the owner.
+/// A response stream until its key moves. Then it ends with ABORTED, at once or after the message
+/// that is half way through, and what is behind it is dropped, which ends the handler or the call
+/// of the owner.
 pub(crate) struct UntilMoved<T> {
     /// `None` when it has ended.
     body: Option<Body>,
     lost: Lost,
-    engine: Arc<Engine<T>>,
+    shared: Arc<Shared<T>>,
     /// Where messages end; `None` when the end of the call cannot be told in trailers.
     messages: Option<Messages>,
 }
 
 impl<T> UntilMoved<T> {
-    pub(crate) fn new(body: Body, lost: Lost, engine: Arc<Engine<T>>, is_grpc: bool) -> Self {
-        Self { body: Some(body), lost, engine, messages: is_grpc.then(Messages::default) }
+    pub(crate) fn new(body: Body, lost: Lost, shared: Arc<Shared<T>>, is_grpc: bool) -> Self {
+        Self { body: Some(body), lost, shared, messages: is_grpc.then(Messages::default) }
     }
 }
 
@@ -49,7 +50,7 @@ impl<T> HttpBody for UntilMoved<T> {
             && let Poll::Ready(owner) = Pin::new(&mut this.lost).poll(cx)
         {
             this.body = None;
-            let status = this.engine.moved(owner.as_ref());
+            let status = this.shared.moved(owner.as_ref());
             return Poll::Ready(Some(match this.messages {
                 Some(_) => in_trailers(&status),
                 None => Err(status),

@@ -1,8 +1,9 @@
 //! A request body that can be sent more than once.
 //!
-//! What is read from the caller is kept until it exceeds the replay limit. Up to there, another attempt starts again from
-//! the first byte and then goes on reading. Beyond it the kept bytes are freed and the request can no longer be sent
-//! again. Frames are reference-counted, so keeping one copies nothing.
+//! What is read from the caller is kept until it exceeds the replay limit. Up to there, another
+//! attempt starts again from the first byte and then goes on reading. Beyond it the kept bytes are
+//! freed and the request can no longer be sent again. Frames are reference-counted, so keeping one
+//! copies nothing.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,13 +17,13 @@ use smallvec::SmallVec;
 use tonic::Status;
 
 use super::Guard;
-use crate::constants::JOINED_FRAME_BYTES_MAX;
+use crate::limits::JOINED_FRAME_BYTES_MAX;
 use crate::stats::Counter;
 
 /// The memory that all requests of a process together keep for replays.
 ///
-/// Whoever looks for a key has to read on whatever the limit says, so a full memory refuses nothing: it only lets no
-/// request begin or go on to be kept.
+/// Whoever looks for a key has to read on whatever the limit says, so a full memory refuses
+/// nothing: it only lets no request begin or go on to be kept.
 #[derive(Debug)]
 pub(crate) struct ReplayMemory {
     kept: AtomicUsize,
@@ -51,7 +52,7 @@ impl ReplayMemory {
 
 /// The request as it comes in: what was read of it, and where the rest comes from.
 #[derive(Debug)]
-pub(crate) struct Intake {
+pub(crate) struct ReplayBuffer {
     /// `None` when the caller's body has ended.
     source: Option<Guard>,
     frames: SmallVec<[Bytes; 2]>,
@@ -66,7 +67,7 @@ pub(crate) struct Intake {
     consumed: bool,
 }
 
-impl Intake {
+impl ReplayBuffer {
     /// Takes a body of which at most `limit` bytes are kept, as far as `memory` has room.
     pub(crate) fn new(source: Guard, limit: usize, memory: Arc<ReplayMemory>) -> Self {
         let source = (!source.is_end_stream()).then_some(source);
@@ -109,7 +110,8 @@ impl Intake {
         }
     }
 
-    /// Whether the common memory has room. Asked about a request that is kept so far, so a no is counted once.
+    /// Whether the common memory has room. Asked about a request that is kept so far, so a no is
+    /// counted once.
     fn has_room_for(&self, bytes: usize) -> bool {
         let has_room = self.memory.has_room_for(bytes);
         if !has_room {
@@ -157,7 +159,8 @@ impl Intake {
         !self.consumed
     }
 
-    /// Whether the whole body is here and kept, so that several readers may be at it at the same time.
+    /// Whether the whole body is here and kept, so that several readers may be at it at the same
+    /// time.
     fn is_whole(&self) -> bool {
         self.source.is_none() && self.trailers.is_none() && self.keep && !self.consumed
     }
@@ -244,11 +247,12 @@ impl Intake {
     pub(crate) fn into_body(mut self) -> OnceBody {
         self.keep = false;
         self.release();
-        OnceBody { intake: self, cursor: 0 }
+        OnceBody { buffer: self, cursor: 0 }
     }
 }
 
-/// Appends a short frame to another one. A frame by itself keeps the memory that it was received in, however short it is.
+/// Appends a short frame to another one. A frame by itself keeps the memory that it was received
+/// in, however short it is.
 fn join(frame: &mut Bytes, next: &[u8]) {
     let mut joined = match std::mem::take(frame).try_into_mut() {
         Ok(joined) => joined,
@@ -258,7 +262,7 @@ fn join(frame: &mut Bytes, next: &[u8]) {
     *frame = joined.freeze();
 }
 
-impl Drop for Intake {
+impl Drop for ReplayBuffer {
     fn drop(&mut self) {
         self.clear();
     }
@@ -267,7 +271,7 @@ impl Drop for Intake {
 /// A request body that is read once.
 #[derive(Debug)]
 pub(crate) struct OnceBody {
-    intake: Intake,
+    buffer: ReplayBuffer,
     cursor: usize,
 }
 
@@ -279,28 +283,29 @@ impl HttpBody for OnceBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let Self { intake, cursor } = &mut *self;
-        intake.poll_next(cursor, cx)
+        let Self { buffer, cursor } = &mut *self;
+        buffer.poll_next(cursor, cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.intake.is_end(self.cursor)
+        self.buffer.is_end(self.cursor)
     }
 }
 
-/// A request that may be sent several times: one attempt after the other, and side by side when it is whole.
+/// A request that may be sent several times: one attempt after the other, and side by side when it
+/// is whole.
 #[derive(Debug)]
-pub(crate) struct Replay(Arc<Mutex<Intake>>);
+pub(crate) struct Replay(Arc<Mutex<ReplayBuffer>>);
 
 impl Replay {
-    pub(crate) fn new(intake: Intake) -> Self {
-        Self(Arc::new(Mutex::new(intake)))
+    pub(crate) fn new(buffer: ReplayBuffer) -> Self {
+        Self(Arc::new(Mutex::new(buffer)))
     }
 
-    /// The body from its first byte. Unless it [is whole](Self::is_whole), bodies of earlier attempts must be gone, or both
-    /// would read from the caller.
+    /// The body from its first byte. Unless it [is whole](Self::is_whole), bodies of earlier
+    /// attempts must be gone, or both would read from the caller.
     pub(crate) fn attempt(&self) -> RequestBody {
-        RequestBody { intake: Arc::clone(&self.0), cursor: 0 }
+        RequestBody { buffer: Arc::clone(&self.0), cursor: 0 }
     }
 
     /// Whether [`attempt`](Self::attempt) still gives the body from its first byte.
@@ -322,17 +327,18 @@ impl Replay {
 /// The body of one attempt, as a transport reads it.
 #[derive(Debug)]
 pub struct RequestBody {
-    intake: Arc<Mutex<Intake>>,
+    buffer: Arc<Mutex<ReplayBuffer>>,
     cursor: usize,
 }
 
 impl RequestBody {
-    /// The next data that is here already, and whether the body ends with it. It is held in memory anyway, so a
-    /// transport may take it without regard to flow control; the rest of the body must be polled for.
+    /// The next data that is here already, and whether the body ends with it. It is held in memory
+    /// anyway, so a transport may take it without regard to flow control; the rest of the body must
+    /// be polled for.
     pub fn next_at_hand(&mut self) -> Option<(Bytes, bool)> {
-        let mut intake = lock(&self.intake);
-        let data = intake.next_at_hand(&mut self.cursor)?;
-        Some((data, intake.is_end(self.cursor)))
+        let mut buffer = lock(&self.buffer);
+        let data = buffer.next_at_hand(&mut self.cursor)?;
+        Some((data, buffer.is_end(self.cursor)))
     }
 }
 
@@ -344,18 +350,19 @@ impl HttpBody for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let Self { intake, cursor } = &mut *self;
-        lock(intake).poll_next(cursor, cx)
+        let Self { buffer, cursor } = &mut *self;
+        lock(buffer).poll_next(cursor, cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        lock(&self.intake).is_end(self.cursor)
+        lock(&self.buffer).is_end(self.cursor)
     }
 }
 
-/// A panic while the lock is held leaves a body whose call is lost anyway; the lock is private to one call.
-fn lock(intake: &Mutex<Intake>) -> MutexGuard<'_, Intake> {
-    intake.lock().unwrap_or_else(PoisonError::into_inner)
+/// A panic while the lock is held leaves a body whose call is lost anyway; the lock is private to
+/// one call.
+fn lock(buffer: &Mutex<ReplayBuffer>) -> MutexGuard<'_, ReplayBuffer> {
+    buffer.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

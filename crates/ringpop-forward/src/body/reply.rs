@@ -11,19 +11,21 @@ use tokio::time::{Sleep, sleep_until};
 use tonic::Status;
 use tonic::body::Body;
 
-use crate::deadline::{Deadline, exceeded};
-use crate::engine::Engine;
-use crate::server::InFlight;
+use crate::connections::InFlight;
+use crate::server::deadline::{Deadline, exceeded};
+use crate::shared::Shared;
 
 pin_project! {
     /// The response of another process.
     ///
-    /// It never reports an exact size: hyper would add `content-length`, and trailers would be lost on the way.
+    /// It never reports an exact size: hyper would add `content-length`, and trailers would be lost
+    /// on the way.
     pub(crate) struct Reply<B, T> {
         #[pin]
         body: B,
-        engine: Arc<Engine<T>>,
-        // Set when the timer is first needed: most bodies are there before they have to be waited for.
+        shared: Arc<Shared<T>>,
+        // Set when the timer is first needed: most bodies are there before they have to be waited
+        // for.
         #[pin]
         timer: Option<Sleep>,
         deadline: Option<Deadline>,
@@ -36,17 +38,18 @@ pin_project! {
 }
 
 impl<B, T> Reply<B, T> {
-    /// `status_in_head` says that the response told its status ahead of the body, so that no trailers follow.
+    /// `status_in_head` says that the response told its status ahead of the body, so that no
+    /// trailers follow.
     pub(crate) fn new(
         body: B,
-        engine: Arc<Engine<T>>,
+        shared: Arc<Shared<T>>,
         deadline: Option<Deadline>,
         is_grpc: bool,
         status_in_head: bool,
         ticket: InFlight,
     ) -> Self {
         let saw_trailers = status_in_head;
-        Self { body, engine, timer: None, deadline, is_grpc, saw_trailers, ticket: Some(ticket) }
+        Self { body, shared, timer: None, deadline, is_grpc, saw_trailers, ticket: Some(ticket) }
     }
 }
 
@@ -62,7 +65,7 @@ impl<B: HttpBody<Data = Bytes, Error = Status>, T> HttpBody for Reply<B, T> {
         if this.ticket.is_none() {
             return Poll::Ready(None);
         }
-        let counters = &this.engine.counters;
+        let counters = &this.shared.counters;
         let failure = match this.body.poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 *this.saw_trailers |= frame.is_trailers();
@@ -114,14 +117,16 @@ pub(crate) fn lower(body: &impl HttpBody) -> SizeHint {
     hint
 }
 
-/// A gRPC caller reads a status from trailers, where a broken stream would only tell it that something is wrong.
+/// A gRPC caller reads a status from trailers, where a broken stream would only tell it that
+/// something is wrong.
 pub(crate) fn in_trailers(status: &Status) -> Result<Frame<Bytes>, Status> {
     let mut trailers = http::HeaderMap::with_capacity(2);
     status.add_header(&mut trailers)?;
     Ok(Frame::trailers(trailers))
 }
 
-/// The response stream of a handler in this process; its call is in flight until the stream is gone.
+/// The response stream of a handler in this process; its call is in flight until the stream is
+/// gone.
 pub(crate) struct Tracked {
     body: Body,
     _ticket: InFlight,

@@ -7,20 +7,21 @@ use tokio::time::sleep;
 use tonic::Status;
 
 use super::{DirectRequest, Outcome};
-use crate::constants::{
+use crate::forwarder::{Forwarder, OwnerGroup};
+use crate::limits::{
     DIRECT_GROUPS_IN_FLIGHT, DIRECT_KEYS_MAX, DIVERGED_ROUNDS_MAX, DIVERGED_WAIT,
     KEYS_DIVERGED_HEADER,
 };
-use crate::forwarder::{Forwarder, OwnerGroup};
-use crate::key::Key;
 use crate::resolver::Owner;
+use crate::route::key::Key;
 use crate::transport::PeerTransport;
 
 /// What became of the keys of one owner.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct GroupOutcome {
-    /// Who owned the keys when the request was sent; whoever handled it in the end may be a next owner.
+    /// Who owned the keys when the request was sent; whoever handled it in the end may be a next
+    /// owner.
     pub owner: Option<Owner>,
     /// The keys.
     pub keys: Vec<Key>,
@@ -29,11 +30,12 @@ pub struct GroupOutcome {
 }
 
 impl<T: PeerTransport> Forwarder<T> {
-    /// Groups `keys` by owner and sends `request` once to each of them, at most 64 at a time. Results come group by
-    /// group, in the order in which they finish, and one owner's failure is not another's.
+    /// Groups `keys` by owner and sends `request` once to each of them, at most 64 at a time.
+    /// Results come group by group, in the order in which they finish, and one owner's failure is
+    /// not another's.
     ///
-    /// A group that has more than one owner by the time it arrives is not handled; its keys are grouped again, up to
-    /// three times, and then the group fails with FAILED_PRECONDITION.
+    /// A group that has more than one owner by the time it arrives is not handled; its keys are
+    /// grouped again, up to three times, and then the group fails with FAILED_PRECONDITION.
     ///
     /// Dropping the future cancels what is under way.
     pub async fn handle_or_forward_all<K: Into<Key>>(
@@ -88,14 +90,14 @@ impl<T: PeerTransport> Forwarder<T> {
         request: DirectRequest,
     ) -> (u32, GroupOutcome) {
         let OwnerGroup { owner, keys } = group;
-        let epoch = self.engine().resolver.epoch();
+        let epoch = self.shared().resolver.epoch();
         let result = self.send_direct(DirectRequest { keys: keys.clone(), ..request }).await;
         let outcome = GroupOutcome { owner, keys, result };
         if round < DIVERGED_ROUNDS_MAX && has_diverged(&outcome) {
             // Until one of the two members has heard what the other knows, asking again is in vain.
             tokio::select! {
                 () = sleep(DIVERGED_WAIT) => {}
-                () = self.engine().resolver.changed(epoch) => {}
+                () = self.shared().resolver.changed(epoch) => {}
             }
         }
         (round, outcome)

@@ -10,11 +10,11 @@ use tonic::{Request, Response, Status};
 use super::generated::forward_server::{Forward, ForwardServer};
 use super::generated::{HandleRequest, HandleResponse};
 use super::{DirectReply, DirectRequest, check};
-use crate::arrival::Divergence;
-use crate::constants::{DIRECT_BYTES_MAX, KEYS_DIVERGED_HEADER};
-use crate::engine::Engine;
 use crate::forwarder::Forwarder;
+use crate::hop::arrival::Divergence;
+use crate::limits::{DIRECT_BYTES_MAX, KEYS_DIVERGED_HEADER};
 use crate::resolver::{Owner, Owners};
+use crate::shared::Shared;
 use crate::transport::PeerTransport;
 
 /// Handles requests that other members forward to this one.
@@ -36,7 +36,7 @@ pub trait DirectHandler: Send + Sync + 'static {
 /// The service behind [`Forwarder::direct_service`].
 pub struct DirectService<H, T> {
     handler: H,
-    engine: Arc<Engine<T>>,
+    shared: Arc<Shared<T>>,
 }
 
 impl<H, T> fmt::Debug for DirectService<H, T> {
@@ -46,13 +46,14 @@ impl<H, T> fmt::Debug for DirectService<H, T> {
 }
 
 impl<T: PeerTransport> Forwarder<T> {
-    /// The service that receives what [`handle_or_forward`](Self::handle_or_forward) sends. Add it to the server behind
-    /// the [`layer`](Self::layer): `server().layer(forwarder.layer()).add_service(forwarder.direct_service(handler))`.
+    /// The service that receives what [`handle_or_forward`](Self::handle_or_forward) sends. Add it
+    /// to the server behind the [`layer`](Self::layer):
+    /// `server().layer(forwarder.layer()).add_service(forwarder.direct_service(handler))`.
     pub fn direct_service<H: DirectHandler>(
         &self,
         handler: H,
     ) -> ForwardServer<DirectService<H, T>> {
-        let service = DirectService { handler, engine: Arc::clone(self.engine()) };
+        let service = DirectService { handler, shared: Arc::clone(self.shared()) };
         ForwardServer::new(service)
             .max_decoding_message_size(DIRECT_BYTES_MAX)
             .max_encoding_message_size(DIRECT_BYTES_MAX)
@@ -66,10 +67,11 @@ impl<H: DirectHandler, T: PeerTransport> Forward for DirectService<H, T> {
         request: Request<HandleRequest>,
     ) -> Result<Response<HandleResponse>, Status> {
         let request = DirectRequest::from_message(request.into_inner());
-        check(&request).inspect_err(|_| self.engine.counters.bad_direct_requests.add_one())?;
+        check(&request).inspect_err(|_| self.shared.counters.bad_direct_requests.add_one())?;
         self.verify(&request)?;
         let reply = self.handler.handle(request).await.map_err(|mut status| {
-            // The handler has run. A status that it got from elsewhere must not say that it has not.
+            // The handler has run. A status that it got from elsewhere must not say that it has
+            // not.
             status.metadata_mut().remove(KEYS_DIVERGED_HEADER.as_str());
             status
         })?;
@@ -79,27 +81,28 @@ impl<H: DirectHandler, T: PeerTransport> Forward for DirectService<H, T> {
 }
 
 impl<H, T> DirectService<H, T> {
-    /// Checks that every key may be ours. The layer has checked the first, by which the request was routed.
+    /// Checks that every key may be ours. The layer has checked the first, by which the request was
+    /// routed.
     fn verify(&self, request: &DirectRequest) -> Result<(), Status> {
-        let engine = &self.engine;
-        if engine.settings.divergence == Divergence::Accept {
+        let shared = &self.shared;
+        if shared.settings.divergence == Divergence::Accept {
             return Ok(());
         }
-        let n = engine.settings.policy.owners();
+        let n = shared.settings.policy.owners();
         for key in request.keys().iter().skip(1) {
             let mut owners = Owners::new();
-            engine.resolver.owners(key.as_bytes(), n, &mut owners);
+            shared.resolver.owners(key.as_bytes(), n, &mut owners);
             if owners.contains(&Owner::Local) {
                 continue;
             }
-            engine.counters.keys_differed.add_one();
+            shared.counters.keys_differed.add_one();
             let owner = match owners.first() {
                 Some(Owner::Remote(peer)) => peer.address(),
                 _ => "nobody",
             };
             let mut status = Status::failed_precondition(format!(
                 "keys have diverged: {} sees {owner} as the owner of {key:?}; nothing was handled",
-                engine.settings.name,
+                shared.settings.name,
             ));
             let one = HeaderValue::from_static("1");
             status.metadata_mut().as_mut().insert(KEYS_DIVERGED_HEADER, one);

@@ -1,273 +1,163 @@
-//! A response body in pieces, of which what is not read can be freed.
-//!
-//! HTTP/2 takes a frame of a body and holds it until its peer gives it room, and asks for the next one only then. What a
-//! body still has meanwhile is held here, where it can be found and freed, and large frames are handed out in copied
-//! pieces, because a slice would keep the whole of its frame in memory.
+//! Answers that this process gives without asking a handler.
 
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, ready};
-
-use bytes::{Buf, Bytes};
-use http_body::{Body as HttpBody, Frame, SizeHint};
-use tokio::time::Instant;
-use tonic::Status;
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http_body::{Frame, SizeHint};
 use tonic::body::Body;
+use tonic::{Code, Status};
 
-use super::connection::{Connection, Registration};
-use super::open_call::OpenCall;
-use super::waiting::{For, Shed, Waiting};
-use crate::body::in_trailers;
-use crate::constants::{ANSWER_PIECE_BYTES, ANSWER_PIECE_BYTES_FIRST, COUNTED_FRAME_BYTES_MIN};
+use crate::limits::REFUSED_HEADER;
+use crate::server::drain::Refusal;
 
-type Polled = Poll<Option<Result<Frame<Bytes>, Status>>>;
-
-/// The rest of an answer.
-#[derive(Debug)]
-pub(super) struct Content {
-    /// `None` when it has ended.
-    body: Option<Body>,
-    /// The rest of a large frame.
-    rest: Bytes,
-    /// A frame that was read ahead.
-    next: Option<Result<Frame<Bytes>, Status>>,
-    is_first: bool,
+/// In which form a request or response says how a call went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// In `grpc-status`, in trailers.
+    Grpc,
+    /// As [`Grpc`](Self::Grpc), with the trailers in the body, which is not looked at here.
+    GrpcWeb,
+    /// As [`GrpcWeb`](Self::GrpcWeb), with the body in base64.
+    GrpcWebText,
+    /// In the status of HTTP.
+    Http,
 }
 
-impl Content {
-    fn new(body: Body) -> Self {
-        Self { body: Some(body), rest: Bytes::new(), next: None, is_first: true }
-    }
+const GRPC: &[u8] = b"application/grpc";
+const GRPC_WEB: &[u8] = b"application/grpc-web";
+const GRPC_WEB_TEXT: &[u8] = b"application/grpc-web-text";
 
-    /// Bytes that are held, as far as that is known.
-    pub(super) fn bytes(&self) -> usize {
-        let data = |frame: &Frame<Bytes>| frame.data_ref().map_or(0, Bytes::len);
-        let next = self.next.as_ref().and_then(|next| next.as_ref().ok()).map_or(0, data);
-        // The announced length of a forwarded answer is here already.
-        let ahead = self.body.as_ref().map_or(0, |body| body.size_hint().lower());
-        self.rest.len() + next + usize::try_from(ahead).unwrap_or(usize::MAX / 4)
-    }
-
-    /// Whether nothing is left but trailers.
-    fn is_done(&self) -> bool {
-        let is_data = |next: &Result<Frame<Bytes>, Status>| next.as_ref().is_ok_and(Frame::is_data);
-        self.rest.is_empty() && self.body.is_none() && !self.next.as_ref().is_some_and(is_data)
-    }
-
-    fn is_end(&self) -> bool {
-        let is_end = self.body.as_ref().is_none_or(HttpBody::is_end_stream);
-        self.rest.is_empty() && self.next.is_none() && is_end
-    }
-
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Polled {
-        if self.rest.is_empty() {
-            match ready!(self.poll_next(cx)) {
-                Some(Ok(frame)) if frame.is_data() => {
-                    self.rest = frame.into_data().unwrap_or_default();
-                }
-                other => return Poll::Ready(other),
-            }
+impl Protocol {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let Some(value) = headers.get(CONTENT_TYPE) else { return Self::Http };
+        let value = value.as_bytes();
+        if is_media_type(value, GRPC) {
+            Self::Grpc
+        } else if is_media_type(value, GRPC_WEB_TEXT) {
+            Self::GrpcWebText
+        } else if is_media_type(value, GRPC_WEB) {
+            Self::GrpcWeb
+        } else {
+            Self::Http
         }
-        if self.rest.len() <= ANSWER_PIECE_BYTES {
-            self.is_first = false;
-            let data = std::mem::take(&mut self.rest);
-            self.read_ahead(cx);
-            return Poll::Ready(Some(Ok(Frame::data(data))));
-        }
-        let size = if self.is_first { ANSWER_PIECE_BYTES_FIRST } else { ANSWER_PIECE_BYTES };
-        self.is_first = false;
-        let piece = Bytes::copy_from_slice(&self.rest[..size]);
-        self.rest.advance(size);
-        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Polled {
-        if let Some(next) = self.next.take() {
-            return Poll::Ready(Some(next));
-        }
-        let Some(body) = &mut self.body else { return Poll::Ready(None) };
-        let frame = ready!(Pin::new(body).poll_frame(cx));
-        if !matches!(&frame, Some(Ok(frame)) if frame.is_data()) {
-            self.body = None;
-        }
-        Poll::Ready(frame)
-    }
-
-    /// Looks whether the answer ends here: if so, nothing of it has to be held any more.
-    fn read_ahead(&mut self, cx: &mut Context<'_>) {
-        if self.next.is_none()
-            && let Poll::Ready(next) = self.poll_next(cx)
-        {
-            self.next = next;
-        }
+    pub(crate) fn is_grpc(self) -> bool {
+        self == Self::Grpc
     }
 }
 
-/// The response body of a call.
-#[derive(Debug)]
-pub(super) struct Answer {
-    held: Held,
-    call: Arc<OpenCall>,
-    is_grpc: bool,
-    /// A piece was handed out, and the next one has not been asked for.
-    is_unread: bool,
+/// Whether `value` is this media type, a format of it (`+proto`), or either with parameters (RFC
+/// 9110 section 8.3.1).
+fn is_media_type(value: &[u8], media_type: &[u8]) -> bool {
+    value.split_at_checked(media_type.len()).is_some_and(|(name, rest)| {
+        name.eq_ignore_ascii_case(media_type)
+            && matches!(rest.first(), None | Some(b'+' | b';' | b' ' | b'\t'))
+    })
 }
 
-#[derive(Debug)]
-enum Held {
-    /// Nobody else has to see it: there is hardly anything, or it was not asked for yet.
-    Here(Content),
-    /// It waits for its caller, or may.
-    There { waiting: Arc<Waiting>, _registration: Registration },
+/// Whether a request or response speaks gRPC, so that its status travels in `grpc-status`.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    Protocol::of(headers).is_grpc()
 }
 
-impl Answer {
-    pub(super) fn new(body: Body, call: Arc<OpenCall>, is_grpc: bool) -> Self {
-        Self { held: Held::Here(Content::new(body)), call, is_grpc, is_unread: false }
-    }
+/// Answers with a status, in the language of the request.
+pub(crate) fn answer(status: Status, protocol: Protocol) -> Response<Body> {
+    let content_type = match protocol {
+        Protocol::Grpc => return status.into_http(),
+        Protocol::GrpcWeb => HeaderValue::from_static("application/grpc-web+proto"),
+        Protocol::GrpcWebText => HeaderValue::from_static("application/grpc-web-text+proto"),
+        Protocol::Http => return answer_http(&status),
+    };
+    // Without a message the status is in the head there as well.
+    let mut response = status.into_http();
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}
 
-    fn set_unread(&mut self, is_unread: bool) {
-        let unread = &self.call.connection.unread;
-        match (self.is_unread, is_unread) {
-            (false, true) => unread.fetch_add(1, Ordering::Relaxed),
-            (true, false) => unread.fetch_sub(1, Ordering::Relaxed),
-            _ => return,
-        };
-        self.is_unread = is_unread;
-    }
+fn answer_http(status: &Status) -> Response<Body> {
+    let mut response = Response::new(Body::new(Text(Some(status.message().to_owned().into()))));
+    *response.status_mut() = http_status(status.code());
+    let text = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, text);
+    response
+}
 
-    /// Moves what is left to where it can be freed.
-    fn register(&mut self) {
-        if let Held::Here(content) = &mut self.held {
-            let content = Content {
-                body: content.body.take(),
-                rest: std::mem::take(&mut content.rest),
-                next: content.next.take(),
-                is_first: content.is_first,
-            };
-            let bytes = content.bytes();
-            let waiting = Waiting::new(Arc::clone(&self.call), Some(content));
-            waiting.state().since = Some((For::Read, Instant::now()));
-            let registration = self.call.connection.register(Arc::clone(&waiting));
-            self.held = Held::There { waiting, _registration: registration };
-            self.call.connection.all.hold(bytes);
+/// Refuses a request before a handler saw it. Of a process that is about to stop, the sender asks
+/// the next owner; of an overloaded one nobody else: the load of one owner must not become the load
+/// of all.
+pub(crate) fn refuse(refusal: Refusal, protocol: Protocol) -> Response<Body> {
+    let status = match refusal {
+        Refusal::Draining => Status::unavailable("this process is about to stop"),
+        Refusal::Overloaded => {
+            let message = "this process has as many calls in flight as it may; see max_in_flight";
+            Status::resource_exhausted(message)
         }
-    }
+    };
+    let mut response = answer(status, protocol);
+    response.headers_mut().insert(REFUSED_HEADER, HeaderValue::from_static(refusal.token()));
+    response
+}
 
-    /// Ends the answer to a call that was given up because its request was not read.
-    fn end_shed(&mut self) -> Polled {
-        let empty = Content { body: None, rest: Bytes::new(), next: None, is_first: false };
-        let was_here = match &self.held {
-            Held::Here(content) => content.body.is_some(),
-            Held::There { waiting, .. } => waiting.state().content.take().is_some(),
-        };
-        self.held = Held::Here(empty);
-        let end = Shed::Overloaded(For::Handler).status();
-        let end = if self.is_grpc { in_trailers(&end) } else { Err(end) };
-        Poll::Ready(was_here.then_some(end))
-    }
-
-    fn poll_held(&mut self, cx: &mut Context<'_>) -> Polled {
-        match &mut self.held {
-            Held::Here(content) => content.poll_piece(cx),
-            Held::There { waiting, .. } => {
-                let mut state = waiting.state();
-                let Some(content) = &mut state.content else {
-                    let Some(shed) = state.shed.take() else { return Poll::Ready(None) };
-                    drop(state);
-                    let end = shed.status();
-                    let end = if self.is_grpc { in_trailers(&end) } else { Err(end) };
-                    return Poll::Ready(Some(end));
-                };
-                let polled = content.poll_piece(cx);
-                state.since = polled.is_ready().then(|| (For::Read, Instant::now()));
-                polled
-            }
-        }
+/// The few codes that a forwarder itself answers, for callers that speak plain HTTP.
+fn http_status(code: Code) -> StatusCode {
+    match code {
+        Code::InvalidArgument => StatusCode::BAD_REQUEST,
+        Code::FailedPrecondition => StatusCode::LOOP_DETECTED,
+        Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+        Code::Unavailable | Code::ResourceExhausted => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::BAD_GATEWAY,
     }
 }
 
-impl HttpBody for Answer {
+/// A body of one piece.
+struct Text(Option<Bytes>);
+
+impl http_body::Body for Text {
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
-        let this = &mut *self;
-        if this.call.is_shed() {
-            return this.end_shed();
-        }
-        let connection = Arc::clone(&this.call.connection);
-        if connection.is_full(cx.waker()) {
-            this.register();
-            return Poll::Pending;
-        }
-        this.set_unread(false);
-        let Poll::Ready(polled) = this.poll_held(cx) else {
-            return if this.call.wait(cx.waker()) { this.end_shed() } else { Poll::Pending };
-        };
-        let frame = match polled {
-            Some(Ok(frame)) if frame.is_data() => frame.into_data().unwrap_or_default(),
-            other => return Poll::Ready(other),
-        };
-        this.call.touch();
-        this.set_unread(true);
-        if matches!(&this.held, Held::Here(content) if !content.is_done()) {
-            this.register();
-        }
-        Poll::Ready(Some(Ok(Frame::data(counted(frame, &connection)))))
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Frame<Bytes>, Status>>> {
+        std::task::Poll::Ready(self.0.take().map(|text| Ok(Frame::data(text))))
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.held {
-            Held::Here(content) => content.is_end(),
-            Held::There { waiting, .. } => {
-                let state = waiting.state();
-                state.shed.is_none() && state.content.as_ref().is_none_or(Content::is_end)
-            }
-        }
+        self.0.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.held {
-            // Before the first frame, it is what the body says.
-            Held::Here(Content { body: Some(body), is_first: true, .. }) => body.size_hint(),
-            _ => SizeHint::default(),
+        SizeHint::with_exact(self.0.as_ref().map_or(0, Bytes::len) as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn media_types_are_told_apart_to_their_end() {
+        for (text, expected) in [
+            ("application/grpc", Protocol::Grpc),
+            ("application/grpc+proto", Protocol::Grpc),
+            ("application/grpc;charset=utf-8", Protocol::Grpc),
+            ("application/grpc ; charset=utf-8", Protocol::Grpc),
+            ("Application/gRPC+Proto", Protocol::Grpc),
+            ("application/grpc-web", Protocol::GrpcWeb),
+            ("application/grpc-web+proto", Protocol::GrpcWeb),
+            ("application/grpc-web-text", Protocol::GrpcWebText),
+            ("application/grpc-web-text+proto", Protocol::GrpcWebText),
+            ("application/grpc-websocket", Protocol::Http),
+            ("application/grpcx", Protocol::Http),
+            ("application/json", Protocol::Http),
+            ("", Protocol::Http),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_str(text).unwrap());
+            assert_eq!(Protocol::of(&headers), expected, "{text:?}");
         }
+        assert_eq!(Protocol::of(&HeaderMap::new()), Protocol::Http);
     }
-}
-
-impl Drop for Answer {
-    fn drop(&mut self) {
-        self.set_unread(false);
-        if let Held::There { waiting, .. } = &self.held {
-            waiting.leave();
-        }
-    }
-}
-
-/// Bytes that count in the transport of their connection until they are written.
-struct Counted {
-    data: Bytes,
-    connection: Arc<Connection>,
-}
-
-impl AsRef<[u8]> for Counted {
-    fn as_ref(&self) -> &[u8] {
-        &self.data
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.connection.leave_transport(self.data.len());
-    }
-}
-
-fn counted(data: Bytes, connection: &Arc<Connection>) -> Bytes {
-    if data.len() < COUNTED_FRAME_BYTES_MIN {
-        return data;
-    }
-    connection.take_into_transport(data.len());
-    Bytes::from_owner(Counted { data, connection: Arc::clone(connection) })
 }

@@ -1,189 +1,365 @@
-//! The outermost layer of a server: sees every request as it comes from the network and every answer as it goes there.
+//! The tower layer, the service that it makes, and the future of one request.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-use http::{Request, Response, StatusCode, Version};
-use http_body::Body as HttpBody;
+use http::{Request, Response};
 use pin_project_lite::pin_project;
-use tonic::Status;
+use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::body::Body;
+use tonic::server::NamedService;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::answer::Answer;
-use super::connection::ConnectionHandle;
-use super::limits::ServerLimits;
-use super::open_call::OpenCall;
-use super::upload::Upload;
-use super::waiting::{For, Shed};
-use crate::answer::{Protocol, answer};
-use crate::constants::HOP_HEADER;
-use crate::header_list;
+use crate::body::ReplayBuffer;
+use crate::origin::Origin;
+use crate::retry::attempts::forward;
+use crate::route::first_message::{MessageKey, message_key};
+use crate::route::key::{HeadKey, Key, KeyError, KeySource};
+use crate::server::call::{Admission, Call, Placement, admit};
+use crate::server::local::LocalCall;
+use crate::server::ownership::Lost;
+use crate::shared::Shared;
+use crate::transport::{H2Transport, PeerTransport};
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// Keeps what callers hold of a server within its [limits](crate::ServerLimits). Part of every
-/// [`server`](crate::server).
-#[derive(Clone, Copy, Debug)]
-pub struct LimitLayer {
-    header_list_bytes: usize,
+/// Makes services sharded. See [`Forwarder::layer`](crate::Forwarder::layer).
+pub struct ForwardLayer<T = H2Transport> {
+    shared: Arc<Shared<T>>,
 }
 
-impl LimitLayer {
-    /// For a server whose connections are kept within these limits, which [`server_with`](crate::server_with) has checked.
-    pub(super) fn new(limits: &ServerLimits) -> Self {
-        Self { header_list_bytes: limits.header_list_bytes as usize }
+impl<T> ForwardLayer<T> {
+    pub(crate) fn new(shared: Arc<Shared<T>>) -> Self {
+        Self { shared }
     }
 }
 
-impl Default for LimitLayer {
-    fn default() -> Self {
-        Self::new(&ServerLimits::default())
+impl<T> Clone for ForwardLayer<T> {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.shared))
     }
 }
 
-impl<S> Layer<S> for LimitLayer {
-    type Service = Limited<S>;
-
-    fn layer(&self, inner: S) -> Limited<S> {
-        Limited { inner, header_list_bytes: self.header_list_bytes }
+impl<T> fmt::Debug for ForwardLayer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ForwardLayer").finish_non_exhaustive()
     }
 }
 
-/// The service that [`LimitLayer`] makes.
-#[derive(Clone, Debug)]
-pub struct Limited<S> {
-    inner: S,
-    header_list_bytes: usize,
+impl<S, T> Layer<S> for ForwardLayer<T> {
+    type Service = ForwardService<S, T>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        ForwardService::new(inner, Arc::clone(&self.shared), Origin::Server)
+    }
 }
 
-impl<S, B> Service<Request<Body>> for Limited<S>
+/// Handles a request in `S`, or forwards it to the owner of its key.
+pub struct ForwardService<S, T = H2Transport> {
+    local: S,
+    shared: Arc<Shared<T>>,
+    origin: Origin,
+}
+
+impl<S, T> ForwardService<S, T> {
+    pub(crate) fn new(local: S, shared: Arc<Shared<T>>, origin: Origin) -> Self {
+        Self { local, shared, origin }
+    }
+}
+
+impl<S: Clone, T> Clone for ForwardService<S, T> {
+    fn clone(&self) -> Self {
+        Self::new(self.local.clone(), Arc::clone(&self.shared), self.origin.clone())
+    }
+}
+
+impl<S, T> fmt::Debug for ForwardService<S, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ForwardService").field("origin", &self.origin).finish_non_exhaustive()
+    }
+}
+
+impl<S: NamedService, T> NamedService for ForwardService<S, T> {
+    const NAME: &'static str = S::NAME;
+}
+
+impl<S, T> Service<Request<Body>> for ForwardService<S, T>
 where
-    S: Service<Request<Body>, Response = Response<B>>,
-    B: HttpBody<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Send,
+    T: PeerTransport,
 {
     type Response = Response<Body>;
     type Error = S::Error;
-    type Future = LimitedFuture<S::Future>;
+    type Future = ForwardFuture<S, T>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
+    /// Always ready: whether the local service is matters only to calls that it handles, and they
+    /// wait for it.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let call = request.extensions_mut().get_mut::<ConnectionHandle>().map(|handle| {
-            let call = OpenCall::begin(Arc::clone(&handle.connection));
-            handle.call = Arc::downgrade(&call);
-            call
-        });
-        if let Some(call) = &call {
-            call.connection.restore(request.extensions_mut());
-        }
-        // The connection of a member carries many callers, and it is the first member that knows them apart.
-        if let Some(call) = &call
-            && call.connection.is_unread()
-            && !request.headers().contains_key(HOP_HEADER)
-        {
-            call.connection.all.count_unread_refused();
-            let status = Status::resource_exhausted("the answers on this connection are not read");
-            let response = answer(status, Protocol::of(request.headers()));
-            return LimitedFuture { step: Step::Refused { response: Some(response) } };
-        }
-        if let Some(refusal) = self.refuse_header_list(&request) {
-            if let Some(call) = &call {
-                call.connection.all.count_header_list();
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let (head, body) = request.into_parts();
+        let (call, key) = match admit(&self.shared, &self.origin, head) {
+            Admission::Unrouted(head) => {
+                let future = LocalCall::new(self.local.clone(), Request::from_parts(head, body));
+                return ForwardFuture { state: State::Unrouted { future } };
             }
-            return LimitedFuture { step: Step::Refused { response: Some(refusal) } };
-        }
-        let protocol = Protocol::of(request.headers());
-        let ends_with_flag = request.version() == Version::HTTP_2;
-        let request = request.map(|body| {
-            if body.is_end_stream() {
-                return body;
+            Admission::Answered(response) => return ForwardFuture::answered(response),
+            Admission::Admitted(call, key) => (call, key),
+        };
+        let mut call = call;
+        let place = match key {
+            HeadKey::Found(key) => (call.place(&key), key),
+            HeadKey::Missing => match call.place_without_key() {
+                Ok(placed) => placed,
+                Err(error) => return ForwardFuture::answered(call.refuse_key(error)),
+            },
+            HeadKey::InMessage => {
+                let buffer = call.buffer(body);
+                let local = self.local.clone();
+                let peeking = Some(Peeking { call, buffer, local, timer: None });
+                return ForwardFuture { state: State::Peeking { peeking } };
             }
-            Body::new(Upload::new(body, call.clone(), ends_with_flag, protocol.is_grpc()))
-        });
-        LimitedFuture { step: Step::Served { inner: self.inner.call(request), call, protocol } }
+        };
+        let state = match place {
+            (Placement::Local, _) => {
+                let body = call.body_for_handler(body);
+                State::here(call, body, self.local.clone())
+            }
+            (Placement::Remote(owner), key) => {
+                let buffer = call.buffer(body);
+                let future = Box::pin(forward(call, key, owner, buffer, self.local.clone()));
+                State::There { future }
+            }
+            (Placement::Disputed(why, owner), _) => {
+                return ForwardFuture::answered(call.refuse_disagreement(why, owner.as_ref()));
+            }
+        };
+        ForwardFuture { state }
     }
 }
 
-impl<S> Limited<S> {
-    /// Answers a request whose header list is too large to be forwarded. One that was forwarded has been let in by the
-    /// first member, and HTTP/2 itself bounds what has come with it since.
-    fn refuse_header_list(&self, request: &Request<Body>) -> Option<Response<Body>> {
-        if request.headers().contains_key(HOP_HEADER) {
-            return None;
-        }
-        let (size, limit) = (header_list::size_of_request(request), self.header_list_bytes);
-        (size >= limit).then(|| {
-            let status = header_list::request_too_large(size, limit, "this server");
-            let protocol = Protocol::of(request.headers());
-            let mut response = answer(status, protocol);
-            if protocol == Protocol::Http {
-                *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+/// A request that waits for its first message.
+struct Peeking<S, T> {
+    call: Call<T>,
+    buffer: ReplayBuffer,
+    local: S,
+    /// Set when the message has to be waited for, which is rare.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S, T> Peeking<S, T> {
+    /// Reads until the key is known. `None` when the message has none.
+    fn poll_key(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Key>, PeekFailure>> {
+        let KeySource::Field(field) = &self.call.route.key else {
+            return Poll::Ready(Ok(None));
+        };
+        loop {
+            match message_key(&self.buffer, field, &self.call.head.headers)? {
+                MessageKey::Found(key) => return Poll::Ready(Ok(Some(key))),
+                MessageKey::Missing => return Poll::Ready(Ok(None)),
+                MessageKey::Need(bytes) => match self.buffer.poll_fill(cx, bytes) {
+                    Poll::Ready(filled) => filled?,
+                    Poll::Pending => return self.poll_limit(cx).map(Err),
+                },
             }
-            response
-        })
+        }
+    }
+
+    /// Waits until the message is late, or the whole call.
+    fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<PeekFailure> {
+        let timer = self.timer.get_or_insert_with(|| {
+            let late = Instant::now() + self.call.shared.settings.first_message_timeout;
+            let end = self.call.deadline.map_or(late, |deadline| deadline.answer_at.min(late));
+            Box::pin(sleep_until(end))
+        });
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(if self.call.has_expired() { PeekFailure::Deadline } else { PeekFailure::Late })
+    }
+}
+
+enum PeekFailure {
+    Key(KeyError),
+    Body(tonic::Status),
+    Deadline,
+    Late,
+}
+
+impl From<KeyError> for PeekFailure {
+    fn from(error: KeyError) -> Self {
+        Self::Key(error)
+    }
+}
+
+impl From<tonic::Status> for PeekFailure {
+    fn from(status: tonic::Status) -> Self {
+        Self::Body(status)
     }
 }
 
 pin_project! {
-    /// The response of a [`Limited`] service.
-    #[derive(Debug)]
-    pub struct LimitedFuture<F> {
+    /// The response of a [`ForwardService`]. Handling locally allocates nothing for it.
+    pub struct ForwardFuture<S, T>
+    where
+        S: Service<Request<Body>>,
+    {
         #[pin]
-        step: Step<F>,
+        state: State<S, T>,
     }
 }
 
 pin_project! {
-    #[derive(Debug)]
-    #[project = StepProjection]
-    enum Step<F> {
-        Served { #[pin] inner: F, call: Option<Arc<OpenCall>>, protocol: Protocol },
-        /// `None` when it was given.
-        Refused { response: Option<Response<Body>> },
+    #[project = StateProjection]
+    enum State<S, T>
+    where
+        S: Service<Request<Body>>,
+    {
+        Unrouted { #[pin] future: LocalCall<S> },
+        Answered { response: Option<Response<Body>> },
+        Peeking { peeking: Option<Peeking<S, T>> },
+        Here {
+            #[pin]
+            future: LocalCall<S>,
+            #[pin]
+            timer: Option<Sleep>,
+            call: Option<Call<T>>,
+            lost: Option<Lost>,
+        },
+        There { future: Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>> },
     }
 }
 
-impl<F, B, E> Future for LimitedFuture<F>
+impl<S: Service<Request<Body>>, T> State<S, T> {
+    fn here(mut call: Call<T>, body: Body, local: S) -> Self {
+        if call.has_expired() {
+            return Self::Answered { response: Some(call.answer_exceeded()) };
+        }
+        call.count_here();
+        let lost = call.follow_here();
+        let head = std::mem::replace(&mut call.head, Request::new(()).into_parts().0);
+        let future = LocalCall::new(local, Request::from_parts(head, body));
+        Self::Here { future, timer: None, call: Some(call), lost }
+    }
+}
+
+impl<S: Service<Request<Body>>, T> ForwardFuture<S, T> {
+    fn answered(response: Response<Body>) -> Self {
+        Self { state: State::Answered { response: Some(response) } }
+    }
+}
+
+impl<S: Service<Request<Body>>, T> fmt::Debug for ForwardFuture<S, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ForwardFuture").finish_non_exhaustive()
+    }
+}
+
+impl<S, T> Future for ForwardFuture<S, T>
 where
-    F: Future<Output = Result<Response<B>, E>>,
-    B: HttpBody<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Send,
+    T: PeerTransport,
 {
-    type Output = Result<Response<Body>, E>;
+    type Output = Result<Response<Body>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let (inner, call, protocol) = match self.project().step.project() {
-            StepProjection::Served { inner, call, protocol } => (inner, call, *protocol),
-            StepProjection::Refused { response } => {
-                return response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)));
-            }
-        };
-        let Poll::Ready(response) = inner.poll(cx) else {
-            let is_shed = call.as_ref().is_some_and(|call| call.wait(cx.waker()));
-            if !is_shed {
-                return Poll::Pending;
-            }
-            // With this future goes the handler, and what it holds of the request.
-            let status = Shed::Overloaded(For::Handler).status();
-            return Poll::Ready(Ok(answer(status, protocol)));
-        };
-        let call = call.take();
-        Poll::Ready(Ok(response?.map(|body| {
-            let body = Body::new(body);
-            match call {
-                Some(call) if !body.is_end_stream() => {
-                    Body::new(Answer::new(body, call, protocol.is_grpc()))
+        let mut state = self.project().state;
+        loop {
+            let next = match state.as_mut().project() {
+                StateProjection::Unrouted { future } => return future.poll(cx),
+                StateProjection::There { future } => return future.as_mut().poll(cx),
+                StateProjection::Answered { response } => {
+                    return Poll::Ready(Ok(response.take().expect("polled after it was ready")));
                 }
-                _ => body,
-            }
-        })))
+                StateProjection::Here { future, timer, call, lost } => {
+                    return poll_here(cx, future, timer, call, lost);
+                }
+                StateProjection::Peeking { peeking } => {
+                    let key =
+                        ready!(peeking.as_mut().expect("polled after it was ready").poll_key(cx));
+                    let peeking = peeking.take().expect("taken once, right here");
+                    peeking.into_state(key)
+                }
+            };
+            state.set(next);
+        }
     }
+}
+
+impl<S, T> Peeking<S, T>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Send,
+    T: PeerTransport,
+{
+    /// Goes on as the key tells.
+    fn into_state(self, key: Result<Option<Key>, PeekFailure>) -> State<S, T> {
+        let Self { mut call, buffer, local, .. } = self;
+        let placed = match key {
+            Ok(Some(key)) => Ok((call.place(&key), key)),
+            Ok(None) => call.place_without_key(),
+            Err(PeekFailure::Key(error)) => Err(error),
+            Err(PeekFailure::Body(status)) => {
+                return State::Answered { response: Some(call.answer_broken(status)) };
+            }
+            Err(PeekFailure::Deadline) => {
+                return State::Answered { response: Some(call.answer_exceeded()) };
+            }
+            Err(PeekFailure::Late) => {
+                return State::Answered { response: Some(call.answer_late()) };
+            }
+        };
+        match placed {
+            Ok((Placement::Local, _)) => State::here(call, Body::new(buffer.into_body()), local),
+            Ok((Placement::Remote(owner), key)) => {
+                State::There { future: Box::pin(forward(call, key, owner, buffer, local)) }
+            }
+            Ok((Placement::Disputed(why, owner), _)) => {
+                State::Answered { response: Some(call.refuse_disagreement(why, owner.as_ref())) }
+            }
+            Err(error) => State::Answered { response: Some(call.refuse_key(error)) },
+        }
+    }
+}
+
+/// Waits for a handler in this process, until the deadline or until the key of a stream moves.
+fn poll_here<F, E, T>(
+    cx: &mut Context<'_>,
+    future: Pin<&mut F>,
+    mut timer: Pin<&mut Option<Sleep>>,
+    call: &mut Option<Call<T>>,
+    lost: &mut Option<Lost>,
+) -> Poll<Result<Response<Body>, E>>
+where
+    F: Future<Output = Result<Response<Body>, E>>,
+    T: PeerTransport,
+{
+    let finished = future.poll(cx);
+    let running = call.as_ref().expect("polled after it was ready");
+    if let Poll::Ready(result) = finished {
+        let call = call.take().expect("it was there a line ago");
+        return Poll::Ready(result.map(|response| call.finish_here(response, lost.take())));
+    }
+    if let Some(lost) = lost
+        && let Poll::Ready(owner) = Pin::new(lost).poll(cx)
+    {
+        return Poll::Ready(Ok(running.answer_moved(owner.as_ref())));
+    }
+    let Some(deadline) = running.deadline else {
+        return Poll::Pending;
+    };
+    if timer.is_none() {
+        timer.set(Some(sleep_until(deadline.answer_at)));
+    }
+    if let Some(timer) = timer.as_pin_mut() {
+        ready!(timer.poll(cx));
+    }
+    Poll::Ready(Ok(running.answer_exceeded()))
 }

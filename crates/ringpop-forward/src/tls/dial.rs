@@ -16,7 +16,7 @@ use tonic::transport::{Channel, Endpoint};
 use tower_service::Service;
 
 use super::Tls;
-use crate::constants::{CONNECT_TIMEOUT, TLS_HANDSHAKE_TIMEOUT};
+use crate::limits::{CONNECT_TIMEOUT, TLS_HANDSHAKE_TIMEOUT};
 use crate::resolver::Peer;
 use crate::transport::{Connector, Dialing, Io, dial_any, tcp};
 
@@ -28,8 +28,9 @@ impl Tls {
         TlsConnector(self.clone())
     }
 
-    /// A tonic channel to a member, for services beside the forwarder. The scheme of `endpoint` is `http`, because it is
-    /// not tonic that encrypts; requests have the scheme `https` all the same. Its first call connects it.
+    /// A tonic channel to a member, for services beside the forwarder. The scheme of `endpoint` is
+    /// `http`, because it is not tonic that encrypts; requests have the scheme `https` all the
+    /// same. Its first call connects it.
     #[must_use]
     pub fn channel(&self, endpoint: &Endpoint) -> Channel {
         let mut origin = endpoint.uri().clone().into_parts();
@@ -52,7 +53,8 @@ impl Tls {
         let name = match &self.0.server_name {
             Some(name) => name.clone(),
             None => {
-                // An IPv6 address stands in brackets in front of its port, and without them in a certificate.
+                // An IPv6 address stands in brackets in front of its port, and without them in a
+                // certificate.
                 let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
                 ServerName::try_from(host).map_err(io::Error::other)?
             }

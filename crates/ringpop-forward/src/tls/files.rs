@@ -13,7 +13,7 @@ use tokio_rustls::rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore, ServerConfig};
 
 use super::validity::Validity;
-use crate::constants::{TLS_FILE_BYTES_MAX, TLS_RELOAD_INTERVAL, TLS_RELOAD_INTERVAL_MIN};
+use crate::limits::{TLS_FILE_BYTES_MAX, TLS_RELOAD_INTERVAL, TLS_RELOAD_INTERVAL_MIN};
 
 /// Where the certificates of a member are, in PEM form.
 #[derive(Clone, Debug)]
@@ -100,8 +100,8 @@ pub enum TlsError {
 }
 
 impl TlsFiles {
-    /// The certificate of this member with the chain up to its authority, its private key, and the authorities whose
-    /// certificates are members.
+    /// The certificate of this member with the chain up to its authority, its private key, and the
+    /// authorities whose certificates are members.
     pub fn new(
         certificate: impl Into<PathBuf>,
         key: impl Into<PathBuf>,
@@ -117,8 +117,8 @@ impl TlsFiles {
         }
     }
 
-    /// A DNS name that the certificate of every member bears, such as `member.cluster.internal`. For members whose
-    /// addresses are not known when their certificates are made.
+    /// A DNS name that the certificate of every member bears, such as `member.cluster.internal`.
+    /// For members whose addresses are not known when their certificates are made.
     ///
     /// By default a member's certificate must bear the host of its address.
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
@@ -126,15 +126,16 @@ impl TlsFiles {
         self
     }
 
-    /// Also accepts connections without a certificate. They are encrypted, but not those of a member: see
-    /// [`is_verified`](crate::is_verified). By default every caller must present a certificate of the authority.
+    /// Also accepts connections without a certificate. They are encrypted, but not those of a
+    /// member: see [`is_verified`](crate::is_verified). By default every caller must present a
+    /// certificate of the authority.
     pub fn anonymous_clients(mut self, accepted: bool) -> Self {
         self.anonymous_clients = accepted;
         self
     }
 
-    /// How often [`Tls::watch`](crate::Tls::watch) looks for changed files, by default every 10 s, at the shortest every
-    /// 100 ms.
+    /// How often [`Tls::watch`](crate::Tls::watch) looks for changed files, by default every 10 s,
+    /// at the shortest every 100 ms.
     pub fn reload_interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
         self

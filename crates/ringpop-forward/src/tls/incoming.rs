@@ -17,13 +17,13 @@ use tokio_rustls::server::TlsStream;
 use tokio_stream::Stream;
 
 use super::Tls;
-use crate::accept::{Accepted, Acceptor};
 use crate::cause;
-use crate::constants::{ACCEPT_LOG_INTERVAL, TLS_HANDSHAKE_TIMEOUT, TLS_HANDSHAKES_MAX};
+use crate::connections::accept::{Accepted, Acceptor};
+use crate::connections::incoming::{AcceptCounters, Sweeper};
+use crate::connections::{Bounded, ServerLimits};
 use crate::error::ConfigError;
-use crate::incoming::{AcceptCounters, Sweeper};
+use crate::limits::{ACCEPT_LOG_INTERVAL, TLS_HANDSHAKE_TIMEOUT, TLS_HANDSHAKES_MAX};
 use crate::log_limit::LogLimit;
-use crate::server::{Bounded, ServerLimits};
 
 /// A connection before and after its handshake.
 type Encrypted = TlsStream<Accepted<TcpStream>>;
@@ -31,8 +31,9 @@ type Encrypted = TlsStream<Accepted<TcpStream>>;
 impl Tls {
     /// The connections of `listener` that complete a handshake, with small writes sent at once.
     ///
-    /// Handshakes run side by side in tasks that end with the stream, so that a caller that is slow, or speaks no TLS,
-    /// holds nobody up. When too many run, the address that has most of them loses its oldest one.
+    /// Handshakes run side by side in tasks that end with the stream, so that a caller that is
+    /// slow, or speaks no TLS, holds nobody up. When too many run, the address that has most of
+    /// them loses its oldest one.
     #[must_use]
     pub fn incoming(&self, listener: TcpListener) -> TlsIncoming {
         TlsIncoming {
@@ -47,8 +48,8 @@ impl Tls {
 }
 
 impl TlsIncoming {
-    /// Keeps callers within `limits` in the place of the default ones. The server takes the same ones, with
-    /// [`server_with`](crate::server_with).
+    /// Keeps callers within `limits` in the place of the default ones. The server takes the same
+    /// ones, with [`server_with`](crate::server_with).
     ///
     /// # Errors
     ///
@@ -168,8 +169,9 @@ impl Running {
         Some(task)
     }
 
-    /// Ends one handshake when no more may run: the oldest one of the address that has most. A peer that means it needs a
-    /// few round trips, so that the oldest one of many is the one that says nothing.
+    /// Ends one handshake when no more may run: the oldest one of the address that has most. A peer
+    /// that means it needs a few round trips, so that the oldest one of many is the one that says
+    /// nothing.
     fn make_room(&mut self) -> bool {
         if self.tasks.len() < TLS_HANDSHAKES_MAX {
             return false;

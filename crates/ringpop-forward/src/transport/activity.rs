@@ -1,13 +1,16 @@
-//! What happens on one connection: how many streams are open, who waits for one, and how many calls were given up.
+//! What happens on one connection: how many streams are open, who waits for one, and how many calls
+//! were given up.
 //!
-//! One connection carries the calls of many callers, and HTTP/2 servers count what happens on it. A caller that gives up
-//! must not cost the others their calls. Two counts matter:
+//! One connection carries the calls of many callers, and HTTP/2 servers count what happens on it. A
+//! caller that gives up must not cost the others their calls. Two counts matter:
 //!
-//! * A server keeps a stream that was reset before it took it, and ends the connection when these are too many: hyper and
-//!   tonic at 20. How many of our resets it may not have seen yet is known: it takes streams in their order, so an answer
-//!   on a later one proves that it has seen them. Beyond half of that figure no further call uses the connection, and those
-//!   that are given up on it are reset only when the server has seen others, or after some time.
-//! * h2 counts frames that come for calls long given up. A connection on which many were given up is replaced in time.
+//! * A server keeps a stream that was reset before it took it, and ends the connection when these
+//!   are too many: hyper and tonic at 20. How many of our resets it may not have seen yet is known:
+//!   it takes streams in their order, so an answer on a later one proves that it has seen them.
+//!   Beyond half of that figure no further call uses the connection, and those that are given up on
+//!   it are reset only when the server has seen others, or after some time.
+//! * h2 counts frames that come for calls long given up. A connection on which many were given up
+//!   is replaced in time.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,10 +23,10 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::{sleep, timeout};
 use tonic::Status;
 
-use crate::constants::{
+use crate::header_list;
+use crate::limits::{
     RESET_DELAY_MAX, RESETS_PER_CONNECTION, RESETS_UNSEEN_MAX, TURN_CHECK_INTERVAL,
 };
-use crate::header_list;
 
 /// How large header lists may be on a connection.
 #[derive(Debug, Default)]
@@ -41,8 +44,8 @@ impl HeaderLists {
         self.exceeded.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What takes the place of these fields of a response if they are too large; a status when they say nothing of the
-    /// outcome.
+    /// What takes the place of these fields of a response if they are too large; a status when they
+    /// say nothing of the outcome.
     pub(crate) fn bound(&self, headers: &HeaderMap) -> Option<Result<HeaderMap, Status>> {
         let (size, limit) = (header_list::size_of_response(headers), self.response_max);
         (size >= limit).then(|| {
@@ -76,7 +79,8 @@ pub(crate) struct Activity {
 /// Streams that were reset because their calls were given up.
 #[derive(Debug, Default)]
 struct Resets {
-    /// How many of them the peer may not have seen, as streams that were taken back before it took them.
+    /// How many of them the peer may not have seen, as streams that were taken back before it took
+    /// them.
     unseen: usize,
     /// The last of these.
     last: u32,
@@ -179,7 +183,8 @@ impl Activity {
         self.count_reset(&mut lock(&self.resets));
     }
 
-    /// Gives up a stream of which no answer has begun. It is reset at once, or when that costs others nothing.
+    /// Gives up a stream of which no answer has begun. It is reset at once, or when that costs
+    /// others nothing.
     pub(crate) fn give_up(self: &Arc<Self>, response: ResponseFuture, turn: Turn) {
         let stream = response.stream_id().as_u32();
         let mut resets = lock(&self.resets);
@@ -293,7 +298,7 @@ impl Drop for Turn {
 
 /// A call in flight: its stream, and its place among those that may be in flight to the peer.
 #[derive(Debug)]
-pub(crate) struct Lease {
+pub(crate) struct StreamGuard {
     pub(crate) turn: Turn,
     pub(crate) _permit: OwnedSemaphorePermit,
 }

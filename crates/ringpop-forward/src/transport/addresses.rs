@@ -1,5 +1,5 @@
-//! The addresses of one name, dialled as RFC 8305 has it: the families in turn, each a little after the one before, and the
-//! first that succeeds counts.
+//! The addresses of one name, dialled as RFC 8305 has it: the families in turn, each a little after
+//! the one before, and the first that succeeds counts.
 
 use std::future::Future;
 use std::io;
@@ -10,7 +10,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::constants::{DIAL_ADDRESSES_MAX, DIAL_STAGGER, DIAL_STAGGER_MIN};
+use crate::limits::{DIAL_ADDRESSES_MAX, DIAL_STAGGER, DIAL_STAGGER_MIN};
 
 /// Dials one address over TCP, without delaying small writes.
 pub(crate) async fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
@@ -44,7 +44,8 @@ fn out_of_time(limit: Duration) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {limit:?}"))
 }
 
-/// The addresses with their families in turn, beginning with the first, otherwise in their order (RFC 8305 section 4).
+/// The addresses with their families in turn, beginning with the first, otherwise in their order
+/// (RFC 8305 section 4).
 fn in_turn(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     let mut addresses: Vec<_> = addresses.take(DIAL_ADDRESSES_MAX).collect();
     let mut seen = Vec::with_capacity(addresses.len());
@@ -66,8 +67,8 @@ fn in_turn(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     turns
 }
 
-/// Dials the addresses one after the other, each when the one before has failed or has had its time for itself. The first
-/// success ends the other dials.
+/// Dials the addresses one after the other, each when the one before has failed or has had its time
+/// for itself. The first success ends the other dials.
 async fn race<T, F>(
     addresses: &[SocketAddr],
     end: Instant,
@@ -144,7 +145,8 @@ mod tests {
             Self { begun: Arc::default(), start: Instant::now() }
         }
 
-        /// Port 1 swallows packets, 2 refuses, and all others answer after as many milliseconds as their number.
+        /// Port 1 swallows packets, 2 refuses, and all others answer after as many milliseconds as
+        /// their number.
         fn dial(
             &self,
             address: SocketAddr,

@@ -1,15 +1,15 @@
 //! The circuit of one destination: whether it is dialled, skipped, or tried in the background.
 //!
-//! A destination that cannot be reached costs the calls that found it out, and no others. While its circuit is open they
-//! are told at once, so that they move on to the next owner; whether it is back is found out by a dial that nobody waits
-//! for.
+//! A destination that cannot be reached costs the calls that found it out, and no others. While its
+//! circuit is open they are told at once, so that they move on to the next owner; whether it is
+//! back is found out by a dial that nobody waits for.
 
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use super::dial::DialError;
-use crate::constants::{BACKOFF_JITTER, DIAL_BACKOFF_MAX, DIAL_BACKOFF_MIN, UNANSWERED_MAX};
+use crate::limits::{BACKOFF_JITTER, DIAL_BACKOFF_MAX, DIAL_BACKOFF_MIN, UNANSWERED_MAX};
 
 /// The state of one destination.
 #[derive(Debug, Default)]
@@ -28,7 +28,8 @@ enum State {
     Closed,
     /// It could not be reached; nobody tries before `until`.
     Open { until: Instant, cause: Arc<DialError> },
-    /// It is tried in the background. A try that has not reported by `until` is lost, and another one may begin.
+    /// It is tried in the background. A try that has not reported by `until` is lost, and another
+    /// one may begin.
     HalfOpen { until: Instant, cause: Arc<DialError> },
 }
 
@@ -75,8 +76,8 @@ impl Circuit {
         *self = Self::default();
     }
 
-    /// A dial failed. `unit` is a random number from 0 to 1 for the jitter, which keeps the members of a cluster from
-    /// dialling a restarted one in step. True if the circuit was closed before.
+    /// A dial failed. `unit` is a random number from 0 to 1 for the jitter, which keeps the members
+    /// of a cluster from dialling a restarted one in step. True if the circuit was closed before.
     pub(crate) fn on_failed_dial(&mut self, cause: DialError, now: Instant, unit: f64) -> bool {
         let was_closed = matches!(self.state, State::Closed);
         let doublings = self.failures.min(16);
@@ -92,8 +93,9 @@ impl Circuit {
         self.unanswered = 0;
     }
 
-    /// A call was given up because no answer came in its time. True if that opens the circuit: then the connections are
-    /// to be given up too, because new ones must prove that the peer still answers.
+    /// A call was given up because no answer came in its time. True if that opens the circuit: then
+    /// the connections are to be given up too, because new ones must prove that the peer still
+    /// answers.
     pub(crate) fn on_unanswered(&mut self, now: Instant) -> bool {
         self.unanswered += 1;
         if self.unanswered < UNANSWERED_MAX || !matches!(self.state, State::Closed) {
@@ -104,7 +106,7 @@ impl Circuit {
         true
     }
 
-    /// Somebody heard from the peer: whoever asks next may try.
+    /// The peer was heard from: the next caller may try.
     pub(crate) fn on_sign_of_life(&mut self, now: Instant) {
         if let State::Open { until, .. } = &mut self.state {
             *until = now;

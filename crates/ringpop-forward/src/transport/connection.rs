@@ -13,16 +13,16 @@ use super::activity::Activity;
 use super::cork::{Cork, Corked};
 use super::dial::{DialError, Io};
 use super::h2::H2Config;
-use super::last_words::LastWords;
+use super::read_after_write_error::ReadAfterWriteError;
 use super::settings::Announced;
-use crate::constants::{
+use crate::limits::{
     CONNECTION_WINDOW_BYTES, LATE_FRAMES_MAX, RECEIVED_HEADER_LIST_BYTES, RESETS_PER_CONNECTION,
     RESETS_REMEMBERED_FOR, SEND_BUFFER_BYTES, STREAM_WINDOW_BYTES, STREAMS_BEFORE_SETTINGS,
 };
 
 /// A connection as the pool keeps it.
 #[derive(Clone, Debug)]
-pub(crate) struct Live {
+pub(crate) struct PeerConnection {
     /// Tells this connection from its successors in the same place.
     pub(crate) id: u64,
     pub(crate) sender: SendRequest<Bytes>,
@@ -41,7 +41,7 @@ pub(crate) enum Ended {
 }
 
 /// The bytes of a connection on their way.
-type PeerIo = Corked<LastWords<Announced<Box<dyn Io>>>>;
+type PeerIo = Corked<ReadAfterWriteError<Announced<Box<dyn Io>>>>;
 
 /// The driving half of a connection.
 pub(crate) struct Driver {
@@ -60,12 +60,13 @@ pub(crate) struct Opened {
 
 /// Speaks the HTTP/2 preface and waits for the first sign of the peer.
 ///
-/// The kernel completes connections that nobody has accepted, and a server that is about to stop leaves them so. What
-/// is sent on one is lost in a way that cannot be told from a crash. Hence a connection counts as open when the peer has
-/// answered a PING on it, and until then nothing of a request is sent.
+/// The kernel completes connections that nobody has accepted, and a server that is about to stop
+/// leaves them so. What is sent on one is lost in a way that cannot be told from a crash. Hence a
+/// connection counts as open when the peer has answered a PING on it, and until then nothing of a
+/// request is sent.
 pub(crate) async fn handshake(io: Box<dyn Io>) -> Result<Opened, DialError> {
     let (io, header_list_max) = Announced::new(io);
-    let (io, cork) = Corked::new(LastWords::new(io));
+    let (io, cork) = Corked::new(ReadAfterWriteError::new(io));
     let (sender, mut connection) = Builder::new()
         .enable_push(false)
         .initial_window_size(STREAM_WINDOW_BYTES)
@@ -73,8 +74,9 @@ pub(crate) async fn handshake(io: Box<dyn Io>) -> Result<Opened, DialError> {
         .max_send_buffer_size(SEND_BUFFER_BYTES)
         .max_header_list_size(RECEIVED_HEADER_LIST_BYTES)
         .initial_max_send_streams(STREAMS_BEFORE_SETTINGS)
-        // What comes late for a call that was given up is no fault of the peer. h2 forgets such calls soon, counts every
-        // later frame of them against the connection, and ends it for all calls when it has counted enough.
+        // What comes late for a call that was given up is no fault of the peer. h2 forgets such
+        // calls soon, counts every later frame of them against the connection, and ends it for all
+        // calls when it has counted enough.
         .max_concurrent_reset_streams(RESETS_PER_CONNECTION)
         .reset_stream_duration(RESETS_REMEMBERED_FOR)
         .max_local_error_reset_streams(Some(LATE_FRAMES_MAX))
@@ -106,8 +108,9 @@ pub(crate) struct Keepalive {
 }
 
 impl Driver {
-    /// Drives the connection until it ends: because either side closed it, because a PING was not answered, or because
-    /// nobody can send on it any more. `evict_if_idle` is asked now and then whether it gave the connection up.
+    /// Drives the connection until it ends: because either side closed it, because a PING was not
+    /// answered, or because nobody can send on it any more. `evict_if_idle` is asked now and then
+    /// whether it gave the connection up.
     pub(crate) async fn run(
         self,
         config: &H2Config,
@@ -159,8 +162,9 @@ impl Keepalive {
     }
 }
 
-/// Looks twice per idle time, so a connection ends after being idle for one half to one idle time more. Never resolves:
-/// a connection that was given up ends by itself, in the order that HTTP/2 wants.
+/// Looks twice per idle time, so a connection ends after being idle for one half to one idle time
+/// more. Never resolves: a connection that was given up ends by itself, in the order that HTTP/2
+/// wants.
 async fn watch_idle(idle: Duration, mut evict_if_idle: impl FnMut() -> bool) -> Infallible {
     loop {
         sleep(idle / 2).await;

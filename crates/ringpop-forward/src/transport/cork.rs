@@ -1,7 +1,8 @@
 //! Gathers the small writes of one poll of a connection into one system call.
 //!
-//! h2 writes every DATA frame above 256 bytes by itself, and a write costs more than all that we do for a call. A
-//! connection is therefore polled corked, so that frames collect in a buffer, and once more open when any did.
+//! h2 writes every DATA frame above 256 bytes by itself, and a write costs more than all that we do
+//! for a call. A connection is therefore polled corked, so that frames collect in a buffer, and
+//! once more open when any did.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -12,7 +13,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::constants::{CORK_BYTES, CORK_COPY_BYTES_MAX};
+use crate::limits::{CORK_BYTES, CORK_COPY_BYTES_MAX};
 
 /// Tells a [`Corked`] whether to hold bytes back, and learns from it whether it does.
 ///

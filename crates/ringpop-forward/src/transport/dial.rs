@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tower_service::Service;
 
 use super::addresses::{dial_any, tcp};
-use crate::constants::CONNECT_TIMEOUT;
+use crate::limits::CONNECT_TIMEOUT;
 use crate::resolver::Peer;
 
 /// A byte stream to a peer.
@@ -31,20 +31,22 @@ pub trait Connector: Send + Sync + 'static {
     /// Dials `peer`. The transport bounds the time.
     fn connect(&self, peer: &Peer) -> Dialing;
 
-    /// Dials `peer`, who is given up after `limit`: a connector that has several addresses to try divides it among them.
-    /// By default [`connect`](Self::connect).
+    /// Dials `peer`, who is given up after `limit`: a connector that has several addresses to try
+    /// divides it among them. By default [`connect`](Self::connect).
     fn connect_within(&self, peer: &Peer, limit: Duration) -> Dialing {
         let _ = limit;
         self.connect(peer)
     }
 
-    /// Whether the streams are encrypted: requests then have the scheme `https`. The default says no.
+    /// Whether the streams are encrypted: requests then have the scheme `https`. The default says
+    /// no.
     fn is_encrypted(&self) -> bool {
         false
     }
 }
 
-/// Dials over TCP, without delaying small writes. A name with several addresses is dialled as RFC 8305 has it.
+/// Dials over TCP, without delaying small writes. A name with several addresses is dialled as RFC
+/// 8305 has it.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct TcpConnector;

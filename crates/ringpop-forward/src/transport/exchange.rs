@@ -1,7 +1,8 @@
 //! One request and its response on an open connection.
 //!
-//! The request body is pumped by whoever polls: first the wait for the response, then the response body. There is no task
-//! per call, and a caller that does not read slows its own upload down, nobody else's.
+//! The request body is pumped by whoever polls: first the wait for the response, then the response
+//! body. There is no task per call, and a caller that does not read slows its own upload down,
+//! nobody else's.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 use tonic::Status;
 
 use super::SendError;
-use super::activity::Lease;
+use super::activity::StreamGuard;
 use crate::body::RequestBody;
 use crate::header_list;
 use crate::resolver::Peer;
@@ -23,11 +24,11 @@ use crate::resolver::Peer;
 pub(crate) async fn exchange(
     peer: &Arc<Peer>,
     mut sender: SendRequest<Bytes>,
-    lease: Lease,
+    guard: StreamGuard,
     head: http::Request<()>,
     mut body: RequestBody,
-) -> Result<http::Response<Answer>, SendError> {
-    let limits = &lease.turn.activity().header_lists;
+) -> Result<http::Response<ResponseBody>, SendError> {
+    let limits = &guard.turn.activity().header_lists;
     let size = header_list::size_of_request(&head);
     if size >= limits.request_max {
         limits.count_exceeded();
@@ -37,11 +38,12 @@ pub(crate) async fn exchange(
     }
     let mut is_sent = body.is_end_stream();
     let (response, mut stream) = sender.send_request(head, is_sent).map_err(not_taken)?;
-    // A connection that its pool gave up ends when nobody can send on it; a running call must not count.
+    // A connection that its pool gave up ends when nobody can send on it; a running call must not
+    // count.
     drop(sender);
-    let mut begun = Begun::new(response, lease);
-    // h2 gives a stream no room before its head is written. What is here already does not wait for that: it leaves
-    // with the head in one packet, and h2 holds it as long as the peer has no room.
+    let mut begun = Begun::new(response, guard);
+    // h2 gives a stream no room before its head is written. What is here already does not wait for
+    // that: it leaves with the head in one packet, and h2 holds it as long as the peer has no room.
     while let Some((data, is_last)) = (!is_sent).then(|| body.next_at_hand()).flatten() {
         // When the stream is over already, the response tells why.
         is_sent = is_last | stream.send_data(data, is_last).is_err();
@@ -54,21 +56,23 @@ pub(crate) async fn exchange(
         begun.poll(cx).map_err(classify)
     });
     let response = response.await?;
-    let lease = begun.finish()?;
-    let response = response.map(|mut download| Answer {
+    let guard = begun.finish()?;
+    let response = response.map(|mut download| ResponseBody {
         flow: download.flow_control().clone(),
         download,
         upload,
         data_done: false,
         peer: Arc::clone(peer),
-        lease,
+        guard,
     });
     within_limit(response)
 }
 
 /// Gives a response whose header list is not too large, or the status that is left of one.
-fn within_limit(mut response: http::Response<Answer>) -> Result<http::Response<Answer>, SendError> {
-    let left = response.body().lease.turn.activity().header_lists.bound(response.headers());
+fn within_limit(
+    mut response: http::Response<ResponseBody>,
+) -> Result<http::Response<ResponseBody>, SendError> {
+    let left = response.body().guard.turn.activity().header_lists.bound(response.headers());
     if let Some(left) = left {
         *response.headers_mut() = left.map_err(SendError::unusable_response)?;
     }
@@ -76,22 +80,22 @@ fn within_limit(mut response: http::Response<Answer>) -> Result<http::Response<A
 }
 
 /// A request whose response has not begun. When it is dropped, the call is given up.
-struct Begun(Option<(ResponseFuture, Lease)>);
+struct Begun(Option<(ResponseFuture, StreamGuard)>);
 
 impl Begun {
-    fn new(response: ResponseFuture, lease: Lease) -> Self {
-        Self(Some((response, lease)))
+    fn new(response: ResponseFuture, guard: StreamGuard) -> Self {
+        Self(Some((response, guard)))
     }
 
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<http::Response<RecvStream>, h2::Error>> {
-        let Some((response, lease)) = &mut self.0 else { return Poll::Pending };
+        let Some((response, guard)) = &mut self.0 else { return Poll::Pending };
         let stream = response.stream_id().as_u32();
         match ready!(Pin::new(response).poll(cx)) {
             Ok(response) => {
-                lease.turn.activity().on_answer(stream);
+                guard.turn.activity().on_answer(stream);
                 Poll::Ready(Ok(response))
             }
             Err(error) => {
@@ -102,16 +106,16 @@ impl Begun {
         }
     }
 
-    /// Takes the lease of a call whose response has begun.
-    fn finish(&mut self) -> Result<Lease, SendError> {
-        let (_, lease) = self.0.take().ok_or_else(|| SendError::ambiguous("its stream is gone"))?;
-        Ok(lease)
+    /// Takes the guard of a call whose response has begun.
+    fn finish(&mut self) -> Result<StreamGuard, SendError> {
+        let (_, guard) = self.0.take().ok_or_else(|| SendError::ambiguous("its stream is gone"))?;
+        Ok(guard)
     }
 }
 
 impl Drop for Begun {
     fn drop(&mut self) {
-        if let Some((response, Lease { turn, .. })) = self.0.take() {
+        if let Some((response, StreamGuard { turn, .. })) = self.0.take() {
             let activity = Arc::clone(turn.activity());
             activity.give_up(response, turn);
         }
@@ -120,8 +124,9 @@ impl Drop for Begun {
 
 /// What it says about a request that h2 does not take it from us.
 ///
-/// A connection that has ended is nobody's fault, and another one may take the request. Everything else is about the
-/// request itself: no owner would ever get it, so none is blamed, and none is asked.
+/// A connection that has ended is nobody's fault, and another one may take the request. Everything
+/// else is about the request itself: no owner would ever get it, so none is blamed, and none is
+/// asked.
 fn not_taken(error: h2::Error) -> SendError {
     if error.is_io() || error.is_go_away() || error.is_reset() {
         return SendError::never_sent(error);
@@ -133,7 +138,8 @@ fn not_taken(error: h2::Error) -> SendError {
 
 /// What a failed stream says about its request.
 fn classify(error: h2::Error) -> SendError {
-    // h2 gives GOAWAY to the streams above the last one that the peer has looked at, and a broken pipe to the others.
+    // h2 gives GOAWAY to the streams above the last one that the peer has looked at, and a broken
+    // pipe to the others.
     let is_above_last = error.is_remote() && error.is_go_away();
     let is_refused =
         error.is_remote() && error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
@@ -220,25 +226,25 @@ impl Upload {
 
 /// The body of a peer's response, which also drives what is left of the request.
 #[derive(Debug)]
-pub struct Answer {
+pub struct ResponseBody {
     download: RecvStream,
     /// Knows how much of the response is here.
     flow: FlowControl,
     upload: Option<Upload>,
     data_done: bool,
     peer: Arc<Peer>,
-    lease: Lease,
+    guard: StreamGuard,
 }
 
-impl Drop for Answer {
+impl Drop for ResponseBody {
     fn drop(&mut self) {
         if !self.download.is_end_stream() {
-            self.lease.turn.activity().on_reset();
+            self.guard.turn.activity().on_reset();
         }
     }
 }
 
-impl Answer {
+impl ResponseBody {
     fn broken(&self, error: &h2::Error) -> Status {
         Status::unavailable(format!(
             "owner {} broke off its response: {error}",
@@ -247,7 +253,7 @@ impl Answer {
     }
 }
 
-impl Body for Answer {
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = Status;
 
@@ -272,7 +278,7 @@ impl Body for Answer {
         }
         match ready!(this.download.poll_trailers(cx)) {
             Ok(trailers) => Poll::Ready(trailers.map(|trailers| {
-                let left = this.lease.turn.activity().header_lists.bound(&trailers);
+                let left = this.guard.turn.activity().header_lists.bound(&trailers);
                 left.unwrap_or(Ok(trailers)).map(Frame::trailers)
             })),
             Err(error) => Poll::Ready(Some(Err(this.broken(&error)))),
@@ -283,7 +289,8 @@ impl Body for Answer {
         self.download.is_end_stream()
     }
 
-    /// At least what is here already comes, so that whoever holds an unread body knows what it costs.
+    /// At least what is here already comes, so that whoever holds an unread body knows what it
+    /// costs.
     fn size_hint(&self) -> SizeHint {
         let mut hint = SizeHint::default();
         hint.set_lower(self.flow.used_capacity() as u64);

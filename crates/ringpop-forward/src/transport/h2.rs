@@ -1,7 +1,8 @@
-//! The transport that is used unless another is chosen: pooled HTTP/2 connections, spoken by `h2` itself.
+//! The transport that is used unless another is chosen: pooled HTTP/2 connections, spoken by `h2`
+//! itself.
 //!
-//! A level above, hyper's client and tonic's channel, costs a task switch per request and cannot say whether a failed
-//! request was sent.
+//! A level above, hyper's client and tonic's channel, costs a task switch per request and cannot
+//! say whether a failed request was sent.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,16 +11,16 @@ use std::time::Duration;
 use http::uri::Scheme;
 
 use super::dial::{Connector, TcpConnector};
-use super::exchange::{Answer, exchange};
+use super::exchange::{ResponseBody, exchange};
 use super::pool::{Checkout, Pool};
 use super::{Class, PeerRequest, PeerTransport, Progress, SendError, TransportStats};
-use crate::builder::in_range;
-use crate::constants::{
+use crate::error::ConfigError;
+use crate::limits::{
     CONNECT_TIMEOUT, HEADER_LIST_BYTES, HEADER_LIST_BYTES_LIMIT, HEADER_LIST_BYTES_MIN,
     IDLE_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MEMBER_KEEPALIVE_INTERVAL, PEERS_MAX,
     PER_PEER_LIMIT, STREAMS_PER_PEER, UNARY_PER_PEER,
 };
-use crate::error::ConfigError;
+use crate::range::in_range;
 use crate::resolver::Peer;
 
 /// Times and limits of an [`H2Transport`].
@@ -36,7 +37,8 @@ pub struct H2Config {
     pub(crate) header_list_bytes: u32,
 }
 
-/// How many connections an attempt may find to be over before it counts as unsendable. The second is dialled for it.
+/// How many connections an attempt may find to be over before it counts as unsendable. The second
+/// is dialled for it.
 const CONNECTIONS_PER_ATTEMPT: usize = 2;
 
 /// Shortest time that may be configured. Below it, timers cost more than they save.
@@ -62,41 +64,44 @@ impl Default for H2Config {
 }
 
 impl H2Config {
-    /// For connections between members of a cluster, whose servers are made with [`server`](crate::server): PINGs every
-    /// 20 s, with calls in flight or without, so that a broken connection is noticed soon.
+    /// For connections between members of a cluster, whose servers are made with
+    /// [`server`](crate::connections): PINGs every 20 s, with calls in flight or without, so that a
+    /// broken connection is noticed soon.
     #[must_use]
     pub fn between_members() -> Self {
         Self::default().keepalive_interval(MEMBER_KEEPALIVE_INTERVAL).keepalive_when_idle(true)
     }
 
-    /// How long one dial may take, name resolution and handshake included; by default 1 s. A peer that swallows packets
-    /// costs its callers this much once.
+    /// How long one dial may take, name resolution and handshake included; by default 1 s. A peer
+    /// that swallows packets costs its callers this much once.
     #[must_use]
     pub fn connect_timeout(mut self, connect_timeout: Duration) -> Self {
         self.connect_timeout = connect_timeout;
         self
     }
 
-    /// How often a PING is sent on a connection that carries calls, by default every 310 s, so that a half-open connection
-    /// is noticed. 1 ms to 24 h, which is as good as never.
+    /// How often a PING is sent on a connection that carries calls, by default every 310 s, so that
+    /// a half-open connection is noticed. 1 ms to 24 h, which is as good as never.
     ///
-    /// Many servers end connections on which PINGs come more often than every 5 minutes (gRFC A8); they have to allow what
-    /// is set here. When one complains, the time between two PINGs to it doubles. Between members, see
-    /// [`between_members`](Self::between_members).
+    /// Many servers end connections on which PINGs come more often than every 5 minutes (gRFC A8);
+    /// they have to allow what is set here. When one complains, the time between two PINGs to it
+    /// doubles. Between members, see [`between_members`](Self::between_members).
     #[must_use]
     pub fn keepalive_interval(mut self, keepalive_interval: Duration) -> Self {
         self.keepalive_interval = keepalive_interval;
         self
     }
 
-    /// Whether PINGs are sent while no call is in flight too, by default not: servers allow even fewer of those.
+    /// Whether PINGs are sent while no call is in flight too, by default not: servers allow even
+    /// fewer of those.
     #[must_use]
     pub fn keepalive_when_idle(mut self, keepalive_when_idle: bool) -> Self {
         self.keepalive_when_idle = keepalive_when_idle;
         self
     }
 
-    /// How long an answer to a PING may take before the connection counts as broken, by default 10 s.
+    /// How long an answer to a PING may take before the connection counts as broken, by default 10
+    /// s.
     #[must_use]
     pub fn keepalive_timeout(mut self, keepalive_timeout: Duration) -> Self {
         self.keepalive_timeout = keepalive_timeout;
@@ -110,33 +115,34 @@ impl H2Config {
         self
     }
 
-    /// How many unary calls may be in flight to one peer, 1 to 65,536, by default 1,024. Further ones are answered with
-    /// RESOURCE_EXHAUSTED.
+    /// How many unary calls may be in flight to one peer, 1 to 65,536, by default 1,024. Further
+    /// ones are answered with RESOURCE_EXHAUSTED.
     #[must_use]
     pub fn unary_per_peer(mut self, calls: usize) -> Self {
         self.unary_per_peer = calls;
         self
     }
 
-    /// How many streams may be in flight to one peer, 1 to 65,536, by default 256. Further ones are answered with
-    /// RESOURCE_EXHAUSTED.
+    /// How many streams may be in flight to one peer, 1 to 65,536, by default 256. Further ones are
+    /// answered with RESOURCE_EXHAUSTED.
     #[must_use]
     pub fn streams_per_peer(mut self, calls: usize) -> Self {
         self.streams_per_peer = calls;
         self
     }
 
-    /// How many peers may have connections at the same time, 1 to 16,384, by default 16,384. A peer beyond that counts as
-    /// unreachable until the connections to another one have ended.
+    /// How many peers may have connections at the same time, 1 to 16,384, by default 16,384. A peer
+    /// beyond that counts as unreachable until the connections to another one have ended.
     #[must_use]
     pub fn peers(mut self, peers: usize) -> Self {
         self.peers = peers;
         self
     }
 
-    /// Bytes of the header list of a response, as HTTP/2 counts them, and of its trailers: 2 KiB to 256 KiB, by default 16
-    /// KiB. A response with more has been executed and is not asked for again: its caller is answered RESOURCE_EXHAUSTED, or
-    /// the code of the handler if that is an error, without the metadata.
+    /// Bytes of the header list of a response, as HTTP/2 counts them, and of its trailers: 2 KiB to
+    /// 256 KiB, by default 16 KiB. A response with more has been executed and is not asked for
+    /// again: its caller is answered RESOURCE_EXHAUSTED, or the code of the handler if that is an
+    /// error, without the metadata.
     ///
     /// Requests are bound by what the peer announces; for members, see
     /// [`ServerLimits::header_list_bytes`](crate::ServerLimits::header_list_bytes).
@@ -176,13 +182,14 @@ impl H2Config {
 
 /// Sends requests over pooled HTTP/2 connections.
 ///
-/// A connection is opened when it is first needed, by one dial however many calls wait for it. Unary calls and streams
-/// have a connection each. It closes when it is idle for long, when a PING stays unanswered and when the peer is
-/// forgotten.
+/// A connection is opened when it is first needed, by one dial however many calls wait for it.
+/// Unary calls and streams have a connection each. It closes when it is idle for long, when a PING
+/// stays unanswered and when the peer is forgotten.
 ///
-/// Each peer has a circuit. It opens when a dial fails, or when several attempts in a row are not answered in their time;
-/// calls then skip the peer at once. From time to time one call has it dialled in the background, and the first connection
-/// on which the peer answers closes the circuit.
+/// Each peer has a circuit. It opens when a dial fails, or when several attempts in a row are not
+/// answered in their time; calls then skip the peer at once. From time to time one call has it
+/// dialled in the background, and the first connection on which the peer answers closes the
+/// circuit.
 pub struct H2Transport {
     pool: Pool,
     scheme: Scheme,
@@ -222,13 +229,13 @@ impl Default for H2Transport {
 }
 
 impl PeerTransport for H2Transport {
-    type Body = Answer;
+    type Body = ResponseBody;
 
     async fn send(
         &self,
         peer: &Arc<Peer>,
         request: PeerRequest,
-    ) -> Result<http::Response<Answer>, SendError> {
+    ) -> Result<http::Response<ResponseBody>, SendError> {
         self.send_tracked(peer, request, &Progress::default()).await
     }
 
@@ -237,27 +244,27 @@ impl PeerTransport for H2Transport {
         peer: &Arc<Peer>,
         request: PeerRequest,
         progress: &Progress,
-    ) -> Result<http::Response<Answer>, SendError> {
+    ) -> Result<http::Response<ResponseBody>, SendError> {
         let PeerRequest { head, body, class } = request;
-        // A connection from the pool may have ended a moment ago. That says nothing about the peer, so it is dialled
-        // again before the request counts as unsendable.
+        // A connection from the pool may have ended a moment ago. That says nothing about the peer,
+        // so it is dialled again before the request counts as unsendable.
         for _ in 0..CONNECTIONS_PER_ATTEMPT {
             progress.connecting();
             let checkout = self.pool.checkout(peer, class).await?;
             progress.queued();
-            if let Some(lease) = self.pool.lease(&checkout, class, progress).await? {
-                let Checkout { live, peer_pool } = checkout;
-                if let Ok(sender) = live.sender.ready().await {
+            if let Some(guard) = self.pool.reserve_stream(&checkout, class, progress).await? {
+                let Checkout { connection, peer_pool } = checkout;
+                if let Ok(sender) = connection.sender.ready().await {
                     progress.sent();
-                    let response = exchange(peer, sender, lease, head, body).await;
+                    let response = exchange(peer, sender, guard, head, body).await;
                     if response.is_ok() {
                         self.pool.on_answer(&peer_pool);
                     }
                     return response;
                 }
-                self.pool.discard(peer, class, live.id);
+                self.pool.discard(peer, class, connection.id);
             } else {
-                self.pool.discard(peer, class, checkout.live.id);
+                self.pool.discard(peer, class, checkout.connection.id);
             }
         }
         Err(SendError::never_sent("connections end before they take a request"))
@@ -275,7 +282,7 @@ impl PeerTransport for H2Transport {
         self.pool.forget(peer);
     }
 
-    fn heard_from(&self, peer: &Peer) {
+    fn reset_backoff(&self, peer: &Peer) {
         self.pool.on_sign_of_life(peer);
     }
 

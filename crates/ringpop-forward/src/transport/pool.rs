@@ -1,5 +1,5 @@
-//! The connections to each peer: opened when first needed, by one dial however many wait for it, and closed when idle,
-//! broken or forgotten.
+//! The connections to each peer: opened when first needed, by one dial however many wait for it,
+//! and closed when idle, broken or forgotten.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -10,13 +10,13 @@ use dashmap::DashMap;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
-use super::activity::{Activity, HeaderLists, Lease, NoTurn};
+use super::activity::{Activity, HeaderLists, NoTurn, StreamGuard};
 use super::circuit::{Circuit, Permission};
-use super::connection::{Driver, Ended, Keepalive, Live, Opened, handshake};
+use super::connection::{Driver, Ended, Keepalive, Opened, PeerConnection, handshake};
 use super::dial::{Connector, DialError};
 use super::h2::{H2Config, LONGEST};
 use super::{Class, Progress, SendError, TransportStats};
-use crate::constants::RESERVE_PART;
+use crate::limits::RESERVE_PART;
 use crate::resolver::Peer;
 
 /// Connections by peer address.
@@ -43,16 +43,17 @@ struct Shared {
 /// The connections to one peer.
 pub(crate) struct PeerPool {
     circuit: Mutex<Circuit>,
-    unary: Place,
-    stream: Place,
-    /// How often the peer said that it gets too many PINGs. Each time doubles the time between two of them (gRFC A8).
+    unary: ClassPool,
+    stream: ClassPool,
+    /// How often the peer said that it gets too many PINGs. Each time doubles the time between two
+    /// of them (gRFC A8).
     pings_unwanted: AtomicU32,
     /// The peer is dead: its connections and dials end.
     abandoned: Notify,
 }
 
 /// The calls of one class to one peer.
-struct Place {
+struct ClassPool {
     /// Calls that may still begin.
     permits: Arc<Semaphore>,
     slot: Mutex<Slot>,
@@ -62,18 +63,18 @@ struct Place {
 enum Slot {
     Empty,
     Dialing(watch::Receiver<Option<DialResult>>),
-    Live(Live),
+    Open(PeerConnection),
     /// The peer was forgotten; whoever still holds this dials no more.
     Forgotten,
 }
 
 /// A connection, and whose it is.
 pub(crate) struct Checkout {
-    pub(crate) live: Live,
+    pub(crate) connection: PeerConnection,
     pub(crate) peer_pool: Arc<PeerPool>,
 }
 
-type DialResult = Result<Live, DialError>;
+type DialResult = Result<PeerConnection, DialError>;
 
 impl Pool {
     pub(crate) fn new(connector: Box<dyn Connector>, config: H2Config) -> Self {
@@ -95,22 +96,23 @@ impl Pool {
     /// A connection to `peer`, dialled now if there is none.
     pub(crate) async fn checkout(&self, peer: &Peer, class: Class) -> Result<Checkout, SendError> {
         let peer_pool = self.peer(peer).map_err(SendError::never_sent)?;
-        let live = self.live(&peer_pool, peer, class).await.map_err(SendError::never_sent)?;
-        Ok(Checkout { live, peer_pool })
+        let connection =
+            self.connection(&peer_pool, peer, class).await.map_err(SendError::never_sent)?;
+        Ok(Checkout { connection, peer_pool })
     }
 
-    /// Reserves a call on the connection: waits until the peer takes another stream on it, and counts the call among those
-    /// in flight. `None` when the connection takes no more.
-    pub(crate) async fn lease(
+    /// Reserves a call on the connection: waits until the peer takes another stream on it, and
+    /// counts the call among those in flight. `None` when the connection takes no more.
+    pub(crate) async fn reserve_stream(
         &self,
         checkout: &Checkout,
         class: Class,
         progress: &Progress,
-    ) -> Result<Option<Lease>, SendError> {
-        let Checkout { live, peer_pool } = checkout;
+    ) -> Result<Option<StreamGuard>, SendError> {
+        let Checkout { connection, peer_pool } = checkout;
         let limit = self.shared.config.limit(class);
         let waiting_max = limit + progress.reserve(limit);
-        let turn = match live.activity.turn(&live.sender, waiting_max).await {
+        let turn = match connection.activity.turn(&connection.sender, waiting_max).await {
             Ok(turn) => turn,
             Err(NoTurn::Over) => return Ok(None),
             Err(NoTurn::Crowded) => {
@@ -118,11 +120,12 @@ impl Pool {
                 return Err(SendError::overloaded(why));
             }
         };
-        // No queue: a call that waits for its turn at a slow peer holds memory here and is late there.
+        // No queue: a call that waits for its turn at a slow peer holds memory here and is late
+        // there.
         let full = || {
             SendError::overloaded(format!("{limit} calls to it are in flight, as many as may be"))
         };
-        let permits = Arc::clone(&peer_pool.place(class).permits);
+        let permits = Arc::clone(&peer_pool.class_pool(class).permits);
         let permit = Arc::clone(&permits).try_acquire_owned().map_err(|_| full())?;
         // Those that are left then are for callers who hold few.
         let left = permits.available_permits();
@@ -130,12 +133,12 @@ impl Pool {
         if left < reserved && left + progress.reserve(limit) < reserved {
             return Err(full());
         }
-        Ok(Some(Lease { turn, _permit: permit }))
+        Ok(Some(StreamGuard { turn, _permit: permit }))
     }
 
-    async fn live(&self, peer_pool: &Arc<PeerPool>, peer: &Peer, class: Class) -> DialResult {
+    async fn connection(&self, peer_pool: &Arc<PeerPool>, peer: &Peer, class: Class) -> DialResult {
         let mut waiting = match self.begin(peer_pool, peer, class)? {
-            Begun::Live(live) => return Ok(live),
+            Begun::Open(connection) => return Ok(connection),
             Begun::Dialing(waiting) => waiting,
         };
         let done = waiting.wait_for(Option::is_some).await.map_err(|_| DialError::Abandoned)?;
@@ -166,7 +169,7 @@ impl Pool {
         }
     }
 
-    /// Somebody heard from `peer`.
+    /// `peer` was heard from elsewhere.
     pub(crate) fn on_sign_of_life(&self, peer: &Peer) {
         if let Some(peer_pool) = self.peers.get(peer.address()) {
             lock(&peer_pool.circuit).on_sign_of_life(Instant::now());
@@ -183,7 +186,7 @@ impl Pool {
         let Some(peer_pool) = self.peers.get(peer.address()) else { return };
         if lock(&peer_pool.circuit).on_unanswered(Instant::now()) {
             self.shared.circuits_opened.fetch_add(1, Ordering::Relaxed);
-            peer_pool.clear_live();
+            peer_pool.clear_open();
         }
     }
 
@@ -228,8 +231,8 @@ impl Pool {
     ) -> Result<Begun, DialError> {
         let mut slot = lock(peer_pool.slot(class));
         let permission = match &*slot {
-            Slot::Live(live) if !live.activity.is_retired() => {
-                return Ok(Begun::Live(live.clone()));
+            Slot::Open(connection) if !connection.activity.is_retired() => {
+                return Ok(Begun::Open(connection.clone()));
             }
             Slot::Forgotten => return Err(DialError::Abandoned),
             // A dial whose connector panicked left its place behind, and its channel closed.
@@ -237,7 +240,7 @@ impl Pool {
                 lock(&peer_pool.circuit).waits_for_dial().inspect_err(|_| self.count_skip())?;
                 return Ok(Begun::Dialing(waiting.clone()));
             }
-            Slot::Live(_) | Slot::Dialing(_) | Slot::Empty => {
+            Slot::Open(_) | Slot::Dialing(_) | Slot::Empty => {
                 lock(&peer_pool.circuit).ask(Instant::now())
             }
         };
@@ -253,7 +256,8 @@ impl Pool {
             peer: peer.clone(),
             class,
         };
-        // A task of its own, so that a caller that gives up takes no dial down that others wait for.
+        // A task of its own, so that a caller that gives up takes no dial down that others wait
+        // for.
         tokio::spawn(dial.run(done));
         match permission {
             Permission::Probe(cause) => {
@@ -281,13 +285,13 @@ impl Drop for Pool {
 }
 
 enum Begun {
-    Live(Live),
+    Open(PeerConnection),
     Dialing(watch::Receiver<Option<DialResult>>),
 }
 
 impl PeerPool {
     fn new(config: &H2Config) -> Arc<Self> {
-        let place = |class| Place {
+        let class_pool = |class| ClassPool {
             permits: Arc::new(Semaphore::new({
                 let limit = config.limit(class);
                 limit + limit / RESERVE_PART
@@ -296,8 +300,8 @@ impl PeerPool {
         };
         Arc::new(Self {
             circuit: Mutex::default(),
-            unary: place(Class::Unary),
-            stream: place(Class::Stream),
+            unary: class_pool(Class::Unary),
+            stream: class_pool(Class::Stream),
             pings_unwanted: AtomicU32::new(0),
             abandoned: Notify::new(),
         })
@@ -314,7 +318,7 @@ impl PeerPool {
         }
     }
 
-    fn place(&self, class: Class) -> &Place {
+    fn class_pool(&self, class: Class) -> &ClassPool {
         match class {
             Class::Unary => &self.unary,
             Class::Stream => &self.stream,
@@ -322,7 +326,7 @@ impl PeerPool {
     }
 
     fn slot(&self, class: Class) -> &Mutex<Slot> {
-        &self.place(class).slot
+        &self.class_pool(class).slot
     }
 
     fn is_empty(&self) -> bool {
@@ -332,10 +336,10 @@ impl PeerPool {
     }
 
     /// Empties every slot that holds a connection; the calls on it go on.
-    fn clear_live(&self) {
+    fn clear_open(&self) {
         for class in [Class::Unary, Class::Stream] {
             let mut slot = lock(self.slot(class));
-            if matches!(*slot, Slot::Live(_)) {
+            if matches!(*slot, Slot::Open(_)) {
                 *slot = Slot::Empty;
             }
         }
@@ -344,7 +348,7 @@ impl PeerPool {
     /// Empties the slot if it still holds connection `id`.
     fn clear(&self, class: Class, id: u64) {
         let mut slot = lock(self.slot(class));
-        if matches!(&*slot, Slot::Live(live) if live.id == id) {
+        if matches!(&*slot, Slot::Open(connection) if connection.id == id) {
             *slot = Slot::Empty;
         }
     }
@@ -353,7 +357,9 @@ impl PeerPool {
     fn clear_if_idle(&self, class: Class, id: u64, uses_before: u64) -> bool {
         let mut slot = lock(self.slot(class));
         match &*slot {
-            Slot::Live(live) if live.id == id && live.activity.is_idle_since(uses_before) => {
+            Slot::Open(connection)
+                if connection.id == id && connection.activity.is_idle_since(uses_before) =>
+            {
                 *slot = Slot::Empty;
                 true
             }
@@ -380,20 +386,22 @@ impl Dial {
                 opened.unwrap_or_else(|_| Err(DialError::Timeout(limit)))
             }
             () = &mut abandoned => return,
-            // Nobody waits any more, and the place in the pool is gone: the pool was dropped, or the peer forgotten.
+            // Nobody waits any more, and the place in the pool is gone: the pool was dropped, or
+            // the peer forgotten.
             () = done.closed() => return,
         };
-        let (live, driver) = match opened {
+        let (connection, driver) = match opened {
             Ok(opened) => opened,
             Err(error) => return self.fail(error, &done),
         };
-        if !self.publish(&live) {
+        if !self.publish(&connection) {
             return;
         }
-        let id = live.id;
-        let activity = Arc::clone(&live.activity);
-        // The result is handed over and dropped here: a sender kept alive would keep the connection open.
-        let _ = done.send(Some(Ok(live)));
+        let id = connection.id;
+        let activity = Arc::clone(&connection.activity);
+        // The result is handed over and dropped here: a sender kept alive would keep the connection
+        // open.
+        let _ = done.send(Some(Ok(connection)));
         drop(done);
         let open = Open::new(&self.shared);
         let mut uses = activity.uses();
@@ -432,7 +440,7 @@ impl Dial {
         }
     }
 
-    async fn open(&self, limit: Duration) -> Result<(Live, Driver), DialError> {
+    async fn open(&self, limit: Duration) -> Result<(PeerConnection, Driver), DialError> {
         let io = self.shared.connector.connect_within(&self.peer, limit).await;
         let io = io.map_err(|error| DialError::Connect(Arc::new(error)))?;
         let Opened { sender, driver, header_list_max } = handshake(io).await?;
@@ -443,16 +451,16 @@ impl Dial {
             exceeded: Arc::clone(&self.shared.header_lists_exceeded),
         };
         let activity = Arc::new(Activity::new(header_lists));
-        Ok((Live { id, sender, activity }, driver))
+        Ok((PeerConnection { id, sender, activity }, driver))
     }
 
     /// Puts the connection where callers find it. False if the peer was forgotten meanwhile.
-    fn publish(&self, live: &Live) -> bool {
+    fn publish(&self, connection: &PeerConnection) -> bool {
         lock(&self.peer_pool.circuit).on_dialled();
         let mut slot = lock(self.peer_pool.slot(self.class));
         let wanted = matches!(*slot, Slot::Dialing(_));
         if wanted {
-            *slot = Slot::Live(live.clone());
+            *slot = Slot::Open(connection.clone());
         }
         wanted
     }

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use crate::constants::RESERVE_PART;
-use crate::server::OpenCall;
+use crate::connections::OpenCall;
+use crate::limits::RESERVE_PART;
 
 const CONNECTING: u8 = 0;
 const QUEUED: u8 = 1;
 const SENT: u8 = 2;
 
-/// Told by a transport, and read by whoever waits for the response: what has not left cannot have been executed.
+/// Told by a transport, and read by whoever waits for the response: what has not left cannot have
+/// been executed.
 #[derive(Debug, Default)]
 pub struct Progress {
     step: AtomicU8,

@@ -1,7 +1,9 @@
-//! What a peer announces in its first SETTINGS frame and h2 does not tell: the largest header list that it takes.
+//! What a peer announces in its first SETTINGS frame and h2 does not tell: the largest header list
+//! that it takes.
 //!
-//! A request with a longer one is refused, and many servers end the whole connection for one that is much longer. Hence it
-//! is not sent. Servers may announce another figure later; none is known to do so.
+//! A request with a longer one is refused, and many servers end the whole connection for one that
+//! is much longer. Hence it is not sent. Servers may announce another figure later; none is known
+//! to do so.
 
 use std::io;
 use std::pin::Pin;
@@ -11,7 +13,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-use crate::write_through::write_through;
+use crate::connections::write_through::write_through;
 
 const FRAME_HEADER_BYTES: usize = 9;
 
@@ -48,7 +50,8 @@ struct FirstFrame {
 }
 
 impl FirstFrame {
-    /// Takes bytes in. Gives whether the frame goes on behind them, and tells `found` each limit in it.
+    /// Takes bytes in. Gives whether the frame goes on behind them, and tells `found` each limit in
+    /// it.
     fn feed(&mut self, bytes: &[u8], mut found: impl FnMut(u32)) -> bool {
         for &byte in bytes {
             self.part[self.filled] = byte;

@@ -15,7 +15,8 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::service::{CHAT, DOWNLOAD, Handler, ONCE, Seen, TestClient, TestServer, UNARY, UPLOAD};
 
-/// Who owns which key, as one node sees it: owners by address, best first. Shared nodes agree, own tables disagree.
+/// Who owns which key, as one node sees it: owners by address, best first. Shared nodes agree, own
+/// tables disagree.
 #[derive(Clone, Default)]
 pub struct Ring {
     owners: Arc<Mutex<HashMap<Vec<u8>, Vec<String>>>>,
@@ -187,7 +188,8 @@ pub struct Layered {
 }
 
 impl Layered {
-    /// Starts `serve` with a listener, the layer of a forwarder that sees `ring`, and the test service.
+    /// Starts `serve` with a listener, the layer of a forwarder that sees `ring`, and the test
+    /// service.
     pub fn start<F>(
         ring: &Ring,
         serve: impl FnOnce(TcpListener, ForwardLayer, TestServer) -> F + Send + 'static,

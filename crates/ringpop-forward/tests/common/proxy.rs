@@ -1,5 +1,5 @@
-//! A wire between two processes that can be held, as a network holds it when a cable is pulled: nothing is closed, and
-//! nothing comes through.
+//! A wire between two processes that can be held, as a network holds it when a cable is pulled:
+//! nothing is closed, and nothing comes through.
 
 use std::sync::Arc;
 

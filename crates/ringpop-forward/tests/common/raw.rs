@@ -1,4 +1,5 @@
-//! A caller that only speaks HTTP/2: what it sends is not changed, and what comes back is not interpreted.
+//! A caller that only speaks HTTP/2: what it sends is not changed, and what comes back is not
+//! interpreted.
 
 use bytes::Bytes;
 use h2::RecvStream;
@@ -10,7 +11,8 @@ use tonic::Status;
 use super::service::Ask;
 use super::soon;
 
-/// Calls `path` at `address` with one message. Unlike tonic's channel, it keeps no deadline of its own.
+/// Calls `path` at `address` with one message. Unlike tonic's channel, it keeps no deadline of its
+/// own.
 pub async fn call(
     address: &str,
     path: &str,

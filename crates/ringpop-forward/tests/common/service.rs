@@ -94,7 +94,8 @@ impl Seen {
     }
 }
 
-/// Metadata of about so many bytes: `one` long value, `many` short ones, or long binary ones (`bin`). Other kinds have none.
+/// Metadata of about so many bytes: `one` long value, `many` short ones, or long binary ones
+/// (`bin`). Other kinds have none.
 pub fn metadata(kind: &str, bytes: usize) -> MetadataMap {
     let mut metadata = MetadataMap::new();
     match kind {

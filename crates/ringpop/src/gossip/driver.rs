@@ -453,7 +453,7 @@ impl Driver {
             Some(Status::Alive) => {
                 self.forwarder.set_peer_state(&peer, PeerState::Good);
                 if before.is_some_and(|before| before.incarnation < member.incarnation) {
-                    self.forwarder.heard_from(&peer);
+                    self.forwarder.reset_backoff(&peer);
                 }
             }
             Some(Status::Suspect) => self.forwarder.set_peer_state(&peer, PeerState::Doubtful),

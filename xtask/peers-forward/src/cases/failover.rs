@@ -43,7 +43,8 @@ pub(crate) async fn dead(stage: &Stage, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// An owner that answers nothing: packets to it are dropped, because the queue of its socket is full.
+/// An owner that answers nothing: packets to it are dropped, because the queue of its socket is
+/// full.
 struct BlackHole {
     address: String,
     _listener: TcpListener,
@@ -67,7 +68,8 @@ impl BlackHole {
     }
 }
 
-/// The first call waits for the dial; those that follow must not, for as long as the owner stays a hole.
+/// The first call waits for the dial; those that follow must not, for as long as the owner stays a
+/// hole.
 pub(crate) async fn black_hole(stage: &Stage, report: &mut Report) -> Result<()> {
     let node = stage.node.client().await?;
     let hole = BlackHole::new().await?;

@@ -15,7 +15,8 @@ use crate::roles::{FIRST, HERE, THERE};
 /// Calls of one turn.
 const CALLS: usize = 10_000;
 
-/// The processor time of a node per call that it forwards, beside a forward by hand and beside serving that call.
+/// The processor time of a node per call that it forwards, beside a forward by hand and beside
+/// serving that call.
 pub(crate) async fn cpu(stage: &Stage, report: &mut Report) -> Result<()> {
     // On two cores every wake of a sleeping worker is the node's cost too.
     let most = match stage.placement {
@@ -96,7 +97,8 @@ pub(crate) async fn throughput(stage: &Stage, report: &mut Report) -> Result<()>
     Ok(())
 }
 
-/// Other names of one loopback address. Each is a peer of its own to the pool of the node, with a connection of its own.
+/// Other names of one loopback address. Each is a peer of its own to the pool of the node, with a
+/// connection of its own.
 const NAMES: [&str; 4] = ["127.0.0.1", "127.0.1", "127.1", "2130706433"];
 
 /// Calls per second with 256 in flight, over one and more connections to the owner.

@@ -16,12 +16,12 @@ use crate::process::{Placement, Remote};
 use crate::report::Report;
 use crate::roles::Role;
 
-/// Sets of processes that a ratio is measured with. Where a process happens to have its memory makes some per cent of a
-/// call, for as long as it lives.
+/// Sets of processes that a ratio is measured with. Where a process happens to have its memory
+/// makes some per cent of a call, for as long as it lives.
 const SETS: usize = 7;
 
-/// The processes of one run. All but the caller are started anew for each case, so that no case inherits memory or
-/// connections from another.
+/// The processes of one run. All but the caller are started anew for each case, so that no case
+/// inherits memory or connections from another.
 pub(crate) struct Stage {
     pub(crate) placement: Placement,
     pub(crate) rounds: usize,

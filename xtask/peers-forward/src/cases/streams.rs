@@ -86,7 +86,8 @@ pub(crate) async fn memory(stage: &Stage, report: &mut Report) -> Result<()> {
     let row = Row::new(stage.case("produced for a caller that does not read"), "MiB", {
         produced as f64 * PIECE_BYTES as f64 / MIB
     });
-    // Two windows of 1 MiB and the buffers of two sockets; without back-pressure it would be the whole GiB.
+    // Two windows of 1 MiB and the buffers of two sockets; without back-pressure it would be the
+    // whole GiB.
     report.add(&row.bar(Bar::ValueAtMost(32.0)));
     let most = node.figures().await?.memory_bytes;
     add_memory(stage, report, "an unread stream", idle, most);

@@ -43,8 +43,8 @@ impl Plan {
         Self { options, ..self }
     }
 
-    /// Fails when a port is taken, before any process is started. A port that is taken in the moment between is
-    /// reported by the process that needs it.
+    /// Fails when a port is taken, before any process is started. A port that is taken in the
+    /// moment between is reported by the process that needs it.
     pub(super) fn check_ports(&self) -> Result<(), Failure> {
         for port in self.nodes.iter().flat_map(|node| node.ports) {
             match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {

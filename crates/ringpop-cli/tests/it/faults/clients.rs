@@ -81,7 +81,8 @@ impl Victim {
     }
 }
 
-/// Writes to a connection what `next` gives, keeps it when there is nothing more, and comes back when it is thrown out.
+/// Writes to a connection what `next` gives, keeps it when there is nothing more, and comes back
+/// when it is thrown out.
 async fn persist(
     address: String,
     window: u32,

@@ -1,4 +1,5 @@
-//! An HTTP/2 client that keeps to no limit: it writes frames, and reads only to answer what keeps its connection open.
+//! An HTTP/2 client that keeps to no limit: it writes frames, and reads only to answer what keeps
+//! its connection open.
 
 use std::time::Duration;
 
@@ -58,7 +59,8 @@ pub(crate) fn message(key: &str) -> Vec<u8> {
     message
 }
 
-/// The first bytes of a message that is said to have so many, as gRPC frames it: a key, and a part of a value.
+/// The first bytes of a message that is said to have so many, as gRPC frames it: a key, and a part
+/// of a value.
 pub(crate) fn beginning(length: usize, bytes: usize) -> Vec<u8> {
     let mut message = vec![0];
     message.extend(u32::try_from(length).expect("messages are short").to_be_bytes());

@@ -20,26 +20,26 @@ impl HttpBody for Pieces {
     }
 }
 
-fn intake(pieces: &[&'static str], limit: usize) -> Intake {
+fn buffer(pieces: &[&'static str], limit: usize) -> ReplayBuffer {
     intake_in(pieces, limit, &Arc::new(ReplayMemory::new(1000)))
 }
 
-fn intake_in(pieces: &[&'static str], limit: usize, memory: &Arc<ReplayMemory>) -> Intake {
+fn intake_in(pieces: &[&'static str], limit: usize, memory: &Arc<ReplayMemory>) -> ReplayBuffer {
     let pieces = Pieces(pieces.iter().map(|piece| Bytes::from_static(piece.as_bytes())).collect());
-    Intake::new(Guard::new(Body::new(pieces)), limit, Arc::clone(memory))
+    ReplayBuffer::new(Guard::new(Body::new(pieces)), limit, Arc::clone(memory))
 }
 
 async fn read(body: impl HttpBody<Data = Bytes, Error = Status>) -> String {
     String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap()
 }
 
-async fn fill(intake: &mut Intake, bytes: usize) {
-    std::future::poll_fn(|cx| intake.poll_fill(cx, bytes)).await.unwrap();
+async fn fill(buffer: &mut ReplayBuffer, bytes: usize) {
+    std::future::poll_fn(|cx| buffer.poll_fill(cx, bytes)).await.unwrap();
 }
 
 #[tokio::test]
 async fn within_the_limit_every_attempt_gets_the_whole_body() {
-    let replay = Replay::new(intake(&["ab", "cd", "ef"], 6));
+    let replay = Replay::new(buffer(&["ab", "cd", "ef"], 6));
     let mut first = replay.attempt();
     assert_eq!(first.frame().await.unwrap().unwrap().into_data().unwrap(), "ab");
     drop(first);
@@ -51,7 +51,7 @@ async fn within_the_limit_every_attempt_gets_the_whole_body() {
 
 #[tokio::test]
 async fn beyond_the_limit_the_body_is_read_once() {
-    let replay = Replay::new(intake(&["ab", "cd", "ef"], 5));
+    let replay = Replay::new(buffer(&["ab", "cd", "ef"], 5));
     let mut first = replay.attempt();
     for expected in ["ab", "cd"] {
         assert_eq!(first.frame().await.unwrap().unwrap().into_data().unwrap(), expected);
@@ -63,14 +63,14 @@ async fn beyond_the_limit_the_body_is_read_once() {
 
 #[tokio::test]
 async fn a_message_over_the_limit_is_replayable_until_some_of_it_is_handed_out() {
-    let mut intake = intake(&["ab", "cd", "ef"], 3);
-    std::future::poll_fn(|cx| intake.poll_collect(cx)).await.unwrap();
+    let mut buffer = buffer(&["ab", "cd", "ef"], 3);
+    std::future::poll_fn(|cx| buffer.poll_collect(cx)).await.unwrap();
     assert_eq!(
-        intake.frames().len(),
+        buffer.frames().len(),
         2,
         "not more is read than is needed to see that it is too long"
     );
-    let replay = Replay::new(intake);
+    let replay = Replay::new(buffer);
     drop(replay.attempt());
     assert!(replay.is_replayable());
     let mut first = replay.attempt();
@@ -81,7 +81,7 @@ async fn a_message_over_the_limit_is_replayable_until_some_of_it_is_handed_out()
 
 #[tokio::test]
 async fn after_the_commit_nothing_more_is_kept() {
-    let replay = Replay::new(intake(&["ab", "cd", "ef"], 100));
+    let replay = Replay::new(buffer(&["ab", "cd", "ef"], 100));
     let mut first = replay.attempt();
     first.frame().await;
     replay.commit();
@@ -92,22 +92,22 @@ async fn after_the_commit_nothing_more_is_kept() {
 
 #[tokio::test]
 async fn what_was_peeked_is_handed_out_again() {
-    let mut intake = intake(&["ab", "cd", "ef"], 100);
-    fill(&mut intake, 3).await;
-    assert_eq!(intake.frames().len(), 2);
-    assert!(!intake.has_ended());
-    assert_eq!(read(intake.into_body()).await, "abcdef");
+    let mut buffer = buffer(&["ab", "cd", "ef"], 100);
+    fill(&mut buffer, 3).await;
+    assert_eq!(buffer.frames().len(), 2);
+    assert!(!buffer.has_ended());
+    assert_eq!(read(buffer.into_body()).await, "abcdef");
 }
 
 #[tokio::test]
 async fn an_empty_body_is_at_its_end_at_once() {
-    let empty = Intake::new(Guard::new(Body::empty()), 10, Arc::new(ReplayMemory::new(10)));
+    let empty = ReplayBuffer::new(Guard::new(Body::empty()), 10, Arc::new(ReplayMemory::new(10)));
     assert!(empty.has_ended());
     assert!(Replay::new(empty).attempt().is_end_stream());
 }
 
-async fn collect(intake: &mut Intake) {
-    std::future::poll_fn(|cx| intake.poll_collect(cx)).await.unwrap();
+async fn collect(buffer: &mut ReplayBuffer) {
+    std::future::poll_fn(|cx| buffer.poll_collect(cx)).await.unwrap();
 }
 
 #[tokio::test]
@@ -152,9 +152,9 @@ async fn what_is_read_by_a_handler_here_counts_no_longer() {
 
 #[tokio::test]
 async fn what_is_here_already_is_handed_over_without_waiting() {
-    let mut intake = intake(&["ab", "cd"], 100);
-    fill(&mut intake, 2).await;
-    let replay = Replay::new(intake);
+    let mut buffer = buffer(&["ab", "cd"], 100);
+    fill(&mut buffer, 2).await;
+    let replay = Replay::new(buffer);
     let mut body = replay.attempt();
     assert_eq!(body.next_at_hand(), Some((Bytes::from_static(b"ab"), false)));
     assert_eq!(body.next_at_hand(), None, "the rest has to be waited for");
@@ -164,17 +164,18 @@ async fn what_is_here_already_is_handed_over_without_waiting() {
     assert_eq!(again.next_at_hand(), Some((Bytes::from_static(b"cd"), true)));
 }
 
-/// A body that comes one byte at a time costs what one in a piece does, and is read the same by every attempt.
+/// A body that comes one byte at a time costs what one in a piece does, and is read the same by
+/// every attempt.
 #[tokio::test]
 async fn tiny_frames_are_joined() {
     for collected in [true, false] {
-        let mut intake = intake(&["x"; 20_000], 64 << 10);
-        intake.memory = Arc::new(ReplayMemory::new(64 << 10));
+        let mut buffer = buffer(&["x"; 20_000], 64 << 10);
+        buffer.memory = Arc::new(ReplayMemory::new(64 << 10));
         if collected {
-            std::future::poll_fn(|cx| intake.poll_collect(cx)).await.unwrap();
-            assert!(intake.frames().len() <= 10, "{} frames", intake.frames().len());
+            std::future::poll_fn(|cx| buffer.poll_collect(cx)).await.unwrap();
+            assert!(buffer.frames().len() <= 10, "{} frames", buffer.frames().len());
         }
-        let replay = Replay::new(intake);
+        let replay = Replay::new(buffer);
         let mut first = replay.attempt();
         for _ in 0..3 {
             assert!(first.frame().await.unwrap().unwrap().into_data().is_ok());

@@ -1,0 +1,281 @@
+//! Forwarding for code that is no tonic service, such as an axum handler or the consumer of a
+//! queue.
+//!
+//! A request is opaque bytes with a content type and the name of an endpoint. It travels as a call
+//! of the small service `ringpop.forward.v1.Forward`, by the same shared as every other call: same
+//! owners, same retries, same verification at the receiver.
+
+mod many;
+mod service;
+
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications,
+    clippy::all,
+    clippy::pedantic,
+    reason = "generated"
+)]
+pub(crate) mod generated {
+    include!("direct/generated.rs");
+}
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Response};
+use tonic::Status;
+use tonic::body::Body;
+use tower_service::Service;
+
+pub(crate) use self::generated::FORWARD_ROUTES as ROUTES;
+use self::generated::forward_client::ForwardClient;
+pub use self::generated::forward_server::ForwardServer;
+use self::generated::{HandleRequest, HandleResponse};
+pub use self::many::GroupOutcome;
+pub use self::service::{DirectHandler, DirectService};
+use crate::forwarder::Forwarder;
+use crate::limits::{DIRECT_BYTES_MAX, DIRECT_KEYS_MAX, IDEMPOTENT_HEADER};
+use crate::origin::Target;
+use crate::route::key::Key;
+use crate::transport::PeerTransport;
+
+/// A request of opaque bytes.
+///
+/// ```
+/// use std::time::Duration;
+/// use ringpop_forward::DirectRequest;
+///
+/// let request = DirectRequest::new("carts/add", r#"{"item":7}"#)
+///     .content_type("application/json")
+///     .timeout(Duration::from_secs(2));
+/// assert_eq!(request.endpoint(), "carts/add");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct DirectRequest {
+    keys: Vec<Key>,
+    endpoint: String,
+    content_type: String,
+    body: Bytes,
+    idempotent: bool,
+    timeout: Option<Duration>,
+}
+
+impl DirectRequest {
+    /// A request to `endpoint`, a word that the application's [`DirectHandler`] understands. Body
+    /// and names together may have 4 MiB.
+    pub fn new(endpoint: impl Into<String>, body: impl Into<Bytes>) -> Self {
+        Self {
+            keys: Vec::new(),
+            endpoint: endpoint.into(),
+            content_type: String::new(),
+            body: body.into(),
+            idempotent: false,
+            timeout: None,
+        }
+    }
+
+    /// Says how to read the body, such as `application/json`.
+    pub fn content_type(mut self, content_type: impl Into<String>) -> Self {
+        self.content_type = content_type.into();
+        self
+    }
+
+    /// States that handling the request twice has the effect of handling it once, so that it is
+    /// sent again when it is unknown whether it was handled.
+    pub fn idempotent(mut self) -> Self {
+        self.idempotent = true;
+        self
+    }
+
+    /// How long everything may take together, retries included. By default there is no limit.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// The keys that the request was sent for.
+    #[must_use]
+    pub fn keys(&self) -> &[Key] {
+        &self.keys
+    }
+
+    /// What is to be done.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// How to read the body; empty if nobody said.
+    #[must_use]
+    pub fn content_type_str(&self) -> &str {
+        &self.content_type
+    }
+
+    /// The body.
+    #[must_use]
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    fn to_message(&self) -> HandleRequest {
+        HandleRequest {
+            keys: self.keys.iter().map(|key| Bytes::copy_from_slice(key.as_bytes())).collect(),
+            endpoint: self.endpoint.clone(),
+            content_type: self.content_type.clone(),
+            body: self.body.clone(),
+        }
+    }
+
+    fn from_message(message: HandleRequest) -> Self {
+        let HandleRequest { keys, endpoint, content_type, body } = message;
+        let keys = keys.iter().map(|key| Key::from(key.as_ref())).collect();
+        Self { keys, endpoint, content_type, body, idempotent: false, timeout: None }
+    }
+}
+
+/// The reply to a [`DirectRequest`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct DirectReply {
+    content_type: String,
+    body: Bytes,
+}
+
+impl DirectReply {
+    /// A reply of opaque bytes, at most 4 MiB.
+    pub fn new(body: impl Into<Bytes>) -> Self {
+        Self { content_type: String::new(), body: body.into() }
+    }
+
+    /// Says how to read the body.
+    pub fn content_type(mut self, content_type: impl Into<String>) -> Self {
+        self.content_type = content_type.into();
+        self
+    }
+
+    /// How to read the body; empty if nobody said.
+    #[must_use]
+    pub fn content_type_str(&self) -> &str {
+        &self.content_type
+    }
+
+    /// The body.
+    #[must_use]
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+}
+
+/// What became of a [`DirectRequest`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// This process owns the key: here is the request, handle it.
+    Handle(DirectRequest),
+    /// The owner has handled it.
+    Forwarded(DirectReply),
+}
+
+impl<T: PeerTransport> Forwarder<T> {
+    /// Gives `request` back if this process owns `key`, and otherwise has the owner handle it.
+    /// Owners that fail are followed by the next ones, by the policy of this forwarder; that may
+    /// end here as well.
+    ///
+    /// What is handled here is not counted as in flight after this returns: the end of it is the
+    /// caller's to know.
+    ///
+    /// # Errors
+    ///
+    /// The status that the owner's handler or the forwarder answered. INVALID_ARGUMENT for a key
+    /// that is empty or longer than [`KEY_BYTES_MAX`](crate::KEY_BYTES_MAX), or a request above the
+    /// limit.
+    pub async fn handle_or_forward(
+        &self,
+        key: impl Into<Key>,
+        request: DirectRequest,
+    ) -> Result<Outcome, Status> {
+        self.send_direct(DirectRequest { keys: vec![key.into()], ..request }).await
+    }
+
+    /// Sends a request that has its keys to the owner of the first.
+    async fn send_direct(&self, request: DirectRequest) -> Result<Outcome, Status> {
+        check(&request)?;
+        let here = Here::default();
+        let key = request.keys.first().cloned();
+        let service = self.service(here.clone(), Target { key, ..Target::default() });
+        let mut client = ForwardClient::new(service)
+            .max_decoding_message_size(DIRECT_BYTES_MAX)
+            .max_encoding_message_size(DIRECT_BYTES_MAX);
+        let mut call = tonic::Request::new(request.to_message());
+        if request.idempotent {
+            call.metadata_mut().as_mut().insert(IDEMPOTENT_HEADER, HeaderValue::from_static("1"));
+        }
+        if let Some(timeout) = request.timeout {
+            call.set_timeout(timeout);
+        }
+        let reply = client.handle(call).await;
+        if here.was_asked() {
+            return Ok(Outcome::Handle(request));
+        }
+        let HandleResponse { content_type, body } = reply?.into_inner();
+        Ok(Outcome::Forwarded(DirectReply { content_type, body }))
+    }
+}
+
+/// What every member refuses: senders before they send, receivers before they handle.
+fn check(request: &DirectRequest) -> Result<(), Status> {
+    let keys = request.keys.len();
+    if !(1..=DIRECT_KEYS_MAX).contains(&keys) {
+        let message = format!("request has {keys} keys, it must have 1 to {DIRECT_KEYS_MAX}");
+        return Err(Status::invalid_argument(message));
+    }
+    for key in &request.keys {
+        match crate::route::key::checked(key.clone())? {
+            Some(_) => {}
+            None => {
+                return Err(Status::invalid_argument("a key is empty; leave it out or fill it"));
+            }
+        }
+    }
+    let names = request.endpoint.len() + request.content_type.len();
+    let keys: usize = request.keys.iter().map(|key| key.as_bytes().len()).sum();
+    let bytes = request.body.len() + names + keys;
+    if bytes > DIRECT_BYTES_MAX {
+        let message = format!("request has {bytes} bytes, at most {DIRECT_BYTES_MAX} are allowed");
+        return Err(Status::invalid_argument(message));
+    }
+    Ok(())
+}
+
+/// Stands where a client service expects a service of this process, and remembers that the shared
+/// came to it.
+#[derive(Clone, Debug, Default)]
+struct Here(Arc<AtomicBool>);
+
+impl Here {
+    fn was_asked(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+impl Service<http::Request<Body>> for Here {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: http::Request<Body>) -> Self::Future {
+        self.0.store(true, Ordering::Release);
+        // Never seen: whoever finds that this was asked looks at nothing else.
+        ready(Ok(Status::cancelled("handled here").into_http()))
+    }
+}
