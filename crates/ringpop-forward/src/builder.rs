@@ -139,7 +139,7 @@ impl<T> Builder<T> {
     ///
     /// Without this call nobody is believed: a caller could otherwise have any member handle any
     /// key. An unbelieved hop header is removed; its count is still carried on, and a request that
-    /// was forwarded eight times is refused, so that members that disagree cannot send a request in
+    /// was forwarded eight times is refused, so members that disagree cannot send a request in
     /// circles without end.
     pub fn trust_hop_headers(
         mut self,

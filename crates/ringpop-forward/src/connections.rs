@@ -1,7 +1,7 @@
 //! A server that its callers cannot fill.
 //!
 //! * [`limits`]: what callers may hold.
-//! * [`registry`], [`connection`]: who holds what, and what is taken back.
+//! * [`registry`], [`connection`]: the connections with their calls, and shedding.
 //! * [`io`], [`frames`], [`inflow`]: the bytes of a connection, floods in them, and requests that
 //!   are not read.
 //! * [`open_call`]: a call that is not over.
@@ -45,7 +45,7 @@ use crate::limits::{
 pub type LimitedServer = Server<Stack<LimitLayer, Identity>>;
 
 /// A tonic server whose windows and keepalive suit forwarded traffic: the connection window is too
-/// large to fill up, so that streams that are not read hold up nothing but themselves, and
+/// large to fill up, so streams that are not read hold up nothing but themselves, and
 /// half-open connections are noticed. Its callers are kept within the [default
 /// limits](ServerLimits).
 #[must_use]

@@ -87,7 +87,7 @@ impl DirectRequest {
         self
     }
 
-    /// States that handling the request twice has the effect of handling it once, so that it is
+    /// States that handling the request twice has the effect of handling it once, so it is
     /// sent again when it is unknown whether it was handled.
     pub fn idempotent(mut self) -> Self {
         self.idempotent = true;
@@ -106,7 +106,7 @@ impl DirectRequest {
         &self.keys
     }
 
-    /// What is to be done.
+    /// The endpoint that is asked.
     #[must_use]
     pub fn endpoint(&self) -> &str {
         &self.endpoint
@@ -187,8 +187,8 @@ impl<T: PeerTransport> Forwarder<T> {
     /// Owners that fail are followed by the next ones, by the policy of this forwarder; that may
     /// end here as well.
     ///
-    /// What is handled here is not counted as in flight after this returns: the end of it is the
-    /// caller's to know.
+    /// A request that is handled here is not counted as in flight after this returns: the end of it
+    /// is the caller's to know.
     ///
     /// # Errors
     ///
@@ -275,7 +275,7 @@ impl Service<http::Request<Body>> for Here {
 
     fn call(&mut self, _: http::Request<Body>) -> Self::Future {
         self.0.store(true, Ordering::Release);
-        // Never seen: whoever finds that this was asked looks at nothing else.
+        // Never seen: the caller that finds this asked looks at nothing else.
         ready(Ok(Status::cancelled("handled here").into_http()))
     }
 }

@@ -13,7 +13,7 @@ pub enum ConfigError {
     Range {
         /// The builder method.
         field: &'static str,
-        /// What was given.
+        /// The value.
         value: u64,
         /// Smallest allowed value.
         min: u64,
@@ -25,7 +25,7 @@ pub enum ConfigError {
     DurationRange {
         /// The builder method.
         field: &'static str,
-        /// What was given.
+        /// The value.
         value: Duration,
         /// Smallest allowed value.
         min: Duration,
@@ -35,7 +35,7 @@ pub enum ConfigError {
     /// The name of this process cannot be a header value.
     #[error("name {value:?} must be 1 to {max} visible ASCII characters without ';' and ','")]
     Name {
-        /// What was given.
+        /// The value.
         value: String,
         /// Longest name in bytes.
         max: usize,
@@ -43,7 +43,7 @@ pub enum ConfigError {
     /// A route's path is not a path.
     #[error("route path {path:?} must have the form /package.Service/Method")]
     RoutePath {
-        /// What was given.
+        /// The value.
         path: String,
     },
     /// A path has two routes.

@@ -167,7 +167,7 @@ impl<T: PeerTransport> Forwarder<T> {
         self.0.peers.set(peer, PeerState::Good);
     }
 
-    /// Says what is known of `peer` from elsewhere, such as a failure detector, so that no call
+    /// Tells what others know of `peer`, such as a failure detector, so no call
     /// waits for an owner that others know to be silent. It holds until something else is said.
     ///
     /// [`Doubtful`](PeerState::Doubtful): idempotent attempts under way are hedged to the next

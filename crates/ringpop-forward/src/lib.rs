@@ -51,11 +51,12 @@
 //! Its path finds a [route](Routes); without one it is handled locally, untouched. The route says
 //! where the key is, and the key finds the owner. If that is this process, the request goes on to
 //! the service. If not, it is sent, and when an attempt fails, the [`Policy`] decides whether it is
-//! sent again and to whom: what was never executed moves on to the next owner at once, what may
-//! have been executed is sent again only if its method is marked idempotent, and what was answered
-//! stays answered. A read whose owner is slow may be [hedged](Policy::hedge_after).
+//! sent again and to whom: a request that was never executed moves on to the next owner at once,
+//! one that may have been executed is sent again only if its method is marked idempotent, and one
+//! that was answered stays answered. A read whose owner is slow may be
+//! [hedged](Policy::hedge_after).
 //!
-//! A request says in one header how often it was forwarded, by whom, and by which ring, so that
+//! A request says in one header how often it was forwarded, by whom, and by which ring, so
 //! processes that disagree about an owner cannot send it in circles. Its receiver looks the key up
 //! again and handles, sends on or refuses what it does not own, as [`Divergence`] says. See
 //! [`Builder::trust_hop_headers`] for whom to believe.

@@ -23,7 +23,7 @@ pub const EXPLAIN_HEADER: HeaderName = HeaderName::from_static("ringpop-explain"
 /// The hop header, set on every forwarded request.
 ///
 /// It is the only header that forwarding adds for itself, and its value is constant while the epoch
-/// is, so that HPACK sends it as one byte from the second request of a connection on.
+/// is, so HPACK sends it as one byte from the second request of a connection on.
 pub const HOP_HEADER: HeaderName = HeaderName::from_static("ringpop-fwd");
 
 /// Response metadata: the name of the process whose handler answered.
@@ -32,12 +32,12 @@ pub const HANDLED_BY_HEADER: HeaderName = HeaderName::from_static("ringpop-handl
 /// Response metadata: how often the request was forwarded before its handler ran.
 pub const HOPS_HEADER: HeaderName = HeaderName::from_static("ringpop-hops");
 
-/// Response metadata of a refusal that was made before the handler saw the request, so that it is
+/// Response metadata of a refusal that was made before the handler saw the request, so it is
 /// safe to send again.
 pub const REFUSED_HEADER: HeaderName = HeaderName::from_static("ringpop-refused");
 
 /// Response metadata of a refusal because members disagree: `e=<epoch in hex>;o=<owner>`, the view
-/// of whoever refused.
+/// of the member that refused.
 pub const VIEW_HEADER: HeaderName = HeaderName::from_static("ringpop-view");
 
 /// Response metadata of a stream that was ended because its key moved: the address of the new
@@ -98,7 +98,7 @@ pub const HOPS_MAX_DEFAULT: u8 = 2;
 pub const HOPS_MAX_LIMIT: u8 = 4;
 
 /// A hop count that was not believed still ends the forwarding here. It lies above
-/// [`HOPS_MAX_LIMIT`] and its allowance while draining, so that no honest path reaches it.
+/// [`HOPS_MAX_LIMIT`] and its allowance while draining, so no honest path reaches it.
 pub(crate) const HOPS_UNTRUSTED_MAX: u8 = 8;
 
 /// Bytes of a request that are kept so that it can be sent to another owner; linkerd and gRPC keep
@@ -114,7 +114,7 @@ pub const REPLAY_MEMORY_BYTES: usize = 64 * 1024 * 1024;
 /// Largest configurable memory for replays.
 pub const REPLAY_MEMORY_BYTES_LIMIT: u64 = 64 << 30;
 
-/// A unary response of an idempotent call is given to its caller when all of it is here, so that
+/// A unary response of an idempotent call is given to its caller when all of it is here, so
 /// the next owner can be asked when it breaks off. Longer ones are given on as they come. As much
 /// as is kept of a request.
 pub const WHOLE_RESPONSE_BYTES: usize = 64 * 1024;
@@ -145,7 +145,7 @@ pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(600);
 pub(crate) const DIAL_PATIENCE: Duration = Duration::from_millis(250);
 
 /// An owner that is in doubt is asked still when it answered within this time: as long as a failure
-/// detector of ordinary settings takes to doubt, so that an answer is as good as what the doubt is
+/// detector of ordinary settings takes to doubt, so an answer is as good as what the doubt is
 /// built on.
 pub(crate) const DOUBT_ANSWER_AGE_MAX: Duration = Duration::from_secs(1);
 
@@ -156,7 +156,7 @@ pub(crate) const DOUBT_HEDGE_AFTER: Duration = Duration::from_millis(250);
 /// Shortest configurable time of an attempt. Below it, timers cost more than they save.
 pub const ATTEMPT_TIMEOUT_MIN: Duration = Duration::from_millis(1);
 
-/// Longest configurable time of an attempt; whoever waits for longer wants no limit.
+/// Longest configurable time of an attempt; callers that wait for longer want no limit.
 pub const ATTEMPT_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 
 /// How many owners of a key are asked before the first one is asked again. Those that cannot be
@@ -168,7 +168,7 @@ pub const OWNERS_DEFAULT: usize = 3;
 /// unreachable serves nobody.
 pub(crate) const OWNERS_WALK_MAX: usize = 1024;
 
-/// Largest configurable number of owners, so that one lookup stays a short walk.
+/// Largest configurable number of owners, so one lookup stays a short walk.
 pub const OWNERS_LIMIT: usize = 16;
 
 /// Back-off before each further round over the owners; the last entry repeats.
@@ -183,7 +183,7 @@ pub const SCHEDULE_LEN_LIMIT: usize = ATTEMPTS_LIMIT as usize;
 /// Jitter on each back-off, as a fraction of it in either direction (A6).
 pub(crate) const BACKOFF_JITTER: f64 = 0.2;
 
-/// A deadline is answered this much early at most, so that our DEADLINE_EXCEEDED overtakes the
+/// A deadline is answered this much early at most, so our DEADLINE_EXCEEDED overtakes the
 /// CANCELLED of tonic's own timer, which runs outside of this layer.
 pub(crate) const DEADLINE_MARGIN_MAX: Duration = Duration::from_millis(5);
 
@@ -205,7 +205,7 @@ pub(crate) const DIAL_BACKOFF_MIN: Duration = Duration::from_millis(50);
 /// Upper end of the doubling; short, because a restarted process should be found again soon.
 pub(crate) const DIAL_BACKOFF_MAX: Duration = Duration::from_secs(2);
 
-/// An HTTP/2 PING goes out this often on a connection that carries calls, so that a half-open one
+/// An HTTP/2 PING goes out this often on a connection that carries calls, so a half-open one
 /// is noticed. Servers that gRPC wrote end connections with more than one in five minutes (gRFC
 /// A8); the rest is for PINGs that the network brings closer together.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(310);
@@ -290,7 +290,7 @@ pub const IN_FLIGHT: usize = 5000;
 pub const IN_FLIGHT_LIMIT: usize = 1 << 20;
 
 /// Tokens of the retry budget of one destination. Half of them may be spent in a burst: as many as
-/// one peer can have unary calls in flight, so that a peer that dies breaks no more calls than may
+/// one peer can have unary calls in flight, so a peer that dies breaks no more calls than may
 /// be sent again.
 pub const RETRY_TOKENS: u32 = 2 * UNARY_PER_PEER as u32;
 
@@ -393,7 +393,7 @@ pub(crate) const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(10);
 pub(crate) const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// How long an accepted connection may send nothing at all. A client of HTTP/2 sends its preface
-/// with the first packet (RFC 9113, section 3.4), so that this is for packets that are lost and
+/// with the first packet (RFC 9113, section 3.4), so this is for packets that are lost and
 /// sent again.
 pub(crate) const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -401,7 +401,7 @@ pub(crate) const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Streams that may be open on one accepted connection: as many as a member sends to a peer by
-/// default ([`UNARY_PER_PEER`]), so that members never wait for each other's limit. An idle stream
+/// default ([`UNARY_PER_PEER`]), so members never wait for each other's limit. An idle stream
 /// costs 9 KiB.
 pub const STREAMS_PER_CONNECTION: u32 = UNARY_PER_PEER as u32;
 
@@ -518,12 +518,12 @@ pub(crate) const SMALL_FRAME_BYTES: usize = 256;
 /// streams of one connection may be given up together.
 pub(crate) const RESETS_UNPAID_MAX: i64 = STREAMS_PER_CONNECTION as i64;
 
-/// Resets that time pays for. A stream that is reset costs about 20 us, so that they take 2 % of a
+/// Resets that time pays for. A stream that is reset costs about 20 us, so they take 2 % of a
 /// core.
 pub(crate) const RESETS_PER_SECOND: i64 = 1000;
 
 /// Bytes of requests that nobody can use yet: as many as of unread answers. Decoders reserve room
-/// for a whole message when it begins, so that twice as much may be taken.
+/// for a whole message when it begins, so twice as much may be taken.
 pub const REQUEST_BYTES: usize = 64 * 1024 * 1024;
 
 /// Smallest configurable number of such bytes: the window of one stream.

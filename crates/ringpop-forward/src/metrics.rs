@@ -40,8 +40,8 @@ use crate::stats::Stats;
 ///   `bad_timeouts`, `first_messages_late`, `header_lists_exceeded`, `dial_failures`,
 ///   `pings_unanswered`, `pings_unwanted`, `circuits_opened`, `circuit_skips`.
 ///
-/// `ringpop_server_` and the name of a field of [`ServerStats`]: what callers hold, and what was
-/// taken back from them, as often as [`record_server`](Self::record_server) is called.
+/// `ringpop_server_` and the name of a field of [`ServerStats`]: what callers hold, and how much
+/// was taken back, as often as [`record_server`](Self::record_server) is called.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct MetricsObserver;

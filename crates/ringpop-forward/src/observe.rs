@@ -1,4 +1,4 @@
-//! What happens to calls, told as it happens to whoever exports figures.
+//! What happens to calls, told as it happens to an exporter.
 //!
 //! The crate has no metrics library of its own: an [`Observer`] translates. With feature `metrics`
 //! there is one, `MetricsObserver`, under Ringpop's names.
@@ -49,7 +49,7 @@ impl<O: Observer + ?Sized> Observer for Arc<O> {
 /// Something that happened to a call of a routed method.
 ///
 /// `method` is the path of the method as the route table has it, and `_OTHER` for routes without a
-/// path, so that callers cannot invent names for it.
+/// path, so callers cannot invent names for it.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum ForwardEvent<'a> {

@@ -35,7 +35,7 @@ pub trait Resolver: Send + Sync + 'static {
         0
     }
 
-    /// Learns how an attempt at `peer` ended, so that a selection of backends can keep away from
+    /// Learns how an attempt at `peer` ended, so a selection of backends can keep away from
     /// one that fails. What an outcome says about it is in the table of
     /// [`AttemptOutcome::evidence`]. Failed attempts of one call at one peer are reported once;
     /// `peer` is as it came from [`owners`](Self::owners).
@@ -54,7 +54,7 @@ pub trait Resolver: Send + Sync + 'static {
         self.report(peer, outcome);
     }
 
-    /// Resolves when the epoch is no longer `seen`, so that a retry that waits for a better owner
+    /// Resolves when the epoch is no longer `seen`, so a retry that waits for a better owner
     /// can stop waiting.
     ///
     /// The default never resolves: the retry then waits for its whole back-off.

@@ -15,7 +15,7 @@ use crate::retry::policy::{AttemptOutcome, Evidence};
 /// Asks a [`Selector`] for the owners of a key, and tells it how each of them did.
 ///
 /// Backends are what discovery told the selector, minus those that failed lately: the local health
-/// of the selector learns of every attempt, so that a backend that fails is passed over after a few
+/// of the selector learns of every attempt, so a backend that fails is passed over after a few
 /// calls and asked again later. None of them is this process.
 ///
 /// Only what is wrong with a backend counts, by the table of [`AttemptOutcome::evidence`]. Where it
@@ -98,7 +98,7 @@ impl<S: Scheme + Clone> SelectorResolver<S> {
             }
         };
         let ring = self.selector.ring();
-        // Backends come and go; what is remembered of them must not only grow.
+        // Backends come and go; the memory of them must not only grow.
         if self.known.len() > 2 * ring.len() {
             self.known.retain(|id, _| ring.node(id).is_some());
         }

@@ -128,7 +128,7 @@ counters! {
         broken_requests,
         /// Responses of owners that broke off, or ended without a status, after they had begun.
         broken_responses,
-        /// Timeouts of callers that could not be read, so that their calls have no deadline.
+        /// Timeouts of callers that could not be read, so their calls have no deadline.
         bad_timeouts,
         /// Streams that were ended because their key had moved; see
         /// [`Routes::end_when_moved`](crate::Routes::end_when_moved).
@@ -144,7 +144,7 @@ counters! {
         pings_unanswered,
         /// Connections that peers ended because they got more PINGs than they want.
         pings_unwanted,
-        /// How often a peer was found to be unreachable, so that calls skip it.
+        /// How often a peer was found to be unreachable, so calls skip it.
         circuits_opened,
         /// Calls that skipped an unreachable peer without waiting for it.
         circuit_skips,

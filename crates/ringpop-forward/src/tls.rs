@@ -67,7 +67,7 @@ struct Shared {
     counters: Counters,
 }
 
-/// What was read last, and what it was turned into.
+/// The files as they were last read, and the configuration made of them.
 struct Current {
     contents: Contents,
     configs: Configs,
@@ -89,7 +89,7 @@ struct Counters {
 pub struct TlsStats {
     /// How often changed files replaced the certificates.
     pub reloads: u64,
-    /// How often changed files could not be used, so that the old certificates stayed.
+    /// How often changed files could not be used, so the old certificates stayed.
     pub reload_failures: u64,
     /// Accepted connections that did not complete a handshake: no TLS, no certificate of ours, or
     /// too slow.
@@ -195,7 +195,7 @@ impl Tls {
         }
     }
 
-    /// What was counted so far.
+    /// The counters so far.
     #[must_use]
     pub fn stats(&self) -> TlsStats {
         let Counters { reloads, reload_failures, handshake_failures, handshakes_ended, accept } =

@@ -50,7 +50,7 @@ pub trait PeerTransport: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`SendError`] when no response came, with what is known about the request.
+    /// [`SendError`] when no response came, and how far the request came.
     fn send(
         &self,
         peer: &Arc<Peer>,
@@ -91,7 +91,7 @@ pub trait PeerTransport: Send + Sync + 'static {
         let _ = peer;
     }
 
-    /// Learns that `peer` was heard from elsewhere, so that a pause before it is dialled again has
+    /// Learns that `peer` was heard from elsewhere, so a pause before it is dialled again has
     /// lost its reason.
     fn reset_backoff(&self, peer: &Peer) {
         let _ = peer;
@@ -122,7 +122,7 @@ pub struct TransportStats {
     pub pings_unwanted: u64,
     /// Open connections.
     pub connections: u64,
-    /// How often a peer was found to be unreachable, so that calls skip it.
+    /// How often a peer was found to be unreachable, so calls skip it.
     pub circuits_opened: u64,
     /// Calls that skipped an unreachable peer without waiting.
     pub circuit_skips: u64,
@@ -133,7 +133,7 @@ pub struct TransportStats {
     pub header_lists_exceeded: u64,
 }
 
-/// What kind of call a request begins. Unary calls and streams use different connections, so that
+/// What kind of call a request begins. Unary calls and streams use different connections, so
 /// streams that their callers do not read cannot hold up unary calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
@@ -199,7 +199,7 @@ impl SendError {
         Self { class: FailureClass::Caller, source: status.into() }
     }
 
-    /// What is known about the request.
+    /// How far the request came.
     #[must_use]
     pub fn class(&self) -> FailureClass {
         self.class

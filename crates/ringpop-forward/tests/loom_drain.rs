@@ -1,5 +1,5 @@
-//! The interleavings of the drain gate: no call slips through a closed gate, and whoever waits for
-//! the last one is woken.
+//! The interleavings of the drain gate: no call slips through a closed gate, and the task that
+//! waits for the last one is woken.
 //!
 //! The file of the gate is compiled as it is, over the primitives of loom.
 

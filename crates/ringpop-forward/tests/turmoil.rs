@@ -39,7 +39,7 @@ use ringpop_forward::{
 };
 
 const MEMBERS: usize = 4;
-/// Where calls begin. It owns nothing and never dies, so that it can tell how they ended.
+/// Where calls begin. It owns nothing and never dies, so it can tell how they ended.
 const EDGE: &str = "edge";
 const PORT: u16 = 7100;
 const CALLS: u64 = 300;
@@ -305,7 +305,7 @@ fn apply(sim: &mut Sim<'_>, views: &[View], member: usize, event: Event) {
     }
 }
 
-/// Lives through one history and says what was wrong.
+/// Runs one history and returns the faults that it found.
 fn run(seed: u64) -> Result<(), String> {
     fastrand::seed(seed);
     let mut rng = fastrand::Rng::with_seed(seed);

@@ -30,7 +30,7 @@ const HEADERS: [&str; 16] = [
     "te",
 ];
 
-/// What is left of the input.
+/// The rest of the input.
 pub struct Input<'a>(pub &'a [u8]);
 
 impl Input<'_> {

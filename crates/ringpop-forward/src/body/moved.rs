@@ -18,7 +18,7 @@ use crate::shared::Shared;
 const PREFIX_BYTES: usize = 5;
 
 /// A response stream until its key moves. Then it ends with ABORTED, at once or after the message
-/// that is half way through, and what is behind it is dropped, which ends the handler or the call
+/// that is half way through, and the rest is dropped, which ends the handler or the call
 /// of the owner.
 pub(crate) struct UntilMoved<T> {
     /// `None` when it has ended.

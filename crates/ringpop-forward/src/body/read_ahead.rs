@@ -20,7 +20,7 @@ use super::reply::lower;
 use super::{Kept, ResponseMemory};
 use crate::limits::WHOLE_RESPONSE_BYTES;
 
-/// A body with what was read of it.
+/// A body and the frames that were read ahead.
 #[derive(Debug)]
 pub(crate) struct ReadAhead<B> {
     data: SmallVec<[Bytes; 1]>,

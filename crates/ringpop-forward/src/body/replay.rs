@@ -1,6 +1,6 @@
 //! A request body that can be sent more than once.
 //!
-//! What is read from the caller is kept until it exceeds the replay limit. Up to there, another
+//! Frames from the caller are kept until they exceed the replay limit. Up to there, another
 //! attempt starts again from the first byte and then goes on reading. Beyond it the kept bytes are
 //! freed and the request can no longer be sent again. Frames are reference-counted, so keeping one
 //! copies nothing.
@@ -22,7 +22,7 @@ use crate::stats::Counter;
 
 /// The memory that all requests of a process together keep for replays.
 ///
-/// Whoever looks for a key has to read on whatever the limit says, so a full memory refuses
+/// A search for a key has to read on whatever the limit says, so a full memory refuses
 /// nothing: it only lets no request begin or go on to be kept.
 #[derive(Debug)]
 pub(crate) struct ReplayMemory {
@@ -50,7 +50,7 @@ impl ReplayMemory {
     }
 }
 
-/// The request as it comes in: what was read of it, and where the rest comes from.
+/// The request as it comes in: the frames that were read, and the source of the rest.
 #[derive(Debug)]
 pub(crate) struct ReplayBuffer {
     /// `None` when the caller's body has ended.
@@ -120,7 +120,7 @@ impl ReplayBuffer {
         has_room
     }
 
-    /// Frees what is kept.
+    /// Frees the kept frames.
     fn clear(&mut self) {
         self.frames.clear();
         self.release();
@@ -159,7 +159,7 @@ impl ReplayBuffer {
         !self.consumed
     }
 
-    /// Whether the whole body is here and kept, so that several readers may be at it at the same
+    /// Whether the whole body is here and kept, so several readers may be at it at the same
     /// time.
     fn is_whole(&self) -> bool {
         self.source.is_none() && self.trailers.is_none() && self.keep && !self.consumed

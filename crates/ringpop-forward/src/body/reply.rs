@@ -1,4 +1,4 @@
-//! Response bodies, with what has to happen at their end.
+//! Response bodies that act at their end.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pin_project! {
 }
 
 impl<B, T> Reply<B, T> {
-    /// `status_in_head` says that the response told its status ahead of the body, so that no
+    /// `status_in_head` says that the response told its status ahead of the body, so no
     /// trailers follow.
     pub(crate) fn new(
         body: B,

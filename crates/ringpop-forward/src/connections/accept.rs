@@ -2,7 +2,7 @@
 //!
 //! Every listener of this crate accepts through [`Acceptor`]. A failure that concerns one
 //! connection is skipped; one that concerns the process (no descriptors, no memory) will come again
-//! at once, so that the acceptor pauses, closes connections that have said nothing yet, and tells
+//! at once, so the acceptor pauses, closes connections that have said nothing yet, and tells
 //! the log.
 
 use std::collections::BTreeMap;

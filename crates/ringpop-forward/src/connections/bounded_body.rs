@@ -1,4 +1,4 @@
-//! A response body in pieces, of which what is not read can be freed.
+//! A response body in pieces that can be freed while nobody reads it.
 //!
 //! HTTP/2 takes a frame of a body and holds it until its peer gives it room, and asks for the next
 //! one only then. What a body still has meanwhile is held here, where it can be found and freed,
@@ -138,7 +138,7 @@ impl BoundedBody {
         self.is_unread = is_unread;
     }
 
-    /// Moves what is left to where it can be freed.
+    /// Moves the rest to a place from which it can be freed.
     fn register(&mut self) {
         if let Held::Here(content) = &mut self.held {
             let content = Content {

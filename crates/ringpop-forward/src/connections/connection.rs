@@ -138,7 +138,7 @@ impl Connection {
         }
     }
 
-    /// Whether nobody reads what is answered on it.
+    /// Whether nobody reads its answers.
     pub(super) fn is_unread(&self) -> bool {
         self.freed_unread.load(Ordering::Relaxed) >= FREED_UNREAD_MAX
     }
@@ -291,7 +291,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What a request of an accepted connection carries in its extensions, so that its server
+/// What a request of an accepted connection carries in its extensions, so its server
 /// recognizes the connection.
 #[derive(Clone, Debug)]
 pub struct ConnectionHandle {

@@ -139,7 +139,7 @@ impl Resets {
         self.left = (self.left + 1).min(RESETS_UNPAID_MAX);
     }
 
-    /// How long it takes until time has paid for what is owed.
+    /// How long it takes until time has paid the debt.
     fn owed(&mut self) -> Option<Duration> {
         if self.left >= 0 {
             return None;

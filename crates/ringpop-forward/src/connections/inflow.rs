@@ -2,7 +2,7 @@
 //!
 //! HTTP/2 holds them, up to the window of each stream, and does not tell how many there are. They
 //! are counted here: what arrives, from the headers of frames, and what handlers read, by
-//! [`Upload`](super::upload::Upload). A frame counts by what holding it costs, so that small ones
+//! [`Upload`](super::upload::Upload). A frame counts by what holding it costs, so small ones
 //! are not cheap.
 
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ pub(super) const fn cost(bytes: usize) -> usize {
     if bytes > HELD_FRAME_BYTES_MIN { bytes } else { HELD_FRAME_BYTES_MIN }
 }
 
-/// The streams of a connection that are open, with what has come of their requests.
+/// The streams of a connection that are open, with the bytes of their requests that came.
 #[derive(Debug)]
 pub(super) struct Inflow {
     connection: Arc<Connection>,

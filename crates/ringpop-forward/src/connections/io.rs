@@ -27,7 +27,7 @@ pub struct Bounded<S> {
     stream: S,
     meter: FrameMeter,
     inflow: Inflow,
-    /// What was received and is left to the next turns of the connection's task.
+    /// Bytes that were received and are left to the next turns of the connection's task.
     rest: BytesMut,
     /// Set while the connection is not to be read.
     pause: Option<Pin<Box<Sleep>>>,
@@ -122,7 +122,7 @@ impl<S> Bounded<S> {
     }
 }
 
-/// Takes so many units of the task's budget, so that a connection with many small frames yields to
+/// Takes so many units of the task's budget, so a connection with many small frames yields to
 /// other tasks as often as one with little in each read does.
 fn spend(cx: &mut Context<'_>, shares: u32) {
     for _ in 0..shares {

@@ -28,7 +28,7 @@ use crate::server::answer::{Protocol, answer};
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Keeps what callers hold of a server within its [limits](crate::ServerLimits). Part of every
-/// [`server`](crate::connections).
+/// [`server`](fn@crate::server).
 #[derive(Clone, Copy, Debug)]
 pub struct LimitLayer {
     header_list_bytes: usize,
@@ -117,7 +117,7 @@ where
 
 impl<S> Limited<S> {
     /// Answers a request whose header list is too large to be forwarded. One that was forwarded has
-    /// been let in by the first member, and HTTP/2 itself bounds what has come with it since.
+    /// been let in by the first member, and HTTP/2 itself bounds the headers added since.
     fn refuse_header_list(&self, request: &Request<Body>) -> Option<Response<Body>> {
         if request.headers().contains_key(HOP_HEADER) {
             return None;

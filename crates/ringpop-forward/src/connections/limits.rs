@@ -96,8 +96,8 @@ impl ServerLimits {
     }
 
     /// How long an answer waits for its caller to read on: 10 ms to a day, by default 60 s. Then
-    /// what is left of it is freed, and the caller finds DEADLINE_EXCEEDED in its place. A
-    /// connection on which nothing but unread answers is left is closed.
+    /// the rest is freed, and the caller finds DEADLINE_EXCEEDED in its place. A connection on
+    /// which nothing but unread answers is left is closed.
     pub fn unread_timeout(mut self, timeout: Duration) -> Self {
         self.unread_timeout = timeout;
         self

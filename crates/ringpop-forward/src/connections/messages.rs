@@ -1,6 +1,6 @@
 //! Where the messages of a gRPC body begin and end.
 //!
-//! Nobody can use a message before all of it is here, so that a message of which the rest does not
+//! Nobody can use a message before all of it is here, so a message of which the rest does not
 //! come is memory that somebody holds for nothing. And a message that comes in pieces of a few
 //! bytes costs far more than its bytes.
 

@@ -1,4 +1,4 @@
-//! All connections of a server, and what is taken back from them when they hold too much.
+//! All connections of a server, and the shedding of calls when they hold too much.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -27,7 +27,7 @@ pub(crate) struct Connections {
     pub(super) registered: AtomicUsize,
     /// Bytes of answers that were handed to HTTP/2 and are not written yet.
     pub(super) in_transport: AtomicUsize,
-    /// Bytes of answers that wait to be read, or more: as they were counted last, and what has come
+    /// Bytes of answers that wait to be read, or more: as they were counted last, and all that came
     /// since.
     held: AtomicUsize,
     /// Bytes of requests that have come in and were not read.

@@ -53,7 +53,7 @@ impl Shed {
     }
 }
 
-/// The common part of a call's waiting and whoever looks for calls that wait too long.
+/// The state that a waiting call shares with the search for calls that wait too long.
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) call: Arc<OpenCall>,
@@ -119,7 +119,7 @@ impl Waiting {
         }
     }
 
-    /// Gives the call up, and frees what is held for it.
+    /// Gives the call up, and frees its memory.
     pub(super) fn shed(&self, shed: Shed) {
         let mut state = self.state();
         if state.since.take().is_none() {

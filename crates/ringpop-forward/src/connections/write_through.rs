@@ -1,4 +1,4 @@
-//! Connections that watch what is read, and pass on what is written.
+//! Wrappers that watch reads, and pass writes on.
 
 /// Makes a wrapper write to the stream in its field, which is all that it does with writes.
 macro_rules! write_through {

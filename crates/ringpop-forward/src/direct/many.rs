@@ -20,8 +20,7 @@ use crate::transport::PeerTransport;
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct GroupOutcome {
-    /// Who owned the keys when the request was sent; whoever handled it in the end may be a next
-    /// owner.
+    /// Who owned the keys when the request was sent; its handler may be a next owner.
     pub owner: Option<Owner>,
     /// The keys.
     pub keys: Vec<Key>,
@@ -37,7 +36,7 @@ impl<T: PeerTransport> Forwarder<T> {
     /// A group that has more than one owner by the time it arrives is not handled; its keys are
     /// grouped again, up to three times, and then the group fails with FAILED_PRECONDITION.
     ///
-    /// Dropping the future cancels what is under way.
+    /// Dropping the future cancels all calls under way.
     pub async fn handle_or_forward_all<K: Into<Key>>(
         &self,
         keys: impl IntoIterator<Item = K>,

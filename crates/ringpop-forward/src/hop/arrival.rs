@@ -3,14 +3,15 @@
 //!
 //! Two members that see different rings disagree about owners for a moment. The receiver therefore
 //! looks the key up by itself, and then handles the request, sends it on, or refuses it before a
-//! handler saw it, so that its sender can look again.
+//! handler saw it, so its sender can look again.
 
 /// What a receiver does with forwarded requests when its view differs from that of the sender.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Divergence {
-    /// Handle a request that cannot be forwarded on, whoever owns its key. Always an answer, and at
-    /// the worst the answer of a process that has no business with the key. ringpop-go does this.
+    /// Handle a request that cannot be forwarded on, whichever member owns its key. Always an
+    /// answer, and at the worst the answer of a process that has no business with the key.
+    /// ringpop-go does this.
     Accept,
     /// Handle a request that cannot be forwarded on if this process is one of the owners that the
     /// key's [retries](crate::RetryTarget) may come to, and refuse the rest.

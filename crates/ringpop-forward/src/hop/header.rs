@@ -3,7 +3,7 @@
 //! `ringpop-fwd: 1;h=<hops>;e=<epoch in hex>;f=<name of the sender>`, and where they differ from
 //! the ordinary, `;n=<owners>` when the sender chose the receiver among more owners than one, and
 //! `;p=<names>` for who forwarded the request before the sender, oldest first. Version 1 ignores
-//! parameters that it does not know, so that members of different releases understand each other.
+//! parameters that it does not know, so members of different releases understand each other.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};

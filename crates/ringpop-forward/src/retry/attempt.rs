@@ -157,7 +157,7 @@ pub(crate) fn outcome<B>(asked: &Asked<B>) -> Option<AttemptOutcome> {
             }
             Some(_) => None,
         },
-        // Whoever sees another ring is alive.
+        // A peer that sees another ring is alive.
         Err(Failure::Answered(_, response)) if is_disagreement(response.headers()) => {
             Some(AttemptOutcome::Answered)
         }
@@ -205,7 +205,7 @@ fn head_for<T: PeerTransport>(call: &Call<T>, attempt: Attempt<'_>) -> Request<(
         deadline.write(headers);
     }
     if call.explain {
-        // Whoever handles the request knows best, whatever its own setting is.
+        // The process that handles the request knows best, whatever its own setting is.
         headers.insert(EXPLAIN_HEADER, HeaderValue::from_static("1"));
     }
     if number > 1 {

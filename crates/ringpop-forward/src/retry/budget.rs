@@ -1,10 +1,10 @@
 //! Keeps retries from becoming a storm: gRPC's retry throttling (proposal A6), for each destination
 //! by itself.
 //!
-//! Retries of what was never executed are free, because they add no work where work failed. All
-//! others cost the destination that failed a token each, ten calls that it answers earn one back,
-//! and when half of its tokens are gone its failures are tried nowhere again until it answers. A
-//! hedge costs the destination that is slow as much.
+//! Retries of requests that were never executed are free, because they add no work where work
+//! failed. All others cost the destination that failed a token each, ten calls that it answers earn
+//! one back, and when half of its tokens are gone its failures are tried nowhere again until it
+//! answers. A hedge costs the destination that is slow as much.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

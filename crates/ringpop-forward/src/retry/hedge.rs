@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::retry::policy::Policy;
 
-/// What is known when an attempt begins.
+/// The state of a call when an attempt begins.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HedgeContext {
     /// One message each way.
@@ -20,7 +20,7 @@ pub(crate) struct HedgeContext {
     /// No other member has forwarded the call. If every member on the way hedged, attempts would
     /// multiply.
     pub(crate) begins_here: bool,
-    /// The request is here and kept, so that two attempts can send it.
+    /// The request is here and kept, so two attempts can send it.
     pub(crate) whole: bool,
     /// Attempts made so far, this one included.
     pub(crate) attempts: u32,

@@ -181,7 +181,7 @@ impl<T: PeerTransport> Asking<'_, T> {
             match self.react(signal, &peer, &waiting) {
                 Reaction::GoOn => {}
                 Reaction::End(error) => return (Arc::clone(&peer), Err(Failure::Send(error))),
-                // In a box, so that calls without a hedge need no room for it.
+                // In a box, so calls without a hedge need no room for it.
                 Reaction::Beside(next) => {
                     return Box::pin(self.ask_beside(&peer, first.as_mut(), next)).await;
                 }

@@ -1,8 +1,9 @@
 //! What may be sent again, to whom and when: one table, without input or output.
 //!
 //! Two questions decide. Could the failed attempt have been executed? And is an owner left that was
-//! not tried? What was never executed moves on at once and for free; what may have been executed
-//! moves on only when executing it twice is harmless; what has answered stays answered.
+//! not tried? A request that was never executed moves on at once and for free; one that may have
+//! been executed moves on only when executing it twice is harmless; one that was answered stays
+//! answered.
 
 use std::time::Duration;
 
@@ -25,12 +26,12 @@ pub enum RetryTarget {
     /// next owner.
     ///
     /// Owners that cannot be reached do not count: they are walked past, as far as there are
-    /// members, so that a key is served while one of them lives.
+    /// members, so a key is served while one of them lives.
     NextOwner {
         /// How many owners are asked, 1 to 16.
         owners: usize,
     },
-    /// Whoever owns the key at that moment, which is the same owner until the ring changes. For
+    /// The owner of the key at that moment, which is the same owner until the ring changes. For
     /// state that must not be in two places.
     Reroute,
 }
@@ -313,8 +314,8 @@ pub enum AttemptOutcome {
 
 /// What the end of an attempt says about the peer that was asked.
 ///
-/// A peer should be kept away from for what is wrong with it, and not for what is wrong with a
-/// call, with its caller, or with this process.
+/// A peer should be avoided for its own faults, and not for those of a call, of its caller, or
+/// of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Evidence {
@@ -370,8 +371,8 @@ pub(crate) enum Pushback {
 }
 
 impl Pushback {
-    /// Reads the header of a failed response. A negative number means never, and so does what is no
-    /// number.
+    /// Reads the header of a failed response. A negative number means never, and so does any other
+    /// text.
     pub(crate) fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let value = headers.get(GRPC_PUSHBACK_HEADER)?;
         let number = value.to_str().ok().and_then(|text| text.parse::<u32>().ok());
@@ -379,7 +380,7 @@ impl Pushback {
     }
 }
 
-/// What is known when an attempt has failed.
+/// The state of a call when an attempt has failed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RetryContext {
     pub(crate) class: FailureClass,

@@ -30,7 +30,7 @@ pub(crate) enum Signal {
 
 const SIGNALS: [Signal; 3] = [Signal::InDoubt, Signal::SlowDial, Signal::SlowAnswer];
 
-/// What a running attempt says of itself to whoever polls it.
+/// What a running attempt tells the task that polls it.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
     pub(crate) progress: Progress,

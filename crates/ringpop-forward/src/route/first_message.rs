@@ -85,7 +85,7 @@ fn inflate(packed: &[u8], is_cut: bool) -> Result<(Vec<u8>, bool), KeyError> {
             let is_full = message.len() == PEEK_BYTES_MAX;
             Ok((message, is_full))
         }
-        // What was unpacked before the end of the input is good.
+        // The bytes that were unpacked before the end of the input are good.
         Err(error) if is_cut && error.kind() == ErrorKind::UnexpectedEof => Ok((message, true)),
         Err(_) => Err(KeyError::BadGzip),
     }
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
     use crate::body::{Guard, ReplayMemory};
 
-    /// What is found in a body that has arrived whole.
+    /// The key that is found in a body that has arrived whole.
     fn look(body: Vec<u8>, encoding: &'static str) -> Result<MessageKey, KeyError> {
         let guard = Guard::new(Body::new(Full::new(Bytes::from(body))));
         let mut buffer =

@@ -34,7 +34,7 @@ pub trait RoutingKey {
     fn routing_key(&self) -> Option<Key>;
 }
 
-/// A numeric key is its decimal digits, so that `lookup(b"42")` on a ring names the same owner.
+/// A numeric key is its decimal digits, so `lookup(b"42")` on a ring names the same owner.
 impl From<u64> for Key {
     fn from(number: u64) -> Self {
         const DIGITS_MAX: usize = 20;
@@ -136,7 +136,7 @@ impl KeySource {
         }
     }
 
-    /// Says in words where a key was looked for, so that an error can tell the caller what to set.
+    /// Says in words where a key was looked for, so an error can tell the caller what to set.
     pub(crate) fn describe(&self) -> String {
         match self {
             Self::Header => format!("set metadata {KEY_HEADER}"),
@@ -225,7 +225,7 @@ fn from_headers(headers: &HeaderMap) -> Result<Option<Key>, KeyError> {
     checked(decoded.ok_or(KeyError::NotBase64)?.as_ref().into())
 }
 
-/// Sends a key along that cannot be read from the request by whoever gets it, so that all on the
+/// Sends a key along that cannot be read from the request by its receivers, so all on the
 /// way see the same one.
 pub(crate) fn write(headers: &mut HeaderMap, key: &Key) {
     headers.remove(KEY_HEADER);

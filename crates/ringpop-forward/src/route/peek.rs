@@ -123,7 +123,7 @@ enum Value<'a> {
     Group,
 }
 
-/// What is left of the message. It stays at the beginning of a field that could not be read whole.
+/// The rest of the message. It stays at the beginning of a field that could not be read whole.
 #[derive(Clone, Copy)]
 struct Scan<'a> {
     bytes: &'a [u8],

@@ -178,9 +178,9 @@ impl Routes {
         self.insert(path, KeySource::Head(Arc::new(key)))
     }
 
-    /// Routes what has no route of its own, as far as `key` finds one in the head of the request;
-    /// the rest stays local. Meant for paths that cannot be listed, such as `/users/{id}` of an
-    /// HTTP service on the same port.
+    /// Routes every method without a route of its own, as far as `key` finds one in the head of the
+    /// request; the rest stays local. Meant for paths that cannot be listed, such as `/users/{id}`
+    /// of an HTTP service on the same port.
     #[must_use]
     pub fn any_head(mut self, key: impl Fn(&Parts) -> Option<Key> + Send + Sync + 'static) -> Self {
         self.last = None;
@@ -207,13 +207,14 @@ impl Routes {
     /// [`MOVED_TO_HEADER`](crate::MOVED_TO_HEADER). The caller begins the stream again, and comes
     /// to the new owner.
     ///
-    /// Both the process that handles the call and the one that forwards it end it, so that it ends
+    /// Both the process that handles the call and the one that forwards it end it, so it ends
     /// even when the two cannot reach each other any more. A handler that has not answered yet is
     /// dropped.
     ///
-    /// By default streams are kept: an upload or a session goes on where it began, with whoever
-    /// began it, and its handler learns of the move by [`Ownership`](crate::Ownership). A stream of
-    /// updates goes stale that way without a sign, because updates come to the new owner; end it.
+    /// By default streams are kept: an upload or a session goes on where it began, with the process
+    /// that began it, and its handler learns of the move by [`Ownership`](crate::Ownership). A
+    /// stream of updates goes stale that way without a sign, because updates come to the new owner;
+    /// end it.
     ///
     /// Without an effect where the resolver has no [epoch](crate::Resolver::changed) that changes.
     #[must_use]

@@ -40,7 +40,7 @@ pub(crate) struct Call<T> {
     pub(crate) protocol: Protocol,
     pub(crate) ticket: InFlight,
     is_received: bool,
-    /// The owner that this call is meant for, if it is not for whoever owns its key.
+    /// The owner that this call is meant for, if it is not for the owner of its key.
     only_owner: Option<Owner>,
     /// The call comes from a process that is no member.
     is_channel: bool,
@@ -64,7 +64,7 @@ impl Via {
     /// Of a request that no member has forwarded.
     const DIRECT: Self = Self { hops: 0, trusted: true, header: None, epoch_differs: false };
 
-    /// How often the request has been forwarded when whoever gets it next has it.
+    /// How often the request has been forwarded when its next receiver has it.
     pub(crate) fn hops_on_arrival(&self) -> u8 {
         self.hops.saturating_add(1)
     }
@@ -102,7 +102,8 @@ pub(crate) enum Admission<T> {
 pub(crate) fn admit<T>(shared: &Arc<Shared<T>>, origin: &Origin, mut head: Parts) -> Admission<T> {
     let route = match (shared.settings.routes.find(&head), origin) {
         (Some(route), _) => Arc::clone(route),
-        // A target key routes every method. What is not in the table is treated with the most care.
+        // A target key routes every method. A method that is not in the table is treated with the
+        // most care.
         (None, Origin::Client(target)) if target.key.is_some() || target.is_channel => {
             Arc::new(Route::new(KeySource::Header))
         }
@@ -231,7 +232,7 @@ impl<T> Call<T> {
     /// Decides where a call with this key goes, and begins to follow the key of a stream.
     pub(crate) fn place(&mut self, key: &Key) -> Placement {
         if !self.route.unary && self.only_owner.is_none() {
-            // Before the decision, so that no change of the ring falls between the two.
+            // Before the decision, so no change of the ring falls between the two.
             let resolver = Arc::clone(&self.shared.resolver);
             self.ownership = Some(Ownership::new(resolver, key.clone()));
         }
@@ -327,7 +328,7 @@ impl<T> Call<T> {
         }
     }
 
-    /// Whether the time of the call is over, so that nobody waits for what would be begun now.
+    /// Whether the time of the call is over, so nobody waits for what would be begun now.
     pub(crate) fn has_expired(&self) -> bool {
         self.deadline.is_some_and(|deadline| deadline.has_passed())
     }

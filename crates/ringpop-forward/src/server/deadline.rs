@@ -1,4 +1,4 @@
-//! The time a call may take: read from `grpc-timeout`, passed on as what is left of it.
+//! The time a call may take: read from `grpc-timeout`, and its rest is passed on.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ impl Deadline {
         Some(Self { end, answer_at: end, is_callers: false })
     }
 
-    /// What is left until we answer.
+    /// Time until we answer.
     pub(crate) fn remaining(&self) -> Duration {
         self.answer_at.saturating_duration_since(Instant::now())
     }
@@ -50,8 +50,8 @@ impl Deadline {
         self.remaining().is_zero()
     }
 
-    /// Tells the next process what is left. It gets the caller's time and not ours: when both run
-    /// out we answer first, with the right code.
+    /// Tells the next process how much is left. It gets the caller's time and not ours: when both
+    /// run out we answer first, with the right code.
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
         if !self.is_callers {
             return;

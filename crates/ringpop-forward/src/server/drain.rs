@@ -1,6 +1,6 @@
 //! Counts calls in flight and, at the end of a process's life, lets no more in.
 //!
-//! The order of a stop without loss: leave the ring; [`drain`](crate::Forwarder::drain), so that
+//! The order of a stop without loss: leave the ring; [`drain`](crate::Forwarder::drain), so
 //! calls that others still send here are forwarded to their new owner; when the others have heard
 //! of the leave, [`refuse_new_work`](crate::Forwarder::refuse_new_work), which makes senders move
 //! on; await [`drained`](crate::Forwarder::drained); stop the server.
@@ -15,7 +15,7 @@ const CLOSED: u64 = 1 << 63;
 /// Lets calls in and counts them.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
-    /// The closed bit and the count share a word, so that a call either is counted before the gate
+    /// The closed bit and the count share a word, so a call either is counted before the gate
     /// closes or sees that it is closed.
     word: AtomicU64,
     draining: AtomicBool,

@@ -70,7 +70,7 @@ pub enum TlsError {
         path: PathBuf,
         /// What it should hold.
         what: &'static str,
-        /// What is wrong with it.
+        /// The fault.
         source: pem::Error,
     },
     /// The authority's certificate cannot be used as such.
@@ -78,7 +78,7 @@ pub enum TlsError {
     Authority {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// Certificate and key are not a pair, or of a kind that is not supported.
@@ -88,13 +88,13 @@ pub enum TlsError {
         certificate: PathBuf,
         /// The file of the key.
         key: PathBuf,
-        /// What is wrong with them.
+        /// The fault.
         source: rustls::Error,
     },
     /// The name that all certificates should bear is no name.
     #[error("server name {name:?} is not a DNS name")]
     ServerName {
-        /// What was given.
+        /// The value.
         name: String,
     },
 }

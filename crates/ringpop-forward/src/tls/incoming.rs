@@ -31,7 +31,7 @@ type Encrypted = TlsStream<Accepted<TcpStream>>;
 impl Tls {
     /// The connections of `listener` that complete a handshake, with small writes sent at once.
     ///
-    /// Handshakes run side by side in tasks that end with the stream, so that a caller that is
+    /// Handshakes run side by side in tasks that end with the stream, so a caller that is
     /// slow, or speaks no TLS, holds nobody up. When too many run, the address that has most of
     /// them loses its oldest one.
     #[must_use]
@@ -60,7 +60,7 @@ impl TlsIncoming {
         Ok(self)
     }
 
-    /// What reads later what was taken back from callers.
+    /// A reader for the counters of this listener.
     #[must_use]
     pub fn counters(&self) -> AcceptCounters {
         AcceptCounters::new(&self.tls.0.counters.accept, self.sweeper.connections())
@@ -170,7 +170,7 @@ impl Running {
     }
 
     /// Ends one handshake when no more may run: the oldest one of the address that has most. A peer
-    /// that means it needs a few round trips, so that the oldest one of many is the one that says
+    /// that means it needs a few round trips, so the oldest one of many is the one that says
     /// nothing.
     fn make_room(&mut self) -> bool {
         if self.tasks.len() < TLS_HANDSHAKES_MAX {

@@ -1,6 +1,6 @@
 //! From when until when a certificate is valid (RFC 5280, section 4.1.2.5).
 //!
-//! The verifier of rustls reads these dates and keeps them to itself, so that this reads the few
+//! The verifier of rustls reads these dates and keeps them to itself, so this reads the few
 //! fields in front of them.
 
 use std::time::{Duration, SystemTime};
@@ -100,7 +100,7 @@ fn number(digits: &[u8]) -> Option<i64> {
 }
 
 /// Days from 1 January 1970 to a day of the Gregorian calendar. Years are counted from March, so
-/// that the leap day is the last of its year.
+/// the leap day is the last of its year.
 const fn days(year: i64, month: i64, day: i64) -> i64 {
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let leap_days = year / 4 - year / 100 + year / 400;

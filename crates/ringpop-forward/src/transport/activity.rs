@@ -139,7 +139,7 @@ impl Activity {
         Some(Turn { activity: Arc::clone(self) })
     }
 
-    /// The connection is over: whoever waits for a stream gets none.
+    /// The connection is over: callers that wait for a stream get none.
     pub(crate) fn end(&self) {
         self.is_over.store(true, Ordering::Release);
         self.freed.notify_waiters();

@@ -1,7 +1,7 @@
 //! The circuit of one destination: whether it is dialled, skipped, or tried in the background.
 //!
 //! A destination that cannot be reached costs the calls that found it out, and no others. While its
-//! circuit is open they are told at once, so that they move on to the next owner; whether it is
+//! circuit is open they are told at once, so they move on to the next owner; whether it is
 //! back is found out by a dial that nobody waits for.
 
 use std::sync::Arc;

@@ -61,7 +61,7 @@ pub(crate) struct Opened {
 /// Speaks the HTTP/2 preface and waits for the first sign of the peer.
 ///
 /// The kernel completes connections that nobody has accepted, and a server that is about to stop
-/// leaves them so. What is sent on one is lost in a way that cannot be told from a crash. Hence a
+/// leaves them so. A request on one is lost in a way that cannot be told from a crash. Hence a
 /// connection counts as open when the peer has answered a PING on it, and until then nothing of a
 /// request is sent.
 pub(crate) async fn handshake(io: Box<dyn Io>) -> Result<Opened, DialError> {

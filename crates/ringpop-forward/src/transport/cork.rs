@@ -1,7 +1,7 @@
 //! Gathers the small writes of one poll of a connection into one system call.
 //!
 //! h2 writes every DATA frame above 256 bytes by itself, and a write costs more than all that we do
-//! for a call. A connection is therefore polled corked, so that frames collect in a buffer, and
+//! for a call. A connection is therefore polled corked, so frames collect in a buffer, and
 //! once more open when any did.
 
 use std::io::{self, IoSlice};
@@ -28,7 +28,7 @@ struct Flags {
 }
 
 impl Cork {
-    /// Polls `future`, which writes to the stream of this cork, so that its writes leave together.
+    /// Polls `future`, which writes to the stream of this cork, so its writes leave together.
     pub(crate) fn poll<F: Future + Unpin>(
         &self,
         future: &mut F,

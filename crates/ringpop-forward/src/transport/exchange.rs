@@ -1,8 +1,8 @@
 //! One request and its response on an open connection.
 //!
-//! The request body is pumped by whoever polls: first the wait for the response, then the response
-//! body. There is no task per call, and a caller that does not read slows its own upload down,
-//! nobody else's.
+//! The request body is pumped by the task that polls: first the wait for the response, then the
+//! response body. There is no task per call, and a caller that does not read slows its own upload
+//! down, nobody else's.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -42,8 +42,9 @@ pub(crate) async fn exchange(
     // count.
     drop(sender);
     let mut begun = Begun::new(response, guard);
-    // h2 gives a stream no room before its head is written. What is here already does not wait for
-    // that: it leaves with the head in one packet, and h2 holds it as long as the peer has no room.
+    // h2 gives a stream no room before its head is written. Data that is here already does not wait
+    // for that: it leaves with the head in one packet, and h2 holds it as long as the peer has no
+    // room.
     while let Some((data, is_last)) = (!is_sent).then(|| body.next_at_hand()).flatten() {
         // When the stream is over already, the response tells why.
         is_sent = is_last | stream.send_data(data, is_last).is_err();
@@ -224,7 +225,7 @@ impl Upload {
     }
 }
 
-/// The body of a peer's response, which also drives what is left of the request.
+/// The body of a peer's response, which also sends the rest of the request.
 #[derive(Debug)]
 pub struct ResponseBody {
     download: RecvStream,
@@ -268,7 +269,8 @@ impl Body for ResponseBody {
         if !this.data_done {
             match ready!(this.download.poll_data(cx)) {
                 Some(Ok(data)) => {
-                    // Whoever polls has room for the data, so the peer may send as much again.
+                    // The reader that polls has room for the data, so the peer may send as much
+                    // again.
                     let _ = this.download.flow_control().release_capacity(data.len());
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
@@ -289,7 +291,7 @@ impl Body for ResponseBody {
         self.download.is_end_stream()
     }
 
-    /// At least what is here already comes, so that whoever holds an unread body knows what it
+    /// At least the data that is here already comes, so the holder of an unread body knows what it
     /// costs.
     fn size_hint(&self) -> SizeHint {
         let mut hint = SizeHint::default();

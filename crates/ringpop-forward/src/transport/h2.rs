@@ -65,7 +65,7 @@ impl Default for H2Config {
 
 impl H2Config {
     /// For connections between members of a cluster, whose servers are made with
-    /// [`server`](crate::connections): PINGs every 20 s, with calls in flight or without, so that a
+    /// [`server`](fn@crate::server): PINGs every 20 s, with calls in flight or without, so a
     /// broken connection is noticed soon.
     #[must_use]
     pub fn between_members() -> Self {
@@ -80,12 +80,12 @@ impl H2Config {
         self
     }
 
-    /// How often a PING is sent on a connection that carries calls, by default every 310 s, so that
+    /// How often a PING is sent on a connection that carries calls, by default every 310 s, so
     /// a half-open connection is noticed. 1 ms to 24 h, which is as good as never.
     ///
     /// Many servers end connections on which PINGs come more often than every 5 minutes (gRFC A8);
-    /// they have to allow what is set here. When one complains, the time between two PINGs to it
-    /// doubles. Between members, see [`between_members`](Self::between_members).
+    /// they have to allow the interval set here. When one complains, the time between two PINGs to
+    /// it doubles. Between members, see [`between_members`](Self::between_members).
     #[must_use]
     pub fn keepalive_interval(mut self, keepalive_interval: Duration) -> Self {
         self.keepalive_interval = keepalive_interval;

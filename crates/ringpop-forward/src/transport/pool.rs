@@ -64,7 +64,7 @@ enum Slot {
     Empty,
     Dialing(watch::Receiver<Option<DialResult>>),
     Open(PeerConnection),
-    /// The peer was forgotten; whoever still holds this dials no more.
+    /// The peer was forgotten; holders of this dial no more.
     Forgotten,
 }
 
@@ -256,7 +256,7 @@ impl Pool {
             peer: peer.clone(),
             class,
         };
-        // A task of its own, so that a caller that gives up takes no dial down that others wait
+        // A task of its own, so a caller that gives up takes no dial down that others wait
         // for.
         tokio::spawn(dial.run(done));
         match permission {

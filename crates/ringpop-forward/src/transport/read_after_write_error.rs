@@ -1,10 +1,9 @@
 //! Reads on after a write has failed.
 //!
-//! A server that stops says which requests it has not looked at (GOAWAY), and then closes. Whoever
-//! writes a moment later gets an error, and if that were the end of the connection, what the server
-//! said would stay unread in the socket, although it decides which calls may be sent again. Hence a
-//! failed write ends nothing: what is written from then on is dropped, and the stream ends when it
-//! was read to its end.
+//! A server that stops says which requests it has not looked at (GOAWAY), and then closes. A write
+//! a moment later fails, and if that were the end of the connection, what the server said would
+//! stay unread in the socket, although it decides which calls may be sent again. Hence a failed
+//! write ends nothing: later writes are dropped, and the stream ends when it was read to its end.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! Nodes: each a server in a runtime of its own, so that killing one drops all that it has at once.
+//! Nodes: each a server in a runtime of its own, so killing one drops all that it has at once.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -98,7 +98,7 @@ pub struct Node {
     runtime: Option<Runtime>,
 }
 
-/// A listening socket for a node, so that its address is known before it is built.
+/// A listening socket for a node, so its address is known before it is built.
 pub fn listener() -> (std::net::TcpListener, String) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();

@@ -121,7 +121,7 @@ async fn answers_that_come_after_their_callers_gave_up_end_no_other_call() {
     view.set("k", &[&link]);
     ring.set("k", &[&owner.address]);
     let asked = Node::start(&view);
-    // Through the client door, so that no other connection plays a part.
+    // Through the client transport, so no other connection plays a part.
     let client = TestClient::new(asked.forwarder.client(TestServer(asked.handler.clone())));
     client.clone().unary(Ask::new("k", "")).await.unwrap();
     let innocent = tokio::spawn({

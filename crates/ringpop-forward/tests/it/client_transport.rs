@@ -1,4 +1,4 @@
-//! The client door: a generated client whose calls run here or at the owner.
+//! The client transport: a generated client whose calls run here or at the owner.
 
 use std::time::Duration;
 

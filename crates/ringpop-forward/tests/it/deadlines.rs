@@ -1,4 +1,5 @@
-//! Time runs out in one place, with the right status, and whoever works on the call is told.
+//! Time runs out in one place, with the right status, and every process that works on the call is
+//! told.
 
 use std::time::Duration;
 

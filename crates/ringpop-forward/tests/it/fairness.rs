@@ -13,7 +13,7 @@ use ringpop_forward::ServerLimits;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A thousand requests that arrive together, and one on another connection that arrives after them.
-/// The thread is kept busy until all are there, so that the order is not left to chance.
+/// The thread is kept busy until all are there, so the order is not left to chance.
 #[tokio::test]
 async fn a_burst_of_requests_does_not_come_before_a_request_of_another_connection() {
     const BURST: u32 = 1000;
@@ -67,7 +67,7 @@ async fn rapid_resets_slow_their_own_connection_down() {
     let stats = || victim.counters.server_stats();
     eventually("resets are paid for with time", || stats().resets_delayed > 0).await;
     let begun = || Seen::get(&victim.node.handler.seen.begun);
-    // No message came with the resets, so that none of them has reached a handler.
+    // No message came with the resets, so none of them has reached a handler.
     assert_eq!(begun(), 0, "the last request waits behind the resets");
     let mut other = victim.node.client().await;
     for _ in 0..20 {

@@ -186,7 +186,7 @@ async fn a_response_that_is_too_large_is_told_once_and_costs_no_other_call() {
                 if (outcome, kind) == ("ok", "message") {
                     continue;
                 }
-                // Idempotent, so that an outcome in doubt would be tried at the next owner.
+                // Idempotent, so an outcome in doubt would be tried at the next owner.
                 let order = format!("metadata {outcome} {kind} {bytes}");
                 let told = client.unary_at(UNARY, Ask::new("there", &order)).await;
                 let status = told.unwrap_err();

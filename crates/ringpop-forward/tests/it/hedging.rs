@@ -12,7 +12,7 @@ use crate::common::service::{Ask, ONCE, Seen, Tell, UNARY};
 use crate::common::{eventually, soon};
 use ringpop_forward::{AttemptEnd, ForwardEvent, Observer, Policy};
 
-/// Shorter than any test, so that a call that can be hedged is.
+/// Shorter than any test, so a call that can be hedged is.
 const DELAY: Duration = Duration::from_millis(5);
 
 fn hedging(ring: &Ring) -> Node {

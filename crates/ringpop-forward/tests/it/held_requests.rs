@@ -104,7 +104,7 @@ async fn requests_that_their_handlers_do_not_read_are_given_up() {
         held.push(begun);
     }
     let sending = tokio::spawn(async move {
-        // Whole messages, so that there is nothing to wait for but the handler.
+        // Whole messages, so there is nothing to wait for but the handler.
         let message = raw::framed(&Ask::new("here", "").with(vec![7; 1000]));
         let many: Bytes = message.repeat(PART / message.len()).into();
         for begun in &mut held {

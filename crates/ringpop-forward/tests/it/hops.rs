@@ -231,7 +231,7 @@ async fn a_spoofed_hop_header_is_not_believed_and_not_passed_on() {
 async fn a_malformed_hop_header_counts_as_none() {
     let ring = Ring::default();
     let (asked, owner) = (Node::start(&ring), Node::start(&ring));
-    // The asked node is a next owner, which handles what was forwarded to it as one.
+    // The asked node is a next owner, which handles calls forwarded to it as one.
     ring.set("k", &[&owner.address, &asked.address]);
     let mut client = asked.client().await;
     let forged = ["junk", "1", "1;h=", "1;h=0", "1;h=256", "1;e=1;f=x", "h=1", "-1;h=1", " 1;h=1"];

@@ -1,4 +1,4 @@
-//! What is too much is refused at once, with a reason, and what is inside goes on.
+//! Excess is refused at once, with a reason, and calls in flight go on.
 
 use tonic::Code;
 

@@ -1,5 +1,5 @@
-//! However much streams through a node, it holds little of it, and whoever does not read stops
-//! whoever sends.
+//! However much streams through a node, it holds little of it, and a caller that does not read
+//! stops the sender.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -61,7 +61,7 @@ impl Measured {
 
     async fn client(&self) -> TestClient<tonic::transport::Channel> {
         let endpoint: Endpoint = format!("http://{}", self.address).parse().unwrap();
-        // As between members, so that the caller's own windows are not what bounds the flow.
+        // As between members, so the caller's own windows are not what bounds the flow.
         let endpoint = endpoint
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES);

@@ -60,7 +60,7 @@ fn keeping() -> Routes {
     Routes::new().field(UPLOAD, &[1]).field(DOWNLOAD, &[1]).field(CHAT, &[1])
 }
 
-/// Reads what is still on its way, and gives the error at the end.
+/// Reads the messages still on their way, and gives the error at the end.
 async fn end(tells: &mut tonic::Streaming<crate::common::service::Tell>) -> Status {
     loop {
         match next(tells).await.expect("the stream does not end well") {

@@ -1,5 +1,5 @@
 //! What happens to calls can be seen: by an observer, in response metadata, and in the traces of
-//! whoever calls.
+//! callers.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -82,7 +82,7 @@ async fn unread_streams_do_not_stall_other_calls() {
     let piece = Bytes::from(vec![0; 64 << 10]);
     let mut unread = Vec::new();
     for _ in 0..16 {
-        // A connection each, so that the callers' own windows are not what stalls.
+        // A connection each, so the callers' own windows are not what stalls.
         let mut client = asked.client().await;
         let ask = Ask::new("k", "endless").with(piece.clone());
         let mut tells = client.download(ask).await.unwrap().into_inner();
@@ -208,9 +208,9 @@ impl Leaving {
     }
 }
 
-/// A server that stops names the calls that it has not seen, and closes. Whoever writes to it in
-/// between must still hear that, or calls that are safe to send again look as if they may have been
-/// executed.
+/// A server that stops names the calls that it has not seen, and closes. A sender that writes to it
+/// in between must still hear that, or calls that are safe to send again look as if they may have
+/// been executed.
 #[tokio::test]
 async fn a_goodbye_is_heard_although_writing_has_failed() {
     let ring = Ring::default();

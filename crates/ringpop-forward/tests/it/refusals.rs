@@ -60,7 +60,7 @@ async fn speak(
                 stream.write_all(&respond(id)).await?;
                 stream.write_all(&frame(PING, 0, 0, &[0; 8])).await?;
             }
-            // Frames are read in order: whoever answers the PING has read the answer before it.
+            // Frames are read in order: a peer that answers the PING has read the answer before it.
             (PING, ACK) => drop(answered.fetch_add(1, Ordering::AcqRel)),
             _ => {}
         }

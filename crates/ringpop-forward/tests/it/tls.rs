@@ -302,7 +302,7 @@ async fn a_caller_that_says_nothing_holds_nobody_up() {
     eventually("it is counted", || asked.tls.stats().handshake_failures == 1).await;
 }
 
-/// All are from one address, so that a share of the places for each address would not help.
+/// All are from one address, so a share of the places for each address would not help.
 #[tokio::test]
 async fn a_crowd_that_says_nothing_does_not_keep_members_out() {
     let (authority, ring) = (Authority::new(), Ring::default());

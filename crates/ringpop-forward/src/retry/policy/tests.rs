@@ -200,7 +200,7 @@ fn a_server_that_is_asked_again_says_when() {
     assert_eq!(pushed(Pushback::After(second), Some(second)), Decision::GiveUp(GiveUp::NoTimeLeft));
     assert_eq!(pushed(Pushback::After(long), None), Decision::GiveUp(GiveUp::PushedBack));
     assert_eq!(pushed(Pushback::After(long), Some(2 * long)), Decision::Wait(long));
-    // What was refused before its handler goes elsewhere, where nobody is pushed back.
+    // A call that was refused before its handler goes elsewhere, where nobody is pushed back.
     let refused = failed(FailureClass::Refused);
     let pushback = Some(Pushback::After(second));
     let elsewhere = decide(&Policy::default(), &RetryContext { pushback, ..refused });
