@@ -4,12 +4,17 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use hashring::Node;
+use http::{Request, Response};
 use ringpop_forward::{
-    self as forward, Forwarder, Key, Ownership, ServerStats, Stats as ForwardStats,
+    self as forward, ForwardService, Forwarder, Key, Ownership, ServerStats, Stats as ForwardStats,
 };
 use swim_core::{Address, CommandError, Config, Isolation, Labels, Stats as SwimStats};
 use tokio::time::Instant as Clock;
+use tonic::body::Body;
+use tonic::codegen::{Body as HttpBody, Bytes, StdError};
 use tonic::service::Routes as Services;
+use tower_layer::{Identity, Layer};
+use tower_service::Service;
 
 use crate::bootstrap::{self, BootstrapError, Bootstrapped, Joined};
 use crate::builder::{BindError, Builder};
@@ -71,8 +76,50 @@ impl Ringpop {
     ///
     /// When the member serves already or has stopped.
     pub fn serve(&self, services: Services) -> Result<(), ServeError> {
+        self.serve_with(services, Identity::new())
+    }
+
+    /// As [`serve`](Self::serve), with a layer of the application around everything:
+    /// forwarding, membership and administration too. It sees each request on the
+    /// member that the client asked and again on the owner, after the
+    /// [limits](Builder::server_limits) on connections and streams and before the
+    /// forwarder. Layers for what is handled here alone belong around the services.
+    ///
+    /// Tell the requests of members apart by their path, which begins with
+    /// `/ringpop.v1.`: a layer that refuses those cuts this member off.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use ringpop::Ringpop;
+    /// use ringpop::tonic::body::Body;
+    /// use tower::util::MapRequestLayer;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let member = Ringpop::builder("rides").listen("127.0.0.1:0".parse()?).bind().await?;
+    /// let log = MapRequestLayer::new(|request: http::Request<Body>| {
+    ///     println!("{}", request.uri().path());
+    ///     request
+    /// });
+    /// member.serve_with(tonic::service::Routes::default(), log)?;
+    /// # member.shutdown(Duration::from_secs(5)).await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`serve`](Self::serve).
+    pub fn serve_with<L, B>(&self, services: Services, layer: L) -> Result<(), ServeError>
+    where
+        L: Layer<ForwardService<Services>> + Clone + Send + 'static,
+        L::Service:
+            Service<Request<Body>, Response = Response<B>, Future: Send> + Clone + Send + 'static,
+        <L::Service as Service<Request<Body>>>::Error: Into<StdError> + Send,
+        B: HttpBody<Data = Bytes, Error: Into<StdError>> + Send + 'static,
+    {
         let mut server = self.0.server.lock().unwrap_or_else(PoisonError::into_inner);
-        server.start(&self.0, services)
+        server.start(&self.0, services, layer)
     }
 
     /// Finds the other members and joins them. After that, this member owns

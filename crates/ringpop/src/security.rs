@@ -6,16 +6,20 @@ use std::sync::{Arc, OnceLock};
 #[cfg(feature = "tls")]
 use std::time::SystemTime;
 
-use http::Extensions;
+use http::{Extensions, Response};
 use ringpop_forward::{
-    AcceptCounters, AcceptStats, ConfigError, ForwardLayer, H2Config, H2Transport, LimitLayer,
-    ServerLimits, ServerStats, TcpConnector,
+    AcceptCounters, AcceptStats, ConfigError, ForwardLayer, ForwardService, H2Config, H2Transport,
+    LimitLayer, ServerLimits, ServerStats, TcpConnector,
 };
 use tokio::net::TcpListener;
+use tonic::body::Body;
+use tonic::codegen::{Body as HttpBody, Bytes, StdError};
+use tonic::service::Routes as Services;
 use tonic::transport::server::Router;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
-use tower_layer::{Identity, Stack};
+use tower_layer::{Identity, Layer, Stack};
+use tower_service::Service;
 
 #[cfg(feature = "tls")]
 use ringpop_forward::{Tls, is_verified};
@@ -24,6 +28,9 @@ use crate::builder::BindError;
 #[cfg(feature = "tls")]
 use crate::certificate;
 use crate::problem::Problems;
+
+/// The layers around the services of a member, the outermost last.
+type Layers<L> = Stack<ForwardLayer, Stack<L, Stack<LimitLayer, Identity>>>;
 
 /// Why limits are within their bounds.
 pub(crate) const CHECKED: &str = "limits are checked when a member is bound";
@@ -121,14 +128,23 @@ impl Security {
     }
 
     /// Serves until `stop` resolves, then finishes what is under way.
-    pub(crate) async fn serve(
+    pub(crate) async fn serve<L, B>(
         &self,
-        server: Router<Stack<ForwardLayer, Stack<LimitLayer, Identity>>>,
+        server: Router<Layers<L>>,
         listener: TcpListener,
         limits: &ServerLimits,
         stop: impl Future<Output = ()>,
         problems: &Problems,
-    ) -> Result<(), tonic::transport::Error> {
+    ) -> Result<(), tonic::transport::Error>
+    where
+        L: Layer<ForwardService<Services>> + Clone + Send + 'static,
+        L::Service: Service<http::Request<Body>, Response = Response<B>, Future: Send>
+            + Clone
+            + Send
+            + 'static,
+        <L::Service as Service<http::Request<Body>>>::Error: Into<StdError> + Send,
+        B: HttpBody<Data = Bytes, Error: Into<StdError>> + Send + 'static,
+    {
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
             let incoming = tls.incoming(listener).limits(limits).expect(CHECKED);

@@ -4,11 +4,17 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
+use http::{Request, Response};
+use ringpop_forward::ForwardService;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tonic::body::Body;
+use tonic::codegen::{Body as HttpBody, Bytes, StdError};
 use tonic::service::Routes as Services;
+use tower_layer::Layer;
+use tower_service::Service;
 
 use crate::admin::AdminService;
 use crate::generated::admin_server::AdminServer;
@@ -46,16 +52,24 @@ pub enum ServeError {
 }
 
 impl Server {
-    pub(crate) fn start(
+    pub(crate) fn start<L, B>(
         &mut self,
         inner: &Arc<Inner>,
         services: Services,
-    ) -> Result<(), ServeError> {
+        layer: L,
+    ) -> Result<(), ServeError>
+    where
+        L: Layer<ForwardService<Services>> + Clone + Send + 'static,
+        L::Service:
+            Service<Request<Body>, Response = Response<B>, Future: Send> + Clone + Send + 'static,
+        <L::Service as Service<Request<Body>>>::Error: Into<StdError> + Send,
+        B: HttpBody<Data = Bytes, Error: Into<StdError>> + Send + 'static,
+    {
         match std::mem::replace(self, Self::Stopped) {
             Self::Bound(listener) => {
                 let (stop, stopped) = oneshot::channel();
                 routed::warn(inner.routed.as_deref(), &services, &inner.problems);
-                let task = tokio::spawn(serve(inner, listener, services, stopped));
+                let task = tokio::spawn(serve(inner, listener, services, layer, stopped));
                 *self = Self::Running { stop, task };
                 Ok(())
             }
@@ -77,12 +91,20 @@ fn ended_by_itself(member: &Weak<Inner>, problems: &Problems, reason: String) {
 }
 
 /// Serves until `stopped` resolves, then finishes what is under way.
-fn serve(
+fn serve<L, B>(
     inner: &Arc<Inner>,
     listener: TcpListener,
     services: Services,
+    layer: L,
     stopped: oneshot::Receiver<()>,
-) -> impl Future<Output = ()> + use<> {
+) -> impl Future<Output = ()> + use<L, B>
+where
+    L: Layer<ForwardService<Services>> + Clone + Send + 'static,
+    L::Service:
+        Service<Request<Body>, Response = Response<B>, Future: Send> + Clone + Send + 'static,
+    <L::Service as Service<Request<Body>>>::Error: Into<StdError> + Send,
+    B: HttpBody<Data = Bytes, Error: Into<StdError>> + Send + 'static,
+{
     let membership = MembershipServer::new(MembershipService::new(
         inner.handle.requests(),
         inner.security.clone(),
@@ -97,7 +119,7 @@ fn serve(
     let services = services.add_service(health_service);
     let limits = inner.server_limits.clone();
     let server = ringpop_forward::server_with(&limits).expect(CHECKED);
-    let server = server.layer(inner.forwarder.layer()).add_routes(services);
+    let server = server.layer(layer).layer(inner.forwarder.layer()).add_routes(services);
     let security = inner.security.clone();
     let (member, problems) = (Arc::downgrade(inner), Arc::clone(&inner.problems));
     async move {

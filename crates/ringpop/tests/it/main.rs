@@ -10,9 +10,11 @@ mod cluster;
 #[cfg(all(feature = "metrics", feature = "tls"))]
 mod counters;
 mod discovery;
+mod echo;
 #[cfg(feature = "health")]
 mod health;
 mod identities;
+mod layers;
 mod mixed_settings;
 mod shutdown;
 mod silent;
