@@ -7,24 +7,28 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use swim_core::{Node, State};
+use swim_driver::{Handle, Stopped};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use crate::body::json;
 use crate::channel::Answer;
+use crate::commands::{self, Healed, Hosts};
 use crate::counters::Counters;
-use crate::driver::{Handle, Healed};
 use crate::frame::ErrorCode;
 use crate::limits::HEAL_TIME_MAX;
 use crate::service::failure;
+use crate::transport::Findings;
 use crate::view::View;
 
 #[derive(Clone)]
 pub(crate) struct Admin {
-    handle: Handle,
-    views: watch::Receiver<Arc<View>>,
-    counters: Arc<Counters>,
-    start: Instant,
+    pub(crate) handle: Handle,
+    pub(crate) hosts: Hosts,
+    pub(crate) views: watch::Receiver<Arc<View>>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) findings: Arc<Findings>,
+    pub(crate) start: Instant,
 }
 
 #[derive(Deserialize)]
@@ -61,15 +65,6 @@ struct HealAnswer<'a> {
 }
 
 impl Admin {
-    pub(crate) const fn new(
-        handle: Handle,
-        views: watch::Receiver<Arc<View>>,
-        counters: Arc<Counters>,
-        start: Instant,
-    ) -> Self {
-        Self { handle, views, counters, start }
-    }
-
     /// Serves an endpoint; `None` when there is none of this name.
     pub(crate) async fn serve(&self, endpoint: &[u8], body: &[u8]) -> Option<Answer> {
         Some(match endpoint {
@@ -90,11 +85,11 @@ impl Admin {
     /// Well once it has joined: before that its ring is not the cluster's.
     async fn health(&self) -> Answer {
         match self.handle.with(|node, _| node.state()).await {
-            Some(State::Idle | State::Joining) => {
+            Ok(State::Idle | State::Joining) => {
                 failure("ringpop.health", "this member has not joined yet")
             }
-            Some(State::Ready | State::Leaving | State::Left) => ok("ok"),
-            None => ended(),
+            Ok(State::Ready | State::Leaving | State::Left) => ok("ok"),
+            Err(Stopped) => ended(),
         }
     }
 
@@ -112,8 +107,8 @@ impl Admin {
 
     async fn act(&self, act: fn(&mut Node, swim_core::Instant)) -> Answer {
         match self.handle.with(act).await {
-            Some(()) => ok(&StatusAnswer { status: "ok" }),
-            None => ended(),
+            Ok(()) => ok(&StatusAnswer { status: "ok" }),
+            Err(Stopped) => ended(),
         }
     }
 
@@ -122,34 +117,33 @@ impl Admin {
             node.tick(now);
             node.checksum()
         });
-        ticked.await.map_or_else(ended, |checksum| ok(&TickAnswer { checksum }))
+        ticked.await.map_or_else(|Stopped| ended(), |checksum| ok(&TickAnswer { checksum }))
     }
 
     async fn leave(&self) -> Answer {
         match self.handle.with(Node::leave).await {
-            Some(Ok(())) => ok(&StatusAnswer { status: "ok" }),
-            Some(Err(error)) => failure("ringpop.invalid-leave", &error.to_string()),
-            None => ended(),
+            Ok(Ok(())) => ok(&StatusAnswer { status: "ok" }),
+            Ok(Err(error)) => failure("ringpop.invalid-leave", &error.to_string()),
+            Err(Stopped) => ended(),
         }
     }
 
     async fn rejoin(&self) -> Answer {
-        match self.handle.rejoin().await {
-            Some(Ok(())) => ok(&StatusAnswer { status: "rejoined" }),
-            Some(Err(error)) => failure("ringpop.invalid-rejoin", &error.to_string()),
-            None => ended(),
+        match commands::rejoin(&self.handle).await {
+            Ok(()) => ok(&StatusAnswer { status: "rejoined" }),
+            Err(error) => failure("ringpop.invalid-rejoin", &error.to_string()),
         }
     }
 
     async fn reap(&self) -> Answer {
         match self.handle.with(Node::reap_faulty).await {
-            Some(reaped) => ok(&ReapAnswer { status: "ok", reaped }),
-            None => ended(),
+            Ok(reaped) => ok(&ReapAnswer { status: "ok", reaped }),
+            Err(Stopped) => ended(),
         }
     }
 
     async fn heal(&self) -> Answer {
-        match timeout(HEAL_TIME_MAX, self.handle.heal()).await {
+        match timeout(HEAL_TIME_MAX, commands::heal(&self.handle, &self.hosts)).await {
             Ok(Some(Healed::Contacted(targets))) => {
                 let targets = targets.iter().map(swim_core::Address::as_str).collect();
                 ok(&HealAnswer { targets, error: None })
@@ -164,8 +158,8 @@ impl Admin {
 
     async fn stats(&self) -> Answer {
         let period = self.handle.with(|node, _| node.protocol_period()).await;
-        let Some(period) = period else { return ended() };
-        let timings = self.handle.timings().await;
+        let Ok(period) = period else { return ended() };
+        let timings = self.findings.timings();
         let view = self.views.borrow().clone();
         let counters = self.counters.snapshot();
         ok(&report::report(&view, &counters, period, &timings, self.start.elapsed()))

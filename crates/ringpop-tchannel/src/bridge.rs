@@ -2,24 +2,23 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use ringpop_discovery::{Discovery, DiscoveryError};
-use swim_core::{
-    Address, AddressError, CommandError, Config, ConfigError, Init, Instant, JoinFailure, Labels,
-    Node,
-};
+use ringpop_discovery::Discovery;
+use swim_core::{Address, AddressError, CommandError, Config, ConfigError, Init, Labels, Node};
+use swim_driver::{Driver, Handle, Joined, NoRandomness, Start, queue};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::Instant as Clock;
 
+use crate::admin::Admin;
 use crate::channel::{Peers, Shared, listen};
+use crate::commands::{self, Hosts, JoinError};
 use crate::counters::{Counters, TransportStats};
 use crate::dialect::ChecksumForm;
-use crate::driver::{Driver, DriverSetup, Handle, queue};
 use crate::limits::CHANGES_BYTES_MAX;
+use crate::publishing::Publishing;
 use crate::service::Service;
+use crate::transport::{Calls, Findings};
 use crate::view::View;
 
 /// A member of a cluster of ringpop-go or ringpop-node processes.
@@ -59,6 +58,8 @@ pub struct Bridge {
     handle: Handle,
     views: watch::Receiver<Arc<View>>,
     counters: Arc<Counters>,
+    hosts: Hosts,
+    findings: Arc<Findings>,
     tasks: [JoinHandle<()>; 2],
 }
 
@@ -73,17 +74,6 @@ pub struct BridgeBuilder {
     config: Config,
     checksum_form: Option<ChecksumForm>,
     discovery: Option<Arc<dyn Discovery>>,
-}
-
-/// How a join went.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Joined {
-    /// The members that answered; none when no other hosts are listed, which
-    /// makes this member a cluster of its own.
-    pub peers: Vec<Address>,
-    /// Members known after the join, this one included.
-    pub members: usize,
 }
 
 /// Why there is no member. Nothing is left behind.
@@ -105,43 +95,11 @@ pub enum BindError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The system gives no random numbers.
-    #[error("the system gives no random numbers: {0}")]
-    Randomness(getrandom::Error),
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
     /// The ring cannot be laid out.
     #[error(transparent)]
     Ring(#[from] hashring::BuildError),
-}
-
-/// Why a join failed. It may be tried again.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum JoinError {
-    /// Discovery could not list any hosts.
-    #[error("cannot tell whom to join: {0}")]
-    Discovery(#[from] DiscoveryError),
-    /// Nobody could be joined in time.
-    #[error("nobody could be joined in time; the last of them: {0}")]
-    Failed(JoinFailure),
-    /// The cluster writes its views down in another form than the one that was
-    /// chosen with [`BridgeBuilder::checksum_form`].
-    #[error(
-        "the checksums of {peer} are those of {theirs}, and this member was set to those of {ours}: \
-         their views would never agree; set the form of {theirs}, or none, which recognises it"
-    )]
-    OtherForm {
-        /// The member whose list it was.
-        peer: Address,
-        /// The form of the cluster.
-        theirs: ChecksumForm,
-        /// The form that was chosen here.
-        ours: ChecksumForm,
-    },
-    /// The machine refuses to join.
-    #[error(transparent)]
-    Refused(#[from] CommandError),
-    /// The member is shutting down.
-    #[error("this member is shutting down")]
-    Ended,
 }
 
 impl Bridge {
@@ -171,15 +129,14 @@ impl Bridge {
     /// another form than the one that was chosen, or this member has joined
     /// already.
     pub async fn join(&self) -> Result<Joined, JoinError> {
-        self.handle.join().await.unwrap_or(Err(JoinError::Ended))
+        commands::join(self.handle.clone(), self.hosts.clone(), self.findings.clone()).await
     }
 
     /// Declares this member faulty, as Ringpop does when a process ends, and
     /// waits until two in five of the others were told, or had the time of a
     /// ping to answer. Does nothing when it has not joined or has left.
     pub async fn evict(&self) {
-        // No answer means that there was nobody to tell.
-        let _ = self.handle.evict().await;
+        commands::evict(&self.handle).await;
     }
 
     /// Leaves the cluster: off the ring, but still answering.
@@ -197,7 +154,7 @@ impl Bridge {
     ///
     /// When this member has not left.
     pub async fn rejoin(&self) -> Result<(), CommandError> {
-        self.handle.rejoin().await.unwrap_or(Err(CommandError::NotJoined))
+        commands::rejoin(&self.handle).await
     }
 
     /// Replaces the labels of this member.
@@ -236,7 +193,7 @@ impl Bridge {
 
     /// What the membership machine counted; `None` when its task has ended.
     pub async fn protocol_stats(&self) -> Option<swim_core::Stats> {
-        self.handle.with(|node, _| *node.stats()).await
+        self.handle.with(|node, _| *node.stats()).await.ok()
     }
 }
 
@@ -313,15 +270,11 @@ impl BridgeBuilder {
         let listener = TcpListener::bind(&self.listen).await.map_err(cannot)?;
         let local = listener.local_addr().map_err(cannot)?.to_string();
         let address = Address::verbatim(self.advertise.as_deref().unwrap_or(&local))?;
-        let (start, app): (_, Arc<str>) = (Clock::now(), self.app.into());
+        let (start, app): (_, Arc<str>) = (Start::now()?, self.app.into());
         let init = Init {
-            app: app.clone(),
-            address: address.clone(),
             identity: self.identity,
             labels: self.labels,
-            seed: getrandom::u64().map_err(BindError::Randomness)?,
-            now: Instant::ZERO,
-            unix_ms: unix_ms(),
+            ..start.init(app.clone(), address.clone())
         };
         let form = self.checksum_form.unwrap_or_default();
         let builder = self.config.to_builder().sync_whole_list(true);
@@ -331,21 +284,22 @@ impl BridgeBuilder {
         let (handle, inputs) = queue();
         let counters = Arc::<Counters>::default();
         let (sender, views) = watch::channel(Arc::new(View::empty()?));
-        let service = Service::new(app, handle.clone(), views.clone(), counters.clone(), start);
-        let shared = Shared::new(address.to_string(), Arc::new(service), counters.clone());
-        let shared = Arc::new(shared);
-        let peers = Peers::new(shared.clone());
-        let setup = DriverSetup {
-            node,
-            start,
-            peers,
-            discovery: self.discovery,
-            views: sender,
-            checksum_form: self.checksum_form,
+        let (hosts, findings) = (Hosts(self.discovery), Arc::<Findings>::default());
+        let admin = Admin {
+            handle: handle.clone(),
+            hosts: hosts.clone(),
+            views: views.clone(),
+            counters: counters.clone(),
+            findings: findings.clone(),
+            start: start.clock(),
         };
-        let driver = Driver::new(setup, inputs);
+        let service = Arc::new(Service::new(app, admin));
+        let shared = Arc::new(Shared::new(address.to_string(), service, counters.clone()));
+        let calls = Calls::new(Peers::new(shared.clone()), self.checksum_form, findings.clone());
+        let driver = Driver::new(inputs, node, calls, Publishing::new(sender)).started(&start);
+        let driver = driver.discovery(hosts.clone());
         let tasks = [tokio::spawn(driver.run()), tokio::spawn(listen(listener, shared))];
-        Ok(Bridge { address, handle, views, counters, tasks })
+        Ok(Bridge { address, handle, views, counters, hosts, findings, tasks })
     }
 }
 
@@ -356,12 +310,6 @@ impl fmt::Debug for BridgeBuilder {
             .field("listen", &self.listen)
             .finish_non_exhaustive()
     }
-}
-
-/// The wall clock; a clock that is set before 1970 counts as 1970.
-fn unix_ms() -> u64 {
-    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since_epoch.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

@@ -18,18 +18,22 @@ mod admin;
 pub mod body;
 mod bridge;
 mod channel;
+mod commands;
 mod counters;
 mod dialect;
-mod driver;
 pub mod frame;
 pub mod limits;
+mod publishing;
 mod service;
+mod transport;
 mod view;
 
 pub use ringpop_discovery as discovery;
 pub use swim_core::{Address, Config, Labels, Member, Status};
+pub use swim_driver::{Joined, NoRandomness};
 
-pub use bridge::{BindError, Bridge, BridgeBuilder, JoinError, Joined};
+pub use bridge::{BindError, Bridge, BridgeBuilder};
+pub use commands::JoinError;
 pub use counters::TransportStats;
 pub use dialect::{ChecksumForm, fingerprint32};
 pub use view::View;

@@ -63,14 +63,6 @@ pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
 /// largest.
 pub(crate) const ASSEMBLING_KIB_MAX: usize = 4 * MESSAGE_BYTES_MAX / 1024;
 
-/// Inputs that wait for the task that owns the machine. A full queue holds the
-/// sender back.
-pub(crate) const INPUTS_MAX: usize = 1024;
-
-/// Protocol requests of others that wait for the machine's answer. It answers
-/// all but ping-reqs at once, and takes on at most 256 of these.
-pub(crate) const ANSWERS_MAX: usize = 4096;
-
 /// Own protocol requests under way. The machine opens far fewer; a further one
 /// counts as undelivered.
 pub(crate) const OUTGOING_MAX: usize = 1024;

@@ -1,40 +1,30 @@
 //! Serves the calls of peers: who is called by which name.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use swim_core::Message;
-use tokio::sync::watch;
-use tokio::time::Instant;
 
 use crate::admin::Admin;
-use crate::body::{Endpoint, error, read_request, write_reply};
+use crate::body::{Endpoint, Read, error, read_request, write_reply};
 use crate::channel::{Answer, Answering, Serve};
-use crate::counters::{Counters, count};
-use crate::driver::Handle;
+use crate::counters::count;
 use crate::frame::{Args, ErrorCode};
 use crate::limits::SERVICE;
-use crate::view::View;
 
 /// The service `ringpop` of this process.
 #[derive(Clone)]
 pub(crate) struct Service {
     app: Arc<str>,
-    handle: Handle,
     admin: Admin,
-    counters: Arc<Counters>,
+    /// Numbers requests, which carry no number of their own.
+    next_seq: Arc<AtomicU64>,
 }
 
 impl Service {
-    pub(crate) fn new(
-        app: Arc<str>,
-        handle: Handle,
-        views: watch::Receiver<Arc<View>>,
-        counters: Arc<Counters>,
-        start: Instant,
-    ) -> Self {
-        let admin = Admin::new(handle.clone(), views, counters.clone(), start);
-        Self { app, handle, admin, counters }
+    pub(crate) fn new(app: Arc<str>, admin: Admin) -> Self {
+        Self { app, admin, next_seq: Arc::default() }
     }
 
     async fn answer(self, service: String, args: Args) -> Answer {
@@ -53,24 +43,24 @@ impl Service {
 
     /// Hands a request to the machine and waits for its answer.
     async fn protocol(&self, endpoint: Endpoint, body: &[u8]) -> Answer {
-        // The number is given where the answer is waited for.
-        let read = match read_request(endpoint, body, &self.app, 0) {
+        let (handle, seq) = (&self.admin.handle, self.next_seq.fetch_add(1, Ordering::Relaxed));
+        let Read { message, dropped, .. } = match read_request(endpoint, body, &self.app, seq) {
             Ok(read) => read,
             Err(error) => {
-                count(&self.counters.malformed_bodies);
-                self.handle.malformed().await;
+                count(&self.admin.counters.malformed_bodies);
+                // Nobody counts any more once the member has stopped.
+                let _ = handle.tell(|node, now| node.handle_malformed(now, 1)).await;
                 return Answer::Refused(ErrorCode::BadRequest, error.to_string());
             }
         };
-        match self.handle.request(read).await.await {
-            Ok(message) => answer_of(&message),
-            // Dropped, because too many requests wait.
-            Err(_dropped) => Answer::Refused(ErrorCode::Busy, "too many requests wait".to_owned()),
+        match handle.request(message, dropped).await {
+            Some(message) => answer_of(&message),
+            None => Answer::Refused(ErrorCode::Busy, "too many requests wait".to_owned()),
         }
     }
 
     fn unknown(&self, message: String) -> Answer {
-        count(&self.counters.refused_unknown);
+        count(&self.admin.counters.refused_unknown);
         Answer::Refused(ErrorCode::BadRequest, message)
     }
 }

@@ -9,7 +9,6 @@ use tonic::{Request, Response, Status};
 use crate::counters::Counters;
 use crate::generated as proto;
 use crate::generated::admin_server::Admin;
-use crate::gossip::Command;
 use crate::inner::Inner;
 use crate::limits::{LOOKUP_KEY_BYTES_MAX, LOOKUP_OWNERS_MAX};
 use crate::view::View;
@@ -35,8 +34,8 @@ impl Admin for AdminService {
         _request: Request<proto::GetStatusRequest>,
     ) -> Result<Response<proto::GetStatusResponse>, Status> {
         let inner = self.inner()?;
-        let swim = inner.handle.ask(Command::Stats).await;
-        let swim = swim.ok_or_else(|| Status::unavailable("this member is stopping"))?;
+        let swim = inner.handle.with(|node, _| *node.stats()).await;
+        let swim = swim.map_err(|_| Status::unavailable("this member is stopping"))?;
         let view = inner.views.load();
         let uptime = inner.start.elapsed().as_millis();
         Ok(Response::new(proto::GetStatusResponse {
@@ -50,7 +49,7 @@ impl Admin for AdminService {
             counters: counters(&Counters::new(&inner, &swim)),
             problems: inner.problems.list().iter().map(ToString::to_string).collect(),
             instance: inner.instance,
-            isolation: inner.handle.isolation().as_str().to_owned(),
+            isolation: inner.isolation.borrow().as_str().to_owned(),
         }))
     }
 

@@ -12,12 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringpop_discovery::{Discovery, DiscoveryError, Record, Snapshots};
-use swim_core::{Address, CommandError, Config, JoinFailure};
-use tokio::sync::mpsc;
+use swim_core::{Address, CommandError, Config, Instant as SwimInstant, JoinFailure, Node};
+use swim_driver::{Discover, Handle, JoinProgress, Joining, WaitError};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::gossip::{Command, Handle, JoinProgress};
-use crate::lifecycle::State;
+use crate::lifecycle::{Lifecycle, State};
 use crate::limits::{FAILURES_TOLD_MAX, JOIN_LOG_INTERVAL, LISTING_TIMEOUT};
 use crate::problem::Problem;
 
@@ -121,6 +120,7 @@ fn told(failures: &[JoinFailure], last: &JoinFailure) -> String {
 /// What a bootstrap needs of its member.
 pub(crate) struct Setup<'a> {
     pub(crate) handle: &'a Handle,
+    pub(crate) lifecycle: &'a Arc<Lifecycle>,
     pub(crate) discovery: &'a Arc<dyn Discovery>,
     pub(crate) local: &'a Address,
     pub(crate) app: &'a str,
@@ -154,10 +154,8 @@ enum Listing {
 struct Search<'a> {
     setup: Setup<'a>,
     deadline: Instant,
-    /// How the join of the machine goes, once it runs.
-    progress: mpsc::UnboundedReceiver<JoinProgress>,
-    sender: mpsc::UnboundedSender<JoinProgress>,
-    cancel: Option<CancelOnDrop>,
+    /// The join of the machine, once it runs.
+    joining: Option<Joining>,
     /// Since when discovery has nobody to join, and what it says.
     nobody: Option<(Instant, String)>,
     /// Why discovery could not be asked the last time.
@@ -174,15 +172,12 @@ struct Search<'a> {
 
 impl<'a> Search<'a> {
     fn new(setup: Setup<'a>) -> Self {
-        let (sender, progress) = mpsc::unbounded_channel();
         Self {
             deadline: Instant::now() + setup.config.join_duration_max(),
             pause: setup.config.join_delay_min(),
             snapshots: setup.discovery.snapshots(),
             setup,
-            progress,
-            sender,
-            cancel: None,
+            joining: None,
             nobody: None,
             unknown: None,
             failures: Vec::new(),
@@ -225,7 +220,7 @@ impl<'a> Search<'a> {
                 self.unknown = Some(error);
             }
         }
-        if self.cancel.is_none() {
+        if self.joining.is_none() {
             let next = Instant::now() + self.pause;
             self.pause = (self.pause * 2).min(self.setup.config.join_delay_max());
             self.look_at = Some(next);
@@ -244,18 +239,26 @@ impl<'a> Search<'a> {
 
     /// Has the machine join these peers, or go on with them.
     async fn ask(&mut self, peers: Vec<Address>) -> Result<(), BootstrapError> {
-        let handle = self.setup.handle;
-        if self.cancel.is_some() {
-            handle.tell(Command::Peers(peers)).await;
-            return Ok(());
+        match &self.joining {
+            Some(joining) => joining.replace_peers(peers).await,
+            None => self.joining = Some(self.begin(peers).await?),
         }
-        self.cancel = Some(CancelOnDrop(Some(handle.clone())));
-        let sender = self.sender.clone();
-        handle
-            .ask(|done| Command::Join(peers, sender, done))
-            .await
-            .ok_or(BootstrapError::Stopped)??;
         Ok(())
+    }
+
+    async fn begin(&self, peers: Vec<Address>) -> Result<Joining, BootstrapError> {
+        let lifecycle = Arc::clone(self.setup.lifecycle);
+        let join = move |node: &mut Node, now: SwimInstant| {
+            // Who is being stopped joins no more.
+            if lifecycle.state() >= State::Draining {
+                return Err(BootstrapError::Stopped);
+            }
+            Ok(node.join(now, peers)?)
+        };
+        self.setup.handle.join_with(join).await.map_err(|error| match error {
+            WaitError::Refused(refused) => refused,
+            WaitError::Stopped(_) => BootstrapError::Stopped,
+        })
     }
 
     /// Waits for the join of the machine, and until discovery is to be asked
@@ -269,7 +272,7 @@ impl<'a> Search<'a> {
             let wake = [self.look_at, alone_at].into_iter().flatten().min();
             let wake = wake.unwrap_or(self.deadline).min(self.deadline);
             let progress = tokio::select! {
-                progress = self.progress.recv() => progress.ok_or(BootstrapError::Stopped)?,
+                progress = progress(&mut self.joining) => progress?,
                 () = sleep_until(wake) => {
                     return self.woken().await;
                 }
@@ -281,13 +284,12 @@ impl<'a> Search<'a> {
                     self.failures = failures;
                     self.look_at = Some(Instant::now() + delay);
                 }
-                JoinProgress::Complete { joined, members } => {
-                    self.disarm();
-                    let bootstrapped = Bootstrapped { joined, members };
+                JoinProgress::Complete(joined) => {
+                    let bootstrapped =
+                        Bootstrapped { joined: joined.peers, members: joined.members };
                     return Ok(ControlFlow::Break(Joined { bootstrapped, alone: None }));
                 }
                 JoinProgress::Failed { failure, failures } => {
-                    self.disarm();
                     return Err(self.failed(failure, failures));
                 }
             }
@@ -320,20 +322,14 @@ impl<'a> Search<'a> {
 
     /// Begins a cluster of one.
     async fn start_alone(&mut self) -> Result<Joined, BootstrapError> {
-        let handle = self.setup.handle;
-        if self.cancel.is_some() {
-            handle.tell(Command::CancelJoin).await;
+        if let Some(joining) = self.joining.take() {
+            joining.cancel().await;
         }
-        let (sender, mut progress) = mpsc::unbounded_channel();
-        handle
-            .ask(|done| Command::Join(Vec::new(), sender, done))
-            .await
-            .ok_or(BootstrapError::Stopped)??;
-        self.disarm();
-        match progress.recv().await {
-            Some(JoinProgress::Complete { joined, members }) => {
+        let mut joining = self.begin(Vec::new()).await?;
+        match joining.next().await {
+            Some(JoinProgress::Complete(joined)) => {
                 let reason = self.nobody.take().map_or_else(String::new, |(_, reason)| reason);
-                let bootstrapped = Bootstrapped { joined, members };
+                let bootstrapped = Bootstrapped { joined: joined.peers, members: joined.members };
                 Ok(Joined { bootstrapped, alone: Some(Problem::Alone { reason }) })
             }
             _ => Err(BootstrapError::Stopped),
@@ -354,12 +350,6 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn disarm(&mut self) {
-        if let Some(cancel) = self.cancel.take() {
-            cancel.disarm();
-        }
-    }
-
     /// Tells the log at once, and then from time to time.
     fn warn(&mut self, what: &str, reason: &str) {
         let now = Instant::now();
@@ -375,6 +365,14 @@ impl<'a> Search<'a> {
             left.as_secs(),
             self.setup.discovery.origin(),
         );
+    }
+}
+
+/// How a join goes on; waits for ever when there is none.
+async fn progress(joining: &mut Option<Joining>) -> Result<JoinProgress, BootstrapError> {
+    match joining {
+        Some(joining) => joining.next().await.ok_or(BootstrapError::Stopped),
+        None => std::future::pending().await,
     }
 }
 
@@ -419,9 +417,7 @@ async fn read(setup: &Setup<'_>, deadline: Instant) -> Listing {
 }
 
 /// The healthy peers that discovery lists now.
-pub(crate) async fn resolve(
-    discovery: &Arc<dyn Discovery>,
-) -> Result<Vec<Address>, BootstrapError> {
+async fn resolve(discovery: &Arc<dyn Discovery>) -> Result<Vec<Address>, BootstrapError> {
     let records = discovery.peers().await?;
     let address = |record: Record| {
         Address::new(record.address.as_str()).map_err(|error| BootstrapError::Address {
@@ -432,19 +428,13 @@ pub(crate) async fn resolve(
     records.into_iter().filter(|record| record.healthy).map(address).collect()
 }
 
-/// Gives up the join when whoever waits for it does.
-struct CancelOnDrop(Option<Handle>);
+/// Discovery as the membership task asks it, to heal.
+pub(crate) struct Hosts(pub(crate) Arc<dyn Discovery>);
 
-impl CancelOnDrop {
-    fn disarm(mut self) {
-        self.0 = None;
-    }
-}
+impl Discover for Hosts {
+    type Error = BootstrapError;
 
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        if let Some(handle) = self.0.take() {
-            handle.tell_now(Command::CancelJoin);
-        }
+    async fn hosts(&self) -> Result<Vec<Address>, BootstrapError> {
+        resolve(&self.0).await
     }
 }

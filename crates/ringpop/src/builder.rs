@@ -1,12 +1,11 @@
 //! How a member is set up.
 
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::mem;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use ringpop_discovery::{Discovery, StaticList};
 use ringpop_forward::{
@@ -14,18 +13,21 @@ use ringpop_forward::{
     MAX_TIMEOUT, MissingKey, Observer, Policy, REPLAY_BYTES, REPLAY_MEMORY_BYTES, Routes,
     ServerLimits,
 };
-use swim_core::{Address, Config, ConfigError, Init, Instant, LabelError, Node};
+use swim_core::{Address, Config, ConfigError, Init, LabelError, Node};
+use swim_driver::{Driver, NoRandomness, Start, queue};
 use tokio::net::TcpListener;
-use tokio::time::Instant as Clock;
+use tokio::sync::watch;
 
+use crate::bootstrap::Hosts;
 use crate::event::Listeners;
 use crate::expected::Expected;
-use crate::gossip::{Driver, DriverSetup};
+use crate::gossip::{Audience, Calls, Channels, Publishing};
 use crate::inner::Inner;
 use crate::labels::OwnLabels;
 use crate::lifecycle::Lifecycle;
 use crate::limits::{
-    ALONE_AFTER, LAME_DUCK, PAGE_BYTES_MAX, POINTS_PER_WEIGHT_UNIT, POINTS_PER_WEIGHT_UNIT_MAX,
+    ALONE_AFTER, CHANNELS_MAX, LAME_DUCK, PAGE_BYTES_MAX, POINTS_PER_WEIGHT_UNIT,
+    POINTS_PER_WEIGHT_UNIT_MAX,
 };
 use crate::member::Ringpop;
 use crate::problem::Problems;
@@ -349,9 +351,8 @@ impl Builder {
         let local = Address::new(address.as_str())
             .and_then(|local| local.check_diallable().map(|()| local))
             .map_err(|error| BindError::Advertise { reason: error.to_string() })?;
-        let start = Clock::now();
-        let instance = RandomState::new().hash_one(bound).max(1);
-        let node = self.node(&local, &labels, instance)?;
+        let start = Start::now()?;
+        let node = self.node(&local, &labels, &start)?;
         let views = Views::new(local.clone(), self.points_per_weight_unit);
         let views = Arc::new(views.map_err(|error| BindError::Ring { reason: error.to_string() })?);
         let (listeners, events) = Listeners::new();
@@ -369,17 +370,18 @@ impl Builder {
         };
         let routed = (!self.routes.is_empty()).then(|| self.routes.paths());
         let forwarder = self.forwarder(&views, &local)?;
-        let (driver, handle) = Driver::new(DriverSetup {
-            node,
-            start,
+        let (isolation, isolation_now) = watch::channel(node.isolation());
+        let publishing = Publishing::new(Audience {
             views: Arc::clone(&views),
             listeners: listeners.clone(),
             forwarder: forwarder.clone(),
-            discovery: Arc::clone(&discovery),
-            security: security.clone(),
             problems: Arc::clone(&problems),
+            isolation,
         });
-        tokio::spawn(driver.run());
+        let calls = Calls::new(Channels::new(security.clone(), CHANNELS_MAX));
+        let (handle, queue) = queue();
+        let driver = Driver::new(queue, node, calls, publishing).started(&start);
+        tokio::spawn(driver.discovery(Hosts(Arc::clone(&discovery))).run());
         Ok(Ringpop(Arc::new(Inner {
             app,
             address: local,
@@ -388,7 +390,7 @@ impl Builder {
             is_meant_to_be_alone,
             lame_duck,
             server_limits,
-            instance,
+            instance: start.seed(),
             checks_address,
             labels: tokio::sync::Mutex::new(labels),
             routed,
@@ -399,13 +401,14 @@ impl Builder {
             listeners,
             events: Mutex::new(Some(events)),
             handle,
+            isolation: isolation_now,
             forwarder,
             discovery,
             following: OnceLock::new(),
             expected,
             security,
             server: Mutex::new(Server::Bound(listener)),
-            start,
+            start: start.clock(),
         })))
     }
 
@@ -420,15 +423,11 @@ impl Builder {
         Ok(self.server_limits.check()?)
     }
 
-    fn node(&self, local: &Address, labels: &OwnLabels, seed: u64) -> Result<Node, BindError> {
+    fn node(&self, local: &Address, labels: &OwnLabels, start: &Start) -> Result<Node, BindError> {
         let init = Init {
-            app: self.app.as_str().into(),
-            address: local.clone(),
             identity: self.identity.clone(),
             labels: labels.labels()?,
-            seed,
-            now: Instant::ZERO,
-            unix_ms: unix_ms(),
+            ..start.init(self.app.as_str(), local.clone())
         };
         Ok(Node::new(self.config.clone(), init)?)
     }
@@ -558,13 +557,6 @@ fn alone(address: ringpop_discovery::Address) -> Result<Arc<dyn Discovery>, Bind
     Ok(Arc::new(list))
 }
 
-/// A clock before 1970 counts as 1970: the machine raises its incarnation
-/// above whatever the cluster remembers of this address anyway.
-fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
 /// What to do when a port cannot be taken.
 fn listen_advice(error: &io::Error) -> &'static str {
     match error.kind() {
@@ -638,6 +630,9 @@ pub enum BindError {
         /// How long ago, in whole days.
         days: u64,
     },
+    /// The machine cannot be seeded.
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
     /// A setting of the ring is wrong.
     #[error("ring: {reason}")]
     Ring {

@@ -4,10 +4,9 @@
 use std::sync::Arc;
 
 use ringpop_discovery::{Discovery, Snapshot};
-use swim_core::Address;
+use swim_core::{Address, Instant, Node};
+use swim_driver::Handle;
 use tokio::task::JoinHandle;
-
-use crate::gossip::{Command, Handle};
 
 /// Tells the membership task of each list until it is dropped.
 #[derive(Debug)]
@@ -22,7 +21,14 @@ impl Following {
             while let Some(list) = snapshots.next().await {
                 // Without a list there is nothing to tell; the feed has told the log.
                 if let Ok(list) = list {
-                    handle.tell(Command::Discovered(hosts(&list))).await;
+                    let hosts = hosts(&list);
+                    let discovered = |node: &mut Node, now: Instant| {
+                        if let Err(error) = node.discovered(now, hosts) {
+                            tracing::debug!(%error, "the answer of discovery came too late");
+                        }
+                    };
+                    // Nobody heals a member that has stopped.
+                    let _ = handle.tell(discovered).await;
                 }
             }
         })))

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use ringpop_discovery::Discovery;
 use ringpop_forward::{Forwarder, ServerLimits};
-use swim_core::{Address, Config};
-use tokio::sync::broadcast;
+use swim_core::{Address, Config, Isolation};
+use swim_driver::Handle;
+use tokio::sync::{broadcast, watch};
 use tokio::time::Instant as Clock;
 
 use crate::event::{Event, Listeners};
 use crate::expected::Expected;
 use crate::following::Following;
-use crate::gossip::Handle;
 use crate::labels::OwnLabels;
 use crate::lifecycle::Lifecycle;
 use crate::problem::Problems;
@@ -47,6 +47,7 @@ pub(crate) struct Inner {
     /// Keeps the streams of listeners open until the member has stopped.
     pub(crate) events: Mutex<Option<broadcast::Sender<Event>>>,
     pub(crate) handle: Handle,
+    pub(crate) isolation: watch::Receiver<Isolation>,
     pub(crate) forwarder: Forwarder,
     pub(crate) discovery: Arc<dyn Discovery>,
     /// Keeps the membership task up to date with a discovery that is watched.

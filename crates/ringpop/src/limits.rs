@@ -71,17 +71,9 @@ pub(crate) const CERTIFICATE_WARNINGS: [Duration; 3] = [
 #[cfg(feature = "tls")]
 pub(crate) const CERTIFICATE_WARNING_PART: u32 = 3;
 
-/// Inputs that wait for the membership task. A full queue holds the sender back. A member of a
-/// cluster of 1,000 receives about ten messages a second: this many are a long burst.
-pub(crate) const INPUTS_MAX: usize = 1024;
-
 /// Membership requests that this member has open at others. The machine opens
 /// far fewer; a further one counts as undelivered.
 pub(crate) const CALLS_MAX: usize = 1024;
-
-/// Requests of others that wait for the machine's answer. It answers all but
-/// ping-reqs at once, and takes on at most 256 of these.
-pub(crate) const ANSWERS_MAX: usize = 4096;
 
 /// Largest membership message that a member takes, in bytes: eight of the
 /// default pages. It is the same at all members, whatever their own

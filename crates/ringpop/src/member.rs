@@ -8,7 +8,10 @@ use http::{Request, Response};
 use ringpop_forward::{
     self as forward, ForwardService, Forwarder, Key, Ownership, ServerStats, Stats as ForwardStats,
 };
-use swim_core::{Address, CommandError, Config, Isolation, Labels, Stats as SwimStats};
+use swim_core::{
+    Address, CommandError, Config, Isolation, Labels, Node as Machine, Stats as SwimStats,
+};
+use swim_driver::Stopped;
 use tokio::time::Instant as Clock;
 use tonic::body::Body;
 use tonic::codegen::{Body as HttpBody, Bytes, StdError};
@@ -21,7 +24,6 @@ use crate::builder::{BindError, Builder};
 use crate::counters::Counters;
 use crate::event::Events;
 use crate::following::Following;
-use crate::gossip::Command;
 use crate::inner::Inner;
 use crate::labels::{OwnLabels, check_weight};
 use crate::lifecycle::{Lifecycle, State};
@@ -190,6 +192,7 @@ impl Ringpop {
         }
         let setup = bootstrap::Setup {
             handle: &inner.handle,
+            lifecycle: &inner.lifecycle,
             discovery: &inner.discovery,
             local: &inner.address,
             app: &inner.app,
@@ -336,7 +339,7 @@ impl Ringpop {
     /// service whose state must not split asks this first.
     #[must_use]
     pub fn isolation(&self) -> Isolation {
-        self.0.handle.isolation()
+        *self.0.isolation.borrow()
     }
 
     /// The events from now on. A [`View`] has each change before its event.
@@ -473,8 +476,7 @@ impl Ringpop {
         let mut changed = own.clone();
         change(&mut changed)?;
         let labels = changed.labels().map_err(CommandError::Labels)?;
-        let taken = self.0.handle.ask(|done| Command::SetLabels(labels, done)).await;
-        taken.ok_or(SetLabelsError::Stopped)??;
+        self.0.handle.with(move |node, now| node.set_labels(now, &labels)).await??;
         *own = changed;
         Ok(())
     }
@@ -489,8 +491,15 @@ impl Ringpop {
     /// carries; when the member has stopped.
     pub async fn reconfigure(&self, config: Config) -> Result<(), ReconfigureError> {
         let config = Arc::new(config);
-        let taken = self.0.handle.ask(|done| Command::Reconfigure(config, done)).await;
-        Ok(taken.ok_or(ReconfigureError::Stopped)??)
+        let reconfigure = move |node: &mut Machine, now| {
+            if config.message_bytes_max() != node.config().message_bytes_max() {
+                // It was checked against what the transport carries at the start.
+                let field = "message_bytes_max";
+                return Err(swim_core::ReconfigureError::Fixed { field });
+            }
+            node.reconfigure(now, config)
+        };
+        Ok(self.0.handle.with(reconfigure).await??)
     }
 
     /// Has the cluster forget a member that is faulty or has left, instead of
@@ -506,11 +515,11 @@ impl Ringpop {
             return Err(ReapError::Stopped);
         }
         let address = Address::new(address).map_err(|_| ReapError::Unknown(address.to_owned()))?;
-        match self.0.handle.ask(|done| Command::Reap(address.clone(), done)).await {
-            Some(Ok(())) => Ok(()),
-            Some(Err(_)) => Err(ReapError::Unknown(address.to_string())),
-            None => Err(ReapError::Stopped),
-        }
+        let reap = move |node: &mut Machine, now| {
+            let gone = node.reap(now, &address);
+            gone.map_err(|_| ReapError::Unknown(address.to_string()))
+        };
+        self.0.handle.with(reap).await?
     }
 
     /// What a person should look after now; empty when all is well. Also told
@@ -551,7 +560,7 @@ impl Ringpop {
     /// Counters of the membership protocol; all zero when the member has
     /// stopped.
     pub async fn membership_stats(&self) -> SwimStats {
-        self.0.handle.ask(Command::Stats).await.unwrap_or_default()
+        self.0.handle.with(|node, _| *node.stats()).await.unwrap_or_default()
     }
 }
 
@@ -619,4 +628,22 @@ pub enum ReapError {
     /// The member that was asked to do it has stopped.
     #[error("this member has stopped")]
     Stopped,
+}
+
+impl From<Stopped> for SetLabelsError {
+    fn from(_: Stopped) -> Self {
+        Self::Stopped
+    }
+}
+
+impl From<Stopped> for ReconfigureError {
+    fn from(_: Stopped) -> Self {
+        Self::Stopped
+    }
+}
+
+impl From<Stopped> for ReapError {
+    fn from(_: Stopped) -> Self {
+        Self::Stopped
+    }
 }

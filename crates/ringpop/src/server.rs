@@ -106,7 +106,7 @@ where
     B: HttpBody<Data = Bytes, Error: Into<StdError>> + Send + 'static,
 {
     let membership = MembershipServer::new(MembershipService::new(
-        inner.handle.requests(),
+        inner.handle.downgrade(),
         inner.security.clone(),
     ))
     .max_decoding_message_size(MESSAGE_BYTES_MAX)

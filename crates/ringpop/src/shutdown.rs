@@ -10,10 +10,11 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use swim_core::{Event as SwimEvent, Instant as SwimInstant, Node};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::gossip::Command;
+use crate::gossip::reachable;
 use crate::inner::Inner;
 use crate::lifecycle::State;
 use crate::server::Server;
@@ -141,7 +142,7 @@ async fn stop(inner: &Arc<Inner>, was_ready: bool, mut deadline: Deadline) -> Sh
     let lame_duck = lame_duck.saturating_sub(begun.elapsed()).min(deadline.remaining() / 2);
     deadline.bound(sleep(lame_duck)).await;
     let cut_off = stop_server(inner, &mut deadline).await;
-    inner.handle.tell(Command::Stop).await;
+    inner.handle.stop().await;
     // The ring is empty before anybody hears that the member has stopped.
     deadline.bound(inner.handle.ended()).await;
     if inner.lifecycle.advance(&[State::Draining], State::Stopped).is_ok() {
@@ -152,22 +153,29 @@ async fn stop(inner: &Arc<Inner>, was_ready: bool, mut deadline: Deadline) -> Sh
 
 /// Leaves and waits until the others know; gives how many confirmed it.
 async fn leave(inner: &Inner, deadline: Deadline) -> usize {
-    let (sender, report) = oneshot::channel();
-    let left = inner.handle.ask(|done| Command::Leave(sender, done)).await;
-    if !matches!(left, Some(Ok(()))) {
-        // It never joined; nobody knows of it.
+    let leave = |node: &mut Node, now: SwimInstant| {
+        node.cancel_join(now);
+        node.leave(now)
+    };
+    let over = |node: &Node, event: &SwimEvent| match event {
+        SwimEvent::LeaveComplete { acknowledged, .. } => {
+            Some((*acknowledged, reachable(node), node.config().protocol_period()))
+        }
+        _ => None,
+    };
+    // When it never joined, nobody knows of it.
+    let Ok((acknowledged, others, period)) = inner.handle.until(leave, over).await else {
         return 0;
-    }
-    let Ok(report) = report.await else { return 0 };
-    if report.acknowledged < report.others {
+    };
+    if acknowledged < others {
         // The rest learns by gossip, in a number of periods that grows with
         // the logarithm of the cluster (SWIM, section 4.1); at most half of
         // the time is spent on it.
-        let rounds = report.others.next_power_of_two().ilog2() + 2;
-        let spread = report.protocol_period * rounds;
+        let rounds = others.next_power_of_two().ilog2() + 2;
+        let spread = period * rounds;
         sleep(spread.min(deadline.remaining() / 2)).await;
     }
-    report.acknowledged
+    acknowledged
 }
 
 /// Ends the connections, each after its requests, and gives how many requests

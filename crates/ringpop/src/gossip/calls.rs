@@ -1,6 +1,6 @@
 //! Outgoing membership requests.
 //!
-//! Gossip has connections of its own, so that a flood of forwarded requests
+//! Gossip has connections of its own: a flood of forwarded requests
 //! cannot delay failure detection.
 
 use std::error::Error as _;
@@ -8,13 +8,16 @@ use std::time::Duration;
 
 use ringpop_forward::explain_failure;
 use swim_core::wire::{self, Decoded};
-use swim_core::{Address, Message};
+use swim_core::{
+    Address, Config, Instant, Member, Message, Node, Status as MemberStatus, Transmit,
+};
+use swim_driver::{Started, Transport};
 use tokio::task::{AbortHandle, JoinSet};
 use tonic::{Code, Status};
 
 use super::channels::Channels;
 use crate::generated::membership_client::MembershipClient;
-use crate::limits::{CALLS_MAX, MESSAGE_BYTES_MAX};
+use crate::limits::{CALL_TIMEOUT_MARGIN, CALLS_MAX, MESSAGE_BYTES_MAX};
 
 /// Why a call failed: what the transport says, or else the peer.
 fn explain(status: &Status) -> String {
@@ -35,8 +38,6 @@ fn explain(status: &Status) -> String {
 pub(crate) struct Calls {
     running: JoinSet<Answer>,
     channels: Channels,
-    /// Beyond every timeout of the machine, so that the machine decides.
-    timeout: Duration,
 }
 
 /// How a call ended.
@@ -50,19 +51,20 @@ pub(crate) struct Answer {
 }
 
 impl Calls {
-    pub(crate) fn new(channels: Channels, timeout: Duration) -> Self {
-        Self { running: JoinSet::new(), channels, timeout }
+    pub(crate) fn new(channels: Channels) -> Self {
+        Self { running: JoinSet::new(), channels }
     }
 
-    /// Calls from now on may take so long.
-    pub(crate) const fn set_timeout(&mut self, timeout: Duration) {
-        self.timeout = timeout;
-    }
-
-    /// Starts a call; `false` when it cannot be made. The connection stays open for
-    /// further calls only when it is to `keep`, to a member: others are dialled now
-    /// and then at most.
-    pub(crate) fn start(&mut self, to: &Address, message: Message, keep: bool) -> bool {
+    /// Starts a call, which may take until `timeout`; `false` when it cannot be made.
+    /// The connection stays open for further calls only when it is to `keep`, to a
+    /// member: others are dialled now and then at most.
+    pub(crate) fn call(
+        &mut self,
+        to: &Address,
+        message: Message,
+        keep: bool,
+        timeout: Duration,
+    ) -> bool {
         if self.running.len() >= CALLS_MAX {
             tracing::warn!(%to, "too many membership requests are under way");
             return false;
@@ -73,7 +75,7 @@ impl Calls {
         let mut client = MembershipClient::new(channel)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        let (seq, timeout, to) = (message.seq, self.timeout, to.clone());
+        let (seq, to) = (message.seq, to.clone());
         let call = async move {
             let request = wire::to_proto(message);
             let reply = match tokio::time::timeout(timeout, client.exchange(request)).await {
@@ -101,9 +103,21 @@ impl Calls {
     pub(crate) fn forget(&mut self, address: &Address) {
         self.channels.forget(address);
     }
+}
 
-    /// The next call that ended. Waits for ever when none is under way.
-    pub(crate) async fn next(&mut self) -> Answer {
+impl Transport for Calls {
+    type Input = Answer;
+
+    fn start(&mut self, node: &Node, transmit: Transmit) -> Started {
+        let keep = node.member(&transmit.to).is_some_and(Member::is_reachable);
+        let timeout = call_timeout(node.config());
+        match self.call(&transmit.to, transmit.message, keep, timeout) {
+            true => Started::UnderWay,
+            false => Started::Undelivered,
+        }
+    }
+
+    async fn next(&mut self) -> Answer {
         loop {
             match self.running.join_next().await {
                 Some(Ok(answer)) => return answer,
@@ -112,4 +126,36 @@ impl Calls {
             }
         }
     }
+    fn take(&mut self, node: &mut Node, now: Instant, Answer { to, seq, reply }: Answer) {
+        match reply {
+            Ok(Decoded { message, dropped_changes }) => {
+                if message.from != to {
+                    // Another name of a member, which is called by its own from
+                    // now on. The name may lead elsewhere the next time.
+                    self.forget(&to);
+                }
+                if dropped_changes > 0 {
+                    node.handle_malformed(now, dropped_changes);
+                }
+                node.handle_message(now, message);
+            }
+            Err(cause) => node.handle_undelivered_because(now, seq, &cause),
+        }
+    }
+
+    /// Pings go unanswered when a connection leads to a process that stands still, or
+    /// to where a host name led before: the next one opens its own.
+    fn member_changed(&mut self, before: Option<&Member>, after: Option<&Member>) {
+        if after.is_none_or(|after| after.status != MemberStatus::Alive)
+            && let Some(member) = after.or(before)
+        {
+            self.forget(&member.address);
+        }
+    }
+}
+
+/// How long a call may take: longer than every timeout of the machine, which decides.
+fn call_timeout(config: &Config) -> Duration {
+    let longest = [config.ping_req_timeout(), config.join_timeout(), config.sync_timeout()];
+    longest.into_iter().max().unwrap_or_default() + CALL_TIMEOUT_MARGIN
 }

@@ -80,6 +80,7 @@ mod tests {
     use std::time::Duration;
 
     use swim_core::{Body, Message};
+    use swim_driver::Transport as _;
     use tokio::io::AsyncReadExt as _;
     use tokio::net::TcpListener;
 
@@ -140,7 +141,7 @@ mod tests {
     /// Calls that keep connections to at most `capacity` members.
     fn calls(capacity: usize) -> Calls {
         let channels = Channels::new(Security::default(), capacity);
-        Calls::new(channels, Duration::from_millis(200))
+        Calls::new(channels)
     }
 
     /// Makes a call, which ends without an answer.
@@ -148,7 +149,7 @@ mod tests {
         let from = Address::new("127.0.0.1:1").unwrap();
         let body = Body::Ping { checksum: 0, changes: Vec::new() };
         let message = Message { app: "t".into(), from, from_incarnation: 1, seq: 7, body };
-        assert!(calls.start(&to.address, message, keep));
+        assert!(calls.call(&to.address, message, keep, Duration::from_millis(200)));
         let answer = tokio::time::timeout(PATIENCE, calls.next()).await.unwrap();
         assert!(answer.reply.is_err());
     }

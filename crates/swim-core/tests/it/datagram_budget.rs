@@ -1,5 +1,5 @@
 //! A datagram transport gives the machine a budget and the machine keeps to it:
-//! no packet of the example `udp_agent` exceeds 1,400 bytes, whatever the
+//! no packet of `swim-driver` over UDP exceeds 1,400 bytes with this setting, whatever the
 //! addresses, the labels and the size of the cluster.
 
 use std::collections::BTreeMap;
@@ -10,12 +10,12 @@ use swim_core::{
     Output, Status, SyncStep, Transmit, wire,
 };
 
-/// As in the example.
+/// As in `swim_driver::limits`.
 const PACKET_BYTES_MAX: usize = 1400;
 const CHANGES_BYTES_MAX: usize = PACKET_BYTES_MAX - 512;
 const LABEL_LIMITS: LabelLimits = LabelLimits { count: 5, key_bytes: 32, value_bytes: 96 };
 
-const SEAL_BYTES: usize = 40;
+const SEAL_BYTES: usize = 41;
 
 /// As long as `IP:port` can be.
 fn address(i: usize) -> Address {

@@ -38,8 +38,6 @@ mod removal;
 mod shared_rounds;
 mod support;
 mod swim_paper;
-#[cfg(all(unix, feature = "wire"))]
-mod udp_example;
 mod unreachable_member;
 #[cfg(feature = "wire")]
 mod versions;

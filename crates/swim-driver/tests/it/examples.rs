@@ -1,5 +1,5 @@
-//! The example `udp_agent` as people run it: processes on loopback that are
-//! killed and interrupted.
+//! The examples as people run them: agents on loopback that are killed and
+//! interrupted, and a cluster on a transport of its own.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
@@ -23,20 +23,20 @@ struct Agent {
 }
 
 /// `cargo test` builds the examples before it runs tests.
-fn executable() -> PathBuf {
+fn executable(example: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.parent().and_then(|deps| deps.parent()).unwrap();
-    let path = profile.join("examples/udp_agent");
+    let path = profile.join("examples").join(example);
     assert!(
         path.exists(),
-        "{} is not built; run: cargo build -p swim-core --features wire --example udp_agent",
+        "{} is not built; run: cargo build -p swim-driver --all-features --examples",
         path.display()
     );
     path
 }
 
 fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(executable());
+    let mut command = Command::new(executable("udp_agent"));
     command.args(args).env_remove("UDP_AGENT_KEY");
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     command
@@ -208,4 +208,14 @@ fn wrong_arguments_are_answered_with_what_to_do() {
         assert!(!process.wait().unwrap().success());
         assert!(message.contains(expected), "{args:?}: {message}");
     }
+}
+
+#[test]
+fn a_transport_of_ones_own_makes_a_cluster() {
+    let output = Command::new(executable("own_transport")).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}");
+    let (before, after) = text.split_once("c ends without a word").unwrap();
+    assert!(before.contains("a: ") && before.contains("b: "), "{text}");
+    assert!(after.contains(" is suspect"), "{text}");
 }

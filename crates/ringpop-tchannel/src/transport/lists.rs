@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use swim_core::limits::CHANGES_PER_MESSAGE_MAX;
 use swim_core::{Address, Body, Change, Cursor, Message};
+use swim_driver::Completed;
 
 /// Lists that came in and of which pages are left. A join asks few peers at
 /// once and each list is asked for at once.
@@ -19,14 +20,6 @@ pub(super) struct Lists {
     outgoing: HashMap<(Address, u64), Vec<Change>>,
     /// The rest of the lists of others.
     incoming: HashMap<Address, Vec<Change>>,
-}
-
-/// What becomes of a message of the machine.
-pub(super) enum Completed {
-    /// It may go.
-    Whole(Message),
-    /// It waits for the answer to this, the request for the next page.
-    Needs(Message),
 }
 
 impl Lists {
@@ -60,22 +53,23 @@ impl Lists {
         Some(Message { from: to.clone(), from_incarnation: 0, body, ..request.clone() })
     }
 
-    /// A message of the machine to another member, with all of its list.
-    pub(super) fn complete(&mut self, key: &(Address, u64), mut message: Message) -> Completed {
+    /// A reply of the machine to another member, with all of its list.
+    pub(super) fn complete(&mut self, to: &Address, mut message: Message) -> Completed {
+        let key = (to.clone(), message.seq);
         let Body::JoinAck { changes, next, .. } = &mut message.body else {
-            self.outgoing.remove(key);
-            return Completed::Whole(message);
+            self.outgoing.remove(&key);
+            return Completed::Reply(message);
         };
         if let Some(cursor) = next.take() {
-            self.outgoing.entry(key.clone()).or_default().append(changes);
+            self.outgoing.entry(key).or_default().append(changes);
             let body = Body::Join { cursor: Some(cursor), nonce: 0 };
-            let next = Message { from: key.0.clone(), from_incarnation: 0, body, ..message };
-            return Completed::Needs(next);
+            let next = Message { from: to.clone(), from_incarnation: 0, body, ..message };
+            return Completed::Request(next);
         }
-        if let Some(mut all) = self.outgoing.remove(key) {
+        if let Some(mut all) = self.outgoing.remove(&key) {
             all.append(changes);
             *changes = all;
         }
-        Completed::Whole(message)
+        Completed::Reply(message)
     }
 }

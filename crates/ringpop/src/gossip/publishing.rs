@@ -1,0 +1,239 @@
+//! What follows from membership events: the next view, then the forwarder, the
+//! problems and the listeners.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use ringpop_forward::{Forwarder, Peer, PeerState};
+use swim_core::{
+    Address, Cause, Event as SwimEvent, Instant, Isolation, Member, Node, State, Status,
+};
+use swim_driver::{Batch, Hooks};
+use tokio::sync::watch;
+
+use crate::event::{Event, Listeners};
+use crate::identity;
+use crate::problem::{Problem, ProblemKind, Problems};
+use crate::view::{Cap, OnRing, Publisher, Views};
+
+/// Whom the membership task tells of what happens.
+pub(crate) struct Audience {
+    pub(crate) views: Arc<Views>,
+    pub(crate) listeners: Listeners,
+    /// Told of members that are gone: it closes its connections.
+    pub(crate) forwarder: Forwarder,
+    /// Told of a ring that is not as the members want it.
+    pub(crate) problems: Arc<Problems>,
+    /// Whether this member is in touch with the others.
+    pub(crate) isolation: watch::Sender<Isolation>,
+}
+
+/// Publishes views and tells the [`Audience`].
+pub(crate) struct Publishing {
+    to: Audience,
+    publisher: Publisher,
+    /// Live members that share an identity.
+    identities: identity::Watch,
+}
+
+impl Hooks for Publishing {
+    /// The view is published before anybody is told: listeners find a change there.
+    fn publish(&mut self, node: &Node, now: Instant, batch: Batch) {
+        let Batch { changed, events, .. } = batch;
+        let ends_burst = |event: &SwimEvent| {
+            matches!(event, SwimEvent::ViewChanged { .. } | SwimEvent::JoinComplete { .. })
+        };
+        let burst_over = events.iter().any(ends_burst);
+        if !changed.is_empty() || burst_over {
+            self.publish_view(node, now, changed, burst_over);
+        }
+        for event in events {
+            self.tell(node, event);
+        }
+    }
+
+    fn handle_timeout(&mut self, _: &Node, now: Instant) {
+        for shared in self.identities.take_due(now) {
+            self.to.views.count_shared_identity();
+            tracing::warn!(
+                identity = %shared.identity,
+                owner = %shared.owner,
+                others = ?shared.others,
+                "live members share an identity: only the owner gets keys; give each its own"
+            );
+            self.to.listeners.tell(Event::IdentityShared(shared));
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.identities.next()
+    }
+
+    fn end(&mut self) {
+        self.publisher.end();
+    }
+}
+
+impl Publishing {
+    pub(crate) fn new(to: Audience) -> Self {
+        let publisher = Publisher::new(Arc::clone(&to.views));
+        Self { to, publisher, identities: identity::Watch::default() }
+    }
+
+    /// Publishes the next view. With coalescing the ring waits until a burst of
+    /// changes is over. Only the members that changed are looked at: what that costs
+    /// must not depend on how many are remembered.
+    fn publish_view(
+        &mut self,
+        node: &Node,
+        now: Instant,
+        changed: BTreeSet<Address>,
+        burst_over: bool,
+    ) {
+        let known = |address: Address| {
+            let member = node.member(&address).cloned();
+            (address, member)
+        };
+        let changes = changed.into_iter().map(known).collect();
+        let mut damped = Arc::clone(&self.to.views.load().damped);
+        if !damped.iter().eq(node.damped()) {
+            damped = node.damped().cloned().collect();
+        }
+        let waits = node.config().coalescing().is_some() && !burst_over;
+        let on_ring = match node.state() {
+            State::Idle | State::Joining => OnRing::Nobody,
+            // Nobody takes over from the last one: it handles what still comes.
+            State::Leaving | State::Left if reachable(node) == 0 => OnRing::AsBefore,
+            _ if waits => OnRing::AsBefore,
+            _ => OnRing::Reachable,
+        };
+        match self.publisher.publish(changes, damped, node.checksum(), on_ring) {
+            Ok(published) => {
+                self.to.problems.end(ProblemKind::RingStale);
+                if !waits {
+                    self.tell_cap(published.cap);
+                }
+                if let Some(change) = published.change {
+                    self.to.listeners.tell(Event::RingChanged(change));
+                }
+            }
+            Err(error) => {
+                self.to.problems.begin(Problem::RingStale { reason: error.to_string() });
+            }
+        }
+        // A member that died looks alive for less than this.
+        let patience = node.config().suspect_timeout();
+        let shared = self.publisher.shared_by_live_members();
+        self.identities.update(now, patience, shared);
+        if reachable(node) > 1 {
+            self.to.problems.end(ProblemKind::Alone);
+        }
+    }
+
+    fn tell_cap(&self, cap: Option<Cap>) {
+        let Some(Cap { wanted, weight_max, left_out, .. }) = cap else {
+            return self.to.problems.end(ProblemKind::Ring);
+        };
+        let wanted = wanted * u64::from(self.to.views.points_per_weight_unit());
+        self.to.problems.begin(Problem::RingCapped { wanted, weight_max, left_out });
+    }
+
+    fn tell_isolation(&self, isolation: Isolation, others: usize, lost: usize) {
+        match isolation {
+            // It began alone, or the others left in order.
+            Isolation::Alone if (others, lost) == (0, 0) => {
+                tracing::info!("this member has the cluster for itself");
+                self.to.problems.end(ProblemKind::Isolated);
+            }
+            Isolation::Alone | Isolation::Partial => {
+                self.to.problems.begin(Problem::Isolated { isolation, others, lost });
+            }
+            _ => self.to.problems.end(ProblemKind::Isolated),
+        }
+    }
+
+    fn tell(&self, node: &Node, event: SwimEvent) {
+        match &event {
+            SwimEvent::MemberChanged { before, after, cause, .. } => {
+                // The list of a join would be as many lines.
+                if !matches!(cause, Cause::Join { .. }) {
+                    log_member(before.as_ref(), after.as_ref(), &node.local().address);
+                }
+                self.tell_forwarder(before.as_ref(), after.as_ref());
+            }
+            SwimEvent::Unreachable { address } => {
+                let address = address.to_string();
+                self.to.problems.begin(Problem::Unreachable { address });
+            }
+            SwimEvent::ReachableAgain { .. } => self.to.problems.end(ProblemKind::Unreachable),
+            SwimEvent::IsolationChanged { isolation, others, lost, .. } => {
+                self.to.isolation.send_replace(*isolation);
+                self.tell_isolation(*isolation, *others, *lost);
+            }
+            SwimEvent::SyncEndless { peer, syncs } => tracing::warn!(
+                %peer,
+                syncs,
+                "full syncs with a member bring nothing and do not end; do the two run other versions or settings?"
+            ),
+            SwimEvent::Rejected { from, reason } => {
+                tracing::debug!(%from, ?reason, "a membership message was refused");
+            }
+            _ => {}
+        }
+        self.to.listeners.tell(Event::Membership(event));
+    }
+
+    /// Tells the forwarder what the cluster knows of a member: no request waits for
+    /// an owner that others know to be silent.
+    ///
+    /// A suspect one may be dead. One that leaves finishes what it has, and is
+    /// probed by nobody any more, so that its silence would not be noticed:
+    /// what may be done twice does not wait for it. A faulty one counts as
+    /// dead. With its connections goes the memory of failed dials: when it is
+    /// back on the ring it gets its keys at once, and not only after the pause
+    /// before the next dial. A member that restarted before anybody missed it
+    /// shows itself by its incarnation, and is dialled at once as well.
+    fn tell_forwarder(&self, before: Option<&Member>, after: Option<&Member>) {
+        let Some(member) = after.or(before) else { return };
+        // An address that cannot be dialled has no connections.
+        let Ok(peer) = Peer::new(member.address.as_str()) else { return };
+        let forwarder = &self.to.forwarder;
+        match after.map(|after| after.status) {
+            None => forwarder.forget(&peer),
+            Some(Status::Alive) => {
+                forwarder.set_peer_state(&peer, PeerState::Good);
+                if before.is_some_and(|before| before.incarnation < member.incarnation) {
+                    forwarder.reset_backoff(&peer);
+                }
+            }
+            Some(Status::Suspect) => forwarder.set_peer_state(&peer, PeerState::Doubtful),
+            Some(Status::Leave) => {
+                forwarder.forget(&peer);
+                forwarder.set_peer_state(&peer, PeerState::Doubtful);
+            }
+            Some(_) => forwarder.set_peer_state(&peer, PeerState::Gone),
+        }
+    }
+}
+
+/// Number of members that are reachable, this one included.
+pub(crate) fn reachable(node: &Node) -> usize {
+    node.count(Status::Alive) + node.count(Status::Suspect)
+}
+
+/// Tells the log of what happens to other members.
+fn log_member(before: Option<&Member>, after: Option<&Member>, local: &Address) {
+    let Some(member) = after.or(before).filter(|member| member.address != *local) else { return };
+    let status = |member: &Member| member.status;
+    let what = match (before.map(status), after.map(status)) {
+        (before, after) if before == after => return,
+        (None | Some(Status::Tombstone), Some(Status::Alive)) => "member joined",
+        (Some(Status::Suspect), Some(Status::Alive)) => "member is alive after all",
+        (_, Some(Status::Alive)) => "member is back",
+        (_, Some(Status::Suspect)) => "member is suspected: it does not answer",
+        (_, Some(Status::Faulty)) => "member is faulty: it is off the ring",
+        (_, Some(Status::Leave)) => "member left",
+        (_, Some(Status::Tombstone) | None) => "member is forgotten",
+    };
+    tracing::info!(address = %member.address, identity = member.identity(), %local, "{what}");
+}

@@ -1,0 +1,64 @@
+//! Where the hosts of the cluster are listed.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use swim_core::Address;
+use tokio::time::{sleep, timeout};
+
+use crate::limits::{DISCOVERY_PAUSE_MAX, DISCOVERY_PAUSE_MIN, DISCOVERY_TIMEOUT};
+use crate::stats::{Counters, count};
+
+/// Lists the hosts at which members may run. A list `Vec<Address>` is one that
+/// never changes.
+pub trait Discover: Send + Sync + 'static {
+    /// Why the hosts could not be listed.
+    type Error: fmt::Display + Send + 'static;
+
+    /// The hosts that are listed now; this member may be among them.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be listed, which says nothing about the hosts.
+    fn hosts(&self) -> impl Future<Output = Result<Vec<Address>, Self::Error>> + Send;
+}
+
+impl Discover for Vec<Address> {
+    type Error = Infallible;
+
+    async fn hosts(&self) -> Result<Self, Infallible> {
+        Ok(self.clone())
+    }
+}
+
+/// Asks discovery until it answers.
+pub(crate) type Ask =
+    Box<dyn Fn() -> Pin<Box<dyn Future<Output = Vec<Address>> + Send>> + Send + Sync>;
+
+/// A question that is asked again, after pauses that double, until it is answered.
+pub(crate) fn patiently<D: Discover>(discover: D, counters: Arc<Counters>) -> Ask {
+    let discover = Arc::new(discover);
+    Box::new(move || {
+        let (discover, counters) = (Arc::clone(&discover), Arc::clone(&counters));
+        Box::pin(async move {
+            let mut pause = DISCOVERY_PAUSE_MIN;
+            loop {
+                match timeout(DISCOVERY_TIMEOUT, discover.hosts()).await {
+                    Ok(Ok(hosts)) => return hosts,
+                    Ok(Err(error)) => {
+                        tracing::warn!(%error, ?pause, "cannot look for other partitions");
+                    }
+                    Err(_elapsed) => tracing::warn!(
+                        ?pause,
+                        "cannot look for other partitions: discovery did not answer in time"
+                    ),
+                }
+                count(&counters.discovery_failures);
+                sleep(pause).await;
+                pause = (pause * 2).min(DISCOVERY_PAUSE_MAX);
+            }
+        })
+    })
+}
