@@ -1,7 +1,5 @@
 //! The accessor of a message and the server's scan of its encoded form find the same key.
 
-#![allow(clippy::unwrap_used, reason = "a helper that cannot go on fails its test")]
-
 use std::sync::{Arc, Mutex};
 
 use ringpop_build_example::kinds::kinds_client::KindsClient;

@@ -1,7 +1,5 @@
 //! A key that cannot be one is an error that names the file, the method or message, and the field.
 
-#![allow(clippy::unwrap_used, reason = "a helper that cannot go on fails its test")]
-
 use std::fs;
 
 use ringpop_build::{Error, Schemas};

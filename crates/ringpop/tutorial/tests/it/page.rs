@@ -1,18 +1,15 @@
 //! The commands of `docs/tutorial.md`, run in the order of the page, do what it says.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-
-mod common;
-
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Block, blocks, ringpop};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+
+use crate::pages::{Block, blocks, ringpop};
 
 /// How long processes that are ready may take to find each other. A probe of each of the others
 /// takes milliseconds; the rest is room for a busy machine.

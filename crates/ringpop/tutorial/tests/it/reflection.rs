@@ -1,7 +1,5 @@
 //! The build script leaves what server reflection needs.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-
 use prost::Message as _;
 use ringpop_tutorial::sessions::DESCRIPTORS;
 

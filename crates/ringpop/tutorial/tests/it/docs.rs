@@ -9,14 +9,10 @@
 //!
 //! Pictures of text (`text`) are no code. The tutorial's blocks are run in order by `page.rs`.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-
-mod common;
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::{Block, blocks, ringpop};
+use crate::pages::{Block, blocks, ringpop};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..").canonicalize().unwrap()
