@@ -52,7 +52,7 @@ pub(crate) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const JOIN_TIMEOUT: &str = "30s";
 
 /// How long `node` waits for peers that are not listed yet before it starts alone, by default: as the library does.
-pub(crate) const ALONE_AFTER: &str = "10s";
+pub(crate) const ALONE_AFTER: &str = "3s";
 
 /// How long `node` serves everything after its stop has begun, by default: as the library does.
 pub(crate) const LAME_DUCK: &str = "1s";

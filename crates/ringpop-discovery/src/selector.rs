@@ -138,3 +138,80 @@ impl Counters {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::{Record, channel};
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn record(id: &str, address: &str) -> Record {
+        let mut record = Record::new(address.parse().unwrap());
+        record.id = id.to_owned();
+        record
+    }
+
+    /// Waits until `count` lists were taken or refused.
+    async fn taken(following: &SelectorFeed, count: u64) -> SelectorFeedStats {
+        let all = async {
+            loop {
+                let stats = following.stats();
+                if stats.rebuilt + stats.details + stats.unchanged + stats.refused == count {
+                    return stats;
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(PATIENCE, all).await.expect("the lists are taken in time")
+    }
+
+    #[tokio::test]
+    async fn the_ring_changes_with_the_membership_and_not_with_the_rest() {
+        let (sender, source) = channel("our registry");
+        let feed = Feed::new(source);
+        let selector = Arc::new(Selector::builder().build(Instant::now()).unwrap());
+        let following = feed_selector(&feed, &selector);
+        let mut list = vec![record("a", "10.0.0.1:1"), record("b", "10.0.0.2:1")];
+        list[0].weight = 3;
+        list[0].zone = Some("eu-1a".to_owned());
+        sender.send(list.clone());
+        timeout(PATIENCE, following.ready()).await.unwrap();
+        let ring = selector.ring();
+        let a = ring.nodes().iter().find(|node| node.id() == "a").unwrap();
+        assert_eq!((a.weight(), &*a.data().labels()["zone"]), (3, "eu-1a"));
+
+        // The source fails and comes back: a list of the same membership, twice.
+        sender.send(Vec::new());
+        taken(&following, 2).await;
+        sender.send(list.clone());
+        let stats = taken(&following, 3).await;
+        assert_eq!((stats.rebuilt, stats.unchanged), (1, 2));
+
+        // An address moves, and no key does.
+        list[1] = record("b", "10.0.0.9:1");
+        sender.send(list.clone());
+        assert_eq!(taken(&following, 4).await.details, 1);
+
+        // Nobody healthy is no list to work with.
+        for record in &mut list {
+            record.healthy = false;
+        }
+        sender.send(list.clone());
+        assert_eq!(taken(&following, 5).await.refused, 1);
+        assert_eq!(selector.ring().len(), 2);
+        list[0].healthy = true;
+        sender.send(list);
+        assert_eq!(taken(&following, 6).await.rebuilt, 2);
+        assert_eq!(selector.ring().len(), 1);
+
+        drop(following);
+        sender.send(vec![record("c", "10.0.0.3:1")]);
+        tokio::task::yield_now().await;
+        assert_eq!(selector.ring().len(), 1, "it follows no more");
+    }
+}

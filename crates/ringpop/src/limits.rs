@@ -26,10 +26,11 @@ pub const POINTS_PER_WEIGHT_UNIT_MAX: u32 = 8192;
 /// points for each unit. Beyond it the largest weights count for less.
 pub const RING_POINTS_MAX: u32 = hashring::limits::DEFAULT_MAX_POINTS;
 
-/// How long discovery may have nobody to join before a member starts alone: longer than the start
-/// of a process and the delay with which a name server learns of it, shorter than the patience of
-/// an operator.
-pub const ALONE_AFTER: Duration = Duration::from_secs(10);
+/// How long discovery may have nobody to join before a member starts alone: longer than processes
+/// that are started together need to be listed by a registry that lists them as they start. Where
+/// it lists them only once they are ready, this is the time that the whole cluster loses, and those
+/// that started alone merge as soon as they are listed.
+pub const ALONE_AFTER: Duration = Duration::from_secs(3);
 
 /// How long everything is still served and forwarded by default after a member
 /// has begun to stop: long enough for clients that watch the health service.

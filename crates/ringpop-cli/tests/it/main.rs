@@ -5,6 +5,7 @@ mod bad_input;
 mod cluster;
 mod command_lines;
 mod dev;
+mod discovery;
 mod faults;
 mod node;
 mod ring;
