@@ -117,7 +117,7 @@ impl Syncs {
         next: Option<Cursor>,
     ) {
         let Some(mut job) = self.take(core, seq) else { return };
-        let endless = next.is_some() && changes.is_empty();
+        let endless = next.as_ref().is_some_and(|next| changes.is_empty() || !valid_cursor(next));
         job.received += changes.len();
         let cause = Cause::Sync { from: job.peer.clone() };
         job.applied += core.apply(changes, &cause, trust);
