@@ -47,7 +47,6 @@ use claims::Claims;
 use contact::Contact;
 use damping::Ballots;
 pub use damping::VOTES_LABEL;
-pub use isolation::Isolation;
 use isolation::IsolationWatch;
 use newcomers::Newcomers;
 pub(crate) use newcomers::Trust;
@@ -92,7 +91,7 @@ pub(crate) struct Core {
     pub(crate) reply_tombstones: Vec<Change>,
     /// Tombstones found while an answer was handled. They go to its sender with
     /// the reply to its next request.
-    tombstones_owed: Option<(Address, Vec<Change>)>,
+    deferred_tombstones: Option<(Address, Vec<Change>)>,
     pub(crate) requests: Requests,
     pub(crate) next_seq: u64,
 }
@@ -147,7 +146,7 @@ impl Core {
             late: LateAnswers::default(),
             responders: Responders::default(),
             reply_tombstones: Vec::new(),
-            tombstones_owed: None,
+            deferred_tombstones: None,
             requests: Requests::default(),
             next_seq,
         }
@@ -182,7 +181,7 @@ impl Core {
     // --- Changes ---
 
     /// The incarnation of a tombstone or of a removed member.
-    pub(crate) fn forgotten_at(&self, address: &Address) -> Option<u64> {
+    pub(crate) fn tombstone_at(&self, address: &Address) -> Option<u64> {
         match self.members.get(address) {
             Some(member) if member.status == Status::Tombstone => Some(member.incarnation),
             Some(_) => None,
@@ -211,13 +210,13 @@ impl Core {
     pub(crate) fn defer_tombstones(&mut self, from: &Address) {
         if !self.reply_tombstones.is_empty() {
             let tombstones = std::mem::take(&mut self.reply_tombstones);
-            self.tombstones_owed = Some((from.clone(), tombstones));
+            self.deferred_tombstones = Some((from.clone(), tombstones));
         }
     }
 
     /// Lets the reply to a request carry the tombstones kept for its sender.
     pub(crate) fn resume_tombstones(&mut self, from: &Address) {
-        if let Some((_, tombstones)) = self.tombstones_owed.take_if(|(to, _)| to == from) {
+        if let Some((_, tombstones)) = self.deferred_tombstones.take_if(|(to, _)| to == from) {
             self.reply_tombstones = tombstones;
         }
     }
@@ -435,7 +434,7 @@ impl Core {
             self.gossip.record(id, change.source.clone());
             self.arm_expiry(id);
             if self.accusers(id) == to_flap + 1 {
-                self.flapped(id);
+                self.count_flap(id);
             }
         }
         confirmed
@@ -496,8 +495,8 @@ impl Core {
         }
         self.event(Event::MemberChanged { before, after, source, cause });
         if let Some((before, after)) = copies {
-            self.ring_differs(before.as_ref(), after.as_ref());
-            self.recount(before.as_ref(), after.as_ref());
+            self.on_ring_change(before.as_ref(), after.as_ref());
+            self.update_votes(before.as_ref(), after.as_ref());
         }
     }
 

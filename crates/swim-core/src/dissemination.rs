@@ -64,19 +64,19 @@ pub(crate) struct Picked {
 
 /// How much there is to piggyback to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Gossip {
-    Silent,
-    Flowing,
+pub(crate) enum Backlog {
+    Empty,
+    Fits,
     /// More than fits a message.
-    Overflowing,
+    Overflows,
 }
 
 impl Picked {
-    pub(crate) const fn gossip(&self) -> Gossip {
+    pub(crate) const fn backlog(&self) -> Backlog {
         match (self.cut, self.changes.is_empty()) {
-            (true, _) => Gossip::Overflowing,
-            (false, true) => Gossip::Silent,
-            (false, false) => Gossip::Flowing,
+            (true, _) => Backlog::Overflows,
+            (false, true) => Backlog::Empty,
+            (false, false) => Backlog::Fits,
         }
     }
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::Address;
-use crate::core::Isolation;
 use crate::member::Member;
 use crate::message::{Message, Refusal};
 
@@ -214,6 +213,38 @@ pub enum Event {
     },
 }
 
+/// Whether a member is cut off from its cluster, as far as it can tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Isolation {
+    /// It is in touch with most of the members that it knew of.
+    #[default]
+    None,
+    /// It lost more members in a short time than are left. Either they failed
+    /// together, or this member is on the smaller side of a partition.
+    Partial,
+    /// It is in touch with no other member: it is the whole cluster, or is cut off.
+    Alone,
+}
+
+impl Isolation {
+    /// The lower-case name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Partial => "partial",
+            Self::Alone => "alone",
+        }
+    }
+}
+
+impl std::fmt::Display for Isolation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// Why a member changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -258,7 +289,7 @@ pub enum DampingEnd {
     /// More members have votes than may be damped, and others go first.
     TooMany,
     /// The member was removed.
-    Forgotten,
+    Removed,
     /// Damping was switched off.
     Off,
 }

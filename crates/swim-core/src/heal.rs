@@ -116,8 +116,10 @@ impl Heal {
         hosts.sort_unstable();
         hosts.dedup();
         core.aliases.retain(&hosts);
-        let again = asked_again(core, &hosts);
-        let gone = |address: &Address| !is_here(core, address) || again.as_ref() == Some(address);
+        let again = alias_to_retry(core, &hosts);
+        let gone = |address: &Address| {
+            !is_reachable_here(core, address) || again.as_ref() == Some(address)
+        };
         hosts.retain(|host| *host != core.local && gone(host));
         core.rng.shuffle(&mut hosts);
         self.next(core, Run::new(Origin::Command, hosts));
@@ -194,7 +196,7 @@ impl Heal {
             return;
         };
         core.aliases.learn(&target, from);
-        if *from != target && is_here(core, from) {
+        if *from != target && is_reachable_here(core, from) {
             // Another name of a member of this side.
             self.next(core, run);
             return;
@@ -276,16 +278,16 @@ impl Heal {
 }
 
 /// Whether an address leads to a member that is reachable here.
-pub(crate) fn is_here(core: &Core, address: &Address) -> bool {
+pub(crate) fn is_reachable_here(core: &Core, address: &Address) -> bool {
     let address = core.aliases.member(address).unwrap_or(address);
     core.members.get(address).is_some_and(Member::is_reachable)
 }
 
 /// Picks one of the aliases in `hosts` to be asked again: it led to a member that is
 /// reachable here, but may lead to the other side of a partition by now.
-pub(crate) fn asked_again(core: &mut Core, hosts: &[Address]) -> Option<Address> {
+pub(crate) fn alias_to_retry(core: &mut Core, hosts: &[Address]) -> Option<Address> {
     let is_alias = |host: &&Address| {
-        !host.is_ip() && core.aliases.member(host).is_some() && is_here(core, host)
+        !host.is_ip() && core.aliases.member(host).is_some() && is_reachable_here(core, host)
     };
     let names: Vec<&Address> = hosts.iter().filter(is_alias).collect();
     let chosen = if names.is_empty() { 0 } else { core.rng.below(names.len()) };
@@ -310,8 +312,8 @@ fn compare(core: &mut Core, target: &Address, list: &[Member]) -> (Vec<Vec<Chang
         let Some(ours) = known.filter(|ours| ours.status != Status::Tombstone) else {
             // Removed here, it would stay so: no change of theirs is newer until it
             // refutes.
-            let forgotten_at = core.forgotten_at(&theirs.address);
-            if theirs.is_reachable() && forgotten_at == Some(theirs.incarnation) {
+            let tombstone_at = core.tombstone_at(&theirs.address);
+            if theirs.is_reachable() && tombstone_at == Some(theirs.incarnation) {
                 for_them.push(suspect(theirs, theirs));
             }
             continue;

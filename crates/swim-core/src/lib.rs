@@ -64,11 +64,13 @@ mod timers;
 #[cfg(feature = "wire")]
 pub mod wire;
 
-pub use self::core::{Isolation, VOTES_LABEL};
+pub use self::core::VOTES_LABEL;
 pub use address::{Address, AddressError};
 pub use config::{Coalescing, Config, ConfigBuilder, ConfigError, Damping};
 pub use dialect::Dialect;
-pub use event::{Cause, DampingEnd, Event, JoinFailure, Output, Path, Rejection, Transmit};
+pub use event::{
+    Cause, DampingEnd, Event, Isolation, JoinFailure, Output, Path, Rejection, Transmit,
+};
 pub use labels::{IDENTITY_LABEL, INTERNAL_PREFIX, LabelError, LabelLimits, Labels};
 pub use member::{Member, Status};
 pub use member_list::{MemberList, MemberListIter};

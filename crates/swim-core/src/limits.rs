@@ -19,6 +19,10 @@ pub const INSTANT_MAX: Instant = Instant::from_start(Duration::from_nanos(u64::M
 /// Longest address in bytes: a DNS name has at most 253, plus the port.
 pub const ADDRESS_BYTES_MAX: usize = 262;
 
+/// Largest message that is decoded, in bytes: the largest page that can be
+/// configured, and as much again for the rest.
+pub const MESSAGE_BYTES_MAX: usize = 32 << 20;
+
 /// Longest application name in bytes.
 pub const APP_BYTES_MAX: usize = 128;
 
@@ -138,6 +142,14 @@ pub const NEWCOMERS_UNREACHED_MAX: usize = 1024;
 /// Claims that a member is gone which wait for the answer of that member. Within the
 /// time of a ping the dial budget allows for about 42.
 pub const CLAIMS_MAX: usize = 64;
+
+/// Last probes whose durations decide the adaptive period: as many as in ringpop-go.
+pub(crate) const PROBE_DURATIONS_MAX: usize = 10;
+
+/// Part of its ping timeout after which a helper sends a nack: the target was not
+/// reached yet (Lifeguard, section IV.A). It arrives while the requester still
+/// waits.
+pub(crate) const NACK_PERCENT: u32 = 80;
 
 /// Pings that a member makes for others at once.
 pub const RELAYS_MAX: usize = 256;

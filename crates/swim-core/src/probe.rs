@@ -7,16 +7,13 @@ use crate::address::Address;
 use crate::core::Core;
 use crate::dissemination::Issued;
 use crate::event::{Cause, Event};
-use crate::limits::{HELPERS_MAX, PROBES_MAX};
+use crate::limits::{HELPERS_MAX, PROBE_DURATIONS_MAX, PROBES_MAX};
 use crate::member::Status;
 use crate::membership::SlotId;
 use crate::message::Body;
 use crate::pace::{Outcome, Pace};
 use crate::requests::Purpose;
 use crate::time::Instant;
-
-/// Probes whose durations decide the adaptive period (ringpop-go).
-const DURATIONS_MAX: usize = 10;
 
 /// The probes of this member.
 #[derive(Debug, Default)]
@@ -52,7 +49,7 @@ struct Probe {
 struct Indirect {
     asked: Instant,
     /// Whether others answered this member shortly before.
-    heard_before: bool,
+    answered_before: bool,
     helpers: Vec<Helper>,
     /// The number of the ping on the second path, while it is open.
     second: Option<u64>,
@@ -92,7 +89,7 @@ impl Indirect {
     /// enough: this member may have been cut off from before that until just now.
     fn others_answer(&self, core: &Core) -> bool {
         self.helpers.iter().any(|helper| helper.answer != Answer::Silent)
-            || (self.heard_before && core.responders.since(self.asked))
+            || (self.answered_before && core.responders.since(self.asked))
     }
 }
 
@@ -301,7 +298,7 @@ impl Probes {
         let (target, slot) = (self.open[i].target.clone(), self.open[i].slot);
         let timeout = core.awareness.stretch(core.config.ping_req_timeout());
         let lately = core.now.since_start().saturating_sub(ping_timeout(core));
-        let heard_before = core.responders.since(Instant::from_start(lately));
+        let answered_before = core.responders.since(Instant::from_start(lately));
         core.responders.silent(&target);
         let mut helpers = Vec::new();
         for peer in self.pick_helpers(core, slot) {
@@ -318,7 +315,8 @@ impl Probes {
             .second_path()
             .then(|| core.ping_with(Purpose::SecondPing(slot), target, timeout, Vec::new()));
         let asked = core.now;
-        self.open[i].indirect = Some(Box::new(Indirect { asked, heard_before, helpers, second }));
+        self.open[i].indirect =
+            Some(Box::new(Indirect { asked, answered_before, helpers, second }));
         self.conclude_if_answered(core, i);
     }
 
@@ -384,7 +382,7 @@ impl Probes {
         if !core.config.adaptive_period() {
             return probe;
         }
-        if self.durations.len() == DURATIONS_MAX {
+        if self.durations.len() == PROBE_DURATIONS_MAX {
             self.durations.pop_front();
         }
         // A process that slept through a probe does not sleep on because of it.

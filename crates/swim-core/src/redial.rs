@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::address::Address;
 use crate::core::Core;
-use crate::heal::{Heal, Outcome, asked_again, is_here};
+use crate::heal::{Heal, Outcome, alias_to_retry, is_reachable_here};
 use crate::limits::{DIAL_ROUND, FOLLOW_UPS_MAX, JOIN_PEERS_MAX, REMEMBERED_MAX, URGENT_DIALS_MAX};
 use crate::member::{Member, Status};
 use crate::time::Instant;
@@ -74,7 +74,7 @@ impl Redial {
         self.list(hosts);
         core.aliases.retain(&self.listed);
         self.refresh(core);
-        if let Some(name) = asked_again(core, &self.listed) {
+        if let Some(name) = alias_to_retry(core, &self.listed) {
             heal.dial(core, name, 0);
         }
         let is_new = |address: &&Address| before.binary_search(address).is_err();
@@ -207,7 +207,7 @@ impl Redial {
 }
 
 fn is_gone(core: &Core, address: &Address) -> bool {
-    *address != core.local && !is_here(core, address)
+    *address != core.local && !is_reachable_here(core, address)
 }
 
 /// Rounds in which few addresses are all dialled once.

@@ -8,16 +8,11 @@ use crate::address::Address;
 use crate::core::{Core, Reply};
 use crate::dissemination::Issued;
 use crate::event::Rejection;
-use crate::limits::RELAYS_MAX;
+use crate::limits::{NACK_PERCENT, RELAYS_MAX};
 use crate::message::Body;
 use crate::requests::Purpose;
 use crate::time::Instant;
 use crate::timers::Timer;
-
-/// Part of its ping timeout after which a helper sends a nack: the target was not
-/// reached yet (Lifeguard, section IV.A). It arrives while the requester still
-/// waits.
-const NACK_PERCENT: u32 = 80;
 
 /// The pings that are open, by their number.
 #[derive(Debug, Default)]

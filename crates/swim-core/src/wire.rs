@@ -42,9 +42,7 @@ mod write;
 use crate::address::AddressError;
 use crate::message::Message;
 
-/// Largest message that is decoded, in bytes: the largest page that can be
-/// configured, and as much again for the rest.
-pub const MESSAGE_BYTES_MAX: usize = 32 << 20;
+pub use crate::limits::MESSAGE_BYTES_MAX;
 
 /// A message that arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,10 +2,12 @@
 //! all properties are checked meanwhile; then all faults end, and the cluster
 //! must come to one view.
 
+mod fault;
 mod plan;
 mod run;
 mod shrink;
 
-pub use plan::{Fault, Faults, Plan, Step};
+pub use fault::{Fault, Faults};
+pub use plan::{Plan, Step};
 pub use run::{Report, run, run_traced};
 pub use shrink::shrink;

@@ -8,7 +8,7 @@ use swim_core::{
     Node, Refusal, Source, Status, SyncStep, VOTES_LABEL,
 };
 
-use super::ops::{Buckets, Position, Span, Speech, Statement, Statements, Version};
+use super::ops::{Buckets, ForgedChange, ForgedChanges, Position, Span, Speech, Version};
 
 /// Addresses that exist; the first ones are those of the members.
 const ADDRESSES: u8 = 8;
@@ -104,20 +104,20 @@ pub(super) fn speech(node: &Node, speech: &Speech) -> Body {
         Speech::Ping { off, changes } => {
             // Mostly the right checksum, so that a sync is no matter of course.
             let checksum = checksum.wrapping_add(u64::from(off / 64));
-            Body::Ping { checksum, changes: statements(node, changes) }
+            Body::Ping { checksum, changes: forged_changes(node, changes) }
         }
-        Speech::Ack { changes } => Body::Ack { checksum, changes: statements(node, changes) },
+        Speech::Ack { changes } => Body::Ack { checksum, changes: forged_changes(node, changes) },
         Speech::PingReq { target, changes } => {
-            let changes = statements(node, changes);
+            let changes = forged_changes(node, changes);
             Body::PingReq { target: address(*target), checksum, changes }
         }
         &Speech::PingReqAck { target, reached, pending, ref changes } => {
-            let changes = statements(node, changes);
+            let changes = forged_changes(node, changes);
             Body::PingReqAck { target: address(target), reached, pending, changes }
         }
         Speech::Join { cursor } => Body::Join { cursor: cursor.map(position), nonce: 0 },
         Speech::JoinAck { changes, next } => {
-            let changes = statements(node, changes);
+            let changes = forged_changes(node, changes);
             Body::JoinAck { checksum, changes, next: next.map(position) }
         }
         Speech::Compare { buckets: which } => {
@@ -128,26 +128,26 @@ pub(super) fn speech(node: &Node, speech: &Speech) -> Body {
                 buckets: buckets(*which),
                 differing: numbers(differing),
                 cursor: cursor.map(position),
-                changes: statements(node, changes),
+                changes: forged_changes(node, changes),
             })
         }
         Speech::SyncAck { differing, changes, next } => {
-            let (differing, changes) = (numbers(differing), statements(node, changes));
+            let (differing, changes) = (numbers(differing), forged_changes(node, changes));
             Body::SyncAck { checksum, differing, changes, next: next.map(position) }
         }
         Speech::Refused { reason } => Body::Refused { reason: refusal(*reason) },
     }
 }
 
-fn statements(node: &Node, statements: &Statements) -> Vec<Change> {
-    let change = |statement: &Statement| {
-        let about = address(statement.about);
-        let status = Status::ALL[usize::from(statement.status) % Status::ALL.len()];
-        let incarnation = incarnation(node, &about, statement.incarnation);
-        let source = statement.source.map(|i| Source { address: address(i), incarnation: UNIX_MS });
-        Change { member: Member::new(about, status, incarnation, labels(statement.labels)), source }
+fn forged_changes(node: &Node, forged: &ForgedChanges) -> Vec<Change> {
+    let change = |forged: &ForgedChange| {
+        let about = address(forged.about);
+        let status = Status::ALL[usize::from(forged.status) % Status::ALL.len()];
+        let incarnation = incarnation(node, &about, forged.incarnation);
+        let source = forged.source.map(|i| Source { address: address(i), incarnation: UNIX_MS });
+        Change { member: Member::new(about, status, incarnation, labels(forged.labels)), source }
     };
-    statements.iter().flatten().map(change).collect()
+    forged.iter().flatten().map(change).collect()
 }
 
 /// Numbers of buckets, right and wrong ones.

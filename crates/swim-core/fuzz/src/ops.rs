@@ -140,27 +140,27 @@ impl Words {
 /// The body of a message.
 #[derive(Clone, Debug, Arbitrary)]
 pub enum Speech {
-    Ping { off: u8, changes: Statements },
-    Ack { changes: Statements },
-    PingReq { target: u8, changes: Statements },
-    PingReqAck { target: u8, reached: bool, pending: bool, changes: Statements },
+    Ping { off: u8, changes: ForgedChanges },
+    Ack { changes: ForgedChanges },
+    PingReq { target: u8, changes: ForgedChanges },
+    PingReqAck { target: u8, reached: bool, pending: bool, changes: ForgedChanges },
     Join { cursor: Option<Position> },
-    JoinAck { changes: Statements, next: Option<Position> },
+    JoinAck { changes: ForgedChanges, next: Option<Position> },
     Compare { buckets: u8 },
-    Exchange { buckets: u8, differing: Buckets, cursor: Option<Position>, changes: Statements },
-    SyncAck { differing: Buckets, changes: Statements, next: Option<Position> },
+    Exchange { buckets: u8, differing: Buckets, cursor: Option<Position>, changes: ForgedChanges },
+    SyncAck { differing: Buckets, changes: ForgedChanges, next: Option<Position> },
     Refused { reason: u8 },
 }
 
 /// Up to three buckets, in any order.
 pub type Buckets = [Option<u8>; 3];
 
-/// Up to three statements.
-pub type Statements = [Option<Statement>; 3];
+/// Up to three changes.
+pub type ForgedChanges = [Option<ForgedChange>; 3];
 
 /// Something that is said about a member.
 #[derive(Clone, Copy, Debug, Arbitrary)]
-pub struct Statement {
+pub struct ForgedChange {
     pub about: u8,
     pub status: u8,
     pub incarnation: Version,

@@ -118,7 +118,7 @@ impl Core {
     }
 
     /// The member did not answer.
-    pub(crate) fn on_claim_silent(&mut self, seq: u64) {
+    pub(crate) fn on_claim_unanswered(&mut self, seq: u64) {
         let Some(address) = self.close(seq) else { return };
         if let Some(claim) = self.claims.held.remove(&address) {
             self.late.expect(address, seq, Vec::new());

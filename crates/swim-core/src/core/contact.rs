@@ -9,7 +9,8 @@
 //! in its own view.
 
 use crate::address::Address;
-use crate::core::{Core, Isolation};
+use crate::core::Core;
+use crate::event::Isolation;
 use crate::event::{Cause, Event};
 use crate::limits::CONTACT_PERIODS;
 use crate::member::{Member, Status};
@@ -46,7 +47,7 @@ impl Contact {
 
 impl Core {
     /// Another member reached this one: refutes the change that waited for it.
-    pub(crate) fn contacted(&mut self) {
+    pub(crate) fn on_direct_contact(&mut self) {
         self.contact.last_request = self.now;
         self.contact.doubted_since = None;
         let Some((member, from)) = self.contact.held.take() else { return };
@@ -104,7 +105,7 @@ impl Core {
         let alone = self.others() == 0 || self.isolation.isolation() == Isolation::Alone;
         if alone && self.contact.is_in_doubt() {
             // No other is left that could reach it, or own its keys instead.
-            self.contacted();
+            self.on_direct_contact();
         }
         let window = self.config.protocol_period() * CONTACT_PERIODS;
         let silence = self.now - self.contact.last_request;

@@ -82,7 +82,7 @@ fn is_remembered(member: Option<&Member>) -> bool {
 
 impl Core {
     /// Counts a failure: a suspicion got as many distinct accusers as that takes.
-    pub(crate) fn flapped(&mut self, slot: SlotId) {
+    pub(crate) fn count_flap(&mut self, slot: SlotId) {
         let Some(damping) = self.config.damping() else { return };
         self.stats.flaps += 1;
         // About one vote in a period, whatever the size of the cluster: a member that
@@ -104,7 +104,7 @@ impl Core {
         // With enough accusers it counted when they confirmed it.
         if accusers.len() < damping.quorum && self.flaps.refuted(&damping, slot, self.now, accusers)
         {
-            self.flapped(slot);
+            self.count_flap(slot);
         }
     }
 
@@ -177,7 +177,7 @@ impl Core {
     }
 
     /// A member changed: counts its votes again, and damps accordingly.
-    pub(crate) fn recount(&mut self, before: Option<&Member>, after: Option<&Member>) {
+    pub(crate) fn update_votes(&mut self, before: Option<&Member>, after: Option<&Member>) {
         let Some(damping) = self.config.damping() else { return };
         let Some(address) = after.or(before).map(|member| member.address.clone()) else { return };
         let (old, new) = (votes_of(before), votes_of(after));
@@ -226,7 +226,7 @@ impl Core {
             let why = if self.ballots.candidates.contains(address) {
                 DampingEnd::TooMany
             } else if !is_remembered(self.members.get(address)) {
-                DampingEnd::Forgotten
+                DampingEnd::Removed
             } else {
                 DampingEnd::VotesEnded
             };
@@ -237,23 +237,23 @@ impl Core {
             let voters = self.ballots.voters.get(address);
             let voters = voters.into_iter().flatten().cloned().collect();
             let before = self.members.get(address).filter(|member| member.is_reachable()).cloned();
-            self.view_differs(address, before.as_ref());
+            self.record_ring_change(address, before.as_ref());
             self.event(Event::Damped { address: address.clone(), voters });
         }
     }
 
     fn undamped(&mut self, address: &Address, why: DampingEnd) {
         self.stats.undamped += 1;
-        self.view_differs(address, None);
+        self.record_ring_change(address, None);
         self.event(Event::Undamped { address: address.clone(), why });
         if why == DampingEnd::VotesEnded {
-            self.forgive(address);
+            self.reset_score(address);
         }
     }
 
     /// Resets the score when damping ends. Otherwise the members that did not vote
     /// would prolong the damping one after the other.
-    fn forgive(&mut self, address: &Address) {
+    fn reset_score(&mut self, address: &Address) {
         let Some(slot) = self.members.find(address) else { return };
         if !self.flaps.votes.contains(address) {
             if let Some(at) = self.vote_deadline(slot) {

@@ -6,42 +6,10 @@
 use std::time::Duration;
 
 use crate::core::Core;
-use crate::event::Event;
+use crate::event::{Event, Isolation};
 use crate::limits::{LOSS_WINDOW, UNANSWERED_MIN};
 use crate::member::{Member, Status};
 use crate::time::Instant;
-
-/// Whether a member is cut off from its cluster, as far as it can tell.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Isolation {
-    /// It is in touch with most of the members that it knew of.
-    #[default]
-    None,
-    /// It lost more members in a short time than are left. Either they failed
-    /// together, or this member is on the smaller side of a partition.
-    Partial,
-    /// It is in touch with no other member: it is the whole cluster, or is cut off.
-    Alone,
-}
-
-impl Isolation {
-    /// The lower-case name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Partial => "partial",
-            Self::Alone => "alone",
-        }
-    }
-}
-
-impl std::fmt::Display for Isolation {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// The signs of contact with the others.
 #[derive(Debug, Default)]

@@ -275,7 +275,7 @@ impl Core {
     }
 
     /// A newcomer did not answer.
-    pub(crate) fn on_newcomer_silent(&mut self, seq: u64) {
+    pub(crate) fn on_newcomer_unanswered(&mut self, seq: u64) {
         let Some(address) = self.close(seq) else { return };
         let Some(newcomer) = self.newcomers.held.get_mut(&address) else { return };
         self.stats.newcomers_unreached += 1;

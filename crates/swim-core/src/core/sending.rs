@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::address::Address;
 use crate::core::Core;
-use crate::dissemination::{Gossip, Issued, Picked, sends_max};
+use crate::dissemination::{Backlog, Issued, Picked, sends_max};
 use crate::event::{Event, Output, Path, Rejection, Transmit};
 use crate::member::Status;
 use crate::membership::SlotId;
@@ -21,7 +21,7 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) changes: Vec<Change>,
-    pub(crate) gossip: Gossip,
+    pub(crate) backlog: Backlog,
 }
 
 impl Core {
@@ -158,20 +158,20 @@ impl Core {
         }
         let tombstones = std::mem::take(&mut self.reply_tombstones);
         if !tombstones.is_empty() {
-            return Reply { changes: tombstones, gossip: Gossip::Flowing };
+            return Reply { changes: tombstones, backlog: Backlog::Fits };
         }
         let bytes_max = self.config.message_bytes_max();
         let picked = self.gossip.pick(&self.members, (to, Some(incarnation)), bytes_max);
-        let gossip = picked.gossip();
+        let backlog = picked.backlog();
         self.stats.changes_sent += picked.changes.len() as u64;
         let Picked { mut changes, issued, .. } = picked;
         self.delivered(&issued);
         // Ringpop's full sync. Elsewhere the digests are compared.
         let differs = theirs != self.members.checksum();
-        if differs && gossip == Gossip::Silent && self.config.sync_whole_list() {
+        if differs && backlog == Backlog::Empty && self.config.sync_whole_list() {
             changes = excerpt(self);
         }
-        Reply { changes, gossip }
+        Reply { changes, backlog }
     }
 
     /// Counts changes that arrived.

@@ -45,16 +45,16 @@ impl Core {
     }
 
     /// A member changed from `before` to `after`.
-    pub(crate) fn ring_differs(&mut self, before: Option<&Member>, after: Option<&Member>) {
+    pub(crate) fn on_ring_change(&mut self, before: Option<&Member>, after: Option<&Member>) {
         let Some(member) = after.or(before) else { return };
         let damped = self.ballots.is_damped(&member.address);
         let before = before.filter(|before| before.is_reachable() && !damped);
-        self.view_differs(&member.address, before);
+        self.record_ring_change(&member.address, before);
     }
 
     /// A member was on the ring like this before a change, and is as
     /// [`on_ring`](Self::on_ring) says after it.
-    pub(crate) fn view_differs(&mut self, address: &Address, before: Option<&Member>) {
+    pub(crate) fn record_ring_change(&mut self, address: &Address, before: Option<&Member>) {
         let Some(coalescing) = self.config.coalescing() else { return };
         let now = self.now;
         if !differs(before, self.on_ring(address)) {

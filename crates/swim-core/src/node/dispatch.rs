@@ -79,7 +79,7 @@ impl Node {
             Body::PingReq { target, .. }
                 if target != from
                     && self.core.members.find(target).is_none()
-                    && self.core.forgotten_at(target).is_none() =>
+                    && self.core.tombstone_at(target).is_none() =>
             {
                 Err(Rejection::Invalid { what: "target of a ping-req is unknown here" })
             }
@@ -95,7 +95,7 @@ impl Node {
         }
         self.core.resume_tombstones(&envelope.from);
         if reaches_receiver(&body) {
-            self.core.contacted();
+            self.core.on_direct_contact();
             self.dial_back.reached();
         }
         // A sender that is unknown or gone is dialled later, unless its request

@@ -2,7 +2,7 @@
 
 use super::{CommandError, Node, State};
 use crate::address::Address;
-use crate::core::Isolation;
+use crate::event::Isolation;
 use crate::time::Instant;
 
 impl Node {

@@ -5,7 +5,7 @@ use super::{Node, State};
 use crate::address::Address;
 use crate::core::Reply;
 use crate::core::Trust;
-use crate::dissemination::Gossip;
+use crate::dissemination::Backlog;
 use crate::event::{Cause, Event, Rejection};
 use crate::evidence::{Evidence, evidence};
 use crate::join::{JoinEnd, NoAnswer};
@@ -17,17 +17,17 @@ impl Node {
         let Envelope { from, incarnation, seq, .. } = envelope;
         self.core.stats.pings_received += 1;
         self.apply_gossip(envelope, changes, Trust::Request);
-        let Reply { changes, gossip } = self.core.piggyback_reply(from, *incarnation, checksum);
+        let Reply { changes, backlog } = self.core.piggyback_reply(from, *incarnation, checksum);
         let ours = self.core.members.checksum();
         self.core.send(from.clone(), *seq, Body::Ack { checksum: ours, changes });
-        self.sync_if_needed(from, checksum, gossip);
+        self.sync_if_needed(from, checksum, backlog);
     }
 
     /// Starts a full sync when gossip cannot bring two views together: it has
     /// nothing left to say and they still differ (ringpop-go), or it has more to say
     /// than fits. In the latter case a sync in each period spreads whole lists like
     /// an infection, where one change after the other would take minutes.
-    fn sync_if_needed(&mut self, peer: &Address, checksum: u64, gossip: Gossip) {
+    fn sync_if_needed(&mut self, peer: &Address, checksum: u64, backlog: Backlog) {
         if checksum == self.core.members.checksum() {
             self.core.agreement.on_equal(peer);
             return;
@@ -37,10 +37,10 @@ impl Node {
         // A peer that is faulty here may be of another partition that is being
         // healed: lists must not be merged while there is anything to refute.
         let gone = self.core.members.get(peer).is_some_and(|member| !member.is_reachable());
-        let needed = match gossip {
-            Gossip::Silent => true,
-            Gossip::Overflowing => !recent && !gone,
-            Gossip::Flowing => self.backstop_due && !gone,
+        let needed = match backlog {
+            Backlog::Empty => true,
+            Backlog::Overflows => !recent && !gone,
+            Backlog::Fits => self.backstop_due && !gone,
         };
         if !needed {
             return;
@@ -136,9 +136,9 @@ impl Node {
         // The member that was pinged syncs when gossip is silent. What that would
         // not repair is looked at here.
         let overflowing = self.core.gossip.bytes_min() > self.core.config.message_bytes_max();
-        let gossip = if overflowing { Gossip::Overflowing } else { Gossip::Flowing };
+        let backlog = if overflowing { Backlog::Overflows } else { Backlog::Fits };
         if self.state == State::Ready {
-            self.sync_if_needed(from, checksum, gossip);
+            self.sync_if_needed(from, checksum, backlog);
         }
     }
 
@@ -232,8 +232,8 @@ impl Node {
             Purpose::Sync | Purpose::ReverseSync => self.syncs.on_no_answer(core, seq),
             Purpose::HealList | Purpose::HealPing => self.heal.on_no_answer(core, seq),
             Purpose::DialBack => self.dial_back.on_no_answer(core, seq),
-            Purpose::Newcomer => core.on_newcomer_silent(seq),
-            Purpose::Claim => core.on_claim_silent(seq),
+            Purpose::Newcomer => core.on_newcomer_unanswered(seq),
+            Purpose::Claim => core.on_claim_unanswered(seq),
             Purpose::Leave => {
                 if self.leave.on_no_answer(core, seq) {
                     self.state = State::Left;

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use super::Node;
-use crate::core::{Core, Isolation};
+use crate::core::Core;
 use crate::event::Event;
+use crate::event::Isolation;
 use crate::limits::DIAL_ROUND;
 use crate::time::Instant;
 use crate::timers::Timer;

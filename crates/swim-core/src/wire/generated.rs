@@ -155,7 +155,7 @@ pub struct Cursor {
     #[prost(string, tag = "3")]
     pub after: ::prost::alloc::string::String,
 }
-/// One statement about one member.
+/// One change about one member.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Change {
     #[prost(string, tag = "1")]
@@ -164,7 +164,7 @@ pub struct Change {
     pub status: i32,
     #[prost(uint64, tag = "3")]
     pub incarnation: u64,
-    /// Who made the statement; empty when unknown.
+    /// The member that made the change; empty when unknown.
     #[prost(string, tag = "4")]
     pub source: ::prost::alloc::string::String,
     #[prost(uint64, tag = "5")]

@@ -222,7 +222,7 @@ fn a_member_cannot_be_made_with_an_address_that_nobody_can_dial() {
 /// A process that talks in another spelling is the member it means.
 #[cfg(feature = "wire")]
 #[test]
-fn a_statement_in_another_spelling_is_about_the_same_member() {
+fn a_change_in_another_spelling_is_about_the_same_member() {
     let mut cluster = Cluster::joined(Config::lan(), 3);
     let known = cluster.member(0, 1).unwrap().clone();
     let spelt = Address::new("[::ffff:10.0.0.1]:7946").unwrap();

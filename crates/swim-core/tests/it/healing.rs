@@ -132,7 +132,7 @@ fn a_suspicion_of_a_healing_keeps_the_labels_that_a_tombstone_has_lost() {
 }
 
 /// A partition that lasts so long that each side has forgotten the other. What
-/// they say of their members is not newer than the graves, until these refute.
+/// they say of their members is not newer than the cached tombstones, until these refute.
 #[test]
 fn sides_that_have_forgotten_each_other_merge_in_two_rounds() {
     let config = Config::lan().to_builder().heal_probability_base(0);

@@ -108,13 +108,13 @@ fn time_that_goes_backwards_does_no_harm() {
 #[test]
 fn a_stale_alive_does_not_resurrect() {
     let mut cluster = Cluster::joined(lan(), 3);
-    let statements = [
+    let changes = [
         change(9, Status::Alive, 1),
         change(9, Status::Faulty, 1),
         change(9, Status::Faulty, 10),
         change(9, Status::Alive, 2),
     ];
-    tell(&mut cluster, 0, 1, statements.to_vec());
+    tell(&mut cluster, 0, 1, changes.to_vec());
     let known = cluster.member(0, 9).unwrap();
     assert_eq!((known.status, known.incarnation), (Status::Faulty, 10));
 }
@@ -122,7 +122,7 @@ fn a_stale_alive_does_not_resurrect() {
 /// A member that slept through a failure, its tombstone and its end comes back
 /// with the old story.
 #[test]
-fn a_forgotten_member_is_not_brought_back_by_one_that_slept() {
+fn a_removed_member_is_not_revived_by_one_that_was_paused() {
     let config = lan().to_builder().faulty_timeout(secs(10)).tombstone_timeout(secs(5));
     let mut cluster = Cluster::joined(config.build().unwrap(), 6);
     let incarnation = cluster.member(0, 5).unwrap().incarnation;
@@ -142,7 +142,7 @@ fn a_forgotten_member_is_not_brought_back_by_one_that_slept() {
 /// The memory of the forgotten must not lock out a process whose clock went
 /// back: it is told, and contradicts.
 #[test]
-fn a_process_that_comes_back_with_a_lower_clock_after_it_was_forgotten_is_heard() {
+fn a_process_that_returns_with_a_lower_clock_after_its_removal_is_alive_again() {
     let config = lan().to_builder().faulty_timeout(secs(10)).tombstone_timeout(secs(5));
     let mut cluster = Cluster::joined(config.build().unwrap(), 5);
     cluster.crash(4);
@@ -156,7 +156,7 @@ fn a_process_that_comes_back_with_a_lower_clock_after_it_was_forgotten_is_heard(
 /// Two members that differ in whether they have forgotten somebody would sync
 /// for ever: the one that forgot tells the other to.
 #[test]
-fn who_remembers_a_forgotten_member_is_told_to_forget() {
+fn a_member_that_still_lists_a_removed_one_gets_its_tombstone() {
     let config = lan().to_builder().tombstone_timeout(secs(5)).build().unwrap();
     let mut cluster = Cluster::joined(config, 4);
     cluster.crash(3);
@@ -185,7 +185,7 @@ fn who_remembers_a_forgotten_member_is_told_to_forget() {
 /// it for alive hears that it is gone; without that its probes would stay
 /// inconclusive for ever, as those of Ringpop may.
 #[test]
-fn who_probes_a_forgotten_member_is_told_to_forget() {
+fn a_member_that_probes_a_removed_one_gets_its_tombstone() {
     let config = Config::ringpop().to_builder().tombstone_timeout(secs(5)).build().unwrap();
     let mut cluster = Cluster::joined(config, 5);
     cluster.crash(4);
@@ -359,7 +359,7 @@ fn a_pause_costs_nobody_but_the_paused() {
 
 /// Who guesses the number of a request must not be able to answer for others.
 #[test]
-fn a_reply_counts_only_from_whom_was_asked() {
+fn a_reply_counts_only_from_the_member_that_was_asked() {
     let mut cluster = Cluster::joined(lan(), 3);
     cluster.forget_traffic();
     let own_ping = |c: &Cluster| {
@@ -399,7 +399,7 @@ fn a_burst_of_changes_does_not_end_in_a_storm_of_syncs() {
 
 /// memberlist #299: a steady stream of news must not keep one of them waiting.
 #[test]
-fn news_are_not_starved_by_other_news() {
+fn fresh_changes_are_not_starved_by_others() {
     let config = lan().to_builder().message_bytes_max(512).build().unwrap();
     let mut cluster = Cluster::joined(config, 6);
     let old: Vec<_> = (100..200).map(|i| change(i, Status::Faulty, 1)).collect();

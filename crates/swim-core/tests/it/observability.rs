@@ -67,7 +67,7 @@ fn every_transition_is_an_event_that_says_who_and_why() {
 
 /// What is left out, given up or tried again leaves a trace in the counters.
 #[test]
-fn what_is_dropped_or_retried_is_counted() {
+fn drops_and_retries_are_counted() {
     let mut cluster = Cluster::new(lan());
     cluster.start_as(0, "app", Labels::default());
     let peers = (1..=JOIN_PEERS_MAX + 3)

@@ -25,7 +25,7 @@ fn address(i: usize) -> Address {
     Address::new(&format!("10.0.0.{i}:7946")).unwrap()
 }
 
-/// Few values of everything, so that statements meet.
+/// Few values of everything, so that changes meet.
 fn changes(about: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Change>> {
     let labels = (0..3usize).prop_map(|i| match i {
         0 => Labels::default(),
@@ -65,7 +65,7 @@ fn twice(about: std::ops::Range<usize>) -> impl Strategy<Value = (Vec<Change>, V
     changes(about).prop_flat_map(|changes| (Just(changes.clone()), heard_otherwise(changes)))
 }
 
-/// A member that knows all others, at an incarnation that every statement
+/// A member that knows all others, at an incarnation that every change
 /// exceeds.
 struct Listener {
     node: Node,
@@ -187,9 +187,9 @@ proptest! {
         prop_assert_eq!(one.node.checksum(), other.node.checksum());
     }
 
-    /// Of each member the greatest statement remains, and that is all.
+    /// Of each member the greatest change remains, and that is all.
     #[test]
-    fn the_greatest_statement_about_each_member_remains(changes in changes(1..MEMBERS)) {
+    fn the_greatest_change_about_each_member_remains(changes in changes(1..MEMBERS)) {
         let mut listener = Listener::ready();
         listener.hear(0, changes.clone());
         for i in 1..MEMBERS {

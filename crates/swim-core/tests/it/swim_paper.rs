@@ -223,7 +223,7 @@ fn nobody_but_the_member_raises_its_incarnation() {
     cluster.crash(6);
     cluster.run_for(secs(30));
     let mut own: BTreeMap<Address, u64> = BTreeMap::new();
-    let mut statements = 0;
+    let mut counted = 0;
     for (_, transmit) in &cluster.sent {
         let message = &transmit.message;
         let incarnation = own.entry(message.from.clone()).or_default();
@@ -231,17 +231,17 @@ fn nobody_but_the_member_raises_its_incarnation() {
         for change in changes(&message.body) {
             let known = own.get(&change.member.address);
             assert!(known.is_some_and(|own| change.member.incarnation <= *own), "{change:?}");
-            statements += 1;
+            counted += 1;
         }
     }
     assert!(cluster.node(5).stats().refuted > 0, "there was something to refute");
-    assert!(statements > 1_000, "{statements}");
+    assert!(counted > 1_000, "{counted}");
 }
 
-/// Section 4.2, the order of statements, but for the last rule: here a member
+/// Section 4.2, the order of changes, but for the last rule: here a member
 /// that was taken for failed comes back with a higher incarnation.
 #[test]
-fn statements_override_each_other_as_published() {
+fn changes_override_each_other_as_published() {
     use Status::{Alive, Faulty, Suspect};
     let overrides = |new: (Status, u64), old: (Status, u64)| {
         let [new, old] = [new, old].map(|(status, i)| change(1, status, i).member);

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use swim_core::{Member, State};
 
-use super::plan::{Faults, Plan, Step};
+use super::fault::Faults;
+use super::plan::{Plan, Step};
 use crate::check::{Checks, Sample, Violation, liveness};
 use crate::machine::{Belief, Command, HostId, Machine as _, Names};
 use crate::network::RuleId;
@@ -322,7 +323,7 @@ impl<'a, W: Watcher<Swim>> Run<'a, W> {
             let limit = (last_change + bound).min(agreed + SILENCE_PATIENCE * bound + memory);
             if self.world.now() > limit {
                 let text = format!("host {host} still spreads {backlog} changes");
-                return Err(self.violation("news wear out", Some(host), text));
+                return Err(self.violation("gossip ends", Some(host), text));
             }
             self.run_until(self.world.now() + SECOND)?;
             self.still_agreed()?;

@@ -1,6 +1,6 @@
 //! Finds out which faults a failure needs.
 
-use super::plan::{Fault, Faults};
+use super::fault::{Fault, Faults};
 use super::run::{Report, run};
 
 /// Masks kinds of faults, one after the other, as long as the run still

@@ -42,7 +42,7 @@ bites! {
     an_endless_suspicion: EndlessSuspicion => "a suspicion ends in its time";
     a_hasty_suspicion: HastySuspicion => "a suspicion ends in its time";
     a_sync_that_resurrects: ResurrectingSync => "nobody comes back without newer evidence";
-    a_piggyback_that_leaks: LeakingPiggyback => "news wear out";
+    a_piggyback_that_leaks: LeakingPiggyback => "gossip ends";
     a_page_without_bound: UnboundedPage => "everything is bounded";
     an_event_that_is_lost: LostEvent => "the ring has the reachable members";
     an_event_that_is_repeated: RepeatedEvent => "no event is lost";

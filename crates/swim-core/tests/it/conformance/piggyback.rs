@@ -6,7 +6,7 @@ use swim_core::Status::{Alive, Suspect};
 use super::fakes::{INCARNATION, fake, member, said, sizes};
 use super::suite::{Sent, Suite};
 
-/// Fake 0's statement that fake 1 is suspect.
+/// Fake 0's change that fake 1 is suspect.
 fn suspicion() -> Change {
     said(0, member(fake(1), Suspect, INCARNATION))
 }

@@ -175,7 +175,7 @@ impl Suite {
         }
     }
 
-    /// Fake `by` pings with a statement about another one.
+    /// Fake `by` pings with a change about another one.
     pub fn tell(&mut self, by: usize, about: usize, status: Status, incarnation: u64) {
         self.ping(by, vec![said(by, member(fake(about), status, incarnation))]);
     }

@@ -105,7 +105,7 @@ fn changes_from_the_sender_are_filtered_by_address_and_incarnation() {
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!(answer(0, INCARNATION), 0, "its own statement");
+    assert_eq!(answer(0, INCARNATION), 0, "its own change");
     assert_eq!(answer(0, INCARNATION + 1), 1, "a later self, which may not know it");
     assert_eq!(answer(2, INCARNATION), 1, "another member");
 }
@@ -305,7 +305,7 @@ fn a_self_eviction_without_pings_is_over_at_once() {
     assert!(cluster.sent.iter().all(|(_, t)| t.message.from != crate::support::address(0)));
 }
 
-/// A statement that names its source keeps it, whoever passes it on.
+/// A change that names its source keeps it, whoever passes it on.
 #[test]
 fn the_source_of_a_change_is_preserved() {
     let mut suite = Suite::prepare(3);

@@ -437,7 +437,7 @@ pub fn message(from: &Address, incarnation: u64, seq: u64, body: Body) -> Messag
     Message { app: "app".into(), from: from.clone(), from_incarnation: incarnation, seq, body }
 }
 
-/// A statement about a member without source or labels.
+/// A change about a member without source or labels.
 pub fn change(i: usize, status: Status, incarnation: u64) -> swim_core::Change {
     swim_core::Change {
         member: Member::new(address(i), status, incarnation, Labels::default()),

@@ -140,7 +140,7 @@ fn refusals_of_other_versions_are_refusals() {
     assert!(matches!(read.body, Some(previous::message::Body::Refused(_))));
 }
 
-/// Fields of a later version are ignored, a statement with a status of a later
+/// Fields of a later version are ignored, a change with a status of a later
 /// version is dropped and counted, and the rest stands.
 #[test]
 fn this_version_reads_a_later_one() {

@@ -69,7 +69,7 @@ fn mark(cursor: &mut Option<later::Cursor>) {
     }
 }
 
-/// Adds what only the later version has, and the first statement again with a
+/// Adds what only the later version has, and the first change again with a
 /// status that only it has, which prevails where it is known.
 fn embellish(changes: &mut Vec<later::Change>) {
     for change in &mut *changes {
