@@ -1,7 +1,7 @@
 //! A client of a service of Kubernetes, in a pod or beside `kubectl proxy`.
 //!
-//! It is no member: it watches the registry, keeps the healthy members on a ring of its own, and says
-//! for each key on standard input which of them owns it.
+//! It is no member: it watches the registry, keeps the healthy members on a ring of its own, and
+//! says for each key on standard input which of them owns it.
 //!
 //! ```sh
 //! cargo run --example client_kubernetes --features kubernetes,hashring -- \

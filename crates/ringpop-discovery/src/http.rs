@@ -10,7 +10,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -174,7 +174,7 @@ impl Client {
         let token = text.trim();
         let (name, value) = match self.token_header {
             #[cfg(feature = "kubernetes")]
-            TokenHeader::Bearer => (AUTHORIZATION, format!("Bearer {token}")),
+            TokenHeader::Bearer => (hyper::header::AUTHORIZATION, format!("Bearer {token}")),
             #[cfg(feature = "consul")]
             TokenHeader::Consul => (HeaderName::from_static("x-consul-token"), token.to_owned()),
         };

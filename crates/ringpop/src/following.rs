@@ -13,7 +13,8 @@ use tokio::task::JoinHandle;
 pub(crate) struct Following(JoinHandle<()>);
 
 impl Following {
-    /// `None` for a discovery that can only be asked: the task does that by itself from time to time.
+    /// `None` for a discovery that can only be asked: the membership task does that from time to
+    /// time.
     pub(crate) fn start(discovery: &Arc<dyn Discovery>, handle: &Handle) -> Option<Self> {
         let mut snapshots = discovery.snapshots()?;
         let handle = handle.clone();

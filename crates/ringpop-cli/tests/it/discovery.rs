@@ -31,8 +31,8 @@ fn write(file: &Path, text: &str) {
     std::fs::rename(&beside, file).expect("the directory can be written");
 }
 
-/// The first process finds no name, since nobody is ready; it must not wait for ever, and those that
-/// start alone must find each other.
+/// The first process finds no name, since nobody is ready; it must not wait for ever, and those
+/// that start alone must find each other.
 #[tokio::test(flavor = "multi_thread")]
 async fn five_processes_of_whom_only_the_ready_are_listed_become_one_cluster() {
     let ports = Ports::claim(5);

@@ -198,6 +198,32 @@ async fn one_question_serves_many_readers_however_often_they_give_up() {
     assert_eq!(script.asked_at_ms(), [0]);
 }
 
+/// A registry that is down for ten minutes: readers go on with the last good list, and hear of the
+/// end of it within the longest pause.
+#[tokio::test(start_paused = true)]
+async fn ten_minutes_without_the_source_empty_nothing() {
+    let start = Instant::now();
+    let outage = Duration::from_secs(5)..Duration::from_secs(605);
+    let down = outage.clone();
+    let function = move || {
+        let is_down = down.contains(&start.elapsed());
+        async move { if is_down { Err(DiscoveryError::other("down")) } else { Ok(records(&["a:1"])) } }
+    };
+    let source = Arc::new(Function::new("the registry", function));
+    let feed = Feed::new(Poll::new(source, INTERVAL).unwrap());
+    let mut snapshots = feed.snapshots();
+    assert!(next(&mut snapshots).await.freshness().is_live());
+    assert!(!next(&mut snapshots).await.freshness().is_live());
+    while start.elapsed() + RETRY_MAX < outage.end {
+        assert_eq!(feed.peers().await.unwrap(), records(&["a:1"]));
+        sleep(RETRY_MAX).await;
+    }
+    assert!(next(&mut snapshots).await.freshness().is_live());
+    assert!(start.elapsed() <= outage.end + RETRY_MAX, "{:?}", start.elapsed());
+    let asked = feed.stats().failures;
+    assert!((60..=140).contains(&asked), "{asked} questions in ten minutes");
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_interval_is_bounded() {
     let script = Script::new([Never]);

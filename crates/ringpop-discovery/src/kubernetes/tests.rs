@@ -4,7 +4,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::http::fake::{Fake, Reply};
-use crate::{Feed, Freshness, Snapshot, Snapshots};
+use crate::{Discovery as _, Feed, Freshness, Snapshot, Snapshots};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -304,6 +304,33 @@ async fn a_service_without_endpoints_empties_nothing_and_is_followed() {
     fake.send(&event("MODIFIED", &one("kv-1", 13, "b", "10.0.0.2"))).await;
     let again = next(&mut snapshots).await;
     assert_eq!((ids(&again), again.freshness().is_live()), (vec!["b"], true));
+}
+
+#[tokio::test]
+async fn a_silent_api_server_does_not_hold_a_reader_for_ever() {
+    let fake = Fake::start().await;
+    let (feed, _snapshots) = watch_kv(&fake);
+    fake.reply(Reply::Silence).await;
+    let error = timeout(PATIENCE, feed.peers()).await.expect("in time").unwrap_err();
+    assert!(error.to_string().contains("gave no answer within"), "{error}");
+}
+
+#[tokio::test]
+async fn the_token_is_sent_as_a_bearer_token_and_read_for_each_request() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("token");
+    let fake = Fake::start().await;
+    let server = ApiServer::new(&fake.url).unwrap().token_file(&path);
+    let mut source = Kubernetes::new(&server, "shop", "kv", gossip());
+    for token in ["one", "two"] {
+        // The kubelet renews it while the pod runs.
+        std::fs::write(&path, format!("{token}\n")).unwrap();
+        fake.reply(list(10, "", &[one("kv-1", 5, "a", "10.0.0.1")])).await;
+        source.version = None;
+        source.next().await.unwrap();
+        let request = fake.requests().pop().unwrap();
+        assert!(request.contains(&format!("authorization: bearer {token}\r\n")), "{request}");
+    }
 }
 
 #[test]
