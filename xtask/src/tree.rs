@@ -40,6 +40,13 @@ const RULES: &[Rule] = &[
         forbidden: &["tokio", "tonic", "hyper", "h2", "getrandom"],
         is_portable: true,
     },
+    // Transports over gRPC and HTTP are elsewhere.
+    Rule {
+        package: "swim-driver",
+        features: &["--all-features"],
+        forbidden: &["tonic", "hyper", "h2", "http"],
+        is_portable: false,
+    },
     // The clients of registries are optional, for applications and for the command alike.
     Rule {
         package: "ringpop-discovery",

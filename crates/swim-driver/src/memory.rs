@@ -28,8 +28,8 @@
 //!     let third = "10.0.0.3:7946".parse()?;
 //!     network.isolate(&third);
 //!     tokio::time::sleep(Duration::from_secs(60)).await;
-//!     let status = members[0].with(move |node, _| node.member(&third).map(|member| member.status));
-//!     assert_eq!(status.await?, Some(Status::Faulty));
+//!     let known = members[0].with(move |node, _| node.member(&third).cloned());
+//!     assert_eq!(known.await?.map(|member| member.status), Some(Status::Faulty));
 //!     Ok(())
 //! }
 //! ```

@@ -4,8 +4,8 @@
 //! larger: requests for them (joins and full syncs) go over a TCP stream to the same
 //! address, and so does everything else that does not fit a packet. The reply comes
 //! back on the stream that brought the request. A member that does not answer a
-//! datagram is also probed over a stream ([`Path::Second`]), which passes where a
-//! firewall drops UDP.
+//! datagram is also probed over a stream ([`Path::Second`](swim_core::Path::Second)),
+//! which passes where a firewall drops UDP.
 //!
 //! Addresses are `IP:port`: host names are not looked up, and a request to one counts
 //! as undelivered.
@@ -76,10 +76,10 @@ use crate::limits::{BIND_TRIES, PAGE_BYTES_MAX};
 /// Settings as this transport needs them: late answers are taken, because datagrams
 /// may be late, and the second path to a member is a stream.
 ///
-/// Changes that fit [`PACKET_BYTES_MAX`](crate::limits::PACKET_BYTES_MAX) travel by datagram. A lower
-/// `message_bytes_max` ([`PACKET_BYTES_MAX`](crate::limits::PACKET_BYTES_MAX) less
-/// [`PACKET_HEADER_BYTES_MAX`](crate::limits::PACKET_HEADER_BYTES_MAX)) makes that so for nearly
-/// all probes even in a burst of changes, and joins take more pages.
+/// Messages that fit a packet travel by datagram. With a lower `message_bytes_max`,
+/// [`PACKET_BYTES_MAX`](crate::limits::PACKET_BYTES_MAX) less
+/// [`PACKET_HEADER_BYTES_MAX`](crate::limits::PACKET_HEADER_BYTES_MAX), nearly all probes do so
+/// even in a burst of changes, and joins take more pages.
 ///
 /// # Errors
 ///
