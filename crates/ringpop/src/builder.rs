@@ -1,9 +1,8 @@
 //! How a member is set up.
 
 use std::fmt;
-use std::io;
 use std::mem;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -13,11 +12,11 @@ use ringpop_forward::{
     MAX_TIMEOUT, MissingKey, Observer, Policy, REPLAY_BYTES, REPLAY_MEMORY_BYTES, Routes,
     ServerLimits,
 };
-use swim_core::{Address, Config, ConfigError, Init, LabelError, Node};
-use swim_driver::{Driver, NoRandomness, Start, queue};
-use tokio::net::TcpListener;
+use swim_core::{Address, Config, ConfigError, Init, Node};
+use swim_driver::{Driver, Start, queue};
 use tokio::sync::watch;
 
+use crate::bind_error::BindError;
 use crate::bootstrap::Hosts;
 use crate::event::Listeners;
 use crate::expected::Expected;
@@ -29,6 +28,7 @@ use crate::limits::{
     ALONE_AFTER, CHANNELS_MAX, LAME_DUCK, PAGE_BYTES_MAX, POINTS_PER_WEIGHT_UNIT,
     POINTS_PER_WEIGHT_UNIT_MAX,
 };
+use crate::listen::Listen;
 use crate::member::Ringpop;
 use crate::problem::Problems;
 use crate::security::Security;
@@ -478,40 +478,6 @@ fn observed<T>(
     }
 }
 
-/// The socket of a member.
-#[derive(Debug)]
-enum Listen {
-    /// To be opened.
-    At(SocketAddr),
-    /// Open already.
-    On(std::net::TcpListener),
-}
-
-impl Default for Listen {
-    fn default() -> Self {
-        Self::At(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
-    }
-}
-
-impl Listen {
-    async fn open(self) -> Result<(TcpListener, SocketAddr), BindError> {
-        let listener = match self {
-            Self::At(address) => {
-                let listener = TcpListener::bind(address).await;
-                listener.map_err(|source| BindError::Listen { address, source })?
-            }
-            Self::On(listener) => adopt(listener).map_err(BindError::Listener)?,
-        };
-        let bound = listener.local_addr().map_err(BindError::Listener)?;
-        Ok((listener, bound))
-    }
-}
-
-fn adopt(listener: std::net::TcpListener) -> io::Result<TcpListener> {
-    listener.set_nonblocking(true)?;
-    TcpListener::from_std(listener)
-}
-
 /// The address that others are told.
 fn advertised(
     wanted: Option<&str>,
@@ -555,100 +521,4 @@ fn alone(address: ringpop_discovery::Address) -> Result<Arc<dyn Discovery>, Bind
     let list = StaticList::from_addresses([address]);
     let list = list.map_err(|error| BindError::Advertise { reason: error.to_string() })?;
     Ok(Arc::new(list))
-}
-
-/// What to do when a port cannot be taken.
-fn listen_advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => "choose another address or stop the process that uses it",
-        io::ErrorKind::AddrNotAvailable => {
-            "this host has no such address: listen on one that it has, or on 0.0.0.0 and advertise one"
-        }
-        io::ErrorKind::PermissionDenied => {
-            "choose a port of 1024 or above, or give the right to take it"
-        }
-        _ => "choose another address",
-    }
-}
-
-/// Why a member could not be set up.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BindError {
-    /// The port could not be taken.
-    #[error("cannot listen on {address}: {source}; {}", listen_advice(source))]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// What the operating system says.
-        source: io::Error,
-    },
-    /// The socket that was given cannot be used.
-    #[error("cannot serve on the socket that was given: {0}; give one that listens for TCP")]
-    Listener(#[source] io::Error),
-    /// The member listens on all interfaces and was not told which address
-    /// others reach it at.
-    #[error("listening on {bound}, which others cannot dial; set the address to advertise")]
-    Unspecified {
-        /// The address it listens on.
-        bound: SocketAddr,
-    },
-    /// The address to advertise is none.
-    #[error("cannot advertise this address: {reason}")]
-    Advertise {
-        /// What is wrong.
-        reason: String,
-    },
-    /// A setting of the membership protocol is wrong.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// A label is wrong.
-    #[error(transparent)]
-    Label(#[from] LabelError),
-    /// The weight is none, or larger than it may be.
-    #[error("weight is {value:?}, it must be a number from 0 to {max}")]
-    Weight {
-        /// The given value.
-        value: String,
-        /// The largest weight.
-        max: u32,
-    },
-    /// A label was given twice, or beside the setting that stands for it.
-    #[error("label `{key}` is given more than once; give each label one value")]
-    LabelTwice {
-        /// The label.
-        key: String,
-    },
-    /// The identity is an empty text.
-    #[error("the identity is empty; give the member a name, or leave the identity out")]
-    IdentityEmpty,
-    /// The certificate of this process is not valid any more.
-    #[error("the certificate in {path} expired {days} days ago, others would refuse it; renew it")]
-    CertificateExpired {
-        /// Where the certificate is.
-        path: String,
-        /// How long ago, in whole days.
-        days: u64,
-    },
-    /// The machine cannot be seeded.
-    #[error(transparent)]
-    Randomness(#[from] NoRandomness),
-    /// A setting of the ring is wrong.
-    #[error("ring: {reason}")]
-    Ring {
-        /// What is wrong.
-        reason: String,
-    },
-    /// A setting of forwarding is wrong.
-    #[error("forwarding: {reason}")]
-    Forwarder {
-        /// What is wrong.
-        reason: String,
-    },
-}
-
-impl From<ringpop_forward::ConfigError> for BindError {
-    fn from(error: ringpop_forward::ConfigError) -> Self {
-        Self::Forwarder { reason: error.to_string() }
-    }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use ringpop_forward::{Tls, Validity};
 use tokio::time::sleep;
 
-use crate::builder::BindError;
+use crate::bind_error::BindError;
 use crate::limits::{CERTIFICATE_WARNING_PART, CERTIFICATE_WARNINGS};
 use crate::problem::{Problem, ProblemKind, Problems};
 

@@ -5,7 +5,7 @@
 
 use swim_core::{LabelError, Labels};
 
-use crate::builder::BindError;
+use crate::bind_error::BindError;
 use crate::limits::{WEIGHT_LABEL, WEIGHT_MAX, ZONE_LABEL};
 
 /// The labels of this member.

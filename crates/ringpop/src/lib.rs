@@ -14,10 +14,12 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod admin;
+mod bind_error;
 mod bootstrap;
 mod builder;
 #[cfg(feature = "tls")]
 mod certificate;
+mod command_error;
 mod counters;
 mod event;
 mod expected;
@@ -42,6 +44,7 @@ mod inner;
 mod labels;
 mod lifecycle;
 pub mod limits;
+mod listen;
 mod member;
 mod own_address;
 mod owner;
@@ -52,13 +55,15 @@ mod server;
 mod shutdown;
 mod view;
 
+pub use bind_error::BindError;
 pub use bootstrap::{BootstrapError, Bootstrapped};
-pub use builder::{BindError, Builder};
+pub use builder::Builder;
+pub use command_error::{ReapError, ReconfigureError, SetLabelsError};
 pub use counters::Counters;
 pub use event::{Event, Events};
 pub use identity::SharedIdentity;
 pub use lifecycle::State;
-pub use member::{ReapError, ReconfigureError, Ringpop, SetLabelsError};
+pub use member::Ringpop;
 pub use owner::Owner;
 pub use problem::Problem;
 pub use server::ServeError;

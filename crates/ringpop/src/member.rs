@@ -11,7 +11,6 @@ use ringpop_forward::{
 use swim_core::{
     Address, CommandError, Config, Isolation, Labels, Node as Machine, Stats as SwimStats,
 };
-use swim_driver::Stopped;
 use tokio::time::Instant as Clock;
 use tonic::body::Body;
 use tonic::codegen::{Body as HttpBody, Bytes, StdError};
@@ -20,7 +19,8 @@ use tower_layer::{Identity, Layer};
 use tower_service::Service;
 
 use crate::bootstrap::{self, BootstrapError, Bootstrapped, Joined};
-use crate::builder::{BindError, Builder};
+use crate::builder::Builder;
+use crate::command_error::{ReapError, ReconfigureError, SetLabelsError};
 use crate::counters::Counters;
 use crate::event::Events;
 use crate::following::Following;
@@ -579,71 +579,5 @@ impl Drop for BackOnDrop<'_> {
     fn drop(&mut self) {
         // Another state means that the member is ready or being shut down.
         let _ = self.0.advance(&[State::Bootstrapping], State::Bound);
-    }
-}
-
-/// Why the labels of a member stay as they were.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SetLabelsError {
-    /// The weight is none, or larger than it may be.
-    #[error("{reason}")]
-    Weight {
-        /// The fault.
-        reason: String,
-    },
-    /// The labels were refused.
-    #[error(transparent)]
-    Labels(#[from] CommandError),
-    /// The member has stopped.
-    #[error("this member has stopped")]
-    Stopped,
-}
-
-impl SetLabelsError {
-    fn weight(error: BindError) -> Self {
-        Self::Weight { reason: error.to_string() }
-    }
-}
-
-/// Why the settings of a member stay as they were.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReconfigureError {
-    /// A setting was refused.
-    #[error(transparent)]
-    Setting(#[from] swim_core::ReconfigureError),
-    /// The member has stopped.
-    #[error("this member has stopped")]
-    Stopped,
-}
-
-/// Why a member was not reaped.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReapError {
-    /// There is no such member, or it is not gone.
-    #[error("no member at `{0}` is faulty or has left; look at the view for those that are")]
-    Unknown(String),
-    /// The member that was asked to do it has stopped.
-    #[error("this member has stopped")]
-    Stopped,
-}
-
-impl From<Stopped> for SetLabelsError {
-    fn from(_: Stopped) -> Self {
-        Self::Stopped
-    }
-}
-
-impl From<Stopped> for ReconfigureError {
-    fn from(_: Stopped) -> Self {
-        Self::Stopped
-    }
-}
-
-impl From<Stopped> for ReapError {
-    fn from(_: Stopped) -> Self {
-        Self::Stopped
     }
 }

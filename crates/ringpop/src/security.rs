@@ -24,7 +24,7 @@ use tower_service::Service;
 #[cfg(feature = "tls")]
 use ringpop_forward::{Tls, is_verified};
 
-use crate::builder::BindError;
+use crate::bind_error::BindError;
 #[cfg(feature = "tls")]
 use crate::certificate;
 use crate::problem::Problems;

@@ -1,0 +1,103 @@
+//! Why a member cannot be set up, and what to do about it.
+
+use std::io;
+use std::net::SocketAddr;
+
+use swim_core::{ConfigError, LabelError};
+use swim_driver::NoRandomness;
+
+/// What to do when a port cannot be taken.
+fn listen_advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "choose another address or stop the process that uses it",
+        io::ErrorKind::AddrNotAvailable => {
+            "this host has no such address: listen on one that it has, or on 0.0.0.0 and advertise one"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "choose a port of 1024 or above, or give the right to take it"
+        }
+        _ => "choose another address",
+    }
+}
+
+/// Why a member could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The port could not be taken.
+    #[error("cannot listen on {address}: {source}; {}", listen_advice(source))]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The socket that was given cannot be used.
+    #[error("cannot serve on the socket that was given: {0}; give one that listens for TCP")]
+    Listener(#[source] io::Error),
+    /// The member listens on all interfaces and was not told which address
+    /// others reach it at.
+    #[error("listening on {bound}, which others cannot dial; set the address to advertise")]
+    Unspecified {
+        /// The address it listens on.
+        bound: SocketAddr,
+    },
+    /// The address to advertise is none.
+    #[error("cannot advertise this address: {reason}")]
+    Advertise {
+        /// What is wrong.
+        reason: String,
+    },
+    /// A setting of the membership protocol is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A label is wrong.
+    #[error(transparent)]
+    Label(#[from] LabelError),
+    /// The weight is none, or larger than it may be.
+    #[error("weight is {value:?}, it must be a number from 0 to {max}")]
+    Weight {
+        /// The given value.
+        value: String,
+        /// The largest weight.
+        max: u32,
+    },
+    /// A label was given twice, or beside the setting that stands for it.
+    #[error("label `{key}` is given more than once; give each label one value")]
+    LabelTwice {
+        /// The label.
+        key: String,
+    },
+    /// The identity is an empty text.
+    #[error("the identity is empty; give the member a name, or leave the identity out")]
+    IdentityEmpty,
+    /// The certificate of this process is not valid any more.
+    #[error("the certificate in {path} expired {days} days ago, others would refuse it; renew it")]
+    CertificateExpired {
+        /// Where the certificate is.
+        path: String,
+        /// How long ago, in whole days.
+        days: u64,
+    },
+    /// The machine cannot be seeded.
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
+    /// A setting of the ring is wrong.
+    #[error("ring: {reason}")]
+    Ring {
+        /// What is wrong.
+        reason: String,
+    },
+    /// A setting of forwarding is wrong.
+    #[error("forwarding: {reason}")]
+    Forwarder {
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl From<ringpop_forward::ConfigError> for BindError {
+    fn from(error: ringpop_forward::ConfigError) -> Self {
+        Self::Forwarder { reason: error.to_string() }
+    }
+}

@@ -1,0 +1,72 @@
+//! Why a member does not do what its application asked for.
+
+use swim_core::CommandError;
+use swim_driver::Stopped;
+
+use crate::bind_error::BindError;
+
+/// Why the labels of a member stay as they were.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetLabelsError {
+    /// The weight is none, or larger than it may be.
+    #[error("{reason}")]
+    Weight {
+        /// The fault.
+        reason: String,
+    },
+    /// The labels were refused.
+    #[error(transparent)]
+    Labels(#[from] CommandError),
+    /// The member has stopped.
+    #[error("this member has stopped")]
+    Stopped,
+}
+
+impl SetLabelsError {
+    pub(crate) fn weight(error: BindError) -> Self {
+        Self::Weight { reason: error.to_string() }
+    }
+}
+
+/// Why the settings of a member stay as they were.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReconfigureError {
+    /// A setting was refused.
+    #[error(transparent)]
+    Setting(#[from] swim_core::ReconfigureError),
+    /// The member has stopped.
+    #[error("this member has stopped")]
+    Stopped,
+}
+
+/// Why a member was not reaped.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReapError {
+    /// There is no such member, or it is not gone.
+    #[error("no member at `{0}` is faulty or has left; look at the view for those that are")]
+    Unknown(String),
+    /// The member that was asked to do it has stopped.
+    #[error("this member has stopped")]
+    Stopped,
+}
+
+impl From<Stopped> for SetLabelsError {
+    fn from(_: Stopped) -> Self {
+        Self::Stopped
+    }
+}
+
+impl From<Stopped> for ReconfigureError {
+    fn from(_: Stopped) -> Self {
+        Self::Stopped
+    }
+}
+
+impl From<Stopped> for ReapError {
+    fn from(_: Stopped) -> Self {
+        Self::Stopped
+    }
+}
