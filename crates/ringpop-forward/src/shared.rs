@@ -23,7 +23,7 @@ use crate::route::key::MissingKey;
 use crate::route::routes::Routes;
 use crate::server::drain::Gate;
 use crate::server::explain::Explain;
-use crate::stats::Counters;
+use crate::stats::{Counter, Counters};
 
 /// The state behind a [`Forwarder`](crate::Forwarder).
 pub(crate) struct Shared<T> {
@@ -111,6 +111,12 @@ impl<T> Shared<T> {
             peers: PeerStates::default(),
             first_hop: RwLock::new((0, first_hop)),
         }
+    }
+
+    /// Counts an event and tells the observer.
+    pub(crate) fn record(&self, counter: &Counter, event: ForwardEvent<'_>) {
+        counter.add_one();
+        self.tell(event);
     }
 
     /// Tells the observer, if there is one.

@@ -1,6 +1,7 @@
 //! The connections of a listener.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -8,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Sleep, sleep};
 use tokio_stream::Stream;
+use tonic::transport::server::Connected;
 
 use crate::connections::accept::{AcceptStats, Accepted, Acceptor, Counters};
 use crate::connections::{Bounded, Connections, ServerLimits, ServerStats};
@@ -25,17 +27,13 @@ use crate::limits::SWEEP_INTERVAL;
 /// for it.
 #[must_use]
 pub fn incoming(listener: TcpListener) -> Incoming {
-    let counters = Arc::default();
-    let acceptor = Acceptor::new(listener, Arc::clone(&counters));
-    Incoming { acceptor, counters, sweeper: Sweeper::new(ServerLimits::default()) }
+    Incoming { admission: Admission::new(listener, Arc::default()) }
 }
 
 /// Accepted connections; see [`incoming`].
 #[derive(Debug)]
 pub struct Incoming {
-    acceptor: Acceptor,
-    counters: Arc<Counters>,
-    sweeper: Sweeper,
+    admission: Admission,
 }
 
 /// Reads the counters of an [`Incoming`] after a server has taken it.
@@ -43,10 +41,6 @@ pub struct Incoming {
 pub struct AcceptCounters(Arc<Counters>, Arc<Connections>);
 
 impl AcceptCounters {
-    pub(crate) fn new(counters: &Arc<Counters>, connections: &Arc<Connections>) -> Self {
-        Self(Arc::clone(counters), Arc::clone(connections))
-    }
-
     /// The counters so far.
     #[must_use]
     pub fn stats(&self) -> AcceptStats {
@@ -66,8 +60,8 @@ impl Incoming {
     /// # Errors
     ///
     /// What the operating system says.
-    pub fn local_addr(&self) -> io::Result<std::net::SocketAddr> {
-        self.acceptor.local_addr()
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.admission.acceptor.local_addr()
     }
 
     /// Keeps callers within `limits` in the place of the default ones. The server takes the same
@@ -77,15 +71,14 @@ impl Incoming {
     ///
     /// [`ConfigError`] names the first limit that is out of bounds.
     pub fn limits(mut self, limits: &ServerLimits) -> Result<Self, ConfigError> {
-        limits.check()?;
-        self.sweeper = Sweeper::new(limits.clone());
+        self.admission.set_limits(limits)?;
         Ok(self)
     }
 
-    /// What reads the counters later.
+    /// A reader for the counters of this listener.
     #[must_use]
     pub fn counters(&self) -> AcceptCounters {
-        AcceptCounters::new(&self.counters, self.sweeper.connections())
+        self.admission.counters()
     }
 }
 
@@ -93,37 +86,56 @@ impl Stream for Incoming {
     type Item = io::Result<Bounded<Accepted<TcpStream>>>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        this.sweeper.poll(cx);
+        let admission = &mut self.admission;
+        admission.poll_sweep(cx);
         loop {
-            let (stream, peer) = ready!(this.acceptor.poll_accept(cx));
-            let stream = this.acceptor.watch(stream);
+            let (stream, peer) = ready!(admission.acceptor.poll_accept(cx));
             // A connection that is not let in is closed by being dropped.
-            if let Some(stream) = Bounded::admit(stream, peer, this.sweeper.connections()) {
+            if let Some(stream) = admission.admit(stream, peer) {
                 return Poll::Ready(Some(Ok(stream)));
             }
         }
     }
 }
 
-/// Looks now and then for what waits too long on the connections of a listener.
+/// The part that listeners with and without TLS share: they accept, let in as many connections as
+/// there may be, and look now and then for calls that wait too long.
 #[derive(Debug)]
-pub(crate) struct Sweeper {
+pub(crate) struct Admission {
+    pub(crate) acceptor: Acceptor,
+    counters: Arc<Counters>,
     connections: Arc<Connections>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl Sweeper {
-    pub(crate) fn new(limits: ServerLimits) -> Self {
-        Self { connections: Connections::new(limits), timer: None }
+impl Admission {
+    pub(crate) fn new(listener: TcpListener, counters: Arc<Counters>) -> Self {
+        let acceptor = Acceptor::new(listener, Arc::clone(&counters));
+        let connections = Connections::new(ServerLimits::default());
+        Self { acceptor, counters, connections, timer: None }
     }
 
-    pub(crate) const fn connections(&self) -> &Arc<Connections> {
-        &self.connections
+    pub(crate) fn set_limits(&mut self, limits: &ServerLimits) -> Result<(), ConfigError> {
+        limits.check()?;
+        self.connections = Connections::new(limits.clone());
+        Ok(())
     }
 
-    /// Looks when it is time, and makes sure to be polled again then.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) {
+    pub(crate) fn counters(&self) -> AcceptCounters {
+        AcceptCounters(Arc::clone(&self.counters), Arc::clone(&self.connections))
+    }
+
+    /// Lets a connection in, unless its address has too many.
+    pub(crate) fn admit<S: Connected>(
+        &self,
+        stream: S,
+        peer: SocketAddr,
+    ) -> Option<Bounded<Accepted<S>>> {
+        Bounded::admit(self.acceptor.watch(stream), peer, &self.connections)
+    }
+
+    /// Looks for calls that wait too long when it is time, and makes sure to be polled again then.
+    pub(crate) fn poll_sweep(&mut self, cx: &mut Context<'_>) {
         // A timer needs the runtime, which is there when a stream is polled.
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(SWEEP_INTERVAL)));
         while timer.as_mut().poll(cx).is_ready() {

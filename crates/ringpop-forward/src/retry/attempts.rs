@@ -48,10 +48,12 @@ where
     };
     // Dropping the attempts is what cancels the one in progress.
     timeout_at(deadline.answer_at, attempts).await.unwrap_or_else(|_| {
-        shared.counters.failed.add_one();
         shared.counters.deadlines_exceeded.add_one();
         let method = route.method();
-        shared.tell(ForwardEvent::Failed { method, attempts: 0, exhausted: false });
+        shared.record(
+            &shared.counters.failed,
+            ForwardEvent::Failed { method, attempts: 0, exhausted: false },
+        );
         Ok(crate::server::answer::answer(exceeded(), protocol))
     })
 }
@@ -239,20 +241,22 @@ impl<T: PeerTransport> Attempts<T> {
     }
 
     fn count_give_up(&self, class: FailureClass, why: GiveUp) {
-        let counters = &self.call.shared.counters;
-        match why {
-            GiveUp::Caller => counters.broken_requests.add_one(),
-            GiveUp::Overloaded => counters.not_retried_overloaded.add_one(),
-            GiveUp::NotReplayable => counters.not_retried_not_replayable.add_one(),
-            GiveUp::MaybeExecuted => counters.not_retried_maybe_executed.add_one(),
-            GiveUp::BudgetSpent => counters.not_retried_budget_spent.add_one(),
-            GiveUp::PushedBack => counters.not_retried_pushed_back.add_one(),
-            GiveUp::AttemptsSpent => counters.not_retried_attempts_spent.add_one(),
-            GiveUp::NoTimeLeft => counters.not_retried_no_time_left.add_one(),
+        let shared = &self.call.shared;
+        let counters = &shared.counters;
+        let event = ForwardEvent::NotRetried { class, reason: why.token() };
+        let counter = match why {
+            GiveUp::Caller => &counters.broken_requests,
+            GiveUp::Overloaded => &counters.not_retried_overloaded,
+            GiveUp::NotReplayable => &counters.not_retried_not_replayable,
+            GiveUp::MaybeExecuted => &counters.not_retried_maybe_executed,
+            GiveUp::BudgetSpent => &counters.not_retried_budget_spent,
+            GiveUp::PushedBack => &counters.not_retried_pushed_back,
+            GiveUp::AttemptsSpent => &counters.not_retried_attempts_spent,
+            GiveUp::NoTimeLeft => &counters.not_retried_no_time_left,
             // Answered, which is counted as such.
-            GiveUp::Committed => {}
-        }
-        self.call.shared.tell(ForwardEvent::NotRetried { class, reason: why.token() });
+            GiveUp::Committed => return shared.tell(event),
+        };
+        shared.record(counter, event);
     }
 
     fn count_retry(&self, class: FailureClass) {
@@ -310,9 +314,8 @@ impl<T: PeerTransport> Attempts<T> {
         let hops = self.call.via.hops_on_arrival();
         let lost = self.trail.last.clone().and_then(|peer| self.call.follow_at(peer));
         let Call { shared, route, deadline, ticket, explain: wants_explanation, .. } = self.call;
-        shared.counters.forwarded.add_one();
         let (method, attempts) = (route.method(), self.trail.made);
-        shared.tell(ForwardEvent::Forwarded { method, attempts });
+        shared.record(&shared.counters.forwarded, ForwardEvent::Forwarded { method, attempts });
         if let Some(peer) = &self.trail.last {
             shared.budgets.on_answer(peer);
         }
@@ -345,9 +348,11 @@ impl<T: PeerTransport> Attempts<T> {
             }
         };
         let shared = &self.call.shared;
-        shared.counters.failed.add_one();
         let (method, exhausted) = (self.call.route.method(), why == GiveUp::AttemptsSpent);
-        shared.tell(ForwardEvent::Failed { method, attempts: self.trail.made, exhausted });
+        shared.record(
+            &shared.counters.failed,
+            ForwardEvent::Failed { method, attempts: self.trail.made, exhausted },
+        );
         let mut response = self.call.answer(status);
         if is_unusable && self.call.protocol == Protocol::Http {
             *response.status_mut() = StatusCode::BAD_GATEWAY;

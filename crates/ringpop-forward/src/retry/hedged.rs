@@ -280,8 +280,8 @@ impl<T: PeerTransport> Asking<'_, T> {
     ) -> Answered<T::Body> {
         let call = self.call;
         let shared = &call.shared;
-        shared.counters.hedges.add_one();
-        shared.tell(ForwardEvent::Hedged { method: call.route.method() });
+        shared
+            .record(&shared.counters.hedges, ForwardEvent::Hedged { method: call.route.method() });
         self.trail.counted += 1;
         let first = async {
             let asked = first.await;
@@ -303,8 +303,10 @@ impl<T: PeerTransport> Asking<'_, T> {
             self.note(&other, &Err(failure));
         }
         if raced.result.is_ok() && raced.side == Side::Second {
-            shared.counters.hedges_won.add_one();
-            shared.tell(ForwardEvent::HedgeWon { method: call.route.method() });
+            shared.record(
+                &shared.counters.hedges_won,
+                ForwardEvent::HedgeWon { method: call.route.method() },
+            );
         }
         match raced.result {
             Ok((peer, response)) => (peer, Ok(response)),

@@ -113,8 +113,10 @@ pub(crate) fn admit<T>(shared: &Arc<Shared<T>>, origin: &Origin, mut head: Parts
     let ticket = match enter(shared, &head) {
         Ok(ticket) => ticket,
         Err(refusal) => {
-            shared.counters.refused.add_one();
-            shared.tell(ForwardEvent::Refused { reason: refusal.token() });
+            shared.record(
+                &shared.counters.refused,
+                ForwardEvent::Refused { reason: refusal.token() },
+            );
             return Admission::Answered(refuse(refusal, protocol));
         }
     };
@@ -135,8 +137,7 @@ pub(crate) fn admit<T>(shared: &Arc<Shared<T>>, origin: &Origin, mut head: Parts
     let key = match key {
         Ok(key) => key,
         Err(error) => {
-            shared.counters.bad_keys.add_one();
-            shared.tell(ForwardEvent::BadKey);
+            shared.record(&shared.counters.bad_keys, ForwardEvent::BadKey);
             return Admission::Answered(answer(error.into(), protocol));
         }
     };
@@ -214,8 +215,7 @@ fn via<T>(shared: &Shared<T>, head: &mut Parts, is_received: bool) -> Via {
             let epoch = shared.resolver.epoch();
             let epoch_differs = hop.epoch != 0 && epoch != 0 && hop.epoch != epoch;
             if epoch_differs {
-                shared.counters.epochs_differed.add_one();
-                shared.tell(ForwardEvent::RingDiffers);
+                shared.record(&shared.counters.epochs_differed, ForwardEvent::RingDiffers);
             }
             Via { hops: hop.hops, trusted, header: Some(header), epoch_differs }
         }
@@ -272,8 +272,7 @@ impl<T> Call<T> {
         };
         let counters = &shared.counters;
         if !arrival.is_owned() {
-            counters.keys_differed.add_one();
-            shared.tell(ForwardEvent::KeyDiffers);
+            shared.record(&counters.keys_differed, ForwardEvent::KeyDiffers);
         }
         let verdict = judge(shared.settings.divergence, &arrival);
         if !arrival.is_owned() && verdict != Verdict::SendOn {
@@ -340,9 +339,8 @@ impl<T> Call<T> {
 
     /// Notes that the handler of this process gets the call.
     pub(crate) fn count_here(&self) {
-        self.shared.counters.local.add_one();
         let (method, hops) = (self.route.method(), self.believed_hops());
-        self.shared.tell(ForwardEvent::Handled { method, hops });
+        self.shared.record(&self.shared.counters.local, ForwardEvent::Handled { method, hops });
     }
 
     /// How often the call was forwarded, as far as its sender is believed.
@@ -391,8 +389,7 @@ impl<T> Call<T> {
     }
 
     pub(crate) fn refuse_key(&self, error: KeyError) -> Response<Body> {
-        self.shared.counters.bad_keys.add_one();
-        self.shared.tell(ForwardEvent::BadKey);
+        self.shared.record(&self.shared.counters.bad_keys, ForwardEvent::BadKey);
         self.answer(error.into())
     }
 
@@ -408,8 +405,7 @@ impl<T> Call<T> {
             Disagreement::Owner => &shared.counters.refused_not_owner,
             Disagreement::Loop => &shared.counters.refused_loop,
         };
-        counter.add_one();
-        shared.tell(ForwardEvent::Refused { reason: disagreement.token() });
+        shared.record(counter, ForwardEvent::Refused { reason: disagreement.token() });
         if !self.via.trusted {
             let message = format!(
                 "request was forwarded {} times and its key is owned elsewhere still; members disagree about the \

@@ -18,8 +18,8 @@ use tokio_stream::Stream;
 
 use super::Tls;
 use crate::cause;
-use crate::connections::accept::{Accepted, Acceptor};
-use crate::connections::incoming::{AcceptCounters, Sweeper};
+use crate::connections::accept::Accepted;
+use crate::connections::incoming::{AcceptCounters, Admission};
 use crate::connections::{Bounded, ServerLimits};
 use crate::error::ConfigError;
 use crate::limits::{ACCEPT_LOG_INTERVAL, TLS_HANDSHAKE_TIMEOUT, TLS_HANDSHAKES_MAX};
@@ -38,11 +38,10 @@ impl Tls {
     pub fn incoming(&self, listener: TcpListener) -> TlsIncoming {
         TlsIncoming {
             tls: self.clone(),
-            acceptor: Acceptor::new(listener, Arc::clone(&self.0.counters.accept)),
+            admission: Admission::new(listener, Arc::clone(&self.0.counters.accept)),
             handshakes: JoinSet::new(),
             running: Running::default(),
             log: LogLimit::new(ACCEPT_LOG_INTERVAL),
-            sweeper: Sweeper::new(ServerLimits::default()),
         }
     }
 }
@@ -55,15 +54,14 @@ impl TlsIncoming {
     ///
     /// [`ConfigError`] names the first limit that is out of bounds.
     pub fn limits(mut self, limits: &ServerLimits) -> Result<Self, ConfigError> {
-        limits.check()?;
-        self.sweeper = Sweeper::new(limits.clone());
+        self.admission.set_limits(limits)?;
         Ok(self)
     }
 
     /// A reader for the counters of this listener.
     #[must_use]
     pub fn counters(&self) -> AcceptCounters {
-        AcceptCounters::new(&self.tls.0.counters.accept, self.sweeper.connections())
+        self.admission.counters()
     }
 }
 
@@ -71,11 +69,10 @@ impl TlsIncoming {
 #[derive(Debug)]
 pub struct TlsIncoming {
     tls: Tls,
-    acceptor: Acceptor,
+    admission: Admission,
     handshakes: JoinSet<Result<(Encrypted, SocketAddr), Refused>>,
     running: Running,
     log: LogLimit,
-    sweeper: Sweeper,
 }
 
 /// A handshake that failed, and whose.
@@ -90,7 +87,7 @@ impl Stream for TlsIncoming {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        this.sweeper.poll(cx);
+        this.admission.poll_sweep(cx);
         loop {
             this.accept_all(cx);
             match this.handshakes.poll_join_next_with_id(cx) {
@@ -98,9 +95,7 @@ impl Stream for TlsIncoming {
                     this.running.remove(id);
                     match result {
                         Ok((stream, peer)) => {
-                            let stream = this.acceptor.watch(stream);
-                            let all = this.sweeper.connections();
-                            if let Some(stream) = Bounded::admit(stream, peer, all) {
+                            if let Some(stream) = this.admission.admit(stream, peer) {
                                 return Poll::Ready(Some(Ok(stream)));
                             }
                         }
@@ -118,12 +113,12 @@ impl Stream for TlsIncoming {
 impl TlsIncoming {
     /// Begins a handshake with everyone who waits.
     fn accept_all(&mut self, cx: &mut Context<'_>) {
-        while let Poll::Ready((stream, peer)) = self.acceptor.poll_accept(cx) {
+        while let Poll::Ready((stream, peer)) = self.admission.acceptor.poll_accept(cx) {
             if self.running.make_room() {
                 self.tls.0.counters.handshakes_ended.fetch_add(1, Ordering::Relaxed);
             }
             let acceptor = TlsAcceptor::from(self.tls.configs().server);
-            let stream = self.acceptor.watch(stream);
+            let stream = self.admission.acceptor.watch(stream);
             let task = self.handshakes.spawn(shake(acceptor, stream, peer, TLS_HANDSHAKE_TIMEOUT));
             self.running.add(peer.ip(), task);
         }
