@@ -35,7 +35,7 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = parse_duration)]
     upload_idle_timeout: Option<Duration>,
 
-    /// Bytes of requests of all callers that nobody can use yet [default: 67108864]
+    /// Bytes of requests of all callers that nobody can use yet [default: 50331648]
     #[arg(long, value_name = "BYTES")]
     request_bytes: Option<usize>,
 
@@ -213,7 +213,7 @@ mod tests {
 
         let told = "--streams-per-connection 1024 --connections-per-address 1024 --control-frames 1000 \
                     --half-open-calls 4096 --upload-idle-timeout 15m --unread-timeout 1m --unread-bytes 67108864 \
-                    --request-bytes 67108864 \
+                    --request-bytes 50331648 \
                     --header-list-bytes 16384";
         assert_eq!(limits(told), ServerLimits::default());
         assert_eq!((f::IN_FLIGHT, f::MAX_TIMEOUT), (5000, Duration::from_secs(600)));

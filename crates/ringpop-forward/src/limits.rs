@@ -502,6 +502,10 @@ pub(crate) const JOINED_FRAME_BYTES_MAX: usize = 4 * 1024;
 /// take. With a few for writes.
 pub(crate) const READ_SHARES: u32 = 112;
 
+/// Writes that a connection may still make when its reads have taken all of the budget of a turn. Each is up to one buffer of
+/// HTTP/2; more wait for the next turn.
+pub(crate) const WRITES_PER_READ: u8 = 16;
+
 /// Units that a HEADERS frame takes: a connection begins 14 calls in one turn of its task. Each
 /// becomes a task that may compute for a millisecond; a call of somebody else waits behind those of
 /// one turn, not behind all that fit into one read.
@@ -522,9 +526,9 @@ pub(crate) const RESETS_UNPAID_MAX: i64 = STREAMS_PER_CONNECTION as i64;
 /// core.
 pub(crate) const RESETS_PER_SECOND: i64 = 1000;
 
-/// Bytes of requests that nobody can use yet: as many as of unread answers. Decoders reserve room
+/// Bytes of requests that nobody can use yet: many ordinary uploads. Decoders reserve room
 /// for a whole message when it begins, so twice as much may be taken.
-pub const REQUEST_BYTES: usize = 64 * 1024 * 1024;
+pub const REQUEST_BYTES: usize = 48 * 1024 * 1024;
 
 /// Smallest configurable number of such bytes: the window of one stream.
 pub(crate) const REQUEST_BYTES_MIN: u64 = STREAM_WINDOW_BYTES as u64;

@@ -192,6 +192,12 @@ impl Connection {
         self.change_unread_requests(-signed(bytes));
     }
 
+    /// Takes note that a request holds so many bytes in the place of those before.
+    pub(super) fn replace_request(&self, before: usize, after: usize) {
+        self.change_unread_requests(signed(after) - signed(before));
+        self.all.sweep_if_unread();
+    }
+
     /// Takes back that so many bytes were read, because the stream that they came on is closed.
     pub(super) fn forget_read(&self, bytes: usize) {
         self.change_unread_requests(signed(bytes));

@@ -1,9 +1,10 @@
 //! The bytes of an accepted connection, on their way to and from HTTP/2.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::ops::Deref;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -18,7 +19,7 @@ use super::connection::{Connection, ConnectionHandle};
 use super::frames::FrameMeter;
 use super::inflow::Inflow;
 use super::registry::Connections;
-use crate::limits::REQUEST_PAUSE;
+use crate::limits::{REQUEST_PAUSE, WRITES_PER_READ};
 
 /// An accepted connection within the [limits](crate::ServerLimits) of its server. Dereferences to
 /// the connection that it wraps.
@@ -31,6 +32,8 @@ pub struct Bounded<S> {
     rest: BytesMut,
     /// Set while the connection is not to be read.
     pause: Option<Pin<Box<Sleep>>>,
+    /// Writes that are allowed although reads have taken all of the task's budget.
+    writes_left: u8,
     connection: Arc<Connection>,
 }
 
@@ -48,6 +51,7 @@ impl<S: Connected> Bounded<S> {
             inflow: Inflow::new(Arc::clone(&connection)),
             rest: BytesMut::new(),
             pause: None,
+            writes_left: 0,
             connection,
         })
     }
@@ -95,8 +99,30 @@ impl<S> Bounded<S> {
             self.connection.all.count_flood(&self.connection);
             return Err(given_up());
         };
-        spend(cx, turn.shares);
+        if turn.shares > 0 {
+            spend(cx, turn.shares);
+            self.writes_left = WRITES_PER_READ;
+        }
         Ok(turn.bytes)
+    }
+
+    /// Writes to the stream, for some writes also when the task's budget is spent: a peer that never stops sending would
+    /// get no answer otherwise.
+    fn poll_stream(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut write: impl FnMut(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>>
+    where
+        S: Unpin,
+    {
+        let stream = &mut self.stream;
+        if coop::has_budget_remaining() || self.writes_left == 0 {
+            return write(Pin::new(stream), cx);
+        }
+        self.writes_left -= 1;
+        let write = poll_fn(|cx| write(Pin::new(&mut *stream), cx));
+        pin!(coop::unconstrained(write)).poll(cx)
     }
 
     /// Takes note of a write.
@@ -190,7 +216,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.check()?;
-        let written = Pin::new(&mut self.stream).poll_write(cx, data);
+        let written = self.poll_stream(cx, |stream, cx| stream.poll_write(cx, data));
         self.wrote(&written, [data]);
         written
     }
@@ -210,7 +236,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.check()?;
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        let written = self.poll_stream(cx, |stream, cx| stream.poll_write_vectored(cx, slices));
         self.wrote(&written, slices.iter().map(|slice| &**slice));
         written
     }

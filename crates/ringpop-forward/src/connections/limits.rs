@@ -113,7 +113,7 @@ impl ServerLimits {
 
     /// Bytes of requests of all connections that nobody can use yet: of messages of which the rest
     /// is still to come, and of bodies that their handlers do not read. 1 MiB or more, by default
-    /// 64 MiB. Beyond it, calls whose request has not gone on for a second are answered
+    /// 48 MiB. Beyond it, calls whose request has not gone on for a second are answered
     /// RESOURCE_EXHAUSTED, idlest first, and beyond one and a half times of it, any.
     pub fn request_bytes(mut self, bytes: usize) -> Self {
         self.request_bytes = bytes;

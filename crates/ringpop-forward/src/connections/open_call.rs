@@ -19,6 +19,8 @@ pub(crate) struct OpenCall {
     read: AtomicU64,
     /// Bytes of its request that were read.
     read_bytes: AtomicUsize,
+    /// Bytes of a message that were read and of which the rest is still to come.
+    unfinished: AtomicUsize,
     /// Its request has a body that is not read to its end.
     has_unread_request: AtomicBool,
     /// It was given up because its request is not read.
@@ -45,6 +47,7 @@ impl OpenCall {
             answered: AtomicU64::new(0),
             read,
             read_bytes: AtomicUsize::new(0),
+            unfinished: AtomicUsize::new(0),
             has_unread_request: AtomicBool::new(false),
             is_shed: AtomicBool::new(false),
             task: Mutex::default(),
@@ -73,6 +76,14 @@ impl OpenCall {
         self.read.store(self.connection.all.millis(), Ordering::Relaxed);
         self.read_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.connection.release_request(bytes);
+    }
+
+    /// Takes note of so many bytes that somebody holds of a message that is not whole.
+    pub(super) fn hold_unfinished(&self, bytes: usize) {
+        match self.unfinished.swap(bytes, Ordering::Relaxed) {
+            before if before == bytes => {}
+            before => self.connection.replace_request(before, bytes),
+        }
     }
 
     /// Takes note that the request was read to its end.

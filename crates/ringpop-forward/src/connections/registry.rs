@@ -316,8 +316,7 @@ impl Connections {
     /// Gives up calls whose requests take too many bytes: first those of whose message the rest
     /// does not come, then those whose request is not read; of either, the idlest first.
     fn shed_uploads(&self, uploads: &[Idle], now: Instant) {
-        let unfinished: usize = uploads.iter().map(|idle| idle.bytes).sum();
-        let mut bytes = unfinished.saturating_add(self.unread_requests());
+        let mut bytes = self.unread_requests();
         let limit = self.limits.request_bytes;
         let is_far_beyond = bytes > far_beyond(limit);
         let has_grace = |since: Instant| now.duration_since(since) < UNREAD_GRACE && !is_far_beyond;

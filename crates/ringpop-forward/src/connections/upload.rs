@@ -82,6 +82,9 @@ impl Upload {
         }
         let Some(messages) = &mut self.messages else { return Ok(()) };
         messages.feed(data);
+        if let Some(call) = &self.call {
+            call.hold_unfinished(messages.unfinished());
+        }
         if messages.is_shredded() {
             return Err(Status::resource_exhausted(
                 "a message of the request comes in pieces that are too small: send larger ones",
@@ -96,6 +99,7 @@ impl Upload {
         self.waiting = None;
         if let Some(call) = &self.call {
             call.end_request();
+            call.hold_unfinished(0);
         }
     }
 
@@ -106,6 +110,14 @@ impl Upload {
         state.since = None;
         state.reader = None;
         state.shed.take().map(|shed| shed.status())
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if let Some(call) = &self.call {
+            call.hold_unfinished(0);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::common::cluster::Ring;
 use crate::common::service::{Ask, ONCE, Seen, UNARY, within};
@@ -47,6 +47,36 @@ async fn a_burst_of_requests_does_not_come_before_a_request_of_another_connectio
     .await;
     blocking.await.unwrap();
     drop(greedy);
+}
+
+/// Reading takes the whole budget of the connection's task at each turn, because there is always more to read. What is to be
+/// written is written all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_never_stops_sending_is_answered() {
+    let ring = Ring::default();
+    let victim = Victim::start(&ring, ServerLimits::default()).await;
+    ring.set("here", &[victim.address()]);
+    let (mut reader, mut writer) = frames::open(victim.address()).await.into_split();
+    let sending = tokio::spawn(async move {
+        let ask = Ask::new("here", "");
+        for first in (0..).step_by(50) {
+            let requests: Vec<u8> =
+                (first..first + 50).flat_map(|i| frames::request(2 * i + 1, UNARY, &ask)).collect();
+            if writer.write_all(&requests).await.is_err() {
+                return;
+            }
+        }
+    });
+    let mut received = Vec::new();
+    let answered = async {
+        // A response takes more than a hundred bytes.
+        while received.len() < 50_000 {
+            assert!(reader.read_buf(&mut received).await.unwrap() > 0, "it lives");
+        }
+    };
+    soon("answers", answered).await;
+    assert!(!sending.is_finished());
+    sending.abort();
 }
 
 /// Streams that are begun and reset at once are read as fast as time pays for them. The connection
