@@ -9,6 +9,8 @@ mod facade;
 mod lookup;
 mod measure;
 mod nodes;
+mod placement_peers;
+mod placements;
 mod report;
 mod search;
 mod selection;
@@ -25,7 +27,7 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 type Bench = (&'static str, fn(&mut Report));
 
-const BENCHES: [Bench; 11] = [
+const BENCHES: [Bench; 13] = [
     ("lookup", lookup::run),
     ("search", search::throughput),
     ("latency", search::latency),
@@ -37,6 +39,8 @@ const BENCHES: [Bench; 11] = [
     ("spread", balance::spread),
     ("schemes", balance::schemes),
     ("quarantine", selection::quarantine),
+    ("placements", placements::run),
+    ("peers", placement_peers::run),
 ];
 
 fn main() -> ExitCode {

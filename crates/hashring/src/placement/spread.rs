@@ -73,8 +73,8 @@ impl Numbers for NumberPoints {
 impl<N> SpreadMinimizing<N> {
     /// A placement of these nodes, with so many points for each of their ordinals; 16 to 8,192.
     ///
-    /// It computes the points of all numbers up to the highest, about 0.3 s for 1,000 of 512
-    /// points; updates of the placement use them again.
+    /// It computes the points of all numbers up to the highest; updates of the placement use them
+    /// again.
     ///
     /// # Errors
     ///
