@@ -84,6 +84,7 @@ pub use hashring;
 pub use ringpop_discovery as discovery;
 pub use ringpop_forward as forward;
 pub use swim_core as swim;
+pub use swim_driver::NoRandomness;
 /// The gRPC library whose types stand in signatures here, such as `tonic::service::Routes`.
 pub use tonic;
 

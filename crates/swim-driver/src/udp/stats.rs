@@ -60,7 +60,7 @@ counters! {
 pub struct UdpCounters(pub(super) Arc<Counters>);
 
 impl UdpCounters {
-    /// Takes note of a packet that is sent.
+    /// Takes note of a packet that was sent.
     pub(super) fn packet(&self, bytes: usize) {
         count(&self.0.sent);
         self.0.largest_bytes.fetch_max(bytes, Relaxed);

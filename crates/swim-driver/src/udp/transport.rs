@@ -79,9 +79,11 @@ impl Udp {
 
     /// Sends a packet; `false` when it cannot be sent.
     fn send_packet(&mut self, packet: Vec<u8>, to: SocketAddr) -> bool {
-        self.counters.packet(packet.len());
         match self.socket.try_send_to(&packet, to) {
-            Ok(_) => true,
+            Ok(bytes) => {
+                self.counters.packet(bytes);
+                true
+            }
             Err(error)
                 if error.kind() == io::ErrorKind::WouldBlock
                     && self.waiting.len() < PACKETS_WAITING_MAX =>
@@ -197,8 +199,9 @@ impl Transport for Udp {
                 // When another branch wins, nothing was sent yet.
                 sent = flush(&self.socket, self.waiting.front()) => {
                     self.waiting.pop_front();
-                    if sent.is_err() {
-                        count(&self.counters.0.unsent);
+                    match sent {
+                        Ok(bytes) => self.counters.packet(bytes),
+                        Err(_) => count(&self.counters.0.unsent),
                     }
                 }
             }
