@@ -64,14 +64,14 @@ const TARGETS: &[Target] = &[
         forward_path: Some("::ringpop::forward"),
     },
     Target {
-        output: "crates/swim-core/tests/it/versions/previous.rs",
+        output: "crates/swim-core/tests/it/versions/generated/previous.rs",
         directory: VERSIONS,
         schemas: &["previous.proto"],
         imports_from: None,
         forward_path: None,
     },
     Target {
-        output: "crates/swim-core/tests/it/versions/later.rs",
+        output: "crates/swim-core/tests/it/versions/generated/later.rs",
         directory: VERSIONS,
         schemas: &["later.proto"],
         imports_from: None,

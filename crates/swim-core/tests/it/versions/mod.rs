@@ -6,9 +6,11 @@
 
 #[allow(warnings, clippy::all, clippy::pedantic, clippy::nursery, reason = "generated")]
 #[rustfmt::skip]
+#[path = "generated/later.rs"]
 mod later;
 #[allow(warnings, clippy::all, clippy::pedantic, clippy::nursery, reason = "generated")]
 #[rustfmt::skip]
+#[path = "generated/previous.rs"]
 mod previous;
 
 mod bytes;
