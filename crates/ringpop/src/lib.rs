@@ -19,6 +19,7 @@ mod bootstrap;
 mod builder;
 #[cfg(feature = "tls")]
 mod certificate;
+mod client;
 mod command_error;
 mod counters;
 mod event;
@@ -58,6 +59,7 @@ mod view;
 pub use bind_error::BindError;
 pub use bootstrap::{BootstrapError, Bootstrapped};
 pub use builder::Builder;
+pub use client::{ChannelError, DiscoveredChannel};
 pub use command_error::{ReapError, ReconfigureError, SetLabelsError};
 pub use counters::Counters;
 pub use event::{Event, Events};
