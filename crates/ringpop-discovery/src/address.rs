@@ -51,7 +51,7 @@ impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        // The length comes first, so that no other message can repeat a huge text.
+        // The length comes first: no other message can repeat a huge text.
         if text.len() > ADDRESS_BYTES_MAX {
             return Err(AddressError::TooLong { bytes: text.len() });
         }
@@ -105,7 +105,7 @@ impl AsRef<str> for Address {
     }
 }
 
-/// Why a text is no address. The text is quoted, so that control characters stay visible.
+/// Why a text is no address. The text is quoted, and control characters stay visible.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddressError {

@@ -1,8 +1,8 @@
 //! Feature `consul`: the instances of a service in Consul, and registration there.
 //!
-//! The agent is asked by its HTTP API: `/v1/health/service` with blocking queries, so that a change
-//! arrives within milliseconds. The rules for the index are those of Consul's documentation of
-//! blocking queries: an index that goes backwards or is zero is forgotten.
+//! The agent is asked by its HTTP API: `/v1/health/service` with blocking queries: a change arrives
+//! within milliseconds. The rules for the index are those of Consul's documentation of blocking
+//! queries: an index that goes backwards or is zero is forgotten.
 
 mod answer;
 mod registration;

@@ -10,7 +10,7 @@ use crate::{DiscoveryError, Record};
 #[derive(Debug, Default)]
 pub(crate) struct Contradictions {
     seen: AtomicU64,
-    /// Ids of the last list, so that a contradiction that lasts is told once.
+    /// Ids of the last list: a contradiction that lasts is reported once.
     told: Mutex<Vec<String>>,
 }
 

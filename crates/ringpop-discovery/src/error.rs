@@ -64,7 +64,7 @@ pub enum DiscoveryError {
         line: usize,
         /// Column of the mistake, from 1; 0 is the end of the previous line.
         column: usize,
-        /// What is wrong there.
+        /// The fault.
         reason: String,
     },
     /// The name does not resolve.
@@ -108,7 +108,7 @@ pub enum DiscoveryError {
     Malformed {
         /// Which source.
         origin: String,
-        /// What is wrong with the answer.
+        /// The fault of the answer.
         reason: String,
     },
     /// The cache of a source cannot be written.

@@ -43,10 +43,9 @@ impl Feed {
         Self::start(Box::new(source), None)
     }
 
-    /// Watches `source`, and keeps its last list in the file at `path`, so that a process that
-    /// starts while the source is down has one. The file is a hosts file; it is replaced as a
-    /// whole at each change, and checked as any hosts file when it is read. Each source needs a
-    /// file of its own.
+    /// Watches `source`, and keeps its last list in the file at `path`: a process that starts while
+    /// the source is down has one. The file is a hosts file; it is replaced as a whole at each
+    /// change, and checked as any hosts file when it is read. Each source needs a file of its own.
     ///
     /// # Panics
     ///
@@ -80,7 +79,7 @@ impl Feed {
         Snapshots::new(receiver, Arc::clone(&self.shared))
     }
 
-    /// What was counted so far.
+    /// The counters so far.
     #[must_use]
     pub fn stats(&self) -> FeedStats {
         let Counters { lists, changes, failures, contradictions } = &*self.shared.counters;
@@ -250,7 +249,7 @@ impl Task {
         }
     }
 
-    /// What was known before stands.
+    /// The last list stands.
     fn fail(&self, error: DiscoveryError, origin: &str) {
         self.counters.failures.fetch_add(1, Ordering::Relaxed);
         self.counters.contradictions.store(self.contradictions.seen(), Ordering::Relaxed);
@@ -281,8 +280,8 @@ impl Task {
         }
         let pause = self.pause;
         self.pause = (pause * 2).min(RETRY_MAX);
-        // Half of it by chance, so that processes that lost their registry at one instant do not
-        // come back at one instant.
+        // Half of it by chance: processes that lost their registry at one instant do not come back
+        // at one instant.
         pause.mul_f64(fastrand::f64().mul_add(0.5, 0.5))
     }
 }

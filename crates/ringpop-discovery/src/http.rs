@@ -72,8 +72,8 @@ pub(crate) enum TokenHeader {
     Consul,
 }
 
-/// What is known of a server. Files are read for each request, since both tokens and authorities
-/// are renewed while a process runs.
+/// How a server is reached. Files are read for each request, since both tokens and authorities are
+/// renewed while a process runs.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     pub(crate) endpoint: Endpoint,
@@ -274,7 +274,7 @@ impl Drop for Connection {
     }
 }
 
-/// Writes a value so that it can stand in a path or a query (RFC 3986 section 2.3).
+/// Escapes a value for a path or a query (RFC 3986 section 2.3).
 pub(crate) fn escape(value: &str) -> String {
     use fmt::Write as _;
 

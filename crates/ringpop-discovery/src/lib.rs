@@ -78,7 +78,7 @@ pub use static_list::StaticList;
 pub use union::{Union, UnionError};
 pub use url::DiscoveryUrl;
 
-/// What [`Discovery::peers`] returns: boxed, so that `dyn Discovery` works.
+/// The future of [`Discovery::peers`], boxed for `dyn Discovery`.
 pub type PeersFuture<'a> =
     Pin<Box<dyn Future<Output = Result<Vec<Record>, DiscoveryError>> + Send + 'a>>;
 
@@ -100,8 +100,7 @@ pub trait Discovery: Debug + Send + Sync + 'static {
     /// How messages name this source, such as `the hosts file "hosts.json"`.
     fn origin(&self) -> String;
 
-    /// Whether the answer can never be another one, so that asking again is of
-    /// no use. Default: it can.
+    /// Whether the answer can never change, and asking again is of no use. Default: it can.
     fn is_fixed(&self) -> bool {
         false
     }

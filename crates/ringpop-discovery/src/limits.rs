@@ -17,8 +17,8 @@ pub const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// resolvers do by default.
 pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Longest wait of a [`Poll`](crate::Poll) for one answer of any source. Above the limits of
-/// the sources here, so that it only ends what would otherwise hang.
+/// Longest wait of a [`Poll`](crate::Poll) for one answer of any source. Above the limits of the
+/// sources here: it only ends a call that would otherwise hang.
 pub const PEERS_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Shortest interval of a [`Poll`](crate::Poll). More often is a busy loop on the source.
@@ -82,7 +82,7 @@ pub const CONSUL_WAIT: Duration = Duration::from_secs(60);
 pub const QUESTION_GAP: Duration = Duration::from_millis(50);
 
 /// Default time to live of the check of a service that is registered in Consul: it is renewed three
-/// times as often, so that two losses are borne.
+/// times as often, and bears two losses.
 pub const CONSUL_TTL: Duration = Duration::from_secs(15);
 
 /// How long Consul remembers a registered service whose check is critical: longer than a network is

@@ -65,7 +65,7 @@ impl SelectorFeed {
         let _ = self.is_ready.clone().wait_for(|is_ready| *is_ready).await;
     }
 
-    /// What was counted so far.
+    /// The counters so far.
     #[must_use]
     pub fn stats(&self) -> SelectorFeedStats {
         let Counters { rebuilt, unchanged, details, refused } = &*self.counters;

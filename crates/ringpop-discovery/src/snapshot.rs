@@ -77,7 +77,7 @@ pub(crate) enum State {
 }
 
 /// A reader of a [`Feed`](crate::Feed): a stream of whole snapshots. A slow reader skips to the
-/// latest one, so that nothing queues up.
+/// latest one: nothing queues up.
 pub struct Snapshots {
     receiver: watch::Receiver<State>,
     /// Keeps the task of the feed running.

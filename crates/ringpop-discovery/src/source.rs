@@ -19,8 +19,8 @@ pub trait Source: Debug + Send + 'static {
     ///
     /// # Errors
     ///
-    /// The source cannot be read, or what it says is not a list of peers. The feed calls again
-    /// after a pause that grows, and what was said before stands meanwhile.
+    /// The source cannot be read, or its answer is not a list of peers. The feed calls again after
+    /// a pause that grows, and the last list stands meanwhile.
     fn next(&mut self) -> PeersFuture<'_>;
 
     /// How messages name this source, such as `the hosts file "hosts.json"`.

@@ -36,7 +36,7 @@ pub struct Srv {
     due: Option<Instant>,
 }
 
-/// What is needed of one SRV record.
+/// The fields of one SRV record that are used.
 #[derive(Debug, Clone)]
 struct Target {
     priority: u16,
@@ -90,7 +90,7 @@ impl Srv {
         records(targets)
     }
 
-    /// Asks once. The resolver is made anew, so that it follows the settings of the system.
+    /// Asks once. The resolver is made anew and follows the settings of the system.
     async fn lookup(&self) -> Result<(Vec<Target>, Duration), NetError> {
         let mut builder = match self.server {
             None => TokioResolver::builder_tokio()?,

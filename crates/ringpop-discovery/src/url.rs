@@ -402,7 +402,7 @@ pub enum UrlError {
     Part {
         /// Which part.
         part: &'static str,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
         /// A URL of the same scheme.
         example: &'static str,
@@ -412,7 +412,7 @@ pub enum UrlError {
     Parameter {
         /// Which parameter.
         name: String,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
         /// A URL of the same scheme.
         example: &'static str,
@@ -420,7 +420,7 @@ pub enum UrlError {
     /// The source depends on where this process runs, and that is not there.
     #[error("{reason}")]
     Environment {
-        /// What is missing, and what to do.
+        /// The missing feature, and what to do.
         reason: String,
     },
     /// The interval is out of bounds.

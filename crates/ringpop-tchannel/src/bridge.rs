@@ -204,9 +204,8 @@ impl Drop for Bridge {
 }
 
 impl BridgeBuilder {
-    /// Listens here, as `ip:port`. The default is a free port on loopback.
-    /// TChannel has neither encryption nor authentication: whoever reaches the
-    /// port is believed.
+    /// Listens here, as `ip:port`. The default is a free port on loopback. TChannel has neither
+    /// encryption nor authentication: every process that reaches the port is believed.
     pub fn listen(mut self, address: impl Into<String>) -> Self {
         self.listen = address.into();
         self

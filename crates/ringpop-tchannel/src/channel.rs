@@ -1,7 +1,7 @@
 //! TChannel on sockets: connections that carry calls in both directions.
 //!
-//! Nothing here knows of membership: a call of a peer is handed to whoever
-//! [`Serve`]s, an own [`Call`] comes with the place for its answer.
+//! Nothing here knows of membership: a call of a peer is handed to the [`Serve`], an own [`Call`]
+//! comes with the place for its answer.
 
 mod connection;
 mod link;

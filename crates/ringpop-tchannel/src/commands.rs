@@ -54,7 +54,7 @@ impl Discover for Hosts {
         let Some(discovery) = &self.0 else { return Ok(Vec::new()) };
         let records = discovery.peers().await?;
         let addresses = records.iter().map(|record| record.address.to_string());
-        // What is too long for the machine is no member of its cluster.
+        // An address too long for the machine is no member of its cluster.
         Ok(addresses.filter_map(|address| Address::verbatim(&address).ok()).collect())
     }
 }

@@ -94,8 +94,8 @@ fn text_of(member: &Member, with_labels: bool) -> String {
     text
 }
 
-/// Of each pair the hash over both lengths and texts, joined by exclusive or so
-/// that their order does not matter.
+/// Of each pair the hash over both lengths and texts, joined by exclusive or: their order does not
+/// matter.
 fn labels_checksum(labels: &Labels) -> i32 {
     let sum = labels.iter().fold(0, |sum, (key, value)| {
         let mut bytes = Vec::with_capacity(key.len() + value.len() + 8);

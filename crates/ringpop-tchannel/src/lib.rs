@@ -1,9 +1,8 @@
 //! A member of live Ringpop clusters.
 //!
-//! [`Bridge`] joins a running cluster of ringpop-go or ringpop-node processes,
-//! shares its membership and its ring, and leaves it again, so that a team can
-//! move to Rust node by node. Membership is [`swim_core`] under
-//! [`Config::ringpop`]; this crate adds what those clusters agree on:
+//! [`Bridge`] joins a running cluster of ringpop-go or ringpop-node processes, shares its
+//! membership and its ring, and leaves it again: a team can move to Rust node by node. Membership
+//! is [`swim_core`] under [`Config::ringpop`]; this crate adds what those clusters agree on:
 //!
 //! * [`frame`]: TChannel frames, version 2;
 //! * [`body`]: the JSON bodies of the protocol;

@@ -22,8 +22,8 @@ pub(crate) const PEERS_MAX: usize = 384;
 /// second that a join request may take.
 pub(crate) const INIT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long a connection may take to open. Shorter than Ringpop's ping timeout
-/// of 1.5 s, so that helpers can still be asked in the same period.
+/// How long a connection may take to open. Shorter than Ringpop's ping timeout of 1.5 s: helpers
+/// can still be asked in the same period.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long the peer may take to accept bytes before the connection is closed.
@@ -51,8 +51,8 @@ pub(crate) const CALLS_MAX: usize = 256;
 /// Calls of a peer on one connection of which fragments are missing.
 pub(crate) const PARTIALS_MAX: usize = 16;
 
-/// The longest that a call of a peer is served, whatever it allows: beyond all
-/// timeouts of Ringpop, so that it cuts off nothing but nonsense.
+/// The longest that a call of a peer is served, whatever it allows: beyond all timeouts of Ringpop:
+/// it cuts off nothing but nonsense.
 pub(crate) const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Bytes of the arguments of one call. The member list of a cluster of 10,000
@@ -67,8 +67,8 @@ pub(crate) const ASSEMBLING_KIB_MAX: usize = 4 * MESSAGE_BYTES_MAX / 1024;
 /// counts as undelivered.
 pub(crate) const OUTGOING_MAX: usize = 1024;
 
-/// How long the transport waits for an answer beyond the longest timeout of the
-/// machine, so that it is the machine that decides.
+/// How long the transport waits for an answer beyond the longest timeout of the machine: the
+/// machine decides.
 pub(crate) const CALL_TIMEOUT_MARGIN: Duration = Duration::from_secs(1);
 
 /// How long an administrator waits for a healing. One attempt takes up to two

@@ -93,7 +93,7 @@ impl Calls {
         true
     }
 
-    /// What was answered; `None` when nothing was that can be understood.
+    /// The answer; `None` when it cannot be understood.
     fn read(&self, answered: Answered, node: &Node) -> Option<Read> {
         let Answered { seq, from, request, took, reply } = answered;
         let counters = self.peers.counters();

@@ -7,8 +7,8 @@ use swim_core::{Address, Member, MemberList};
 
 /// Members and ring at one moment.
 ///
-/// A new view is published after each batch of changes and before anybody is
-/// answered, so that who was told of a change finds it in the view.
+/// A new view is published after each batch of changes and before anybody is answered: a caller
+/// that was told of a change finds it in the view.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct View {
@@ -33,9 +33,9 @@ impl View {
         Ok(Self { members, ring, membership_checksum: 0, ring_checksum, joined: false })
     }
 
-    /// The view after changes: what is known now of the members that changed,
-    /// `None` for those that are forgotten. The other members are not looked at,
-    /// and a ring on which nobody changed is the former one.
+    /// The view after changes: the members that changed as they are now, `None` for those that are
+    /// forgotten. The other members are not looked at, and a ring on which nobody changed is the
+    /// former one.
     pub(crate) fn next(
         &self,
         changes: impl IntoIterator<Item = (Address, Option<Member>)>,
@@ -89,7 +89,7 @@ impl View {
         self.ring.walk(key).take(n).map(|node| node.id()).collect()
     }
 
-    /// What is known about a member.
+    /// A member, as this one sees it.
     #[must_use]
     pub fn member(&self, address: &str) -> Option<&Member> {
         self.members.get(address)

@@ -15,8 +15,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// The inputs for one target. The name of each is printed, so that a failure
-/// tells which it was.
+/// The inputs for one target. The name of each is printed; a failure tells which it was.
 fn corpus(target: &str) -> impl Iterator<Item = Vec<u8>> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let entries = fs::read_dir(directory).unwrap();

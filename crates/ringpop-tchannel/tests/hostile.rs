@@ -1,5 +1,5 @@
-//! What is malformed, foreign or too much: refused with the right answer,
-//! counted, and nothing else changes.
+//! Malformed, foreign or excessive input: refused with the right answer, counted, and nothing else
+//! changes.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
@@ -264,7 +264,7 @@ async fn introductions_that_are_none_are_fatal() {
         assert_eq!(client.answer(NO_ID).await.unwrap().frame().code, ErrorCode::Fatal);
         assert_eq!(client.next_frame().await.unwrap(), None, "the connection is over");
     }
-    // Who says nothing is not waited for.
+    // Nobody waits for a silent peer.
     let mut silent = Client::open(address(&bridge)).await.unwrap();
     assert_eq!(silent.next_frame().await.unwrap(), None);
     assert_eq!(bridge.transport_stats().failed_introductions, 5);
@@ -322,8 +322,7 @@ async fn garbage_on_many_connections_harms_nobody() {
     assert_unharmed(&bridge, &mut other).await;
 }
 
-/// In a process of its own, so that the descriptors of both ends suffice where
-/// a process has 1,024.
+/// In a process of its own: the descriptors of both ends suffice where a process has 1,024.
 #[cfg(unix)]
 #[tokio::test]
 async fn ten_thousand_connections_leave_those_that_are_there_alone() {

@@ -45,7 +45,7 @@ pub enum BindError {
     /// The address to advertise is none.
     #[error("cannot advertise this address: {reason}")]
     Advertise {
-        /// What is wrong.
+        /// The fault.
         reason: String,
     },
     /// A setting of the membership protocol is wrong.
@@ -85,13 +85,13 @@ pub enum BindError {
     /// A setting of the ring is wrong.
     #[error("ring: {reason}")]
     Ring {
-        /// What is wrong.
+        /// The fault.
         reason: String,
     },
     /// A setting of forwarding is wrong.
     #[error("forwarding: {reason}")]
     Forwarder {
-        /// What is wrong.
+        /// The fault.
         reason: String,
     },
 }

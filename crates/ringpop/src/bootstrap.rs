@@ -35,7 +35,7 @@ pub struct Bootstrapped {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BootstrapError {
-    /// The member does not serve yet, so that others could not reach it.
+    /// The member does not serve yet: others could not reach it.
     #[error("others could not reach this member: call `serve` before `bootstrap`")]
     NotServing,
     /// The member is not in a state to bootstrap from.
@@ -65,7 +65,7 @@ pub enum BootstrapError {
     Address {
         /// Where it comes from.
         origin: String,
-        /// What is wrong.
+        /// The fault.
         reason: String,
     },
     /// A peer belongs to another application.
@@ -136,8 +136,8 @@ pub(crate) struct Joined {
     pub(crate) alone: Option<Problem>,
 }
 
-/// Joins the members that discovery lists. Discovery is asked again after each
-/// pause, so that peers that appear late are found.
+/// Joins the members that discovery lists. Discovery is asked again after each pause: peers that
+/// appear late are found.
 pub(crate) async fn join(setup: Setup<'_>) -> Result<Joined, BootstrapError> {
     Search::new(setup).run().await
 }
@@ -249,7 +249,7 @@ impl<'a> Search<'a> {
     async fn begin(&self, peers: Vec<Address>) -> Result<Joining, BootstrapError> {
         let lifecycle = Arc::clone(self.setup.lifecycle);
         let join = move |node: &mut Node, now: SwimInstant| {
-            // Who is being stopped joins no more.
+            // A member that is being stopped joins no more.
             if lifecycle.state() >= State::Draining {
                 return Err(BootstrapError::Stopped);
             }

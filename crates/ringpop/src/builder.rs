@@ -180,10 +180,9 @@ impl Builder {
         self
     }
 
-    /// How long a member that was ready still serves and forwards everything
-    /// after it has begun to stop, while its health says NOT_SERVING, so that
-    /// clients and load balancers go elsewhere before connections end. At most
-    /// half of the time that [`Ringpop::shutdown`] has. Default:
+    /// How long a member that was ready still serves and forwards everything after it has begun to
+    /// stop, while its health says NOT_SERVING: clients and load balancers go elsewhere before
+    /// connections end. At most half of the time that [`Ringpop::shutdown`] has. Default:
     /// [`LAME_DUCK`](crate::limits::LAME_DUCK).
     pub const fn lame_duck(mut self, time: Duration) -> Self {
         self.lame_duck = time;
@@ -198,7 +197,7 @@ impl Builder {
 
     /// Has [`Ringpop::bootstrap`] wait until `members` of them are reachable, this one included, or
     /// until the time `within` has passed since it began, which the log tells. A cluster that
-    /// starts as a whole then moves each key once. Default: whoever was joined is enough.
+    /// starts as a whole then moves each key once. Default: any member is enough.
     ///
     /// Others must be able to find this member meanwhile: where discovery lists only those that are
     /// ready, everybody waits for the whole time.

@@ -81,9 +81,8 @@ impl Claims {
         given.filter_map(|address| members.get(address.as_str())).chain(by_address)
     }
 
-    /// The identities that more than one member claims of those that `counts`
-    /// picks, sorted. All members that know the same get the same: nothing but
-    /// what is gossiped matters.
+    /// The identities that more than one member claims of those that `counts` picks, sorted.
+    /// Members with equal lists get the same: only gossiped data matters.
     pub(crate) fn shared(
         &self,
         members: &MemberList,

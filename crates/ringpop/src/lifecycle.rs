@@ -17,7 +17,7 @@ pub enum State {
     Bootstrapping,
     /// Is a member, owns keys, forwards the others.
     Ready,
-    /// Has left the ring; finishes what is under way and forwards the rest.
+    /// Has left the ring; finishes the calls under way and forwards the rest.
     Draining,
     /// Has stopped.
     Stopped,

@@ -81,11 +81,11 @@ impl Ringpop {
         self.serve_with(services, Identity::new())
     }
 
-    /// As [`serve`](Self::serve), with a layer of the application around everything:
-    /// forwarding, membership and administration too. It sees each request on the
-    /// member that the client asked and again on the owner, after the
-    /// [limits](Builder::server_limits) on connections and streams and before the
-    /// forwarder. Layers for what is handled here alone belong around the services.
+    /// As [`serve`](Self::serve), with a layer of the application around everything: forwarding,
+    /// membership and administration too. It sees each request on the member that the client asked
+    /// and again on the owner, after the [limits](Builder::server_limits) on connections and
+    /// streams and before the forwarder. Layers for calls that are handled here alone belong around
+    /// the services.
     ///
     /// Tell the requests of members apart by their path, which begins with
     /// `/ringpop.v1.`: a layer that refuses those cuts this member off.
@@ -217,11 +217,10 @@ impl Ringpop {
         shutdown::leave_within(&self.0, limit).await
     }
 
-    /// Stops gracefully within `limit`: health says NOT_SERVING, the member
-    /// leaves the ring and tells the others, keeps serving and forwarding for
-    /// the [lame duck](Builder::lame_duck) time and until what is under way is
-    /// done, then stops and frees its port. A join that is under way is given
-    /// up. After [`leave`](Self::leave) the lame duck time is over.
+    /// Stops gracefully within `limit`: health says NOT_SERVING, the member leaves the ring and
+    /// tells the others, keeps serving and forwarding for the [lame duck](Builder::lame_duck) time
+    /// and until the calls under way are done, then stops and frees its port. A join that is under
+    /// way is given up. After [`leave`](Self::leave) the lame duck time is over.
     ///
     /// It goes on when the future is dropped. A second call waits for the first
     /// one, and hurries it when its `limit` ends sooner.

@@ -127,7 +127,7 @@ impl Security {
         Vec::new()
     }
 
-    /// Serves until `stop` resolves, then finishes what is under way.
+    /// Serves until `stop` resolves, then finishes the calls under way.
     pub(crate) async fn serve<L, B>(
         &self,
         server: Router<Layers<L>>,

@@ -33,7 +33,7 @@ use crate::{routed, shutdown};
 pub(crate) enum Server {
     /// Has the port and does not serve yet.
     Bound(TcpListener),
-    /// Serves. Dropping `stop` lets it finish what is under way and end.
+    /// Serves. Dropping `stop` lets it finish the calls under way and end.
     Running { stop: oneshot::Sender<()>, task: JoinHandle<()> },
     /// Has stopped.
     Stopped,
@@ -90,7 +90,7 @@ fn ended_by_itself(member: &Weak<Inner>, problems: &Problems, reason: String) {
     }
 }
 
-/// Serves until `stopped` resolves, then finishes what is under way.
+/// Serves until `stopped` resolves, then finishes the calls under way.
 fn serve<L, B>(
     inner: &Arc<Inner>,
     listener: TcpListener,

@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 const CALLS_MAX: usize = 256;
 /// Longest message that is read: larger than the largest page.
 const MESSAGE_BYTES_MAX: u64 = 1 << 20;
-/// Longer than the machine waits for anything: it decides what is late.
+/// Longer than the machine waits for anything: the machine decides when a reply is late.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The requests of this member that are under way.

@@ -1,8 +1,7 @@
 //! The task that owns the membership machine.
 //!
-//! Its loop is the contract on [`swim_core::Node`]: do what is due, carry out the
-//! outputs, publish, then wait for one input. Nothing else touches the machine, and
-//! no lock is held anywhere.
+//! Its loop is the contract on [`swim_core::Node`]: run due timers, carry out the outputs, publish,
+//! then wait for one input. Nothing else touches the machine, and no lock is held anywhere.
 
 use std::collections::HashMap;
 use std::fmt;

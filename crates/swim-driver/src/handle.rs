@@ -117,8 +117,8 @@ impl Handle {
     /// comes once everything that follows from it has been published. While the
     /// queue of the driver is full, this waits.
     ///
-    /// What was begun stands when the future is dropped. It runs on the task of the
-    /// driver: it must not block, and a panic in it stops the member.
+    /// A command that was sent is carried out even when the future is dropped. It runs on the task
+    /// of the driver: it must not block, and a panic in it stops the member.
     ///
     /// # Errors
     ///

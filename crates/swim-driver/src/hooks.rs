@@ -29,7 +29,7 @@ pub trait Hooks: Send + 'static {
     /// afterwards, so the caller finds a change in the view.
     fn publish(&mut self, node: &Node, now: Instant, batch: Batch);
 
-    /// Does what is due. It is called in each turn of the loop, after
+    /// Does work that is due. It is called in each turn of the loop, after
     /// [`publish`](Self::publish). Default: nothing.
     fn handle_timeout(&mut self, node: &Node, now: Instant) {
         let _ = (node, now);

@@ -84,8 +84,8 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_millis(400);
 #[cfg(feature = "udp")]
 pub const STREAM_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a request on a stream waits for its reply beyond the longest timeout
-/// of the machine: the machine decides what is late.
+/// How long a request on a stream waits for its reply beyond the longest timeout of the machine:
+/// the machine decides when a reply is late.
 #[cfg(feature = "udp")]
 pub const REPLY_MARGIN: Duration = Duration::from_secs(1);
 

@@ -16,9 +16,9 @@ use swim_core::{Address, Instant, Member, Message, Node, Transmit};
 ///   [`Handle::request`](crate::Handle::request); the driver answers it with the
 ///   reply of the machine.
 ///
-/// A transport must not send a request twice or try again: the machine decides
-/// what is late and whom to ask instead. It bounds the requests that it has under
-/// way, and refuses further ones with [`Started::Undelivered`].
+/// A transport must not send a request twice or try again: the machine decides when a reply is late
+/// and whom to ask instead. It bounds the requests that it has under way, and refuses further ones
+/// with [`Started::Undelivered`].
 pub trait Transport: Send + 'static {
     /// What comes in. A transport with a buffer of its own may use a position in
     /// it.

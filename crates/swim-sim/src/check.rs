@@ -27,7 +27,7 @@ use crate::swim::{Packet, Swim};
 use crate::time::{Nanos, seconds};
 use crate::watch::{Fate, Input, Watcher};
 
-/// What is wrong, in words, and with whom.
+/// The violation in words, and its member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Complaint {
     pub(crate) subject: Option<Address>,
@@ -152,7 +152,7 @@ pub struct Violation {
     pub observer: Option<HostId>,
     /// The member that it is about.
     pub subject: Option<Address>,
-    /// What is wrong.
+    /// The violation.
     pub text: String,
 }
 
@@ -181,8 +181,8 @@ pub struct Checks {
 }
 
 impl Checks {
-    /// Checkers for a network. Where bytes are damaged, anybody may seem to
-    /// say anything: the properties about who said what are left out.
+    /// Checkers for a network. Where bytes are damaged, anybody may seem to say anything: the
+    /// properties about senders are left out.
     #[must_use]
     pub fn new(names: &Arc<Names>, bytes_are_damaged: bool) -> Self {
         let hosts = names.len();

@@ -71,7 +71,7 @@ enum Command {
 
 /// What a command ends with.
 enum Failure {
-    /// What was run does not hold: exit code 1.
+    /// A property or bar does not hold: exit code 1.
     Violated,
     /// It cannot be run like that: exit code 2, and why.
     Usage(String),

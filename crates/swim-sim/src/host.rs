@@ -19,13 +19,12 @@ pub enum Pause {
     Frozen,
     /// As frozen, but due timers come first.
     FrozenTimersFirst,
-    /// As a process of many threads whose every send and receive blocks. The
-    /// thread that probes is stuck in its first send, so that its probe neither
-    /// goes on nor ends; but its time runs, so that afterwards it fails when it
-    /// took too long, and the next begins at once. Other timers run, those of
-    /// suspicions among them, and they run before what waited is received.
+    /// As a process of many threads whose every send and receive blocks. The thread that probes is
+    /// stuck in its first send: its probe neither goes on nor ends. Its time runs, though:
+    /// afterwards it fails when it took too long, and the next begins at once. Other timers run,
+    /// those of suspicions among them, and they run before what waited is received.
     Blocked,
-    /// All timers run in time; what is sent or received waits.
+    /// All timers run in time; messages in both directions wait.
     Deaf,
 }
 

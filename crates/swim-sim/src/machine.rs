@@ -158,7 +158,7 @@ pub enum Belief {
 pub struct Observation {
     /// Whom it is about.
     pub subject: HostId,
-    /// What is believed.
+    /// The believed status.
     pub belief: Belief,
     /// Which version of the subject it is about.
     pub version: u64,
@@ -269,7 +269,7 @@ pub trait Machine: Sized {
     /// Learns that a packet of its own could not be delivered.
     fn undelivered(&mut self, now: Nanos, packet: &Self::Packet);
 
-    /// Does what is due.
+    /// Runs due timers.
     fn timeout(&mut self, now: Nanos);
 
     /// When it wants [`timeout`](Self::timeout).
@@ -288,7 +288,7 @@ pub trait Machine: Sized {
     /// What an event asks the driver for.
     fn want(event: &Self::Event) -> Option<Want>;
 
-    /// Who sent a packet.
+    /// The sender of a packet.
     fn sender(packet: &Self::Packet, names: &Names) -> Option<HostId>;
 
     /// Kind of a packet.

@@ -17,8 +17,8 @@ pub(crate) enum Happening {
     Serve { host: HostId },
 }
 
-/// An entry of the queue. Time and number are one word, so that a comparison
-/// is one, too, and takes no branch.
+/// An entry of the queue. Time and number are one word: a comparison is one, too, and takes no
+/// branch.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     /// Time in the upper half, and the number of the entry.
@@ -82,8 +82,8 @@ impl Queue {
     }
 }
 
-/// Values that come and go, each at a place of its own, so that what waits in
-/// the queue stays small and nothing is allocated for it.
+/// Values that come and go, each at a place of its own: entries of the queue stay small and
+/// allocate nothing.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
     places: Vec<Option<T>>,

@@ -12,9 +12,8 @@ impl Rng {
         Self(seed)
     }
 
-    /// The generator of one purpose under a seed. What is drawn for one purpose
-    /// never moves what is drawn for another, so that a fault that is masked
-    /// leaves the other draws as they are.
+    /// The generator of one purpose under a seed. Draws for one purpose never move those for
+    /// another: masking a fault leaves the other draws as they are.
     #[must_use]
     pub fn stream(seed: u64, purpose: &str) -> Self {
         let fold = |hash: u64, byte: u8| mix(hash ^ u64::from(byte));
@@ -47,9 +46,8 @@ impl Rng {
         ((self.next() >> 11) + 1) as f64 / (1u64 << 53) as f64
     }
 
-    /// A number in `min..=max` whose order of magnitude is what is drawn: as many
-    /// of them lie between 1 and 10 as between 10 and 100. `min` when `max` is
-    /// less; 0 counts as 1.
+    /// A number in `min..=max`, drawn by order of magnitude: as many of them lie between 1 and 10
+    /// as between 10 and 100. `min` when `max` is less; 0 counts as 1.
     pub fn log_uniform(&mut self, min: u64, max: u64) -> u64 {
         let (min, max) = (min.max(1), max.max(min).max(1));
         let (low, high) = (libm::log(min as f64), libm::log(max as f64));

@@ -12,7 +12,7 @@ use crate::world::{Setup, World};
 /// Node-periods of one round.
 const ROUND: u64 = 1_000_000;
 
-/// What is measured.
+/// The measured cluster.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
     /// Members of the cluster.

@@ -1,9 +1,9 @@
-//! Numbers that were measured, and what is said about many of them.
+//! Measurements, and summaries of many of them.
 
 /// Values of one kind.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metric {
-    /// What was measured.
+    /// The measured quantity.
     pub name: &'static str,
     /// Its unit.
     pub unit: &'static str,
@@ -11,7 +11,7 @@ pub struct Metric {
     pub values: Vec<f64>,
 }
 
-/// What is said about the values of a metric.
+/// The summary of a metric's values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Summary {
     /// Number of values.
@@ -29,7 +29,7 @@ pub struct Summary {
 }
 
 impl Metric {
-    /// What is said about the values; `None` when there are none.
+    /// The summary of the values; `None` when there are none.
     #[must_use]
     pub fn summary(&self) -> Option<Summary> {
         let mut sorted = self.values.clone();
@@ -57,9 +57,9 @@ pub fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
 pub struct Curve {
     /// What it shows.
     pub name: &'static str,
-    /// What is on the axis of its places.
+    /// The label of its horizontal axis.
     pub x: &'static str,
-    /// What is on the axis of its values.
+    /// The label of its vertical axis.
     pub y: &'static str,
     /// Places and values, by place.
     pub points: Vec<(f64, f64)>,

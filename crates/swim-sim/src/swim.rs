@@ -26,7 +26,7 @@ const PRELOAD_PAGE: u32 = 64;
 pub struct Swim {
     node: Node,
     names: Arc<Names>,
-    /// What was taken from the machine before its driver asked.
+    /// Outputs that were taken from the machine before its driver asked.
     early: VecDeque<Output>,
     /// The settings that it was started with.
     config: Arc<Config>,
@@ -202,8 +202,8 @@ impl Machine for Swim {
         let peers = peer.map(|peer| self.names.address(peer).clone()).into_iter().collect();
         self.node.join(instant(now), peers).expect("a new process has not joined");
         let mut first = 0;
-        // What is learnt here is as good as known for ever: its events are
-        // dropped. The first probe stays.
+        // Members learnt here count as known from the start: their events are dropped. The first
+        // probe stays.
         while let Some(output) = self.node.poll_output() {
             match output {
                 Output::Transmit(request) if self.node.state() == State::Joining => {

@@ -1,5 +1,4 @@
-//! Who looks on: checkers, traces and statistics, as types, so that nobody
-//! looking on costs nothing.
+//! Observers: checkers, traces and statistics, as types; no observer costs nothing.
 
 use crate::machine::{Command, HostId, Machine};
 use crate::time::Nanos;

@@ -55,7 +55,7 @@ pub struct World<M: Machine, W = ()> {
     in_flight: Slab<Parcel<M::Packet>>,
     /// The network.
     pub network: Network,
-    /// Who looks on.
+    /// The observer.
     pub watcher: W,
     /// What discovery lists, as it answers now.
     pub discovery: Vec<HostId>,
@@ -218,8 +218,8 @@ impl<M: Machine, W: Watcher<M>> World<M, W> {
         let mut starts: Vec<(Nanos, HostId)> =
             (0..members).map(|host| (self.now + rng.below(period), host)).collect();
         starts.sort_unstable();
-        // All were made at one time, so that they have the incarnation that
-        // all know; those that have not begun yet hold what arrives.
+        // All were made at one time and have the incarnation that all know; those that have not
+        // begun yet hold what arrives.
         for host in 0..members {
             let boot = self.boot(host, &Start::default());
             self.install(host, M::new(boot));

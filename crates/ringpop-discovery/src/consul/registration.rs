@@ -48,9 +48,9 @@ impl Service {
 
 /// Keeps a service registered with an agent, with a check that follows its readiness.
 ///
-/// The check has a time to live ([`CONSUL_TTL`]) that is renewed three times as often, so that it
-/// turns critical when this process dies or hangs. A change of readiness is told at once. An agent
-/// that was restarted and forgot the service is told again.
+/// The check has a time to live ([`CONSUL_TTL`]) that is renewed three times as often, and turns
+/// critical when this process dies or hangs. A change of readiness is told at once. An agent that
+/// was restarted and forgot the service is told again.
 #[derive(Debug)]
 pub struct Registration {
     client: Client,

@@ -97,7 +97,7 @@ async fn gives_the_first_list_at_once_and_then_only_changes() {
     assert_eq!(script.asked_at_ms(), [0, 5000, 10_000, 15_000]);
     let stats = feed.stats();
     assert_eq!((stats.lists, stats.changes, stats.failures), (4, 2, 0));
-    // A reader that comes later begins with what is known.
+    // A reader that comes later begins with the last list.
     assert_eq!(next(&mut feed.snapshots()).await.records(), records(&["a:1"]));
 }
 
@@ -159,7 +159,7 @@ async fn a_source_that_lists_nobody_is_asked_at_a_steady_pace() {
     sleep(Duration::from_secs(10)).await;
     let asked = script.asked_at_ms();
     let pause = NOBODY_INTERVAL.as_millis();
-    // An empty list is an answer of the source, so that the interval counts first.
+    // An empty list is an answer of the source: the interval counts first.
     for pair in asked.windows(2).skip(1) {
         assert!(pair[1] - pair[0] <= INTERVAL.as_millis() + pause, "{asked:?}");
     }

@@ -108,7 +108,7 @@ impl Slices {
         self.by_name.remove(&slice.metadata.name);
     }
 
-    /// Bounds what is kept: as many endpoints as a list may have, in both families.
+    /// Bounds the endpoints that are kept: as many endpoints as a list may have, in both families.
     pub(super) fn check_count<'a>(
         &'a self,
         listed: impl IntoIterator<Item = &'a Slice>,

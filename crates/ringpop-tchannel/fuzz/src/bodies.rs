@@ -1,4 +1,4 @@
-//! What JSON may do to whoever reads it, and to a member.
+//! Any JSON, given to its reader and to a member.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ pub fn check(bytes: &[u8]) -> Option<u8> {
             if let Ok(written) = write_reply(&read.message) {
                 let again = read_reply(&request, &written, envelope(), 7);
                 let again = again.expect("it can be read again");
-                // Who says what named no source is written the first time.
+                // A change that named no source gets one the first time that it is written.
                 assert_eq!(write_reply(&again.message).as_ref(), Ok(&written));
             }
             read

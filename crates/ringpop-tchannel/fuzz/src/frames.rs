@@ -1,4 +1,4 @@
-//! What bytes may do to whoever reads frames.
+//! Any bytes, given to the reader of frames.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,7 @@ use ringpop_tchannel::frame::{
     Init, Kind, Malformed,
 };
 
-/// Bytes of arguments that a call may have here: small, so that the bound is
-/// met.
+/// Bytes of arguments that a call may have here: small enough that inputs meet the bound.
 const BYTES_MAX: usize = 100_000;
 
 /// Calls that are joined at once.
@@ -18,7 +17,7 @@ const CALLS_MAX: usize = 16;
 /// The longest text that is written as it was read.
 const TEXT_BYTES_MAX: usize = 255;
 
-/// What was found in a stream.
+/// The contents of a stream.
 #[derive(Debug, Default)]
 pub struct Found {
     /// Frames of each type.
@@ -99,7 +98,7 @@ fn take(frame: &Frame, calls: &mut BTreeMap<u32, Assembler>) -> Result<bool, Mal
     Ok(true)
 }
 
-/// What was read is written and read again.
+/// The frames are written and read again.
 fn check_request(request: &CallRequest) {
     if !short(&[&request.service]) || !short_headers(&request.headers) {
         return;

@@ -102,7 +102,7 @@ async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
     let bridge = builder.bind().await?;
     let joined_and_for_ever = async {
         let joined = bridge.join().await?;
-        // Whoever started this process may have closed the other end.
+        // The parent of this process may have closed the other end.
         let _ = writeln!(stdout(), "joined by {} of {}", joined.peers.len(), joined.members);
         std::future::pending::<Result<(), Box<dyn std::error::Error>>>().await
     };

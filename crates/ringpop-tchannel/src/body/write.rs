@@ -68,9 +68,9 @@ struct ChangeFields<'a> {
 /// Changes that are written one by one from where they are.
 struct Changes<'a> {
     changes: &'a [Change],
-    /// Who says what names no source. In the answers of the machine that is its
-    /// own list; in its requests it is left open on purpose, so that nobody
-    /// leaves the change out as known to its source.
+    /// The change names no source. In the answers of the machine that is its own list; in its
+    /// requests it is left open on purpose: nobody then leaves the change out as known to its
+    /// source.
     unnamed: Option<(&'a str, u64)>,
 }
 

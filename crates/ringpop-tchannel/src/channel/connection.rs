@@ -61,7 +61,7 @@ pub(super) async fn accept(stream: TcpStream, shared: Arc<Shared>) {
     match timeout(INIT_TIMEOUT, introduced(stream, &shared)).await {
         Ok(Ok(link)) => {
             count(&shared.counters.accepted);
-            // No own calls, so that none is given back.
+            // No own calls: none is given back.
             let _ = link.run(&mut None).await;
         }
         Ok(Err(error)) => {
@@ -96,7 +96,7 @@ async fn introduced(stream: TcpStream, shared: &Arc<Shared>) -> Result<Link, Str
         Err(message) => {
             let error = ErrorFrame { code: ErrorCode::Fatal, message: message.clone() };
             writer.write_all(&error.encode(NO_ID).encode()).await?;
-            // Nothing more is said, so that the peer reads this before it finds the end.
+            // Nothing more is sent: the peer reads this before it finds the end.
             writer.shutdown().await?;
             Err(StreamError::Refused(message))
         }

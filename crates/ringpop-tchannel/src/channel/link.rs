@@ -24,8 +24,8 @@ use crate::limits::{
     REQUESTS_MAX, SERVICE, WRITE_TIMEOUT, WRITES_MAX,
 };
 
-/// One connection. Frames are read and calls kept here; a second task writes,
-/// so that a peer that is slow to read does not keep this one from reading.
+/// One connection. Frames are read and calls kept here; a second task writes, and a peer that is
+/// slow to read does not keep this one from reading.
 pub(super) struct Link {
     shared: Arc<Shared>,
     frames: Frames,
@@ -75,8 +75,7 @@ impl Joining {
         Self { assembler: Assembler::new(MESSAGE_BYTES_MAX), held: None }
     }
 
-    /// What is complete at once needs no room: it is no longer held then than
-    /// the frame itself.
+    /// A complete message needs no room: it is no longer held then than the frame itself.
     fn push(
         &mut self,
         fragment: &Fragment,
@@ -164,7 +163,7 @@ impl Link {
 
     /// Starts an own call. `false` ends the connection.
     pub(super) fn start(&mut self, call: Call) -> bool {
-        // Who no longer waits for an answer has let the other end go.
+        // A caller that no longer waits for an answer has let the other end go.
         self.open.retain(|_, open| !open.answer.is_closed());
         if self.open.len() >= CALLS_MAX {
             let _ = call.answer.send(Err(CallError::TooMany));
@@ -338,7 +337,7 @@ impl Link {
             Err(JoinError::Malformed(malformed)) => Err(malformed.into()),
             Err(JoinError::Full) => Err(CallError::TooMany),
         };
-        // Who asked may have given up.
+        // The caller may have given up.
         let _ = open.answer.send(result);
     }
 

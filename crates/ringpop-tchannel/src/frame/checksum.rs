@@ -33,7 +33,7 @@ impl ChecksumKind {
         }
     }
 
-    /// The checksum of what has `value` so far and these bytes.
+    /// Continues the checksum `value` with these bytes.
     #[must_use]
     pub fn extend(self, value: u32, bytes: &[u8]) -> u32 {
         match self {
@@ -49,9 +49,9 @@ impl ChecksumKind {
 }
 
 impl Checksum {
-    /// Takes type and value. What a sender wants checked must not be taken
-    /// unchecked, so that a type that is not known here (the specification has
-    /// one more, FarmHash, which no implementation of Ringpop sends) is refused.
+    /// Takes type and value. A sum that a sender wants checked must not be taken unchecked: a type
+    /// that is not known here (the specification has one more, FarmHash, which no implementation of
+    /// Ringpop sends) is refused.
     pub(super) fn take(fields: &mut Fields) -> Result<Self, Malformed> {
         let kind = match fields.u8()? {
             0 => return Ok(Self { kind: ChecksumKind::None, value: 0 }),

@@ -2,7 +2,7 @@
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
-/// Why bytes are no frame: what is wrong with them.
+/// Why bytes are no frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("malformed frame: {0}")]
 pub struct Malformed(pub &'static str);
@@ -49,21 +49,20 @@ impl Fields {
 
 const SHORT: Malformed = Malformed("body ends within a field");
 
-/// A text; what is no UTF-8 in it is replaced, since none of the texts in a
-/// frame is more than compared or shown.
+/// A text; bytes that are no UTF-8 are replaced, since none of the texts in a frame is more than
+/// compared or shown.
 pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Writes bytes behind their length as an 8-bit number; what is longer is cut.
+/// Writes bytes behind their length as an 8-bit number; longer ones are cut.
 pub(super) fn put_short(buffer: &mut BytesMut, bytes: &[u8]) {
     let n = bytes.len().min(usize::from(u8::MAX));
     buffer.put_u8(n as u8);
     buffer.put_slice(&bytes[..n]);
 }
 
-/// Writes bytes behind their length as a 16-bit number; what is longer than
-/// `max` is cut.
+/// Writes bytes behind their length as a 16-bit number; those longer than `max` are cut.
 pub(super) fn put_long(buffer: &mut BytesMut, bytes: &[u8], max: u16) {
     let n = bytes.len().min(usize::from(max));
     buffer.put_u16(n as u16);

@@ -221,7 +221,7 @@ fn what_is_too_long_is_refused() {
     assert_eq!(read_back(frames, 100_009), Err(Malformed("arguments are too long")));
 }
 
-/// The checksum covers what came before, so that a lost fragment is noticed.
+/// The checksum covers the fragments before: a lost one is noticed.
 #[test]
 fn a_fragment_that_is_missing_is_noticed() {
     for kind in [ChecksumKind::Crc32, ChecksumKind::Crc32c] {

@@ -36,7 +36,7 @@ impl Lists {
         }
         let after = Some(page.last()?.member.address.clone());
         if self.incoming.len() >= LISTS_MAX {
-            // Nobody asked for what is here, otherwise it were gone.
+            // Nobody asked for the lists here, or they would be gone.
             self.incoming.clear();
         }
         self.incoming.insert(from, rest);

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::peers::ringpop_node;
 use crate::support::{Process, ask, hosts_file, seen, stats, until};
 
-/// How long a member may be suspect. Shorter than usual, so that the tests are.
+/// How long a member may be suspect: shorter than usual, as the tests are.
 pub const SUSPECT_PERIOD: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +143,7 @@ impl Cluster {
         (0..self.peers.len()).filter(|i| self.peers[*i].running.is_some())
     }
 
-    /// Whether all that run see what is expected of each member.
+    /// Whether all that run see the expected status of each member.
     async fn all_see(&self, expected: &[(usize, &str)]) -> bool {
         for i in self.running() {
             let Some(stats) = self.stats(i).await else { return false };

@@ -63,7 +63,7 @@ async fn a_mixed_cluster_agrees_on_members_and_owners_and_rests() {
         assert_eq!(stats["ring"]["checksum"], json!(ring_checksum), "at {i}");
     }
 
-    // What was left to spread is spread, then nobody asks for a list any more.
+    // Changes that were left to spread are spread, then nobody asks for a list any more.
     let bridge = cluster.bridge(BRIDGE);
     let checksums = cluster.checksums().await;
     let before = bridge.protocol_stats().await.unwrap();

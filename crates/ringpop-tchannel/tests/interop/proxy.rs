@@ -1,8 +1,7 @@
 //! Proxies that stop relaying between members of different sides.
 //!
-//! A member is known at the address of its proxy. Who opened a connection is
-//! read from the first frame, in which every TChannel process says where it
-//! listens.
+//! A member is known at the address of its proxy. The opener of a connection is read from the first
+//! frame, in which every TChannel process says where it listens.
 
 use std::collections::HashMap;
 use std::sync::Arc;

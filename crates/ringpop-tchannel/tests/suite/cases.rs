@@ -57,7 +57,7 @@ async fn a_list_that_is_longer_than_a_message_comes_and_goes_whole() {
     suite.finish();
 }
 
-/// `incNoDelta` of the suite: what is known, what is said, what holds.
+/// `incNoDelta` of the suite: the known status, the change, the result.
 #[tokio::test]
 async fn changes_override_by_incarnation_and_status() {
     let mut suite = Suite::prepare(2).await;
@@ -422,7 +422,7 @@ async fn labels_prevail_by_their_signed_checksum() {
         let known = members.iter().find(|member| member["address"] == suite.fake(1)).unwrap();
         assert_eq!(known["labels"], hello, "in either order");
     }
-    // Of this member itself: what is not preferred is ignored, the rest refuted.
+    // About this member itself: changes that are not preferred are ignored, the rest refuted.
     for (labels, refutes) in [(&both, false), (&hello, true)] {
         let mut change = member(&suite.address, "alive", suite.incarnation);
         change["labels"] = labels.clone();

@@ -83,7 +83,7 @@ impl Fakes {
         self.tasks[i].abort();
     }
 
-    /// What was asked since the last look.
+    /// The requests since the last look.
     pub fn take(&self) -> Vec<Asked> {
         self.journal.lock().unwrap().drain(..).collect()
     }

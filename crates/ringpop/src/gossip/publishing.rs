@@ -186,13 +186,12 @@ impl Publishing {
     /// Tells the forwarder what the cluster knows of a member: no request waits for
     /// an owner that others know to be silent.
     ///
-    /// A suspect one may be dead. One that leaves finishes what it has, and is
-    /// probed by nobody any more, so that its silence would not be noticed:
-    /// what may be done twice does not wait for it. A faulty one counts as
-    /// dead. With its connections goes the memory of failed dials: when it is
-    /// back on the ring it gets its keys at once, and not only after the pause
-    /// before the next dial. A member that restarted before anybody missed it
-    /// shows itself by its incarnation, and is dialled at once as well.
+    /// A suspect one may be dead. One that leaves finishes what it has, and is probed by nobody any
+    /// more: its silence would go unnoticed, and idempotent calls do not wait for it. A faulty one
+    /// counts as dead. With its connections goes the memory of failed dials: when it is back on the
+    /// ring it gets its keys at once, and not only after the pause before the next dial. A member
+    /// that restarted before anybody missed it shows itself by its incarnation, and is dialled at
+    /// once as well.
     fn tell_forwarder(&self, before: Option<&Member>, after: Option<&Member>) {
         let Some(member) = after.or(before) else { return };
         // An address that cannot be dialled has no connections.

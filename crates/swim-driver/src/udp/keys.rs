@@ -11,9 +11,8 @@ use crate::limits::KEYS_MAX;
 
 const NONCE_BYTES: usize = 24;
 
-/// The keys with which packets are encrypted and opened: at most
-/// [`KEYS_MAX`]. Clones are the same ring, so
-/// that keys can be changed while the member runs.
+/// The keys with which packets are encrypted and opened: at most [`KEYS_MAX`]. Clones are the same
+/// ring: keys can change while the member runs.
 ///
 /// To replace a key while the cluster runs:
 ///
@@ -48,7 +47,7 @@ pub enum KeyError {
     /// The ring does not have the key.
     #[error("this ring does not have the key; add it first")]
     Unknown,
-    /// The key encrypts what is sent.
+    /// The key encrypts sent packets.
     #[error("packets are encrypted with this key; make another one the primary key first")]
     Primary,
 }
@@ -66,8 +65,7 @@ impl KeyRing {
         Self(Arc::new(RwLock::new(vec![Key::new(primary)])))
     }
 
-    /// Accepts what is encrypted with another key from now on. A key that the ring has
-    /// changes nothing.
+    /// Accepts packets of another key from now on. A key that the ring has changes nothing.
     ///
     /// # Errors
     ///
@@ -96,7 +94,7 @@ impl KeyRing {
         Ok(())
     }
 
-    /// Refuses what is encrypted with this key from now on.
+    /// Refuses packets of this key from now on.
     ///
     /// # Errors
     ///
@@ -130,7 +128,7 @@ impl KeyRing {
         Ok([&[kind], &nonce[..], &encrypted].concat())
     }
 
-    /// What was encrypted with any key of the ring.
+    /// Opens a packet that any key of the ring encrypted.
     pub(super) fn decrypt(&self, context: &[u8], rest: &[u8]) -> Option<Vec<u8>> {
         let (nonce, encrypted) = rest.split_first_chunk::<NONCE_BYTES>()?;
         let nonce = XNonce::from(*nonce);

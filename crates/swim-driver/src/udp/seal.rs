@@ -78,7 +78,7 @@ impl Seal {
         (*kind == PLAIN).then_some(Cow::Borrowed(rest))
     }
 
-    /// What is authenticated beside the message.
+    /// The data that is authenticated beside the message.
     #[cfg(feature = "aead")]
     fn context(&self, way: Way) -> Vec<u8> {
         let way = match way {

@@ -81,7 +81,7 @@ pub(super) async fn write(
     Ok(written.map_err(|_elapsed| StreamError::Late)??)
 }
 
-/// Reads a message. Only what has arrived takes room, whatever length is announced.
+/// Reads a message. Only bytes that have arrived take room, whatever length is announced.
 pub(super) async fn read(stream: &mut TcpStream, seal: &Seal) -> Result<Decoded, StreamError> {
     let length = stream.read_u32().await? as usize;
     if length > STREAM_BYTES_MAX {

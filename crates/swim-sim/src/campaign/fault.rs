@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 macro_rules! faults {
     ($($(#[$doc:meta])* $fault:ident => $name:literal,)*) => {
-        /// Kinds of faults. Each is drawn from a stream of its own, so that one
-        /// that is masked leaves the others as they are.
+        /// Kinds of faults. Each is drawn from a stream of its own: masking one leaves the others
+        /// as they are.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Fault { $($(#[$doc])* $fault,)* }
 

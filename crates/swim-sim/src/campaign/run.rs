@@ -278,7 +278,7 @@ impl<'a, W: Watcher<Swim>> Run<'a, W> {
         host >= self.plan.hosts - self.plan.strangers
     }
 
-    /// Who should be in everybody's view: all that run, are ours, and stay.
+    /// The members that belong in every view: all that run, are ours, and stay.
     fn expected(&self) -> Vec<HostId> {
         let running = self.world.running().map(|(host, _)| host);
         running.filter(|host| !self.is_stranger(*host) && !self.left.contains(host)).collect()
@@ -313,8 +313,8 @@ impl<'a, W: Watcher<Swim>> Run<'a, W> {
         Ok(())
     }
 
-    /// Waits until nobody has news to spread. What is remembered of those who
-    /// are gone may still end meanwhile, which is news as well.
+    /// Waits until nobody has changes to spread. Records of members that are gone may still end
+    /// meanwhile, which is a change as well.
     fn fall_silent(&mut self) -> Result<(), Violation> {
         let (agreed, memory) = (self.world.now(), liveness::memory_bound(&self.plan.config));
         while let Some((host, backlog)) = self.somebody_with_news() {

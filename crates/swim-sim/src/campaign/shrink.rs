@@ -3,11 +3,10 @@
 use super::fault::{Fault, Faults};
 use super::run::{Report, run};
 
-/// Masks kinds of faults, one after the other, as long as the run still
-/// violates the same property. Gives the last report and what is masked.
+/// Masks kinds of faults, one after the other, as long as the run still violates the same property.
+/// Returns the last report and the mask.
 ///
-/// What is left out does not change what remains: each kind of fault is drawn
-/// from its own stream.
+/// Leaving a kind out does not change the others: each kind of fault is drawn from its own stream.
 #[must_use]
 pub fn shrink(seed: u64, masked: Faults) -> (Report, Faults) {
     let mut report = run(seed, masked);

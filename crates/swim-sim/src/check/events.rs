@@ -1,4 +1,4 @@
-//! No event is lost: whoever only listens knows what the machine knows.
+//! No event is lost: a listener knows all that the machine knows.
 //!
 //! Source: the driving contract of `swim_core::Node`; applications build their
 //! routing on these events.

@@ -1,7 +1,7 @@
 //! Incarnations never fall.
 //!
-//! Source: SWIM, section 4.2: an incarnation is raised by its member alone and
-//! orders what is said about it. Whoever accepts a lower one accepts the past.
+//! Source: SWIM, section 4.2: an incarnation is raised by its member alone and orders the changes
+//! about it. To accept a lower one is to accept the past.
 
 use swim_core::{Event, Node};
 

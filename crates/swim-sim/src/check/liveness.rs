@@ -11,10 +11,9 @@ use swim_core::Config;
 
 use crate::time::Nanos;
 
-/// Passes over the addresses that are gone after which the parts of a cluster
-/// have met. With clocks that differ a part dials another in one pass with
-/// probability `1 - 1/e`, and so does the other one, so that ten pass in vain once
-/// in `e^20` times.
+/// Passes over the addresses that are gone after which the parts of a cluster have met. With clocks
+/// that differ a part dials another in one pass with probability `1 - 1/e`, and so does the other
+/// one: ten pass in vain once in `e^20` times.
 const PASSES: u32 = 10;
 
 /// Dials that bring two parts together which met: rounds in which members refute,

@@ -13,8 +13,8 @@ use super::{Check, Sample, Transition, Verdict, require};
 use crate::machine::HostId;
 use crate::time::Nanos;
 
-/// Points of a member of weight 1: few, because what is compared is who is on
-/// the ring, not how evenly.
+/// Points of a member of weight 1: few, because the members on the ring are compared, not their
+/// shares.
 const POINTS: u32 = 3;
 
 /// The ring at each process, and edits that are still to be applied.

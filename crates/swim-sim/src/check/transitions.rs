@@ -1,8 +1,8 @@
 //! Every change of status is one that the protocol has.
 //!
-//! Source: the override table of ringpop-go (`shouldProcessGossip`) and SWIM,
-//! section 4.2; `docs/protocol.md`, *Which statement wins*. Stated here once
-//! more in full, so that a change of the rule in the machine is noticed.
+//! Source: the override table of ringpop-go (`shouldProcessGossip`) and SWIM, section 4.2;
+//! `docs/protocol.md`, *Which statement wins*. Stated here once more in full: a change of the rule
+//! in the machine is noticed.
 
 use swim_core::{Cause, Member, Status};
 

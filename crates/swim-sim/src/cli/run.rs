@@ -15,8 +15,8 @@ use crate::machine::Machine as _;
 use crate::scenario::{self, Outcome, Params, Scenario};
 use crate::time::from_seconds;
 
-/// Bytes that a member takes in the list of another one, with the share of its
-/// indices, as an estimate: machines of one process share what is equal.
+/// Bytes that a member takes in the list of another one, with the share of its indices, as an
+/// estimate: machines of one process share equal values.
 const BYTES_PER_PAIR: u64 = 80;
 
 #[derive(clap::Args)]

@@ -8,7 +8,7 @@ use super::{Failure, Peer};
 use crate::Swim;
 use crate::speed::{Load, Round, Rounds, settled};
 
-/// What is measured, and what is wanted of it.
+/// The measurement and its bar.
 struct Case {
     nodes: u32,
     period_ms: u64,
@@ -59,7 +59,7 @@ impl Case {
         format!("N={}, period {} ms{encoded}", self.nodes, self.period_ms)
     }
 
-    /// What is wanted, in words; nothing when nothing is.
+    /// The bar in words; empty when there is none.
     fn bar(&self, has_peer: bool) -> Option<String> {
         let rate = self.rate_min.map(|least| format!(">= {least} 1/s"));
         let ratio = self.ratio_min.filter(|_| has_peer).map(|least| format!("ratio >= {least}"));
@@ -68,8 +68,8 @@ impl Case {
     }
 }
 
-/// The best round of each side; they take turns, so that a change in what else
-/// the machine does meets both.
+/// The best round of each side; they take turns: a change in the other load of the machine meets
+/// both.
 fn measure(case: &Case, peer: Option<Peer>) -> (Round, Option<Round>) {
     let mut ours = settled::<Swim>(case.load());
     // The peer has its own way to encode, and no other.

@@ -5,7 +5,7 @@ use crate::swim::{Packet, Swim};
 use crate::time::Nanos;
 use crate::watch::{Fate, Watcher};
 
-/// Sees every message, and what was believed when.
+/// Sees every message, and each change of belief with its time.
 #[derive(Debug, Default)]
 pub(super) struct Count {
     /// Pings: when, from whom, to whom; not those for others.

@@ -230,7 +230,7 @@ pub fn false_detection(loss: f64, helpers: usize, probes_max: u64) -> FalseDetec
     let q = 1.0 - loss;
     let formula = (1.0 - q.powi(2)) * (1.0 - q.powi(4)).powi(helpers as i32);
     let wanted = ((FAILURES_WANTED / formula) as u64).clamp(20_000, probes_max.max(20_000));
-    // Nobody is ever faulty, so that all members are probed to the end.
+    // Nobody is ever faulty: all members are probed to the end.
     let config = as_published(MEMBERS)
         .protocol_period(Duration::from_millis(400))
         .ping_timeout(Duration::from_millis(50))

@@ -6,8 +6,8 @@ use crate::network::{Hosts, Rule};
 use crate::time::SECOND;
 use crate::world::Start;
 
-/// Hosts that a script goes through one by one at most, so that large clusters
-/// take no hours of virtual time.
+/// Hosts that a script goes through one by one at most: large clusters take no hours of virtual
+/// time.
 const ONE_BY_ONE_MAX: u32 = 25;
 
 /// An hour, in milliseconds of the wall clock.

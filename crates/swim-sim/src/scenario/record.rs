@@ -34,7 +34,7 @@ pub struct Recorder {
     excused: Vec<bool>,
     /// The version that the process on each host began with.
     born: Vec<u64>,
-    /// Who each member takes for reachable, as far as it said so.
+    /// The members that each one takes for reachable, as far as it said so.
     reachable: Vec<Vec<bool>>,
     sizes: Vec<usize>,
     /// Sizes of views that any member had.

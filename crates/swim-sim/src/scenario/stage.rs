@@ -1,4 +1,4 @@
-//! What a scenario acts on, and what is measured meanwhile.
+//! The cluster that a scenario acts on, and the measurements meanwhile.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ pub struct Stage<M: Machine> {
     values: BTreeMap<&'static str, Vec<f64>>,
     /// Failures that are to be detected.
     failures: Vec<(HostId, Nanos)>,
-    /// Traffic and time at the start of what is measured.
+    /// Traffic and time when the measurement began.
     since: (Nanos, Vec<(u64, u64)>),
 }
 
@@ -91,7 +91,7 @@ impl<M: Machine> Stage<M> {
         self.world.network.loss = Chance::of(self.params.loss);
     }
 
-    /// Forgets what was seen and sent so far.
+    /// Forgets all events and traffic so far.
     pub(crate) fn measure_from_now(&mut self) {
         self.world.watcher.seen.clear();
         self.world.watcher.sizes_seen.clear();

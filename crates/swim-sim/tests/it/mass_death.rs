@@ -1,11 +1,10 @@
 //! All but a few members die at once: the few find out within the bound that
 //! `docs/operations.md` states.
 //!
-//! The bound is the sum of what each step takes: a member that most do not
-//! answer looks for four others in each period, so that each survivor has asked
-//! for everybody after `n / 4` periods; a probe takes at most ping and helpers'
-//! timeout, stretched while nobody has answered yet; and a suspicion that nobody
-//! confirms lasts six times `suspect_timeout * log10(n)`.
+//! The bound is the sum of what each step takes: a member that most do not answer looks for four
+//! others in each period: each survivor has asked for everybody after `n / 4` periods; a probe
+//! takes at most ping and helpers' timeout, stretched while nobody has answered yet; and a
+//! suspicion that nobody confirms lasts six times `suspect_timeout * log10(n)`.
 
 use std::time::Duration;
 

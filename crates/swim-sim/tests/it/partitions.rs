@@ -111,7 +111,7 @@ fn two_and_one_for_a_minute() {
     heals(2, 1, MINUTE);
 }
 
-/// Fewer probes in an hour, so that the test is short.
+/// Fewer probes in an hour: the test is short.
 #[test]
 fn fifty_and_fifty_for_hours() {
     let mut world = cluster(100, 0, Config::wan(), 1);

@@ -4,9 +4,8 @@ use std::io::{IsTerminal as _, stderr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-/// Carries out all runs, the last one first, and gives their results in order.
-/// Runs take very different times, so that each thread takes the next one when
-/// it is done with another.
+/// Carries out all runs, the last one first, and gives their results in order. Runs take very
+/// different times: each thread takes the next one when it is done with another.
 pub(super) fn on_all_processors<T: Sync, R: Send>(
     what: &str,
     runs: &[T],
