@@ -39,8 +39,6 @@ pub(crate) struct Row {
     /// The ratios of several sets of processes.
     spread: Option<Spread>,
     bar: Option<Bar>,
-    /// Printed beside the bar; nothing fails by it.
-    goal: Option<f64>,
     note: String,
 }
 
@@ -54,7 +52,6 @@ struct Line<'a> {
     unit: &'a str,
     ratio: Option<f64>,
     bar: Option<String>,
-    goal: Option<f64>,
     /// Lower and upper quartile of the ratios of several sets of processes.
     spread: Option<[f64; 2]>,
     note: &'a str,
@@ -72,7 +69,6 @@ impl Row {
             paired: None,
             spread: None,
             bar: None,
-            goal: None,
             note: String::new(),
         }
     }
@@ -99,11 +95,6 @@ impl Row {
 
     pub(crate) fn bar(mut self, bar: Bar) -> Self {
         self.bar = Some(bar);
-        self
-    }
-
-    pub(crate) fn goal(mut self, goal: f64) -> Self {
-        self.goal = Some(goal);
         self
     }
 
@@ -181,7 +172,6 @@ impl Report {
             unit: row.unit,
             ratio: row.ratio(),
             bar: row.bar_text(),
-            goal: row.goal,
             spread: row.spread.map(|spread| [spread.low, spread.high]),
             note: &row.note,
             holds: match row.verdict() {
@@ -197,7 +187,7 @@ impl Report {
         if !self.heading_printed {
             self.heading_printed = true;
             println!(
-                "{:44} {:>10} {:5} {:>22} {:>7}  bar, goal, note",
+                "{:44} {:>10} {:5} {:>22} {:>7}  bar, note",
                 "case", "ours", "unit", "peer", "ratio"
             );
         }
@@ -210,10 +200,9 @@ impl Report {
             Verdict::NoBar => "",
         };
         let bar = row.bar_text().map(|bar| format!("{bar}: {verdict}"));
-        let goal = row.goal.map(|goal| format!("goal {goal}"));
         let spread = row.spread.map(|s| format!("quartiles {:.3} to {:.3}", s.low, s.high));
         let note = Some(row.note.clone()).filter(|note| !note.is_empty());
-        let end: Vec<_> = [bar, goal, spread, note].into_iter().flatten().collect();
+        let end: Vec<_> = [bar, spread, note].into_iter().flatten().collect();
         println!(
             "{:44} {:>10} {:5} {:>22} {:>7}  {}",
             row.case,
