@@ -12,6 +12,7 @@ mod ownership;
 mod percent;
 mod pick;
 mod picture;
+mod placed;
 mod plan;
 mod source;
 

@@ -4,6 +4,7 @@ mod bad_input;
 mod diff;
 mod ownership;
 mod pick;
+mod placements;
 mod plan;
 
 use std::path::PathBuf;

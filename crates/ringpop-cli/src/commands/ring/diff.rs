@@ -11,6 +11,7 @@ use super::backends::Backends;
 use super::layout::{BackendRing, place};
 use super::limits::RANGES_MAX;
 use super::percent::{grouped, percent};
+use super::placed::{Moved, Numbers};
 use super::source::check_stdin_is_read_once;
 use crate::failure::Failure;
 use crate::output::{Output, columns, printable};
@@ -19,6 +20,19 @@ pub(super) fn run(args: DiffArgs) -> Result<(), Failure> {
     check_stdin_is_read_once(&args.before, &args.after)?;
     let before = args.layout.ring(&Backends::read(&args.before)?)?;
     let after = args.layout.ring(&Backends::read(&args.after)?)?;
+    let numbers = Numbers::new(&before, &Numbers::default());
+    let next_numbers = Numbers::new(&after, &numbers);
+    let placed = args.layout.placed(before.clone(), &numbers)?;
+    let next = args.layout.placed(after.clone(), &next_numbers)?;
+    if let Some((before, after)) = placed.zip(next) {
+        if args.ranges {
+            return Err(Failure::Usage(
+                "only a ring has ranges that move: leave --ranges or --placement out".to_owned(),
+            ));
+        }
+        Output::new(args.json).emit(&Moved::new(&before, &after));
+        return Ok(());
+    }
     let movement = hashring::diff(&before, &after).map_err(Failure::failed)?;
     if args.ranges && movement.len() > RANGES_MAX {
         return Err(Failure::Failed(format!(

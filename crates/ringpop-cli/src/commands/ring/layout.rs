@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use hashring::{BuildError, Crc32, EnvoyRingHash, Ketama, Ring, Ringpop, Scheme, Xxh3};
 
 use super::backends::Backends;
+use super::placed::{Numbers, Placed, PlacementName};
 use crate::failure::Failure;
 
 /// A ring of backends with their zones.
@@ -13,6 +14,10 @@ pub(super) type BackendRing = Ring<Option<String>, Arc<dyn Scheme>>;
 
 #[derive(Args, Debug)]
 pub(super) struct LayoutArgs {
+    /// How keys are placed on backends; all but the first two have neither a scheme nor points
+    #[arg(long, value_enum, default_value_t)]
+    placement: PlacementName,
+
     /// Hash and names of the points
     #[arg(long, value_enum, default_value_t = SchemeName::Xxh3)]
     scheme: SchemeName,
@@ -66,6 +71,23 @@ impl LayoutArgs {
         Ok(ring)
     }
 
+    /// The backends of a ring by the placement that was asked for, `None` for the ring itself.
+    pub(super) fn placed(
+        &self,
+        ring: BackendRing,
+        numbers: &Numbers,
+    ) -> Result<Option<Placed>, Failure> {
+        let has_points =
+            matches!(self.placement, PlacementName::Ring | PlacementName::LocalRendezvous);
+        if !has_points && (self.points.is_some() || self.scheme != SchemeName::Xxh3) {
+            return Err(Failure::Usage(
+                "this placement has neither a scheme nor points: leave --scheme and --points out"
+                    .to_owned(),
+            ));
+        }
+        Placed::new(self.placement, ring, numbers).map_err(Failure::failed)
+    }
+
     fn scheme(&self) -> Result<Arc<dyn Scheme>, Failure> {
         let sizes = self.min_ring_size.zip(self.max_ring_size);
         let scheme: Arc<dyn Scheme> = match (self.scheme, sizes) {
@@ -117,12 +139,13 @@ mod tests {
     use clap::ValueEnum as _;
     use hashring::scheme;
 
-    use super::{LayoutArgs, SchemeName};
+    use super::{LayoutArgs, PlacementName, SchemeName};
 
     #[test]
     fn schemes_have_the_names_of_the_library() {
         for name in SchemeName::value_variants() {
             let layout = LayoutArgs {
+                placement: PlacementName::default(),
                 scheme: *name,
                 points: None,
                 min_ring_size: None,

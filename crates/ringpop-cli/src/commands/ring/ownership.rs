@@ -12,15 +12,20 @@ use super::backends::Backends;
 use super::layout::{BackendRing, points_per_weight_unit};
 use super::percent::{deviation, grouped, percent};
 use super::picture;
+use super::placed::{Numbers, Placed};
 use crate::failure::Failure;
 use crate::output::{Output, checksum, columns, printable};
 
 pub(super) fn run(args: OwnershipArgs) -> Result<(), Failure> {
     let backends = Backends::read(&args.backends)?;
     let ring = args.layout.owned_ring(&backends)?;
-    let report = Report::new(&ring, backends.left_out);
+    let placed = args.layout.placed(ring.clone(), &Numbers::new(&ring, &Numbers::default()))?;
+    let report = match &placed {
+        Some(placed) => Report::placed(placed, &ring, backends.left_out),
+        None => Report::new(&ring, backends.left_out),
+    };
     if args.svg.is_some() || args.png.is_some() {
-        let svg = picture::draw(&ring, &report)?;
+        let svg = picture::draw(placed.is_none().then_some(&ring), &report)?;
         if let Some(path) = &args.png {
             write(path, picture::png(&svg, args.font.as_deref())?)?;
         }
@@ -41,6 +46,7 @@ fn write(path: &Path, picture: impl AsRef<[u8]>) -> Result<(), Failure> {
 /// What is said and drawn about a ring that somebody owns.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
+    pub(super) placement: &'static str,
     pub(super) scheme: String,
     circle_bits: u32,
     pub(super) points_per_weight_unit: Option<u32>,
@@ -77,6 +83,7 @@ impl Report {
     pub(super) fn new(ring: &BackendRing, left_out: Vec<String>) -> Self {
         let shares: Shares<'_, _> = ring.shares();
         Self {
+            placement: "ring",
             scheme: ring.scheme().name().to_owned(),
             circle_bits: ring.scheme().circle_bits(),
             points_per_weight_unit: points_per_weight_unit(ring),
@@ -86,6 +93,22 @@ impl Report {
             deviation: shares.deviation().expect("a ring with points has a weight"),
             backends: shares.iter().map(Owned::from).collect(),
             left_out,
+        }
+    }
+
+    /// The same of a placement that is not the ring itself. Its points, or entries of a table, or
+    /// numbers, are those that it has.
+    fn placed(placed: &Placed, ring: &BackendRing, left_out: Vec<String>) -> Self {
+        let shares = placed.shares();
+        Self {
+            placement: placed.name(),
+            points_per_weight_unit: None,
+            points: shares.iter().map(|share| share.points as usize).sum(),
+            ring_checksum: checksum(placed.checksum()),
+            peak_to_average: shares.peak_to_average().expect("somebody has a weight"),
+            deviation: shares.deviation().expect("somebody has a weight"),
+            backends: shares.iter().map(Owned::from).collect(),
+            ..Self::new(ring, left_out)
         }
     }
 
@@ -127,8 +150,8 @@ impl fmt::Display for Report {
         writeln!(f, "{}", columns(&rows))?;
         write!(
             f,
-            "scheme {}, {} points, peak to average {:.3}, standard deviation {}",
-            self.scheme,
+            "{}, {} points, peak to average {:.3}, standard deviation {}",
+            self.layout(),
             grouped(self.points as u64),
             self.peak_to_average,
             percent(self.deviation).trim_start()
@@ -138,6 +161,16 @@ impl fmt::Display for Report {
             write!(f, "\nnot healthy and left out: {}", ids.join(", "))?;
         }
         Ok(())
+    }
+}
+
+impl Report {
+    /// The scheme of a ring, or the name of another placement.
+    pub(super) fn layout(&self) -> String {
+        match self.placement {
+            "ring" => format!("scheme {}", self.scheme),
+            other => format!("placement {other}"),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::args::{PickArgs, TokenArgs};
 use super::backends::Backends;
 use super::layout::BackendRing;
 use super::limits::TOKENS_BYTES_MAX;
+use super::placed::Numbers;
 use super::source::check_stdin_is_read_once;
 use crate::failure::Failure;
 use crate::output::{Output, columns, printable};
@@ -21,10 +22,14 @@ pub(super) fn run(args: PickArgs) -> Result<(), Failure> {
         check_stdin_is_read_once(&args.backends, listed)?;
     }
     let ring = args.layout.owned_ring(&Backends::read(&args.backends)?)?;
+    let placed = args.layout.placed(ring.clone(), &Numbers::new(&ring, &Numbers::default()))?;
     let tokens = read_tokens(args.tokens)?;
     let wanted = args.owners.unwrap_or(1) as usize;
     let picks = tokens.into_iter().map(|token| {
-        let owners = owners(&ring, &token, wanted, args.spread);
+        let owners = match &placed {
+            Some(placed) => placed.owners(&token, wanted, args.spread),
+            None => owners(&ring, &token, wanted, args.spread),
+        };
         (token, owners)
     });
     let picks = Picks { picks: picks.collect(), several: args.owners.is_some() };
@@ -52,25 +57,25 @@ fn read_tokens(args: TokenArgs) -> Result<Vec<String>, Failure> {
 }
 
 /// Best first.
-fn owners<'r>(ring: &'r BackendRing, token: &str, wanted: usize, spread: bool) -> Vec<&'r str> {
+fn owners(ring: &BackendRing, token: &str, wanted: usize, spread: bool) -> Vec<String> {
     let mut owners: Vec<&Arc<Node<Option<String>>>> = Vec::new();
     if spread {
         ring.owners_spread(token.as_bytes(), wanted, Node::data, &mut owners);
     } else {
         ring.lookup_n(token.as_bytes(), wanted, &mut owners);
     }
-    owners.into_iter().map(|owner| owner.id()).collect()
+    owners.into_iter().map(|owner| owner.id().to_owned()).collect()
 }
 
 /// Tokens with their owners.
-struct Picks<'r> {
-    picks: Vec<(String, Vec<&'r str>)>,
+struct Picks {
+    picks: Vec<(String, Vec<String>)>,
     /// Whether a number of owners was asked for; then each token has a list, also of one.
     several: bool,
 }
 
 /// An object from token to backend, or to a list of backends.
-impl Serialize for Picks<'_> {
+impl Serialize for Picks {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.picks.len()))?;
         for (token, owners) in &self.picks {
@@ -83,7 +88,7 @@ impl Serialize for Picks<'_> {
     }
 }
 
-impl fmt::Display for Picks<'_> {
+impl fmt::Display for Picks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rows = vec![[
             "TOKEN".to_owned(),

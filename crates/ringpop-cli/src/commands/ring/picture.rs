@@ -26,8 +26,8 @@ const TOP: f64 = 105.0;
 /// Where the bars begin, beside the circle.
 const BARS_LEFT: f64 = 640.0;
 
-/// Draws a ring and what its backends own.
-pub(super) fn draw(ring: &BackendRing, report: &Report) -> Result<String, Failure> {
+/// Draws what backends own, and a ring where there is one.
+pub(super) fn draw(ring: Option<&BackendRing>, report: &Report) -> Result<String, Failure> {
     if report.backends.len() > PICTURE_BACKENDS_MAX {
         return Err(Failure::Failed(format!(
             "a picture shows {} backends at most and there are {}: leave --svg and --png out",
@@ -80,10 +80,7 @@ fn title(report: &Report) -> String {
 }
 
 fn heading(report: &Report) -> Group {
-    let mut facts = vec![
-        format!("scheme {}", report.scheme),
-        format!("{} points", grouped(report.points as u64)),
-    ];
+    let mut facts = vec![report.layout(), format!("{} points", grouped(report.points as u64))];
     if let Some(points) = report.points_per_weight_unit {
         facts.push(format!("{} per weight unit", grouped(u64::from(points))));
     }

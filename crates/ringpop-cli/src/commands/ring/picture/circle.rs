@@ -38,18 +38,21 @@ struct Arc {
     backend: usize,
 }
 
-pub(super) fn draw(ring: &BackendRing, report: &Report, (left, top): (f64, f64)) -> Group {
+pub(super) fn draw(ring: Option<&BackendRing>, report: &Report, (left, top): (f64, f64)) -> Group {
     let centre = (left + RADIUS, top + RADIUS);
-    let (arcs, legend) = layout_arcs(ring, report);
-    let mut group = Group::new().add(band(centre, POINTS_BAND, &arcs, report, 0.0));
     let shares = share_arcs(report);
+    let (arcs, legend) = match ring {
+        Some(ring) => layout_arcs(ring, report),
+        None => (shares.clone(), "both rings: the part of the keys of each backend".to_owned()),
+    };
+    let mut group = Group::new().add(band(centre, POINTS_BAND, &arcs, report, 0.0));
     let gap = GAP.min(GAP_PART * TAU * SHARES_BAND.1 / shares.len() as f64);
     group = group.add(band(centre, SHARES_BAND, &shares, report, round(gap)));
     for arc in &shares {
         group = numbers(centre, arc, report).into_iter().fold(group, Group::add);
     }
-    let legends =
-        [(legend, 24.0), ("inner ring: the same arcs gathered by backend".to_owned(), 44.0)];
+    let gathered = ring.map(|_| ("inner ring: the same arcs gathered by backend".to_owned(), 44.0));
+    let legends = [(legend, 24.0)].into_iter().chain(gathered);
     for (text, below) in legends {
         let at = (centre.0, centre.1 + RADIUS + below);
         group = group.add(label(at, 13.0, text).set("text-anchor", "middle").set("fill", GREY));
