@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use super::cluster::{Cluster, Kind};
+use super::proxy::Network;
 use super::{DETECTION, TURN};
-use crate::cluster::{Cluster, Kind};
-use crate::proxy::Network;
 use crate::support::{ask, free_addresses, until};
 
 /// Each side has both kinds.

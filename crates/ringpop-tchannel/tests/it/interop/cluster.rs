@@ -9,7 +9,7 @@ use ringpop_tchannel::{Bridge, ChecksumForm, Config};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::peers::ringpop_node;
+use super::peers::ringpop_node;
 use crate::support::{Process, ask, hosts_file, seen, stats, until};
 
 /// How long a member may be suspect: shorter than usual, as the tests are.

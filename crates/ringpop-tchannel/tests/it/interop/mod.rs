@@ -2,21 +2,16 @@
 //! processes. Without node and npm these tests are skipped, which they say in
 //! a line that begins with `SKIPPED`.
 
-#![cfg(unix)]
-#![allow(clippy::unwrap_used, unreachable_pub, reason = "a test that cannot go on panics")]
-
 mod cluster;
 mod partition;
 mod peers;
 mod proxy;
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::time::Duration;
 
-use cluster::{Cluster, Kind, SUSPECT_PERIOD};
+use self::cluster::{Cluster, Kind, SUSPECT_PERIOD};
+use crate::support::{ask, free_addresses};
 use serde_json::json;
-use support::{ask, free_addresses};
 use tokio::sync::Mutex;
 
 /// One cluster at a time: several would take each other's processor and find
@@ -68,7 +63,7 @@ async fn a_mixed_cluster_agrees_on_members_and_owners_and_rests() {
     let checksums = cluster.checksums().await;
     let before = bridge.protocol_stats().await.unwrap();
     let rounds = before.pings_received + 50;
-    support::until("ten seconds of gossip", Duration::from_secs(60), || async {
+    crate::support::until("ten seconds of gossip", Duration::from_secs(60), || async {
         bridge.protocol_stats().await.unwrap().pings_received >= rounds
     })
     .await;

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::fakes::Asked;
-use crate::{JOIN, PING, PING_REQ};
+use super::fakes::Asked;
+use super::{JOIN, PING, PING_REQ};
 
 /// Checks that an object has all fields of the first list and no others than
 /// those of both.

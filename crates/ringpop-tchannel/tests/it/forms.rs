@@ -1,15 +1,11 @@
 //! Clusters that write their views down in one form or the other: recognised, or
 //! refused with a sentence, and never joined silently in the wrong one.
 
-#![allow(clippy::unwrap_used, unreachable_pub, reason = "a test that cannot go on panics")]
-
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{Answer, Client, until};
 use ringpop_tchannel::discovery::StaticList;
 use ringpop_tchannel::{Bridge, BridgeBuilder, ChecksumForm, JoinError};
-use support::{Answer, Client, until};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

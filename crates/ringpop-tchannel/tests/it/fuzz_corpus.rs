@@ -1,16 +1,6 @@
 //! What the fuzzers found worth keeping, replayed: inputs that reach different
 //! places of the code, and every input that once failed.
 
-#![allow(
-    clippy::unwrap_used,
-    dead_code,
-    unreachable_pub,
-    reason = "a test that cannot go on panics; the fuzzers use what is shared as well"
-)]
-
-#[path = "../fuzz/src/lib.rs"]
-mod fuzz;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -32,7 +22,7 @@ fn corpus(target: &str) -> impl Iterator<Item = Vec<u8>> {
 fn streams_of_the_corpus_are_read_or_refused() {
     let (mut kinds, mut complete, mut refused) = (BTreeSet::new(), 0, 0);
     for bytes in corpus("frames") {
-        let found = fuzz::frames::check(&bytes);
+        let found = crate::fuzz::frames::check(&bytes);
         kinds.extend(found.frames.into_keys());
         complete += found.complete;
         refused += found.refused;
@@ -47,7 +37,7 @@ fn streams_of_the_corpus_are_read_or_refused() {
 fn bodies_of_the_corpus_are_read_or_refused() {
     let (mut kinds, mut refused) = (BTreeSet::new(), 0);
     for bytes in corpus("bodies") {
-        match fuzz::bodies::check(&bytes) {
+        match crate::fuzz::bodies::check(&bytes) {
             Some(kind) => drop(kinds.insert(kind)),
             None => refused += 1,
         }

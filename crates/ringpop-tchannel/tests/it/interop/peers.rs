@@ -41,7 +41,7 @@ fn install() -> Option<PathBuf> {
             return None;
         }
     }
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/node");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/interop/node");
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ringpop-node");
     fs::create_dir_all(target.join("metrics-stub")).unwrap();
     let mut changed = false;

@@ -1,18 +1,14 @@
 //! Malformed, foreign or excessive input: refused with the right answer, counted, and nothing else
 //! changes.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{Answer, Client, ask, request, until};
 use bytes::Bytes;
 use ringpop_tchannel::frame::{CallRequest, ChecksumKind, ErrorCode, Frame, Init, Kind, NO_ID};
 use ringpop_tchannel::limits::MESSAGE_BYTES_MAX;
 use ringpop_tchannel::{Bridge, View};
 use serde_json::{Value, json};
-use support::{Answer, Client, ask, request, until};
 
 const JOIN: &str = "/protocol/join";
 const PING: &str = "/protocol/ping";
@@ -328,10 +324,10 @@ async fn garbage_on_many_connections_harms_nobody() {
 async fn ten_thousand_connections_leave_those_that_are_there_alone() {
     const MANY: usize = 10_000;
     let directory = tempfile::TempDir::new().unwrap();
-    let addresses = support::free_addresses(1);
-    let hosts = support::hosts_file(directory.path(), &addresses);
+    let addresses = crate::support::free_addresses(1);
+    let hosts = crate::support::hosts_file(directory.path(), &addresses);
     let at = &addresses[0];
-    let _process = support::Process::testpop(at, &hosts, &[]);
+    let _process = crate::support::Process::testpop(at, &hosts, &[]);
     until("it answers", Duration::from_secs(20), || async {
         ask(at, "/health", "").await.is_some()
     })

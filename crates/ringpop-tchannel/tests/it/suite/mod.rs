@@ -2,20 +2,15 @@
 //! suite: what of its rules can be seen on the wire. The rules themselves are
 //! tested where they are, in `swim-core`.
 
-#![cfg(unix)]
-#![allow(clippy::unwrap_used, unreachable_pub, reason = "a test that cannot go on panics")]
-
 mod cases;
 mod fakes;
 mod schema;
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::time::Duration;
 
-use fakes::{Asked, Fakes, INCARNATION, checksum, member, said};
+use self::fakes::{Asked, Fakes, INCARNATION, checksum, member, said};
+use crate::support::{Answer, Client, Process, free_addresses, hosts_file, until};
 use serde_json::{Value, json};
-use support::{Answer, Client, Process, free_addresses, hosts_file, until};
 use tempfile::TempDir;
 
 /// Numbers of fakes.
@@ -144,7 +139,7 @@ impl Suite {
 
     async fn status(&mut self, i: usize) -> Option<String> {
         let stats = self.stats().await;
-        support::seen(&stats, self.fake(i)).map(|(status, _)| status)
+        crate::support::seen(&stats, self.fake(i)).map(|(status, _)| status)
     }
 
     /// Checks how many members have each status, that the real one did not
@@ -157,7 +152,7 @@ impl Suite {
             let wanted = expected.iter().find(|(name, _)| *name == status).map_or(0, |(_, n)| *n);
             assert_eq!(count, wanted, "{status} in {members:?}");
         }
-        let own = support::seen(&stats, &self.address).unwrap().1;
+        let own = crate::support::seen(&stats, &self.address).unwrap().1;
         assert_eq!(own, self.incarnation);
         assert_eq!(stats["membership"]["checksum"], json!(checksum(&stats)));
     }

@@ -1,0 +1,15 @@
+//! The bridge, alone, among fake members, and in clusters of ringpop-node.
+
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "a test that cannot go on panics")]
+
+mod forms;
+#[path = "../../fuzz/src/lib.rs"]
+#[allow(dead_code, reason = "the fuzz targets use the rest")]
+mod fuzz;
+mod fuzz_corpus;
+mod hostile;
+#[cfg(unix)]
+mod interop;
+#[cfg(unix)]
+mod suite;
+mod support;
