@@ -1,4 +1,5 @@
-//! `cargo xtask package`: every crate packs cleanly and is whole without the rest of the repository.
+//! `cargo xtask package`: every crate packs cleanly and is whole without the rest of the
+//! repository.
 //!
 //! Some crates carry `publish = false` until their publishing names are chosen, and cargo packs
 //! no crate that depends on one of them. The check therefore packs a copy of the sources without

@@ -12,8 +12,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::workspace;
 
-/// Directories whose files nobody of the project writes by hand.
-const NOT_OURS: &[&str] = &["target", "generated", "corpus", "vectors", "node_modules", ".git"];
+/// Directories and files that nobody of the project writes by hand.
+const NOT_OURS: &[&str] =
+    &["target", "generated", "generated.rs", "corpus", "vectors", "node_modules", ".git"];
 
 /// A text file of the project.
 struct File {
@@ -60,10 +61,11 @@ fn read_below(root: &Path, directory: &Path, files: &mut Vec<File>) -> Result<()
         .collect::<std::io::Result<Vec<_>>>()?;
     for path in entries.iter().map(fs::DirEntry::path) {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if NOT_OURS.contains(&&*name) {
+            continue;
+        }
         if path.is_dir() {
-            if !NOT_OURS.contains(&&*name) {
-                read_below(root, &path, files)?;
-            }
+            read_below(root, &path, files)?;
         } else if matches!(path.extension().and_then(|it| it.to_str()), Some("rs" | "md" | "toml"))
         {
             files.push(File { path: relative(root, &path), text: read(&path)? });

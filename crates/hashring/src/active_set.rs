@@ -136,7 +136,7 @@ pub struct Replaced {
 /// How far a change goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SetChange {
-    /// The list says what was known.
+    /// The list has the last known state.
     None,
     /// Addresses or labels changed; every key stays where it is.
     Details,

@@ -34,7 +34,7 @@ pub enum Outcome {
 
 /// Remembers the local health of backends by id, also of those that are gone and may come back.
 ///
-/// It reads no clock: whoever asks or reports says what time it is.
+/// It reads no clock: callers give the time.
 ///
 /// ```
 /// use hashring::{HealthConfig, LocalHealth, Outcome};
@@ -74,8 +74,8 @@ impl LocalHealth {
         })
     }
 
-    /// The health of a backend: what is remembered under this id, or a clean record. Keep the
-    /// handle; it asks and reports without a lock.
+    /// The health of a backend: the record of this id, or a clean one. Keep the handle; it asks and
+    /// reports without a lock.
     ///
     /// At most [`HealthConfig::with_capacity`] backends are remembered. Beyond that those are
     /// forgotten whose handles are gone: first the ones in good standing, then the quarantined. If

@@ -57,7 +57,7 @@ pub use self::{
     active_set::{ActiveSet, ActiveSetError, BackendRecord, Replaced, SetChange},
     bounded::{BoundedOwner, LoadBound, LoadBoundError},
     health::{BackendHealth, HealthConfig, HealthConfigError, LocalHealth, Outcome},
-    limits::{DEFAULT_MAX_POINTS, DEFAULT_POINTS_PER_WEIGHT_UNIT, MAX_NODES, MAX_POINTS},
+    limits::{DEFAULT_POINTS_PER_WEIGHT_UNIT, NODES_MAX, POINTS_MAX, POINTS_MAX_DEFAULT},
     movement::{DiffError, Move, Movement, diff},
     node::Node,
     ownership::{PlaceRange, Share, Shares},

@@ -14,18 +14,18 @@ pub const DEFAULT_POINTS_PER_WEIGHT_UNIT: u32 = 100;
 ///
 /// It is Envoy's `max_ring_size` as well. A ring of this size takes about 130 MB; a mistaken weight
 /// of a million must not take the process down.
-pub const DEFAULT_MAX_POINTS: u32 = 1 << 23;
+pub const POINTS_MAX_DEFAULT: u32 = 1 << 23;
 
 /// The most points that [`RingBuilder::max_points`](crate::RingBuilder::max_points) can allow:
 /// 268,435,456.
 ///
 /// Positions of points are `u32`; this leaves room for every sum of them, at about 4.5 GB for the
 /// ring.
-pub const MAX_POINTS: u32 = 1 << 28;
+pub const POINTS_MAX: u32 = 1 << 28;
 
 /// The most nodes in one ring: 16,777,216, far beyond any membership list, so that node indices can
 /// be `u32`.
-pub const MAX_NODES: usize = 1 << 24;
+pub const NODES_MAX: usize = 1 << 24;
 
 /// Points that a walk looks at before it starts a bitmap of the owners it has seen.
 ///
@@ -86,6 +86,6 @@ pub(crate) const PROBES_MAX: u32 = 64;
 pub(crate) const SPREAD_POINTS_MIN: u32 = 16;
 pub(crate) const SPREAD_POINTS_MAX: u32 = 8_192;
 
-/// Places on which it is counted how many keys move, where no formula says it: the standard error is
-/// below 0.15 % of all keys, and two lookups of each take a hundredth of a second.
+/// Places on which it is counted how many keys move, where no formula says it: the standard error
+/// is below 0.15 % of all keys, and two lookups of each take a hundredth of a second.
 pub(crate) const MOVED_SAMPLE: u32 = 1 << 17;

@@ -1,4 +1,4 @@
-//! Who owns how much of the circle.
+//! The shares of the circle.
 
 use std::{fmt, sync::Arc};
 

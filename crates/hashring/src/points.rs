@@ -121,7 +121,7 @@ impl Points {
     }
 }
 
-/// Stands behind the last point of an empty circle. It is no index of a node: [`crate::MAX_NODES`]
+/// Stands behind the last point of an empty circle. It is no index of a node: [`crate::NODES_MAX`]
 /// is lower.
 const NO_OWNER: u32 = u32::MAX;
 

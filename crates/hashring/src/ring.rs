@@ -19,7 +19,7 @@ pub use self::{
 };
 use crate::{
     circle::Circle,
-    limits::DEFAULT_MAX_POINTS,
+    limits::POINTS_MAX_DEFAULT,
     node::Node,
     points::Points,
     scheme::{PointRule, Scheme, Xxh3},
@@ -235,7 +235,7 @@ impl<N, S: Scheme + Default> Default for Ring<N, S> {
             PointRule::PerWeightUnit { default } => default,
             PointRule::WholeRing => 0,
         };
-        Self::without_nodes(scheme, points_per_weight_unit, DEFAULT_MAX_POINTS)
+        Self::without_nodes(scheme, points_per_weight_unit, POINTS_MAX_DEFAULT)
     }
 }
 

@@ -84,7 +84,7 @@ pub trait Scheme: fmt::Debug + Send + Sync {
         64
     }
 
-    /// Who owns a point that several nodes have.
+    /// The owner of a point that several nodes have.
     fn tie_order(&self) -> TieOrder {
         TieOrder::LowestIdFirst
     }
@@ -128,8 +128,8 @@ pub struct WeightedName<'a> {
     pub weight: u32,
 }
 
-/// Who owns a point that several nodes have: all of them keep it, the first in this order owns it,
-/// and when that one leaves, the next does.
+/// The owner of a point that several nodes have: all of them keep it, the first in this order owns
+/// it, and when that one leaves, the next does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TieOrder {
     /// The node whose id is the lowest, byte by byte.

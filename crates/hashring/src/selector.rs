@@ -184,8 +184,7 @@ impl<S: Scheme + Clone> Selector<S> {
         self.shared.load()
     }
 
-    /// The node of a record. A backend that was listed before keeps its counters, and what is known
-    /// of its health.
+    /// The node of a record. A backend that was listed before keeps its counters and its health.
     fn node(&self, ring: &Ring<Backend, S>, record: &BackendRecord) -> Node<Backend> {
         let listed = ring.node(&record.id).map(|node| node.data());
         let backend = Backend {

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use tonic_prost_build::Builder;
 
-/// The path of `Builder::file_descriptor_set_path`, which tonic hands to `protoc` and no further: a builder that compiles
-/// descriptors ignores it in silence. There is no way to ask for it but to look at how the builder is shown.
+/// The path of `Builder::file_descriptor_set_path`, which tonic hands to `protoc` and no further: a
+/// builder that compiles descriptors ignores it in silence. There is no way to ask for it but to
+/// look at how the builder is shown.
 pub(crate) fn path_in(tonic: &Builder) -> Option<PathBuf> {
     let shown = format!("{tonic:?}");
     let (_, rest) = shown.split_once("file_descriptor_set_path: Some(\"")?;
@@ -14,7 +15,8 @@ pub(crate) fn path_in(tonic: &Builder) -> Option<PathBuf> {
     loop {
         match characters.next()? {
             '"' => return Some(path.into()),
-            // Quotes and the separators of Windows. Anything else that is escaped is no path that anybody writes.
+            // Quotes and the separators of Windows. Anything else that is escaped is no path that
+            // anybody writes.
             '\\' => path.push(characters.next()?),
             character => path.push(character),
         }

@@ -58,7 +58,8 @@ pub(crate) fn of_files(files: &[FileDescriptor], forward_path: &str) -> Result<V
         collect_marked(&message, &mut keys)?;
     }
     for (message, paths) in keys.values() {
-        // Code of other packages is generated elsewhere. And where methods disagree, a message by itself has no key.
+        // Code of other packages is generated elsewhere. And where methods disagree, a message by
+        // itself has no key.
         let is_here = files.contains(&message.parent_file());
         if let ([path], true) = (paths.as_slice(), is_here) {
             let package = code.entry(message.package_name().to_owned()).or_default();

@@ -1,5 +1,5 @@
-//! Build-time glue for `ringpop-forward`: a schema says which field is the routing key, and the generated code says it to
-//! the forwarder.
+//! Build-time glue for `ringpop-forward`: a schema says which field is the routing key, and the
+//! generated code says it to the forwarder.
 //!
 //! ```proto
 //! import "ringpop/options.proto"; // comes with this crate
@@ -32,8 +32,9 @@
 //! * `RoutingKey` for each message with a key: `request.routing_key()` is the key that a server
 //!   would read.
 //!
-//! A key may be a string, bytes or an integer. What cannot be one is an error that names the file, the method or message,
-//! and the field: a field that is not there, one that is repeated, a map, a float or in a oneof, and two keys in one message.
+//! A key may be a string, bytes or an integer. What cannot be one is an error that names the file,
+//! the method or message, and the field: a field that is not there, one that is repeated, a map, a
+//! float or in a oneof, and two keys in one message.
 //!
 //! [`Schemas`] is the same in two steps, for those who generate code in a way of their own.
 
@@ -55,7 +56,8 @@ pub use error::{Error, KeyProblem};
 pub use glue::Glue;
 pub use schemas::Schemas;
 
-/// Compiles schemas to Rust from a build script: messages, clients, servers and the glue for routing.
+/// Compiles schemas to Rust from a build script: messages, clients, servers and the glue for
+/// routing.
 #[derive(Debug)]
 #[must_use = "nothing is compiled until `compile` is called"]
 pub struct Builder {
@@ -72,28 +74,29 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// Clients and servers, in the directory that cargo gives to build scripts, for code that depends on `ringpop` or on
-    /// `ringpop-forward`.
+    /// Clients and servers, in the directory that cargo gives to build scripts, for code that
+    /// depends on `ringpop` or on `ringpop-forward`.
     pub fn new() -> Self {
         let tonic = tonic_prost_build::configure();
         Self { tonic, out_dir: None, descriptor_set: None, forward_path: None }
     }
 
-    /// Settings of tonic's and prost's generators. An output directory set there is not looked at; set it
-    /// [here](Self::out_dir). A path for the descriptor set is.
+    /// Settings of tonic's and prost's generators. An output directory set there is not looked at;
+    /// set it [here](Self::out_dir). A path for the descriptor set is.
     pub fn tonic(mut self, tonic: tonic_prost_build::Builder) -> Self {
         self.tonic = tonic;
         self
     }
 
-    /// Where the generated files go. By default `OUT_DIR`, where `tonic::include_proto!` looks for them.
+    /// Where the generated files go. By default `OUT_DIR`, where `tonic::include_proto!` looks for
+    /// them.
     pub fn out_dir(mut self, out_dir: impl Into<PathBuf>) -> Self {
         self.out_dir = Some(out_dir.into());
         self
     }
 
-    /// Writes the schemas and all that they import to this file, encoded as a `FileDescriptorSet`, as server reflection
-    /// needs them. It has the options of this crate as well.
+    /// Writes the schemas and all that they import to this file, encoded as a `FileDescriptorSet`,
+    /// as server reflection needs them. It has the options of this crate as well.
     pub fn file_descriptor_set_path(mut self, path: impl Into<PathBuf>) -> Self {
         self.descriptor_set = Some(path.into());
         self
@@ -101,19 +104,21 @@ impl Builder {
 
     /// The Rust path of the crate `ringpop-forward`, as the generated code names it.
     ///
-    /// By default it follows the dependencies in the manifest of the package that is built (`CARGO_MANIFEST_DIR`), also
-    /// renamed ones: the crate itself if the package depends on it, such as `::ringpop_forward`, and otherwise what the
-    /// facade exports, `::ringpop::forward`.
+    /// By default it follows the dependencies in the manifest of the package that is built
+    /// (`CARGO_MANIFEST_DIR`), also renamed ones: the crate itself if the package depends on it,
+    /// such as `::ringpop_forward`, and otherwise what the facade exports, `::ringpop::forward`.
     pub fn forward_path(mut self, path: impl Into<String>) -> Self {
         self.forward_path = Some(path.into());
         self
     }
 
-    /// Compiles `schemas`, which are found in `includes`, and tells cargo to do so again when one of them changes.
+    /// Compiles `schemas`, which are found in `includes`, and tells cargo to do so again when one
+    /// of them changes.
     ///
     /// # Errors
     ///
-    /// [`Error`] when a schema does not compile, names a key that cannot be one, or when a file cannot be written.
+    /// [`Error`] when a schema does not compile, names a key that cannot be one, or when a file
+    /// cannot be written.
     pub fn compile(
         self,
         schemas: &[impl AsRef<Path>],

@@ -105,7 +105,8 @@ fn has_presence(field: &FieldDescriptor) -> bool {
     !field.is_required() && field.supports_presence()
 }
 
-/// The number that a scan of the encoded message reads, from a `key` of the field's type; `None` for strings and bytes.
+/// The number that a scan of the encoded message reads, from a `key` of the field's type; `None`
+/// for strings and bytes.
 fn as_wire_number(kind: &Kind) -> Option<&'static str> {
     Some(match kind {
         // Negative numbers are sent as 64 bits (protobuf encoding, "signed integers").

@@ -1,4 +1,5 @@
-//! Loading schemas: with the options of this crate at hand, and without them in what code is generated from.
+//! Loading schemas: with the options of this crate at hand, and without them in what code is
+//! generated from.
 
 use std::path::{Path, PathBuf};
 
@@ -84,8 +85,8 @@ impl Schemas {
         self.paths.iter().map(PathBuf::as_path)
     }
 
-    /// The glue of each package that has some, in order of the packages' names. `forward_path` is the Rust path of the
-    /// crate `ringpop-forward`, such as `::ringpop_forward`.
+    /// The glue of each package that has some, in order of the packages' names. `forward_path` is
+    /// the Rust path of the crate `ringpop-forward`, such as `::ringpop_forward`.
     ///
     /// # Errors
     ///

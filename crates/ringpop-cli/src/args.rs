@@ -98,12 +98,13 @@ pub(crate) struct NodeArgs {
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = parse_duration)]
     pub(crate) hedge_after: Option<Duration>,
 
-    /// How long to wait for peers that are not listed yet before starting as a cluster of its own; --peers that name
-    /// only this member are not waited for
+    /// How long to wait for peers that are not listed yet before starting as a cluster of its own;
+    /// --peers that name only this member are not waited for
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, default_value = ALONE_AFTER, value_parser = parse_wait)]
     pub(crate) alone_after: Duration,
 
-    /// Be ready only when so many members are there, this one included, or the time of --expect-within is over
+    /// Be ready only when so many members are there, this one included, or the time of
+    /// --expect-within is over
     #[arg(long, value_name = "N", allow_negative_numbers = true,
           value_parser = clap::value_parser!(u32).range(1..=i64::from(EXPECTED_MAX)))]
     pub(crate) expect: Option<u32>,
@@ -126,7 +127,8 @@ pub(crate) struct NodeArgs {
     #[command(flatten)]
     pub(crate) run: RunArgs,
 
-    /// Stop when standard input ends, which is how a member notices that the process that started it is gone
+    /// Stop when standard input ends, which is how a member notices that the process that started
+    /// it is gone
     #[arg(long, hide = true)]
     pub(crate) exit_with_stdin: bool,
 }
@@ -135,8 +137,9 @@ pub(crate) struct NodeArgs {
 #[derive(Args, Debug)]
 #[group(multiple = false)]
 pub(crate) struct Source {
-    /// Where peers come from: dns:NAME:PORT, file:PATH, static:HOST:PORT,..., srv:NAME, k8s:NAMESPACE/SERVICE:PORT or
-    /// consul:SERVICE; repeated, all of them [env: RINGPOP_DISCOVERY, separated by blanks]
+    /// Where peers come from: dns:NAME:PORT, file:PATH, static:HOST:PORT,..., srv:NAME,
+    /// k8s:NAMESPACE/SERVICE:PORT or consul:SERVICE; repeated, all of them [env: RINGPOP_DISCOVERY,
+    /// separated by blanks]
     #[arg(long, value_name = "URL")]
     pub(crate) discovery: Vec<DiscoveryUrl>,
 
@@ -264,8 +267,8 @@ pub(crate) fn parse_from(args: impl IntoIterator<Item = OsString>) -> Result<Com
     Cli::try_parse_from(args).map(|cli| cli.command)
 }
 
-/// The message of the parser in one line, without the usage that it appends: who reads logs has one line, and who
-/// sits at a terminal has `--help`.
+/// The message of the parser in one line, without the usage that it appends: who reads logs has one
+/// line, and who sits at a terminal has `--help`.
 fn one_line(error: &clap::Error) -> String {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         return "no command is given: try `ringpop --help`".to_owned();

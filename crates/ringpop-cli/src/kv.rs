@@ -1,4 +1,5 @@
-//! The service that a member of the demonstration serves: keys and values in the memory of the key's owner.
+//! The service that a member of the demonstration serves: keys and values in the memory of the
+//! key's owner.
 
 pub(crate) mod http;
 mod service;

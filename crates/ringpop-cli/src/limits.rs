@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
-/// The variable of the environment that says where peers come from when no option does: URLs as `--discovery` takes
-/// them, separated by blanks.
+/// The variable of the environment that says where peers come from when no option does: URLs as
+/// `--discovery` takes them, separated by blanks.
 pub(crate) const DISCOVERY_VARIABLE: &str = "RINGPOP_DISCOVERY";
 
 /// Longest key of the key-value service in bytes. Keys are names; a kilobyte is a long one.
 pub(crate) const KEY_BYTES_MAX: usize = 1024;
 
-/// Largest value of the key-value service in bytes. Well below the 4 MiB that a gRPC message may have.
+/// Largest value of the key-value service in bytes. Well below the 4 MiB that a gRPC message may
+/// have.
 pub(crate) const VALUE_BYTES_MAX: usize = 1024 * 1024;
 
-/// Most entries of one member's store: what a demonstration needs, with a tenth of a gigabyte of keys at worst.
+/// Most entries of one member's store: what a demonstration needs, with a tenth of a gigabyte of
+/// keys at worst.
 pub(crate) const STORE_ENTRIES_MAX: usize = 100_000;
 
 /// Most bytes of keys and values in one member's store: a cluster of the default size fits the
@@ -22,10 +24,12 @@ pub(crate) const STORE_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// HTTP requests that one member serves at once. Each may hold a value of [`VALUE_BYTES_MAX`].
 pub(crate) const HTTP_REQUESTS_MAX: usize = 256;
 
-/// HTTP requests whose body is still to come. Each may hold a value of [`VALUE_BYTES_MAX`]; the oldest one gives way.
+/// HTTP requests whose body is still to come. Each may hold a value of [`VALUE_BYTES_MAX`]; the
+/// oldest one gives way.
 pub(crate) const HTTP_UPLOADS_MAX: usize = 64;
 
-/// How long the head of an HTTP request may take, and a connection be without one. Shorter than the whole request may.
+/// How long the head of an HTTP request may take, and a connection be without one. Shorter than the
+/// whole request may.
 pub(crate) const HTTP_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Bytes that HTTP/1 buffers for one connection; heads are far smaller.
@@ -37,8 +41,8 @@ pub(crate) const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one HTTP request may take, its body and all attempts at owners included.
 pub(crate) const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long one attempt at an owner may take by default: the time of ringpop-go. The store answers in well under a
-/// millisecond.
+/// How long one attempt at an owner may take by default: the time of ringpop-go. The store answers
+/// in well under a millisecond.
 pub(crate) const ATTEMPT_TIMEOUT: &str = "3s";
 
 /// How long HTTP requests that are under way may take when the member stops.
@@ -47,11 +51,12 @@ pub(crate) const HTTP_DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a member may take to leave the ring and to finish the requests it has.
 pub(crate) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long `node` looks for peers by default. Long enough for machines that start together, short enough for a
-/// person who mistyped an address.
+/// How long `node` looks for peers by default. Long enough for machines that start together, short
+/// enough for a person who mistyped an address.
 pub(crate) const JOIN_TIMEOUT: &str = "30s";
 
-/// How long `node` waits for peers that are not listed yet before it starts alone, by default: as the library does.
+/// How long `node` waits for peers that are not listed yet before it starts alone, by default: as
+/// the library does.
 pub(crate) const ALONE_AFTER: &str = "3s";
 
 /// How long `node` serves everything after its stop has begun, by default: as the library does.
@@ -60,12 +65,12 @@ pub(crate) const LAME_DUCK: &str = "1s";
 /// Most members that `node` waits for: as many as clusters are designed for.
 pub(crate) const EXPECTED_MAX: u32 = 10_000;
 
-/// How long `node` waits for the members that it expects, by default: processes that are started together are there by
-/// then, and those that deploy them are still patient.
+/// How long `node` waits for the members that it expects, by default: processes that are started
+/// together are there by then, and those that deploy them are still patient.
 pub(crate) const EXPECT_WITHIN: &str = "30s";
 
-/// Longest time for which `node` serves everything after its stop has begun: load balancers that take longer to drop a
-/// backend are rare, and a stop that takes longer is killed.
+/// Longest time for which `node` serves everything after its stop has begun: load balancers that
+/// take longer to drop a backend are rare, and a stop that takes longer is killed.
 pub(crate) const LAME_DUCK_MAX: Duration = Duration::from_secs(300);
 
 /// Characters of a word of the command line that a message repeats.
@@ -77,7 +82,8 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long `status` and `lookup` wait for the whole answer, the connection included.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Largest status that is taken from a member in bytes: 100,000 members, the most that a member remembers, with labels.
+/// Largest status that is taken from a member in bytes: 100,000 members, the most that a member
+/// remembers, with labels.
 pub(crate) const STATUS_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Most owners that `lookup` asks for: as many as a member tells.
@@ -95,8 +101,8 @@ pub(crate) const DEV_POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// How long `dev` waits for one status. A member on the same machine that takes longer is stuck.
 pub(crate) const DEV_POLL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long `dev` waits for a member that was told to stop before it kills it: more than the member itself takes
-/// at most.
+/// How long `dev` waits for a member that was told to stop before it kills it: more than the member
+/// itself takes at most.
 pub(crate) const DEV_STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Updates of all members that wait to be shown. A member sends a handful each second.
@@ -108,5 +114,6 @@ pub(crate) const DEV_LINE_BYTES_MAX: usize = 4096;
 /// Most names in one certificate of `cert`: a member has a handful.
 pub(crate) const CERT_NAMES_MAX: usize = 32;
 
-/// Longest life of a certificate of `cert` in days. Those are for trying, and ten years are more than any trial.
+/// Longest life of a certificate of `cert` in days. Those are for trying, and ten years are more
+/// than any trial.
 pub(crate) const CERT_DAYS_MAX: u16 = 3650;

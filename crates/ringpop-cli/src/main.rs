@@ -1,4 +1,5 @@
-//! The `ringpop` command: runs a member, starts a cluster for development, asks a running node, lays out rings.
+//! The `ringpop` command: runs a member, starts a cluster for development, asks a running node,
+//! lays out rings.
 //!
 //! `args` is what can be typed, `commands` has one module for each word, and `kv` is the service
 //! that a member of the demonstration serves. Everything that is printed goes through `output`, and

@@ -102,7 +102,7 @@ fn the_command_takes_the_arguments_and_listens_at_the_ports() {
         assert_eq!(probe.as_u64(), Some(ports["gossip"]), "{file}");
         assert!(workload.container()["livenessProbe"].is_null(), "{file}");
         assert!(workload.container()["lifecycle"].is_null(), "{file}: no preStop is needed");
-        // A member leaves, serves on for its lame duck time, and ends what is under way.
+        // A member leaves, serves on for its lame duck time, and ends the calls under way.
         let grace = workload.pod()["spec"]["terminationGracePeriodSeconds"].as_u64().unwrap();
         let stop = SHUTDOWN_TIMEOUT.max(2 * args.lame_duck) + args.lame_duck;
         assert!(grace > stop.as_secs(), "{file}: {grace} s, and a stop may take {stop:?}");

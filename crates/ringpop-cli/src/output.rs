@@ -1,4 +1,5 @@
-//! The one place that writes to standard output: text for people, one JSON object per line for programs.
+//! The one place that writes to standard output: text for people, one JSON object per line for
+//! programs.
 
 use std::fmt::{Display, Write as _};
 use std::io::{self, Write as _};
@@ -65,7 +66,8 @@ pub(crate) fn printable(text: &str) -> String {
     safe
 }
 
-/// A checksum as people and programs see it: programs that hold numbers in floating point would round it.
+/// A checksum as people and programs see it: programs that hold numbers in floating point would
+/// round it.
 pub(crate) fn checksum(value: u64) -> String {
     format!("{value:016x}")
 }

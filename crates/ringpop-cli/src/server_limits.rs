@@ -216,7 +216,7 @@ mod tests {
                     --request-bytes 50331648 \
                     --header-list-bytes 16384";
         assert_eq!(limits(told), ServerLimits::default());
-        assert_eq!((f::IN_FLIGHT, f::MAX_TIMEOUT), (5000, Duration::from_secs(600)));
+        assert_eq!((f::IN_FLIGHT, f::TIMEOUT_MAX_DEFAULT), (5000, Duration::from_secs(600)));
         assert_eq!(f::FIRST_MESSAGE_TIMEOUT, Duration::from_secs(30));
     }
 }

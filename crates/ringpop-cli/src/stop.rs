@@ -39,8 +39,8 @@ impl Stop {
         })
     }
 
-    /// Completes when the run should end gracefully, and after that at each signal: who sends a second one does not
-    /// want to wait. Cancel safe.
+    /// Completes when the run should end gracefully, and after that at each signal: who sends a
+    /// second one does not want to wait. Cancel safe.
     pub(crate) async fn next(&mut self) -> Why {
         let deadline = self.deadline;
         let time = async {
@@ -51,7 +51,8 @@ impl Stop {
         };
         let stdin = async {
             match &mut self.stdin_closed {
-                // An error would mean that the watching thread is gone, which then notices no end either.
+                // An error would mean that the watching thread is gone, which then notices no end
+                // either.
                 Some(closed) => drop(closed.await),
                 None => pending().await,
             }
@@ -69,7 +70,8 @@ impl Stop {
 
 /// Reads standard input to its end.
 ///
-/// A thread of its own, because the read cannot be cancelled and a task would hold up the end of the runtime.
+/// A thread of its own, because the read cannot be cancelled and a task would hold up the end of
+/// the runtime.
 fn watch_stdin() -> oneshot::Receiver<()> {
     let (closed, receiver) = oneshot::channel();
     std::thread::spawn(move || {

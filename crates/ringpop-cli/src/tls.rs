@@ -10,7 +10,8 @@ use crate::failure::Failure;
 /// Where the certificates are. They come together or not at all.
 #[derive(Args, Debug, Default)]
 pub(crate) struct TlsArgs {
-    /// Certificate of this process with its chain, in PEM form; with it all connections of members are encrypted
+    /// Certificate of this process with its chain, in PEM form; with it all connections of members
+    /// are encrypted
     #[arg(long, value_name = "FILE", requires = "tls_key", requires = "tls_ca")]
     tls_cert: Option<PathBuf>,
 

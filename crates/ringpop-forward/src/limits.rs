@@ -432,7 +432,7 @@ pub const FIRST_MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a unary call may take whose caller sets no deadline. A caller that wants to wait longer
 /// sets one.
-pub const MAX_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+pub const TIMEOUT_MAX_DEFAULT: Duration = Duration::from_secs(10 * 60);
 
 /// How long an answer waits to be read on. A reader that pauses for longer is gone, or wants a
 /// stream of smaller parts.
@@ -502,8 +502,8 @@ pub(crate) const JOINED_FRAME_BYTES_MAX: usize = 4 * 1024;
 /// take. With a few for writes.
 pub(crate) const READ_SHARES: u32 = 112;
 
-/// Writes that a connection may still make when its reads have taken all of the budget of a turn. Each is up to one buffer of
-/// HTTP/2; more wait for the next turn.
+/// Writes that a connection may still make when its reads have taken all of the budget of a turn.
+/// Each is up to one buffer of HTTP/2; more wait for the next turn.
 pub(crate) const WRITES_PER_READ: u8 = 16;
 
 /// Units that a HEADERS frame takes: a connection begins 14 calls in one turn of its task. Each

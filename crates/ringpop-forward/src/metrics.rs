@@ -211,7 +211,7 @@ mod tests {
     use super::*;
     use crate::resolver::Peer;
 
-    /// Writes down what is recorded.
+    /// Records the metrics.
     #[derive(Clone, Default)]
     struct Log(Arc<Mutex<Vec<String>>>);
 
@@ -260,7 +260,7 @@ mod tests {
     }
 
     impl Log {
-        /// What was written, without the prefix that every name has.
+        /// The recorded metrics, without the prefix that every name has.
         fn lines(&self) -> Vec<String> {
             let lines = self.0.lock().unwrap();
             let short =

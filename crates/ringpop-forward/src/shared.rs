@@ -11,8 +11,8 @@ use crate::connections::Connections;
 use crate::hop::arrival::Divergence;
 use crate::hop::header::Hop;
 use crate::limits::{
-    FIRST_MESSAGE_TIMEOUT, HOPS_MAX_DEFAULT, IN_FLIGHT, MAX_TIMEOUT, REPLAY_BYTES,
-    REPLAY_MEMORY_BYTES, UNNAMED, WHOLE_RESPONSES_MEMORY_BYTES,
+    FIRST_MESSAGE_TIMEOUT, HOPS_MAX_DEFAULT, IN_FLIGHT, REPLAY_BYTES, REPLAY_MEMORY_BYTES,
+    TIMEOUT_MAX_DEFAULT, UNNAMED, WHOLE_RESPONSES_MEMORY_BYTES,
 };
 use crate::observe::{ForwardEvent, Observing};
 use crate::resolver::{Owner, Owners, Resolver};
@@ -79,7 +79,7 @@ impl Default for Settings {
             replay_memory: REPLAY_MEMORY_BYTES,
             max_in_flight: IN_FLIGHT,
             first_message_timeout: FIRST_MESSAGE_TIMEOUT,
-            max_timeout: MAX_TIMEOUT,
+            max_timeout: TIMEOUT_MAX_DEFAULT,
             trust: None,
             observing: Observing::default(),
         }

@@ -98,7 +98,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             Err(status) => eprintln!("{}", status.message()),
         }
     }
-    // Leave the ring, finish what is under way, stop.
+    // Leave the ring, finish the calls under way, stop.
     member.shutdown(Duration::from_secs(5)).await;
     Ok(())
 }

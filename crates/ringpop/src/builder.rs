@@ -9,8 +9,8 @@ use std::time::Duration;
 use ringpop_discovery::{Discovery, StaticList};
 use ringpop_forward::{
     Divergence, Explain, FIRST_MESSAGE_TIMEOUT, Forwarder, H2Config, HOPS_MAX_DEFAULT, IN_FLIGHT,
-    MAX_TIMEOUT, MissingKey, Observer, Policy, REPLAY_BYTES, REPLAY_MEMORY_BYTES, Routes,
-    ServerLimits,
+    MissingKey, Observer, Policy, REPLAY_BYTES, REPLAY_MEMORY_BYTES, Routes, ServerLimits,
+    TIMEOUT_MAX_DEFAULT,
 };
 use swim_core::{Address, Config, ConfigError, Init, Node};
 use swim_driver::{Driver, Start, queue};
@@ -94,7 +94,7 @@ impl Builder {
             replay_memory: REPLAY_MEMORY_BYTES,
             first_message_timeout: FIRST_MESSAGE_TIMEOUT,
             max_in_flight: IN_FLIGHT,
-            max_timeout: MAX_TIMEOUT,
+            max_timeout: TIMEOUT_MAX_DEFAULT,
             explain: Explain::default(),
             divergence: Divergence::default(),
             forward_observer: None,

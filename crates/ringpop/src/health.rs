@@ -1,8 +1,9 @@
-//! Feature `health`: the standard health service of gRPC, for load balancers and for probes of Kubernetes.
+//! Feature `health`: the standard health service of gRPC, for load balancers and for probes of
+//! Kubernetes.
 //!
-//! It answers for the server as a whole, which the protocol names by the empty string: SERVING while the member is
-//! ready. A member that has not joined, or leaves, or that the others cannot reach, forwards what it gets, but new work
-//! should go elsewhere.
+//! It answers for the server as a whole, which the protocol names by the empty string: SERVING
+//! while the member is ready. A member that has not joined, or leaves, or that the others cannot
+//! reach, forwards what it gets, but new work should go elsewhere.
 
 use tokio::sync::watch;
 use tonic_health::ServingStatus;

@@ -24,7 +24,7 @@ pub const POINTS_PER_WEIGHT_UNIT_MAX: u32 = 8192;
 /// Points of all members together: 8,388,608, about 130 MB. That is room for
 /// 83,886 members of weight one, or 838 of the largest weight, with the default
 /// points for each unit. Beyond it the largest weights count for less.
-pub const RING_POINTS_MAX: u32 = hashring::limits::DEFAULT_MAX_POINTS;
+pub const RING_POINTS_MAX: u32 = hashring::limits::POINTS_MAX_DEFAULT;
 
 /// How long discovery may have nobody to join before a member starts alone: longer than processes
 /// that are started together need to be listed by a registry that lists them as they start. Where

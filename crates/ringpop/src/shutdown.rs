@@ -136,8 +136,8 @@ async fn stop(inner: &Arc<Inner>, was_ready: bool, mut deadline: Deadline) -> Sh
     let begun = Instant::now();
     let leaving = leave(inner, deadline.clone());
     let told = deadline.bound(leaving).await.unwrap_or(0);
-    // Clients that watch the health service send elsewhere meanwhile. The lame
-    // duck time leaves as much again for what is under way at its end.
+    // Clients that watch the health service send elsewhere meanwhile. The lame duck time leaves as
+    // much again for the calls under way at its end.
     let lame_duck = if was_ready { inner.lame_duck } else { Duration::ZERO };
     let lame_duck = lame_duck.saturating_sub(begun.elapsed()).min(deadline.remaining() / 2);
     deadline.bound(sleep(lame_duck)).await;

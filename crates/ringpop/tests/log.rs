@@ -1,4 +1,5 @@
-//! What a person reads in the log at level INFO: why a member does not join, and what happens to others.
+//! What a person reads in the log at level INFO: why a member does not join, and what happens to
+//! others.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 

@@ -27,8 +27,8 @@ const INBOX_MAX: usize = 64;
 /// Requests of others that this member has not answered yet; more are refused.
 const UNANSWERED_MAX: usize = 1024;
 
-/// Longer than the machine waits for any answer, so that it decides what is
-/// late; this only ends what nobody waits for.
+/// Longer than the machine waits for any answer: it decides when one is late, and this only ends
+/// calls that nobody waits for.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 
 struct Driver {
@@ -67,7 +67,7 @@ impl Driver {
     /// The reply that the machine emits for the same peer and number is the
     /// answer; for a ping-req it comes later.
     fn asked(&mut self, (request, answer): Call) {
-        // Who hung up waits no longer, and makes room.
+        // A caller that hung up makes room.
         self.unanswered.retain(|_, answer| !answer.is_closed());
         if request.is_reply() || self.unanswered.len() == UNANSWERED_MAX {
             return;
@@ -82,7 +82,7 @@ impl Driver {
                 Output::Transmit(reply) if reply.message.is_reply() => {
                     let request = (reply.to, reply.message.seq);
                     if let Some(answer) = self.unanswered.remove(&request) {
-                        // Who hung up in the meantime asks again.
+                        // A caller that hung up in the meantime asks again.
                         let _ = answer.send(reply.message);
                     }
                 }

@@ -253,7 +253,7 @@ pub enum Cause {
     Command,
     /// A piggybacked change.
     Gossip {
-        /// Who sent it.
+        /// Its sender.
         from: Address,
     },
     /// The member list of a peer at join.

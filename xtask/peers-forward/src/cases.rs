@@ -1,4 +1,4 @@
-//! What is measured, and the bars.
+//! The measurements and the bars.
 
 mod failover;
 mod latency;

@@ -15,7 +15,8 @@ use crate::roles::Role;
 /// Where the processes of a run are placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Placement {
-    /// All on one core, each with a current-thread runtime: what a call costs, whoever pays it.
+    /// All on one core, each with a current-thread runtime: the cost of a call in all processes
+    /// together.
     OneCore,
     /// All on two cores, each with two workers.
     TwoCores,
@@ -122,7 +123,7 @@ impl Remote {
 
 impl Drop for Remote {
     fn drop(&mut self) {
-        // A child that has ended already is what is wanted.
+        // A child that has ended already is as good.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

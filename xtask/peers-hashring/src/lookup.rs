@@ -87,7 +87,8 @@ fn run_case(report: &mut Report, keys: &[&str], nodes: usize, points: usize, bar
     for name in &names {
         tree.insert_node(name, points);
     }
-    // A bucket of weight 1 has 160 points; the nearest weight comes closest to the number of points.
+    // A bucket of weight 1 has 160 points; the nearest weight comes closest to the number of
+    // points.
     let weight = ((points as f64 / 160.0).round() as u32).max(1);
     let buckets: Vec<_> =
         (0..nodes).map(|node| pingora_ketama::Bucket::new(address(node), weight)).collect();
@@ -99,7 +100,8 @@ fn run_case(report: &mut Report, keys: &[&str], nodes: usize, points: usize, bar
             .build()
     });
 
-    // Every subject ends with a reference to the node, as its own lookup gives it, and reads nothing of it.
+    // Every subject ends with a reference to the node, as its own lookup gives it, and reads
+    // nothing of it.
     let mut subjects: Vec<Subject<'_>> = vec![
         ("ours", looking(keys, |key| ours.lookup(key.as_bytes()).map_or(0, address_of))),
         ("hashring 0.3.6", looking(keys, |key| registry.get(&key).map_or(0, address_of))),

@@ -129,7 +129,8 @@ impl Case {
     }
 }
 
-/// Keys that move between nodes that do not change, for each that moves to or from the one that does.
+/// Keys that move between nodes that do not change, for each that moves to or from the one that
+/// does.
 fn needless<P: Placement<Data = u32>>(old: &P, edit: Edit<u32>, changed: &str) -> f64 {
     let new = old.apply([edit]).expect("the edit is valid");
     let places = if old.name() == "rendezvous" { PLACES / 10 } else { PLACES };

@@ -131,7 +131,8 @@ static START: AtomicU64 = AtomicU64::new(1);
 #[inline(always)]
 fn chain(step: impl Fn(u64) -> u64) -> f64 {
     const STEPS: u32 = 30_000;
-    // Each run takes another path; the same one again would find its few lines in the nearest cache.
+    // Each run takes another path; the same one again would find its few lines in the nearest
+    // cache.
     let mut place = START.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let start = Instant::now();
     for _ in 0..STEPS {

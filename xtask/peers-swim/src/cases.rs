@@ -1,4 +1,4 @@
-//! What is measured. Each file is one case and says what its rows mean.
+//! The measurements. Each file is one case and says what its rows mean.
 
 mod change;
 mod cpu;

@@ -26,19 +26,25 @@ fn length(file: &File) -> Option<String> {
     (lines > LINES_MAX).then(|| format!("{}: {lines} lines, at most {LINES_MAX}", file.path))
 }
 
-/// A line that holds one word, such as a link, cannot be broken.
+/// A line that holds one word, such as a link, cannot be broken, nor can a row of a table or a
+/// line of code.
 fn wide_comments(file: &File) -> Vec<String> {
-    let is_wide = |line: &str| {
-        let comment = line.trim_start().strip_prefix("//");
-        line.chars().count() > COLUMNS_MAX
-            && comment.is_some_and(|text| text.split_whitespace().count() > 2)
-    };
-    let lines = file.text.lines().enumerate().filter(|(_, line)| is_wide(line));
-    lines
-        .map(|(index, _)| {
-            format!("{}:{}: a comment of more than {COLUMNS_MAX} columns", file.path, index + 1)
-        })
-        .collect()
+    let (mut breaches, mut fenced) = (Vec::new(), false);
+    for (index, line) in file.text.lines().enumerate() {
+        let Some(comment) = line.trim_start().strip_prefix("//") else { continue };
+        let text = comment.trim_start_matches(['/', '!']).trim_start();
+        fenced ^= text.starts_with("```");
+        let can_be_broken =
+            !fenced && !text.starts_with('|') && text.split_whitespace().count() > 1;
+        if can_be_broken && line.chars().count() > COLUMNS_MAX {
+            let line = index + 1;
+            breaches.push(format!(
+                "{}:{line}: a comment of more than {COLUMNS_MAX} columns",
+                file.path
+            ));
+        }
+    }
+    breaches
 }
 
 /// `MEMBERS_MAX` sorts beside what it bounds; `MAX_MEMBERS` sorts among all other bounds.

@@ -20,17 +20,17 @@ static PHRASES: [Phrase; 3] = [
     Phrase {
         name: "\"what is ...\" in place of a noun",
         pattern: LazyLock::new(|| regex(r"\b[Ww]hat (is|was|has|are|were|had)\b")),
-        per_10_000_words: 25,
+        per_10_000_words: 3,
     },
     Phrase {
         name: "\"who\" or \"whoever\" as a subject",
         pattern: LazyLock::new(|| regex(r"(^|[.;:!?(] )Who\b|; who\b|\b[Ww]hoever\b")),
-        per_10_000_words: 14,
+        per_10_000_words: 1,
     },
     Phrase {
         name: "\"so that\"",
         pattern: LazyLock::new(|| regex(r"\bso that\b")),
-        per_10_000_words: 26,
+        per_10_000_words: 11,
     },
 ];
 

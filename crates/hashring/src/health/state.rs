@@ -1,4 +1,4 @@
-//! What is known of one backend, in 64 bits, and the rule by which a failure changes it.
+//! The record of one backend, in 64 bits, and the rule by which a failure changes it.
 
 use std::time::{Duration, Instant};
 

@@ -9,7 +9,7 @@ use super::{
     numbered::{Numbered, Numbers, ProbeWalk},
 };
 use crate::{
-    limits::MAX_NODES,
+    limits::NODES_MAX,
     node::Node,
     ownership::Shares,
     ring::{BuildError, Edit, UpdateError},
@@ -20,17 +20,17 @@ use crate::{
 ///
 /// It has no table of points: a lookup computes about `ln(buckets)` steps and reads one entry. The
 /// buckets are the [ordinals](Node::with_ordinals) of the nodes, so that a name stays with its
-/// bucket whatever happens to the others; a node of weight `w` has `w` of them. The number of buckets
-/// is the highest ordinal plus 1.
+/// bucket whatever happens to the others; a node of weight `w` has `w` of them. The number of
+/// buckets is the highest ordinal plus 1.
 ///
 /// The algorithm by itself can only give up its last bucket. Here any node can leave: its bucket is
-/// vacant then, a key that jumps there jumps again with another hash, and no other key moves.
-/// Keys of other nodes move only when the node with the highest ordinal leaves and others below it
-/// are vacant, because then the number of buckets falls by more than that node had. So let a new node
+/// vacant then, a key that jumps there jumps again with another hash, and no other key moves. Keys
+/// of other nodes move only when the node with the highest ordinal leaves and others below it are
+/// vacant, because then the number of buckets falls by more than that node had. So let a new node
 /// take the lowest free ordinal.
 ///
-/// A key tries 64 buckets and takes the next that is not vacant after them. With half of all buckets
-/// vacant that never happens; with nine tenths it is one key in a thousand.
+/// A key tries 64 buckets and takes the next that is not vacant after them. With half of all
+/// buckets vacant that never happens; with nine tenths it is one key in a thousand.
 ///
 /// ```
 /// use hashring::{Jump, Node, Placement};
@@ -72,7 +72,7 @@ impl<N> Jump<N> {
     }
 
     fn of(nodes: Vec<Arc<Node<N>>>) -> Result<Self, BuildError> {
-        let numbered = Numbered::new(nodes, MAX_NODES as u32)?;
+        let numbered = Numbered::new(nodes, NODES_MAX as u32)?;
         let buckets = Buckets(numbered.numbers() as u32);
         Ok(Self { numbered, buckets })
     }

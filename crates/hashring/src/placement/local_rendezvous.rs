@@ -22,18 +22,19 @@ use crate::{
 /// highest score for the key owns it.
 ///
 /// A ring gives a key to the first point, so a node owns as much as its points happen to lie far
-/// from those before them. Here several neighbours share each gap, which evens it out: the deviation
-/// of shares is about a quarter of the ring's with the same points. It costs a look at 16 points
-/// on average, which lie side by side in memory.
+/// from those before them. Here several neighbours share each gap, which evens it out: the
+/// deviation of shares is about a quarter of the ring's with the same points. It costs a look at 16
+/// points on average, which lie side by side in memory.
 ///
-/// The idea is that of Guan (arXiv 2512.23434), whose window is a number of distinct nodes. A window
-/// of a fixed number takes another node in when one of its nodes leaves, and if that one has the
-/// higher score, the key moves although its owner stays: with a window of eight, almost as many keys
-/// move needlessly as have to. The window here has a fixed length instead: of the lengths 1, 64,
-/// 64^2 and so on, times a power of two that differs from key to key, it is the shortest in which
-/// there is a point. Which lengths there are does not depend on the nodes, so a key has one order of
-/// preference for all points that there can ever be, and moves only to a point that comes or from
-/// one that goes. Failover walks the window by score, then what the next longer one has beyond it.
+/// The idea is that of Guan (arXiv 2512.23434), whose window is a number of distinct nodes. A
+/// window of a fixed number takes another node in when one of its nodes leaves, and if that one has
+/// the higher score, the key moves although its owner stays: with a window of eight, almost as many
+/// keys move needlessly as have to. The window here has a fixed length instead: of the lengths 1,
+/// 64, 64^2 and so on, times a power of two that differs from key to key, it is the shortest in
+/// which there is a point. Which lengths there are does not depend on the nodes, so a key has one
+/// order of preference for all points that there can ever be, and moves only to a point that comes
+/// or from one that goes. Failover walks the window by score, then what the next longer one has
+/// beyond it.
 ///
 /// Each point has a score of its own, so a node owns keys in proportion to its points and a weight
 /// counts as on the ring.

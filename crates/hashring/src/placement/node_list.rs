@@ -5,7 +5,7 @@ use std::{hash::Hasher as _, sync::Arc};
 use twox_hash::XxHash3_64;
 
 use crate::{
-    limits::MAX_NODES,
+    limits::NODES_MAX,
     node::Node,
     ring::{BuildError, Edit, UpdateError, fold_edits},
 };
@@ -17,7 +17,7 @@ pub(super) fn sorted<N>(nodes: Vec<Arc<Node<N>>>) -> Result<Vec<Arc<Node<N>>>, B
     if let Some(twins) = nodes.windows(2).find(|pair| pair[0].id() == pair[1].id()) {
         return Err(BuildError::DuplicateId { id: twins[0].id().to_owned() });
     }
-    if nodes.len() > MAX_NODES {
+    if nodes.len() > NODES_MAX {
         return Err(BuildError::TooManyNodes { nodes: nodes.len() });
     }
     Ok(nodes)

@@ -1,8 +1,8 @@
 //! Nodes by their numbers, for the placements that give a key a number first.
 //!
 //! A number that no node has is vacant. A key that gets it tries again with another hash, as it
-//! would after a collision, so that what a node leaves is spread over all others alike, and no other
-//! key moves.
+//! would after a collision, so that what a node leaves is spread over all others alike, and no
+//! other key moves.
 
 use std::{fmt, iter::FusedIterator, sync::Arc};
 
@@ -30,8 +30,8 @@ pub(super) struct Numbered<N> {
 }
 
 impl<N> Numbered<N> {
-    /// These nodes, sorted by id. Each has as many ordinals as its weight, all below `limit`, and no
-    /// two have the same.
+    /// These nodes, sorted by id. Each has as many ordinals as its weight, all below `limit`, and
+    /// no two have the same.
     pub(super) fn new(nodes: Vec<Arc<Node<N>>>, limit: u32) -> Result<Self, BuildError> {
         let mut owners = Vec::new();
         for (index, node) in (0_u32..).zip(&nodes) {

@@ -51,8 +51,8 @@ struct Group {
 }
 
 /// What an owner drew, by which the nodes of a key are ordered: the variable, the score that it was
-/// made of as its complement, for draws that rounding made equal, and the owner, whose order is that
-/// of ids.
+/// made of as its complement, for draws that rounding made equal, and the owner, whose order is
+/// that of ids.
 type Draw = (f64, u64, u32);
 
 impl<N> Rendezvous<N> {

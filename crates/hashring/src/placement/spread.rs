@@ -12,7 +12,7 @@ use super::{
     numbered::{Numbered, Numbers, ProbeWalk},
 };
 use crate::{
-    limits::{DEFAULT_MAX_POINTS, SPREAD_POINTS_MAX, SPREAD_POINTS_MIN},
+    limits::{POINTS_MAX_DEFAULT, SPREAD_POINTS_MAX, SPREAD_POINTS_MIN},
     movement::DiffError,
     node::Node,
     ownership::{Shares, places_by_owner},
@@ -25,21 +25,21 @@ use crate::{
 /// that were there before it, so that all have the same, to one point in so many.
 ///
 /// The idea is that of the tokens of Grafana's dskit. Where the points of a node lie depends on its
-/// [ordinals](Node::with_ordinals) alone: every process computes the same ones from the same numbers,
-/// and a node that comes moves keys to itself alone. The shares of the nodes 0 to `n - 1` differ by
-/// one part in the number of points at most (0.2 % with 512). A node of weight `w` has `w` ordinals
-/// and the points of all of them.
+/// [ordinals](Node::with_ordinals) alone: every process computes the same ones from the same
+/// numbers, and a node that comes moves keys to itself alone. The shares of the nodes 0 to `n - 1`
+/// differ by one part in the number of points at most (0.2 % with 512). A node of weight `w` has
+/// `w` ordinals and the points of all of them.
 ///
-/// A number below the highest that no node has keeps its points. Their keys look for another number,
-/// each with a hash of its own, so shares stay even whoever is gone. (On a ring they would fall to
-/// the next point, which is that of a young node more often than not: without a tenth of 1,000 nodes
-/// the busiest would have up to a fifth more than the mean.) Keys of others move only when the node
-/// with the highest number leaves and numbers right below it are vacant, whose points go with its
-/// own. So let a new node take the lowest free number.
+/// A number below the highest that no node has keeps its points. Their keys look for another
+/// number, each with a hash of its own, so shares stay even without any of them. (On a ring they
+/// would fall to the next point, which is that of a young node more often than not: without a tenth
+/// of 1,000 nodes the busiest would have up to a fifth more than the mean.) Keys of others move
+/// only when the node with the highest number leaves and numbers right below it are vacant, whose
+/// points go with its own. So let a new node take the lowest free number.
 ///
-/// No placement without such numbers can do this: to move no key needlessly, each key needs an order
-/// of preference of all nodes that there can be, and orders that few points draw by the hash of
-/// names are only as even as random numbers are.
+/// No placement without such numbers can do this: to move no key needlessly, each key needs an
+/// order of preference of all nodes that there can be, and orders that few points draw by the hash
+/// of names are only as even as random numbers are.
 ///
 /// ```
 /// use hashring::{Node, Placement, SpreadMinimizing};
@@ -79,8 +79,8 @@ impl<N> SpreadMinimizing<N> {
     /// # Errors
     ///
     /// [`BuildError`] if an id or an ordinal occurs twice, a node has not as many ordinals as its
-    /// weight, the number of points is out of its range, or all ordinals up to the highest have more
-    /// than 8,388,608 points.
+    /// weight, the number of points is out of its range, or all ordinals up to the highest have
+    /// more than 8,388,608 points.
     pub fn new<I>(points_per_ordinal: u32, nodes: I) -> Result<Self, BuildError>
     where
         I: IntoIterator,
@@ -100,7 +100,7 @@ impl<N> SpreadMinimizing<N> {
     /// The placement of these nodes, with the points of this one where the highest number is the
     /// same.
     fn of(&self, nodes: Vec<Arc<Node<N>>>) -> Result<Self, BuildError> {
-        let numbered = Numbered::new(nodes, DEFAULT_MAX_POINTS / self.points_per_ordinal())?;
+        let numbered = Numbered::new(nodes, POINTS_MAX_DEFAULT / self.points_per_ordinal())?;
         let (old, new) = (self.numbered.numbers(), numbered.numbers());
         let sequence = Arc::clone(&self.sequence);
         if old == new {

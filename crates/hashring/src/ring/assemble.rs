@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use super::{BuildError, Ring};
 use crate::{
     circle::Circle,
-    limits::{MAX_NODES, ROUNDING_POINTS},
+    limits::{NODES_MAX, ROUNDING_POINTS},
     node::Node,
     points::{PointEdits, Renumber},
     scheme::{NodeName, PointRule, Scheme, WeightedName},
@@ -97,7 +97,7 @@ impl<'r, N, S: Scheme> NodePlan<'r, N, S> {
 
     pub(super) fn finish(mut self) -> Result<Self, BuildError> {
         self.keep_until(self.old.circle.nodes.len());
-        if self.nodes.len() > MAX_NODES {
+        if self.nodes.len() > NODES_MAX {
             return Err(BuildError::TooManyNodes { nodes: self.nodes.len() });
         }
         Ok(self)

@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::{Ring, assemble::NodePlan};
 use crate::{
     limits::{
-        DEFAULT_MAX_POINTS, MAGLEV_TABLE_SIZE_MAX, MAX_NODES, MAX_POINTS, SPREAD_POINTS_MAX,
+        MAGLEV_TABLE_SIZE_MAX, NODES_MAX, POINTS_MAX, POINTS_MAX_DEFAULT, SPREAD_POINTS_MAX,
         SPREAD_POINTS_MIN,
     },
     node::Node,
@@ -29,7 +29,7 @@ impl<N> Default for RingBuilder<N> {
         Self {
             scheme: Xxh3,
             points_per_weight_unit: None,
-            max_points: DEFAULT_MAX_POINTS,
+            max_points: POINTS_MAX_DEFAULT,
             nodes: Vec::new(),
         }
     }
@@ -56,8 +56,8 @@ impl<N, S> RingBuilder<N, S> {
         self
     }
 
-    /// Sets how many points all nodes together may have, 1 to [`MAX_POINTS`]. The default is
-    /// [`DEFAULT_MAX_POINTS`]. It is a guard against mistaken weights and holds for later updates
+    /// Sets how many points all nodes together may have, 1 to [`POINTS_MAX`]. The default is
+    /// [`POINTS_MAX_DEFAULT`]. It is a guard against mistaken weights and holds for later updates
     /// as well. A scheme that divides a number of points among all nodes
     /// ([`PointRule::WholeRing`]) may need one more by rounding, and gets it.
     pub fn max_points(mut self, points: u32) -> Self {
@@ -91,7 +91,7 @@ impl<N, S: Scheme + Clone> RingBuilder<N, S> {
     /// limit, or the scheme breaks its contract.
     pub fn build(self) -> Result<Ring<N, S>, BuildError> {
         let points_per_weight_unit = self.checked_points_per_weight_unit()?;
-        if !(1..=MAX_POINTS).contains(&self.max_points) {
+        if !(1..=POINTS_MAX).contains(&self.max_points) {
             return Err(BuildError::MaxPoints { value: self.max_points });
         }
         let bits = self.scheme.circle_bits();
@@ -141,9 +141,9 @@ pub enum BuildError {
         scheme: String,
     },
     /// The option is out of its range.
-    #[error("max_points is {value}; it must be 1 to {MAX_POINTS}")]
+    #[error("max_points is {value}; it must be 1 to {POINTS_MAX}")]
     MaxPoints {
-        /// What was asked for.
+        /// The requested value.
         value: u32,
     },
     /// Weights and points per unit ask for more points than the ring may have.
@@ -157,7 +157,7 @@ pub enum BuildError {
         limit: u32,
     },
     /// More nodes than a ring can number.
-    #[error("{nodes} nodes are more than the {MAX_NODES} that a ring can hold")]
+    #[error("{nodes} nodes are more than the {NODES_MAX} that a ring can hold")]
     TooManyNodes {
         /// How many there were.
         nodes: usize,
@@ -197,13 +197,13 @@ pub enum BuildError {
     /// The option is out of its range.
     #[error("points_per_ordinal is {value}; it must be {SPREAD_POINTS_MIN} to {SPREAD_POINTS_MAX}")]
     PointsPerOrdinal {
-        /// What was asked for.
+        /// The requested value.
         value: u32,
     },
     /// The option is out of its range.
     #[error("table_size is {value}; it must be a prime number, at most {MAGLEV_TABLE_SIZE_MAX}")]
     TableSize {
-        /// What was asked for.
+        /// The requested value.
         value: u32,
     },
     /// A table has no entry for some nodes.

@@ -17,8 +17,8 @@ use super::{NodeName, PointRule, Scheme, WeightedName, name::hash_numbered};
 /// points for the whole ring leaves 100 hosts with 11 points each, a standard deviation of 30 %.
 /// Take it to agree with a mesh, with that mesh's sizes.
 ///
-/// Where the scale reaches `max_ring_size`, the last of the rounded sums may come out above it. Then
-/// the ring has one point more than its maximum, as the rings of Envoy and gRPC have.
+/// Where the scale reaches `max_ring_size`, the last of the rounded sums may come out above it.
+/// Then the ring has one point more than its maximum, as the rings of Envoy and gRPC have.
 ///
 /// The identity of a node is what the mesh hashes: the `hash_key` of the endpoint, or its first
 /// address `ip:port`. Where counts are fractional, hosts are taken in ascending order of identity,
@@ -77,7 +77,7 @@ pub enum RingSizeError {
     /// A size is out of its range.
     #[error("a ring size is {value}; it must be 1 to {ENVOY_RING_SIZE_MAX}")]
     OutOfRange {
-        /// What was asked for.
+        /// The requested value.
         value: u32,
     },
     /// The minimum exceeds the maximum.

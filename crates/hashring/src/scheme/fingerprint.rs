@@ -1,9 +1,9 @@
 //! FarmHash Fingerprint32, the hash of Ringpop.
 //!
-//! It is written out here because the published port, farmhash 1.1.5, adds without wrapping (it panics on
-//! ordinary keys where overflow checks are on) and reads short keys as unsigned bytes, which disagrees with
-//! the original on keys that are not ASCII. The original is `farmhashmk::Hash32` of
-//! google/farmhash; its values are in the tests.
+//! It is written out here because the published port, farmhash 1.1.5, adds without wrapping (it
+//! panics on ordinary keys where overflow checks are on) and reads short keys as unsigned bytes,
+//! which disagrees with the original on keys that are not ASCII. The original is
+//! `farmhashmk::Hash32` of google/farmhash; its values are in the tests.
 
 const C1: u32 = 0xcc9e_2d51;
 const C2: u32 = 0x1b87_3593;

@@ -1,4 +1,5 @@
-//! Three processes' worth of the notes service in one: each handles what it owns and forwards the rest.
+//! Three processes' worth of the notes service in one: each handles what it owns and forwards the
+//! rest.
 
 use std::error::Error;
 

@@ -1,7 +1,7 @@
 //! `ringpop dev`: a cluster of real processes on this machine, and a live picture of it.
 //!
-//! `plan` says which ports and processes there are, `child` runs a process, `watch` asks it for its status, `cluster`
-//! folds what both report into the state of the whole, and `screen` shows that.
+//! `plan` says which ports and processes there are, `child` runs a process, `watch` asks it for its
+//! status, `cluster` folds what both report into the state of the whole, and `screen` shows that.
 
 mod child;
 mod cluster;

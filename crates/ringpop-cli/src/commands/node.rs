@@ -102,7 +102,8 @@ impl Member {
         Ok(())
     }
 
-    /// Leaves the cluster, serves on for the lame duck time, finishes what is under way and stops.
+    /// Leaves the cluster, serves on for the lame duck time, finishes the calls under way and
+    /// stops.
     async fn stop(self) {
         if let Some(http) = self.http {
             // HTTP ends before the member does: its requests need the forwarder.
@@ -230,8 +231,8 @@ fn from_environment() -> Result<Vec<DiscoveryUrl>, Failure> {
     Ok(urls)
 }
 
-/// Tells when others will not find this member by the name that it gives them. It is no error: the name may come with
-/// readiness.
+/// Tells when others will not find this member by the name that it gives them. It is no error: the
+/// name may come with readiness.
 async fn check_advertised(address: &Address) {
     match timeout(RESOLVE_TIMEOUT, lookup_host(address.as_str())).await {
         Ok(Ok(_)) => {}

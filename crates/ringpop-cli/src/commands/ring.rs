@@ -1,7 +1,8 @@
-//! `ringpop ring`: rings by themselves, laid out from a file of backends without any running member.
+//! `ringpop ring`: rings by themselves, laid out from a file of backends without any running
+//! member.
 //!
-//! Data flows one way: `backends` reads the file, `layout` makes the ring, one module for each word asks the ring its
-//! question and says the answer, and `picture` draws what `ownership` found.
+//! Data flows one way: `backends` reads the file, `layout` makes the ring, one module for each word
+//! asks the ring its question and says the answer, and `picture` draws what `ownership` found.
 
 mod args;
 mod backends;

@@ -1,6 +1,7 @@
 //! `PUT`, `GET` and `DELETE` of `/kv/{key}`: the same service for people who have only `curl`.
 //!
-//! Each request becomes a call of the gRPC client, which handles it here or forwards it to the owner of the key.
+//! Each request becomes a call of the gRPC client, which handles it here or forwards it to the
+//! owner of the key.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! The gRPC service over the store of this member. It knows nothing of rings: requests reach it at the owner.
+//! The gRPC service over the store of this member. It knows nothing of rings: requests reach it at
+//! the owner.
 
 use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status};

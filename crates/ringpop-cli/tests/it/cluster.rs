@@ -1,5 +1,5 @@
-//! What the command is for, shown with real processes: any node answers for any key, also while one of them dies or
-//! all of them are restarted.
+//! What the command is for, shown with real processes: any node answers for any key, also while one
+//! of them dies or all of them are restarted.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -19,8 +19,8 @@ fn keys() -> Vec<String> {
     (0..60).map(|i| format!("key-{i}")).collect()
 }
 
-/// The figure that the project promises is two seconds on an idle machine. A busy one gets more time, and the measured
-/// time is printed.
+/// The figure that the project promises is two seconds on an idle machine. A busy one gets more
+/// time, and the measured time is printed.
 const CONVERGENCE_MAX: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -183,7 +183,8 @@ async fn a_rolling_restart_loses_no_request() {
     assert_eq!(failed, 0, "{:?}", errors(&outcomes));
 }
 
-/// The file of hosts was late: each process began a cluster of its own, and nobody joins any more. Both go on looking.
+/// The file of hosts was late: each process began a cluster of its own, and nobody joins any more.
+/// Both go on looking.
 #[tokio::test(flavor = "multi_thread")]
 async fn processes_that_started_alone_find_each_other_when_the_hosts_are_listed() {
     let ports = Ports::claim(2);

@@ -1,5 +1,5 @@
-//! Command lines with the mistakes that people make. Each ends with the exit code that tells whose fault it is, and with
-//! one sentence that names the cause.
+//! Command lines with the mistakes that people make. Each ends with the exit code that tells whose
+//! fault it is, and with one sentence that names the cause.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;

@@ -192,7 +192,8 @@ async fn it_stops_when_its_time_is_over_and_when_its_input_ends() {
     assert_eq!(node.ended().await.code(), Some(0));
 }
 
-/// Load balancers that watch the port have the time to go elsewhere, and nobody who asks meanwhile is refused.
+/// Load balancers that watch the port have the time to go elsewhere, and nobody who asks meanwhile
+/// is refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_http_port_says_that_it_is_not_ready_before_it_ends() {
     let ports = Ports::claim(1);

@@ -1,4 +1,5 @@
-//! Real processes for the tests: free ports, nodes that end with their test, questions to them, and load.
+//! Real processes for the tests: free ports, nodes that end with their test, questions to them, and
+//! load.
 
 pub(crate) mod frames;
 pub(crate) mod http;
@@ -74,7 +75,8 @@ impl Cluster {
         self.nodes[usize::from(i)] = start_node(&self.ports, i);
     }
 
-    /// Waits until all nodes are ready, have the same checksums, and see each other. Returns the membership checksum.
+    /// Waits until all nodes are ready, have the same checksums, and see each other. Returns the
+    /// membership checksum.
     pub(crate) async fn converged(&self) -> String {
         let addresses = self.ports.all_grpc();
         eventually("all members agree", || agreement(&addresses)).await

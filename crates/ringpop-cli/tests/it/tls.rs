@@ -14,7 +14,8 @@ fn is_ready(event: &Value) -> bool {
     event["event"] == "state" && event["state"] == "ready"
 }
 
-/// Writes an authority, and a certificate for members on this machine. Gives the flags that name them.
+/// Writes an authority, and a certificate for members on this machine. Gives the flags that name
+/// them.
 fn certificates(directory: &Path) -> Vec<String> {
     let mut params = CertificateParams::new(Vec::new()).expect("certificates can be made");
     params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);

@@ -216,7 +216,7 @@ fn check_key(field: &[u32], whole: Option<&[u8]>, head: &http::HeaderMap, asked:
         assert!(key.is_empty() || asked.is_empty(), "a key that is too long was looked up");
         return;
     }
-    // Who came too far is sent home without a look at the key.
+    // A request with too many hops is refused without a look at the key.
     assert!(!asked.is_empty() || head.contains_key("ringpop-fwd"), "a key was not found");
     for asked in asked {
         assert_eq!(asked.as_ref(), key, "another key was looked up");

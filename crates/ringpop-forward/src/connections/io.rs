@@ -106,8 +106,8 @@ impl<S> Bounded<S> {
         Ok(turn.bytes)
     }
 
-    /// Writes to the stream, for some writes also when the task's budget is spent: a peer that never stops sending would
-    /// get no answer otherwise.
+    /// Writes to the stream, for some writes also when the task's budget is spent: a peer that
+    /// never stops sending would get no answer otherwise.
     fn poll_stream(
         &mut self,
         cx: &mut Context<'_>,

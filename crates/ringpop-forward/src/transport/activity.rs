@@ -33,7 +33,7 @@ use crate::limits::{
 pub(crate) struct HeaderLists {
     /// Of a request: what the peer announces.
     pub(crate) request_max: usize,
-    /// Of a response: what is taken here.
+    /// Of a response: the direction read here.
     pub(crate) response_max: usize,
     /// Requests and responses of all connections that were larger.
     pub(crate) exceeded: Arc<AtomicU64>,

@@ -10,8 +10,8 @@ const CONNECTING: u8 = 0;
 const QUEUED: u8 = 1;
 const SENT: u8 = 2;
 
-/// Told by a transport, and read by the caller that waits for the response: what has not left
-/// cannot have been executed.
+/// Told by a transport, and read by the caller that waits for the response: a request that has not
+/// left cannot have been executed.
 #[derive(Debug, Default)]
 pub struct Progress {
     step: AtomicU8,

@@ -22,7 +22,7 @@ const SETTING_BYTES: usize = 6;
 
 const SETTINGS_FRAME: u8 = 0x4;
 
-const MAX_HEADER_LIST_SIZE: u16 = 0x6;
+const SETTINGS_MAX_HEADER_LIST_SIZE: u16 = 0x6;
 
 /// The largest header list that a peer takes, as far as it has said so.
 #[derive(Clone, Debug)]
@@ -70,7 +70,7 @@ impl FirstFrame {
                     *left -= 1;
                     if self.filled == SETTING_BYTES {
                         let [i, j, a, b, c, d, ..] = self.part;
-                        if u16::from_be_bytes([i, j]) == MAX_HEADER_LIST_SIZE {
+                        if u16::from_be_bytes([i, j]) == SETTINGS_MAX_HEADER_LIST_SIZE {
                             found(u32::from_be_bytes([a, b, c, d]));
                         }
                         self.filled = 0;

@@ -1,5 +1,4 @@
-//! What is remembered of each destination: its circuit, its retry budget, and what others learn
-//! about it.
+//! The state of each destination: its circuit, its retry budget, and what others learn about it.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

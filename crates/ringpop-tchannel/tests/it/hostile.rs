@@ -158,7 +158,8 @@ async fn changes_that_cannot_be_read_are_left_out_and_counted() {
     let faulty = view.member("127.0.0.1:6").unwrap();
     assert_eq!(faulty.status.as_str(), "faulty", "too many labels do not hide a failure");
     assert!(faulty.labels.is_empty());
-    // Five that cannot be read and labels beyond bounds; an incarnation beyond bounds is a wrong clock.
+    // Five that cannot be read and labels beyond bounds; an incarnation beyond bounds is a wrong
+    // clock.
     let stats = bridge.protocol_stats().await.unwrap();
     assert_eq!((stats.rejected_invalid, stats.rejected_clock), (6, 1));
 }

@@ -1,4 +1,5 @@
-//! What `docs/operations.md` tells operators to watch is in the status of a member and among its metrics.
+//! What `docs/operations.md` tells operators to watch is in the status of a member and among its
+//! metrics.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -14,7 +15,8 @@ use tonic::transport::Endpoint;
 
 use crate::certificates::{authority, certificates};
 
-/// The names in the first column of the table, each with whether it is marked as a gauge. `*` stands for anything.
+/// The names in the first column of the table, each with whether it is marked as a gauge. `*`
+/// stands for anything.
 fn watched() -> Vec<(String, bool)> {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operations.md");
     let page = std::fs::read_to_string(page).unwrap();

@@ -1,4 +1,5 @@
-//! A member falls silent, as a stopped process does: its connections stay open and nothing is answered.
+//! A member falls silent, as a stopped process does: its connections stay open and nothing is
+//! answered.
 
 use std::convert::Infallible;
 use std::future::ready;

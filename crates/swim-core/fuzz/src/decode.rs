@@ -1,4 +1,4 @@
-//! What bytes may do to whoever decodes them.
+//! Any bytes, given to the decoder.
 
 use swim_core::{Config, Init, Instant, Labels, Node, Output, wire};
 

@@ -99,8 +99,8 @@ fn a_suspicion_of_a_healing_has_the_labels_of_its_incarnation() {
     assert_eq!(known.labels, newer.labels);
 }
 
-/// One side takes a member for alive that the other is about to forget. Who
-/// was told of that by others has no labels of it any more.
+/// One side takes a member for alive that the other is about to forget. Members that heard of that
+/// from others have no labels of it any more.
 #[test]
 fn a_suspicion_of_a_healing_keeps_the_labels_that_a_tombstone_has_lost() {
     let labels = Labels::new([("version", "1")]).unwrap();
@@ -168,8 +168,7 @@ fn a_healing_gives_up_after_ten_failures() {
     assert_eq!((contacted.len(), failures), (0, 10));
 }
 
-/// A host that never answered may do so tomorrow: whoever asks for a healing
-/// gets one.
+/// A host that never answered may do so tomorrow: each request for a healing gets one.
 #[test]
 fn an_address_that_never_answered_is_asked_again() {
     let mut cluster = Cluster::joined(Config::lan(), 2);

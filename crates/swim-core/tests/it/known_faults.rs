@@ -181,9 +181,9 @@ fn a_member_that_still_lists_a_removed_one_gets_its_tombstone() {
     assert_eq!(cluster.status(4, 3), None);
 }
 
-/// A member that all others have forgotten is pinged by no helper. Whoever takes
-/// it for alive hears that it is gone; without that its probes would stay
-/// inconclusive for ever, as those of Ringpop may.
+/// A member that all others have forgotten is pinged by no helper. A member that takes it for alive
+/// hears that it is gone; without that its probes would stay inconclusive for ever, as those of
+/// Ringpop may.
 #[test]
 fn a_member_that_probes_a_removed_one_gets_its_tombstone() {
     let config = Config::ringpop().to_builder().tombstone_timeout(secs(5)).build().unwrap();
@@ -357,7 +357,7 @@ fn a_pause_costs_nobody_but_the_paused() {
     }
 }
 
-/// Who guesses the number of a request must not be able to answer for others.
+/// Guessing the number of a request must not let a peer answer for others.
 #[test]
 fn a_reply_counts_only_from_the_member_that_was_asked() {
     let mut cluster = Cluster::joined(lan(), 3);

@@ -165,8 +165,8 @@ fn a_probe_with_nacks_is_conclusive_and_costs_less_trust() {
     assert!((0..4).all(|i| cluster.node(i).stats().probes_inconclusive == 0));
 }
 
-/// Section IV.C, the buddy system: whoever pings a suspect tells it so, even
-/// when the news has worn out.
+/// Section IV.C, the buddy system: each ping of a suspect tells it so, even when the change is no
+/// longer gossiped.
 #[test]
 fn a_suspect_hears_of_it_with_every_ping() {
     let mut cluster = Cluster::joined(lan(), 6);

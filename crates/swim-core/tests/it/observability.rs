@@ -65,7 +65,7 @@ fn every_transition_is_an_event_that_says_who_and_why() {
     assert_eq!((source, cause), (Some(address(0)), Cause::Command));
 }
 
-/// What is left out, given up or tried again leaves a trace in the counters.
+/// Every omission, abandoned request and retry leaves a trace in the counters.
 #[test]
 fn drops_and_retries_are_counted() {
     let mut cluster = Cluster::new(lan());

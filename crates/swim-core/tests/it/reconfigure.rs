@@ -84,7 +84,7 @@ fn faulty_members_and_tombstones_end_when_the_new_timeouts_have_passed() {
     assert!(cluster.all_say(2, Status::Faulty));
     cluster.until("tombstone", secs(15), |c| c.all_say(2, Status::Tombstone));
     cluster.run_for(secs(30));
-    // What is over by then, is over now.
+    // Timers that would be over by then are over now.
     reconfigure(&mut cluster, 2, |config| config.tombstone_timeout(secs(10)));
     cluster.until("forgotten", ms(1), |c| (0..2).all(|i| c.status(i, 2).is_none()));
 }

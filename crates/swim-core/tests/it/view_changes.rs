@@ -38,7 +38,7 @@ fn addresses(range: impl IntoIterator<Item = usize>) -> Vec<Address> {
     addresses
 }
 
-/// Whoever follows the view changes alone has the ring of the machine.
+/// A listener to the view changes alone has the ring of the machine.
 fn follow(cluster: &Cluster, i: usize) -> Vec<Address> {
     let mut ring = addresses([i]);
     for Change { joined, left, .. } in changes(cluster, i, 0) {

@@ -56,7 +56,7 @@ impl Load {
         Ok(())
     }
 
-    /// What was lost.
+    /// The lost calls.
     async fn end(self) -> Result<Vec<Status>> {
         self.is_over.store(true, Ordering::Release);
         let mut lost = Vec::new();

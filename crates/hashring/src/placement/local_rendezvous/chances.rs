@@ -8,8 +8,8 @@ const STEP: u32 = LOCAL_RENDEZVOUS_WINDOW_BITS;
 /// The part of all keys that each point can expect, in the order of the points.
 ///
 /// Every place has one window, and each of the `m` points in it has the highest score for one key
-/// in `m`. Between two places where a point enters a window or leaves it, the window is the same, so
-/// the sum over places is one over such runs.
+/// in `m`. Between two places where a point enters a window or leaves it, the window is the same,
+/// so the sum over places is one over such runs.
 pub(super) fn of(points: &Points) -> Vec<f64> {
     let mut chances = vec![0.0; points.len()];
     let firsts = firsts_of_equals(points);

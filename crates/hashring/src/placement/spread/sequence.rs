@@ -14,7 +14,7 @@ pub(super) struct Sequence {
     grown: Mutex<Grown>,
 }
 
-/// What has been computed.
+/// The computed part.
 #[derive(Debug, Default)]
 struct Grown {
     /// Places of the points of each ordinal.
@@ -41,8 +41,8 @@ impl Sequence {
         self.points_per_ordinal
     }
 
-    /// Nothing panics while it holds the lock but for want of memory, and what was computed before
-    /// stays right.
+    /// Nothing panics while it holds the lock but for want of memory, and earlier results stay
+    /// right.
     fn lock(&self) -> MutexGuard<'_, Grown> {
         self.grown.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -76,11 +76,11 @@ impl Grown {
         self.arcs.push(arcs.into());
     }
 
-    /// Takes equal pieces, one after another from whoever has the most, each from the beginning of
-    /// its longest arc.
+    /// Takes equal pieces, one after another from the number that has the most, each from the
+    /// beginning of its longest arc.
     ///
-    /// Whoever has the most has at least the mean of what the new one and the others are to have,
-    /// and its longest arc at least the mean of its arcs, which is as long as a piece.
+    /// The number that has the most has at least the mean of what the new one and the others are to
+    /// have, and its longest arc at least the mean of its arcs, which is as long as a piece.
     fn cut(&mut self, points: u64) -> Vec<Arc> {
         let piece = (CIRCLE / ((self.points.len() as u128 + 1) * u128::from(points))) as u64;
         let mut pieces = Vec::with_capacity(points as usize);

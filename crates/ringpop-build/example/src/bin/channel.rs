@@ -1,5 +1,5 @@
-//! A client without membership: three plain servers that know nothing of each other, and a channel that sends each call to
-//! the server of its key. One server dies on the way.
+//! A client without membership: three plain servers that know nothing of each other, and a channel
+//! that sends each call to the server of its key. One server dies on the way.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -35,7 +35,8 @@ async fn ask(mut client: NotesClient<ringpop_forward::RingChannel>) -> Result<()
 fn main() -> Result<(), Box<dyn Error>> {
     let mut servers = vec![start()?, start()?, start()?];
     let selector = Arc::new(Selector::builder().build(Instant::now())?);
-    // Where the addresses come from is up to discovery, and so is calling this again when they change.
+    // Where the addresses come from is up to discovery, and so is calling this again when they
+    // change.
     let records = servers.iter().map(|(address, _)| BackendRecord::new(address, address));
     let replaced = selector.replace_backends(records)?;
     println!("{} backends, of which {} are duplicates", servers.len(), replaced.duplicates);

@@ -38,7 +38,8 @@ fn listen() -> (Asked, KindsClient<ForwardService<KindsServer<Deaf>>>) {
     (asked, KindsClient::new(forwarder.client(KindsServer::new(Deaf))))
 }
 
-/// Calls `$method` with each message, and compares the key that was looked up with the accessor's and the expected one.
+/// Calls `$method` with each message, and compares the key that was looked up with the accessor's
+/// and the expected one.
 macro_rules! same_key {
     ($($method:ident($message:expr) = $expected:expr;)*) => {$(
         let (asked, mut client) = listen();

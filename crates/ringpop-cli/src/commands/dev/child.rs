@@ -1,4 +1,5 @@
-//! The processes of a development cluster: started together, told to stop together, never left behind.
+//! The processes of a development cluster: started together, told to stop together, never left
+//! behind.
 //!
 //! A member is told to stop by closing its standard input, which the operating system also does
 //! when this process is killed: one way that always works. Each member has a process group of its

@@ -148,9 +148,11 @@ impl Cluster {
         }
     }
 
-    /// How many members are live and their checksum, when all have the same one and each sees them all.
+    /// How many members are live and their checksum, when all have the same one and each sees them
+    /// all.
     ///
-    /// The second condition matters: members that do not know of each other yet, or of a death, can agree as well.
+    /// The second condition matters: members that do not know of each other yet, or of a death, can
+    /// agree as well.
     fn agreement(&self) -> Option<(usize, u64)> {
         let live = || self.nodes.iter().filter(|node| node.is_live());
         let count = live().count();
@@ -200,7 +202,8 @@ impl Node {
         }
     }
 
-    /// Whether it should be part of the cluster: its process runs, or somebody started it again by hand.
+    /// Whether it should be part of the cluster: its process runs, or somebody started it again by
+    /// hand.
     fn is_live(&self) -> bool {
         self.ended.is_none() || self.seen.is_some()
     }

@@ -36,8 +36,8 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Takes as many lines as `nodes` need or the terminal has; `None` when the terminal does not say where its
-    /// cursor is.
+    /// Takes as many lines as `nodes` need or the terminal has; `None` when the terminal does not
+    /// say where its cursor is.
     pub(super) fn open(nodes: usize) -> Option<Self> {
         let lines = u16::try_from(nodes).unwrap_or(u16::MAX).saturating_add(FRAME_LINES);
         let viewport = Viewport::Inline(lines);
@@ -99,8 +99,8 @@ fn render(cluster: &Cluster, frame: &mut Frame<'_>) {
     frame.render_widget(summary(cluster, nodes.len().saturating_sub(room)), summary_area);
 }
 
-/// The widths of the columns that are shown: as many as fit, from the left. A terminal that is too narrow for all shows
-/// these whole, because rows whose addresses are cut off look alike.
+/// The widths of the columns that are shown: as many as fit, from the left. A terminal that is too
+/// narrow for all shows these whole, because rows whose addresses are cut off look alike.
 fn widths(room: u16) -> impl Iterator<Item = u16> {
     let mut end = 0;
     COLUMNS.into_iter().enumerate().map_while(move |(place, (_, width))| {

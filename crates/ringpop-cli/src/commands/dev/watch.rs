@@ -1,7 +1,7 @@
 //! Asks each member for its status again and again.
 //!
-//! Members are asked as any operator would, over the admin service, also after their process has ended: somebody may
-//! start the member again by hand.
+//! Members are asked as any operator would, over the admin service, also after their process has
+//! ended: somebody may start the member again by hand.
 
 use std::time::Duration;
 

@@ -66,7 +66,7 @@ impl HttpServer {
     }
 }
 
-/// Serves until `stopped` resolves, then finishes what is under way.
+/// Serves until `stopped` resolves, then finishes the requests under way.
 ///
 /// Connections, unread answers and silent callers are bounded as on the port of the member.
 async fn serve(listener: TcpListener, service: Limited<Router>, stopped: oneshot::Receiver<()>) {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use hashring::MAX_NODES;
+use hashring::NODES_MAX;
 
 use super::layout::LayoutArgs;
 use super::limits::OWNERS_MAX;
@@ -49,7 +49,8 @@ pub(super) struct PickArgs {
     #[command(flatten)]
     pub(super) tokens: TokenArgs,
 
-    /// Show this many distinct owners of each token, best first: where to go on when the ones before fail
+    /// Show this many distinct owners of each token, best first: where to go on when the ones
+    /// before fail
     #[arg(short = 'n', value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..=i64::from(OWNERS_MAX)))]
     pub(super) owners: Option<u32>,
@@ -58,7 +59,8 @@ pub(super) struct PickArgs {
     #[arg(long, requires = "owners")]
     pub(super) spread: bool,
 
-    /// Write one JSON object from token to backend; this is the default where the output is not a terminal
+    /// Write one JSON object from token to backend; this is the default where the output is not a
+    /// terminal
     #[arg(long, conflicts_with = "table")]
     pub(super) json: bool,
 
@@ -138,7 +140,7 @@ pub(super) struct PlanArgs {
 
     /// How many backends there will be
     #[arg(long, value_name = "N",
-          value_parser = clap::value_parser!(u32).range(1..=MAX_NODES as i64))]
+          value_parser = clap::value_parser!(u32).range(1..=NODES_MAX as i64))]
     pub(super) backends: u32,
 
     /// Weights of the backends; a list that is shorter than the backends is used again and again

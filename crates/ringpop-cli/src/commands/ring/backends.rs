@@ -66,7 +66,8 @@ fn parse(text: &str) -> Result<Backends, String> {
     Ok(Backends { active, left_out })
 }
 
-/// One backend of the file. What is not known is refused: a misspelt `healthy` would send requests to the dead.
+/// One backend of the file. Unknown fields are refused: a misspelt `healthy` would send requests to
+/// the dead.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {

@@ -1,10 +1,11 @@
 //! Every limit of `ringpop ring`, with how the number was chosen.
 
-/// Largest file of backends in bytes: 100,000 backends, the most that a member remembers as members, with 160 bytes
-/// each.
+/// Largest file of backends in bytes: 100,000 backends, the most that a member remembers as
+/// members, with 160 bytes each.
 pub(super) const BACKENDS_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// Largest file of tokens in bytes: two million tokens of 32 bytes, which `pick` holds in memory with their owners.
+/// Largest file of tokens in bytes: two million tokens of 32 bytes, which `pick` holds in memory
+/// with their owners.
 pub(super) const TOKENS_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Most owners that `pick` finds for a token: as many as `lookup` asks a member for.
@@ -19,15 +20,17 @@ pub(super) const SAMPLE_POINTS_MAX: u64 = 1 << 20;
 /// Bytes that a point of a ring takes at most, as the ring library documents it.
 pub(super) const POINT_BYTES_MAX: u64 = 20;
 
-/// Most backends of a picture. With more, an arc of the inner ring is thinner than a third of a pixel.
+/// Most backends of a picture. With more, an arc of the inner ring is thinner than a third of a
+/// pixel.
 pub(super) const PICTURE_BACKENDS_MAX: usize = 4_000;
 
-/// Most backends whose bars are drawn. More do not fit a picture that a screen shows at once; of longer lists the
-/// busiest and the idlest are drawn.
+/// Most backends whose bars are drawn. More do not fit a picture that a screen shows at once; of
+/// longer lists the busiest and the idlest are drawn.
 pub(super) const PICTURE_BARS_MAX: usize = 60;
 
-/// Most arcs of the circle that are drawn one by one. With more, an arc is thinner than a line, so the circle is cut in
-/// this many cells of half a degree, and each has the colour of whoever owns most of it.
+/// Most arcs of the circle that are drawn one by one. With more, an arc is thinner than a line, so
+/// the circle is cut in this many cells of half a degree, and each has the colour of the backend
+/// that owns most of it.
 pub(super) const PICTURE_ARCS_MAX: usize = 720;
 
 /// Points of each number of a backend by spread-minimizing placement: shares are even to 0.2 %.

@@ -75,7 +75,8 @@ pub(super) struct Owned {
     places: String,
     /// The part that the weight asks for.
     pub(super) expected: f64,
-    /// Actual over expected share, which is the peak to the average of the busiest; nothing for weight 0.
+    /// Actual over expected share, which is the peak to the average of the busiest; nothing for
+    /// weight 0.
     pub(super) ratio: Option<f64>,
 }
 

@@ -1,6 +1,7 @@
 //! The picture of a ring: the circle beside bars of actual and expected shares, as SVG.
 //!
-//! No colour stands alone: every backend has a number that its part of the circle and its bar both show.
+//! No colour stands alone: every backend has a number that its part of the circle and its bar both
+//! show.
 
 mod bars;
 mod circle;

@@ -60,8 +60,8 @@ macro_rules! on_placement {
 }
 
 impl Placed {
-    /// Backends by this placement, `None` by the ring itself. Where backends need numbers, they have
-    /// the lowest in the order of their ids.
+    /// Backends by this placement, `None` by the ring itself. Where backends need numbers, they
+    /// have the lowest in the order of their ids.
     pub(super) fn new(
         name: PlacementName,
         ring: BackendRing,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use hashring::limits::{DEFAULT_MAX_POINTS, MAX_POINTS};
+use hashring::limits::{POINTS_MAX, POINTS_MAX_DEFAULT};
 use hashring::plan::{expected_peak, points_for_peak};
 use hashring::{Node, Ring};
 use serde::Serialize;
@@ -29,7 +29,8 @@ struct Plan {
     points: u64,
     /// What the busiest backend is expected to own at most, in multiples of its fair share.
     expected_peak: f64,
-    /// What it owns in one ring of made-up ids, unless the ring is too large to be laid out for that.
+    /// What it owns in one ring of made-up ids, unless the ring is too large to be laid out for
+    /// that.
     sample_peak: Option<f64>,
     memory_bytes_max: u64,
     /// Whether the ring library builds the ring without being told to allow more points.
@@ -37,8 +38,8 @@ struct Plan {
 }
 
 impl Plan {
-    /// The backend that deviates most has the fewest points, so the lightest weight decides. With unequal weights the
-    /// others deviate less, and the peak stays below the expected one.
+    /// The backend that deviates most has the fewest points, so the lightest weight decides. With
+    /// unequal weights the others deviate less, and the peak stays below the expected one.
     fn new(args: &PlanArgs) -> Result<Self, Failure> {
         let weights = || args.weights.iter().copied().cycle().take(args.backends as usize);
         let on_the_ring = weights().filter(|weight| *weight > 0);
@@ -50,7 +51,7 @@ impl Plan {
             Failure::Failed(format!(
                 "a peak of {} takes more than the {} points that a ring can have: accept a higher one",
                 args.target_peak,
-                grouped(u64::from(MAX_POINTS))
+                grouped(u64::from(POINTS_MAX))
             ))
         };
         let of_lightest = points_for_peak(nodes, args.target_peak).ok_or_else(unreachable)?;
@@ -59,7 +60,7 @@ impl Plan {
         // Both factors are below 2^32 times 2^24, so only the product can be too large.
         let points = total_weight.checked_mul(u64::from(points_per_weight_unit));
         let points =
-            points.filter(|points| *points <= u64::from(MAX_POINTS)).ok_or_else(unreachable)?;
+            points.filter(|points| *points <= u64::from(POINTS_MAX)).ok_or_else(unreachable)?;
         Ok(Self {
             target_peak: args.target_peak,
             backends: args.backends,
@@ -71,7 +72,7 @@ impl Plan {
                 .then(|| sample_peak(weights(), points_per_weight_unit))
                 .flatten(),
             memory_bytes_max: points * POINT_BYTES_MAX,
-            within_default_max_points: points <= u64::from(DEFAULT_MAX_POINTS),
+            within_default_max_points: points <= u64::from(POINTS_MAX_DEFAULT),
         })
     }
 }
@@ -104,7 +105,7 @@ impl fmt::Display for Plan {
             write!(
                 f,
                 "\n\nA ring has at most {} points unless its builder allows more (max_points).",
-                grouped(u64::from(DEFAULT_MAX_POINTS))
+                grouped(u64::from(POINTS_MAX_DEFAULT))
             )?;
         }
         Ok(())

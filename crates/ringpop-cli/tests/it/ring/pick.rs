@@ -3,11 +3,12 @@ use serde_json::{Value, json};
 use super::{BACKENDS, Files, array, json, text, text_with};
 
 fn java_vectors() -> Value {
-    let text = include_str!("../../../../hashring/tests/vectors/java_ring_vectors.json");
+    let text = include_str!("../../../../hashring/tests/it/vectors/java_ring_vectors.json");
     serde_json::from_str(text).expect("the file is JSON")
 }
 
-/// The sets whose Java ring does not depend on the order of insertion, or that were inserted in ascending order.
+/// The sets whose Java ring does not depend on the order of insertion, or that were inserted in
+/// ascending order.
 const AGREEING_SETS: [&str; 4] = [
     "weighted-1-2-3",
     "addr-mixed-with-zero-weight",

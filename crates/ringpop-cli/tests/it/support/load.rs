@@ -40,8 +40,8 @@ struct Shared {
 }
 
 impl Load {
-    /// Sends `per_second` requests to the HTTP ports `nodes` in turn, writing and reading `keys` in turn, until it is
-    /// finished. `avoided` gets none.
+    /// Sends `per_second` requests to the HTTP ports `nodes` in turn, writing and reading `keys` in
+    /// turn, until it is finished. `avoided` gets none.
     pub(crate) fn start(
         nodes: Vec<String>,
         keys: Vec<String>,

@@ -11,8 +11,8 @@ use tokio::time::timeout;
 
 use super::{PATIENCE, eventually};
 
-/// The command with these arguments; killed when dropped. `RINGPOP_COMMAND` is the path of another build than that of the
-/// tests.
+/// The command with these arguments; killed when dropped. `RINGPOP_COMMAND` is the path of another
+/// build than that of the tests.
 pub(crate) fn ringpop(arguments: &[&str]) -> Command {
     let built = || env!("CARGO_BIN_EXE_ringpop").to_owned();
     let mut command = Command::new(std::env::var("RINGPOP_COMMAND").unwrap_or_else(|_| built()));

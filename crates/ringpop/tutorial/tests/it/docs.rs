@@ -1,10 +1,12 @@
-//! Every code block of the README and the documentation is compiled, compared or run, or says why not.
+//! Every code block of the README and the documentation is compiled, compared or run, or says why
+//! not.
 //!
-//! Rust blocks are doctests: of the crate whose readme they stand in, or of this one. Before any other block stands a
-//! comment that says how it is checked:
+//! Rust blocks are doctests: of the crate whose readme they stand in, or of this one. Before any
+//! other block stands a comment that says how it is checked:
 //!
 //! * `<!-- file: PATH -->`: its lines are in that file;
-//! * `<!-- run -->`: its commands succeed, and what they print is what stands below a line with `$`;
+//! * `<!-- run -->`: its commands succeed, and what they print is what stands below a line with
+//!   `$`;
 //! * `<!-- not run: REASON -->`: nobody checks it. The test counts those and prints the reasons.
 //!
 //! Pictures of text (`text`) are no code. The tutorial's blocks are run in order by `page.rs`.
@@ -39,7 +41,8 @@ fn read(path: &str) -> Option<String> {
     std::fs::read_to_string(root().join(path)).ok()
 }
 
-/// How the blocks of a page are checked: those that nobody checks, with their reasons, and those that ask for nothing.
+/// How the blocks of a page are checked: those that nobody checks, with their reasons, and those
+/// that ask for nothing.
 #[derive(Default)]
 struct Findings {
     excused: Vec<String>,
@@ -97,7 +100,8 @@ fn is_doctest(page: &str) -> bool {
     read(&library).is_some_and(|library| library.contains(&format!("include_str!({include:?})")))
 }
 
-/// Whether the lines of the block stand together in the file, but for blank ones and however far they are indented.
+/// Whether the lines of the block stand together in the file, but for blank ones and however far
+/// they are indented.
 fn compare(file: &str, block: &Block) -> Option<String> {
     let text = read(file).or_else(|| read(&format!("crates/ringpop/tutorial/{file}")));
     let Some(text) = text else { return Some(format!("{file} does not exist")) };
@@ -110,7 +114,8 @@ fn compare(file: &str, block: &Block) -> Option<String> {
     (!is_there).then(|| format!("{file} does not contain it"))
 }
 
-/// Runs the commands of a block beside the files that pages name. What follows a line with `$` is what it prints.
+/// Runs the commands of a block beside the files that pages name. What follows a line with `$` is
+/// what it prints.
 fn run(block: &Block) -> Option<String> {
     let directory = tempfile::tempdir().unwrap();
     let backends = read("docs/backends.json").unwrap();
@@ -138,7 +143,8 @@ fn run(block: &Block) -> Option<String> {
     None
 }
 
-/// Runs a line as a shell would, with the command `ringpop` on its path. `cargo run ... --` stands for it.
+/// Runs a line as a shell would, with the command `ringpop` on its path. `cargo run ... --` stands
+/// for it.
 fn shell(line: &str, directory: &Path) -> std::process::Output {
     let command = ringpop();
     let by_cargo = "cargo run --release --bin ringpop --";

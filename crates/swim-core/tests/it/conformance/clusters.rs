@@ -21,7 +21,7 @@ fn strangers(sizes: &[usize]) -> Cluster {
         size_of.extend(part.map(|_| *size));
     }
     cluster.until("each part knows itself", secs(30), |c| {
-        // Who is alone has nobody to tell about itself.
+        // A member that is alone has nobody to tell about itself.
         let quiet = |i: usize| size_of[i] == 1 || c.node(i).pending_changes() == 0;
         (0..size_of.len()).all(|i| c.node(i).len() == size_of[i] && quiet(i))
     });

@@ -77,7 +77,8 @@ fn hub(centre: (f64, f64), report: &Report) -> Group {
         .add(line(66.0, 13.0, format!("sd {}", deviation.trim_start())).set("fill", GREY))
 }
 
-/// The arcs as they lie, or cells of equal size where there are too many, and what the legend says about them.
+/// The arcs as they lie, or cells of equal size where there are too many, and what the legend says
+/// about them.
 fn layout_arcs(ring: &BackendRing, report: &Report) -> (Vec<Arc>, String) {
     let index: HashMap<&str, usize> =
         report.backends.iter().zip(0..).map(|(owned, index)| (owned.id.as_str(), index)).collect();
@@ -112,7 +113,8 @@ fn cells(arcs: &[Arc]) -> Vec<Arc> {
         }
     }
     let most = |parts: &HashMap<usize, f64>| {
-        // Of equal parts the lowest backend, so that a picture does not depend on the order of a map.
+        // Of equal parts the lowest backend, so that a picture does not depend on the order of a
+        // map.
         let larger = |one: &(&usize, &f64), two: &(&usize, &f64)| {
             one.1.total_cmp(two.1).then(two.0.cmp(one.0))
         };
@@ -164,7 +166,8 @@ fn band(centre: (f64, f64), radii: (f64, f64), arcs: &[Arc], report: &Report, ga
     group
 }
 
-/// Adds the outline of an arc. A whole circle is two halves, because an arc of SVG cannot end where it begins.
+/// Adds the outline of an arc. A whole circle is two halves, because an arc of SVG cannot end where
+/// it begins.
 fn with_arc(path: Data, centre: (f64, f64), radii: (f64, f64), arc: &Arc) -> Data {
     if arc.end - arc.start > WHOLE {
         let middle = f64::midpoint(arc.start, arc.end);

@@ -1,8 +1,9 @@
 //! Colours of backends.
 //!
-//! The nine hues are the "muted" scheme of Paul Tol (SRON technical note 09-002, 2021), which keeps its differences
-//! for people with any of the usual deficiencies of colour vision. Nine more are the same mixed with white, which
-//! differ in lightness. Beyond those, colours repeat: the number of a backend tells it apart.
+//! The nine hues are the "muted" scheme of Paul Tol (SRON technical note 09-002, 2021), which keeps
+//! its differences for people with any of the usual deficiencies of colour vision. Nine more are
+//! the same mixed with white, which differ in lightness. Beyond those, colours repeat: the number
+//! of a backend tells it apart.
 
 /// Red, green and blue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +40,11 @@ impl Colour {
         format!("#{red:02x}{green:02x}{blue:02x}")
     }
 
-    /// The colour of text upon this one: white or ink, whichever has the higher contrast by WCAG 2.1.
+    /// The colour of text upon this one: white or ink, whichever has the higher contrast by WCAG
+    /// 2.1.
     pub(super) fn text(self) -> &'static str {
-        // Contrast with white is 1.05 / (l + 0.05) and with black (l + 0.05) / 0.05; they are equal at 0.179.
+        // Contrast with white is 1.05 / (l + 0.05) and with black (l + 0.05) / 0.05; they are equal
+        // at 0.179.
         if self.luminance() > 0.179 { super::INK } else { "#ffffff" }
     }
 

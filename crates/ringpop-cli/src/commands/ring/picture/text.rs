@@ -21,8 +21,8 @@ pub(super) fn label(at: (f64, f64), size: f64, text: impl Into<String>) -> Text 
     Text::new(text).set("x", round(at.0)).set("y", round(at.1)).set("font-size", size)
 }
 
-/// A name as an XML document can hold it: control characters are written out, and the two other characters that XML
-/// forbids are replaced.
+/// A name as an XML document can hold it: control characters are written out, and the two other
+/// characters that XML forbids are replaced.
 pub(super) fn legible(name: &str) -> String {
     printable(name).replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}")
 }
@@ -32,7 +32,8 @@ pub(super) fn width_of(name: &str, size: f64) -> f64 {
     legible(name).chars().count() as f64 * size * LETTER_WIDTH
 }
 
-/// A name that fits a width: of a longer one both ends are kept, because names of one fleet often differ only there.
+/// A name that fits a width: of a longer one both ends are kept, because names of one fleet often
+/// differ only there.
 pub(super) fn fitting(name: &str, size: f64, width: f64) -> String {
     let name = legible(name);
     let letters: Vec<char> = name.chars().collect();

@@ -1,11 +1,8 @@
 //! Laws of the ring on random inputs.
-#![cfg(not(loom))]
-
-mod common;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use common::{POINTS, TOYS, keys, nodes, owner_id, ring_of};
+use crate::common::{POINTS, TOYS, keys, nodes, owner_id, ring_of};
 use hashring::{
     Crc32, Edit, EnvoyRingHash, Ketama, Node, Ring, RingBuilder, Scheme, Xxh3,
     scheme::{NodeName, TieOrder},

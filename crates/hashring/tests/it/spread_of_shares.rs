@@ -1,6 +1,5 @@
 //! The shares of the default scheme deviate as those of random points do, whatever the ids look
 //! like.
-#![cfg(not(loom))]
 
 use hashring::Ring;
 

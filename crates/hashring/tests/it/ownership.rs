@@ -1,11 +1,8 @@
 //! Shares, ranges and movement against circles that are small enough to try every place.
-#![cfg(not(loom))]
-
-mod common;
 
 use std::collections::BTreeMap;
 
-use common::{TOYS, Toy, nodes, ring_of};
+use crate::common::{TOYS, Toy, nodes, ring_of};
 use hashring::{Crc32, Node, Ring, Scheme, Xxh3, diff};
 use proptest::prelude::*;
 

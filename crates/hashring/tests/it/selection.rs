@@ -1,5 +1,4 @@
 //! Discovery, ring and local health together, on a clock that the tests move.
-#![cfg(not(loom))]
 
 use std::{
     collections::BTreeMap,

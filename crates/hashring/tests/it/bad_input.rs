@@ -1,12 +1,11 @@
 //! What nobody should pass, and what happens then: a documented result or an error that says what
 //! to do.
-#![cfg(not(loom))]
 
 use std::{ops::Range, sync::Arc};
 
 use hashring::{
-    ActiveSet, ActiveSetError, BackendRecord, BuildError, Crc32, DEFAULT_MAX_POINTS, Edit,
-    EnvoyRingHash, Ketama, LoadBound, MAX_POINTS, Node, Ring, Scheme, UpdateError,
+    ActiveSet, ActiveSetError, BackendRecord, BuildError, Crc32, Edit, EnvoyRingHash, Ketama,
+    LoadBound, Node, POINTS_MAX, POINTS_MAX_DEFAULT, Ring, Scheme, UpdateError,
     limits::DISCOVERED_BACKENDS_MAX,
     scheme::{NodeName, PointRule, RingSizeError, by_name},
 };
@@ -99,20 +98,20 @@ fn points_are_limited() {
     let builder = || Ring::builder().points_per_weight_unit(1_000);
     let error =
         builder().node(Node::new("a").with_weight(10_000)).build().expect_err("10 million points");
-    assert_eq!(error, BuildError::TooManyPoints { needed: 10_000_000, limit: DEFAULT_MAX_POINTS });
+    assert_eq!(error, BuildError::TooManyPoints { needed: 10_000_000, limit: POINTS_MAX_DEFAULT });
     let error = Ring::builder()
         .points_per_weight_unit(u32::MAX)
         .node(Node::new("a").with_weight(u32::MAX))
         .build();
     let needed = u64::from(u32::MAX) * u64::from(u32::MAX);
-    assert_eq!(error, Err(BuildError::TooManyPoints { needed, limit: DEFAULT_MAX_POINTS }));
+    assert_eq!(error, Err(BuildError::TooManyPoints { needed, limit: POINTS_MAX_DEFAULT }));
 
     let ring = builder().max_points(2_000).nodes(["a", "b"]).build().expect("2,000 points fit");
     assert_eq!(
         ring.apply([Edit::add("c")]).expect_err("3,000 points do not fit").to_string(),
         "the nodes need 3000 points and the limit is 2000; lower their weights or points_per_weight_unit, or raise max_points"
     );
-    for value in [0, MAX_POINTS + 1, u32::MAX] {
+    for value in [0, POINTS_MAX + 1, u32::MAX] {
         assert_eq!(
             builder().max_points(value).node("a").build(),
             Err(BuildError::MaxPoints { value })

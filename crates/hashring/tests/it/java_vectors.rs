@@ -1,6 +1,5 @@
 //! Rings that a Java `TreeMap` with `java.util.zip.CRC32` built, point for point and token for
 //! token.
-#![cfg(not(loom))]
 
 use hashring::{Crc32, Node, Ring};
 use serde_json::Value;

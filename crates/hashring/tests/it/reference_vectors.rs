@@ -2,7 +2,6 @@
 //!
 //! The nginx ring is no scheme of this crate. It is here as a scheme that a user writes, with
 //! points that chain.
-#![cfg(not(loom))]
 
 use std::ops::Range;
 

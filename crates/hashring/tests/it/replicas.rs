@@ -1,5 +1,4 @@
 //! Replicas in distinct zones and bounded load, against their definitions.
-#![cfg(not(loom))]
 
 use std::{
     cell::RefCell,

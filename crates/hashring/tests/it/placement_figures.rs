@@ -1,10 +1,9 @@
 //! What placements promise of their shares and of what moves, in figures.
-#![cfg(not(loom))]
 
 use std::collections::BTreeMap;
 
 use hashring::{
-    BuildError, Edit, Jump, LocalRendezvous, MAX_NODES, Maglev, Node, Placement, Rendezvous, Ring,
+    BuildError, Edit, Jump, LocalRendezvous, Maglev, NODES_MAX, Node, Placement, Rendezvous, Ring,
     Shared, SpreadMinimizing, UpdateError,
 };
 
@@ -126,7 +125,7 @@ fn spread_minimizing_is_even_and_stays_so_whoever_is_gone() {
     }
 }
 
-/// What moves is what has to: for one node that changes, what it wins or loses.
+/// Only keys that have to move do: for one node that changes, those that it wins or loses.
 fn assert_needless<P: Placement<Data = ()>>(placement: &P, edit: Edit, allowed: f64) {
     let next = placement.apply([edit]).expect("the edit is valid");
     let share = |placement: &P, id: &str| {
@@ -246,7 +245,7 @@ fn what_cannot_be_is_said() {
     assert_eq!(error.to_string(), expected);
     let error = Jump::new([Node::new("a").with_ordinals([1, 1])]).expect_err("it has 1 twice");
     assert!(matches!(error, BuildError::DuplicateOrdinal { ordinal: 1, .. }));
-    let error = Jump::new([one(MAX_NODES as u32)]).expect_err("it is too large");
+    let error = Jump::new([one(NODES_MAX as u32)]).expect_err("it is too large");
     assert!(matches!(error, BuildError::OrdinalTooLarge { limit: 16_777_216, .. }));
     let error = SpreadMinimizing::new(8_192, [one(1_024)]).expect_err("there are 8 M points below");
     assert!(matches!(error, BuildError::OrdinalTooLarge { limit: 1_024, .. }));

@@ -1,11 +1,8 @@
 //! Laws that every placement keeps, on random nodes.
-#![cfg(not(loom))]
-
-mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::{POINTS, keys, nodes};
+use crate::common::{POINTS, keys, nodes};
 use hashring::{
     Crc32, Edit, Jump, LoadBound, LocalRendezvous, Maglev, Node, Placement, Rendezvous, Ring,
     SpreadMinimizing,
@@ -15,8 +12,8 @@ use proptest::prelude::*;
 /// A few ids with weights.
 type Weights = BTreeMap<String, u32>;
 
-/// Every id that `nodes()` makes has numbers of its own, whoever else is there: the letters of the
-/// id as digits, in units of the largest weight.
+/// Every id that `nodes()` makes has numbers of its own, independent of the others: the letters of
+/// the id as digits, in units of the largest weight.
 fn node(id: &str, weight: u32) -> Node {
     const WEIGHT_MAX: u32 = 4;
     let number = id.bytes().fold(0, |number, letter| number * 4 + u32::from(letter - b'a' + 1));

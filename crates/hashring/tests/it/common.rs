@@ -1,5 +1,4 @@
 //! What several tests share.
-#![allow(dead_code, reason = "no test uses all of it")]
 
 use std::{collections::BTreeMap, ops::Range};
 
