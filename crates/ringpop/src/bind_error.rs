@@ -68,6 +68,12 @@ pub enum BindError {
         /// The label.
         key: String,
     },
+    /// The label is one that the member sets by itself.
+    #[error("label `{key}` is set by the member itself; give the label another name")]
+    LabelReserved {
+        /// The label.
+        key: String,
+    },
     /// The identity is an empty text.
     #[error("the identity is empty; give the member a name, or leave the identity out")]
     IdentityEmpty,

@@ -344,7 +344,9 @@ impl Builder {
     pub async fn bind(mut self) -> Result<Ringpop, BindError> {
         self.check()?;
         let (config, security) = (self.config.clone(), self.security.clone());
-        let labels = OwnLabels::new(self.labels.clone(), self.weight, self.zone.clone())?;
+        let mut labels = OwnLabels::new(self.labels.clone(), self.weight, self.zone.clone())?;
+        let points = self.points_per_weight_unit;
+        labels.points = (points != POINTS_PER_WEIGHT_UNIT).then_some(points);
         let (listener, bound) = mem::take(&mut self.listen).open().await?;
         let address = advertised(self.advertise.as_deref(), bound)?;
         let local = Address::new(address.as_str())

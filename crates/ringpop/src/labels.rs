@@ -6,7 +6,7 @@
 use swim_core::{LabelError, Labels};
 
 use crate::bind_error::BindError;
-use crate::limits::{WEIGHT_LABEL, WEIGHT_MAX, ZONE_LABEL};
+use crate::limits::{POINTS_LABEL, POINTS_PER_WEIGHT_UNIT, WEIGHT_LABEL, WEIGHT_MAX, ZONE_LABEL};
 
 /// The labels of this member.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub(crate) struct OwnLabels {
     pub(crate) others: Vec<(String, String)>,
     pub(crate) weight: Option<u32>,
     pub(crate) zone: Option<String>,
+    /// Points for each unit of weight, when they are not the default.
+    pub(crate) points: Option<u32>,
 }
 
 impl OwnLabels {
@@ -33,6 +35,7 @@ impl OwnLabels {
             let is_twice = match key.as_str() {
                 WEIGHT_LABEL => own.weight.replace(check_weight(&value)?).is_some(),
                 ZONE_LABEL => own.zone.replace(value).is_some(),
+                POINTS_LABEL => return Err(BindError::LabelReserved { key }),
                 _ => {
                     let is_twice = own.others.iter().any(|(other, _)| *other == key);
                     own.others.push((key.clone(), value));
@@ -62,6 +65,7 @@ impl OwnLabels {
         match key.as_str() {
             WEIGHT_LABEL => self.weight = Some(check_weight(&value)?),
             ZONE_LABEL => self.zone = Some(value),
+            POINTS_LABEL => return Err(BindError::LabelReserved { key }),
             _ => match self.others.iter_mut().find(|(other, _)| *other == key) {
                 Some((_, old)) => *old = value,
                 None => self.others.push((key, value)),
@@ -87,8 +91,15 @@ impl OwnLabels {
     pub(crate) fn labels(&self) -> Result<Labels, LabelError> {
         let weight = self.weight.map(|weight| (WEIGHT_LABEL.to_owned(), weight.to_string()));
         let zone = self.zone.clone().map(|zone| (ZONE_LABEL.to_owned(), zone));
-        Labels::new(self.others.iter().cloned().chain(weight).chain(zone))
+        let points = self.points.map(|points| (POINTS_LABEL.to_owned(), points.to_string()));
+        Labels::new(self.others.iter().cloned().chain(weight).chain(zone).chain(points))
     }
+}
+
+/// Points for each unit of weight that a member has by its labels.
+pub(crate) fn points_of(labels: &Labels) -> u32 {
+    let told = labels.get(POINTS_LABEL).and_then(|points| points.parse().ok());
+    told.unwrap_or(POINTS_PER_WEIGHT_UNIT)
 }
 
 /// Others would take anything else for one, or for the largest.
@@ -109,8 +120,12 @@ mod tests {
         own.set("weight".to_owned(), "7".to_owned()).expect("it is a weight");
         assert!(own.set("weight".to_owned(), "lots".to_owned()).is_err());
         assert!(own.remove("zone") && !own.remove("zone") && !own.remove("none"));
-        let expected =
-            OwnLabels { others: pairs(&[("role", "batch")]), weight: Some(7), zone: None };
+        let expected = OwnLabels {
+            others: pairs(&[("role", "batch")]),
+            weight: Some(7),
+            zone: None,
+            points: None,
+        };
         assert_eq!(own, expected);
     }
 

@@ -10,6 +10,10 @@ pub const WEIGHT_LABEL: &str = "weight";
 /// Label that names the failure domain of a member.
 pub const ZONE_LABEL: &str = "zone";
 
+/// Label that carries the points for each unit of weight of a member that has another number than
+/// [`POINTS_PER_WEIGHT_UNIT`]. Members with different numbers disagree on owners, and say so.
+pub const POINTS_LABEL: &str = "ring-points";
+
 /// Largest weight. A member chooses its own weight; the bound keeps it from flooding the rings of
 /// all others with points.
 pub const WEIGHT_MAX: u32 = 100;

@@ -50,6 +50,18 @@ pub enum Problem {
         /// are one.
         left_out: usize,
     },
+    /// Reachable members have another number of points for each unit of weight than
+    /// this one: their rings differ.
+    PointsDiffer {
+        /// The number of this member.
+        own: u32,
+        /// One of the others.
+        address: String,
+        /// The number of that one.
+        theirs: u32,
+        /// How many others there are.
+        members: usize,
+    },
     /// The ring could not be changed and is that of an earlier time.
     RingStale {
         /// Why.
@@ -82,6 +94,7 @@ pub(crate) enum ProblemKind {
     Unreachable,
     Isolated,
     Ring,
+    Points,
     RingStale,
     Certificate,
     Server,
@@ -95,6 +108,7 @@ impl Problem {
             Self::Unreachable { .. } => ProblemKind::Unreachable,
             Self::Isolated { .. } => ProblemKind::Isolated,
             Self::RingCapped { .. } => ProblemKind::Ring,
+            Self::PointsDiffer { .. } => ProblemKind::Points,
             Self::RingStale { .. } => ProblemKind::RingStale,
             Self::CertificateEnds { .. } => ProblemKind::Certificate,
             Self::ServerEnded { .. } => ProblemKind::Server,
@@ -140,6 +154,12 @@ impl fmt::Display for Problem {
                     "; lower the weights or the points for each unit, or look for invented members",
                 )
             }
+            Self::PointsDiffer { own, address, theirs, members } => write!(
+                f,
+                "{members} members have other points for each unit of weight than the {own} of this \
+                 one ({address} has {theirs}): members disagree on owners, and keys have two; give \
+                 all the same number, and start a second cluster to change it"
+            ),
             Self::RingStale { reason } => write!(
                 f,
                 "the ring cannot follow the members and stays as it was ({reason}); restart this member"

@@ -1,7 +1,7 @@
 //! What follows from membership events: the next view, then the forwarder, the
 //! problems and the listeners.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ringpop_forward::{Forwarder, Peer, PeerState};
@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::event::{Event, Listeners};
 use crate::identity;
+use crate::labels::points_of;
 use crate::problem::{Problem, ProblemKind, Problems};
 use crate::view::{Cap, OnRing, Publisher, Views};
 
@@ -34,6 +35,8 @@ pub(crate) struct Publishing {
     publisher: Publisher,
     /// Live members that share an identity.
     identities: identity::Watch,
+    /// Reachable members with other points for each unit of weight, and those.
+    other_points: BTreeMap<Address, u32>,
 }
 
 impl Hooks for Publishing {
@@ -77,7 +80,12 @@ impl Hooks for Publishing {
 impl Publishing {
     pub(crate) fn new(to: Audience) -> Self {
         let publisher = Publisher::new(Arc::clone(&to.views));
-        Self { to, publisher, identities: identity::Watch::default() }
+        Self {
+            to,
+            publisher,
+            identities: identity::Watch::default(),
+            other_points: BTreeMap::new(),
+        }
     }
 
     /// Publishes the next view. With coalescing the ring waits until a burst of
@@ -94,7 +102,8 @@ impl Publishing {
             let member = node.member(&address).cloned();
             (address, member)
         };
-        let changes = changed.into_iter().map(known).collect();
+        let changes: Vec<_> = changed.into_iter().map(known).collect();
+        self.compare_points(&changes);
         let mut damped = Arc::clone(&self.to.views.load().damped);
         if !damped.iter().eq(node.damped()) {
             damped = node.damped().cloned().collect();
@@ -128,6 +137,28 @@ impl Publishing {
         if reachable(node) > 1 {
             self.to.problems.end(ProblemKind::Alone);
         }
+    }
+
+    /// A ring of another layout is seen by nothing but requests that go astray.
+    fn compare_points(&mut self, changes: &[(Address, Option<Member>)]) {
+        let own = self.to.views.points_per_weight_unit();
+        for (address, member) in changes {
+            let reachable = member.as_ref().filter(|member| member.is_reachable());
+            let points = reachable.map(|member| points_of(&member.labels));
+            match points.filter(|points| *points != own) {
+                Some(points) => self.other_points.insert(address.clone(), points),
+                None => self.other_points.remove(address),
+            };
+        }
+        let Some((address, theirs)) = self.other_points.first_key_value() else {
+            return self.to.problems.end(ProblemKind::Points);
+        };
+        self.to.problems.begin(Problem::PointsDiffer {
+            own,
+            address: address.to_string(),
+            theirs: *theirs,
+            members: self.other_points.len(),
+        });
     }
 
     fn tell_cap(&self, cap: Option<Cap>) {
