@@ -344,9 +344,7 @@ impl Builder {
     pub async fn bind(mut self) -> Result<Ringpop, BindError> {
         self.check()?;
         let (config, security) = (self.config.clone(), self.security.clone());
-        let mut labels = OwnLabels::new(self.labels.clone(), self.weight, self.zone.clone())?;
-        let points = self.points_per_weight_unit;
-        labels.points = (points != POINTS_PER_WEIGHT_UNIT).then_some(points);
+        let labels = self.own_labels()?;
         let (listener, bound) = mem::take(&mut self.listen).open().await?;
         let address = advertised(self.advertise.as_deref(), bound)?;
         let local = Address::new(address.as_str())
@@ -422,6 +420,13 @@ impl Builder {
         }
         self.security.check()?;
         Ok(self.server_limits.check()?)
+    }
+
+    fn own_labels(&self) -> Result<OwnLabels, BindError> {
+        let mut labels = OwnLabels::new(self.labels.clone(), self.weight, self.zone.clone())?;
+        let points = self.points_per_weight_unit;
+        labels.points = (points != POINTS_PER_WEIGHT_UNIT).then_some(points);
+        Ok(labels)
     }
 
     fn node(&self, local: &Address, labels: &OwnLabels, start: &Start) -> Result<Node, BindError> {
