@@ -223,13 +223,25 @@ pub(crate) const READ_AFTER_WRITE_ERROR_TIMEOUT: Duration = Duration::from_secs(
 /// A connection that carried nothing for this long is closed.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// HTTP/2 window of one stream, for peer connections and for servers that accept them.
+/// HTTP/2 window of one stream, for servers that accept connections of peers.
 pub const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 
 /// HTTP/2 window of one connection. It must exceed the stream window times the streams in use, or a
 /// few streams whose callers do not read hold up every other call to that peer; 1 GiB takes it out
 /// of play.
 pub const CONNECTION_WINDOW_BYTES: u32 = 1 << 30;
+
+/// Bytes of responses that one connection to a peer may hold unread: all its streams share this, as
+/// one window each. As much as a listener holds of unread answers ([`UNREAD_BYTES`]), so a caller
+/// that does not read fills no more memory with answers of a peer than with those of this process.
+pub(crate) const PEER_RESPONSES_BYTES: usize = UNREAD_BYTES;
+
+/// Smallest window of a response: the initial one (RFC 9113 section 6.9.2). A smaller one would
+/// cost a WINDOW_UPDATE for every few frames.
+pub(crate) const RESPONSE_WINDOW_BYTES_MIN: usize = 64 * 1024 - 1;
+
+/// Largest window of a response. A larger one helps only over paths that hold more than a megabyte.
+pub(crate) const RESPONSE_WINDOW_BYTES_MAX: usize = STREAM_WINDOW_BYTES as usize;
 
 /// Bytes that h2 buffers for one outgoing stream before its sender has to wait.
 pub(crate) const SEND_BUFFER_BYTES: usize = 256 * 1024;
@@ -260,8 +272,7 @@ pub const FORWARD_HEADERS_BYTES: u32 = 8 * 1024;
 
 /// Header list up to which h2 gives a response to us. It cuts longer trailers short without a word,
 /// and ends the connection, with the calls of all its callers, at four times this size. As much as
-/// one stream may carry in messages that are not read, and more than any bound that may be
-/// configured.
+/// the largest window of a response, and more than any bound that may be configured.
 pub(crate) const RECEIVED_HEADER_LIST_BYTES: u32 = STREAM_WINDOW_BYTES;
 
 /// Longest text that is left of the status of a response whose header list is too large.

@@ -23,6 +23,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::{sleep, timeout};
 use tonic::Status;
 
+use super::Progress;
 use crate::header_list;
 use crate::limits::{
     RESET_DELAY_MAX, RESETS_PER_CONNECTION, RESETS_UNSEEN_MAX, TURN_CHECK_INTERVAL,
@@ -102,14 +103,16 @@ impl Activity {
         Self { header_lists, ..Self::default() }
     }
 
-    /// Waits until the peer takes another stream. At most `waiting_max` calls wait.
+    /// Waits until the peer takes another stream. At most `waiting_max` calls wait. A caller who
+    /// holds many streams leaves some of those that the peer takes to others.
     pub(crate) async fn turn(
         self: &Arc<Self>,
         sender: &SendRequest<Bytes>,
         waiting_max: usize,
+        progress: &Progress,
     ) -> Result<Turn, NoTurn> {
         if self.waiting.load(Ordering::Acquire) == 0
-            && let Some(turn) = self.try_turn(sender)
+            && let Some(turn) = self.try_turn(sender, progress)
         {
             return Ok(turn);
         }
@@ -122,7 +125,7 @@ impl Activity {
             if self.is_over.load(Ordering::Acquire) || self.is_retired() || is_closing(sender) {
                 return Err(NoTurn::Over);
             }
-            if let Some(turn) = self.try_turn(sender) {
+            if let Some(turn) = self.try_turn(sender, progress) {
                 // The peer may have allowed more than one stream more.
                 self.freed.notify_one();
                 return Ok(turn);
@@ -131,8 +134,13 @@ impl Activity {
         }
     }
 
-    fn try_turn(self: &Arc<Self>, sender: &SendRequest<Bytes>) -> Option<Turn> {
+    fn try_turn(
+        self: &Arc<Self>,
+        sender: &SendRequest<Bytes>,
+        progress: &Progress,
+    ) -> Option<Turn> {
         let max = sender.current_max_send_streams();
+        let max = max - progress.left_to_others(max);
         let add = |streams| (streams < max).then_some(streams + 1);
         self.streams.fetch_update(Ordering::AcqRel, Ordering::Acquire, add).ok()?;
         self.uses.fetch_add(1, Ordering::AcqRel);

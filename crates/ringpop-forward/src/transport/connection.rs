@@ -17,7 +17,7 @@ use super::read_after_write_error::ReadAfterWriteError;
 use super::settings::Announced;
 use crate::limits::{
     CONNECTION_WINDOW_BYTES, LATE_FRAMES_MAX, RECEIVED_HEADER_LIST_BYTES, RESETS_PER_CONNECTION,
-    RESETS_REMEMBERED_FOR, SEND_BUFFER_BYTES, STREAM_WINDOW_BYTES, STREAMS_BEFORE_SETTINGS,
+    RESETS_REMEMBERED_FOR, SEND_BUFFER_BYTES, STREAMS_BEFORE_SETTINGS,
 };
 
 /// A connection as the pool keeps it.
@@ -64,12 +64,15 @@ pub(crate) struct Opened {
 /// leaves them so. A request on one is lost in a way that cannot be told from a crash. Hence a
 /// connection counts as open when the peer has answered a PING on it, and until then nothing of a
 /// request is sent.
-pub(crate) async fn handshake(io: Box<dyn Io>) -> Result<Opened, DialError> {
+///
+/// The peer may send `response_window` bytes of a response before any of them are read. The window
+/// of the connection is too large to fill up, so responses that are not read hold up no others.
+pub(crate) async fn handshake(io: Box<dyn Io>, response_window: u32) -> Result<Opened, DialError> {
     let (io, header_list_max) = Announced::new(io);
     let (io, cork) = Corked::new(ReadAfterWriteError::new(io));
     let (sender, mut connection) = Builder::new()
         .enable_push(false)
-        .initial_window_size(STREAM_WINDOW_BYTES)
+        .initial_window_size(response_window)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_send_buffer_size(SEND_BUFFER_BYTES)
         .max_header_list_size(RECEIVED_HEADER_LIST_BYTES)

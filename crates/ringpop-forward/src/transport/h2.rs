@@ -17,8 +17,9 @@ use super::{Class, PeerRequest, PeerTransport, Progress, SendError, TransportSta
 use crate::error::ConfigError;
 use crate::limits::{
     CONNECT_TIMEOUT, HEADER_LIST_BYTES, HEADER_LIST_BYTES_LIMIT, HEADER_LIST_BYTES_MIN,
-    IDLE_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MEMBER_KEEPALIVE_INTERVAL, PEERS_MAX,
-    PER_PEER_LIMIT, STREAMS_PER_PEER, UNARY_PER_PEER,
+    IDLE_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MEMBER_KEEPALIVE_INTERVAL,
+    PEER_RESPONSES_BYTES, PEERS_MAX, PER_PEER_LIMIT, RESPONSE_WINDOW_BYTES_MAX,
+    RESPONSE_WINDOW_BYTES_MIN, STREAM_WINDOW_BYTES, STREAMS_PER_PEER, UNARY_PER_PEER,
 };
 use crate::range::in_range;
 use crate::resolver::Peer;
@@ -117,6 +118,10 @@ impl H2Config {
 
     /// How many unary calls may be in flight to one peer, 1 to 65,536, by default 1,024. Further
     /// ones are answered with RESOURCE_EXHAUSTED.
+    ///
+    /// The calls share 64 MiB for responses that are not read: the HTTP/2 window of each is its
+    /// share, at least 64 KiB and at most 1 MiB. Allow fewer calls when responses are large and the
+    /// network is slow.
     #[must_use]
     pub fn unary_per_peer(mut self, calls: usize) -> Self {
         self.unary_per_peer = calls;
@@ -124,7 +129,7 @@ impl H2Config {
     }
 
     /// How many streams may be in flight to one peer, 1 to 65,536, by default 256. Further ones are
-    /// answered with RESOURCE_EXHAUSTED.
+    /// answered with RESOURCE_EXHAUSTED. They share 64 MiB as unary calls do.
     #[must_use]
     pub fn streams_per_peer(mut self, calls: usize) -> Self {
         self.streams_per_peer = calls;
@@ -157,6 +162,14 @@ impl H2Config {
             Class::Unary => self.unary_per_peer,
             Class::Stream => self.streams_per_peer,
         }
+    }
+
+    /// The window of one response: small enough that the responses of all calls that may be in
+    /// flight on a connection hold little when nobody reads them.
+    pub(crate) fn response_window(&self, class: Class) -> u32 {
+        let share = PEER_RESPONSES_BYTES / self.limit(class);
+        let window = share.clamp(RESPONSE_WINDOW_BYTES_MIN, RESPONSE_WINDOW_BYTES_MAX);
+        u32::try_from(window).unwrap_or(STREAM_WINDOW_BYTES)
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -318,5 +331,20 @@ mod tests {
         let error = H2Transport::new(H2Config::default().peers(0)).unwrap_err().to_string();
         assert!(error.contains("peers is 0"), "{error}");
         assert!(H2Transport::new(H2Config::default()).is_ok());
+    }
+
+    #[test]
+    fn the_responses_of_all_calls_together_hold_little() {
+        let config = H2Config::default();
+        for class in [Class::Unary, Class::Stream] {
+            let all = config.limit(class) * config.response_window(class) as usize;
+            assert!(all <= PEER_RESPONSES_BYTES, "{class:?}: {all}");
+        }
+        assert_eq!(config.response_window(Class::Unary), 64 * 1024);
+        assert_eq!(config.response_window(Class::Stream), 256 * 1024);
+        let few = H2Config::default().streams_per_peer(1);
+        assert_eq!(few.response_window(Class::Stream), 1024 * 1024, "no more helps");
+        let many = H2Config::default().unary_per_peer(PER_PEER_LIMIT);
+        assert_eq!(many.response_window(Class::Unary), 65_535, "no less does");
     }
 }

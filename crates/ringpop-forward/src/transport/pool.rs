@@ -112,7 +112,7 @@ impl Pool {
         let Checkout { connection, peer_pool } = checkout;
         let limit = self.shared.config.limit(class);
         let waiting_max = limit + progress.reserve(limit);
-        let turn = match connection.activity.turn(&connection.sender, waiting_max).await {
+        let turn = match connection.activity.turn(&connection.sender, waiting_max, progress).await {
             Ok(turn) => turn,
             Err(NoTurn::Over) => return Ok(None),
             Err(NoTurn::Crowded) => {
@@ -443,7 +443,8 @@ impl Dial {
     async fn open(&self, limit: Duration) -> Result<(PeerConnection, Driver), DialError> {
         let io = self.shared.connector.connect_within(&self.peer, limit).await;
         let io = io.map_err(|error| DialError::Connect(Arc::new(error)))?;
-        let Opened { sender, driver, header_list_max } = handshake(io).await?;
+        let window = self.shared.config.response_window(self.class);
+        let Opened { sender, driver, header_list_max } = handshake(io, window).await?;
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
         let header_lists = HeaderLists {
             request_max: header_list_max,

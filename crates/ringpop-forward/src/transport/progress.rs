@@ -32,6 +32,12 @@ impl Progress {
         self.caller.as_ref().map_or(own, |call| call.connection.reserve(limit))
     }
 
+    /// How many of `max` places the caller leaves to others, because it holds many.
+    pub(crate) fn left_to_others(&self, max: usize) -> usize {
+        let caller = self.caller.as_ref();
+        caller.map_or(0, |call| max / RESERVE_PART - call.connection.reserve(max))
+    }
+
     /// There is a connection, and the request waits until the peer takes another one on it.
     pub fn queued(&self) {
         self.step.store(QUEUED, Ordering::Relaxed);

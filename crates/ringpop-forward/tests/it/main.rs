@@ -42,4 +42,5 @@ mod tasks_end;
 #[cfg(feature = "tls")]
 mod tls;
 mod unreachable;
+mod unread_forwards;
 mod whole_responses;
