@@ -185,10 +185,10 @@ fn enter<T>(shared: &Shared<T>, head: &Parts) -> Result<InFlight, Refusal> {
         let enter = |more| shared.gate.enter(limit.saturating_add(all.leaving() + more));
         ticket = enter(0);
         if matches!(ticket, Err(Refusal::Overloaded)) {
-            all.shed_idlest(limit);
-            // A call that begins in this process is not answerable for what callers hold.
-            let few = limit / RESERVE_PART / 2;
-            ticket = enter(call.as_ref().map_or(few, |call| call.connection.reserve(limit)));
+            let reserve = call.as_ref().map(|call| call.connection.reserve(limit));
+            // A call that begins in this process is not answerable for the calls of callers.
+            all.shed_idlest(limit, reserve.unwrap_or(usize::MAX));
+            ticket = enter(reserve.unwrap_or(limit / RESERVE_PART / 2));
         }
     }
     ticket.map(|ticket| InFlight::new(ticket, call))
