@@ -238,8 +238,8 @@ impl Connections {
 
     /// Gives up some of the calls in flight that wait for their callers, because more than `limit`
     /// are needed: those first whose callers hold many, because the message of an honest call may
-    /// be on its way. A call on whose behalf this is done has the `reserve` of its caller, and takes
-    /// nothing from callers that hold less.
+    /// be on its way. A call on whose behalf this is done has the `reserve` of its caller, and
+    /// takes nothing from callers that hold less.
     pub(crate) fn shed_idlest(&self, limit: usize, reserve: usize) {
         let of_caller = |idle: &Idle| idle.waiting.call.connection.reserve(limit);
         let mut idle = self.idle();
