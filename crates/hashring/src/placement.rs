@@ -40,6 +40,8 @@ mod spread;
 
 use std::sync::Arc;
 
+use twox_hash::XxHash3_64;
+
 pub use self::{
     jump::Jump,
     local_rendezvous::{LocalRendezvous, LocalRendezvousWalk},
@@ -76,8 +78,12 @@ pub trait Placement {
     /// A short stable name of the algorithm.
     fn name(&self) -> &'static str;
 
-    /// The place of a key, for the methods whose names end in `_at`.
-    fn place(&self, key: &[u8]) -> u64;
+    /// The place of a key, for the methods whose names end in `_at`: its XXH3 hash, unless a ring
+    /// has a scheme of its own.
+    #[inline]
+    fn place(&self, key: &[u8]) -> u64 {
+        XxHash3_64::oneshot(key)
+    }
 
     /// The nodes, sorted by id.
     fn nodes(&self) -> &[Arc<Node<Self::Data>>];
@@ -122,7 +128,10 @@ pub trait Placement {
     fn apply(&self, edits: impl IntoIterator<Item = Edit<Self::Data>>) -> Result<Self, UpdateError>
     where
         Self: Sized,
-        Self::Data: Clone;
+        Self::Data: Clone,
+    {
+        Ok(self.with_nodes(node_list::edited(self.nodes(), edits)?)?)
+    }
 
     /// The part of all keys that has another owner in `next`, 0 to 1. Owners are compared by id.
     ///

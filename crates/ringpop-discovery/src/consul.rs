@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use hyper::Method;
 use tokio::time::{Instant, sleep_until};
 
-use crate::http::{Client, Endpoint, TokenHeader, escape};
+use crate::http::{Client, Server, TokenHeader, escape};
 use crate::limits::{ANSWER_TIMEOUT, CONSUL_WAIT, QUESTION_GAP};
 use crate::{DiscoveryError, PeersFuture, Record, Source};
 
@@ -25,11 +25,7 @@ const DEFAULT_PORT: u16 = 8500;
 
 /// How an agent is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Agent {
-    endpoint: Endpoint,
-    token_file: Option<PathBuf>,
-    ca_file: Option<PathBuf>,
-}
+pub struct Agent(Server);
 
 impl Agent {
     /// The agent at a URL such as [`DEFAULT_AGENT`].
@@ -38,15 +34,14 @@ impl Agent {
     ///
     /// The text is no `http://host:port` and no `https://host:port`.
     pub fn new(url: &str) -> Result<Self, AgentError> {
-        let endpoint = Endpoint::parse(url, DEFAULT_PORT);
-        let endpoint = endpoint.ok_or_else(|| AgentError { url: url.to_owned() })?;
-        Ok(Self { endpoint, token_file: None, ca_file: None })
+        let server = Server::parse(url, DEFAULT_PORT);
+        Ok(Self(server.ok_or_else(|| AgentError { url: url.to_owned() })?))
     }
 
     /// The file with the ACL token, which is read anew for each request. Default: no token.
     #[must_use]
     pub fn token_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.token_file = Some(path.into());
+        self.0.token_file = Some(path.into());
         self
     }
 
@@ -54,18 +49,12 @@ impl Agent {
     /// agent that is reached by `https` needs it. It is read anew for each connection.
     #[must_use]
     pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.ca_file = Some(path.into());
+        self.0.ca_file = Some(path.into());
         self
     }
 
     fn client(&self, origin: String) -> Client {
-        Client {
-            endpoint: self.endpoint.clone(),
-            origin,
-            ca_file: self.ca_file.clone(),
-            token_file: self.token_file.clone(),
-            token_header: TokenHeader::Consul,
-        }
+        Client { server: self.0.clone(), origin, token_header: TokenHeader::Consul }
     }
 }
 
@@ -119,7 +108,7 @@ impl Consul {
     pub fn new(agent: &Agent, service: &str) -> Self {
         Self {
             client: agent
-                .client(format!("the service {service:?} of Consul at {}", agent.endpoint)),
+                .client(format!("the service {service:?} of Consul at {}", agent.0.endpoint)),
             path: format!("/v1/health/service/{}?wait={}s", escape(service), CONSUL_WAIT.as_secs()),
             id: ConsulId::default(),
             index: 0,

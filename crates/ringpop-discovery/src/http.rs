@@ -63,6 +63,25 @@ impl fmt::Display for Endpoint {
     }
 }
 
+/// A server, and the files that requests to it need. They are read for each request, since both
+/// tokens and authorities are renewed while a process runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Server {
+    pub(crate) endpoint: Endpoint,
+    /// The file with the token; `None`: requests have none.
+    pub(crate) token_file: Option<PathBuf>,
+    /// The file with the certificates of the authorities that may vouch for it, for `https`.
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+impl Server {
+    /// A server that needs no files; `None`: the text is no URL of one.
+    pub(crate) fn parse(url: &str, default_port: u16) -> Option<Self> {
+        let endpoint = Endpoint::parse(url, default_port)?;
+        Some(Self { endpoint, token_file: None, ca_file: None })
+    }
+}
+
 /// How a token is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TokenHeader {
@@ -72,14 +91,12 @@ pub(crate) enum TokenHeader {
     Consul,
 }
 
-/// How a server is reached. Files are read for each request, since both tokens and authorities are
-/// renewed while a process runs.
+/// Sends requests to a server.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
-    pub(crate) endpoint: Endpoint,
+    pub(crate) server: Server,
+    /// The source, for people.
     pub(crate) origin: String,
-    pub(crate) ca_file: Option<PathBuf>,
-    pub(crate) token_file: Option<PathBuf>,
     pub(crate) token_header: TokenHeader,
 }
 
@@ -126,23 +143,23 @@ impl Client {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
-            .header(HOST, self.endpoint.authority())
+            .header(HOST, self.server.endpoint.authority())
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| self.malformed(&error))?;
         if let Some((name, value)) = self.token().await? {
             request.headers_mut().insert(name, value);
         }
-        let address = (self.endpoint.host.as_str(), self.endpoint.port);
+        let address = (self.server.endpoint.host.as_str(), self.server.endpoint.port);
         let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
         let stream = stream.map_err(|_| self.timed_out(CONNECT_TIMEOUT))?;
         let stream = stream.map_err(|error| self.unreachable(error))?;
         stream.set_nodelay(true).map_err(|error| self.unreachable(error))?;
-        if !self.endpoint.is_https {
+        if !self.server.endpoint.is_https {
             return self.exchange(stream, request).await;
         }
         let connector = self.connector().await?;
-        let name = ServerName::try_from(self.endpoint.host.clone());
+        let name = ServerName::try_from(self.server.endpoint.host.clone());
         let name = name.map_err(|error| self.unreachable(io::Error::other(error)))?;
         let handshake = timeout(CONNECT_TIMEOUT, connector.connect(name, stream)).await;
         let stream = handshake.map_err(|_| self.timed_out(CONNECT_TIMEOUT))?;
@@ -169,7 +186,7 @@ impl Client {
     }
 
     async fn token(&self) -> Result<Option<(HeaderName, HeaderValue)>, DiscoveryError> {
-        let Some(path) = &self.token_file else { return Ok(None) };
+        let Some(path) = &self.server.token_file else { return Ok(None) };
         let text = self.read(path).await?;
         let token = text.trim();
         let (name, value) = match self.token_header {
@@ -186,7 +203,7 @@ impl Client {
     }
 
     async fn connector(&self) -> Result<TlsConnector, DiscoveryError> {
-        let Some(path) = &self.ca_file else {
+        let Some(path) = &self.server.ca_file else {
             return Err(self.unreachable(io::Error::other("no file with its authority is set")));
         };
         let pem = self.read(path).await?;

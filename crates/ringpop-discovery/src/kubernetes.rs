@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::http::{Client, Endpoint, Stream, TokenHeader, escape};
+use crate::http::{Client, Server, Stream, TokenHeader, escape};
 use crate::limits::{
     ANSWER_TIMEOUT, EVENT_BYTES_MAX, KUBERNETES_PAGE, KUBERNETES_WATCH, QUESTION_GAP,
 };
@@ -27,11 +27,7 @@ const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// How an API server is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ApiServer {
-    endpoint: Endpoint,
-    token_file: Option<PathBuf>,
-    ca_file: Option<PathBuf>,
-}
+pub struct ApiServer(Server);
 
 impl ApiServer {
     /// The API server of the cluster in which this process is a pod, with the token and the
@@ -56,15 +52,14 @@ impl ApiServer {
     ///
     /// The text is no `http://host:port` and no `https://host:port`.
     pub fn new(url: &str) -> Result<Self, ApiServerError> {
-        let endpoint = Endpoint::parse(url, DEFAULT_PORT);
-        let endpoint = endpoint.ok_or_else(|| ApiServerError::Url { url: url.to_owned() })?;
-        Ok(Self { endpoint, token_file: None, ca_file: None })
+        let server = Server::parse(url, DEFAULT_PORT);
+        Ok(Self(server.ok_or_else(|| ApiServerError::Url { url: url.to_owned() })?))
     }
 
     /// The file with the bearer token, which is read anew for each request. Default: no token.
     #[must_use]
     pub fn token_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.token_file = Some(path.into());
+        self.0.token_file = Some(path.into());
         self
     }
 
@@ -72,7 +67,7 @@ impl ApiServer {
     /// one that is reached by `https` needs it.
     #[must_use]
     pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.ca_file = Some(path.into());
+        self.0.ca_file = Some(path.into());
         self
     }
 }
@@ -169,14 +164,9 @@ impl Kubernetes {
     pub fn new(server: &ApiServer, namespace: &str, service: &str, port: Port) -> Self {
         let selector = escape(&format!("kubernetes.io/service-name={service}"));
         let origin =
-            format!("the service {namespace}/{service} of Kubernetes at {}", server.endpoint);
-        let client = Client {
-            endpoint: server.endpoint.clone(),
-            origin: origin.clone(),
-            ca_file: server.ca_file.clone(),
-            token_file: server.token_file.clone(),
-            token_header: TokenHeader::Bearer,
-        };
+            format!("the service {namespace}/{service} of Kubernetes at {}", server.0.endpoint);
+        let (server, token_header) = (server.0.clone(), TokenHeader::Bearer);
+        let client = Client { server, origin: origin.clone(), token_header };
         Self {
             client,
             path: format!(

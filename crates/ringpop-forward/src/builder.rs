@@ -133,9 +133,9 @@ impl<T> Builder<T> {
         self
     }
 
-    /// Whose hop headers are believed: `trust` sees the head of a request with its extensions,
-    /// where a server leaves the caller's address and certificate. On a port that only members
-    /// reach, `|_| true` is right.
+    /// Decides which hop headers are believed: `trust` sees the head of a request with its
+    /// extensions, where a server leaves the caller's address and certificate. On a port that only
+    /// members reach, `|_| true` is right.
     ///
     /// Without this call nobody is believed: a caller could otherwise have any member handle any
     /// key. An unbelieved hop header is removed; its count is still carried on, and a request that

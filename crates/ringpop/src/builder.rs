@@ -316,8 +316,8 @@ impl Builder {
         self
     }
 
-    /// The observer of each forwarded request. Default: none; the counters of
-    /// [`Ringpop::forward_stats`] count in any case.
+    /// The observer of each forwarded request. Default: none; [`Ringpop::forward_stats`] has the
+    /// counters without one.
     pub fn forward_observer(mut self, observer: impl Observer) -> Self {
         self.forward_observer = Some(Box::new(observer));
         self

@@ -26,7 +26,7 @@ impl Expected {
         mut events: Events,
     ) -> usize {
         let Self { members, within } = self;
-        let reachable = || views.load().members.iter().filter(|m| m.is_reachable()).count();
+        let reachable = || views.load().reachable().count();
         let all = async { while reachable() < members && events.next().await.is_some() {} };
         let Some(deadline) = start.checked_add(within) else {
             all.await;

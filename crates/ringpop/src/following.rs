@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use ringpop_discovery::{Discovery, Snapshot};
-use swim_core::{Address, Instant, Node};
+use swim_core::Address;
 use swim_driver::Handle;
 use tokio::task::JoinHandle;
 
@@ -22,14 +22,8 @@ impl Following {
             while let Some(list) = snapshots.next().await {
                 // Without a list there is nothing to tell; the feed has told the log.
                 if let Ok(list) = list {
-                    let hosts = hosts(&list);
-                    let discovered = |node: &mut Node, now: Instant| {
-                        if let Err(error) = node.discovered(now, hosts) {
-                            tracing::debug!(%error, "the answer of discovery came too late");
-                        }
-                    };
                     // Nobody heals a member that has stopped.
-                    let _ = handle.tell(discovered).await;
+                    let _ = handle.discovered(hosts(&list)).await;
                 }
             }
         })))

@@ -6,20 +6,17 @@ use std::sync::{Arc, OnceLock};
 #[cfg(feature = "tls")]
 use std::time::SystemTime;
 
-use http::{Extensions, Response};
+use http::Extensions;
 use ringpop_forward::{
     AcceptCounters, AcceptStats, ConfigError, ForwardLayer, ForwardService, H2Config, H2Transport,
     LimitLayer, ServerLimits, ServerStats, TcpConnector,
 };
 use tokio::net::TcpListener;
-use tonic::body::Body;
-use tonic::codegen::{Body as HttpBody, Bytes, StdError};
 use tonic::service::Routes as Services;
 use tonic::transport::server::Router;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 use tower_layer::{Identity, Layer, Stack};
-use tower_service::Service;
 
 #[cfg(feature = "tls")]
 use ringpop_forward::{Tls, is_verified};
@@ -28,6 +25,7 @@ use crate::bind_error::BindError;
 #[cfg(feature = "tls")]
 use crate::certificate;
 use crate::problem::Problems;
+use crate::server::Outermost;
 
 /// The layers around the services of a member, the outermost last.
 type Layers<L> = Stack<ForwardLayer, Stack<L, Stack<LimitLayer, Identity>>>;
@@ -128,7 +126,7 @@ impl Security {
     }
 
     /// Serves until `stop` resolves, then finishes the calls under way.
-    pub(crate) async fn serve<L, B>(
+    pub(crate) async fn serve<L>(
         &self,
         server: Router<Layers<L>>,
         listener: TcpListener,
@@ -137,13 +135,7 @@ impl Security {
         problems: &Problems,
     ) -> Result<(), tonic::transport::Error>
     where
-        L: Layer<ForwardService<Services>> + Clone + Send + 'static,
-        L::Service: Service<http::Request<Body>, Response = Response<B>, Future: Send>
-            + Clone
-            + Send
-            + 'static,
-        <L::Service as Service<http::Request<Body>>>::Error: Into<StdError> + Send,
-        B: HttpBody<Data = Bytes, Error: Into<StdError>> + Send + 'static,
+        L: Layer<ForwardService<Services>, Service: Outermost> + Clone + Send + 'static,
     {
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {

@@ -28,6 +28,34 @@ use crate::problem::{Problem, Problems};
 use crate::security::CHECKED;
 use crate::{routed, shutdown};
 
+/// The services of a member inside a layer of the application, as [`Ringpop::serve_with`]
+/// describes it.
+///
+/// [`Ringpop::serve_with`]: crate::Ringpop::serve_with
+pub(crate) trait Outermost:
+    Service<
+        Request<Body>,
+        Response = Response<Self::Body>,
+        Error: Into<StdError> + Send,
+        Future: Send,
+    > + Clone
+    + Send
+    + 'static
+{
+    type Body: HttpBody<Data = Bytes, Error: Into<StdError>> + Send + 'static;
+}
+
+impl<S, B> Outermost for S
+where
+    S: Service<Request<Body>, Response = Response<B>, Error: Into<StdError> + Send, Future: Send>
+        + Clone
+        + Send
+        + 'static,
+    B: HttpBody<Data = Bytes, Error: Into<StdError>> + Send + 'static,
+{
+    type Body = B;
+}
+
 /// The server of a member.
 #[derive(Debug)]
 pub(crate) enum Server {
@@ -52,18 +80,14 @@ pub enum ServeError {
 }
 
 impl Server {
-    pub(crate) fn start<L, B>(
+    pub(crate) fn start<L>(
         &mut self,
         inner: &Arc<Inner>,
         services: Services,
         layer: L,
     ) -> Result<(), ServeError>
     where
-        L: Layer<ForwardService<Services>> + Clone + Send + 'static,
-        L::Service:
-            Service<Request<Body>, Response = Response<B>, Future: Send> + Clone + Send + 'static,
-        <L::Service as Service<Request<Body>>>::Error: Into<StdError> + Send,
-        B: HttpBody<Data = Bytes, Error: Into<StdError>> + Send + 'static,
+        L: Layer<ForwardService<Services>, Service: Outermost> + Clone + Send + 'static,
     {
         match std::mem::replace(self, Self::Stopped) {
             Self::Bound(listener) => {
@@ -91,19 +115,15 @@ fn ended_by_itself(member: &Weak<Inner>, problems: &Problems, reason: String) {
 }
 
 /// Serves until `stopped` resolves, then finishes the calls under way.
-fn serve<L, B>(
+fn serve<L>(
     inner: &Arc<Inner>,
     listener: TcpListener,
     services: Services,
     layer: L,
     stopped: oneshot::Receiver<()>,
-) -> impl Future<Output = ()> + use<L, B>
+) -> impl Future<Output = ()> + use<L>
 where
-    L: Layer<ForwardService<Services>> + Clone + Send + 'static,
-    L::Service:
-        Service<Request<Body>, Response = Response<B>, Future: Send> + Clone + Send + 'static,
-    <L::Service as Service<Request<Body>>>::Error: Into<StdError> + Send,
-    B: HttpBody<Data = Bytes, Error: Into<StdError>> + Send + 'static,
+    L: Layer<ForwardService<Services>, Service: Outermost> + Clone + Send + 'static,
 {
     let membership = MembershipServer::new(MembershipService::new(
         inner.handle.downgrade(),

@@ -5,7 +5,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use swim_core::Address;
+use swim_core::{Address, Instant, Node};
 use tokio::time::{sleep, timeout};
 
 use crate::limits::{DISCOVERY_PAUSE_MAX, DISCOVERY_PAUSE_MIN, DISCOVERY_TIMEOUT};
@@ -61,4 +61,11 @@ pub(crate) fn patiently<D: Discover>(discover: D, counters: Arc<Counters>) -> As
             }
         })
     })
+}
+
+/// Tells the machine which hosts are listed.
+pub(crate) fn take_hosts(node: &mut Node, now: Instant, hosts: Vec<Address>) {
+    if let Err(error) = node.discovered(now, hosts) {
+        tracing::debug!(%error, "the answer of discovery came too late");
+    }
 }

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant as Clock, sleep_until};
 
-use crate::discover::{Ask, Discover, patiently};
+use crate::discover::{Ask, Discover, patiently, take_hosts};
 use crate::handle::{Input, Queue, Waiting};
 use crate::hooks::{Batch, Hooks};
 use crate::limits::ANSWERS_MAX;
@@ -102,7 +102,7 @@ impl<T: Transport, H: Hooks> Driver<T, H> {
                     let now = self.now();
                     self.transport.take(&mut self.node, now, input);
                 }
-                Wake::Hosts(hosts) => self.take_hosts(hosts),
+                Wake::Hosts(hosts) => self.take_answer(hosts),
                 Wake::Due => {}
             }
         }
@@ -162,12 +162,11 @@ impl<T: Transport, H: Hooks> Driver<T, H> {
         }
     }
 
-    fn take_hosts(&mut self, hosts: Result<Vec<Address>, JoinError>) {
+    fn take_answer(&mut self, hosts: Result<Vec<Address>, JoinError>) {
         match hosts {
             Ok(hosts) => {
-                if let Err(error) = self.node.discovered(self.now(), hosts) {
-                    tracing::debug!(%error, "the answer of discovery came too late");
-                }
+                let now = self.now();
+                take_hosts(&mut self.node, now, hosts);
             }
             Err(error) => {
                 count(&self.counters.discovery_failures);

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use swim_core::{Event, Instant, Message, Node};
+use swim_core::{Address, Event, Instant, Message, Node};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::discover::take_hosts;
 use crate::limits::INPUTS_MAX;
 use crate::stats::{Counters, DriverStats, count};
 
@@ -147,6 +148,17 @@ impl Handle {
         act: impl FnOnce(&mut Node, Instant) + Send + 'static,
     ) -> Result<(), Stopped> {
         self.send(Input::Act(Box::new(|node, now, _| act(node, now)))).await
+    }
+
+    /// Tells the machine which hosts are listed now: those that appear are dialled at once, and
+    /// those that are listed no more are not dialled any more. For discovery that pushes its
+    /// lists; a driver asks [its own](crate::Driver::discovery) by itself.
+    ///
+    /// # Errors
+    ///
+    /// When the member has stopped.
+    pub async fn discovered(&self, hosts: Vec<Address>) -> Result<(), Stopped> {
+        self.tell(|node, now| take_hosts(node, now, hosts)).await
     }
 
     /// As [`tell`](Self::tell), for callers that cannot wait, such as `drop`. What

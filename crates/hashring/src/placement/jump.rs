@@ -2,18 +2,11 @@
 
 use std::{fmt, sync::Arc};
 
-use twox_hash::XxHash3_64;
-
 use super::{
     Placement, node_list,
     numbered::{Numbered, Numbers, ProbeWalk},
 };
-use crate::{
-    limits::NODES_MAX,
-    node::Node,
-    ownership::Shares,
-    ring::{BuildError, Edit, UpdateError},
-};
+use crate::{limits::NODES_MAX, node::Node, ownership::Shares, ring::BuildError};
 
 /// Jump consistent hashing (Lamping and Veach, arXiv 1406.2294): buckets are numbered from 0, and a
 /// key jumps to the last of them that it would have moved to while their number grew.
@@ -102,11 +95,6 @@ impl<N> Placement for Jump<N> {
         "jump"
     }
 
-    #[inline]
-    fn place(&self, key: &[u8]) -> u64 {
-        XxHash3_64::oneshot(key)
-    }
-
     fn nodes(&self) -> &[Arc<Node<N>>] {
         &self.numbered.nodes
     }
@@ -146,13 +134,6 @@ impl<N> Placement for Jump<N> {
         I::Item: Into<Arc<Node<N>>>,
     {
         Self::of(node_list::sorted(nodes.into_iter().map(Into::into).collect())?)
-    }
-
-    fn apply(&self, edits: impl IntoIterator<Item = Edit<N>>) -> Result<Self, UpdateError>
-    where
-        N: Clone,
-    {
-        Ok(self.with_nodes(node_list::edited(self.nodes(), edits)?)?)
     }
 }
 

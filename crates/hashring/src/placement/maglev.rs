@@ -10,7 +10,7 @@ use crate::{
     movement::DiffError,
     node::Node,
     ownership::Shares,
-    ring::{BuildError, Edit, UpdateError},
+    ring::BuildError,
 };
 
 /// Maglev hashing (Eisenbud and others, NSDI 2016, section 3.4): each node has a permutation of the
@@ -174,11 +174,6 @@ impl<N> Placement for Maglev<N> {
         "maglev"
     }
 
-    #[inline]
-    fn place(&self, key: &[u8]) -> u64 {
-        XxHash3_64::oneshot(key)
-    }
-
     fn nodes(&self) -> &[Arc<Node<N>>] {
         &self.nodes
     }
@@ -222,13 +217,6 @@ impl<N> Placement for Maglev<N> {
     {
         let nodes = node_list::sorted(nodes.into_iter().map(Into::into).collect())?;
         Self::of(self.table_size, nodes)
-    }
-
-    fn apply(&self, edits: impl IntoIterator<Item = Edit<N>>) -> Result<Self, UpdateError>
-    where
-        N: Clone,
-    {
-        Ok(self.with_nodes(node_list::edited(&self.nodes, edits)?)?)
     }
 
     /// Entry by entry, cut where the entries of either table end.

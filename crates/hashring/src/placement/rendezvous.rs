@@ -8,12 +8,7 @@ use super::{
     Placement, node_list,
     score::{neg_ln, score},
 };
-use crate::{
-    movement::DiffError,
-    node::Node,
-    ownership::Shares,
-    ring::{BuildError, Edit, UpdateError},
-};
+use crate::{movement::DiffError, node::Node, ownership::Shares, ring::BuildError};
 
 /// Rendezvous hashing (highest random weight; Thaler and Ravishankar, 1998) with weights by the
 /// logarithmic method (Mosko and others): every node draws an exponential variable for the key,
@@ -109,11 +104,6 @@ impl<N> Placement for Rendezvous<N> {
         "rendezvous"
     }
 
-    #[inline]
-    fn place(&self, key: &[u8]) -> u64 {
-        XxHash3_64::oneshot(key)
-    }
-
     fn nodes(&self) -> &[Arc<Node<N>>] {
         &self.nodes
     }
@@ -178,13 +168,6 @@ impl<N> Placement for Rendezvous<N> {
         I::Item: Into<Arc<Node<N>>>,
     {
         Ok(Self::of(node_list::sorted(nodes.into_iter().map(Into::into).collect())?))
-    }
-
-    fn apply(&self, edits: impl IntoIterator<Item = Edit<N>>) -> Result<Self, UpdateError>
-    where
-        N: Clone,
-    {
-        Ok(self.with_nodes(node_list::edited(&self.nodes, edits)?)?)
     }
 
     fn moved(&self, next: &Self) -> Result<f64, DiffError> {

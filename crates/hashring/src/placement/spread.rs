@@ -4,8 +4,6 @@ mod sequence;
 
 use std::{fmt, sync::Arc};
 
-use twox_hash::XxHash3_64;
-
 use self::sequence::Sequence;
 use super::{
     Placement, node_list,
@@ -13,11 +11,10 @@ use super::{
 };
 use crate::{
     limits::{POINTS_MAX_DEFAULT, SPREAD_POINTS_MAX, SPREAD_POINTS_MIN},
-    movement::DiffError,
     node::Node,
     ownership::{Shares, places_by_owner},
     points::{PointEdits, Points, Renumber},
-    ring::{BuildError, Edit, UpdateError},
+    ring::BuildError,
     scheme::TieOrder,
 };
 
@@ -135,11 +132,6 @@ impl<N> Placement for SpreadMinimizing<N> {
         "spread-minimizing"
     }
 
-    #[inline]
-    fn place(&self, key: &[u8]) -> u64 {
-        XxHash3_64::oneshot(key)
-    }
-
     fn nodes(&self) -> &[Arc<Node<N>>] {
         &self.numbered.nodes
     }
@@ -189,17 +181,6 @@ impl<N> Placement for SpreadMinimizing<N> {
         I::Item: Into<Arc<Node<N>>>,
     {
         self.of(node_list::sorted(nodes.into_iter().map(Into::into).collect())?)
-    }
-
-    fn apply(&self, edits: impl IntoIterator<Item = Edit<N>>) -> Result<Self, UpdateError>
-    where
-        N: Clone,
-    {
-        Ok(self.of(node_list::edited(&self.numbered.nodes, edits)?)?)
-    }
-
-    fn moved(&self, next: &Self) -> Result<f64, DiffError> {
-        Ok(super::count_moved(self, next))
     }
 }
 

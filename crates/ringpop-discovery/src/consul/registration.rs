@@ -69,7 +69,7 @@ impl Registration {
                 return Err(RegistrationError::Empty { field });
             }
         }
-        let client = agent.client(format!("Consul at {}", agent.endpoint));
+        let client = agent.client(format!("Consul at {}", agent.0.endpoint));
         Ok(Self { client, service })
     }
 

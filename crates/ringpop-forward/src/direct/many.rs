@@ -20,7 +20,7 @@ use crate::transport::PeerTransport;
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct GroupOutcome {
-    /// Who owned the keys when the request was sent; its handler may be a next owner.
+    /// The owner of the keys when the request was sent; its handler may be a next owner.
     pub owner: Option<Owner>,
     /// The keys.
     pub keys: Vec<Key>,

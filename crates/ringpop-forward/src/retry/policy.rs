@@ -15,7 +15,7 @@ use crate::limits::{
     ATTEMPTS_MAX_DEFAULT, BACKOFF_JITTER, BACKOFF_LIMIT, GRPC_PUSHBACK_HEADER, OWNERS_DEFAULT,
     OWNERS_LIMIT, RETRY_TOKENS, RETRY_TOKENS_LIMIT, SCHEDULE_LEN_LIMIT, SCHEDULE_MS,
 };
-use crate::range::in_range;
+use crate::range::{duration_in_range, in_range};
 
 /// Who is asked after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -248,22 +248,6 @@ impl Policy {
             duration_in_range(field, time, ATTEMPT_TIMEOUT_MIN, ATTEMPT_TIMEOUT_MAX)?;
         }
         Ok(())
-    }
-}
-
-/// # Errors
-///
-/// [`ConfigError::DurationRange`] with the name of the field.
-fn duration_in_range(
-    field: &'static str,
-    value: Duration,
-    min: Duration,
-    max: Duration,
-) -> Result<(), ConfigError> {
-    if (min..=max).contains(&value) {
-        Ok(())
-    } else {
-        Err(ConfigError::DurationRange { field, value, min, max })
     }
 }
 

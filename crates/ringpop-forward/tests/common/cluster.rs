@@ -15,8 +15,8 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::service::{CHAT, DOWNLOAD, Handler, ONCE, Seen, TestClient, TestServer, UNARY, UPLOAD};
 
-/// Who owns which key, as one node sees it: owners by address, best first. Shared nodes agree, own
-/// tables disagree.
+/// The owners of keys, as one node sees them: owners by address, best first. Shared nodes agree,
+/// own tables disagree.
 #[derive(Clone, Default)]
 pub struct Ring {
     owners: Arc<Mutex<HashMap<Vec<u8>, Vec<String>>>>,

@@ -50,7 +50,7 @@ async fn a_burst_of_requests_does_not_come_before_a_request_of_another_connectio
 }
 
 /// Reading takes the whole budget of the connection's task at each turn, because there is always
-/// more to read. What is to be written is written all the same.
+/// more to read. Writes go on all the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_never_stops_sending_is_answered() {
     let ring = Ring::default();

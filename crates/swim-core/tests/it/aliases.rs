@@ -3,7 +3,7 @@
 //! front of many. An answer belongs to a request by its number, and names its
 //! sender.
 
-use crate::support::{Cluster, address, change, message, ms, secs};
+use crate::support::{self, Cluster, address, change, message, ms, secs};
 use swim_core::{
     Address, Body, Config, ConfigError, Event, Init, Instant, JoinFailure, Labels, Node, Refusal,
     State, Status,
@@ -28,16 +28,7 @@ fn joined(cluster: &Cluster, i: usize) -> Option<Vec<Address>> {
 }
 
 fn heal(cluster: &mut Cluster, i: usize, hosts: &[&str]) -> (Vec<Address>, usize) {
-    let hosts = hosts.iter().map(|host| name(host)).collect();
-    let ended = |c: &Cluster| c.events(i).filter(|e| matches!(e, Event::HealEnded { .. })).count();
-    let before = ended(cluster);
-    cluster.command(i, |node, now| node.heal(now, hosts)).unwrap();
-    cluster.until("healing ends", secs(60), |c| ended(c) > before);
-    let last = cluster.events(i).filter_map(|event| match event {
-        Event::HealEnded { contacted, failures } => Some((contacted.clone(), *failures)),
-        _ => None,
-    });
-    last.last().unwrap()
+    support::heal(cluster, i, hosts.iter().map(|host| name(host)).collect())
 }
 
 /// Join requests sent to an address.

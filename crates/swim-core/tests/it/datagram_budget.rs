@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::support::kind;
 use swim_core::{
     Address, Body, Change, Config, Init, Instant, LabelLimits, Labels, Member, Message, Node,
-    Output, Status, SyncStep, Transmit, wire,
+    Output, Status, Transmit, wire,
 };
 
 /// As in `swim_driver::limits`.
@@ -77,19 +78,7 @@ impl Network {
 
     fn measure(&mut self, message: &Message) {
         let bytes = wire::encoded_len(message) + SEAL_BYTES;
-        let kind = match message.body {
-            Body::Ping { .. } => "ping",
-            Body::Ack { .. } => "ack",
-            Body::PingReq { .. } => "ping-req",
-            Body::PingReqAck { .. } => "ping-req-ack",
-            Body::Join { .. } => "join",
-            Body::JoinAck { .. } => "join-ack",
-            Body::Sync(SyncStep::Compare { .. }) => "compare",
-            Body::Sync(SyncStep::Exchange { .. }) => "exchange",
-            Body::SyncAck { .. } => "sync-ack",
-            Body::Refused { .. } => "refused",
-        };
-        let largest = self.largest.entry(kind).or_default();
+        let largest = self.largest.entry(kind(&message.body)).or_default();
         *largest = bytes.max(*largest);
     }
 

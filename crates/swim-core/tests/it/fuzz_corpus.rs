@@ -7,8 +7,9 @@ use std::path::Path;
 
 use crate::fuzz::ops::Sequence;
 use crate::fuzz::world::{Way, trace};
+use crate::support::kind;
 use arbitrary::{Arbitrary, Unstructured};
-use swim_core::{Body, SyncStep, wire};
+use swim_core::wire;
 
 /// The inputs for one target. The name of each is printed, so that a failure
 /// tells which it was.
@@ -22,21 +23,6 @@ fn corpus(target: &str) -> impl Iterator<Item = Vec<u8>> {
         println!("{}", file.display());
         fs::read(file).unwrap()
     })
-}
-
-const fn kind(body: &Body) -> &'static str {
-    match body {
-        Body::Ping { .. } => "ping",
-        Body::Ack { .. } => "ack",
-        Body::PingReq { .. } => "ping-req",
-        Body::PingReqAck { .. } => "ping-req-ack",
-        Body::Join { .. } => "join",
-        Body::JoinAck { .. } => "join-ack",
-        Body::Sync(SyncStep::Compare { .. }) => "compare",
-        Body::Sync(SyncStep::Exchange { .. }) => "exchange",
-        Body::SyncAck { .. } => "sync-ack",
-        Body::Refused { .. } => "refused",
-    }
 }
 
 #[test]

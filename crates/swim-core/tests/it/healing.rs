@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Cluster, address, message, secs};
+use crate::support::{Cluster, address, heal, message, secs};
 use swim_core::{Address, Body, Config, Event, Labels, Member, Status};
 
 /// Two sides that took each other for faulty, and can talk again.
@@ -23,20 +23,6 @@ fn partitioned(a: &[usize], b: &[usize]) -> Cluster {
 
 fn hosts(n: usize) -> Vec<Address> {
     (0..n).map(address).collect()
-}
-
-/// Heals from one member and gives whom it contacted, and with how many
-/// failures.
-fn heal(cluster: &mut Cluster, i: usize, hosts: Vec<Address>) -> (Vec<Address>, usize) {
-    let ended = |c: &Cluster| c.events(i).filter(|e| matches!(e, Event::HealEnded { .. })).count();
-    let before = ended(cluster);
-    cluster.command(i, |node, now| node.heal(now, hosts)).unwrap();
-    cluster.until("healing ends", secs(60), |c| ended(c) > before);
-    let last = cluster.events(i).filter_map(|event| match event {
-        Event::HealEnded { contacted, failures } => Some((contacted.clone(), *failures)),
-        _ => None,
-    });
-    last.last().unwrap()
 }
 
 #[test]

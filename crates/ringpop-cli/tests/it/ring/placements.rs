@@ -71,7 +71,7 @@ async fn what_moves_is_what_has_to() {
         assert_eq!(report["placement"], placement);
         let (share, needed) = (number(&report, "share"), number(&report, "needed"));
         assert!((needed - 0.25).abs() < 0.08, "{report}");
-        // What is counted on a sample is off by a little.
+        // A count on a sample is off by a little.
         let needless = if placement == "maglev" { 0.2 } else { 0.005 };
         assert!(share >= needed - 0.005 && share <= needed + needless, "{report}");
         assert_eq!(array(&report, "backends").len(), 4);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use swim_core::{
     Address, Body, Config, Event, Init, Instant, Labels, Member, Message, Node, Output, Path,
-    State, Status, Transmit,
+    State, Status, SyncStep, Transmit,
 };
 
 /// Steps after which a run counts as a livelock.
@@ -451,4 +451,34 @@ pub const fn secs(n: u64) -> Duration {
 
 pub const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
+}
+
+/// Heals from one member and gives whom it contacted, and with how many
+/// failures.
+pub fn heal(cluster: &mut Cluster, i: usize, hosts: Vec<Address>) -> (Vec<Address>, usize) {
+    let ended = |c: &Cluster| c.events(i).filter(|e| matches!(e, Event::HealEnded { .. })).count();
+    let before = ended(cluster);
+    cluster.command(i, |node, now| node.heal(now, hosts)).unwrap();
+    cluster.until("healing ends", secs(60), |c| ended(c) > before);
+    let last = cluster.events(i).filter_map(|event| match event {
+        Event::HealEnded { contacted, failures } => Some((contacted.clone(), *failures)),
+        _ => None,
+    });
+    last.last().unwrap()
+}
+
+/// The kind of a message, for people.
+pub const fn kind(body: &Body) -> &'static str {
+    match body {
+        Body::Ping { .. } => "ping",
+        Body::Ack { .. } => "ack",
+        Body::PingReq { .. } => "ping-req",
+        Body::PingReqAck { .. } => "ping-req-ack",
+        Body::Join { .. } => "join",
+        Body::JoinAck { .. } => "join-ack",
+        Body::Sync(SyncStep::Compare { .. }) => "compare",
+        Body::Sync(SyncStep::Exchange { .. }) => "exchange",
+        Body::SyncAck { .. } => "sync-ack",
+        Body::Refused { .. } => "refused",
+    }
 }
