@@ -135,6 +135,9 @@ impl<'a> Watch<'a> {
 
     fn poll_times(self: Pin<&mut Self>, cx: &mut Context<'_>, waiting: &Waiting) -> Poll<Over> {
         let mut this = self.project();
+        if waiting.progress.is_connecting_slowly() && this.patience.take().is_some() {
+            waiting.raise(Signal::SlowDial);
+        }
         loop {
             let begun = *this.begun.get_or_insert_with(Instant::now);
             if this.sent.is_none() && waiting.progress.is_sent() {
@@ -233,6 +236,17 @@ mod tests {
             (Signal::InDoubt, 400 * MS),
         ];
         assert_eq!(seen, expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dial_that_is_slow_already_is_not_waited_for() {
+        let (states, peer, waiting) = (PeerStates::default(), peer(), Waiting::default());
+        let mut watch = pin!(Watch::new(&states, &peer, Times::default()));
+        let mut poll = async || poll_fn(|cx| Poll::Ready(watch.as_mut().poll(cx, &waiting))).await;
+        assert_eq!((poll().await, waiting.take()), (Poll::Pending, None));
+        waiting.progress.connecting_slowly();
+        assert_eq!((poll().await, waiting.take()), (Poll::Pending, Some(Signal::SlowDial)));
+        assert_eq!((poll().await, waiting.take()), (Poll::Pending, None), "once");
     }
 
     #[tokio::test]

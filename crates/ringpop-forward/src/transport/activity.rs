@@ -12,7 +12,7 @@
 //! * h2 counts frames that come for calls long given up. A connection on which many were given up
 //!   is replaced in time.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -70,6 +70,8 @@ pub(crate) struct Activity {
     is_over: AtomicBool,
     /// No further call uses the connection.
     is_retired: AtomicBool,
+    /// The last stream that the peer is known to have taken.
+    taken: AtomicU32,
     /// `resets.unseen`, to be read without the lock.
     unseen: AtomicUsize,
     resets: Mutex<Resets>,
@@ -174,6 +176,7 @@ impl Activity {
 
     /// The peer has begun to answer on `stream`, so it has taken that one and every one before it.
     pub(crate) fn on_answer(&self, stream: u32) {
+        self.taken.fetch_max(stream, Ordering::Relaxed);
         if self.unseen.load(Ordering::Acquire) == 0 {
             return;
         }
@@ -197,7 +200,8 @@ impl Activity {
         let stream = response.stream_id().as_u32();
         let mut resets = lock(&self.resets);
         self.count_reset(&mut resets);
-        if self.may_reset(&mut resets, stream) {
+        let is_taken = stream <= self.taken.load(Ordering::Relaxed);
+        if is_taken || self.may_reset(&mut resets, stream) {
             return;
         }
         drop(resets);

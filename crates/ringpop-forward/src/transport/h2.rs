@@ -263,7 +263,7 @@ impl PeerTransport for H2Transport {
         // so it is dialled again before the request counts as unsendable.
         for _ in 0..CONNECTIONS_PER_ATTEMPT {
             progress.connecting();
-            let checkout = self.pool.checkout(peer, class).await?;
+            let checkout = self.pool.checkout(peer, class, progress).await?;
             progress.queued();
             if let Some(guard) = self.pool.reserve_stream(&checkout, class, progress).await? {
                 let Checkout { connection, peer_pool } = checkout;

@@ -1,6 +1,7 @@
 //! The connections to each peer: opened when first needed, by one dial however many wait for it,
 //! and closed when idle, broken or forgotten.
 
+use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use tokio::sync::{Notify, Semaphore, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::activity::{Activity, HeaderLists, NoTurn, StreamGuard};
 use super::circuit::{Circuit, Permission};
@@ -16,7 +17,7 @@ use super::connection::{Driver, Ended, Keepalive, Opened, PeerConnection, handsh
 use super::dial::{Connector, DialError};
 use super::h2::{H2Config, LONGEST};
 use super::{Class, Progress, SendError, TransportStats};
-use crate::limits::RESERVE_PART;
+use crate::limits::{DIAL_PATIENCE, RESERVE_PART};
 use crate::resolver::Peer;
 
 /// Connections by peer address.
@@ -62,7 +63,7 @@ struct ClassPool {
 /// The place of one connection.
 enum Slot {
     Empty,
-    Dialing(watch::Receiver<Option<DialResult>>),
+    Dialing(watch::Receiver<DialState>),
     Open(PeerConnection),
     /// The peer was forgotten; holders of this dial no more.
     Forgotten,
@@ -75,6 +76,14 @@ pub(crate) struct Checkout {
 }
 
 type DialResult = Result<PeerConnection, DialError>;
+
+/// What the calls that wait for a dial learn of it.
+enum DialState {
+    Begun,
+    /// It takes longer than a call should wait that can go elsewhere.
+    Slow,
+    Done(DialResult),
+}
 
 impl Pool {
     pub(crate) fn new(connector: Box<dyn Connector>, config: H2Config) -> Self {
@@ -94,11 +103,15 @@ impl Pool {
     }
 
     /// A connection to `peer`, dialled now if there is none.
-    pub(crate) async fn checkout(&self, peer: &Peer, class: Class) -> Result<Checkout, SendError> {
+    pub(crate) async fn checkout(
+        &self,
+        peer: &Peer,
+        class: Class,
+        progress: &Progress,
+    ) -> Result<Checkout, SendError> {
         let peer_pool = self.peer(peer).map_err(SendError::never_sent)?;
-        let connection =
-            self.connection(&peer_pool, peer, class).await.map_err(SendError::never_sent)?;
-        Ok(Checkout { connection, peer_pool })
+        let connection = self.connection(&peer_pool, peer, class, progress).await;
+        Ok(Checkout { connection: connection.map_err(SendError::never_sent)?, peer_pool })
     }
 
     /// Reserves a call on the connection: waits until the peer takes another stream on it, and
@@ -136,13 +149,25 @@ impl Pool {
         Ok(Some(StreamGuard { turn, _permit: permit }))
     }
 
-    async fn connection(&self, peer_pool: &Arc<PeerPool>, peer: &Peer, class: Class) -> DialResult {
+    async fn connection(
+        &self,
+        peer_pool: &Arc<PeerPool>,
+        peer: &Peer,
+        class: Class,
+        progress: &Progress,
+    ) -> DialResult {
         let mut waiting = match self.begin(peer_pool, peer, class)? {
             Begun::Open(connection) => return Ok(connection),
             Begun::Dialing(waiting) => waiting,
         };
-        let done = waiting.wait_for(Option::is_some).await.map_err(|_| DialError::Abandoned)?;
-        done.clone().unwrap_or(Err(DialError::Abandoned))
+        loop {
+            match &*waiting.borrow_and_update() {
+                DialState::Begun => {}
+                DialState::Slow => progress.connecting_slowly(),
+                DialState::Done(result) => return result.clone(),
+            }
+            waiting.changed().await.map_err(|_| DialError::Abandoned)?;
+        }
     }
 
     /// Gives a connection up that does not take requests any more.
@@ -248,7 +273,7 @@ impl Pool {
             self.count_skip();
             return Err(cause);
         }
-        let (done, waiting) = watch::channel(None);
+        let (done, waiting) = watch::channel(DialState::Begun);
         *slot = Slot::Dialing(waiting.clone());
         let dial = Dial {
             shared: Arc::clone(&self.shared),
@@ -286,7 +311,7 @@ impl Drop for Pool {
 
 enum Begun {
     Open(PeerConnection),
-    Dialing(watch::Receiver<Option<DialResult>>),
+    Dialing(watch::Receiver<DialState>),
 }
 
 impl PeerPool {
@@ -377,7 +402,7 @@ struct Dial {
 }
 
 impl Dial {
-    async fn run(self, done: watch::Sender<Option<DialResult>>) {
+    async fn run(self, state: watch::Sender<DialState>) {
         let limit = self.shared.config.connect_timeout;
         let peer_pool = Arc::clone(&self.peer_pool);
         let mut abandoned = pin!(peer_pool.abandoned.notified());
@@ -385,14 +410,15 @@ impl Dial {
             opened = timeout(limit, self.open(limit)) => {
                 opened.unwrap_or_else(|_| Err(DialError::Timeout(limit)))
             }
+            never = tell_when_slow(&state) => match never {},
             () = &mut abandoned => return,
             // Nobody waits any more, and the place in the pool is gone: the pool was dropped, or
             // the peer forgotten.
-            () = done.closed() => return,
+            () = state.closed() => return,
         };
         let (connection, driver) = match opened {
             Ok(opened) => opened,
-            Err(error) => return self.fail(error, &done),
+            Err(error) => return self.fail(error, &state),
         };
         if !self.publish(&connection) {
             return;
@@ -401,8 +427,8 @@ impl Dial {
         let activity = Arc::clone(&connection.activity);
         // The result is handed over and dropped here: a sender kept alive would keep the connection
         // open.
-        let _ = done.send(Some(Ok(connection)));
-        drop(done);
+        let _ = state.send(DialState::Done(Ok(connection)));
+        drop(state);
         let open = Open::new(&self.shared);
         let mut uses = activity.uses();
         let evict_if_idle = || {
@@ -466,7 +492,7 @@ impl Dial {
         wanted
     }
 
-    fn fail(&self, error: DialError, done: &watch::Sender<Option<DialResult>>) {
+    fn fail(&self, error: DialError, state: &watch::Sender<DialState>) {
         tracing::debug!(peer = self.peer.address(), %error, "dial failed");
         self.shared.dial_failures.fetch_add(1, Ordering::Relaxed);
         let (now, jitter) = (Instant::now(), fastrand::f64());
@@ -478,8 +504,15 @@ impl Dial {
             *slot = Slot::Empty;
         }
         drop(slot);
-        let _ = done.send(Some(Err(error)));
+        let _ = state.send(DialState::Done(Err(error)));
     }
+}
+
+/// Tells the calls that wait for a dial when it is slow, those too that come later. Never resolves.
+async fn tell_when_slow(state: &watch::Sender<DialState>) -> Infallible {
+    sleep(DIAL_PATIENCE).await;
+    let _ = state.send(DialState::Slow);
+    std::future::pending().await
 }
 
 /// Counts an open connection.

@@ -9,6 +9,7 @@ use crate::limits::RESERVE_PART;
 const CONNECTING: u8 = 0;
 const QUEUED: u8 = 1;
 const SENT: u8 = 2;
+const CONNECTING_SLOWLY: u8 = 3;
 
 /// Told by a transport, and read by the caller that waits for the response: a request that has not
 /// left cannot have been executed.
@@ -53,8 +54,18 @@ impl Progress {
         self.step.store(CONNECTING, Ordering::Relaxed);
     }
 
+    /// The request waits for a connection that takes long to open: longer than a request should
+    /// wait that can go to another owner. Requests that come later are told at once.
+    pub fn connecting_slowly(&self) {
+        self.step.store(CONNECTING_SLOWLY, Ordering::Relaxed);
+    }
+
     pub(crate) fn is_connecting(&self) -> bool {
-        self.step.load(Ordering::Relaxed) == CONNECTING
+        matches!(self.step.load(Ordering::Relaxed), CONNECTING | CONNECTING_SLOWLY)
+    }
+
+    pub(crate) fn is_connecting_slowly(&self) -> bool {
+        self.step.load(Ordering::Relaxed) == CONNECTING_SLOWLY
     }
 
     pub(crate) fn is_sent(&self) -> bool {

@@ -1,7 +1,7 @@
 //! Owners that cannot be reached are walked past, however many they are, and nobody waits for one
 //! that is slow to connect.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tonic::Code;
@@ -106,6 +106,27 @@ async fn a_call_that_waits_for_a_dial_goes_to_the_next_owner_and_the_dial_goes_o
     assert_eq!(tell.node, asked.address);
     let stats = asked.forwarder.stats();
     assert_eq!((stats.dial_failures, stats.circuits_open), (0, 0), "it may only be slow");
+}
+
+/// One call finds out that a dial is slow, and those after it do not wait for the same dial.
+#[tokio::test]
+async fn a_dial_that_is_slow_holds_up_one_call_and_not_each() {
+    let ring = Ring::default();
+    let slow = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = H2Config::default().connect_timeout(crate::common::PATIENCE);
+    let transport = H2Transport::new(config).unwrap();
+    let (socket, address) = listener();
+    let asked = Node::start_on(socket, &address, builder(&address, &ring).transport(transport));
+    let second = Node::start(&ring);
+    ring.set("k", &[&slow.local_addr().unwrap().to_string(), &second.address]);
+    let mut client = asked.client().await;
+    let begin = Instant::now();
+    for _ in 0..40 {
+        client.unary_at(ONCE, Ask::new("k", "")).await.unwrap();
+    }
+    // At a quarter of a second each, they would take ten.
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert_eq!(asked.forwarder.stats().dial_failures, 0, "it was one dial, and goes on");
 }
 
 #[tokio::test]
