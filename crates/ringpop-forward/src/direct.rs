@@ -28,7 +28,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response};
+use http::header::{CONTENT_TYPE, HOST, TE, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use tonic::Status;
 use tonic::body::Body;
 use tower_service::Service;
@@ -63,6 +64,7 @@ pub struct DirectRequest {
     endpoint: String,
     content_type: String,
     body: Bytes,
+    headers: HeaderMap,
     idempotent: bool,
     timeout: Option<Duration>,
 }
@@ -76,6 +78,7 @@ impl DirectRequest {
             endpoint: endpoint.into(),
             content_type: String::new(),
             body: body.into(),
+            headers: HeaderMap::new(),
             idempotent: false,
             timeout: None,
         }
@@ -84,6 +87,14 @@ impl DirectRequest {
     /// Says how to read the body, such as `application/json`.
     pub fn content_type(mut self, content_type: impl Into<String>) -> Self {
         self.content_type = content_type.into();
+        self
+    }
+
+    /// Adds metadata that the handler gets too, such as the context of a trace (`traceparent`).
+    /// Names that gRPC, HTTP or the forwarder use are refused when the request is sent: those that
+    /// begin with `grpc-` or `ringpop-`, `te`, `host`, `content-type` and `user-agent`.
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.append(name, value);
         self
     }
 
@@ -124,6 +135,12 @@ impl DirectRequest {
         &self.body
     }
 
+    /// The metadata of the request.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
     fn to_message(&self) -> HandleRequest {
         HandleRequest {
             keys: self.keys.iter().map(|key| Bytes::copy_from_slice(key.as_bytes())).collect(),
@@ -133,10 +150,15 @@ impl DirectRequest {
         }
     }
 
-    fn from_message(message: HandleRequest) -> Self {
+    fn from_call(call: tonic::Request<HandleRequest>) -> Self {
+        let (metadata, _, message) = call.into_parts();
         let HandleRequest { keys, endpoint, content_type, body } = message;
         let keys = keys.iter().map(|key| Key::from(key.as_ref())).collect();
-        Self { keys, endpoint, content_type, body, idempotent: false, timeout: None }
+        let mut headers = HeaderMap::new();
+        for (name, value) in metadata.as_ref().iter().filter(|(name, _)| !is_reserved(name)) {
+            headers.append(name, value.clone());
+        }
+        Self { keys, endpoint, content_type, body, headers, idempotent: false, timeout: None }
     }
 }
 
@@ -213,6 +235,7 @@ impl<T: PeerTransport> Forwarder<T> {
             .max_decoding_message_size(DIRECT_BYTES_MAX)
             .max_encoding_message_size(DIRECT_BYTES_MAX);
         let mut call = tonic::Request::new(request.to_message());
+        call.metadata_mut().as_mut().extend(request.headers.clone());
         if request.idempotent {
             call.metadata_mut().as_mut().insert(IDEMPOTENT_HEADER, HeaderValue::from_static("1"));
         }
@@ -243,6 +266,10 @@ fn check(request: &DirectRequest) -> Result<(), Status> {
             }
         }
     }
+    if let Some(name) = request.headers.keys().find(|name| is_reserved(name)) {
+        let message = format!("header {name} is not the application's to set; leave it out");
+        return Err(Status::invalid_argument(message));
+    }
     let names = request.endpoint.len() + request.content_type.len();
     let keys: usize = request.keys.iter().map(|key| key.as_bytes().len()).sum();
     let bytes = request.body.len() + names + keys;
@@ -251,6 +278,12 @@ fn check(request: &DirectRequest) -> Result<(), Status> {
         return Err(Status::invalid_argument(message));
     }
     Ok(())
+}
+
+/// Whether a header says something of the call itself.
+fn is_reserved(name: &HeaderName) -> bool {
+    let is_prefixed = ["grpc-", "ringpop-"].iter().any(|prefix| name.as_str().starts_with(prefix));
+    is_prefixed || [TE, HOST, CONTENT_TYPE, USER_AGENT].contains(name)
 }
 
 /// Stands where a client service expects a service of this process, and remembers that the shared

@@ -108,14 +108,22 @@ impl<T: PeerTransport> Forwarder<T> {
         local: S,
     ) -> Vec<(Owner, ForwardService<S, T>)> {
         let key = key.into();
+        let client =
+            |owner: Owner| (owner.clone(), self.client_at(owner, key.clone(), local.clone()));
+        self.owners_of(key.as_bytes(), n).into_iter().map(client).collect()
+    }
+
+    /// A transport for calls with `key` to one owner and to nobody else.
+    pub(crate) fn client_at<S>(&self, owner: Owner, key: Key, local: S) -> ForwardService<S, T> {
+        let target = Target { key: Some(key), owner: Some(owner), ..Target::default() };
+        self.service(local, target)
+    }
+
+    /// The first `n` owners of `key`, best first, and never more than 16.
+    pub(crate) fn owners_of(&self, key: &[u8], n: usize) -> Owners {
         let mut owners = Owners::new();
-        self.0.resolver.owners(key.as_bytes(), n.min(OWNERS_LIMIT), &mut owners);
-        let client = |owner: Owner| {
-            let (key, only) = (Some(key.clone()), Some(owner.clone()));
-            let target = Target { key, owner: only, ..Target::default() };
-            (owner, self.service(local.clone(), target))
-        };
-        owners.into_iter().map(client).collect()
+        self.0.resolver.owners(key, n.min(OWNERS_LIMIT), &mut owners);
+        owners
     }
 
     pub(crate) fn service<S>(&self, local: S, target: Target) -> ForwardService<S, T> {

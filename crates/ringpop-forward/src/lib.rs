@@ -82,6 +82,7 @@ mod metrics;
 mod observe;
 mod origin;
 mod range;
+mod replicate;
 mod resolver;
 mod retry;
 mod route;
@@ -124,8 +125,8 @@ pub use limits::{
     KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, KEY_BIN_HEADER, KEY_BYTES_MAX, KEY_HEADER,
     MEMBER_KEEPALIVE_INTERVAL, MOVED_TO_HEADER, NAME_BYTES_MAX, OWNERS_DEFAULT, OWNERS_LIMIT,
     PEEK_BYTES_MAX, PEERS_MAX, PENDING_RESETS_MAX, PER_PEER_LIMIT, REFUSED_HEADER, REPLAY_BYTES,
-    REPLAY_BYTES_LIMIT, REPLAY_MEMORY_BYTES, REPLAY_MEMORY_BYTES_LIMIT, REQUEST_BYTES,
-    RETRY_TOKENS, RETRY_TOKENS_LIMIT, SCHEDULE_LEN_LIMIT, SERVER_LATE_FRAMES_MAX,
+    REPLAY_BYTES_LIMIT, REPLAY_MEMORY_BYTES, REPLAY_MEMORY_BYTES_LIMIT, REPLICAS_DEFAULT,
+    REQUEST_BYTES, RETRY_TOKENS, RETRY_TOKENS_LIMIT, SCHEDULE_LEN_LIMIT, SERVER_LATE_FRAMES_MAX,
     STREAM_WINDOW_BYTES, STREAMS_PER_CONNECTION, STREAMS_PER_PEER, TIMEOUT_MAX_DEFAULT,
     UNARY_PER_PEER, UNREAD_BYTES, UNREAD_TIMEOUT, UPLOAD_IDLE_TIMEOUT, VIEW_HEADER,
     WHOLE_RESPONSE_BYTES,
@@ -135,6 +136,9 @@ pub use limits::{DIRECT_BYTES_MAX, DIRECT_KEYS_MAX};
 #[cfg(feature = "metrics")]
 pub use metrics::MetricsObserver;
 pub use observe::{AttemptEnd, ForwardEvent, Observer, RetriedAt};
+pub use replicate::{
+    Failed, FanOut, ReplicateError, Replicated, Replicator, ReplicatorBuilder, Reply,
+};
 pub use resolver::{Changed, InvalidAddress, Owner, Owners, Peer, Resolver, StaticResolver};
 pub use retry::peer_state::PeerState;
 pub use retry::policy::{AttemptOutcome, Evidence, FailureClass, Policy, RetryTarget, Schedule};

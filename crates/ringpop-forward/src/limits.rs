@@ -168,6 +168,10 @@ pub const OWNERS_DEFAULT: usize = 3;
 /// unreachable serves nobody.
 pub(crate) const OWNERS_WALK_MAX: usize = 1024;
 
+/// How many owners keep a key that is replicated: the fewest of which a majority survives the loss
+/// of one. Ringpop's default.
+pub const REPLICAS_DEFAULT: usize = 3;
+
 /// Largest configurable number of owners, so one lookup stays a short walk.
 pub const OWNERS_LIMIT: usize = 16;
 

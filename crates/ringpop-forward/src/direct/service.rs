@@ -66,7 +66,7 @@ impl<H: DirectHandler, T: PeerTransport> Forward for DirectService<H, T> {
         &self,
         request: Request<HandleRequest>,
     ) -> Result<Response<HandleResponse>, Status> {
-        let request = DirectRequest::from_message(request.into_inner());
+        let request = DirectRequest::from_call(request);
         check(&request).inspect_err(|_| self.shared.counters.bad_direct_requests.add_one())?;
         self.verify(&request)?;
         let reply = self.handler.handle(request).await.map_err(|mut status| {

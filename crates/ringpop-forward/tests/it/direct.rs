@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use http::{HeaderName, HeaderValue};
 use tonic::{Code, Status};
 
 use crate::common::cluster::{Node, Ring, builder, dead_address, listener};
@@ -42,6 +43,13 @@ impl DirectHandler for Scribe {
                 Err(status)
             }
             "hang" => std::future::pending().await,
+            "headers" => {
+                let text = |(name, value): (&HeaderName, &HeaderValue)| {
+                    format!("{name}={};", value.to_str().unwrap_or_default())
+                };
+                let headers: String = request.headers().iter().map(text).collect();
+                Ok(DirectReply::new(headers))
+            }
             _ => Ok(self.reply(&request)),
         }
     }
@@ -101,6 +109,34 @@ fn text(outcome: Outcome) -> String {
         Outcome::Forwarded(reply) => {
             format!("{} {}", reply.content_type_str(), String::from_utf8_lossy(reply.body()))
         }
+    }
+}
+
+#[tokio::test]
+async fn headers_travel_with_a_request_and_none_that_are_not_the_applications() {
+    let ring = Ring::default();
+    let (a, b) = (Member::start(&ring), Member::start(&ring));
+    ring.set("mine", &[&a.address]);
+    ring.set("k", &[&b.address]);
+    let trace = HeaderName::from_static("traceparent");
+    let request = DirectRequest::new("headers", "")
+        .header(trace.clone(), HeaderValue::from_static("00-1-2-01"))
+        .idempotent()
+        .timeout(Duration::from_secs(60));
+    let Outcome::Forwarded(reply) = a.ask("k", request.clone()).await.unwrap() else {
+        panic!("it is not ours")
+    };
+    assert_eq!(reply.body(), "traceparent=00-1-2-01;");
+    let Outcome::Handle(back) = a.ask("mine", request.clone()).await.unwrap() else {
+        panic!("it is ours")
+    };
+    assert_eq!(back.headers()[trace], "00-1-2-01");
+    for reserved in ["grpc-timeout", "ringpop-fwd", "te", "content-type"] {
+        let name = HeaderName::from_static(reserved);
+        let request = request.clone().header(name, HeaderValue::from_static("1"));
+        let status = a.ask("k", request).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert!(status.message().contains(reserved), "{status:?}");
     }
 }
 

@@ -36,6 +36,7 @@ mod proxy_faults;
 mod queued;
 mod readiness;
 mod refusals;
+mod replicate;
 mod server_answers;
 mod suspect_owners;
 mod tasks_end;

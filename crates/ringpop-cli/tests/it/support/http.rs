@@ -6,10 +6,13 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 /// Longer than any answer of a node takes: its own answer is seen.
 const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long a connection is kept for the next request.
+const IDLE_MAX: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
 pub(crate) struct Client(HyperClient<HttpConnector, Full<Bytes>>);
@@ -33,6 +36,9 @@ impl Reply {
 impl Client {
     pub(crate) fn new() -> Self {
         let mut builder = HyperClient::builder(TokioExecutor::new());
+        // A node closes connections that are idle for 10 s, at the moment perhaps at which a request
+        // is sent on one.
+        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_MAX);
         Self(builder.retry_canceled_requests(false).build_http())
     }
 
