@@ -80,11 +80,12 @@ pub const MAGLEV_TABLE_SIZE_MAX: u32 = 16_777_213;
 /// half of them are taken, all tries fail for one key in 10^19.
 pub(crate) const PROBES_MAX: u32 = 64;
 
-/// The fewest and the most points of an ordinal of
-/// [`SpreadMinimizing`](crate::SpreadMinimizing). With fewer, what one node leaves falls to too few
-/// others; with the most, shares are even to a hundredth of a percent.
-pub(crate) const SPREAD_POINTS_MIN: u32 = 16;
-pub(crate) const SPREAD_POINTS_MAX: u32 = 8_192;
+/// The fewest points of an ordinal of [`SpreadMinimizing`](crate::SpreadMinimizing). With fewer,
+/// what one node leaves falls to too few others.
+pub const SPREAD_POINTS_MIN: u32 = 16;
+
+/// The most points of such an ordinal: shares are even to a hundredth of a percent.
+pub const SPREAD_POINTS_MAX: u32 = 8_192;
 
 /// Places on which it is counted how many keys move, where no formula says it: the standard error
 /// is below 0.15 % of all keys, and two lookups of each take a hundredth of a second.

@@ -145,7 +145,7 @@ pub trait Placement {
     where
         Self: Sized,
     {
-        Ok(count_moved(self, next))
+        Ok(moved_between(self, next))
     }
 
     /// The owner of a key, `None` if no node has a weight.
@@ -197,8 +197,24 @@ pub trait Placement {
     }
 }
 
-/// Counts the places of a sample whose owner changes.
-fn count_moved<P: Placement>(old: &P, new: &P) -> f64 {
+/// The part of all keys that has another owner by `new` than by `old`, which may be placements of
+/// different kinds; counted on 2^17 places that are spread evenly. Owners are compared by id.
+///
+/// A key must have the same [place](Placement::place) in both, as it has but by rings of another
+/// scheme than [`Xxh3`](crate::Xxh3).
+///
+/// ```
+/// use hashring::{Rendezvous, Ring, placement::moved_between};
+///
+/// let nodes = ["a", "b", "c", "d"];
+/// let ring = Ring::builder().nodes(nodes).build()?;
+/// // Another placement is as good as a new draw: three keys in four go to another of four nodes.
+/// let moved = moved_between(&ring, &Rendezvous::new(nodes)?);
+/// assert!((0.7..0.8).contains(&moved));
+/// # Ok::<(), hashring::BuildError>(())
+/// ```
+#[must_use]
+pub fn moved_between<P: Placement, Q: Placement>(old: &P, new: &Q) -> f64 {
     let mut moved = 0_u32;
     for step in 0..MOVED_SAMPLE {
         // Multiples of the golden ratio: whatever their number, they leave no large gap.

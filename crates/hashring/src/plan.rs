@@ -40,6 +40,29 @@ pub fn points_for_peak(nodes: usize, peak: f64) -> Option<u32> {
     (peak > 1.0 && points <= f64::from(u32::MAX)).then_some(points as u32)
 }
 
+/// The part of a ring's excess that [`LocalRendezvous`](crate::LocalRendezvous) has with the same
+/// points. Measured on rings of 100 and more points a node; it fits them within 0.015 of the peak.
+const LOCAL_RENDEZVOUS_PART: f64 = 0.27;
+
+/// As [`expected_peak`], by [`LocalRendezvous`](crate::LocalRendezvous).
+///
+/// ```
+/// use hashring::plan::expected_peak_of_local_rendezvous;
+///
+/// assert!((1.06..1.08).contains(&expected_peak_of_local_rendezvous(100, 100)));
+/// ```
+#[must_use]
+pub fn expected_peak_of_local_rendezvous(nodes: usize, points: u32) -> f64 {
+    1.0 + LOCAL_RENDEZVOUS_PART * (expected_peak(nodes, points) - 1.0)
+}
+
+/// As [`points_for_peak`], by [`LocalRendezvous`](crate::LocalRendezvous): about a fourteenth of
+/// the points of a ring.
+#[must_use]
+pub fn points_for_peak_of_local_rendezvous(nodes: usize, peak: f64) -> Option<u32> {
+    points_for_peak(nodes, 1.0 + (peak - 1.0) / LOCAL_RENDEZVOUS_PART)
+}
+
 fn excess(nodes: usize) -> f64 {
     let magnitude = (nodes.max(1) as f64).log10();
     let piece = EXCESS.windows(2).find(|pair| magnitude <= pair[1].0).unwrap_or(&EXCESS[2..]);
@@ -49,8 +72,11 @@ fn excess(nodes: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{expected_peak, points_for_peak};
-    use crate::Ring;
+    use super::{
+        expected_peak, expected_peak_of_local_rendezvous, points_for_peak,
+        points_for_peak_of_local_rendezvous,
+    };
+    use crate::{LocalRendezvous, Placement, Ring};
 
     #[test]
     fn the_expectation_is_what_rings_show() {
@@ -62,19 +88,27 @@ mod tests {
             (300, 200, 5),
             (1_000, 100, 3),
         ] {
-            let peak = |ring: u32| {
+            let (mut mean, mut mean_of_local) = (0.0, 0.0);
+            for ring in 0..rings {
                 let ring = Ring::builder()
                     .points_per_weight_unit(points)
                     .nodes((0..nodes).map(|i| format!("ring{ring}-node{i}")))
                     .build()
                     .expect("the ids are unique");
-                ring.shares().peak_to_average().expect("the ring has points")
-            };
-            let mean = (0..rings).map(peak).sum::<f64>() / f64::from(rings);
+                let peak = |peak: Option<f64>| peak.expect("the ring has points");
+                mean += peak(ring.shares().peak_to_average()) / f64::from(rings);
+                let local = LocalRendezvous::new(ring);
+                mean_of_local += peak(local.shares().peak_to_average()) / f64::from(rings);
+            }
             let expected = expected_peak(nodes, points);
             assert!(
                 (mean - expected).abs() < 0.04,
                 "{nodes} nodes of {points} points: {mean:.3}, expected {expected:.3}"
+            );
+            let expected = expected_peak_of_local_rendezvous(nodes, points);
+            assert!(
+                (mean_of_local - expected).abs() < 0.015,
+                "local, {nodes} nodes of {points} points: {mean_of_local:.4}, expected {expected:.4}"
             );
         }
     }
@@ -86,6 +120,9 @@ mod tests {
                 let points = points_for_peak(nodes, peak).expect("the peak is reachable");
                 assert!(expected_peak(nodes, points) <= peak + 1e-6);
                 assert!(points == 1 || expected_peak(nodes, points - 1) > peak - 1e-6);
+                let points =
+                    points_for_peak_of_local_rendezvous(nodes, peak).expect("it is reachable");
+                assert!(expected_peak_of_local_rendezvous(nodes, points) <= peak + 1e-6);
             }
         }
         for peak in [1.0, 0.0, -1.0, f64::NAN, f64::NEG_INFINITY, 1.0 + 1e-9] {

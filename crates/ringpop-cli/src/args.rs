@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use ringpop::PlacementChoice;
 use ringpop::discovery::{Address, DiscoveryUrl, StaticList};
 use ringpop::limits::WEIGHT_MAX;
 use ringpop::swim::Config;
@@ -78,6 +79,11 @@ pub(crate) struct NodeArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true,
           value_parser = clap::value_parser!(u32).range(0..=i64::from(WEIGHT_MAX)))]
     pub(crate) weight: Option<u32>,
+
+    /// How keys are placed on members: rendezvous, ring:POINTS or local-rendezvous:POINTS; all use
+    /// what most ask for
+    #[arg(long, value_name = "PLACEMENT", default_value_t)]
+    pub(crate) placement: PlacementChoice,
 
     #[command(flatten)]
     pub(crate) tls: TlsArgs,
@@ -178,6 +184,10 @@ pub(crate) struct DevArgs {
           allow_negative_numbers = true,
           value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) base_port: u16,
+
+    /// How keys are placed on members: rendezvous, ring:POINTS or local-rendezvous:POINTS
+    #[arg(long, value_name = "PLACEMENT", default_value_t)]
+    pub(crate) placement: PlacementChoice,
 
     #[command(flatten)]
     pub(crate) limits: LimitArgs,

@@ -50,6 +50,7 @@ impl Admin for AdminService {
             problems: inner.problems.list().iter().map(ToString::to_string).collect(),
             instance: inner.instance,
             isolation: inner.isolation.borrow().as_str().to_owned(),
+            placement: view.ring.placement().to_string(),
         }))
     }
 
@@ -129,7 +130,7 @@ mod tests {
     fn a_damped_member_is_alive_and_owns_nothing() {
         let address = |i: u32| Address::new(&format!("10.0.0.{i}:7100")).expect("it is one");
         let member = |i| Member::new(address(i), MemberStatus::Alive, 1, Labels::default());
-        let views = Views::new(address(1), 100).expect("the ring is within its bounds");
+        let views = Views::new(address(1)).expect("nobody is within all bounds");
         let views = Arc::new(views);
         let changes = [1, 2].map(|i| (address(i), Some(member(i)))).to_vec();
         Publisher::new(Arc::clone(&views))
@@ -137,8 +138,8 @@ mod tests {
             .expect("two members fit on a ring");
         let told: Vec<_> = members(&views.load())
             .iter()
-            .map(|member| (member.status(), member.points, member.damped))
+            .map(|member| (member.status(), member.share, member.damped))
             .collect();
-        assert_eq!(told, [(pb::Status::Alive, 100, false), (pb::Status::Alive, 0, true)]);
+        assert_eq!(told, [(pb::Status::Alive, 1.0, false), (pb::Status::Alive, 0.0, true)]);
     }
 }

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use swim_core::{ConfigError, LabelError};
 use swim_driver::NoRandomness;
 
+use crate::placement::PlacementError;
+
 /// What to do when a port cannot be taken.
 fn listen_advice(error: &io::Error) -> &'static str {
     match error.kind() {
@@ -88,6 +90,9 @@ pub enum BindError {
     /// The machine cannot be seeded.
     #[error(transparent)]
     Randomness(#[from] NoRandomness),
+    /// The placement has a number of points that is out of its range.
+    #[error(transparent)]
+    Placement(#[from] PlacementError),
     /// A setting of the ring is wrong.
     #[error("ring: {reason}")]
     Ring {

@@ -24,12 +24,10 @@ use crate::gossip::{Audience, Calls, Channels, Publishing};
 use crate::inner::Inner;
 use crate::labels::OwnLabels;
 use crate::lifecycle::Lifecycle;
-use crate::limits::{
-    ALONE_AFTER, CHANNELS_MAX, LAME_DUCK, PAGE_BYTES_MAX, POINTS_PER_WEIGHT_UNIT,
-    POINTS_PER_WEIGHT_UNIT_MAX,
-};
+use crate::limits::{ALONE_AFTER, CHANNELS_MAX, LAME_DUCK, PAGE_BYTES_MAX};
 use crate::listen::Listen;
 use crate::member::Ringpop;
+use crate::placement::PlacementChoice;
 use crate::problem::Problems;
 use crate::security::Security;
 use crate::server::Server;
@@ -50,7 +48,7 @@ pub struct Builder {
     discovery: Option<Arc<dyn Discovery>>,
     expected: Option<Expected>,
     config: Config,
-    points_per_weight_unit: u32,
+    placement: PlacementChoice,
     routes: Routes,
     policy: Policy,
     forward_connections: H2Config,
@@ -83,7 +81,7 @@ impl Builder {
             discovery: None,
             expected: None,
             config: Config::lan(),
-            points_per_weight_unit: POINTS_PER_WEIGHT_UNIT,
+            placement: PlacementChoice::default(),
             routes: Routes::new(),
             policy: Policy::default(),
             forward_connections: H2Config::between_members(),
@@ -212,11 +210,17 @@ impl Builder {
         self
     }
 
-    /// Points on the ring for each unit of weight; must be the same at all
-    /// members. More points, more even shares. Default 100, as in Ringpop, at
-    /// most [`POINTS_PER_WEIGHT_UNIT_MAX`](crate::limits::POINTS_PER_WEIGHT_UNIT_MAX).
-    pub const fn points_per_weight_unit(mut self, points: u32) -> Self {
-        self.points_per_weight_unit = points;
+    /// How keys are placed on members. All members use what most of them ask for; see
+    /// [`PlacementChoice`] for which to take, and `docs/placements.md` for how to change it in a
+    /// running cluster. Default: rendezvous, whose shares are exactly those of the weights.
+    ///
+    /// ```
+    /// # use ringpop::{PlacementChoice, Ringpop};
+    /// // For a thousand members, or ranges of keys to hand over.
+    /// let builder = Ringpop::builder("rides").placement(PlacementChoice::Ring { points: 200 });
+    /// ```
+    pub const fn placement(mut self, placement: PlacementChoice) -> Self {
+        self.placement = placement;
         self
     }
 
@@ -352,7 +356,7 @@ impl Builder {
             .map_err(|error| BindError::Advertise { reason: error.to_string() })?;
         let start = Start::now()?;
         let node = self.node(&local, &labels, &start)?;
-        let views = Views::new(local.clone(), self.points_per_weight_unit);
+        let views = Views::new(local.clone());
         let views = Arc::new(views.map_err(|error| BindError::Ring { reason: error.to_string() })?);
         let (listeners, events) = Listeners::new();
         let lifecycle = Arc::new(Lifecycle::new(listeners.clone()));
@@ -414,7 +418,7 @@ impl Builder {
     /// Checks what does not show by itself when it is used.
     fn check(&self) -> Result<(), BindError> {
         check_page(&self.config)?;
-        check_points(self.points_per_weight_unit)?;
+        self.placement.check()?;
         if self.identity.as_ref().is_some_and(|identity| identity.trim().is_empty()) {
             return Err(BindError::IdentityEmpty);
         }
@@ -424,8 +428,7 @@ impl Builder {
 
     fn own_labels(&self) -> Result<OwnLabels, BindError> {
         let mut labels = OwnLabels::new(self.labels.clone(), self.weight, self.zone.clone())?;
-        let points = self.points_per_weight_unit;
-        labels.points = (points != POINTS_PER_WEIGHT_UNIT).then_some(points);
+        labels.placement = self.placement;
         Ok(labels)
     }
 
@@ -508,18 +511,6 @@ const fn check_page(config: &Config) -> Result<(), ConfigError> {
         return Err(ConfigError::OutOfRange { field, value, min: 512, max: PAGE_BYTES_MAX });
     }
     Ok(())
-}
-
-/// So many that every single member fits on a ring, and at least one.
-fn check_points(value: u32) -> Result<(), BindError> {
-    if (1..=POINTS_PER_WEIGHT_UNIT_MAX).contains(&value) {
-        return Ok(());
-    }
-    Err(BindError::Ring {
-        reason: format!(
-            "points_per_weight_unit is {value}, it must be 1 to {POINTS_PER_WEIGHT_UNIT_MAX}"
-        ),
-    })
 }
 
 /// The discovery of a cluster of one.

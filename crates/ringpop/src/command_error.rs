@@ -4,6 +4,7 @@ use swim_core::CommandError;
 use swim_driver::Stopped;
 
 use crate::bind_error::BindError;
+use crate::placement::PlacementError;
 
 /// Why the labels of a member stay as they were.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +16,9 @@ pub enum SetLabelsError {
         /// The fault.
         reason: String,
     },
+    /// The placement has a number of points that is out of its range.
+    #[error(transparent)]
+    Placement(#[from] PlacementError),
     /// The labels were refused.
     #[error(transparent)]
     Labels(#[from] CommandError),

@@ -6,7 +6,8 @@
 use swim_core::{LabelError, Labels};
 
 use crate::bind_error::BindError;
-use crate::limits::{POINTS_LABEL, POINTS_PER_WEIGHT_UNIT, WEIGHT_LABEL, WEIGHT_MAX, ZONE_LABEL};
+use crate::limits::{PLACEMENT_LABEL, WEIGHT_LABEL, WEIGHT_MAX, ZONE_LABEL};
+use crate::placement::PlacementChoice;
 
 /// The labels of this member.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,8 +16,8 @@ pub(crate) struct OwnLabels {
     pub(crate) others: Vec<(String, String)>,
     pub(crate) weight: Option<u32>,
     pub(crate) zone: Option<String>,
-    /// Points for each unit of weight, when they are not the default.
-    pub(crate) points: Option<u32>,
+    /// What this member asks for; rendezvous needs no label.
+    pub(crate) placement: PlacementChoice,
 }
 
 impl OwnLabels {
@@ -35,7 +36,7 @@ impl OwnLabels {
             let is_twice = match key.as_str() {
                 WEIGHT_LABEL => own.weight.replace(check_weight(&value)?).is_some(),
                 ZONE_LABEL => own.zone.replace(value).is_some(),
-                POINTS_LABEL => return Err(BindError::LabelReserved { key }),
+                PLACEMENT_LABEL => return Err(BindError::LabelReserved { key }),
                 _ => {
                     let is_twice = own.others.iter().any(|(other, _)| *other == key);
                     own.others.push((key.clone(), value));
@@ -65,7 +66,7 @@ impl OwnLabels {
         match key.as_str() {
             WEIGHT_LABEL => self.weight = Some(check_weight(&value)?),
             ZONE_LABEL => self.zone = Some(value),
-            POINTS_LABEL => return Err(BindError::LabelReserved { key }),
+            PLACEMENT_LABEL => return Err(BindError::LabelReserved { key }),
             _ => match self.others.iter_mut().find(|(other, _)| *other == key) {
                 Some((_, old)) => *old = value,
                 None => self.others.push((key, value)),
@@ -91,15 +92,10 @@ impl OwnLabels {
     pub(crate) fn labels(&self) -> Result<Labels, LabelError> {
         let weight = self.weight.map(|weight| (WEIGHT_LABEL.to_owned(), weight.to_string()));
         let zone = self.zone.clone().map(|zone| (ZONE_LABEL.to_owned(), zone));
-        let points = self.points.map(|points| (POINTS_LABEL.to_owned(), points.to_string()));
-        Labels::new(self.others.iter().cloned().chain(weight).chain(zone).chain(points))
+        let placement = (self.placement != PlacementChoice::Rendezvous)
+            .then(|| (PLACEMENT_LABEL.to_owned(), self.placement.to_string()));
+        Labels::new(self.others.iter().cloned().chain(weight).chain(zone).chain(placement))
     }
-}
-
-/// Points for each unit of weight that a member has by its labels.
-pub(crate) fn points_of(labels: &Labels) -> u32 {
-    let told = labels.get(POINTS_LABEL).and_then(|points| points.parse().ok());
-    told.unwrap_or(POINTS_PER_WEIGHT_UNIT)
 }
 
 /// Others would take anything else for one, or for the largest.
@@ -123,8 +119,7 @@ mod tests {
         let expected = OwnLabels {
             others: pairs(&[("role", "batch")]),
             weight: Some(7),
-            zone: None,
-            points: None,
+            ..OwnLabels::default()
         };
         assert_eq!(own, expected);
     }

@@ -1,7 +1,7 @@
 //! Application-layer sharding for services.
 //!
 //! Workers of one service find each other by gossip, agree on who is alive,
-//! place themselves on a weighted consistent-hash ring, and any of them
+//! share the keys among themselves by consistent hashing, and any of them
 //! answers any request: it handles the request when it owns its key, and
 //! forwards it to the owner otherwise, or to the next owner when that one is
 //! gone.
@@ -49,6 +49,7 @@ mod listen;
 mod member;
 mod own_address;
 mod owner;
+mod placement;
 mod problem;
 mod routed;
 mod security;
@@ -67,10 +68,11 @@ pub use identity::SharedIdentity;
 pub use lifecycle::State;
 pub use member::Ringpop;
 pub use owner::Owner;
+pub use placement::{PlacementChoice, PlacementError};
 pub use problem::Problem;
 pub use server::ServeError;
 pub use shutdown::ShutdownReport;
-pub use view::{MemberRing, RingChange, View};
+pub use view::{MemberRing, MemberWalk, RingChange, View};
 
 /// Client of the administration service of a running member.
 pub mod admin_client {

@@ -10,15 +10,16 @@ pub const WEIGHT_LABEL: &str = "weight";
 /// Label that names the failure domain of a member.
 pub const ZONE_LABEL: &str = "zone";
 
-/// Label that carries the points for each unit of weight of a member that has another number than
-/// [`POINTS_PER_WEIGHT_UNIT`]. Members with different numbers disagree on owners, and say so.
-pub const POINTS_LABEL: &str = "ring-points";
+/// Label that carries the placement that a member asks for, as text such as `ring:100`; no label
+/// stands for rendezvous in every version. A value that a member cannot read has no vote there.
+pub const PLACEMENT_LABEL: &str = "ring-placement";
 
 /// Largest weight. A member chooses its own weight; the bound keeps it from flooding the rings of
 /// all others with points.
 pub const WEIGHT_MAX: u32 = 100;
 
-/// Points on the ring for each unit of weight, as in Ringpop.
+/// Points for each unit of weight where a placement that has points names no number: as in
+/// Ringpop.
 pub const POINTS_PER_WEIGHT_UNIT: u32 = 100;
 
 /// Most points for each unit of weight. The shares of equal members then deviate
@@ -26,8 +27,8 @@ pub const POINTS_PER_WEIGHT_UNIT: u32 = 100;
 pub const POINTS_PER_WEIGHT_UNIT_MAX: u32 = 8192;
 
 /// Points of all members together: 8,388,608, about 130 MB. That is room for
-/// 83,886 members of weight one, or 838 of the largest weight, with the default
-/// points for each unit. Beyond it the largest weights count for less.
+/// 83,886 members of weight one, or 838 of the largest weight, with 100 points for
+/// each unit. Beyond it the largest weights count for less.
 pub const RING_POINTS_MAX: u32 = hashring::limits::POINTS_MAX_DEFAULT;
 
 /// How long discovery may have nobody to join before a member starts alone: longer than processes

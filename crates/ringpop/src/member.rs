@@ -466,7 +466,7 @@ impl Ringpop {
         .await
     }
 
-    async fn change_labels(
+    pub(crate) async fn change_labels(
         &self,
         change: impl FnOnce(&mut OwnLabels) -> Result<(), SetLabelsError>,
     ) -> Result<(), SetLabelsError> {

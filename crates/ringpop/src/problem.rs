@@ -11,6 +11,7 @@ use std::time::Duration;
 use swim_core::Isolation;
 
 use crate::event::{Event, Listeners};
+use crate::placement::PlacementChoice;
 
 /// Something that a person should look after. Its text says what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,16 +51,16 @@ pub enum Problem {
         /// are one.
         left_out: usize,
     },
-    /// Reachable members have another number of points for each unit of weight than
-    /// this one: their rings differ.
-    PointsDiffer {
-        /// The number of this member.
-        own: u32,
-        /// One of the others.
+    /// Members on the ring ask for other placements than most do. All use the one of the
+    /// majority: they agree on owners, but one that leaves or comes may turn the majority.
+    PlacementsDiffer {
+        /// The placement in use.
+        in_use: PlacementChoice,
+        /// One of those that ask for another one.
         address: String,
-        /// The number of that one.
-        theirs: u32,
-        /// How many others there are.
+        /// What that one asks for.
+        asks_for: String,
+        /// How many there are.
         members: usize,
     },
     /// The ring could not be changed and is that of an earlier time.
@@ -94,7 +95,7 @@ pub(crate) enum ProblemKind {
     Unreachable,
     Isolated,
     Ring,
-    Points,
+    Placement,
     RingStale,
     Certificate,
     Server,
@@ -108,7 +109,7 @@ impl Problem {
             Self::Unreachable { .. } => ProblemKind::Unreachable,
             Self::Isolated { .. } => ProblemKind::Isolated,
             Self::RingCapped { .. } => ProblemKind::Ring,
-            Self::PointsDiffer { .. } => ProblemKind::Points,
+            Self::PlacementsDiffer { .. } => ProblemKind::Placement,
             Self::RingStale { .. } => ProblemKind::RingStale,
             Self::CertificateEnds { .. } => ProblemKind::Certificate,
             Self::ServerEnded { .. } => ProblemKind::Server,
@@ -154,11 +155,11 @@ impl fmt::Display for Problem {
                     "; lower the weights or the points for each unit, or look for invented members",
                 )
             }
-            Self::PointsDiffer { own, address, theirs, members } => write!(
+            Self::PlacementsDiffer { in_use, address, asks_for, members } => write!(
                 f,
-                "{members} members have other points for each unit of weight than the {own} of this \
-                 one ({address} has {theirs}): members disagree on owners, and keys have two; give \
-                 all the same number, and start a second cluster to change it"
+                "members ask for different placements: {in_use} is in use, for which most ask, and \
+                 {members} ask for another one ({address} for {asks_for}); go on until all ask for \
+                 the same, or go back: nearly all keys move when the majority changes"
             ),
             Self::RingStale { reason } => write!(
                 f,

@@ -4,26 +4,25 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hashring::{Reader, Ring, Shared, UpdateError};
-use ringpop_forward::{Changed, Owner, Owners, Resolver};
+use hashring::{BuildError, Reader, Shared};
+use ringpop_forward::{Changed, Owners, Resolver};
 use swim_core::{Address, Member, MemberList, Status};
 use thread_local::ThreadLocal;
 use tokio::sync::watch;
 
 use crate::identity::SharedIdentity;
-use crate::limits::RING_POINTS_MAX;
+use crate::placement::PlacementChoice;
 
 mod cap;
+mod member_ring;
 mod publish;
 #[cfg(test)]
 mod tests;
+mod votes;
 
 pub(crate) use cap::Cap;
-pub(crate) use publish::{OnRing, Publisher};
-
-/// The ring of the cluster. Nodes are named by address, placed by identity,
-/// and carry how to reach them.
-pub type MemberRing = Ring<Owner>;
+pub use member_ring::{MemberRing, MemberWalk};
+pub(crate) use publish::{Dissent, OnRing, Publisher};
 
 /// Members and ring at one moment.
 ///
@@ -40,7 +39,7 @@ pub struct View {
     /// Identities that several members on the ring claim: only one of them owns
     /// keys. Sorted.
     pub shared_identities: Arc<[SharedIdentity]>,
-    /// The reachable members on their points, but for the damped ones and those
+    /// The reachable members and who owns which key, but for the damped ones and those
     /// whose identity belongs to another member.
     pub ring: Arc<MemberRing>,
     /// Checksum of the membership: equal at members with equal views.
@@ -59,6 +58,10 @@ pub struct RingChange {
     pub removed: Vec<Address>,
     /// Members whose weight or identity changed.
     pub updated: Vec<Address>,
+    /// The placement in use.
+    pub placement: PlacementChoice,
+    /// The placement before, when it was another one: most keys have another owner now.
+    pub placement_before: Option<PlacementChoice>,
     /// Checksum of the ring before.
     pub checksum_before: u64,
     /// Checksum of the ring after.
@@ -66,8 +69,7 @@ pub struct RingChange {
 }
 
 impl View {
-    /// The owner of a key: the first point clockwise of it. `None` when no
-    /// member is on the ring.
+    /// The owner of a key; `None` when no member is on the ring.
     #[must_use]
     pub fn lookup(&self, key: &[u8]) -> Option<&str> {
         self.ring.lookup(key).map(|node| node.id())
@@ -120,7 +122,6 @@ pub(crate) struct Views {
     readers: ThreadLocal<RefCell<Reader<View>>>,
     /// How often live members were found to share an identity.
     identities_shared: AtomicU64,
-    points_per_weight_unit: u32,
     capped: AtomicU64,
     stale: AtomicU64,
 }
@@ -135,11 +136,9 @@ pub(crate) struct RingStats {
 }
 
 impl Views {
-    pub(crate) fn new(local: Address, points_per_weight_unit: u32) -> Result<Self, UpdateError> {
-        let ring = Ring::builder()
-            .points_per_weight_unit(points_per_weight_unit)
-            .max_points(RING_POINTS_MAX)
-            .build()?;
+    pub(crate) fn new(local: Address) -> Result<Self, BuildError> {
+        // Nobody is on the ring and asks for another placement.
+        let ring = MemberRing::new(PlacementChoice::Rendezvous)?;
         let ring_checksum = ring.checksum();
         let view = View {
             members: MemberList::default(),
@@ -156,7 +155,6 @@ impl Views {
             local,
             readers: ThreadLocal::new(),
             identities_shared: AtomicU64::new(0),
-            points_per_weight_unit,
             capped: AtomicU64::new(0),
             stale: AtomicU64::new(0),
         })
@@ -170,10 +168,6 @@ impl Views {
     /// The counters of the ring, by name.
     pub(crate) fn counters(&self) -> [(&'static str, u64); 1] {
         [("identities_shared", self.identities_shared.load(Ordering::Relaxed))]
-    }
-
-    pub(crate) const fn points_per_weight_unit(&self) -> u32 {
-        self.points_per_weight_unit
     }
 
     pub(crate) fn stats(&self) -> RingStats {
@@ -226,7 +220,10 @@ impl Views {
 
 impl RingChange {
     fn is_empty(&self) -> bool {
-        self.added.is_empty() && self.removed.is_empty() && self.updated.is_empty()
+        self.added.is_empty()
+            && self.removed.is_empty()
+            && self.updated.is_empty()
+            && self.placement_before.is_none()
     }
 }
 

@@ -1,8 +1,12 @@
-//! The owner of a key as a member of a cluster gives it, beside its ring alone.
+//! The owner of a key as a member of a cluster gives it, beside the same placement alone.
 
 use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
 
-use ringpop::Ringpop;
+use hashring::{LocalRendezvous, Node, Placement, Rendezvous, Ring};
+use ringpop::discovery::StaticList;
+use ringpop::{PlacementChoice, Ringpop};
 use tokio::runtime::Runtime;
 
 use crate::{
@@ -15,19 +19,34 @@ const ROUNDS: usize = 12;
 const LOOKUPS_PER_TURN: usize = 20_000;
 const KEYS: u64 = 400_000;
 /// One member of weight 100: as many points as a thousand ordinary members have.
-const POINTS_PER_WEIGHT_UNIT: u32 = 1_000;
-/// The highest ratio of `owns` to a lookup of the ring.
+const POINTS: u32 = 1_000;
+/// Members of rendezvous: with more of them a lookup takes longer, and the facade the same.
+const MEMBERS: usize = 8;
+/// The highest ratio of `owns` to a lookup of the placement.
 const BAR: f64 = 1.5;
 
-/// A member of a cluster of one.
-fn member(runtime: &Runtime) -> Ringpop {
+/// A cluster in this process, of which the first member is asked.
+fn cluster(runtime: &Runtime, placement: PlacementChoice, members: usize) -> Vec<Ringpop> {
     runtime.block_on(async {
-        let builder = Ringpop::builder("bench").weight(100);
-        let member = builder.points_per_weight_unit(POINTS_PER_WEIGHT_UNIT).bind().await;
-        let member = member.expect("a port is free");
-        member.serve(ringpop::tonic::service::Routes::default()).expect("it is bound");
-        member.bootstrap().await.expect("it is alone");
-        member
+        let mut cluster: Vec<Ringpop> = Vec::new();
+        for _ in 0..members {
+            let mut builder = Ringpop::builder("bench").placement(placement);
+            if placement.points().is_some() {
+                builder = builder.weight(100);
+            }
+            if let Some(first) = cluster.first() {
+                let list = StaticList::from_addresses([first.whoami()]).expect("an address");
+                builder = builder.discovery(Arc::new(list));
+            }
+            let member = builder.bind().await.expect("a port is free");
+            member.serve(ringpop::tonic::service::Routes::default()).expect("it is bound");
+            member.bootstrap().await.expect("the others are there");
+            cluster.push(member);
+        }
+        while cluster[0].view().ring.len() < members {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        cluster
     })
 }
 
@@ -41,14 +60,31 @@ fn looking<'a>(
 
 pub fn run(report: &mut Report) {
     let runtime = Runtime::new().expect("a runtime starts");
-    let member = member(&runtime);
-    let ring = member.view().ring.clone();
+    let valid = "the nodes are those of a ring";
+    let nodes = |member: &Ringpop| -> Vec<Node> {
+        let nodes = member.view().ring.nodes().to_vec();
+        nodes.iter().map(|node| Node::new(node.id()).with_weight(node.weight())).collect()
+    };
+    let ring = |member: &Ringpop| {
+        let ring = Ring::builder().points_per_weight_unit(POINTS).nodes(nodes(member));
+        ring.build().expect(valid)
+    };
+    let of_ring = cluster(&runtime, PlacementChoice::Ring { points: POINTS }, 1);
+    compare(report, &of_ring[0], &ring(&of_ring[0]));
+    let local = cluster(&runtime, PlacementChoice::LocalRendezvous { points: POINTS }, 1);
+    compare(report, &local[0], &LocalRendezvous::new(ring(&local[0])));
+    let rendezvous = cluster(&runtime, PlacementChoice::Rendezvous, MEMBERS);
+    let alone = Rendezvous::new(nodes(&rendezvous[0])).expect(valid);
+    compare(report, &rendezvous[0], &alone);
+}
+
+fn compare(report: &mut Report, member: &Ringpop, alone: &impl Placement) {
     let keys = keys(KEYS);
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
     let mut subjects: Vec<Subject<'_>> = vec![
         (
-            "the ring alone",
-            looking(&keys, |key| ring.lookup(key).map_or(0, |node| node.id().len() as u64)),
+            "the placement alone",
+            looking(&keys, |key| alone.lookup(key).map_or(0, |node| node.id().len() as u64)),
         ),
         ("owns", looking(&keys, |key| u64::from(member.owns(key)))),
         ("lookup", looking(&keys, |key| member.lookup(key).map_or(0, |owner| owner.len() as u64))),
@@ -61,9 +97,9 @@ pub fn run(report: &mut Report) {
     for ((name, _), time) in subjects.iter().zip(&times).skip(1) {
         report.row(&Row {
             bench: "facade",
-            case: black_box(name),
+            case: black_box(&format!("{name}, {}", member.placement())),
             ours: *time,
-            peer: "the ring alone",
+            peer: "the placement alone",
             peer_value: times[0],
             unit: "ns",
             bar: (*name == "owns").then_some(BAR),

@@ -26,14 +26,16 @@ impl conhash::Node for NamedNode {
     }
 }
 
-/// Nodes, points of each, and the bar against crate hashring 0.3.6.
-const CASES: [(usize, usize, Option<f64>); 5] = [
-    (10, 100, Some(0.35)),
-    (100, 100, None),
-    (1_000, 100, Some(0.15)),
-    (1_000, 1_000, Some(0.06)),
-    (10_000, 100, Some(0.06)),
+/// Nodes, points of each, and the bars against crate hashring 0.3.6 and against pingora-ketama.
+const CASES: [(usize, usize, [Option<f64>; 2]); 5] = [
+    (10, 100, [Some(0.35), Some(0.5)]),
+    (100, 100, [None, None]),
+    (1_000, 100, [Some(0.15), None]),
+    (1_000, 1_000, [Some(0.06), None]),
+    (10_000, 100, [Some(0.06), None]),
 ];
+const HASHRING: &str = "hashring 0.3.6";
+const KETAMA: &str = "pingora-ketama 0.9.1 (160 x n points)";
 
 const ROUNDS: usize = 12;
 const LOOKUPS_PER_TURN: usize = 20_000;
@@ -46,8 +48,8 @@ const INSERTION_POINTS_MAX: usize = 100_000;
 pub fn run(report: &mut Report) {
     let keys = keys(KEYS);
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-    for (nodes, points, bar) in CASES {
-        run_case(report, &keys, nodes, points, bar);
+    for (nodes, points, bars) in CASES {
+        run_case(report, &keys, nodes, points, bars);
     }
 }
 
@@ -64,7 +66,13 @@ fn looking<'a>(
     Box::new(move || per_input(windows.turn(), &lookup))
 }
 
-fn run_case(report: &mut Report, keys: &[&str], nodes: usize, points: usize, bar: Option<f64>) {
+fn run_case(
+    report: &mut Report,
+    keys: &[&str],
+    nodes: usize,
+    points: usize,
+    bars: [Option<f64>; 2],
+) {
     let case = format!("{nodes} nodes x {points} points");
     let ours = ring(nodes, points);
     let names: Vec<String> = (0..nodes).map(|node| address(node).to_string()).collect();
@@ -104,7 +112,7 @@ fn run_case(report: &mut Report, keys: &[&str], nodes: usize, points: usize, bar
     // nothing of it.
     let mut subjects: Vec<Subject<'_>> = vec![
         ("ours", looking(keys, |key| ours.lookup(key.as_bytes()).map_or(0, address_of))),
-        ("hashring 0.3.6", looking(keys, |key| registry.get(&key).map_or(0, address_of))),
+        (HASHRING, looking(keys, |key| registry.get(&key).map_or(0, address_of))),
         (
             "BTreeMap + the same hash",
             looking(keys, |key| {
@@ -115,10 +123,7 @@ fn run_case(report: &mut Report, keys: &[&str], nodes: usize, points: usize, bar
         ),
         ("hash-rings 1.1.0", looking(keys, |key| address_of(tree.get_node(&key)))),
         ("conhash 0.5.1", looking(keys, |key| named.get(key.as_bytes()).map_or(0, address_of))),
-        (
-            "pingora-ketama 0.9.1 (160 x n points)",
-            looking(keys, |key| continuum.node_idx(key.as_bytes()) as u64),
-        ),
+        (KETAMA, looking(keys, |key| continuum.node_idx(key.as_bytes()) as u64)),
     ];
     if let Some(inserted) = &inserted {
         subjects.push((
@@ -135,7 +140,11 @@ fn run_case(report: &mut Report, keys: &[&str], nodes: usize, points: usize, bar
             peer,
             peer_value: *time,
             unit: "ns",
-            bar: bar.filter(|_| *peer == "hashring 0.3.6"),
+            bar: match *peer {
+                HASHRING => bars[0],
+                KETAMA => bars[1],
+                _ => None,
+            },
         });
     }
 }

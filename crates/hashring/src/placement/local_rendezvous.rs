@@ -6,7 +6,7 @@ use std::{cmp::Reverse, fmt, hash::Hasher as _, iter::FusedIterator, sync::Arc};
 
 use twox_hash::XxHash3_64;
 
-use super::{Placement, score::score, seen::Seen};
+use super::{Placement, score::Scores, seen::Seen};
 use crate::{
     circle::Circle,
     limits::{LOCAL_RENDEZVOUS_WINDOW_BITS, WALK_LOOKBACK},
@@ -111,33 +111,43 @@ impl Windows {
 fn winner(points: &Points, place: u64) -> Option<usize> {
     let last_place = points.last_place();
     let place = place & last_place;
+    let scores = Scores::of(place);
     let hashes = points.hashes();
     let start = points.ceil(place);
     let start = if start == hashes.len() { 0 } else { start };
     let first = *hashes.get(start)?;
     let windows = Windows::reaching(place, first.wrapping_sub(place) & last_place, last_place);
     let reach = windows.reach();
-    let (mut highest, mut at) = (score(place, first), start);
-    let mut look = |position: usize, hash: u64| {
-        let score = score(place, hash);
-        if score > highest {
-            (highest, at) = (score, position);
-        }
-    };
-    let near = |hash: u64| hash.wrapping_sub(place) & last_place <= reach;
-    for (position, hash) in (start + 1..).zip(&hashes[start + 1..]) {
-        if !near(*hash) {
-            return Some(at);
-        }
-        look(position, *hash);
+    if first < place || reach > last_place - place {
+        return Some(winner_past_the_end(hashes, windows, start));
     }
-    for (position, hash) in hashes[..start].iter().enumerate() {
-        if !near(*hash) {
+    let end = place + reach;
+    let mut best = (scores.of_seed(first), start);
+    for (position, hash) in (start + 1..).zip(&hashes[start + 1..]) {
+        if *hash > end {
             break;
         }
-        look(position, *hash);
+        best = better(best, scores.of_seed(*hash), position);
     }
-    Some(at)
+    Some(best.1)
+}
+
+/// The same for a window that passes over the end of the circle.
+#[cold]
+fn winner_past_the_end(hashes: &[u64], windows: Windows, start: usize) -> usize {
+    let scores = Scores::of(windows.place);
+    let positions = (start..hashes.len()).chain(0..start);
+    let near = positions.take_while(|position| windows.contains(hashes[*position]));
+    let first = (scores.of_seed(hashes[start]), start);
+    near.fold(first, |best, at| better(best, scores.of_seed(hashes[at]), at)).1
+}
+
+/// The higher of two scores with its position, the one before of equal ones. Both are selected and
+/// not branched to: nobody can predict which point has the highest score so far.
+#[inline]
+fn better(best: (u64, usize), score: u64, position: usize) -> (u64, usize) {
+    let at = if score > best.0 { position } else { best.1 };
+    (best.0.max(score), at)
 }
 
 impl<N, S: Scheme + Clone> Placement for LocalRendezvous<N, S> {
@@ -219,7 +229,7 @@ impl<N, S: Scheme + Clone> Placement for LocalRendezvous<N, S> {
         if old != new {
             return Err(DiffError { old: old.to_owned(), new: new.to_owned() });
         }
-        Ok(super::count_moved(self, next))
+        Ok(super::moved_between(self, next))
     }
 }
 
@@ -234,6 +244,7 @@ type Rank = (u64, Reverse<usize>);
 #[must_use = "a walk does nothing until it is iterated"]
 pub struct LocalRendezvousWalk<'p, N> {
     circle: &'p Circle<N>,
+    scores: Scores,
     windows: Windows,
     start: usize,
     /// Positions from the start of the points in this window that were in none before.
@@ -257,6 +268,7 @@ impl<'p, N> LocalRendezvousWalk<'p, N> {
         let windows = Windows::reaching(place, distance, last_place);
         let mut walk = Self {
             circle,
+            scores: Scores::of(place),
             windows,
             start,
             from: 0,
@@ -299,7 +311,7 @@ impl<'p, N> LocalRendezvousWalk<'p, N> {
     }
 
     fn rank(&self, offset: usize) -> Rank {
-        (score(self.windows.place, self.hash(offset)), Reverse(offset))
+        (self.scores.of_seed(self.hash(offset)), Reverse(offset))
     }
 
     /// The offset of the next best point of the present window.

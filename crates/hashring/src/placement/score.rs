@@ -1,6 +1,35 @@
 //! What a node or a point bids for a key.
 
-/// A uniform number from a place and a seed; the highest wins.
+/// The scores of a key: a uniform number for each seed, of which the highest wins.
+///
+/// A score is the product of the seed and an odd number of the key (the multiply-shift hashing of
+/// Dietzfelbinger and others, 1997). One multiplication is enough here because seeds are hashes
+/// themselves. Over all keys, the scores of any seeds are as independent of each other as random
+/// numbers are, but for seeds of which a sum with small whole factors is 0 modulo 2^63; among
+/// hashes there are none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scores {
+    multiplier: u64,
+}
+
+impl Scores {
+    /// The scores of the keys of a place.
+    #[inline]
+    pub(crate) fn of(place: u64) -> Self {
+        Self { multiplier: score(place, SEED_OF_MULTIPLIER) | 1 }
+    }
+
+    /// The score of a node or a point.
+    #[inline]
+    pub(crate) fn of_seed(self, seed: u64) -> u64 {
+        seed.wrapping_mul(self.multiplier)
+    }
+}
+
+/// Digits of pi.
+const SEED_OF_MULTIPLIER: u64 = 0xa409_3822_299f_31d0;
+
+/// A uniform number from a place and any number as seed.
 ///
 /// Two multiplications with a shift between them, as in the finalizers of Murmur and SplitMix: the
 /// high bits, which decide, depend on every bit of both.

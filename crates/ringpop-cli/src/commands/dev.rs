@@ -11,6 +11,7 @@ mod screen;
 mod table;
 mod watch;
 
+use ringpop::PlacementChoice;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -26,7 +27,11 @@ use crate::stop::Stop;
 
 pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
     args.limits.check()?;
-    let plan = Plan::new(args.nodes, args.base_port)?.with_options(args.limits.arguments());
+    let mut options = args.limits.arguments();
+    if args.placement != PlacementChoice::default() {
+        options.push(format!("--placement={}", args.placement));
+    }
+    let plan = Plan::new(args.nodes, args.base_port)?.with_options(options);
     plan.check_ports()?;
     let stop = Stop::new(args.run.duration, false)?;
     let (updates, inbox) = mpsc::channel(DEV_UPDATES_MAX);

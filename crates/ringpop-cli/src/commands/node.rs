@@ -132,6 +132,7 @@ async fn bind(args: &NodeArgs) -> Result<Ringpop, Failure> {
         .discovery(discovery(&args.source).await?)
         .start_alone_after(args.alone_after)
         .lame_duck(args.lame_duck)
+        .placement(args.placement)
         .routes(Routes::new().table(KV_ROUTES))
         .policy(policy(args))
         // The demonstration shows which member answers.

@@ -30,6 +30,9 @@ struct Report {
     uptime_ms: u64,
     membership_checksum: String,
     ring_checksum: String,
+    /// How keys are placed; empty when it does not tell, as members of earlier
+    /// versions.
+    placement: String,
     problems: Vec<String>,
     members: Vec<Member>,
     counters: BTreeMap<String, u64>,
@@ -60,6 +63,7 @@ impl From<GetStatusResponse> for Report {
             uptime_ms: response.uptime_ms,
             membership_checksum: checksum(response.membership_checksum),
             ring_checksum: checksum(response.ring_checksum),
+            placement: response.placement,
             problems: response.problems,
             members: response.members.into_iter().map(Member::from).collect(),
             counters: counters.map(|counter| (counter.name, counter.value)).collect(),
@@ -123,6 +127,9 @@ impl fmt::Display for Report {
         }
         writeln!(f, "membership checksum {}", self.membership_checksum)?;
         writeln!(f, "ring checksum       {}", self.ring_checksum)?;
+        if !self.placement.is_empty() {
+            writeln!(f, "placement           {}", printable(&self.placement))?;
+        }
         for problem in &self.problems {
             writeln!(f, "problem: {}", printable(problem))?;
         }
@@ -188,6 +195,7 @@ mod tests {
             isolation: "partial".to_owned(),
             membership_checksum: 0xab,
             ring_checksum: 0xcd,
+            placement: "ring:100".to_owned(),
             members: vec![
                 member("127.0.0.1:7100", 1, 1.0),
                 member("127.0.0.1:7101", 99, 0.0),
@@ -208,6 +216,7 @@ mod tests {
 isolation: partial
 membership checksum 00000000000000ab
 ring checksum       00000000000000cd
+placement           ring:100
 problem: look here
 
 ADDRESS         IDENTITY        STATUS                                    INCARNATION    SHARE    LABELS

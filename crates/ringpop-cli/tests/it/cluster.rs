@@ -82,7 +82,7 @@ async fn the_next_owner_answers_at_once_when_the_owner_is_killed() {
         eventually("the dead member is faulty and off the ring", || async {
             let status = status(address).await?;
             let dead = member(&status, &victim_address)?;
-            (dead["status"] == "faulty" && dead["points"] == 0).then_some(())
+            (dead["status"] == "faulty" && dead["share"] == 0.0).then_some(())
         })
         .await;
     }
@@ -224,7 +224,7 @@ async fn processes_that_started_alone_find_each_other_when_the_hosts_are_listed(
     eventually("both have one ring of both", || async {
         let (one, two) = (status(&addresses[0]).await?, status(&addresses[1]).await?);
         let owns = |status: &serde_json::Value, address: &String| {
-            member(status, address).is_some_and(|member| member["points"] != 0)
+            member(status, address).is_some_and(|member| member["share"] != 0.0)
         };
         let both = addresses.iter().all(|address| owns(&one, address) && owns(&two, address));
         let agree = one["ring_checksum"] == two["ring_checksum"];

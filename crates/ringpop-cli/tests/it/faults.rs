@@ -80,7 +80,7 @@ fn keys() -> Vec<String> {
 async fn until_faulty(observer: &str, gone: &[String]) {
     eventually("they are found faulty", || async {
         let status = status(observer).await?;
-        let is_out = |address: &String| member(&status, address).is_none_or(|m| m["points"] == 0);
+        let is_out = |address: &String| member(&status, address).is_none_or(|m| m["share"] == 0.0);
         gone.iter().all(is_out).then_some(())
     })
     .await;

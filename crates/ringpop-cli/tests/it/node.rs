@@ -118,8 +118,8 @@ async fn members_tell_each_other_who_they_are() {
     .await;
     assert_eq!(worker["identity"], "worker-1");
     assert_eq!(heavy["labels"]["zone"], "b");
-    let points = |member: &Value| member["points"].as_u64().unwrap();
-    assert_eq!(points(&heavy), 3 * points(&worker));
+    let share = |member: &Value| member["share"].as_f64().unwrap();
+    assert_eq!((share(&worker), share(&heavy)), (0.25, 0.75));
 
     let table = output(&["status", &one]).await;
     assert!(table.contains("worker-1") && table.contains("weight=3 zone=b"), "{table}");

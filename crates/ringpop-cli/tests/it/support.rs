@@ -91,7 +91,7 @@ async fn agreement(addresses: &[String]) -> Option<String> {
     let first = answers.first()?;
     let agree = answers.iter().all(|answer| {
         let alive = |address: &String| {
-            member(answer, address).is_some_and(|m| m["status"] == "alive" && m["points"] != 0)
+            member(answer, address).is_some_and(|m| m["status"] == "alive" && m["share"] != 0.0)
         };
         answer["state"] == "ready"
             && answer["membership_checksum"] == first["membership_checksum"]

@@ -46,7 +46,7 @@ async fn a_member_that_nobody_can_dial_names_the_address() {
 
     eventually("the others have it off the ring", || async {
         let status = status(&one).await?;
-        let off = |m: &Value| m["points"] == 0 && m["status"] == "faulty";
+        let off = |m: &Value| m["share"] == 0.0 && m["status"] == "faulty";
         member(&status, &advertised).is_some_and(off).then_some(())
     })
     .await;
@@ -57,7 +57,7 @@ async fn a_member_that_nobody_can_dial_names_the_address() {
     })
     .await;
     assert!(problems(&own)[0].contains(&advertised), "{own}");
-    assert_eq!(member(&own, &advertised).expect("it knows itself")["points"], 0);
+    assert_eq!(member(&own, &advertised).expect("it knows itself")["share"], 0.0);
     let text = text(&listen).await;
     assert!(
         text.contains(&format!("problem: nobody reaches this member at {advertised}")),
@@ -78,7 +78,7 @@ async fn a_member_that_nobody_can_dial_names_the_address() {
     lost.told("its end", |event| event["event"] == "problem" && event["began"] == false).await;
     eventually("it is back", || async {
         let status = status(&one).await?;
-        member(&status, &advertised).is_some_and(|m| m["points"] != 0).then_some(())
+        member(&status, &advertised).is_some_and(|m| m["share"] != 0.0).then_some(())
     })
     .await;
     drop(others);

@@ -328,6 +328,10 @@ pub struct GetStatusResponse {
     /// them) or alone.
     #[prost(string, tag = "11")]
     pub isolation: ::prost::alloc::string::String,
+    /// The placement in use, as text: rendezvous, ring:100, local-rendezvous:100. Empty
+    /// when the member is too old to tell.
+    #[prost(string, tag = "12")]
+    pub placement: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MemberStatus {
@@ -342,10 +346,11 @@ pub struct MemberStatus {
     pub incarnation: u64,
     #[prost(message, repeated, tag = "5")]
     pub labels: ::prost::alloc::vec::Vec<::swim_core::wire::pb::Label>,
-    /// Virtual points on the ring; 0 when the member is not on it.
+    /// Virtual points on the ring; 0 when the member is not on it, and by a placement
+    /// without points.
     #[prost(uint32, tag = "6")]
     pub points: u32,
-    /// Exact fraction of the circle that the member owns, 0 to 1.
+    /// Exact fraction of the keys that the member owns, 0 to 1.
     #[prost(double, tag = "7")]
     pub share: f64,
     /// Fails and comes back too often, and is kept off the ring for a while.

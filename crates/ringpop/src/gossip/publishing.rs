@@ -1,7 +1,7 @@
 //! What follows from membership events: the next view, then the forwarder, the
 //! problems and the listeners.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ringpop_forward::{Forwarder, Peer, PeerState};
@@ -13,9 +13,8 @@ use tokio::sync::watch;
 
 use crate::event::{Event, Listeners};
 use crate::identity;
-use crate::labels::points_of;
 use crate::problem::{Problem, ProblemKind, Problems};
-use crate::view::{Cap, OnRing, Publisher, Views};
+use crate::view::{Cap, Dissent, OnRing, Publisher, RingChange, Views};
 
 /// Whom the membership task tells of what happens.
 pub(crate) struct Audience {
@@ -35,8 +34,6 @@ pub(crate) struct Publishing {
     publisher: Publisher,
     /// Live members that share an identity.
     identities: identity::Watch,
-    /// Reachable members with other points for each unit of weight, and those.
-    other_points: BTreeMap<Address, u32>,
 }
 
 impl Hooks for Publishing {
@@ -80,12 +77,7 @@ impl Hooks for Publishing {
 impl Publishing {
     pub(crate) fn new(to: Audience) -> Self {
         let publisher = Publisher::new(Arc::clone(&to.views));
-        Self {
-            to,
-            publisher,
-            identities: identity::Watch::default(),
-            other_points: BTreeMap::new(),
-        }
+        Self { to, publisher, identities: identity::Watch::default() }
     }
 
     /// Publishes the next view. With coalescing the ring waits until a burst of
@@ -102,8 +94,7 @@ impl Publishing {
             let member = node.member(&address).cloned();
             (address, member)
         };
-        let changes: Vec<_> = changed.into_iter().map(known).collect();
-        self.compare_points(&changes);
+        let changes = changed.into_iter().map(known).collect();
         let mut damped = Arc::clone(&self.to.views.load().damped);
         if !damped.iter().eq(node.damped()) {
             damped = node.damped().cloned().collect();
@@ -121,8 +112,10 @@ impl Publishing {
                 self.to.problems.end(ProblemKind::RingStale);
                 if !waits {
                     self.tell_cap(published.cap);
+                    self.tell_dissent(published.dissent);
                 }
                 if let Some(change) = published.change {
+                    log_placement(&change);
                     self.to.listeners.tell(Event::RingChanged(change));
                 }
             }
@@ -139,33 +132,21 @@ impl Publishing {
         }
     }
 
-    /// A ring of another layout is seen by nothing but requests that go astray.
-    fn compare_points(&mut self, changes: &[(Address, Option<Member>)]) {
-        let own = self.to.views.points_per_weight_unit();
-        for (address, member) in changes {
-            let reachable = member.as_ref().filter(|member| member.is_reachable());
-            let points = reachable.map(|member| points_of(&member.labels));
-            match points.filter(|points| *points != own) {
-                Some(points) => self.other_points.insert(address.clone(), points),
-                None => self.other_points.remove(address),
-            };
-        }
-        let Some((address, theirs)) = self.other_points.first_key_value() else {
-            return self.to.problems.end(ProblemKind::Points);
+    /// Members with other settings are seen by nothing else until the majority turns.
+    fn tell_dissent(&self, dissent: Option<Dissent>) {
+        let Some(Dissent { in_use, address, asks_for, members }) = dissent else {
+            return self.to.problems.end(ProblemKind::Placement);
         };
-        self.to.problems.begin(Problem::PointsDiffer {
-            own,
-            address: address.to_string(),
-            theirs: *theirs,
-            members: self.other_points.len(),
-        });
+        let address = address.to_string();
+        self.to.problems.begin(Problem::PlacementsDiffer { in_use, address, asks_for, members });
     }
 
     fn tell_cap(&self, cap: Option<Cap>) {
         let Some(Cap { wanted, weight_max, left_out, .. }) = cap else {
             return self.to.problems.end(ProblemKind::Ring);
         };
-        let wanted = wanted * u64::from(self.to.views.points_per_weight_unit());
+        let points = self.to.views.with(|view| view.ring.placement().points());
+        let wanted = wanted * u64::from(points.unwrap_or(1));
         self.to.problems.begin(Problem::RingCapped { wanted, weight_max, left_out });
     }
 
@@ -249,6 +230,14 @@ impl Publishing {
 /// Number of members that are reachable, this one included.
 pub(crate) fn reachable(node: &Node) -> usize {
     node.count(Status::Alive) + node.count(Status::Suspect)
+}
+
+/// Tells the log when nearly all keys move.
+fn log_placement(change: &RingChange) {
+    if let Some(before) = change.placement_before {
+        let placement = change.placement;
+        tracing::info!(%before, %placement, "the placement changes: most keys have another owner");
+    }
 }
 
 /// Tells the log of what happens to other members.

@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use hashring::{Edit, Node as RingNode, UpdateError};
+use hashring::{Edit, Node as RingNode, Placement as _, UpdateError};
 use ringpop_forward::{Owner, Peer};
 use swim_core::{Address, Member, MemberList, Status};
 
+use super::votes::Votes;
 use super::{Cap, MemberRing, RingChange, View, Views};
 use crate::identity::{Claims, SharedIdentity};
-use crate::limits::{RING_POINTS_MAX, WEIGHT_LABEL, WEIGHT_MAX};
+use crate::limits::{PLACEMENT_LABEL, RING_POINTS_MAX, WEIGHT_LABEL, WEIGHT_MAX};
+use crate::placement::PlacementChoice;
 
 /// The ring of the next view.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +36,27 @@ pub(crate) struct Published {
     pub(crate) change: Option<RingChange>,
     /// Set when the members want more points than a ring may have.
     pub(crate) cap: Option<Cap>,
+    /// Set when members on the ring ask for another placement than that in use.
+    pub(crate) dissent: Option<Dissent>,
+}
+
+/// Members that ask for another placement than most do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Dissent {
+    pub(crate) in_use: PlacementChoice,
+    /// The first of them by address, and what it asks for.
+    pub(crate) address: Address,
+    pub(crate) asks_for: String,
+    pub(crate) members: usize,
+}
+
+/// The ring that follows.
+#[derive(Debug)]
+struct Plan {
+    placement: PlacementChoice,
+    edits: Edits,
+    shared_identities: Arc<[SharedIdentity]>,
+    cap: Option<Cap>,
 }
 
 /// Makes each view of the former one and of what changed, and publishes it.
@@ -49,8 +72,9 @@ pub(crate) struct Publisher {
     touched: BTreeSet<Address>,
     /// Any member may: those that did are not known.
     all_touched: bool,
-    /// Weight that all members together may have on the ring.
-    pub(super) weight_sum_max: u64,
+    votes: Votes,
+    /// Points that all members together may have on the ring.
+    pub(super) points_max: u32,
 }
 
 /// The edits of a ring, and what they amount to.
@@ -68,9 +92,14 @@ struct Eligible<'a> {
 
 impl Publisher {
     pub(crate) fn new(views: Arc<Views>) -> Self {
-        let weight_sum_max = u64::from(RING_POINTS_MAX / views.points_per_weight_unit);
-        let touched = BTreeSet::new();
-        Self { views, claims: Claims::default(), touched, all_touched: true, weight_sum_max }
+        Self {
+            views,
+            claims: Claims::default(),
+            touched: BTreeSet::new(),
+            all_touched: true,
+            votes: Votes::default(),
+            points_max: RING_POINTS_MAX,
+        }
     }
 
     /// Publishes the view after `changes`, in which those in `damped` (sorted)
@@ -85,33 +114,19 @@ impl Publisher {
         let former = self.views.load();
         let members = self.members_after(&former.members, changes);
         self.touched.extend(differing(&former.damped, &damped).cloned());
-        let (mut edits, mut cap) = (Edits::default(), None);
-        let mut shared_identities = former.shared_identities.clone();
-        match on_ring {
-            OnRing::AsBefore => {}
-            OnRing::Nobody => {
-                shared_identities = Arc::default();
-                self.touch_all();
-                edits = self.difference(&former.ring, Vec::new());
-            }
-            OnRing::Reachable => {
-                shared_identities = self.shared(&former, &members, &damped);
-                let eligible = Eligible { damped: &damped, shared: &shared_identities };
-                (edits, cap) = self.edits(&former.ring, &members, &eligible);
-            }
-        }
-        let Edits { edits, mut change } = edits;
-        let ring = match edits.is_empty() {
+        let plan = self.plan(&former, &members, &damped, on_ring);
+        let Plan { placement, edits: Edits { edits, mut change }, shared_identities, cap } = plan;
+        let ring = match edits.is_empty() && placement == former.ring.placement() {
             true => Ok(former.ring.clone()),
-            false => former.ring.apply(edits).map(Arc::new),
+            false => former.ring.next(placement, edits).map(Arc::new),
         };
         let (ring, failure) = match ring {
             Ok(ring) => (ring, None),
             Err(error) => (former.ring.clone(), Some(error)),
         };
-        change.checksum_before = former.ring_checksum;
-        change.checksum_after = ring.checksum();
+        change.describe(&former, &ring);
         let ring_checksum = change.checksum_after;
+        let dissent = self.dissent(&members, placement);
         self.views.replace(View {
             members,
             damped,
@@ -128,7 +143,78 @@ impl Publisher {
             self.views.stale.fetch_add(1, Ordering::Relaxed);
             return Err(error);
         }
-        Ok(Published { change: (!change.is_empty()).then_some(change), cap })
+        Ok(Published { change: (!change.is_empty()).then_some(change), cap, dissent })
+    }
+
+    /// The ring of these members, as edits of the former one.
+    fn plan(
+        &mut self,
+        former: &View,
+        members: &MemberList,
+        damped: &[Address],
+        on_ring: OnRing,
+    ) -> Plan {
+        let mut plan = Plan {
+            placement: former.ring.placement(),
+            edits: Edits::default(),
+            shared_identities: former.shared_identities.clone(),
+            cap: None,
+        };
+        match on_ring {
+            OnRing::AsBefore => {}
+            OnRing::Nobody => {
+                plan.shared_identities = Arc::default();
+                self.touch_all();
+                self.votes = Votes::default();
+                plan.placement = self.votes.elected();
+                plan.edits = self.difference(&former.ring, Vec::new());
+            }
+            OnRing::Reachable => {
+                plan.shared_identities = self.shared(former, members, damped);
+                let eligible = Eligible { damped, shared: &plan.shared_identities };
+                self.count_votes(members, &eligible);
+                plan.placement = self.votes.elected();
+                if plan.placement != former.ring.placement() {
+                    // Which weights count depends on the points of each unit.
+                    self.touch_all();
+                }
+                (plan.edits, plan.cap) =
+                    self.edits(&former.ring, plan.placement, members, &eligible);
+            }
+        }
+        plan
+    }
+
+    /// Follows what the members that belong on the ring ask for.
+    fn count_votes(&mut self, members: &MemberList, eligible: &Eligible<'_>) {
+        let on_ring = |member: &&Member| eligible.weight(member) > 0;
+        if self.all_touched {
+            self.votes = Votes::default();
+            for member in members.iter().filter(on_ring) {
+                self.votes.cast(&member.address, PlacementChoice::of(&member.labels));
+            }
+            return;
+        }
+        for address in &self.touched {
+            match members.get(address.as_str()).filter(on_ring) {
+                Some(member) => self.votes.cast(address, PlacementChoice::of(&member.labels)),
+                None => self.votes.withdraw(address),
+            }
+        }
+    }
+
+    /// Who asks for another placement.
+    fn dissent(&self, members: &MemberList, in_use: PlacementChoice) -> Option<Dissent> {
+        let (address, count) = self.votes.others(in_use)?;
+        let labels = members.get(address.as_str()).map(|member| &member.labels);
+        let asks_for = labels.and_then(|labels| labels.get(PLACEMENT_LABEL)).map(str::to_owned);
+        let asks_for = asks_for.unwrap_or_else(|| PlacementChoice::Rendezvous.to_string());
+        Some(Dissent { in_use, address: address.clone(), asks_for, members: count })
+    }
+
+    /// Weight that all members together may have on the ring.
+    fn weight_sum_max(&self, placement: PlacementChoice) -> u64 {
+        placement.points().map_or(u64::MAX, |points| u64::from(self.points_max / points))
     }
 
     /// Empties the ring of a member that has stopped, which does not learn any more
@@ -198,16 +284,18 @@ impl Publisher {
     fn edits(
         &mut self,
         ring: &MemberRing,
+        placement: PlacementChoice,
         members: &MemberList,
         eligible: &Eligible<'_>,
     ) -> (Edits, Option<Cap>) {
         let touched = std::mem::take(&mut self.touched);
+        let weight_sum_max = self.weight_sum_max(placement);
         if !std::mem::take(&mut self.all_touched)
-            && let Some(edits) = self.edits_of(&touched, ring, members, eligible)
+            && let Some(edits) = self.edits_of(&touched, ring, members, eligible, weight_sum_max)
         {
             return (edits, None);
         }
-        let (wanted, cap) = self.wanted(members, eligible);
+        let (wanted, cap) = wanted(members, eligible, weight_sum_max);
         // The weights that count depend on all members then.
         self.all_touched = cap.is_some();
         (self.difference(ring, wanted), cap)
@@ -221,6 +309,7 @@ impl Publisher {
         ring: &MemberRing,
         members: &MemberList,
         eligible: &Eligible<'_>,
+        weight_sum_max: u64,
     ) -> Option<Edits> {
         let (mut edits, mut sum) = (Edits::default(), ring.total_weight());
         for address in touched {
@@ -236,26 +325,7 @@ impl Publisher {
                 (None, None) => {}
             }
         }
-        (sum <= self.weight_sum_max).then_some(edits)
-    }
-
-    /// The members that belong on the ring, each with the weight that counts.
-    fn wanted<'a>(
-        &self,
-        members: &'a MemberList,
-        eligible: &Eligible<'_>,
-    ) -> (Vec<(&'a Member, u32)>, Option<Cap>) {
-        let mut wanted: Vec<_> = members
-            .iter()
-            .map(|member| (member, eligible.weight(member)))
-            .filter(|(_, weight)| *weight > 0)
-            .collect();
-        let cap = Cap::of(wanted.iter().map(|(_, weight)| *weight), self.weight_sum_max);
-        if let Some(cap) = &cap {
-            wanted.truncate(cap.members_max);
-            wanted.iter_mut().for_each(|(_, weight)| *weight = (*weight).min(cap.weight_max));
-        }
-        (wanted, cap)
+        (sum <= weight_sum_max).then_some(edits)
     }
 
     /// The edits that turn a ring into that of these members. All are sorted by address: one pass
@@ -295,6 +365,19 @@ impl Publisher {
     }
 }
 
+impl RingChange {
+    /// Adds what differs between two rings beside their members.
+    fn describe(&mut self, former: &View, ring: &MemberRing) {
+        self.checksum_before = former.ring_checksum;
+        self.checksum_after = ring.checksum();
+        self.placement = ring.placement();
+        // An empty ring has no placement to speak of.
+        let both_own_keys = !former.ring.is_empty() && !ring.is_empty();
+        let before = Some(former.ring.placement()).filter(|_| both_own_keys);
+        self.placement_before = before.filter(|before| *before != self.placement);
+    }
+}
+
 impl Edits {
     /// A node of the ring becomes this member, or nobody.
     fn keep_or_change(&mut self, node: &RingNode<Owner>, member: Option<(&Member, u32)>) {
@@ -328,6 +411,25 @@ impl Eligible<'_> {
         let label = member.labels.get(WEIGHT_LABEL);
         label.and_then(|text| text.parse().ok()).unwrap_or(1).min(WEIGHT_MAX)
     }
+}
+
+/// The members that belong on the ring, each with the weight that counts.
+fn wanted<'a>(
+    members: &'a MemberList,
+    eligible: &Eligible<'_>,
+    weight_sum_max: u64,
+) -> (Vec<(&'a Member, u32)>, Option<Cap>) {
+    let mut wanted: Vec<_> = members
+        .iter()
+        .map(|member| (member, eligible.weight(member)))
+        .filter(|(_, weight)| *weight > 0)
+        .collect();
+    let cap = Cap::of(wanted.iter().map(|(_, weight)| *weight), weight_sum_max);
+    if let Some(cap) = &cap {
+        wanted.truncate(cap.members_max);
+        wanted.iter_mut().for_each(|(_, weight)| *weight = (*weight).min(cap.weight_max));
+    }
+    (wanted, cap)
 }
 
 /// The addresses that are in one of two sorted lists only.

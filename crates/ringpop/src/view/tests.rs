@@ -2,10 +2,12 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::Mutex;
 
+use hashring::UpdateError;
+use ringpop_forward::Owner;
 use swim_core::{IDENTITY_LABEL, Labels, Status};
 
 use super::*;
-use crate::limits::{WEIGHT_LABEL, WEIGHT_MAX};
+use crate::limits::{PLACEMENT_LABEL, WEIGHT_LABEL, WEIGHT_MAX};
 
 fn member(i: u32, status: Status, labels: &[(&str, &str)]) -> Member {
     let address = Address::new(&format!("10.0.0.{i}:7100")).unwrap();
@@ -44,7 +46,7 @@ impl Published {
 }
 
 fn views() -> Published {
-    let views = Arc::new(Views::new(Address::new("10.0.0.1:7100").unwrap(), 100).unwrap());
+    let views = Arc::new(Views::new(Address::new("10.0.0.1:7100").unwrap()).unwrap());
     let publisher = Mutex::new(Publisher::new(Arc::clone(&views)));
     Published { views, publisher }
 }
@@ -141,15 +143,16 @@ fn the_ring_waits_while_a_burst_goes_on() {
 fn weight_and_identity_come_from_labels() {
     let views = views();
     let one = |labels: &[(&str, &str)]| vec![member(1, Status::Alive, labels)];
-    let points = |views: &Published| views.load().ring.points_of("10.0.0.1:7100");
+    let weight =
+        |views: &Published| views.load().ring.node("10.0.0.1:7100").map_or(0, |node| node.weight());
     publish(&views, one(&[(WEIGHT_LABEL, "3")]), 1, OnRing::Reachable).unwrap();
-    assert_eq!(points(&views), Some(300));
+    assert_eq!(weight(&views), 3);
     let change =
         publish(&views, one(&[(WEIGHT_LABEL, "nonsense")]), 2, OnRing::Reachable).unwrap().unwrap();
-    assert_eq!(points(&views), Some(100));
+    assert_eq!(weight(&views), 1);
     assert_eq!(ids(&change.updated), ["10.0.0.1:7100"]);
     publish(&views, one(&[(WEIGHT_LABEL, "4000000000")]), 3, OnRing::Reachable).unwrap();
-    assert_eq!(points(&views), Some(100 * WEIGHT_MAX));
+    assert_eq!(weight(&views), WEIGHT_MAX);
     let change = publish(&views, one(&[(IDENTITY_LABEL, "worker-1")]), 4, OnRing::Reachable)
         .unwrap()
         .unwrap();
@@ -187,17 +190,25 @@ fn a_successor_has_the_keys_of_its_identity_at_once() {
     }
 }
 
-/// Views of a ring so small that a few members exceed it.
-fn small(weight_sum_max: u64) -> Published {
+/// Views of a ring so small that a few members of 100 points for each unit exceed it.
+fn small(weight_sum_max: u32) -> Published {
     let views = views();
-    views.publisher.lock().unwrap().weight_sum_max = weight_sum_max;
+    views.publisher.lock().unwrap().points_max = 100 * weight_sum_max;
     views
 }
 
+/// Members that ask for a ring.
 fn weighing(weights: &[u32]) -> Vec<Member> {
-    let one =
-        |(i, weight): (u32, &u32)| member(i, Status::Alive, &[(WEIGHT_LABEL, &weight.to_string())]);
+    let one = |(i, weight): (u32, &u32)| {
+        let weight = weight.to_string();
+        member(i, Status::Alive, &[(WEIGHT_LABEL, &weight), (PLACEMENT_LABEL, "ring:100")])
+    };
     (1..).zip(weights).map(one).collect()
+}
+
+fn points_of(views: &Published, i: u32) -> Option<u32> {
+    let view = views.load();
+    view.ring.as_ring().expect("it is a ring").points_of(&format!("10.0.0.{i}:7100"))
 }
 
 /// One message can bring so many members; the ring must follow all the same.
@@ -210,7 +221,7 @@ fn members_that_want_too_many_points_are_capped_alike_everywhere() {
     let cap = Cap { wanted: 29, weight_max: 6, members_max: 4, left_out: 0 };
     assert_eq!(published.cap, Some(cap));
     assert_eq!(one.stats().capped, 1);
-    let points = |i: u32| one.load().ring.points_of(&format!("10.0.0.{i}:7100"));
+    let points = |i| points_of(&one, i);
     assert_eq!((points(1), points(2), points(4)), (Some(200), Some(600), Some(600)));
 
     members.reverse();
@@ -228,8 +239,7 @@ fn when_even_weights_of_one_are_too_many_the_first_have_their_place() {
     let published = views.publish(members, Vec::new(), 1, OnRing::Reachable).unwrap();
     let cap = Cap { wanted: 8, weight_max: 1, members_max: 3, left_out: 1 };
     assert_eq!(published.cap, Some(cap));
-    let ring = views.load().ring.clone();
-    assert_eq!((ring.len(), ring.points_of("10.0.0.4:7100")), (3, Some(100)));
+    assert_eq!((views.load().ring.len(), points_of(&views, 4)), (3, Some(100)));
 }
 
 #[test]
@@ -340,7 +350,8 @@ fn a_member_that_cannot_be_dialled_stays_off_the_ring() {
 }
 
 /// By what changed, the ring becomes what it would be from scratch: with weights,
-/// shared identities, damping, bursts, and more weight than a ring may have.
+/// shared identities, damping, bursts, more weight than a ring may have, and members that ask for
+/// different placements.
 #[test]
 fn a_ring_that_follows_changes_is_that_of_its_members() {
     let (views, mut random) = (small(12), 3_u64);
@@ -348,7 +359,8 @@ fn a_ring_that_follows_changes_is_that_of_its_members() {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         (random >> 33) % below
     };
-    let (mut capped, mut shared) = (0, 0);
+    let (mut capped, mut shared, mut switched) = (0, 0, 0);
+    let placements = ["ring:100", "ring:100", "ring:150", "local-rendezvous:100", "unknown:1", ""];
     for round in 0..800 {
         let address = |i: u64| Address::new(&format!("10.0.0.{i}:7100")).unwrap();
         let i = draw(16);
@@ -357,6 +369,10 @@ fn a_ring_that_follows_changes_is_that_of_its_members() {
         let mut labels = vec![(WEIGHT_LABEL, weight.as_str())];
         if draw(3) == 0 {
             labels.push((IDENTITY_LABEL, &name));
+        }
+        let placement = placements[draw(6) as usize];
+        if !placement.is_empty() {
+            labels.push((PLACEMENT_LABEL, placement));
         }
         let mut known = member(i as u32, status, &labels);
         known.incarnation = draw(3);
@@ -373,6 +389,8 @@ fn a_ring_that_follows_changes_is_that_of_its_members() {
         let changes = vec![(address(i), known)];
         let published = publisher.publish(changes, damped.clone().into(), round, on_ring).unwrap();
         capped += usize::from(published.cap.is_some());
+        let change = published.change.as_ref();
+        switched += usize::from(change.is_some_and(|change| change.placement_before.is_some()));
         let view = views.load();
         if matches!(on_ring, OnRing::AsBefore) {
             continue;
@@ -382,11 +400,16 @@ fn a_ring_that_follows_changes_is_that_of_its_members() {
         let from_scratch = anew.publish(all, damped, round, on_ring).unwrap();
         let anew = anew.load();
         assert_eq!(published.cap, from_scratch.cap, "round {round}");
+        assert_eq!(published.dissent, from_scratch.dissent, "round {round}");
+        assert_eq!(view.ring.placement(), anew.ring.placement(), "round {round}");
         assert_eq!(view.ring_checksum, anew.ring_checksum, "round {round}");
         assert_eq!(view.shared_identities, anew.shared_identities, "round {round}");
         shared += view.shared_identities.len();
     }
-    assert!(capped > 40 && shared > 40, "{capped} caps, {shared} shared identities");
+    assert!(
+        capped > 40 && shared > 40 && switched > 40,
+        "{capped} caps, {shared} shared identities, {switched} switches"
+    );
 }
 
 /// A change of a member that stays off the ring costs as much among 30,000 members as
@@ -409,4 +432,60 @@ fn what_a_change_costs_does_not_depend_on_the_members() {
         assert!(cost.count_total <= 16, "{} allocations among {members}", cost.count_total);
         assert!(cost.bytes_total <= 16 * 1024, "{} bytes among {members}", cost.bytes_total);
     }
+}
+
+/// A ring of many heavy members has room for fewer of their points when each unit has more, and
+/// for all when it has none: neither of the two rings may be made of the weights of the other.
+#[test]
+fn a_switch_keeps_the_limits_of_the_next_placement() {
+    let (views, mut members) = (small(20), weighing(&[9, 9, 9]));
+    let (few, many) = ("ring:100", "ring:200");
+    let ask = |members: &mut [Member], placement: &str| {
+        for member in members {
+            member.labels = member.labels.with(PLACEMENT_LABEL, placement).unwrap();
+        }
+    };
+    let capped = |views: &Published, members: &[Member]| {
+        let published = views.publish(members.to_vec(), Vec::new(), 1, OnRing::Reachable).unwrap();
+        let before = published.change.and_then(|change| change.placement_before);
+        (published.cap.map(|cap| cap.weight_max), before.map(|before| before.to_string()))
+    };
+    ask(&mut members, few);
+    assert_eq!(capped(&views, &members), (Some(6), None));
+    ask(&mut members, many);
+    assert_eq!(capped(&views, &members), (Some(3), Some(few.to_owned())));
+    ask(&mut members, "rendezvous");
+    assert_eq!(capped(&views, &members), (None, Some(many.to_owned())));
+    let weights = views.load().ring.nodes().iter().map(|node| node.weight()).collect::<Vec<_>>();
+    assert_eq!(weights, [9, 9, 9]);
+    ask(&mut members, many);
+    assert_eq!(capped(&views, &members), (Some(3), Some("rendezvous".to_owned())));
+    assert_eq!(capped(&views, &[]), (None, None), "an empty ring has switched nothing");
+}
+
+/// The placement in use is that of the majority, one change of a member long, and nobody that is
+/// off the ring has a vote.
+#[test]
+fn members_off_the_ring_have_no_vote() {
+    let asks = |i, status, placement, weight| {
+        member(i, status, &[(PLACEMENT_LABEL, placement), (WEIGHT_LABEL, weight)])
+    };
+    let views = views();
+    let mut members = vec![
+        asks(1, Status::Alive, "ring:100", "1"),
+        asks(2, Status::Alive, "ring:200", "0"),
+        asks(3, Status::Faulty, "ring:200", "1"),
+        asks(4, Status::Leave, "ring:200", "1"),
+        asks(5, Status::Suspect, "ring:100", "1"),
+        asks(6, Status::Alive, "ring:300", "1"),
+    ];
+    let damped = vec![members[5].address.clone()];
+    let published = views.publish(members.clone(), damped, 1, OnRing::Reachable).unwrap();
+    assert_eq!(published.dissent, None);
+    assert_eq!(views.load().ring.placement().to_string(), "ring:100");
+    members[5] = asks(6, Status::Alive, "of a later version", "1");
+    let published = views.publish(members.clone(), Vec::new(), 2, OnRing::Reachable).unwrap();
+    let dissent = published.dissent.unwrap();
+    assert_eq!(dissent.asks_for, "of a later version");
+    assert_eq!((&dissent.address, dissent.members), (&members[5].address, 1));
 }

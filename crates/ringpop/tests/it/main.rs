@@ -16,6 +16,7 @@ mod health;
 mod identities;
 mod layers;
 mod mixed_settings;
+mod placements;
 mod shutdown;
 mod silent;
 #[cfg(feature = "tls")]

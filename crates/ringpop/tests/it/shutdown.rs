@@ -127,7 +127,7 @@ async fn weight_and_zone_survive_other_labels() {
     member.set_weight(5).await.unwrap();
     member.set_zone("b").await.unwrap();
     assert_eq!(own(), labels(&[("row", "2"), ("weight", "5"), ("zone", "b")]));
-    assert_eq!(member.view().ring.points_of(member.whoami()), Some(500));
+    assert_eq!(member.view().ring.node(member.whoami()).unwrap().weight(), 5);
     for wrong in [member.set_weight(101).await, member.set_labels(labels(&[("weight", "x")])).await]
     {
         assert!(wrong.unwrap_err().to_string().contains("100"));

@@ -31,7 +31,15 @@ pub(super) enum NodeEvent {
     /// The member lost contact to most of the others, or to all, or has it again.
     Isolation { isolation: &'static str, others: usize, lost: usize },
     /// Keys have other owners.
-    Ring { added: Vec<String>, removed: Vec<String>, updated: Vec<String>, checksum: String },
+    Ring {
+        added: Vec<String>,
+        removed: Vec<String>,
+        updated: Vec<String>,
+        checksum: String,
+        /// The placement, when it is another one than before: most keys moved.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        placement: Option<String>,
+    },
     /// Live members claim one identity; all but the owner get no keys.
     IdentityShared { identity: String, owner: String, others: Vec<String> },
     /// A person should look after something.
@@ -111,6 +119,7 @@ impl NodeEvent {
             removed: texts(&change.removed),
             updated: texts(&change.updated),
             checksum: checksum(change.checksum_after),
+            placement: change.placement_before.map(|_| change.placement.to_string()),
         }
     }
 }
@@ -153,14 +162,15 @@ impl fmt::Display for NodeEvent {
             Self::Isolation { isolation, others, lost } => {
                 write!(f, "isolation  {isolation}, {others} others, {lost} lost lately")
             }
-            Self::Ring { added, removed, updated, checksum } => {
+            Self::Ring { added, removed, updated, checksum, placement } => {
                 f.write_str("ring      ")?;
                 for (sign, addresses) in [('+', added), ('-', removed), ('~', updated)] {
                     for address in addresses {
                         write!(f, " {sign}{}", printable(address))?;
                     }
                 }
-                write!(f, ", checksum {checksum}")
+                write!(f, ", checksum {checksum}")?;
+                placement.as_ref().map_or(Ok(()), |name| write!(f, ", placement {name}"))
             }
             Self::IdentityShared { identity, owner, others } => {
                 let (identity, owner) = (printable(identity), printable(owner));
@@ -214,12 +224,15 @@ mod tests {
     #[test]
     fn a_ring_change_names_who_came_and_went() {
         let texts = |list: &[&str]| list.iter().map(ToString::to_string).collect();
-        let event = NodeEvent::Ring {
+        let event = |placement: Option<&str>| NodeEvent::Ring {
             added: texts(&["a:1", "b:1"]),
             removed: texts(&["c:1"]),
             updated: texts(&[]),
             checksum: checksum(255),
+            placement: placement.map(str::to_owned),
         };
-        assert_eq!(line(&event), "  12.345  ring       +a:1 +b:1 -c:1, checksum 00000000000000ff");
+        let expected = "  12.345  ring       +a:1 +b:1 -c:1, checksum 00000000000000ff";
+        assert_eq!(line(&event(None)), expected);
+        assert_eq!(line(&event(Some("ring:200"))), format!("{expected}, placement ring:200"));
     }
 }

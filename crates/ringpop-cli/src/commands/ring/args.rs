@@ -7,6 +7,7 @@ use hashring::NODES_MAX;
 
 use super::layout::LayoutArgs;
 use super::limits::OWNERS_MAX;
+use super::placed::PlacementName;
 use super::source::Source;
 use crate::failure::EXIT_CODES;
 
@@ -32,7 +33,7 @@ pub(super) enum RingCommand {
     Ownership(OwnershipArgs),
     /// Show what moves when one list of backends replaces another
     Diff(DiffArgs),
-    /// Show how many points it takes to keep the busiest backend below a peak
+    /// Show what it takes to keep the busiest backend below a peak
     Plan(PlanArgs),
 }
 
@@ -146,6 +147,16 @@ pub(super) struct PlanArgs {
     /// Weights of the backends; a list that is shorter than the backends is used again and again
     #[arg(long, value_name = "W,...", value_delimiter = ',', default_value = "1")]
     pub(super) weights: Vec<u32>,
+
+    /// How keys are placed on backends; several are compared
+    #[arg(
+        long,
+        value_enum,
+        value_name = "PLACEMENT,...",
+        value_delimiter = ',',
+        default_value = "ring"
+    )]
+    pub(super) placement: Vec<PlacementName>,
 
     /// Write one JSON object
     #[arg(long)]

@@ -20,6 +20,17 @@ pub(super) const SAMPLE_POINTS_MAX: u64 = 1 << 20;
 /// Bytes that a point of a ring takes at most, as the ring library documents it.
 pub(super) const POINT_BYTES_MAX: u64 = 20;
 
+/// Bytes that a backend takes at most by rendezvous: the hash of its name and its index in vectors
+/// with room to grow, and a group of its own when no other one has its weight.
+pub(super) const NODE_BYTES_MAX: u64 = 40;
+
+/// Bytes that a number takes at most by jump: an index in a vector with room to grow.
+pub(super) const NUMBER_BYTES_MAX: u64 = 8;
+
+/// Bytes that a point of spread-minimizing placement takes at most, with what further numbers are
+/// computed of.
+pub(super) const SPREAD_POINT_BYTES_MAX: u64 = 48;
+
 /// Most backends of a picture. With more, an arc of the inner ring is thinner than a third of a
 /// pixel.
 pub(super) const PICTURE_BACKENDS_MAX: usize = 4_000;

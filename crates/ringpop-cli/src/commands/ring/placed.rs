@@ -37,6 +37,19 @@ pub(super) enum PlacementName {
     SpreadMinimizing,
 }
 
+impl PlacementName {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ring => "ring",
+            Self::LocalRendezvous => "local-rendezvous",
+            Self::Rendezvous => "rendezvous",
+            Self::Maglev => "maglev",
+            Self::Jump => "jump",
+            Self::SpreadMinimizing => "spread-minimizing",
+        }
+    }
+}
+
 /// Backends by any placement but the ring by itself.
 pub(super) enum Placed {
     LocalRendezvous(LocalRendezvous<Zone, Arc<dyn Scheme>>),

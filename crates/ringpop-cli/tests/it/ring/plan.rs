@@ -1,4 +1,4 @@
-use super::{json, number, text};
+use super::{json, number, run_with, text};
 
 #[tokio::test]
 async fn a_plan_keeps_its_promise() {
@@ -44,4 +44,53 @@ memory at most          1.46 MB
     let large = text(&["plan", "--target-peak", "1.01", "--backends", "1000"]).await;
     assert!(large.contains("122,500,000") && large.contains("max_points"), "{large}");
     assert!(!large.contains("sample"), "{large}");
+}
+
+/// Each placement says what it takes, and a sample of it keeps what was promised.
+#[tokio::test]
+async fn placements_are_compared() {
+    const ALL: &str = "ring,local-rendezvous,rendezvous,maglev,jump,spread-minimizing";
+    let plan = ["plan", "--target-peak", "1.05", "--backends", "50", "--placement", ALL];
+    for weights in ["1", "1,2,3"] {
+        let arguments = [&plan[..], &["--weights", weights]].concat();
+        let plans = json(&[&arguments[..], &["--json"]].concat()).await;
+        let plans = plans.as_array().expect("several are a list");
+        let names: Vec<_> = plans.iter().map(|plan| plan["placement"].as_str().unwrap()).collect();
+        assert_eq!(names.join(","), ALL);
+        for plan in plans {
+            assert!(number(plan, "expected_peak") <= 1.05 + 1e-9, "{plan}");
+            // One sample of the random ones is not the mean of many.
+            let is_random = plan["points_per_weight_unit"].is_number();
+            let bound = if is_random { 1.08 } else { 1.05 };
+            assert!(number(plan, "sample_peak") <= bound, "{plan}");
+        }
+        let points = |i: usize| number(&plans[i], "points_per_weight_unit");
+        assert!(points(1) < points(0) / 10.0, "local rendezvous takes fewer");
+        let table = text(&arguments).await;
+        assert_eq!(table.lines().count(), 7, "{table}");
+    }
+    let one = [&plan[..5], &["--placement", "rendezvous"]].concat();
+    let expected = "\
+placement              rendezvous
+expected peak          1.000 times the fair share
+peak of a sample ring  1.000
+memory at most         0.00 MB
+";
+    assert_eq!(text(&one).await, expected);
+}
+
+#[tokio::test]
+async fn a_peak_that_a_placement_cannot_keep_is_refused() {
+    for (placement, words) in [
+        ("ring", "points that a ring can have"),
+        ("local-rendezvous", "points that a ring can have"),
+        ("spread-minimizing", "points of a number"),
+        ("maglev", "entries that a table can have"),
+    ] {
+        let plan = ["plan", "--target-peak", "1.0000001", "--backends", "100", "--placement"];
+        let output = run_with(&[&plan[..], &[placement]].concat(), b"").await;
+        let stderr = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(output.status.code(), Some(1), "{placement}: {stderr}");
+        assert!(stderr.contains(words), "{placement}: {stderr}");
+    }
 }
