@@ -45,7 +45,11 @@ const TARGETS: &[Target] = &[
     Target {
         output: "crates/ringpop/src/generated/ringpop.v1.rs",
         directory: "proto",
-        schemas: &["ringpop/v1/membership.proto", "ringpop/v1/admin.proto"],
+        schemas: &[
+            "ringpop/v1/membership.proto",
+            "ringpop/v1/admin.proto",
+            "ringpop/v1/ring.proto",
+        ],
         imports_from: Some("::swim_core::wire::pb"),
         forward_path: None,
     },

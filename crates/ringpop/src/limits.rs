@@ -118,3 +118,23 @@ pub(crate) const LOOKUP_OWNERS_MAX: usize = 64;
 
 /// Longest key that the admin service looks up, in bytes.
 pub(crate) const LOOKUP_KEY_BYTES_MAX: usize = 64 * 1024;
+
+/// How often a client that watches the ring hears that nothing has changed: a few bytes for each
+/// client, and soon enough for it to see that a member is silent.
+pub const RING_WATCH_HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// How long a client waits for a sign of the member whose ring it watches: two signs may be lost or
+/// late.
+pub const RING_WATCH_SILENCE_MAX: Duration = Duration::from_secs(12);
+
+/// Clients that may watch the ring of one member. Each costs a stream and a reference to a ring.
+pub const RING_WATCHERS_MAX: usize = 10_000;
+
+/// Bytes of a whole ring as it is told to clients: 100,000 members with long names.
+pub const RING_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Shortest pause of a client after no member told it the ring.
+pub(crate) const RING_CLIENT_PAUSE_MIN: Duration = Duration::from_millis(50);
+
+/// Longest such pause: a cluster that is back is found within it.
+pub(crate) const RING_CLIENT_PAUSE_MAX: Duration = Duration::from_secs(2);

@@ -19,12 +19,14 @@ use tower_service::Service;
 use crate::admin::AdminService;
 use crate::generated::admin_server::AdminServer;
 use crate::generated::membership_server::MembershipServer;
+use crate::generated::ring_watch_server::RingWatchServer;
 use crate::gossip::MembershipService;
 #[cfg(feature = "health")]
 use crate::health::Health;
 use crate::inner::Inner;
-use crate::limits::{MESSAGE_BYTES_MAX, SERVER_ENDED_LIMIT};
+use crate::limits::{MESSAGE_BYTES_MAX, RING_BYTES_MAX, SERVER_ENDED_LIMIT};
 use crate::problem::{Problem, Problems};
+use crate::ring_watch::WatchService;
 use crate::security::CHECKED;
 use crate::{routed, shutdown};
 
@@ -132,7 +134,9 @@ where
     .max_decoding_message_size(MESSAGE_BYTES_MAX)
     .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let admin = AdminServer::new(AdminService::new(Arc::downgrade(inner)));
-    let services = services.add_service(membership).add_service(admin);
+    let ring = RingWatchServer::new(WatchService::new(Arc::downgrade(inner)))
+        .max_encoding_message_size(RING_BYTES_MAX);
+    let services = services.add_service(membership).add_service(admin).add_service(ring);
     #[cfg(feature = "health")]
     let (health, health_service) = Health::new(inner.lifecycle.watch(), inner.views.unreachable());
     #[cfg(feature = "health")]

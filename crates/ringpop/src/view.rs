@@ -1,19 +1,18 @@
 //! The view: what this member knows of the cluster, as one immutable value.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hashring::{BuildError, Reader, Shared};
+use hashring::BuildError;
 use ringpop_forward::{Changed, Owners, Resolver};
 use swim_core::{Address, Member, MemberList, Status};
-use thread_local::ThreadLocal;
 use tokio::sync::watch;
 
 use crate::identity::SharedIdentity;
 use crate::placement::PlacementChoice;
 
 mod cap;
+mod latest;
 mod member_ring;
 mod publish;
 #[cfg(test)]
@@ -21,6 +20,7 @@ mod tests;
 mod votes;
 
 pub(crate) use cap::Cap;
+pub(crate) use latest::Latest;
 pub use member_ring::{MemberRing, MemberWalk};
 pub(crate) use publish::{Dissent, OnRing, Publisher};
 
@@ -112,14 +112,12 @@ impl View {
 /// Publishes views and answers lookups from the latest one.
 #[derive(Debug)]
 pub(crate) struct Views {
-    shared: Shared<View>,
+    latest: Latest<View>,
     /// Checksum of the latest ring, for those who wait for another one.
     epoch: watch::Sender<u64>,
     /// Whether others took this member for faulty and nobody reaches it.
     unreachable: watch::Sender<bool>,
     local: Address,
-    /// What each thread saw last.
-    readers: ThreadLocal<RefCell<Reader<View>>>,
     /// How often live members were found to share an identity.
     identities_shared: AtomicU64,
     capped: AtomicU64,
@@ -149,11 +147,10 @@ impl Views {
             ring_checksum,
         };
         Ok(Self {
-            shared: Shared::new(view),
+            latest: Latest::new(view),
             epoch: watch::Sender::new(ring_checksum),
             unreachable: watch::Sender::new(false),
             local,
-            readers: ThreadLocal::new(),
             identities_shared: AtomicU64::new(0),
             capped: AtomicU64::new(0),
             stale: AtomicU64::new(0),
@@ -178,7 +175,7 @@ impl Views {
     }
 
     pub(crate) fn load(&self) -> Arc<View> {
-        self.shared.load()
+        self.latest.load()
     }
 
     /// Whether others took this member for faulty and nobody reaches it, to be
@@ -199,22 +196,15 @@ impl Views {
             changed
         });
         let ring_checksum = view.ring_checksum;
-        self.shared.publish(Arc::new(view));
+        self.latest.publish(Arc::new(view));
         // A view with the same ring wakes nobody that waits for another ring.
         self.epoch
             .send_if_modified(|epoch| std::mem::replace(epoch, ring_checksum) != ring_checksum);
     }
 
-    /// Runs `f` on the latest view. Each thread caches the view that it saw last, which costs one
-    /// atomic load while nothing changes. The caches live here: they go with the cluster, and a
-    /// thread that ends leaves its place to the next one.
+    /// Runs `f` on the latest view.
     pub(crate) fn with<T>(&self, f: impl FnOnce(&View) -> T) -> T {
-        let reader = self.readers.get_or(|| RefCell::new(self.shared.reader()));
-        match reader.try_borrow_mut() {
-            Ok(mut reader) => f(reader.load()),
-            // `f` of an outer call looks something up itself.
-            Err(_) => f(self.shared.reader().load()),
-        }
+        self.latest.with(f)
     }
 }
 

@@ -17,6 +17,7 @@ mod identities;
 mod layers;
 mod mixed_settings;
 mod placements;
+mod ring_client;
 mod shutdown;
 mod silent;
 #[cfg(feature = "tls")]

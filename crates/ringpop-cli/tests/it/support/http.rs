@@ -36,8 +36,8 @@ impl Reply {
 impl Client {
     pub(crate) fn new() -> Self {
         let mut builder = HyperClient::builder(TokioExecutor::new());
-        // A node closes connections that are idle for 10 s, at the moment perhaps at which a
-        // request is sent on one.
+        // A node closes connections that are idle for 10 s, perhaps just when a request is sent on
+        // one.
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_MAX);
         Self(builder.retry_canceled_requests(false).build_http())
     }
