@@ -75,7 +75,7 @@ pub use problem::Problem;
 pub use ring_client::{RingClient, RingClientBuilder, RingClientError, RingClientStats};
 pub use server::ServeError;
 pub use shutdown::ShutdownReport;
-pub use view::{MemberRing, MemberWalk, RingChange, View};
+pub use view::{MemberRing, MemberWalk, Moved, RingChange, View};
 
 /// Client of the administration service of a running member.
 pub mod admin_client {

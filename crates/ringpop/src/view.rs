@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hashring::BuildError;
-use ringpop_forward::{Changed, Owners, Resolver};
+use hashring::{BuildError, Movement, Placement as _};
+use ringpop_forward::{Changed, Owner, Owners, Resolver};
 use swim_core::{Address, Member, MemberList, Status};
 use tokio::sync::watch;
 
@@ -49,7 +49,31 @@ pub struct View {
 }
 
 /// How a ring differs from the one before. Addresses are sorted.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+///
+/// Which keys move is computed when it is asked for. A process that keeps state asks for each of
+/// its keys, and one whose state is sorted by place asks for the ranges:
+///
+/// ```
+/// # use ringpop::{Event, RingChange};
+/// # use ringpop::hashring::PlaceRange;
+/// /// What this member has to drop, or to hand over, and to whom.
+/// fn lost<'c>(change: &'c RingChange, me: &str, keys: &'c [&'c str]) -> Vec<(&'c str, &'c str)> {
+///     let moved = keys.iter().filter_map(|key| Some((*key, change.moved(key.as_bytes())?)));
+///     moved
+///         .filter(|(_, moved)| moved.from == Some(me))
+///         .filter_map(|(key, moved)| Some((key, moved.to?)))
+///         .collect()
+/// }
+///
+/// /// The same as ranges of places, which only the classic ring has.
+/// fn lost_ranges(change: &RingChange, me: &str) -> Option<Vec<PlaceRange>> {
+///     let movement = change.ranges()?;
+///     let lost = movement.iter().filter(|moved| moved.from.is_some_and(|node| node.id() == me));
+///     Some(lost.map(|moved| moved.range).collect())
+/// }
+/// # let _ = (lost, lost_ranges);
+/// ```
+#[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct RingChange {
     /// Members that were added.
@@ -66,6 +90,18 @@ pub struct RingChange {
     pub checksum_before: u64,
     /// Checksum of the ring after.
     pub checksum_after: u64,
+    /// The ring before, and the one after.
+    rings: Option<[Arc<MemberRing>; 2]>,
+}
+
+/// A key that has another owner than before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Moved<'c> {
+    /// The owner before; `None` when nobody was on the ring.
+    pub from: Option<&'c str>,
+    /// The owner now; `None` when nobody is on the ring.
+    pub to: Option<&'c str>,
 }
 
 impl View {
@@ -209,6 +245,30 @@ impl Views {
 }
 
 impl RingChange {
+    /// The owners of a key before and now, when they differ. Costs a lookup on either ring.
+    #[must_use]
+    pub fn moved(&self, key: &[u8]) -> Option<Moved<'_>> {
+        let [before, after] = self.rings.as_ref()?;
+        let owner = |ring| MemberRing::lookup(ring, key).map(|node| node.id());
+        let moved = Moved { from: owner(before), to: owner(after) };
+        (moved.from != moved.to).then_some(moved)
+    }
+
+    /// The part of all keys that moves, from 0 to 1: exact from rendezvous to rendezvous and from
+    /// ring to ring, and counted on 2^17 places otherwise.
+    #[must_use]
+    pub fn share_moved(&self) -> f64 {
+        self.rings.as_ref().map_or(0.0, |[before, after]| before.moved(after).unwrap_or(1.0))
+    }
+
+    /// The ranges of places that move, each with both owners, clockwise. `None` unless both are
+    /// classic rings. Reads all points of both.
+    #[must_use]
+    pub fn ranges(&self) -> Option<Movement<'_, Owner>> {
+        let [before, after] = self.rings.as_ref()?;
+        hashring::diff(before.as_ring()?, after.as_ring()?).ok()
+    }
+
     fn is_empty(&self) -> bool {
         self.added.is_empty()
             && self.removed.is_empty()

@@ -367,7 +367,8 @@ impl Publisher {
 
 impl RingChange {
     /// Adds what differs between two rings beside their members.
-    fn describe(&mut self, former: &View, ring: &MemberRing) {
+    fn describe(&mut self, former: &View, ring: &Arc<MemberRing>) {
+        self.rings = Some([Arc::clone(&former.ring), Arc::clone(ring)]);
         self.checksum_before = former.ring_checksum;
         self.checksum_after = ring.checksum();
         self.placement = ring.placement();

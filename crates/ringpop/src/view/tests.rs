@@ -64,6 +64,41 @@ fn ids(addresses: &[Address]) -> Vec<&str> {
     addresses.iter().map(Address::as_str).collect()
 }
 
+/// What a change says of a key is what a lookup in the views before and after says.
+#[test]
+fn a_change_tells_the_keys_and_ranges_that_move() {
+    for placement in ["rendezvous", "ring:50", "local-rendezvous:50"] {
+        let views = views();
+        let labels = [(PLACEMENT_LABEL, placement)];
+        let alive = |range: std::ops::Range<u32>| -> Vec<Member> {
+            range.map(|i| member(i, Status::Alive, &labels)).collect()
+        };
+        let first = publish(&views, alive(1..4), 1, OnRing::Reachable).unwrap().unwrap();
+        assert!((first.share_moved() - 1.0).abs() < 1e-9, "nobody owned anything");
+        let before = views.load();
+        let change = publish(&views, alive(2..6), 2, OnRing::Reachable).unwrap().unwrap();
+        let after = views.load();
+        let ranges = change.ranges();
+        assert_eq!(ranges.is_some(), placement.starts_with("ring"), "{placement}");
+        let mut moved = 0;
+        for i in 0..2000 {
+            let key = format!("key-{i}");
+            let (from, to) = (before.lookup(key.as_bytes()), after.lookup(key.as_bytes()));
+            let told = change.moved(key.as_bytes()).map(|moved| (moved.from, moved.to));
+            assert_eq!(told, (from != to).then_some((from, to)), "{placement}, {key}");
+            moved += usize::from(told.is_some());
+            if let Some(ranges) = &ranges {
+                let place = hashring::Placement::place(&*after.ring, key.as_bytes());
+                let of = ranges.of(place);
+                let of = of.map(|of| (of.from.map(|node| node.id()), of.to.map(|node| node.id())));
+                assert_eq!(of, told, "{key}");
+            }
+        }
+        let share = change.share_moved();
+        assert!((share - moved as f64 / 2000.0).abs() < 0.05, "{placement}: {share}, {moved}");
+    }
+}
+
 #[test]
 fn reachable_members_are_on_the_ring_and_others_are_not() {
     let views = views();
@@ -94,14 +129,14 @@ fn what_does_not_concern_the_ring_does_not_change_it() {
     publish(&views, vec![member(1, Status::Alive, &[])], 1, OnRing::Reachable).unwrap();
     let suspect = member(1, Status::Suspect, &[("color", "red")]);
     let faulty = member(2, Status::Faulty, &[]);
-    assert_eq!(publish(&views, vec![suspect, faulty], 2, OnRing::Reachable).unwrap(), None);
+    assert!(publish(&views, vec![suspect, faulty], 2, OnRing::Reachable).unwrap().is_none());
 }
 
 #[test]
 fn the_ring_is_empty_until_this_member_has_joined() {
     let views = views();
     let members = vec![member(1, Status::Alive, &[]), member(2, Status::Alive, &[])];
-    assert_eq!(publish(&views, members.clone(), 1, OnRing::Nobody).unwrap(), None);
+    assert!(publish(&views, members.clone(), 1, OnRing::Nobody).unwrap().is_none());
     let view = views.load();
     assert_eq!((view.ring.len(), view.members.len()), (0, 2));
     let change = publish(&views, members, 1, OnRing::Reachable).unwrap().unwrap();
@@ -129,7 +164,7 @@ fn the_ring_waits_while_a_burst_goes_on() {
     for gone in 2..4 {
         let status = |i| if i <= gone && i > 1 { Status::Faulty } else { Status::Alive };
         let members = (1..4).map(|i| member(i, status(i), &[])).collect();
-        assert_eq!(publish(&views, members, 2, OnRing::AsBefore).unwrap(), None);
+        assert!(publish(&views, members, 2, OnRing::AsBefore).unwrap().is_none());
         assert_eq!(views.load().ring.len(), 3);
         let second = views.load().member("10.0.0.2:7100").unwrap().status;
         assert_eq!(second, Status::Faulty, "the members are those of now");
@@ -346,7 +381,7 @@ fn a_member_that_cannot_be_dialled_stays_off_the_ring() {
     let views = views();
     let odd = Address::new("not-a-host-and-port").unwrap();
     let odd = Member::new(odd, Status::Alive, 1, Labels::default());
-    assert_eq!(publish(&views, vec![odd], 1, OnRing::Reachable).unwrap(), None);
+    assert!(publish(&views, vec![odd], 1, OnRing::Reachable).unwrap().is_none());
 }
 
 /// By what changed, the ring becomes what it would be from scratch: with weights,
