@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ringpop::PlacementChoice;
+use ringpop::discovery::url::RegistrationUrl;
 use ringpop::discovery::{Address, DiscoveryUrl, StaticList};
 use ringpop::limits::WEIGHT_MAX;
 use ringpop::swim::Config;
@@ -54,6 +55,11 @@ pub(crate) struct NodeArgs {
 
     #[command(flatten)]
     pub(crate) source: Source,
+
+    /// Register this member, as in consul:SERVICE: a check there follows its readiness, and its
+    /// stop ends the registration
+    #[arg(long, value_name = "URL")]
+    pub(crate) register: Option<RegistrationUrl>,
 
     /// Address that other members reach this one at [default: the one of --listen]
     #[arg(long, value_name = "HOST:PORT")]
@@ -385,6 +391,21 @@ mod tests {
         assert!(parse_line("ringpop node --listen a:1").is_ok());
         let wrong = message("ringpop node --listen a:1 --discovery dns:workers");
         assert!(wrong.contains("write it as in dns:workers.internal:7100"), "{wrong}");
+    }
+
+    #[test]
+    fn a_node_registers_only_where_it_can() {
+        let line = |url: &str| format!("ringpop node --listen a:1 --peers b:1 --register {url}");
+        let wrong = message(&line("dns:workers.internal:7100"));
+        assert!(wrong.contains("use consul, as in consul:workers"), "{wrong}");
+        if cfg!(feature = "consul") {
+            assert!(parse_line(&line("consul:workers?tag=blue&id=w-0")).is_ok());
+            let wrong = message(&line("consul:workers?dc=eu"));
+            assert!(wrong.contains("parameter \"dc\""), "{wrong}");
+        } else {
+            let wrong = message(&line("consul:workers"));
+            assert!(wrong.contains("build it with feature `consul`"), "{wrong}");
+        }
     }
 
     #[test]

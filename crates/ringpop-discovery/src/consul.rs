@@ -181,6 +181,9 @@ const fn next_index(before: u64, index: u64) -> u64 {
 /// What to do about a status.
 fn refused(origin: &str, status: u16) -> DiscoveryError {
     let advice = match status {
+        400 => {
+            "the agent does not take what was sent; see its log, and note that keys of labels have letters, digits, - and _ only"
+        }
         401 | 403 => {
             "give a token whose policy has service:read of the service and node:read, or service:write to register"
         }

@@ -27,6 +27,7 @@
 //! | `ca-file` | `consul`, `k8s` | file with the authorities of a server behind `https` |
 
 mod parameters;
+mod registration;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -40,6 +41,8 @@ use crate::{
 };
 
 use parameters::{Parameters, decode};
+
+pub use registration::{Registering, RegistrationUrl};
 
 /// The schemes, each with an example.
 const EXAMPLES: [(&str, &str); 6] = [
@@ -166,22 +169,11 @@ impl FromStr for DiscoveryUrl {
     type Err = UrlError;
 
     fn from_str(text: &str) -> Result<Self, UrlError> {
-        if text.len() > URL_BYTES_MAX {
-            return Err(UrlError::TooLong { bytes: text.len() });
-        }
-        let (scheme, rest) =
-            text.split_once(':').ok_or_else(|| UrlError::NoScheme { url: text.to_owned() })?;
+        let (scheme, rest) = split_scheme(text)?;
         let Some((scheme, example)) = EXAMPLES.iter().find(|(known, _)| *known == scheme) else {
             return Err(UrlError::UnknownScheme { scheme: scheme.to_owned() });
         };
-        let rest = rest.strip_prefix("//").unwrap_or(rest);
-        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let place =
-            decode(place).map_err(|reason| UrlError::Part { part: "place", reason, example })?;
-        if place.trim().is_empty() {
-            let reason = "nothing follows the scheme".to_owned();
-            return Err(UrlError::Part { part: "place", reason, example });
-        }
+        let (place, query) = split_place(rest, example)?;
         let mut parameters = Parameters::parse(query, scheme, example)?;
         let location = locate(scheme, &place, &mut parameters)?;
         let cache = match location {
@@ -197,6 +189,26 @@ impl fmt::Display for DiscoveryUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
+}
+
+/// The scheme, and whatever follows it.
+fn split_scheme(text: &str) -> Result<(&str, &str), UrlError> {
+    if text.len() > URL_BYTES_MAX {
+        return Err(UrlError::TooLong { bytes: text.len() });
+    }
+    text.split_once(':').ok_or_else(|| UrlError::NoScheme { url: text.to_owned() })
+}
+
+/// The place, decoded, and the query.
+fn split_place<'a>(rest: &'a str, example: &'static str) -> Result<(String, &'a str), UrlError> {
+    let rest = rest.strip_prefix("//").unwrap_or(rest);
+    let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let wrong = |reason| UrlError::Part { part: "place", reason, example };
+    let place = decode(place).map_err(wrong)?;
+    if place.trim().is_empty() {
+        return Err(wrong("nothing follows the scheme".to_owned()));
+    }
+    Ok((place, query))
 }
 
 fn locate(
@@ -254,18 +266,9 @@ fn interval(parameters: &mut Parameters) -> Result<Duration, UrlError> {
 
 #[cfg(feature = "consul")]
 fn consul(service: &str, parameters: &mut Parameters) -> Result<crate::consul::Consul, UrlError> {
-    use crate::consul::{Agent, Consul, ConsulId, DEFAULT_AGENT};
+    use crate::consul::{Consul, ConsulId};
 
-    let agent = parameters.take("agent")?;
-    let mut agent = Agent::new(agent.as_deref().unwrap_or(DEFAULT_AGENT))
-        .map_err(|error| parameters.wrong("agent", error))?;
-    if let Some(path) = parameters.take("token-file")? {
-        agent = agent.token_file(path);
-    }
-    if let Some(path) = parameters.take("ca-file")? {
-        agent = agent.ca_file(path);
-    }
-    let mut consul = Consul::new(&agent, service);
+    let mut consul = Consul::new(&agent(parameters)?, service);
     for tag in parameters.take_all("tag") {
         consul = consul.tag(&tag);
     }
@@ -280,6 +283,23 @@ fn consul(service: &str, parameters: &mut Parameters) -> Result<crate::consul::C
         Some("service") => consul.id(ConsulId::Service),
         Some(_) => return Err(parameters.wrong("id", "it is node-service or service")),
     })
+}
+
+/// The agent of Consul that the parameters name.
+#[cfg(feature = "consul")]
+fn agent(parameters: &mut Parameters) -> Result<crate::consul::Agent, UrlError> {
+    use crate::consul::{Agent, DEFAULT_AGENT};
+
+    let agent = parameters.take("agent")?;
+    let mut agent = Agent::new(agent.as_deref().unwrap_or(DEFAULT_AGENT))
+        .map_err(|error| parameters.wrong("agent", error))?;
+    if let Some(path) = parameters.take("token-file")? {
+        agent = agent.token_file(path);
+    }
+    if let Some(path) = parameters.take("ca-file")? {
+        agent = agent.ca_file(path);
+    }
+    Ok(agent)
 }
 
 #[cfg(feature = "kubernetes")]
@@ -421,6 +441,18 @@ pub enum UrlError {
     #[error("{reason}")]
     Environment {
         /// The missing feature, and what to do.
+        reason: String,
+    },
+    /// A process cannot register itself there.
+    #[error("a process cannot register itself with {scheme:?}: use consul, as in consul:workers")]
+    NoRegistry {
+        /// The refused scheme.
+        scheme: String,
+    },
+    /// The registry does not take what is to be registered.
+    #[error("{reason}")]
+    Registration {
+        /// The fault, and what to do.
         reason: String,
     },
     /// The interval is out of bounds.

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use swim_core::{Node, State};
-use swim_driver::{Handle, Stopped};
+use swim_driver::{Handle, Hosts, Stopped};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use crate::body::json;
 use crate::channel::Answer;
-use crate::commands::{self, Healed, Hosts};
+use crate::commands::{self, Healed};
 use crate::counters::Counters;
 use crate::frame::ErrorCode;
 use crate::limits::HEAL_TIME_MAX;

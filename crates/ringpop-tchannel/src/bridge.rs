@@ -2,17 +2,21 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ringpop_discovery::Discovery;
-use swim_core::{Address, AddressError, CommandError, Config, ConfigError, Init, Labels, Node};
-use swim_driver::{Driver, Handle, Joined, NoRandomness, Start, queue};
+use swim_core::{
+    Address, AddressError, CommandError, Config, ConfigError, Init, Isolation, Labels, Node,
+};
+use swim_driver::limits::ALONE_AFTER;
+use swim_driver::{Driver, Handle, Hosts, Joined, NoRandomness, Start, queue};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::admin::Admin;
 use crate::channel::{Peers, Shared, listen};
-use crate::commands::{self, Hosts, JoinError};
+use crate::commands::{self, Expected, JoinError, Joiner, Nobody};
 use crate::counters::{Counters, TransportStats};
 use crate::dialect::ChecksumForm;
 use crate::limits::CHANGES_BYTES_MAX;
@@ -58,8 +62,7 @@ pub struct Bridge {
     handle: Handle,
     views: watch::Receiver<Arc<View>>,
     counters: Arc<Counters>,
-    hosts: Hosts,
-    findings: Arc<Findings>,
+    joiner: Joiner,
     tasks: [JoinHandle<()>; 2],
 }
 
@@ -74,6 +77,8 @@ pub struct BridgeBuilder {
     config: Config,
     checksum_form: Option<ChecksumForm>,
     discovery: Option<Arc<dyn Discovery>>,
+    alone_after: Option<Duration>,
+    expected: Option<Expected>,
 }
 
 /// Why there is no member. Nothing is left behind.
@@ -115,21 +120,23 @@ impl Bridge {
             config: Config::ringpop(),
             checksum_form: None,
             discovery: None,
+            alone_after: Some(ALONE_AFTER),
+            expected: None,
         }
     }
 
-    /// Joins the cluster that discovery lists, and begins to gossip. Hosts are
-    /// listed anew before each round. With no other hosts it is a cluster of
-    /// its own.
+    /// Joins the cluster that discovery lists, and begins to gossip. Discovery is asked again after
+    /// each pause, and looked at at once when its list changes. When it has nobody to join for
+    /// [`BridgeBuilder::start_alone_after`], this member begins a cluster of its own, which the log
+    /// and [`TransportStats::alone`] tell, and goes on looking.
     ///
     /// # Errors
     ///
-    /// [`JoinError`] when discovery fails, nobody answers within the
-    /// configuration's `join_duration_max`, the checksums of the cluster have
-    /// another form than the one that was chosen, or this member has joined
-    /// already.
+    /// [`JoinError`] when nobody answers within the configuration's `join_duration_max`, discovery
+    /// could not be asked for all that time, the checksums of the cluster have another form than
+    /// the one that was chosen, or this member has joined already.
     pub async fn join(&self) -> Result<Joined, JoinError> {
-        commands::join(self.handle.clone(), self.hosts.clone(), self.findings.clone()).await
+        commands::join(self.joiner.clone()).await
     }
 
     /// Declares this member faulty, as Ringpop does when a process ends, and
@@ -189,6 +196,12 @@ impl Bridge {
     #[must_use]
     pub fn transport_stats(&self) -> TransportStats {
         self.counters.snapshot()
+    }
+
+    /// Whether this member is cut off from its cluster, as far as it can tell; `None` when its task
+    /// has ended.
+    pub async fn isolation(&self) -> Option<Isolation> {
+        self.handle.with(|node, _| node.isolation()).await.ok()
     }
 
     /// What the membership machine counted; `None` when its task has ended.
@@ -254,6 +267,21 @@ impl BridgeBuilder {
         self
     }
 
+    /// How long discovery may have nobody to join, because its answer is empty or names only this
+    /// member, before it begins a cluster of its own; `None`: it never does, and the join fails in
+    /// the end. A fixed list is not waited for. Default: [`ALONE_AFTER`]; Ringpop waits for nobody.
+    pub fn start_alone_after(mut self, wait: impl Into<Option<Duration>>) -> Self {
+        self.alone_after = wait.into();
+        self
+    }
+
+    /// Has a join wait until `members` are reachable, this one included, or until `within` is over,
+    /// which the log tells. Default: it waits for nobody.
+    pub const fn expect(mut self, members: usize, within: Duration) -> Self {
+        self.expected = Some(Expected { members, within });
+        self
+    }
+
     /// Takes the port and starts to answer. The member gossips after
     /// [`Bridge::join`].
     ///
@@ -283,7 +311,8 @@ impl BridgeBuilder {
         let (handle, inputs) = queue();
         let counters = Arc::<Counters>::default();
         let (sender, views) = watch::channel(Arc::new(View::empty()?));
-        let (hosts, findings) = (Hosts(self.discovery), Arc::<Findings>::default());
+        let hosts = Hosts::new(self.discovery.unwrap_or_else(|| Arc::new(Nobody))).verbatim();
+        let findings = Arc::<Findings>::default();
         let admin = Admin {
             handle: handle.clone(),
             hosts: hosts.clone(),
@@ -295,10 +324,18 @@ impl BridgeBuilder {
         let service = Arc::new(Service::new(app, admin));
         let shared = Arc::new(Shared::new(address.to_string(), service, counters.clone()));
         let calls = Calls::new(Peers::new(shared.clone()), self.checksum_form, findings.clone());
+        let joiner = Joiner {
+            handle: handle.clone(),
+            hosts: hosts.clone(),
+            findings,
+            counters: counters.clone(),
+            alone_after: self.alone_after,
+            expected: self.expected,
+        };
         let driver = Driver::new(inputs, node, calls, Publishing::new(sender)).started(&start);
-        let driver = driver.discovery(hosts.clone());
+        let driver = driver.discovery(hosts);
         let tasks = [tokio::spawn(driver.run()), tokio::spawn(listen(listener, shared))];
-        Ok(Bridge { address, handle, views, counters, hosts, findings, tasks })
+        Ok(Bridge { address, handle, views, counters, joiner, tasks })
     }
 }
 

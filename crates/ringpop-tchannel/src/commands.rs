@@ -2,12 +2,17 @@
 //! faulty, healing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use ringpop_discovery::{Discovery, DiscoveryError};
+use ringpop_discovery::{Discovery, DiscoveryError, PeersFuture};
 use swim_core::{Address, CommandError, Event, Instant, JoinFailure, Node, State};
 use swim_driver::limits::DISCOVERY_TIMEOUT;
-use swim_driver::{Discover, Handle, Joined, WaitError};
+use swim_driver::{
+    Bootstrap, BootstrapError, Bootstrapped, Discover as _, Handle, Hosts, Joined, WaitError,
+};
+use tokio::time::Instant as Clock;
 
+use crate::counters::{Counters, count};
 use crate::dialect::ChecksumForm;
 use crate::transport::Findings;
 
@@ -15,9 +20,16 @@ use crate::transport::Findings;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JoinError {
-    /// Discovery could not list any hosts.
+    /// Discovery could not be asked for as long as a join may take.
     #[error("cannot tell whom to join: {0}")]
     Discovery(#[from] DiscoveryError),
+    /// Discovery listed nobody to join for as long as a join may take, and the member was told
+    /// never to start alone.
+    #[error("nobody to join ({reason}); start the other members, or let this one start alone")]
+    Nobody {
+        /// What discovery said.
+        reason: String,
+    },
     /// Nobody could be joined in time.
     #[error("nobody could be joined in time; the last of them: {0}")]
     Failed(JoinFailure),
@@ -43,20 +55,41 @@ pub enum JoinError {
     Ended,
 }
 
-/// The hosts that discovery lists; none without one.
-#[derive(Clone, Debug)]
-pub(crate) struct Hosts(pub(crate) Option<Arc<dyn Discovery>>);
+/// The discovery of a cluster of one.
+#[derive(Debug)]
+pub(crate) struct Nobody;
 
-impl Discover for Hosts {
-    type Error = DiscoveryError;
-
-    async fn hosts(&self) -> Result<Vec<Address>, DiscoveryError> {
-        let Some(discovery) = &self.0 else { return Ok(Vec::new()) };
-        let records = discovery.peers().await?;
-        let addresses = records.iter().map(|record| record.address.to_string());
-        // An address too long for the machine is no member of its cluster.
-        Ok(addresses.filter_map(|address| Address::verbatim(&address).ok()).collect())
+impl Discovery for Nobody {
+    fn peers(&self) -> PeersFuture<'_> {
+        Box::pin(async { Ok(Vec::new()) })
     }
+
+    fn origin(&self) -> String {
+        "no discovery".to_owned()
+    }
+
+    fn is_fixed(&self) -> bool {
+        true
+    }
+}
+
+/// How many members a join waits for, this one included, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Expected {
+    pub(crate) members: usize,
+    pub(crate) within: Duration,
+}
+
+/// What a join needs of its member.
+#[derive(Clone, Debug)]
+pub(crate) struct Joiner {
+    pub(crate) handle: Handle,
+    pub(crate) hosts: Hosts,
+    pub(crate) findings: Arc<Findings>,
+    pub(crate) counters: Arc<Counters>,
+    /// How long discovery may have nobody to join before this member starts alone.
+    pub(crate) alone_after: Option<Duration>,
+    pub(crate) expected: Option<Expected>,
 }
 
 /// How a healing went.
@@ -70,45 +103,58 @@ pub(crate) enum Healed {
 
 /// Joins the members that discovery lists. The join goes on when the future is
 /// dropped.
-pub(crate) async fn join(
-    handle: Handle,
-    hosts: Hosts,
-    findings: Arc<Findings>,
-) -> Result<Joined, JoinError> {
-    let join = async move {
-        // What an earlier join found.
-        drop(findings.take_mismatch());
-        let joined = handle.join_discovered(&hosts).await;
-        let joined = joined.map_err(|error| join_error(error, &hosts, &findings))?;
-        if joined.peers.is_empty() {
-            tracing::warn!("no other hosts are listed: this member is a cluster of one");
-        } else if !findings.knows_form() {
-            tracing::warn!(
-                "no member list of this cluster has a checksum of a known form; if full syncs do not end, \
-                 set isCrossPlatform in ringpop-node"
-            );
-        }
-        Ok(joined)
-    };
-    tokio::spawn(join).await.unwrap_or(Err(JoinError::Ended))
+pub(crate) async fn join(joiner: Joiner) -> Result<Joined, JoinError> {
+    tokio::spawn(joiner.join()).await.unwrap_or(Err(JoinError::Ended))
 }
 
-fn join_error(
-    error: swim_driver::JoinError<DiscoveryError>,
-    hosts: &Hosts,
-    findings: &Findings,
-) -> JoinError {
-    use swim_driver::JoinError as Error;
-    match error {
-        Error::Discovery(error) => JoinError::Discovery(error),
-        Error::DiscoveryTimeout => {
-            let origin = hosts.0.as_ref().map_or_else(String::new, |discovery| discovery.origin());
-            let timeout_ms = DISCOVERY_TIMEOUT.as_millis();
-            JoinError::Discovery(DiscoveryError::TimedOut { origin, timeout_ms })
+impl Joiner {
+    async fn join(self) -> Result<Joined, JoinError> {
+        let begun = Clock::now();
+        // What an earlier join found.
+        drop(self.findings.take_mismatch());
+        let bootstrap =
+            Bootstrap::new(&self.handle, &self.hosts).start_alone_after(self.alone_after);
+        let bootstrapped = bootstrap.run().await.map_err(|error| self.error(error))?;
+        self.tell(&bootstrapped);
+        let mut joined = bootstrapped.joined;
+        if let Some(Expected { members, within }) = self.expected {
+            let expected = self.handle.expect_members(members, begun, within).await;
+            joined.members = expected.map_err(|_| JoinError::Ended)?;
         }
-        Error::Failed { failure, .. } => JoinError::Failed(failure),
-        Error::Refused(error) => JoinError::Refused(error),
-        _ => findings.take_mismatch().unwrap_or(JoinError::Ended),
+        Ok(joined)
+    }
+
+    fn tell(&self, bootstrapped: &Bootstrapped) {
+        match &bootstrapped.alone {
+            Some(_) if self.hosts.is_fixed() => tracing::info!("this member is a cluster of one"),
+            Some(reason) => {
+                count(&self.counters.alone);
+                tracing::warn!(
+                    "nobody to join: this member is a cluster of its own and goes on looking ({reason}); when others \
+                     should be there, check discovery"
+                );
+            }
+            None if !self.findings.knows_form() => tracing::warn!(
+                "no member list of this cluster has a checksum of a known form; if full syncs do not end, \
+                 set isCrossPlatform in ringpop-node"
+            ),
+            None => {}
+        }
+    }
+
+    fn error(&self, error: BootstrapError<DiscoveryError>) -> JoinError {
+        match error {
+            BootstrapError::Discovery(error) => JoinError::Discovery(error),
+            BootstrapError::DiscoveryTimeout { origin } => {
+                let timeout_ms = DISCOVERY_TIMEOUT.as_millis();
+                JoinError::Discovery(DiscoveryError::TimedOut { origin, timeout_ms })
+            }
+            BootstrapError::Nobody { reason } => JoinError::Nobody { reason },
+            BootstrapError::NoPeer { failure, .. } => JoinError::Failed(failure),
+            BootstrapError::Refused(error) => JoinError::Refused(error),
+            // The transport cancels a join of a cluster with another form of checksums.
+            _ => self.findings.take_mismatch().unwrap_or(JoinError::Ended),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// How often things happened on the wire since the start.
+        /// How often things happened since the start, most of them on the wire.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct TransportStats {
@@ -60,6 +60,8 @@ counters! {
     calls,
     /// Own calls that failed on the wire or were refused by an error frame.
     failed_calls,
+    /// Joins that found nobody, after which this member began a cluster of its own.
+    alone,
 }
 
 pub(crate) fn count(counter: &AtomicU64) {

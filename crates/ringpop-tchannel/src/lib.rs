@@ -28,7 +28,8 @@ mod transport;
 mod view;
 
 pub use ringpop_discovery as discovery;
-pub use swim_core::{Address, Config, Labels, Member, Status};
+pub use swim_core::{Address, Config, Isolation, Labels, Member, Status};
+pub use swim_driver::limits::ALONE_AFTER;
 pub use swim_driver::{Joined, NoRandomness};
 
 pub use bridge::{BindError, Bridge, BridgeBuilder};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::mem;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ringpop_discovery::{Discovery, StaticList};
@@ -13,13 +13,11 @@ use ringpop_forward::{
     TIMEOUT_MAX_DEFAULT,
 };
 use swim_core::{Address, Config, ConfigError, Init, Node};
-use swim_driver::{Driver, Start, queue};
+use swim_driver::{Driver, Hosts, Start, queue};
 use tokio::sync::watch;
 
 use crate::bind_error::BindError;
-use crate::bootstrap::Hosts;
 use crate::event::Listeners;
-use crate::expected::Expected;
 use crate::gossip::{Audience, Calls, Channels, Publishing};
 use crate::inner::Inner;
 use crate::labels::OwnLabels;
@@ -32,6 +30,13 @@ use crate::problem::Problems;
 use crate::security::Security;
 use crate::server::Server;
 use crate::view::Views;
+
+/// How many members a bootstrap waits for, this one included, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Expected {
+    pub(crate) members: usize,
+    pub(crate) within: Duration,
+}
 
 /// Sets up a member; made by [`Ringpop::builder`].
 #[must_use = "a builder does nothing until `bind` is called"]
@@ -347,7 +352,7 @@ impl Builder {
     /// When the port cannot be taken, or a setting is wrong.
     pub async fn bind(mut self) -> Result<Ringpop, BindError> {
         self.check()?;
-        let (config, security) = (self.config.clone(), self.security.clone());
+        let security = self.security.clone();
         let labels = self.own_labels()?;
         let (listener, bound) = mem::take(&mut self.listen).open().await?;
         let address = advertised(self.advertise.as_deref(), bound)?;
@@ -367,10 +372,10 @@ impl Builder {
         let is_meant_to_be_alone = self.discovery.is_none();
         let alone_after =
             if is_meant_to_be_alone { Some(Duration::ZERO) } else { self.alone_after };
-        let discovery = match &self.discovery {
+        let hosts = Hosts::new(match &self.discovery {
             Some(discovery) => Arc::clone(discovery),
             None => alone(address)?,
-        };
+        });
         let routed = (!self.routes.is_empty()).then(|| self.routes.paths());
         let forwarder = self.forwarder(&views, &local)?;
         let (isolation, isolation_now) = watch::channel(node.isolation());
@@ -384,11 +389,10 @@ impl Builder {
         let calls = Calls::new(Channels::new(security.clone(), CHANNELS_MAX));
         let (handle, queue) = queue();
         let driver = Driver::new(queue, node, calls, publishing).started(&start);
-        tokio::spawn(driver.discovery(Hosts(Arc::clone(&discovery))).run());
+        tokio::spawn(driver.discovery(hosts.clone()).run());
         Ok(Ringpop(Arc::new(Inner {
             app,
             address: local,
-            config,
             alone_after,
             is_meant_to_be_alone,
             lame_duck,
@@ -406,8 +410,7 @@ impl Builder {
             handle,
             isolation: isolation_now,
             forwarder,
-            discovery,
-            following: OnceLock::new(),
+            hosts,
             expected,
             security,
             server: Mutex::new(Server::Bound(listener)),

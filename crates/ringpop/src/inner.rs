@@ -1,18 +1,16 @@
 //! The state that all clones of a member share.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ringpop_discovery::Discovery;
 use ringpop_forward::{Forwarder, ServerLimits};
-use swim_core::{Address, Config, Isolation};
-use swim_driver::Handle;
+use swim_core::{Address, Isolation};
+use swim_driver::{Handle, Hosts};
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant as Clock;
 
+use crate::builder::Expected;
 use crate::event::{Event, Listeners};
-use crate::expected::Expected;
-use crate::following::Following;
 use crate::labels::OwnLabels;
 use crate::lifecycle::Lifecycle;
 use crate::problem::Problems;
@@ -25,8 +23,6 @@ use crate::view::Views;
 pub(crate) struct Inner {
     pub(crate) app: String,
     pub(crate) address: Address,
-    /// As it was at the start.
-    pub(crate) config: Config,
     pub(crate) alone_after: Option<Duration>,
     /// No discovery was given: a cluster of one is no problem.
     pub(crate) is_meant_to_be_alone: bool,
@@ -49,9 +45,7 @@ pub(crate) struct Inner {
     pub(crate) handle: Handle,
     pub(crate) isolation: watch::Receiver<Isolation>,
     pub(crate) forwarder: Forwarder,
-    pub(crate) discovery: Arc<dyn Discovery>,
-    /// Keeps the membership task up to date with a discovery that is watched.
-    pub(crate) following: OnceLock<Option<Following>>,
+    pub(crate) hosts: Hosts,
     /// The members that a bootstrap waits for.
     pub(crate) expected: Option<Expected>,
     pub(crate) security: Security,

@@ -23,8 +23,6 @@ mod client;
 mod command_error;
 mod counters;
 mod event;
-mod expected;
-mod following;
 #[allow(
     missing_docs,
     unreachable_pub,

@@ -31,11 +31,8 @@ pub const POINTS_PER_WEIGHT_UNIT_MAX: u32 = 8192;
 /// each unit. Beyond it the largest weights count for less.
 pub const RING_POINTS_MAX: u32 = hashring::limits::POINTS_MAX_DEFAULT;
 
-/// How long discovery may have nobody to join before a member starts alone: longer than processes
-/// that are started together need to be listed by a registry that lists them as they start. Where
-/// it lists them only once they are ready, this is the time that the whole cluster loses, and those
-/// that started alone merge as soon as they are listed.
-pub const ALONE_AFTER: Duration = Duration::from_secs(3);
+/// How long discovery may have nobody to join before a member starts alone: as the driver does.
+pub const ALONE_AFTER: Duration = swim_driver::limits::ALONE_AFTER;
 
 /// How long everything is still served and forwarded by default after a member
 /// has begun to stop: long enough for clients that watch the health service.
@@ -45,19 +42,9 @@ pub const LAME_DUCK: Duration = Duration::from_secs(1);
 /// How long a member may take to stop whose server has ended.
 pub(crate) const SERVER_ENDED_LIMIT: Duration = Duration::from_secs(5);
 
-/// Longest wait for one answer of discovery while a member joins. Beyond what
-/// the sources of `ringpop-discovery` take, it ends only what would hang.
-pub(crate) const LISTING_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// Routed methods that are looked for among the services at the start. Tables
 /// that are longer are made by a generator, which does not mistype.
 pub(crate) const ROUTES_ASKED_MAX: usize = 1024;
-
-/// How often a join that does not succeed is told in the log.
-pub(crate) const JOIN_LOG_INTERVAL: Duration = Duration::from_secs(10);
-
-/// Peers whose failures one line tells.
-pub(crate) const FAILURES_TOLD_MAX: usize = 4;
 
 /// How long a member waits for an answer at its own advertised address: shorter than anybody
 /// notices, longer than a round trip.

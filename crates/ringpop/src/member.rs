@@ -19,11 +19,10 @@ use tower_layer::{Identity, Layer};
 use tower_service::Service;
 
 use crate::bootstrap::{self, BootstrapError, Bootstrapped, Joined};
-use crate::builder::Builder;
+use crate::builder::{Builder, Expected};
 use crate::command_error::{ReapError, ReconfigureError, SetLabelsError};
 use crate::counters::Counters;
 use crate::event::Events;
-use crate::following::Following;
 use crate::inner::Inner;
 use crate::labels::{OwnLabels, check_weight};
 use crate::lifecycle::{Lifecycle, State};
@@ -171,12 +170,12 @@ impl Ringpop {
             }
             None => {}
         }
-        inner.following.get_or_init(|| Following::start(&inner.discovery, &inner.handle));
-        if let Some(expected) = inner.expected {
+        if let Some(Expected { members, within }) = inner.expected {
+            let expected = inner.handle.expect_members(members, began, within);
             bootstrapped.members = tokio::select! {
                 biased;
                 () = lifecycle.reached(State::Draining) => return Err(BootstrapError::Stopped),
-                members = expected.wait(began, &inner.views, inner.listeners.subscribe()) => members,
+                members = expected => members.map_err(|_| BootstrapError::Stopped)?,
             };
         }
         lifecycle
@@ -193,10 +192,8 @@ impl Ringpop {
         let setup = bootstrap::Setup {
             handle: &inner.handle,
             lifecycle: &inner.lifecycle,
-            discovery: &inner.discovery,
-            local: &inner.address,
+            hosts: &inner.hosts,
             app: &inner.app,
-            config: inner.config.clone(),
             alone_after: inner.alone_after,
         };
         bootstrap::join(setup).await

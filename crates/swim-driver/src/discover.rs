@@ -23,6 +23,47 @@ pub trait Discover: Send + Sync + 'static {
     ///
     /// When they cannot be listed, which says nothing about the hosts.
     fn hosts(&self) -> impl Future<Output = Result<Vec<Address>, Self::Error>> + Send;
+
+    /// Whether a failure says that discovery works and knows nobody, as a name does that does not
+    /// exist. Default: it does not.
+    fn lists_nobody(error: &Self::Error) -> bool {
+        let _ = error;
+        false
+    }
+
+    /// How messages name it. Default: `discovery`.
+    fn origin(&self) -> String {
+        "discovery".to_owned()
+    }
+
+    /// Whether the answer can never change. A member does not wait for others that such a list does
+    /// not have. Default: it can.
+    fn is_fixed(&self) -> bool {
+        false
+    }
+
+    /// The lists from now on, where discovery pushes them. Default: `None`, it can only be asked.
+    fn lists(&self) -> Option<Box<dyn Lists>> {
+        None
+    }
+}
+
+/// The lists of a discovery that pushes them.
+pub trait Lists: Send {
+    /// Waits for the next list; the first call gives the list of now. `None` when there will be
+    /// none any more. Nothing is lost when the future is dropped.
+    fn next(&mut self) -> Pin<Box<dyn Future<Output = Option<Vec<Address>>> + Send + '_>>;
+}
+
+/// The next list; waits for ever when there will be none.
+pub(crate) async fn next_list(lists: &mut Option<Box<dyn Lists>>) -> Vec<Address> {
+    if let Some(source) = lists
+        && let Some(list) = source.next().await
+    {
+        return list;
+    }
+    *lists = None;
+    std::future::pending().await
 }
 
 impl Discover for Vec<Address> {
@@ -30,6 +71,14 @@ impl Discover for Vec<Address> {
 
     async fn hosts(&self) -> Result<Self, Infallible> {
         Ok(self.clone())
+    }
+
+    fn origin(&self) -> String {
+        "the list of peers".to_owned()
+    }
+
+    fn is_fixed(&self) -> bool {
+        true
     }
 }
 

@@ -7,12 +7,12 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use swim_core::{Address, Event, Instant, Message, Node, Output};
+use swim_core::{Address, Event, Instant, Message, Node, Output, State};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant as Clock, sleep_until};
 
-use crate::discover::{Ask, Discover, patiently, take_hosts};
+use crate::discover::{Ask, Discover, Lists, next_list, patiently, take_hosts};
 use crate::handle::{Input, Queue, Waiting};
 use crate::hooks::{Batch, Hooks};
 use crate::limits::ANSWERS_MAX;
@@ -34,6 +34,10 @@ pub struct Driver<T: Transport, H: Hooks> {
     discovery: Option<Ask>,
     /// The question that is being asked, at most one.
     asking: JoinSet<Vec<Address>>,
+    /// The lists that discovery pushes.
+    lists: Option<Box<dyn Lists>>,
+    /// The latest of them, until the machine can take it.
+    listed: Option<Vec<Address>>,
     /// The calls of others that wait for the reply to a request.
     answers: HashMap<(Address, u64), oneshot::Sender<Message>>,
     batch: Batch,
@@ -48,6 +52,7 @@ enum Wake<I> {
     Input(Option<Input>),
     Transport(I),
     Hosts(Result<Vec<Address>, JoinError>),
+    Listed(Vec<Address>),
     Due,
 }
 
@@ -63,6 +68,8 @@ impl<T: Transport, H: Hooks> Driver<T, H> {
             hooks,
             discovery: None,
             asking: JoinSet::new(),
+            lists: None,
+            listed: None,
             answers: HashMap::new(),
             batch: Batch::default(),
             waiting: Waiting::default(),
@@ -78,9 +85,12 @@ impl<T: Transport, H: Hooks> Driver<T, H> {
 
     /// Where hosts are listed, for healing: when the machine wants to look for
     /// other partitions ([`Event::HealWanted`]), it is given what discovery lists.
-    /// Discovery that fails is asked again after pauses that double. Without this,
+    /// Discovery that fails is asked again after pauses that double. Lists that discovery
+    /// [pushes](Discover::lists) reach a member that has joined at once: hosts that appear are
+    /// dialled, and those that are listed no more are not dialled any more. Without this,
     /// the machine knows the peers of its join only.
     pub fn discovery(mut self, discover: impl Discover) -> Self {
+        self.lists = discover.lists();
         self.discovery = Some(patiently(discover, Arc::clone(&self.counters)));
         self
     }
@@ -93,6 +103,7 @@ impl<T: Transport, H: Hooks> Driver<T, H> {
         loop {
             let now = self.now();
             self.node.handle_timeout(now);
+            self.tell_list(now);
             self.carry_out();
             self.publish();
             match self.wait().await {
@@ -103,6 +114,7 @@ impl<T: Transport, H: Hooks> Driver<T, H> {
                     self.transport.take(&mut self.node, now, input);
                 }
                 Wake::Hosts(hosts) => self.take_answer(hosts),
+                Wake::Listed(hosts) => self.listed = Some(hosts),
                 Wake::Due => {}
             }
         }
@@ -123,6 +135,7 @@ impl<T: Transport, H: Hooks> Driver<T, H> {
                 input = self.transport.next() => Wake::Transport(input),
                 input = self.inputs.recv() => Wake::Input(input),
                 Some(hosts) = self.asking.join_next() => Wake::Hosts(hosts),
+                hosts = next_list(&mut self.lists) => Wake::Listed(hosts),
                 () = due, if wake.is_some() => Wake::Due,
             }
         } else {
@@ -131,6 +144,7 @@ impl<T: Transport, H: Hooks> Driver<T, H> {
                 input = self.inputs.recv() => Wake::Input(input),
                 input = self.transport.next() => Wake::Transport(input),
                 Some(hosts) = self.asking.join_next() => Wake::Hosts(hosts),
+                hosts = next_list(&mut self.lists) => Wake::Listed(hosts),
                 () = due, if wake.is_some() => Wake::Due,
             }
         }
@@ -172,6 +186,15 @@ impl<T: Transport, H: Hooks> Driver<T, H> {
                 count(&self.counters.discovery_failures);
                 tracing::error!(%error, "discovery broke");
             }
+        }
+    }
+
+    /// A list that comes before the member has joined waits for that.
+    fn tell_list(&mut self, now: Instant) {
+        if self.node.state() == State::Ready
+            && let Some(hosts) = self.listed.take()
+        {
+            take_hosts(&mut self.node, now, hosts);
         }
     }
 

@@ -4,11 +4,8 @@ use std::time::Duration;
 
 use swim_core::{Address, CommandError, Event, Instant, JoinFailure, Node, State};
 use tokio::sync::watch;
-use tokio::time::timeout;
 
-use crate::discover::Discover;
 use crate::handle::{Handle, WaitError, Watcher};
-use crate::limits::DISCOVERY_TIMEOUT;
 
 /// How a join stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,32 +38,6 @@ pub struct Joined {
     pub peers: Vec<Address>,
     /// Members known after the join, this one included.
     pub members: usize,
-}
-
-/// Why a join by discovery failed. It may be tried again.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum JoinError<E> {
-    /// Discovery could not list any hosts.
-    #[error("discovery cannot tell whom to join: {0}")]
-    Discovery(E),
-    /// Discovery did not answer in time.
-    #[error("discovery did not answer within {} s", DISCOVERY_TIMEOUT.as_secs())]
-    DiscoveryTimeout,
-    /// Nobody could be joined in time.
-    #[error("nobody could be joined in time; the last failure: {failure}")]
-    Failed {
-        /// The last failure.
-        failure: JoinFailure,
-        /// The last failure of each peer.
-        failures: Vec<JoinFailure>,
-    },
-    /// The machine refused to join.
-    #[error(transparent)]
-    Refused(CommandError),
-    /// The join was cancelled, or the member has stopped.
-    #[error("the join was cancelled, or this member has stopped")]
-    Ended,
 }
 
 /// A join under way. Dropping it cancels the join.
@@ -142,47 +113,6 @@ impl Handle {
         let (sender, progress) = watch::channel(None);
         self.watch(act, follow(sender)).await?;
         Ok(Joining { handle: self.clone(), progress, is_over: false })
-    }
-
-    /// Joins the members that discovery lists, and waits until that is done.
-    /// Discovery is asked again before each further round. When it lists no other
-    /// host, this member begins a cluster of its own.
-    ///
-    /// Dropping the future cancels the join.
-    ///
-    /// # Errors
-    ///
-    /// When discovery fails at first, nobody answers within the configuration's
-    /// `join_duration_max`, or the member has joined already.
-    pub async fn join_discovered<D: Discover>(
-        &self,
-        discover: &D,
-    ) -> Result<Joined, JoinError<D::Error>> {
-        let asked = timeout(DISCOVERY_TIMEOUT, discover.hosts()).await;
-        let hosts =
-            asked.map_err(|_| JoinError::DiscoveryTimeout)?.map_err(JoinError::Discovery)?;
-        let mut joining = self.join(hosts).await.map_err(|error| match error {
-            WaitError::Refused(refused) => JoinError::Refused(refused),
-            WaitError::Stopped(_) => JoinError::Ended,
-        })?;
-        loop {
-            match joining.next().await.ok_or(JoinError::Ended)? {
-                JoinProgress::Complete(joined) => return Ok(joined),
-                JoinProgress::Failed { failure, failures } => {
-                    return Err(JoinError::Failed { failure, failures });
-                }
-                JoinProgress::Retrying { delay, failures } => {
-                    let failure = failures.last().map(ToString::to_string).unwrap_or_default();
-                    tracing::info!(%failure, ?delay, "nobody could be joined, trying again");
-                    // Without an answer the next round asks the same peers again.
-                    match timeout(DISCOVERY_TIMEOUT, discover.hosts()).await {
-                        Ok(Ok(hosts)) => joining.replace_peers(hosts).await,
-                        Ok(Err(error)) => tracing::warn!(%error, "discovery failed"),
-                        Err(_) => tracing::warn!("discovery did not answer in time"),
-                    }
-                }
-            }
-        }
     }
 }
 

@@ -36,6 +36,7 @@
 //!
 //! # Features
 //!
+//! * `discovery`: the sources of `ringpop-discovery` list the hosts (`Hosts`).
 //! * `memory`: a network in memory with latency, loss and partitions, for tests (module
 //!   `memory`).
 //! * `udp`: datagrams, with TCP for messages beyond a datagram (module `udp`).
@@ -44,10 +45,14 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod bootstrap;
 mod discover;
 mod driver;
+mod expected;
 mod handle;
 mod hooks;
+#[cfg(feature = "discovery")]
+mod hosts;
 mod join;
 pub mod limits;
 #[cfg(feature = "memory")]
@@ -58,11 +63,14 @@ mod transport;
 #[cfg(feature = "udp")]
 pub mod udp;
 
-pub use discover::Discover;
+pub use bootstrap::{Bootstrap, BootstrapError, Bootstrapped};
+pub use discover::{Discover, Lists};
 pub use driver::Driver;
 pub use handle::{Handle, Queue, Stopped, WaitError, WeakHandle, queue};
 pub use hooks::{Batch, Hooks};
-pub use join::{JoinError, JoinProgress, Joined, Joining};
+#[cfg(feature = "discovery")]
+pub use hosts::Hosts;
+pub use join::{JoinProgress, Joined, Joining};
 pub use start::{NoRandomness, Start};
 pub use stats::DriverStats;
 pub use transport::{Completed, Started, Transport};

@@ -22,6 +22,18 @@ pub const DISCOVERY_PAUSE_MIN: Duration = Duration::from_secs(1);
 /// Longest such pause: a partition heals within a minute after discovery is back.
 pub const DISCOVERY_PAUSE_MAX: Duration = Duration::from_secs(60);
 
+/// How long discovery may have nobody to join before a member starts alone by default: longer than
+/// processes that are started together need to be listed by a registry that lists them as they
+/// start. Where it lists them only once they are ready, this is the time that the whole cluster
+/// loses, and those that started alone merge as soon as they are listed.
+pub const ALONE_AFTER: Duration = Duration::from_secs(3);
+
+/// How often a join that does not succeed is told in the log.
+pub const JOIN_LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Peers whose failures one message tells.
+pub const FAILURES_TOLD_MAX: usize = 4;
+
 /// Packets on their way to one member of a network in memory. Further ones are
 /// lost, like those that find a full socket buffer.
 #[cfg(feature = "memory")]

@@ -3,6 +3,7 @@
 mod event;
 mod http;
 mod ready;
+mod registered;
 mod report;
 
 use std::io::{self, IsTerminal as _};
@@ -19,6 +20,7 @@ use tracing_subscriber::EnvFilter;
 
 use self::event::NodeEvent;
 use self::http::HttpServer;
+use self::registered::Registered;
 use self::report::Reporter;
 use crate::args::{NodeArgs, Source};
 use crate::failure::Failure;
@@ -48,6 +50,7 @@ pub(crate) async fn run(args: NodeArgs) -> Result<(), Failure> {
 struct Member {
     node: Ringpop,
     http: Option<HttpServer>,
+    registered: Option<Registered>,
     lame_duck: Duration,
     reporter: Reporter,
 }
@@ -78,7 +81,9 @@ impl Member {
         });
         let router = kv::http::router(client).merge(ready::router(node.clone()));
         let http = listener.map(|listener| HttpServer::start(listener, router));
-        Ok(Self { node, http, lame_duck: args.lame_duck, reporter })
+        let register = |url| Registered::start(url, args, &node);
+        let registered = args.register.as_ref().map(register).transpose()?;
+        Ok(Self { node, http, registered, lame_duck: args.lame_duck, reporter })
     }
 
     /// Joins the cluster and takes part until the future is dropped.
@@ -102,9 +107,19 @@ impl Member {
         Ok(())
     }
 
-    /// Leaves the cluster, serves on for the lame duck time, finishes the calls under way and
-    /// stops.
-    async fn stop(self) {
+    /// Leaves the cluster and the registry, serves on for the lame duck time, finishes the calls
+    /// under way and stops.
+    async fn stop(mut self) {
+        let registered = self.registered.take();
+        let deregistered = async {
+            if let Some(registered) = registered {
+                registered.end().await;
+            }
+        };
+        tokio::join!(self.stop_serving(), deregistered);
+    }
+
+    async fn stop_serving(self) {
         if let Some(http) = self.http {
             // HTTP ends before the member does: its requests need the forwarder.
             let was_ready = self.node.state() == State::Ready;

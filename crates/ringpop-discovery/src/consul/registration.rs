@@ -6,12 +6,12 @@ use std::time::Duration;
 use hyper::Method;
 use serde_json::json;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::{Agent, refused};
 use crate::http::{Client, escape};
 use crate::limits::{ANSWER_TIMEOUT, CONSUL_DEREGISTER_AFTER, CONSUL_TTL, RETRY_MAX, RETRY_MIN};
-use crate::{Address, DiscoveryError};
+use crate::{Address, DiscoveryError, Record};
 
 /// What Consul is told of a service of this process.
 #[derive(Debug, Clone)]
@@ -44,6 +44,16 @@ impl Service {
             weight: 1,
         }
     }
+
+    /// The service of this name that a record describes: its labels and its zone become what others
+    /// should know.
+    #[must_use]
+    pub fn of_record(name: impl Into<String>, record: Record) -> Self {
+        let mut meta = record.labels;
+        meta.extend(record.zone.map(|zone| ("zone".to_owned(), zone)));
+        let service = Self::new(name, record.id, record.address);
+        Self { meta, weight: record.weight, ..service }
+    }
 }
 
 /// Keeps a service registered with an agent, with a check that follows its readiness.
@@ -62,12 +72,15 @@ impl Registration {
     ///
     /// # Errors
     ///
-    /// The name or the id is empty.
+    /// The name or the id is empty, or the weight is 0.
     pub fn new(agent: &Agent, service: Service) -> Result<Self, RegistrationError> {
         for (field, value) in [("name", &service.name), ("id", &service.id)] {
             if value.trim().is_empty() {
                 return Err(RegistrationError::Empty { field });
             }
+        }
+        if service.weight == 0 {
+            return Err(RegistrationError::Weight);
         }
         let client = agent.client(format!("Consul at {}", agent.0.endpoint));
         Ok(Self { client, service })
@@ -90,15 +103,15 @@ impl Registration {
             };
             let wait = match told.await {
                 Ok(()) => {
+                    if !is_registered {
+                        self.tell_registered();
+                    }
                     (is_registered, pause, failed) = (true, RETRY_MIN, false);
                     CONSUL_TTL / 3
                 }
                 Err(error) => {
                     if !failed {
-                        tracing::warn!(
-                            "the service {:?} is not registered: {error}",
-                            self.service.id
-                        );
+                        tracing::warn!("{} is not registered: {error}", self.describe());
                     }
                     (is_registered, failed) = (false, true);
                     let wait = pause;
@@ -149,12 +162,22 @@ impl Registration {
 
     async fn deregister(&self) {
         let path = format!("/v1/agent/service/deregister/{}", escape(&self.service.id));
-        match timeout(ANSWER_TIMEOUT, self.put(&path, String::new())).await {
-            Ok(Ok(())) | Err(_) => {}
-            Ok(Err(error)) => {
-                tracing::warn!("the service {:?} stays registered: {error}", self.service.id);
-            }
+        if let Err(error) = self.put(&path, String::new()).await {
+            let seconds = CONSUL_TTL.as_secs();
+            tracing::warn!(
+                "{} stays registered, and is critical within {seconds} s: {error}",
+                self.describe()
+            );
         }
+    }
+
+    fn tell_registered(&self) {
+        tracing::info!("{} is registered with {}", self.describe(), self.client.origin);
+    }
+
+    /// The service, for people.
+    fn describe(&self) -> String {
+        format!("{:?} of the service {:?}", self.service.id, self.service.name)
     }
 
     async fn put(&self, path: &str, body: String) -> Result<(), DiscoveryError> {
@@ -174,6 +197,11 @@ const fn status(is_ready: bool) -> &'static str {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegistrationError {
+    /// The weight is 0, which Consul does not have.
+    #[error(
+        "the weight of the service is 0, and weights of Consul begin at 1: give it one, or do not register what owns no keys"
+    )]
+    Weight,
     /// The name or the id is empty.
     #[error("the {field} of the service is empty: give it one")]
     Empty {

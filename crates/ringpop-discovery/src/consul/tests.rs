@@ -1,3 +1,5 @@
+mod tls;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -238,12 +240,25 @@ async fn a_registration_follows_readiness_and_an_agent_that_forgot() {
 }
 
 #[test]
-fn a_registration_needs_a_name_and_an_id() {
+fn a_registration_needs_a_name_an_id_and_a_weight() {
     let agent = Agent::new(DEFAULT_AGENT).unwrap();
-    for (name, id) in [("", "a"), ("a", " ")] {
-        let service = Service::new(name, id, "a:1".parse().unwrap());
+    for (name, id, weight) in [("", "a", 1), ("a", " ", 1), ("a", "a", 0)] {
+        let mut service = Service::new(name, id, "a:1".parse().unwrap());
+        service.weight = weight;
         assert!(Registration::new(&agent, service).is_err());
     }
+}
+
+#[test]
+fn a_record_is_registered_with_its_labels_and_its_zone() {
+    let mut record = Record::new("10.0.0.1:7100".parse().unwrap());
+    record.id = "kv-0".to_owned();
+    record.weight = 3;
+    record.zone = Some("eu-1a".to_owned());
+    record.labels.insert("build".to_owned(), "42".to_owned());
+    let service = Service::of_record("kv", record);
+    assert_eq!((&*service.name, &*service.id, service.weight), ("kv", "kv-0", 3));
+    assert_eq!((&*service.meta["zone"], &*service.meta["build"]), ("eu-1a", "42"));
 }
 
 #[tokio::test]

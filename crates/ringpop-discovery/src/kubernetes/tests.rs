@@ -1,3 +1,5 @@
+mod recorded;
+
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -287,6 +289,37 @@ async fn whatever_goes_wrong_leaves_the_list_and_is_over_when_it_is() {
             fake.end();
         }
     }
+}
+
+/// Down at the start, there, down, and there again with older versions, as one that was restored.
+#[tokio::test]
+async fn an_api_server_that_comes_and_goes_is_followed_again() {
+    let address = Fake::start().await;
+    address.stop().await;
+    let server = ApiServer::new(&address.url).unwrap();
+    let feed = Feed::new(Kubernetes::new(&server, "shop", "kv", gossip()));
+    let mut snapshots = feed.snapshots();
+    let error = timeout(PATIENCE, snapshots.next()).await.unwrap().unwrap().unwrap_err();
+    assert!(!error.lists_nobody(), "down is not empty: {error}");
+    assert!(error.to_string().contains("check its address, and that it runs"), "{error}");
+
+    let at = address.url.strip_prefix("http://").unwrap();
+    let fake = Fake::start_at(at, None).await;
+    fake.reply(list(10, "", &[one("kv-1", 5, "a", "10.0.0.1")])).await;
+    assert_eq!(ids(&next(&mut snapshots).await), ["a"]);
+    fake.reply(Reply::Open(String::new())).await;
+    fake.requested(2).await;
+    fake.stop().await;
+    let failed = next(&mut snapshots).await;
+    assert_eq!((ids(&failed), failed.freshness().is_live()), (vec!["a"], false));
+
+    let fake = Fake::start_at(at, None).await;
+    fake.reply(Reply::Whole(410, String::new(), status(410))).await;
+    fake.reply(list(3, "", &[one("kv-1", 2, "b", "10.0.0.2")])).await;
+    let again = next(&mut snapshots).await;
+    assert_eq!((ids(&again), again.freshness().is_live()), (vec!["b"], true));
+    fake.requested(3).await;
+    assert!(path(&fake, 2).ends_with("&resourceVersion=3"), "{}", path(&fake, 2));
 }
 
 #[tokio::test]

@@ -9,8 +9,8 @@ const RECORDED: &str = "123485800001000300000000075f676f73736970045f74637007776f
     0017000a003c1bbd026e3107776f726b657273047465737400c00c00210001000000070017000a00141bbc026e3007\
     776f726b657273047465737400";
 
-/// And about a name that does not exist; the name is that of the question.
-const NO_SUCH_NAME: [u8; 2] = [0x81, 0x83];
+/// The code of its answer about a name that does not exist.
+const NO_SUCH_NAME: u8 = 3;
 
 /// A name server that answers every question with one message, but for its number.
 async fn server(answer: fn(&[u8]) -> Vec<u8>) -> SocketAddr {
@@ -57,12 +57,8 @@ async fn a_recorded_answer_is_read_and_lives_as_long_as_it_says() {
 
 #[tokio::test]
 async fn a_name_that_does_not_exist_is_nobody_and_garbage_is_not() {
-    let no_such_name = |question: &[u8]| {
-        let end = 12 + question[12..].iter().position(|byte| *byte == 0).unwrap() + 5;
-        let counts = [0, 1, 0, 0, 0, 0, 0, 0];
-        [&question[..2], &NO_SUCH_NAME, &counts[..], &question[12..end]].concat()
-    };
-    let error = srv(server(no_such_name).await).next().await.unwrap_err();
+    let error =
+        srv(server(|question| refusal(question, NO_SUCH_NAME)).await).next().await.unwrap_err();
     assert!(error.lists_nobody(), "{error}");
     assert!(
         error.to_string().starts_with("cannot resolve \"_gossip._tcp.workers.test\""),
@@ -78,6 +74,26 @@ async fn a_name_that_does_not_exist_is_nobody_and_garbage_is_not() {
         snapshots.latest().map(|list| list.freshness().clone()),
         Some(Freshness::Live)
     ));
+}
+
+/// The answer to `question` with this code (RFC 1035 section 4.1.1) and nothing else.
+fn refusal(question: &[u8], code: u8) -> Vec<u8> {
+    let end = 12 + question[12..].iter().position(|byte| *byte == 0).unwrap() + 5;
+    let head = [0x81, 0x80 | code, 0, 1, 0, 0, 0, 0, 0, 0];
+    [&question[..2], &head, &question[12..end]].concat()
+}
+
+/// A server that fails, or does not answer for this name, says nothing about the members.
+#[tokio::test]
+async fn a_server_that_fails_or_refuses_does_not_list_nobody() {
+    let failure: fn(&[u8]) -> Vec<u8> = |question| refusal(question, 2);
+    for answer in [failure, |question| refusal(question, 5)] {
+        let error = srv(server(answer).await).next().await.unwrap_err();
+        assert!(!error.lists_nobody(), "{error}");
+    }
+    // The name is there and has other records: nobody.
+    let error = srv(server(|question| refusal(question, 0)).await).next().await.unwrap_err();
+    assert!(error.lists_nobody(), "{error}");
 }
 
 fn weights(targets: &[(u16, u16)]) -> Vec<u32> {

@@ -140,3 +140,29 @@ fn srv_takes_a_name_server() {
     assert!(error("srv:_a._tcp.b?server=127.0.0.1").contains("parameter \"server\""));
     assert!(error("srv:a..b").contains("the name of the URL"));
 }
+
+#[test]
+#[cfg(feature = "consul")]
+fn a_registration_is_one_line_too() {
+    use tokio::sync::watch;
+
+    let parse = |text: &str| text.parse::<RegistrationUrl>();
+    let all = "consul:workers?agent=https://consul.internal:8501&ca-file=/run/ca.pem\
+               &token-file=/run/token&id=w-0&tag=a&tag=b";
+    assert_eq!(parse(all).unwrap().to_string(), all);
+    for (text, part) in [
+        ("workers", "has no scheme"),
+        ("consul:", "nothing follows the scheme"),
+        ("dns:workers:7100", "use consul, as in consul:workers"),
+        ("consul:workers?dc=eu", "no such parameter"),
+        ("consul:workers?agent=consul", "parameter \"agent\""),
+    ] {
+        let error = parse(text).unwrap_err().to_string();
+        assert!(error.contains(part), "{text}: {error}");
+    }
+    let mut record = crate::Record::new("10.0.0.1:7100".parse().unwrap());
+    record.weight = 0;
+    let (_ready, is_ready) = watch::channel(false);
+    let error = parse(all).unwrap().register(record, is_ready).err().unwrap().to_string();
+    assert!(error.contains("weights of Consul begin at 1"), "{error}");
+}

@@ -1,101 +1,25 @@
-//! A Consul agent in development mode, which forgets everything when it ends.
+//! A Consul agent as the registry.
 
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use ringpop_discovery::consul::{Agent, Consul, Registration, Service};
 use ringpop_discovery::{Discovery as _, Feed, Freshness};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::{PATIENCE, Process, failure, free_ports, ids, is_installed, until};
+use super::support::{ConsulAgent, PATIENCE, free_ports, is_installed};
+use super::{failure, ids, until};
 
-struct Server {
-    ports: [u16; 3],
-    process: Option<Process>,
-    configuration: Option<String>,
+fn agent(server: &ConsulAgent) -> Agent {
+    Agent::new(&server.url()).unwrap()
 }
 
-impl Server {
-    fn new() -> Self {
-        Self { ports: free_ports(), process: None, configuration: None }
-    }
-
-    async fn started() -> Self {
-        let mut server = Self::new();
-        server.start().await;
-        server
-    }
-
-    fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.ports[0])
-    }
-
-    fn agent(&self) -> Agent {
-        Agent::new(&self.url()).unwrap()
-    }
-
-    async fn start(&mut self) {
-        let [http, server, serf] = self.ports;
-        let mut arguments: Vec<String> =
-            ["agent", "-dev", "-node=node-a", "-bind=127.0.0.1", "-client=127.0.0.1"]
-                .map(str::to_owned)
-                .into();
-        for (name, port) in [
-            ("http-port", http.to_string()),
-            ("server-port", server.to_string()),
-            ("serf-lan-port", serf.to_string()),
-            ("serf-wan-port", "-1".to_owned()),
-            ("dns-port", "-1".to_owned()),
-            ("grpc-port", "-1".to_owned()),
-        ] {
-            arguments.push(format!("-{name}={port}"));
-        }
-        if let Some(configuration) = &self.configuration {
-            arguments.push(format!("-config-file={configuration}"));
-        }
-        self.process = Some(Process::start("consul", &arguments));
-        let leader = async {
-            while !self.ask("GET", "/v1/status/leader", "").await.contains("127.0.0.1") {
-                sleep(Duration::from_millis(20)).await;
-            }
-        };
-        timeout(PATIENCE, leader).await.expect("the agent has a leader");
-    }
-
-    fn stop(&mut self) {
-        self.process = None;
-    }
-
-    /// One request over a connection of its own; its whole answer, empty when there is none.
-    async fn ask(&self, method: &str, path: &str, body: &str) -> String {
-        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.ports[0])).await else {
-            return String::new();
-        };
-        let length = body.len();
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: consul\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
-        );
-        let _ = stream.write_all(request.as_bytes()).await;
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer).await;
-        String::from_utf8_lossy(&answer).into_owned()
-    }
-
-    async fn register(&self, id: &str, address: &str, status: &str) {
-        let body = format!(
-            r#"{{"Name":"kv","ID":"{id}","Address":"{address}","Port":7100,"Check":{{"CheckID":"{id}:c","TTL":"600s","Status":"{status}"}}}}"#
-        );
-        let answer = self.ask("PUT", "/v1/agent/service/register", &body).await;
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    }
-}
-
-fn feed(server: &Server) -> Feed {
-    Feed::new(Consul::new(&server.agent(), "kv"))
+fn feed(server: &ConsulAgent) -> Feed {
+    Feed::new(Consul::new(&agent(server), "kv"))
 }
 
 #[tokio::test]
@@ -103,7 +27,7 @@ async fn an_agent_that_starts_late_and_ends_and_comes_back_empty_empties_nothing
     if !is_installed("consul") {
         return;
     }
-    let mut server = Server::new();
+    let mut server = ConsulAgent::new();
     let feed = feed(&server);
     let mut snapshots = feed.snapshots();
     let error = failure(&mut snapshots).await;
@@ -132,36 +56,11 @@ async fn an_agent_that_starts_late_and_ends_and_comes_back_empty_empties_nothing
 }
 
 #[tokio::test]
-async fn changes_of_health_arrive_at_once() {
-    if !is_installed("consul") {
-        return;
-    }
-    let server = Server::started().await;
-    server.register("a", "10.0.0.1", "passing").await;
-    let feed = feed(&server);
-    let mut snapshots = feed.snapshots();
-    until(&mut snapshots, |list| list.records()[0].healthy).await;
-    let mut took = Vec::new();
-    for i in 0..100 {
-        let healthy = i % 2 == 1;
-        let status = if healthy { "passing" } else { "critical" };
-        let body = format!(r#"{{"Status":"{status}"}}"#);
-        let start = Instant::now();
-        server.ask("PUT", "/v1/agent/check/update/a:c", &body).await;
-        until(&mut snapshots, |list| list.records()[0].healthy == healthy).await;
-        took.push(start.elapsed());
-    }
-    took.sort();
-    // A figure for people: how fast it is on a machine that does other things is no condition.
-    println!("change to list: p50 {:?}, p99 {:?}", took[49], took[98]);
-}
-
-#[tokio::test]
 async fn an_agent_that_hangs_is_waited_for() {
     if !is_installed("consul") {
         return;
     }
-    let server = Server::started().await;
+    let server = ConsulAgent::started().await;
     server.register("a", "10.0.0.1", "passing").await;
     let feed = feed(&server);
     let mut snapshots = feed.snapshots();
@@ -188,23 +87,72 @@ async fn a_token_that_is_not_known_is_refused_with_advice() {
     };
     let path_text = |path: &Path| path.to_str().unwrap().to_owned();
     let configuration = r#"{"acl":{"enabled":true,"default_policy":"deny","tokens":{"master":"b1a7e1a5-0000-4000-8000-000000000001"}}}"#;
-    let mut server = Server::new();
+    let mut server = ConsulAgent::new();
     server.configuration = Some(path_text(&file("acl.json", configuration)));
     server.start().await;
     let wrong = file("wrong", "b1a7e1a5-0000-4000-8000-00000000ffff");
     let right = file("right", "b1a7e1a5-0000-4000-8000-000000000001\n");
     let service = || Service::new("kv", "a", "10.0.0.1:7100".parse().unwrap());
     let (_ready, is_ready) = watch::channel(true);
-    let registration = Registration::new(&server.agent().token_file(&right), service()).unwrap();
+    let registration = Registration::new(&agent(&server).token_file(&right), service()).unwrap();
     let registering = tokio::spawn(registration.run(is_ready));
 
-    let refused = Feed::new(Consul::new(&server.agent().token_file(&wrong), "kv"));
+    let refused = Feed::new(Consul::new(&agent(&server).token_file(&wrong), "kv"));
     let error = refused.peers().await.unwrap_err();
     assert!(!error.lists_nobody(), "{error}");
     assert!(error.to_string().contains("service:read"), "{error}");
-    let allowed = Feed::new(Consul::new(&server.agent().token_file(&right), "kv"));
+    let allowed = Feed::new(Consul::new(&agent(&server).token_file(&right), "kv"));
     let list = until(&mut allowed.snapshots(), |list| list.records()[0].healthy).await;
     assert_eq!(ids(&list), ["node-a/a"]);
+    registering.abort();
+}
+
+#[tokio::test]
+async fn an_agent_is_reached_over_tls_with_its_authority_and_a_token() {
+    if !is_installed("consul") {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: String| {
+        let path = directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    let certificate = params.signed_by(&key, &authority).unwrap();
+    let ca = file("ca.pem", authority.pem());
+    let [https] = free_ports();
+    let token = "b1a7e1a5-0000-4000-8000-000000000001";
+    let configuration = json!({
+        "ports": { "https": https },
+        "cert_file": file("cert.pem", certificate.pem()),
+        "key_file": file("key.pem", key.serialize_pem()),
+        "acl": { "enabled": true, "default_policy": "deny", "tokens": { "master": token } },
+    });
+    let mut server = ConsulAgent::new();
+    let configuration = file("consul.json", configuration.to_string());
+    server.configuration = Some(configuration.to_str().unwrap().to_owned());
+    server.start().await;
+
+    let token = file("token", token.to_owned());
+    let agent = Agent::new(&format!("https://127.0.0.1:{https}")).unwrap().token_file(token);
+    let service = Service::new("kv", "a", "10.0.0.1:7100".parse().unwrap());
+    let (_ready, is_ready) = watch::channel(true);
+    let registration = Registration::new(&agent.clone().ca_file(&ca), service).unwrap();
+    let registering = tokio::spawn(registration.run(is_ready));
+    let feed = Feed::new(Consul::new(&agent.clone().ca_file(&ca), "kv"));
+    let list = until(&mut feed.snapshots(), |list| list.records()[0].healthy).await;
+    assert_eq!(ids(&list), ["node-a/a"]);
+
+    let params = CertificateParams::new(Vec::new()).unwrap();
+    let other = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+    let other = agent.ca_file(file("other.pem", other.pem()));
+    let error = Feed::new(Consul::new(&other, "kv")).peers().await.unwrap_err();
+    assert!(error.to_string().contains("certificate"), "{error}");
     registering.abort();
 }
 
@@ -213,14 +161,14 @@ async fn a_registration_follows_readiness_and_survives_its_agent() {
     if !is_installed("consul") {
         return;
     }
-    let mut server = Server::started().await;
+    let mut server = ConsulAgent::started().await;
     let feed = feed(&server);
     let mut snapshots = feed.snapshots();
     let mut service = Service::new("kv", "a", "10.0.0.1:7100".parse().unwrap());
     service.weight = 3;
     service.meta.insert("zone".to_owned(), "eu-1a".to_owned());
     let (ready, is_ready) = watch::channel(false);
-    let registration = Registration::new(&server.agent(), service).unwrap();
+    let registration = Registration::new(&agent(&server), service).unwrap();
     let registering = tokio::spawn(registration.run(is_ready));
     let list = until(&mut snapshots, |list| !list.records()[0].healthy).await;
     assert_eq!((list.records()[0].weight, list.records()[0].zone.as_deref()), (3, Some("eu-1a")));
@@ -245,9 +193,9 @@ async fn ten_thousand_instances_arrive() {
     if !is_installed("consul") {
         return;
     }
-    let server = Server::started().await;
+    let server = ConsulAgent::started().await;
     let node = r#"{"Node":"node-b","Address":"10.9.9.9"}"#;
-    assert!(server.ask("PUT", "/v1/catalog/register", node).await.starts_with("HTTP/1.1 200"));
+    assert!(server.ask("PUT", "/v1/catalog/register", node).await.starts_with("HTTP/1.0 200"));
     for batch in 0..200 {
         let operations: Vec<String> = (0..50)
             .map(|i| {
@@ -259,7 +207,7 @@ async fn ten_thousand_instances_arrive() {
             .collect();
         let body = format!("[{}]", operations.join(","));
         let answer = server.ask("PUT", "/v1/txn", &body).await;
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert!(answer.starts_with("HTTP/1.0 200"), "{answer}");
     }
     let start = Instant::now();
     let feed = feed(&server);

@@ -5,7 +5,8 @@ use std::time::Duration;
 use ringpop_discovery::{Discovery as _, Feed, Freshness, Srv};
 use tokio::time::sleep;
 
-use super::{Process, failure, free_ports, ids, is_installed, until};
+use super::support::{Process, free_ports, is_installed};
+use super::{failure, ids, until};
 
 struct Server {
     port: u16,

@@ -1,70 +1,32 @@
-//! Registries that others wrote, as they are published: Consul and dnsmasq.
+//! Registries that others wrote, as they are published: Consul, dnsmasq, and the machinery of the
+//! API server of Kubernetes.
 //!
 //! A program that is not installed skips its tests, which is said at the beginning of a line;
-//! `.ci/run` installs what it can.
+//! `.ci/run` installs what it can. What can go wrong, and which tests have it, here or in the
+//! module of the source:
+//!
+//! | | Consul | Kubernetes | SRV | file, name |
+//! |---|---|---|---|---|
+//! | down first, down later, restarted | here, unit | here, unit | here | unit, feed |
+//! | slow, silent | here, unit | here, unit | here | unit, feed |
+//! | garbage | unit | unit | unit | unit |
+//! | permission denied | here, unit | unit | unit | unit |
+//! | watch expired | unit | here, unit | – | – |
+//! | empty | here, unit | here, unit | here, unit | unit |
+//! | 10,000 endpoints | here, unit | here, unit | 500 fit an answer | unit |
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod consul;
 mod dnsmasq;
-
-use std::io::Write as _;
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+mod kubernetes;
+mod picks;
+mod support;
 
 use ringpop_discovery::{DiscoveryError, Snapshot, Snapshots};
 use tokio::time::timeout;
 
-/// For a machine that does other things as well.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Whether a program can be run. Otherwise that is said past the capture of test output, since a
-/// skipped test looks like one that passed.
-fn is_installed(program: &str) -> bool {
-    let version =
-        Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if version.is_ok_and(|status| status.success()) {
-        return true;
-    }
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "\nSKIPPED: tests with {program}, which is not installed").unwrap();
-    false
-}
-
-/// A process that ends with the test.
-struct Process(Child);
-
-impl Process {
-    fn start(program: &str, arguments: &[String]) -> Self {
-        let child = Command::new(program)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        Self(child.unwrap())
-    }
-
-    /// `STOP` and `CONT` make it hang and go on.
-    fn signal(&self, signal: &str) {
-        let pid = self.0.id().to_string();
-        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Ports that were free a moment ago.
-fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
-}
+use support::PATIENCE;
 
 /// The next snapshot that is as the test wants it.
 async fn until(snapshots: &mut Snapshots, wanted: impl Fn(&Snapshot) -> bool) -> Snapshot {

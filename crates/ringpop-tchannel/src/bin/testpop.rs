@@ -91,6 +91,8 @@ async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
     let mut builder = Bridge::builder(APP)
         .listen(options.listen)
         .discovery(JsonFile::new(options.hosts))
+        // As the other implementations do, the suite does not wait for more.
+        .start_alone_after(Duration::ZERO)
         .config(config);
     if let Some(form) = options.checksum_form {
         builder = builder.checksum_form(form);

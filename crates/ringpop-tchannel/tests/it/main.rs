@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "a test that cannot go on panics")]
 
+mod discovery;
 mod forms;
 #[path = "../../fuzz/src/lib.rs"]
 #[allow(dead_code, reason = "the fuzz targets use the rest")]

@@ -1,4 +1,4 @@
-//! `GET /ready`: whether clients and load balancers should send requests here.
+//! Whether clients and load balancers should send requests here, and `GET /ready`, which tells it.
 
 use axum::Router;
 use axum::extract::State;
@@ -12,13 +12,20 @@ pub(super) fn router(node: Ringpop) -> Router {
 }
 
 async fn ready(State(node): State<Ringpop>) -> (StatusCode, String) {
-    let state = node.state();
+    match check(&node) {
+        Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+    }
+}
+
+/// `Err` says why requests should go elsewhere.
+pub(super) fn check(node: &Ringpop) -> Result<(), String> {
     let problems = node.problems();
     let unreachable =
         problems.iter().find(|problem| matches!(problem, Problem::Unreachable { .. }));
-    match (state, unreachable) {
-        (_, Some(problem)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{problem}\n")),
-        (ringpop::State::Ready, None) => (StatusCode::OK, "ready\n".to_owned()),
-        (state, None) => (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", state.as_str())),
+    match (node.state(), unreachable) {
+        (_, Some(problem)) => Err(problem.to_string()),
+        (ringpop::State::Ready, None) => Ok(()),
+        (state, None) => Err(state.as_str().to_owned()),
     }
 }
