@@ -7,7 +7,7 @@
 //! | [`SpreadMinimizing`] | even to `1 / points` | none while the last node stays | one search | points, numbered nodes |
 //! | [`Rendezvous`] | exactly by weight | none | time in the number of nodes | nothing |
 //! | [`Maglev`] | even to nodes by table size | some, as the table is filled anew | one read | a table |
-//! | [`Jump`] | exactly by weight | none while the last node stays | `ln(nodes)` steps | numbered nodes |
+//! | [`Jump`] | exactly by weight | none while the last node stays | two steps | numbered nodes |
 //!
 //! `docs/placements.md` has figures of each and says which to choose for what. What an algorithm
 //! cannot do it does not offer: [`Ring::ranges`] and [`diff`](crate::diff) exist where nodes own

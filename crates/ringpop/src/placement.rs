@@ -33,7 +33,7 @@ use crate::member::Ringpop;
 #[non_exhaustive]
 pub enum PlacementChoice {
     /// Shares are exactly those of the weights, for any number of members, and no key moves
-    /// needlessly. A lookup asks each member, at about 1.5 ns: take another one from some hundred
+    /// needlessly. A lookup asks each member, at about 0.8 ns: take another one from some hundred
     /// members on.
     #[default]
     Rendezvous,

@@ -32,7 +32,7 @@ use crate::placement::PlacementChoice;
 /// let ring = member.view().ring.clone();
 /// assert_eq!(ring.placement(), placement);
 /// if let Some(ring) = ring.as_ring() {
-///     assert_eq!(ring.ranges_of(member.whoami()).count(), 100);
+///     assert!(ring.ranges_of(member.whoami()).next().is_some());
 /// }
 /// # Ok(())
 /// # }
