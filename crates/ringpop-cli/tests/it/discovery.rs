@@ -110,7 +110,7 @@ async fn one_ring(addresses: &[String]) {
         for address in addresses {
             let status = status(address).await?;
             let members = status["members"].as_array()?.iter();
-            let on_ring = members.filter(|member| member["points"] != 0);
+            let on_ring = members.filter(|member| member["share"] != 0.0);
             let on_ring: BTreeSet<_> = on_ring.filter_map(|m| m["address"].as_str()).collect();
             if on_ring != wanted || status["state"] != "ready" {
                 // Each question is a process, which is a load of its own.
