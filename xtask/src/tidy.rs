@@ -2,8 +2,12 @@
 //!
 //! Clippy and rustfmt check the rest; each rule here stands in CONTRIBUTING.md.
 
+mod circles;
+mod examples;
+mod invariants;
 mod layout;
 mod prose;
+mod words;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -45,6 +49,10 @@ pub(crate) fn run() -> Result<()> {
     files.sort_by(|a, b| a.path.cmp(&b.path));
     let mut breaches = layout::check(&files);
     breaches.extend(prose::check(&files));
+    breaches.extend(examples::check(&files));
+    breaches.extend(words::check(&files));
+    breaches.extend(circles::check(&files));
+    breaches.extend(invariants::check(&files));
     for breach in &breaches {
         println!("{breach}");
     }

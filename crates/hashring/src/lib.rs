@@ -3,6 +3,7 @@
 //!
 //! Depend on this crate alone to spread keys over nodes, or requests over backends. It does no I/O,
 //! reads no clock and starts no task.
+//! `docs/glossary.md` of the project explains the terms.
 //!
 //! | to ... | take |
 //! |---|---|

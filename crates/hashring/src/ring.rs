@@ -52,6 +52,38 @@ use crate::{
 /// assert_eq!(smaller.lookup(b"user:42"), Some(second));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Everything that a ring knows of itself:
+///
+/// ```
+/// use hashring::{Node, Ring, Ringpop};
+///
+/// let ring: Ring = Ring::builder().nodes(["a", "b", "c"]).build()?;
+/// assert!(!ring.is_empty() && ring.len() == 3 && ring.total_weight() == 3);
+/// let points = ring.points_per_weight_unit();
+/// assert_eq!(ring.points_of("a"), Some(points));
+/// assert_eq!(ring.points().len(), 3 * points as usize);
+/// assert!(ring.size_bytes() > ring.points().len() * 12);
+///
+/// // A key is a place on the circle, and each place has one owner.
+/// let place = ring.place(b"user:42");
+/// let owner = ring.lookup_at(place).expect("the ring has points");
+/// assert_eq!(Some(owner), ring.lookup(b"user:42"));
+/// assert_eq!(Some(owner), ring.walk_at(place).next());
+/// let owned = ring.ranges_of(owner.id()).find(|range| range.contains(place));
+/// assert!(ring.ranges().any(|(range, node)| Some(range) == owned && node == owner));
+/// let all: u128 = ring.ranges().map(|(range, _)| range.places()).sum();
+/// assert_eq!(all, ring.circle_places());
+///
+/// // Rings with one checksum send each key to the same node, whatever their history.
+/// let again = ring.with_nodes(["c", "b", "a"].map(Node::new))?;
+/// assert_eq!(again.checksum(), ring.checksum());
+///
+/// // The checksums of ringpop-go: over identities, and over points.
+/// let ring: Ring<(), Ringpop> = Ring::builder().node("10.0.0.1:3000").scheme(Ringpop).build()?;
+/// assert_ne!(ring.identity_checksum(), ring.point_checksum());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Ring<N = (), S = Xxh3> {
     scheme: S,

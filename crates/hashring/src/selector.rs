@@ -101,6 +101,12 @@ pub enum WhenAllQuarantined {
 ///     home.data().health().report(Outcome::Failure, now);
 /// }
 /// assert_ne!(picker.pick(b"session-1", now)?.id(), home.id());
+///
+/// // Off the hot path, a report by id; and figures for a status page.
+/// selector.report(home.id(), Outcome::Success, now);
+/// assert_eq!(picker.pick(b"session-1", now)?.id(), home.id());
+/// assert_eq!(selector.quarantines_withheld(), 0);
+/// assert_eq!(selector.ring().nodes().iter().map(|node| node.data().skips()).max(), Some(1));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]

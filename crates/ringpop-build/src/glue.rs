@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use prost_reflect::{FileDescriptor, MessageDescriptor, MethodDescriptor};
-use prost_types::method_options::IdempotencyLevel;
 
 use crate::error::{Error, KeyProblem};
 use crate::field::{self, KeyPath, KeyPlace};
+use crate::method::Method;
 use crate::render::Renderer;
 
 /// Rust code that belongs into the module of one package.
@@ -17,15 +17,6 @@ pub struct Glue {
     pub package: String,
     /// Rust items, to be added to the module that prost generates for the package.
     pub code: String,
-}
-
-/// A method with a key.
-pub(crate) struct Method {
-    pub(crate) path: String,
-    pub(crate) place: KeyPlace,
-    pub(crate) unary: bool,
-    pub(crate) idempotent: bool,
-    pub(crate) end_when_moved: bool,
 }
 
 /// The keys that methods find in a message: several if they disagree.
@@ -47,7 +38,7 @@ pub(crate) fn of_files(files: &[FileDescriptor], forward_path: &str) -> Result<V
                     paths.push(path.clone());
                 }
             }
-            methods.push(describe(&method, place));
+            methods.push(Method::of(&method, place));
         }
         if !methods.is_empty() {
             let package = code.entry(service.package_name().to_owned()).or_default();
@@ -89,18 +80,6 @@ fn of_method(method: &MethodDescriptor) -> Result<Option<KeyPlace>, Error> {
         field::of_method(method)
     };
     place.map_err(|problem| error(&file, "method", method.full_name(), problem))
-}
-
-fn describe(method: &MethodDescriptor, place: KeyPlace) -> Method {
-    let options = method.method_descriptor_proto().options.as_ref();
-    let level = options.map_or(IdempotencyLevel::IdempotencyUnknown, |o| o.idempotency_level());
-    Method {
-        path: format!("/{}/{}", method.parent_service().full_name(), method.name()),
-        place,
-        unary: !method.is_client_streaming() && !method.is_server_streaming(),
-        idempotent: level != IdempotencyLevel::IdempotencyUnknown,
-        end_when_moved: field::ends_when_moved(method),
-    }
 }
 
 fn error(file: &FileDescriptor, what: &str, name: &str, problem: KeyProblem) -> Error {

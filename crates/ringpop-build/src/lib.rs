@@ -1,6 +1,27 @@
 //! Build-time glue for `ringpop-forward`: a schema says which field is the routing key, and the
 //! generated code says it to the forwarder.
 //!
+//! ```
+//! # let directory = tempfile::tempdir()?;
+//! # let directory = directory.path();
+//! let schema = r#"
+//!     syntax = "proto3";
+//!     package kv.v1;
+//!     import "ringpop/options.proto";
+//!     message GetRequest { string key = 1 [(ringpop.key) = true]; }
+//!     message GetResponse { string value = 1; }
+//!     service Kv { rpc Get(GetRequest) returns (GetResponse); }
+//! "#;
+//! std::fs::write(directory.join("kv.proto"), schema)?;
+//! let schemas = ringpop_build::Schemas::load(&["kv.proto"], &[directory])?;
+//! let glue = schemas.glue("::ringpop_forward")?;
+//! assert_eq!(glue[0].package, "kv.v1");
+//! assert!(glue[0].code.contains("KV_ROUTES"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The options in a schema:
+//!
 //! ```proto
 //! import "ringpop/options.proto"; // comes with this crate
 //!
@@ -43,6 +64,7 @@ mod error;
 mod field;
 mod forward_path;
 mod glue;
+mod method;
 mod render;
 mod schemas;
 

@@ -6,7 +6,7 @@ use heck::{ToShoutySnakeCase, ToSnakeCase, ToUpperCamelCase};
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
 use crate::field::{KeyPath, KeyPlace};
-use crate::glue::Method;
+use crate::method::Method;
 
 /// Names that are no identifiers without `r#`; those of the 2024 edition.
 const KEYWORDS: [&str; 47] = [

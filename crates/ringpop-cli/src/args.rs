@@ -14,6 +14,7 @@ use ringpop::limits::WEIGHT_MAX;
 use ringpop::swim::Config;
 
 use crate::commands::{CertArgs, RingArgs};
+use crate::duration::{parse_duration, parse_wait};
 use crate::failure::{EXIT_CODES, Failure};
 use crate::limits::{
     ALONE_AFTER, ARGUMENT_CHARS_SHOWN, ATTEMPT_TIMEOUT, DEV_NODES_MAX, EXPECT_WITHIN, EXPECTED_MAX,
@@ -322,20 +323,6 @@ fn parse_lame_duck(text: &str) -> Result<Duration, String> {
         return Err(format!("at most {} s are allowed", LAME_DUCK_MAX.as_secs()));
     }
     Ok(time)
-}
-
-/// A time that may be nothing.
-fn parse_wait(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .map_err(|error| format!("{error}: write it with its unit, as in 30s or 5m"))
-}
-
-pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let duration = parse_wait(text)?;
-    if duration.is_zero() {
-        return Err("a duration must be longer than nothing, as 30s or 5m are".to_owned());
-    }
-    Ok(duration)
 }
 
 fn parse_label(text: &str) -> Result<(String, String), String> {

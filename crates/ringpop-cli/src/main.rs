@@ -8,6 +8,7 @@
 mod admin;
 mod args;
 mod commands;
+mod duration;
 mod failure;
 mod kv;
 mod limits;

@@ -7,7 +7,7 @@ use humantime::format_duration;
 use ringpop::Builder;
 use ringpop::forward::{H2Config, ServerLimits};
 
-use crate::args::parse_duration;
+use crate::duration::parse_duration;
 use crate::failure::Failure;
 
 /// Limits of callers. A limit that is not given is the library's default; the library checks the

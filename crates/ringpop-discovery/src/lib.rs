@@ -15,6 +15,7 @@
 //!
 //! What a peer is used for (a membership to join, a backend to put on a ring) is not known here:
 //! this crate contains no rule of the ring or of the membership protocol.
+//! `docs/glossary.md` of the project explains the terms.
 //!
 //! ```
 //! use ringpop_discovery::{Discovery, StaticList};

@@ -25,7 +25,45 @@ use crate::server::explain::Explain;
 use crate::shared::{Settings, Shared};
 use crate::transport::{H2Transport, PeerTransport};
 
-/// Settings of a [`Forwarder`].
+/// Settings of a [`Forwarder`]. All but the resolver have a default.
+///
+/// ```
+/// use std::time::Duration;
+/// use ringpop_forward::{
+///     Divergence, Explain, ForwardEvent, Forwarder, H2Transport, MissingKey, Observer, Policy,
+///     Routes, StaticResolver,
+/// };
+///
+/// struct Silent;
+/// impl Observer for Silent {
+///     fn event(&self, _: &ForwardEvent<'_>) {}
+/// }
+///
+/// let resolver = StaticResolver::new("10.0.0.1:7100", ["10.0.0.1:7100", "10.0.0.2:7100"])?;
+/// let forwarder = Forwarder::builder(resolver)
+///     .name("10.0.0.1:7100")
+///     .routes(Routes::new().field("/kv.v1.Kv/Get", &[1]).unary().idempotent())
+///     .trust_hop_headers(|_| true)
+///     // What is sent again, and what the caller hears when it is not.
+///     .policy(Policy::default().max_attempts(3))
+///     .replay_limit(256 << 10)
+///     .replay_memory(32 << 20)
+///     // Members that see other rings.
+///     .max_hops(2)
+///     .divergence(Divergence::Refuse)
+///     // Callers that leave things out.
+///     .missing_key(MissingKey::Local)
+///     .first_message_timeout(Duration::from_secs(5))
+///     .max_timeout(Duration::from_secs(60))
+///     .max_in_flight(1_000)
+///     // Who looks on.
+///     .explain(Explain::Always)
+///     .observer(Silent)
+///     .transport(H2Transport::default())
+///     .build()?;
+/// # let _ = forwarder;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
 pub struct Builder<T = H2Transport> {
     resolver: Arc<dyn Resolver>,

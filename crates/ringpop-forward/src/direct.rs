@@ -217,6 +217,39 @@ impl<T: PeerTransport> Forwarder<T> {
     /// The status that the owner's handler or the forwarder answered. INVALID_ARGUMENT for a key
     /// that is empty or longer than [`KEY_BYTES_MAX`](crate::KEY_BYTES_MAX), or a request above the
     /// limit.
+    ///
+    /// ```
+    /// use ringpop_forward::{
+    ///     DirectHandler, DirectReply, DirectRequest, Forwarder, Outcome, StaticResolver,
+    /// };
+    /// # use tonic::Status;
+    ///
+    /// struct Carts;
+    /// impl DirectHandler for Carts {
+    ///     async fn handle(&self, request: DirectRequest) -> Result<DirectReply, Status> {
+    ///         Ok(DirectReply::new(request.body().clone()))
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let resolver = StaticResolver::new("a:1", ["a:1"])?;
+    /// let forwarder = Forwarder::builder(resolver).name("a:1").build()?;
+    /// let _for_the_server = forwarder.direct_service(Carts);
+    ///
+    /// let request = DirectRequest::new("carts/add", r#"{"item":7}"#);
+    /// let reply = match forwarder.handle_or_forward("user-42", request.clone()).await? {
+    ///     Outcome::Handle(request) => Carts.handle(request).await?, // the key is ours
+    ///     Outcome::Forwarded(reply) => reply,
+    /// };
+    /// assert_eq!(reply.body(), request.body());
+    ///
+    /// // Many keys: one request for each owner.
+    /// let groups = forwarder.handle_or_forward_all(["user-1", "user-2"], request).await;
+    /// assert_eq!((groups.len(), groups[0].keys.len()), (1, 2));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn handle_or_forward(
         &self,
         key: impl Into<Key>,

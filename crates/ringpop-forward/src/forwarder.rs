@@ -37,6 +37,45 @@ use crate::transport::{H2Transport, PeerTransport};
 /// # let _ = layer;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// From the first client to the end of the process:
+///
+/// ```
+/// use ringpop_forward::{Forwarder, Owner, Peer, PeerState, StaticResolver};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[derive(Clone)] struct KvServer;
+/// let resolver = StaticResolver::new("a:1", ["a:1", "b:1"])?;
+/// let forwarder = Forwarder::builder(resolver).name("a:1").build()?;
+///
+/// // Transports for generated clients, local or remote for each call: by the key of each message,
+/// // or for one key, whatever the messages say.
+/// let by_message = forwarder.client(KvServer);
+/// let by_key = forwarder.client_for("user-42", KvServer);
+/// # let _ = (by_message, by_key);
+///
+/// // Questions that need no call.
+/// let groups = forwarder.group_by_owner(["user-1", "user-2", "user-3", "user-4"]);
+/// assert_eq!(groups.iter().map(|group| group.keys.len()).sum::<usize>(), 4);
+/// let ownership = forwarder.ownership("user-42");
+/// assert_eq!(ownership.is_held(), forwarder.owner_of(b"user-42") == Some(Owner::Local));
+///
+/// // What the membership hears of a peer.
+/// let peer = Peer::new("b:1")?;
+/// forwarder.set_peer_state(&peer, PeerState::Doubtful);
+/// forwarder.set_peer_state(&peer, PeerState::Good);
+/// forwarder.reset_backoff(&peer);
+/// forwarder.forget(&peer);
+///
+/// // A shutdown in three steps.
+/// forwarder.drain();
+/// forwarder.refuse_new_work();
+/// forwarder.drained().await;
+/// assert_eq!(forwarder.stats().in_flight, 0);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Forwarder<T = H2Transport>(Arc<Shared<T>>);
 
 impl Forwarder {

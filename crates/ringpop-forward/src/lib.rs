@@ -5,6 +5,37 @@
 //! sends the whole of it, untouched, to the owner and the owner's response back. Every shape of
 //! call is carried: metadata, messages, trailers, deadlines and cancellation, and no message is
 //! ever decoded.
+//! `docs/glossary.md` of the project explains the terms.
+//!
+//! ```
+//! use std::convert::Infallible;
+//! use http::{Request, Response};
+//! use ringpop_forward::{Forwarder, KEY_HEADER, Owner, Routes, StaticResolver};
+//! use tonic::body::Body;
+//! use tower::{Layer, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let me = "10.0.0.1:7100"; // a cluster of one: every key is its own
+//! let forwarder = Forwarder::builder(StaticResolver::new(me, [me])?)
+//!     .name(me)
+//!     .routes(Routes::new().header("/kv.v1.Kv/Get").unary().idempotent())
+//!     .build()?;
+//! assert_eq!(forwarder.owner_of(b"user-42"), Some(Owner::Local));
+//!
+//! let kv = service_fn(|request: Request<Body>| async move {
+//!     println!("handled here: {}", request.uri().path());
+//!     Ok::<_, Infallible>(Response::new(Body::empty()))
+//! });
+//! let request = Request::post("http://kv/kv.v1.Kv/Get").header(KEY_HEADER, "user-42");
+//! let response = forwarder.layer().layer(kv).oneshot(request.body(Body::empty())?).await?;
+//! assert!(response.status().is_success());
+//! assert_eq!(forwarder.stats().local, 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Around the services of a server, with others to forward to:
 //!
 //! ```no_run
 //! use ringpop_forward::{Forwarder, Routes, StaticResolver, incoming, server};

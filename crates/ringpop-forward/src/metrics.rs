@@ -11,6 +11,45 @@ use crate::observe::{AttemptEnd, ForwardEvent, Observer, RetriedAt};
 use crate::retry::policy::FailureClass;
 use crate::stats::Stats;
 
+const PREFIX: &str = "ringpop_request_proxy_";
+
+/// The gauges among the fields of [`Stats`], and their names here.
+const GAUGES: [(&str, &str); 4] = [
+    ("in_flight", "inflight"),
+    ("connections", "connections"),
+    ("replay_bytes", "replay_bytes"),
+    ("circuits_open", "circuits_open"),
+];
+
+/// The fields of [`Stats`] that events tell as they happen, with more detail.
+const TOLD_BY_EVENTS: [&str; 25] = [
+    "local",
+    "forwarded",
+    "failed",
+    "retries_never_sent",
+    "retries_refused",
+    "retries_unavailable",
+    "retries_ambiguous",
+    "retries_unanswered",
+    "rerouted",
+    "not_retried_maybe_executed",
+    "not_retried_not_replayable",
+    "not_retried_budget_spent",
+    "not_retried_pushed_back",
+    "not_retried_attempts_spent",
+    "not_retried_no_time_left",
+    "not_retried_overloaded",
+    "hedges",
+    "hedges_won",
+    "refused",
+    "bad_keys",
+    "epochs_differed",
+    "keys_differed",
+    "refused_ring_differs",
+    "refused_not_owner",
+    "refused_loop",
+];
+
 /// Exports what happens through the facade of the crate `metrics`.
 ///
 /// Labels are in parentheses. All names but the last group begin with `ringpop_request_proxy_`:
@@ -34,11 +73,8 @@ use crate::stats::Stats;
 /// * `bad_key`: calls without a key that can be read.
 /// * `inflight`, `connections`, `replay_bytes`, `circuits_open`: gauges, as often as
 ///   [`record`](Self::record) is called.
-/// * The names of fields of [`Stats`] that no event tells, as often as [`record`](Self::record) is
-///   called: `hedges_unaffordable`, `bad_direct_requests`, `loops_stopped`, `bad_hop_headers`,
-///   `deadlines_exceeded`, `broken_requests`, `broken_responses`, `replays_unkept`,
-///   `bad_timeouts`, `first_messages_late`, `header_lists_exceeded`, `dial_failures`,
-///   `pings_unanswered`, `pings_unwanted`, `circuits_opened`, `circuit_skips`.
+/// * The name of each field of [`Stats`] that no event tells, as often as
+///   [`record`](Self::record) is called: `deadlines_exceeded`, `dial_failures` and so on.
 ///
 /// `ringpop_server_` and the name of a field of [`ServerStats`]: what callers hold, and how much
 /// was taken back, as often as [`record_server`](Self::record_server) is called.
@@ -56,31 +92,13 @@ impl MetricsObserver {
     /// Sets the gauges, and the counters that no event tells, from
     /// [`Forwarder::stats`](crate::Forwarder::stats). To be called before each scrape.
     pub fn record(stats: &Stats) {
-        // All are far below 2^53, from where on an f64 loses counts.
-        gauge!("ringpop_request_proxy_inflight").set(stats.in_flight as f64);
-        gauge!("ringpop_request_proxy_connections").set(stats.connections as f64);
-        gauge!("ringpop_request_proxy_replay_bytes").set(stats.replay_bytes as f64);
-        gauge!("ringpop_request_proxy_circuits_open").set(stats.circuits_open as f64);
-        let told_by_no_event = [
-            ("ringpop_request_proxy_hedges_unaffordable", stats.hedges_unaffordable),
-            ("ringpop_request_proxy_bad_direct_requests", stats.bad_direct_requests),
-            ("ringpop_request_proxy_loops_stopped", stats.loops_stopped),
-            ("ringpop_request_proxy_bad_hop_headers", stats.bad_hop_headers),
-            ("ringpop_request_proxy_deadlines_exceeded", stats.deadlines_exceeded),
-            ("ringpop_request_proxy_broken_requests", stats.broken_requests),
-            ("ringpop_request_proxy_broken_responses", stats.broken_responses),
-            ("ringpop_request_proxy_replays_unkept", stats.replays_unkept),
-            ("ringpop_request_proxy_bad_timeouts", stats.bad_timeouts),
-            ("ringpop_request_proxy_first_messages_late", stats.first_messages_late),
-            ("ringpop_request_proxy_header_lists_exceeded", stats.header_lists_exceeded),
-            ("ringpop_request_proxy_dial_failures", stats.dial_failures),
-            ("ringpop_request_proxy_pings_unanswered", stats.pings_unanswered),
-            ("ringpop_request_proxy_pings_unwanted", stats.pings_unwanted),
-            ("ringpop_request_proxy_circuits_opened", stats.circuits_opened),
-            ("ringpop_request_proxy_circuit_skips", stats.circuit_skips),
-        ];
-        for (name, count) in told_by_no_event {
-            counter!(name).absolute(count);
+        for (name, value) in stats.iter() {
+            if let Some((_, exported)) = GAUGES.iter().find(|(gauge, _)| *gauge == name) {
+                // All are far below 2^53, from where on an f64 loses counts.
+                gauge!(format!("{PREFIX}{exported}")).set(value as f64);
+            } else if !TOLD_BY_EVENTS.contains(&name) {
+                counter!(format!("{PREFIX}{name}")).absolute(value);
+            }
         }
     }
 
@@ -360,30 +378,41 @@ mod tests {
                 ..Stats::default()
             });
         });
-        assert_eq!(
-            log.lines(),
-            [
-                "inflight{} 7",
-                "connections{} 3",
-                "replay_bytes{} 0",
-                "circuits_open{} 0",
-                "hedges_unaffordable{} 0",
-                "bad_direct_requests{} 0",
-                "loops_stopped{} 0",
-                "bad_hop_headers{} 0",
-                "deadlines_exceeded{} 0",
-                "broken_requests{} 0",
-                "broken_responses{} 0",
-                "replays_unkept{} 5",
-                "bad_timeouts{} 0",
-                "first_messages_late{} 0",
-                "header_lists_exceeded{} 0",
-                "dial_failures{} 0",
-                "pings_unanswered{} 0",
-                "pings_unwanted{} 0",
-                "circuits_opened{} 0",
-                "circuit_skips{} 0",
-            ]
+        let lines = log.lines();
+        for line in [
+            "inflight{} 7",
+            "connections{} 3",
+            "replay_bytes{} 0",
+            "circuits_open{} 0",
+            "replays_unkept{} 5",
+            "hedges_unaffordable{} 0",
+            "doubtful_skips{} 0",
+            "streams_moved{} 0",
+            "bad_direct_requests{} 0",
+            "loops_stopped{} 0",
+            "bad_hop_headers{} 0",
+            "deadlines_exceeded{} 0",
+            "broken_requests{} 0",
+            "broken_responses{} 0",
+            "bad_timeouts{} 0",
+            "first_messages_late{} 0",
+            "header_lists_exceeded{} 0",
+            "dial_failures{} 0",
+            "pings_unanswered{} 0",
+            "pings_unwanted{} 0",
+            "circuits_opened{} 0",
+            "circuit_skips{} 0",
+        ] {
+            assert!(lines.iter().any(|told| told == line), "{line} in {lines:?}");
+        }
+        // Each field is told by events or exported here.
+        let fields: Vec<&str> = Stats::default().iter().map(|(name, _)| name).collect();
+        assert_eq!(lines.len() + TOLD_BY_EVENTS.len(), fields.len());
+        assert!(
+            TOLD_BY_EVENTS
+                .iter()
+                .chain(GAUGES.map(|(name, _)| name).iter())
+                .all(|name| fields.contains(name))
         );
     }
 

@@ -7,7 +7,6 @@ pub(crate) mod drain;
 pub(crate) mod explain;
 pub(crate) mod layer;
 pub(crate) mod local;
-pub(crate) mod moved;
 pub(crate) mod ownership;
 
 #[cfg(test)]

@@ -11,13 +11,12 @@ use swim_driver::{Handle, Hosts, Stopped};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use crate::body::json;
+use crate::body::{error, json};
 use crate::channel::Answer;
 use crate::commands::{self, Healed};
 use crate::counters::Counters;
 use crate::frame::ErrorCode;
 use crate::limits::HEAL_TIME_MAX;
-use crate::service::failure;
 use crate::transport::Findings;
 use crate::view::View;
 
@@ -168,6 +167,11 @@ impl Admin {
 
 fn ok(value: &(impl Serialize + ?Sized)) -> Answer {
     Answer::Ok(json(value).into())
+}
+
+/// An error of the application.
+fn failure(kind: &str, message: &str) -> Answer {
+    Answer::Error(error(kind, message).into())
 }
 
 /// The task that owns the machine has ended: the process is about to.

@@ -16,9 +16,10 @@ use tokio::task::JoinHandle;
 
 use crate::admin::Admin;
 use crate::channel::{Peers, Shared, listen};
-use crate::commands::{self, Expected, JoinError, Joiner, Nobody};
+use crate::commands::{self, Expected, Joiner, Nobody};
 use crate::counters::{Counters, TransportStats};
 use crate::dialect::ChecksumForm;
+use crate::join_error::JoinError;
 use crate::limits::CHANGES_BYTES_MAX;
 use crate::publishing::Publishing;
 use crate::service::Service;

@@ -4,7 +4,6 @@
 //! comes with the place for its answer.
 
 mod connection;
-mod link;
 mod listener;
 mod peers;
 

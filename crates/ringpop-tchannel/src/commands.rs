@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringpop_discovery::{Discovery, DiscoveryError, PeersFuture};
-use swim_core::{Address, CommandError, Event, Instant, JoinFailure, Node, State};
+use swim_core::{Address, CommandError, Event, Instant, Node, State};
 use swim_driver::limits::DISCOVERY_TIMEOUT;
 use swim_driver::{
     Bootstrap, BootstrapError, Bootstrapped, Discover as _, Handle, Hosts, Joined, WaitError,
@@ -13,47 +13,8 @@ use swim_driver::{
 use tokio::time::Instant as Clock;
 
 use crate::counters::{Counters, count};
-use crate::dialect::ChecksumForm;
+use crate::join_error::JoinError;
 use crate::transport::Findings;
-
-/// Why a join failed. It may be tried again.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum JoinError {
-    /// Discovery could not be asked for as long as a join may take.
-    #[error("cannot tell whom to join: {0}")]
-    Discovery(#[from] DiscoveryError),
-    /// Discovery listed nobody to join for as long as a join may take, and the member was told
-    /// never to start alone.
-    #[error("nobody to join ({reason}); start the other members, or let this one start alone")]
-    Nobody {
-        /// What discovery said.
-        reason: String,
-    },
-    /// Nobody could be joined in time.
-    #[error("nobody could be joined in time; the last of them: {0}")]
-    Failed(JoinFailure),
-    /// The cluster writes its views down in another form than the one that was
-    /// chosen with [`BridgeBuilder::checksum_form`](crate::BridgeBuilder::checksum_form).
-    #[error(
-        "the checksums of {peer} are those of {theirs}, and this member was set to those of {ours}: \
-         their views would never agree; set the form of {theirs}, or none, which recognises it"
-    )]
-    OtherForm {
-        /// The member whose list it was.
-        peer: Address,
-        /// The form of the cluster.
-        theirs: ChecksumForm,
-        /// The form that was chosen here.
-        ours: ChecksumForm,
-    },
-    /// The machine refuses to join.
-    #[error(transparent)]
-    Refused(#[from] CommandError),
-    /// The member is shutting down.
-    #[error("this member is shutting down")]
-    Ended,
-}
 
 /// The discovery of a cluster of one.
 #[derive(Debug)]

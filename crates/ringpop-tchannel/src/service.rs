@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
 use swim_core::Message;
 
 use crate::admin::Admin;
-use crate::body::{Endpoint, Read, error, read_request, write_reply};
+use crate::body::{Endpoint, Read, read_request, write_reply};
 use crate::channel::{Answer, Answering, Serve};
 use crate::counters::count;
 use crate::frame::{Args, ErrorCode};
@@ -70,11 +69,6 @@ fn answer_of(message: &Message) -> Answer {
         Ok(body) => Answer::Ok(body.into()),
         Err(body) => Answer::Error(body.into()),
     }
-}
-
-/// An error of the application.
-pub(crate) fn failure(kind: &str, message: &str) -> Answer {
-    Answer::Error(Bytes::from(error(kind, message)))
 }
 
 impl Serve for Service {

@@ -22,9 +22,9 @@ use self::form::{Form, Verdict};
 use self::lists::Lists;
 use crate::body::{Envelope, Read, read_refusal, read_reply, write_request};
 use crate::channel::{Call, CallError, Peers, Reply};
-use crate::commands::JoinError;
 use crate::counters::count;
 use crate::dialect::ChecksumForm;
+use crate::join_error::JoinError;
 use crate::limits::{CALL_TIMEOUT_MARGIN, OUTGOING_MAX, TIMINGS_MAX};
 
 /// The requests under way.

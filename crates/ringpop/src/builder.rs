@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use crate::bind_error::BindError;
 use crate::event::Listeners;
 use crate::gossip::{Audience, Calls, Channels, Publishing};
-use crate::inner::Inner;
+use crate::inner::{Expected, Inner};
 use crate::labels::OwnLabels;
 use crate::lifecycle::Lifecycle;
 use crate::limits::{ALONE_AFTER, CHANNELS_MAX, LAME_DUCK, PAGE_BYTES_MAX};
@@ -31,14 +31,8 @@ use crate::security::Security;
 use crate::server::Server;
 use crate::view::Views;
 
-/// How many members a bootstrap waits for, this one included, and for how long.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Expected {
-    pub(crate) members: usize,
-    pub(crate) within: Duration,
-}
-
 /// Sets up a member; made by [`Ringpop::builder`].
+#[doc = include_str!("../docs/builder.md")]
 #[must_use = "a builder does nothing until `bind` is called"]
 pub struct Builder {
     app: String,
@@ -336,6 +330,18 @@ impl Builder {
     /// requests and of clients, and takes only those for members who present a
     /// certificate of the cluster's authority. The files are read again when
     /// they change, for as long as this member serves. Default: plain text.
+    ///
+    /// ```no_run
+    /// use ringpop::Ringpop;
+    /// use ringpop::forward::{Tls, TlsFiles};
+    ///
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let files = TlsFiles::new("member.pem", "member.key", "cluster.pem");
+    /// let member = Ringpop::builder("rides").tls(Tls::new(files)?).bind().await?;
+    /// # let _ = member;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: ringpop_forward::Tls) -> Self {
         self.security = tls.into();

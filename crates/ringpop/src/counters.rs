@@ -29,6 +29,7 @@ impl Counters {
         let security = &inner.security;
         let membership = membership.iter().map(named("membership"));
         let mut all: Vec<(String, u64)> = membership.collect();
+        all.extend(inner.handle.stats().iter().map(named("driver")));
         all.extend(inner.forwarder.stats().iter().map(named("forward")));
         all.extend(ring.into_iter().chain(inner.views.counters()).map(named("ring")));
         all.extend(security.accept_stats().iter().map(named("server")));

@@ -93,3 +93,26 @@ impl Listeners {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_slow_listener_is_told_how_much_it_missed_and_holds_nobody_up() {
+        let (listeners, sender) = Listeners::new();
+        let mut slow = listeners.subscribe();
+        let more = 3;
+        for _ in 0..EVENTS_MAX + more {
+            listeners.tell(Event::StateChanged(State::Ready));
+        }
+        drop(sender);
+        assert!(matches!(slow.next().await, Some(Event::Missed(missed)) if missed == more as u64));
+        let mut left = 0;
+        while let Some(event) = slow.next().await {
+            assert!(matches!(event, Event::StateChanged(State::Ready)));
+            left += 1;
+        }
+        assert_eq!(left, EVENTS_MAX);
+    }
+}

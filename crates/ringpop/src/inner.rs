@@ -9,7 +9,6 @@ use swim_driver::{Handle, Hosts};
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant as Clock;
 
-use crate::builder::Expected;
 use crate::event::{Event, Listeners};
 use crate::labels::OwnLabels;
 use crate::lifecycle::Lifecycle;
@@ -18,6 +17,13 @@ use crate::security::Security;
 use crate::server::Server;
 use crate::shutdown::Shutdown;
 use crate::view::Views;
+
+/// How many members a bootstrap waits for, this one included, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Expected {
+    pub(crate) members: usize,
+    pub(crate) within: Duration,
+}
 
 #[derive(Debug)]
 pub(crate) struct Inner {

@@ -1,5 +1,26 @@
 //! Application-layer sharding for services.
 //!
+//! ```
+//! use std::time::Duration;
+//! use ringpop::{Ringpop, forward::Routes};
+//!
+//! #[tokio::main(flavor = "current_thread")]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let member = Ringpop::builder("rides")
+//!         .listen("127.0.0.1:0".parse()?)
+//!         .routes(Routes::new().field("/rides.v1.Drivers/Locate", &[1]).unary().idempotent())
+//!         .bind()
+//!         .await?;
+//!     member.serve(tonic::service::Routes::default())?; // the services of the application
+//!     member.bootstrap().await?;
+//!
+//!     let owner = member.lookup(b"driver-42").expect("a ready member has a ring");
+//!     assert!(owner.is_local()); // as a cluster of one, it owns every key
+//!     member.shutdown(Duration::from_secs(5)).await;
+//!     Ok(())
+//! }
+//! ```
+//!
 //! Workers of one service find each other by gossip, agree on who is alive,
 //! share the keys among themselves by consistent hashing, and any of them
 //! answers any request: it handles the request when it owns its key, and
@@ -9,7 +30,7 @@
 //! [`Ringpop`] is one member. It puts together the parts, each of which is a
 //! crate that serves alone: the membership machine (`swim-core`), the ring
 //! (`hashring`), the forwarder (`ringpop-forward`), and discovery
-//! (`ringpop-discovery`).
+//! (`ringpop-discovery`). `docs/glossary.md` of the project explains the terms.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -1,5 +1,7 @@
 //! The member: what an application holds.
 
+mod placing;
+
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -19,11 +21,11 @@ use tower_layer::{Identity, Layer};
 use tower_service::Service;
 
 use crate::bootstrap::{self, BootstrapError, Bootstrapped, Joined};
-use crate::builder::{Builder, Expected};
+use crate::builder::Builder;
 use crate::command_error::{ReapError, ReconfigureError, SetLabelsError};
 use crate::counters::Counters;
 use crate::event::Events;
-use crate::inner::Inner;
+use crate::inner::{Expected, Inner};
 use crate::labels::{OwnLabels, check_weight};
 use crate::lifecycle::{Lifecycle, State};
 use crate::own_address;
@@ -58,6 +60,7 @@ use crate::view::View;
 /// # Ok(())
 /// # }
 /// ```
+#[doc = include_str!("../docs/member.md")]
 #[derive(Debug, Clone)]
 pub struct Ringpop(pub(crate) Arc<Inner>);
 

@@ -5,10 +5,7 @@ use std::str::FromStr;
 
 use swim_core::Labels;
 
-use crate::command_error::SetLabelsError;
-use crate::labels::OwnLabels;
 use crate::limits::{PLACEMENT_LABEL, POINTS_PER_WEIGHT_UNIT, POINTS_PER_WEIGHT_UNIT_MAX};
-use crate::member::Ringpop;
 
 /// The algorithm that says which member owns a key.
 ///
@@ -143,29 +140,6 @@ pub enum PlacementError {
         /// What was written for the number.
         value: String,
     },
-}
-
-impl Ringpop {
-    /// The placement in use: the one that most members on the ring ask for.
-    #[must_use]
-    pub fn placement(&self) -> PlacementChoice {
-        self.0.views.with(|view| view.ring.placement())
-    }
-
-    /// Changes the placement that this member asks for. All switch together, in the view in which
-    /// most members ask for another one than before; nearly all keys have another owner then.
-    ///
-    /// # Errors
-    ///
-    /// When the number of points is out of its range, or the member has stopped.
-    pub async fn set_placement(&self, placement: PlacementChoice) -> Result<(), SetLabelsError> {
-        placement.check()?;
-        let change = |own: &mut OwnLabels| {
-            own.placement = placement;
-            Ok(())
-        };
-        self.change_labels(change).await
-    }
 }
 
 #[cfg(test)]

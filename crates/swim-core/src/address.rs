@@ -255,7 +255,7 @@ pub enum AddressError {
     Undiallable {
         /// The address.
         address: Address,
-        /// The objection to it.
+        /// Why it is refused.
         why: &'static str,
     },
 }

@@ -26,7 +26,7 @@ use crate::mutation::{Mutation, active};
 use crate::removed::RemovedMembers;
 use crate::requests::Requests;
 use crate::responders::Responders;
-use crate::rng::{Rng, mix};
+use crate::rng::SplitMix64;
 use crate::stats::Stats;
 use crate::suspicion::Suspicion;
 use crate::time::Instant;
@@ -67,7 +67,7 @@ pub(crate) struct Core {
     pub(crate) now: Instant,
     /// Wall clock at the driver's start, in milliseconds of the Unix epoch.
     unix_ms_at_start: u64,
-    pub(crate) rng: Rng,
+    pub(crate) rng: SplitMix64,
     pub(crate) members: Membership,
     pub(crate) gossip: Dissemination,
     pub(crate) timers: Timers,
@@ -106,7 +106,7 @@ impl Core {
         now: Instant,
         unix_ms: u64,
     ) -> Self {
-        let mut rng = Rng::new(seed);
+        let mut rng = SplitMix64::new(seed);
         let mut members = Membership::new(rng.next(), dialect);
         // Numbers begin at random: a reply to a former process at this address must
         // not pass for one to this process. Below 2^28 they take four bytes.
@@ -121,7 +121,7 @@ impl Core {
             local: address,
             local_slot,
             // Not drawn from `rng`, and never 0, which stands for none.
-            nonce: mix(!seed).max(1),
+            nonce: SplitMix64::mix(!seed).max(1),
             aliases: Aliases::default(),
             incarnation,
             now,

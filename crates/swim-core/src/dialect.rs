@@ -16,6 +16,40 @@ use crate::member::Member;
 /// The result depends on the arguments and nothing else: machines with the same
 /// inputs must do the same.
 ///
+/// ```
+/// use std::cmp::Ordering;
+/// use std::sync::Arc;
+/// use swim_core::{Config, Dialect, Init, Instant, Labels, Member, Node, Status};
+///
+/// /// Views are equal when they are of one size.
+/// #[derive(Debug)]
+/// struct BySize;
+///
+/// impl Dialect for BySize {
+///     fn checksum(&self, members: &mut dyn Iterator<Item = &Member>) -> u64 {
+///         members.filter(|member| member.status != Status::Tombstone).count() as u64
+///     }
+///
+///     fn compare_labels(&self, a: &Labels, b: &Labels) -> Ordering {
+///         a.len().cmp(&b.len())
+///     }
+/// }
+///
+/// # let init = Init {
+/// #     app: "rides".into(),
+/// #     address: "10.0.0.1:7946".parse()?,
+/// #     identity: None,
+/// #     labels: Labels::default(),
+/// #     seed: 42,
+/// #     now: Instant::ZERO,
+/// #     unix_ms: 1_700_000_000_000,
+/// # };
+/// let mut node = Node::with_dialect(Config::ringpop(), Arc::new(BySize), init)?;
+/// assert_eq!(node.checksum(), 1);
+/// node.set_dialect(Arc::new(BySize)); // a driver may find out later
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// [`Node::with_dialect`]: crate::Node::with_dialect
 pub trait Dialect: fmt::Debug + Send + Sync {
     /// The number by which views are compared, from all known members in any

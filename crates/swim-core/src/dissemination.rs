@@ -197,14 +197,14 @@ mod tests {
     use super::*;
     use crate::labels::Labels;
     use crate::member::{Member, Status};
-    use crate::rng::Rng;
+    use crate::rng::SplitMix64;
 
     fn address(i: u32) -> Address {
         Address::new(&format!("10.0.0.{i}:7946")).unwrap()
     }
 
     fn members(n: u32) -> Membership {
-        let (mut members, mut rng) = (Membership::new(1, None), Rng::new(1));
+        let (mut members, mut rng) = (Membership::new(1, None), SplitMix64::new(1));
         for i in 0..n {
             members.set(Member::new(address(i), Status::Alive, 1, Labels::default()), &mut rng);
         }

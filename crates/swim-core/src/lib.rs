@@ -1,5 +1,34 @@
 //! Membership of a cluster by gossip, as a state machine without I/O.
 //!
+//! ```
+//! use swim_core::{Config, Init, Instant, Node, Output};
+//!
+//! let now = Instant::ZERO;
+//! let mut members = Vec::new();
+//! for host in [1, 2] {
+//!     members.push(Node::new(Config::lan(), Init {
+//!         app: "rides".into(),
+//!         address: format!("10.0.0.{host}:7946").parse()?,
+//!         identity: None,
+//!         labels: Default::default(),
+//!         seed: host,
+//!         now,
+//!         unix_ms: 1_700_000_000_000,
+//!     })?);
+//! }
+//! members[0].join(now, vec![])?; // begins a cluster
+//! members[1].join(now, vec!["10.0.0.1:7946".parse()?])?;
+//! // This driver is the network, too: each member sends to the other.
+//! while let Some((i, output)) = (0..2).find_map(|i| Some((i, members[i].poll_output()?))) {
+//!     match output {
+//!         Output::Transmit(transmit) => members[1 - i].handle_message(now, transmit.message),
+//!         Output::Event(event) => println!("member {i}: {event:?}"),
+//!     }
+//! }
+//! assert_eq!(members[1].len(), 2);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Members of one service find each other, agree on who is alive, and learn
 //! within seconds when one fails, with a constant number of messages for each
 //! member and second. The protocol is SWIM (Das, Gupta, Motivala, DSN 2002)
@@ -76,6 +105,7 @@ pub use member::{Member, Status};
 pub use member_list::{MemberList, MemberListIter};
 pub use message::{Body, Change, Cursor, Message, Refusal, Source, SyncStep};
 pub use node::{CommandError, Init, Node, ReconfigureError, State};
+pub use rng::SplitMix64;
 pub use stats::Stats;
 pub use time::Instant;
 

@@ -16,7 +16,7 @@ use crate::address::Address;
 use crate::dialect::Dialect;
 use crate::member::{Member, Status};
 use crate::mutation::{Mutation, active};
-use crate::rng::Rng;
+use crate::rng::SplitMix64;
 use crate::suspicion::Suspicion;
 use digest::Digests;
 use order::{ProbeOrder, SharedOrder};
@@ -144,7 +144,7 @@ impl Membership {
     /// Replaces a member, or adds it at a random place of the probe order: a new
     /// member is then probed within a bounded time (SWIM, section 4.3). Returns its
     /// slot and the member that was known before.
-    pub(crate) fn set(&mut self, member: Member, rng: &mut Rng) -> (SlotId, Option<Member>) {
+    pub(crate) fn set(&mut self, member: Member, rng: &mut SplitMix64) -> (SlotId, Option<Member>) {
         let status = member.status;
         let (id, before) = match self.find(&member.address) {
             Some(id) => {
@@ -196,7 +196,7 @@ impl Membership {
     /// The next reachable member in round-robin order that is `wanted`.
     pub(crate) fn next_in_order(
         &mut self,
-        rng: &mut Rng,
+        rng: &mut SplitMix64,
         wanted: impl Fn(SlotId) -> bool,
     ) -> Option<SlotId> {
         self.probe_order.next(&self.table, rng, wanted)
@@ -217,7 +217,7 @@ impl Membership {
     pub(crate) fn pick_random(
         &self,
         n: usize,
-        rng: &mut Rng,
+        rng: &mut SplitMix64,
         wanted: impl Fn(SlotId) -> bool,
     ) -> Vec<SlotId> {
         self.probe_order.pick_random(&self.table, n, rng, wanted)

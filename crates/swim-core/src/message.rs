@@ -225,7 +225,7 @@ impl Refusal {
     }
 }
 
-/// A change: one gossiped statement about a member.
+/// What gossip says about one member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// The member as the change describes it.

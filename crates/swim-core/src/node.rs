@@ -97,6 +97,108 @@ use routine::Routine;
 /// ));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// # A cluster in a test
+///
+/// Two members on a network in which messages take no time, with a clock that jumps from
+/// deadline to deadline:
+///
+/// ```
+/// use std::time::Duration;
+/// use swim_core::{
+///     Address, Config, Event, Init, Instant, Isolation, Labels, Node, Output, State, Status,
+/// };
+///
+/// fn run(nodes: &mut [Node; 2], now: &mut Instant, span: Duration) -> Vec<Event> {
+///     let end = *now + span;
+///     let mut events = Vec::new();
+///     loop {
+///         while let Some((i, output)) = (0..2).find_map(|i| Some((i, nodes[i].poll_output()?))) {
+///             match output {
+///                 Output::Transmit(sent) => nodes[1 - i].handle_message(*now, sent.message),
+///                 Output::Event(event) => events.push(event),
+///             }
+///         }
+///         let due = nodes.iter().filter_map(Node::poll_timeout).min();
+///         let Some(at) = due.filter(|at| *at <= end) else { break };
+///         *now = at.max(*now);
+///         nodes.iter_mut().for_each(|node| node.handle_timeout(*now));
+///     }
+///     *now = end;
+///     events
+/// }
+///
+/// let (mut now, second) = (Instant::ZERO, Duration::from_secs(1));
+/// let addresses = ["10.0.0.1:7946", "10.0.0.2:7946"].map(|it| it.parse::<Address>().unwrap());
+/// let [one, two] = &addresses;
+/// let mut nodes = [(one, 1), (two, 2)].map(|(address, seed)| {
+///     let init = Init {
+///         app: "rides".into(),
+///         address: address.clone(),
+///         identity: None,
+///         labels: Labels::default(),
+///         seed,
+///         now,
+///         unix_ms: 1_700_000_000_000,
+///     };
+///     Node::new(Config::lan(), init).unwrap()
+/// });
+/// assert_eq!((nodes[0].state(), nodes[0].app().as_ref()), (State::Idle, "rides"));
+///
+/// // One begins a cluster, the other one joins it; gossip does the rest.
+/// nodes[0].join(now, vec![])?;
+/// nodes[1].join(now, vec![one.clone()])?;
+/// run(&mut nodes, &mut now, 10 * second);
+/// for node in &nodes {
+///     assert_eq!((node.state(), node.len()), (State::Ready, 2));
+///     assert_eq!((node.count(Status::Alive), node.on_ring().count()), (2, 2));
+///     assert_eq!(node.isolation(), Isolation::None);
+///     assert!(!node.is_empty() && !node.is_unreachable());
+///     assert!(node.members().any(|member| member.address == node.local().address));
+///     node.check_invariants();
+/// }
+/// assert_eq!(nodes[0].checksum(), nodes[1].checksum());
+///
+/// // Labels travel on the messages that are sent anyway, until all have them.
+/// let labels = Labels::new([("zone", "eu-1")])?;
+/// nodes[1].set_labels(now, &labels)?;
+/// assert_eq!(nodes[1].pending_changes(), 1);
+/// run(&mut nodes, &mut now, 10 * second);
+/// assert_eq!(nodes[0].member(two).map(|it| &it.labels), Some(&labels));
+/// assert_eq!(nodes[1].pending_changes(), 0);
+///
+/// // Local health, damping and counters, for status pages.
+/// assert_eq!(nodes[0].health_score(), 0);
+/// assert_eq!(nodes[0].protocol_period(), nodes[0].config().protocol_period());
+/// assert!(!nodes[0].is_damped(two) && nodes[0].damped().next().is_none());
+/// assert_eq!(nodes[0].flap_score(two), 0);
+/// assert!(nodes[0].stats().pings_sent > 0 && nodes[0].pending_timers() > 0);
+///
+/// // Operators stop the probes, probe by hand, and change settings while members run.
+/// nodes[0].pause(now);
+/// assert!(nodes[0].tick(now));
+/// nodes[0].resume(now);
+/// let config = Config::lan().to_builder().protocol_period(2 * second).build()?;
+/// nodes[0].reconfigure(now, config)?;
+///
+/// // Discovery says who should be there; hosts that are not reachable are healed with.
+/// nodes[0].discovered(now, addresses.to_vec())?;
+/// nodes[0].heal(now, addresses.to_vec())?;
+/// nodes[0].cancel_join(now); // nothing is under way
+/// let events = run(&mut nodes, &mut now, 10 * second);
+/// assert!(events.iter().any(|event| matches!(event, Event::HealEnded { failures: 0, .. })));
+///
+/// // A member leaves; an operator removes it before its time. The other one goes as Ringpop
+/// // does on SIGTERM.
+/// nodes[1].leave(now)?;
+/// run(&mut nodes, &mut now, 10 * second);
+/// assert_eq!(nodes[1].state(), State::Left);
+/// assert_eq!(nodes[0].member(two).map(|it| it.status), Some(Status::Leave));
+/// nodes[0].reap(now, two)?;
+/// assert_eq!(nodes[0].reap_faulty(now), 0); // nobody failed
+/// nodes[0].evict_self(now)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Node {
     core: Core,
@@ -238,6 +340,32 @@ impl Node {
     /// As [`handle_undelivered`](Self::handle_undelivered), with the error of the
     /// transport, which [`JoinFailure`](crate::JoinFailure) passes on. A text longer
     /// than [`CAUSE_BYTES_MAX`](crate::limits::CAUSE_BYTES_MAX) is cut.
+    ///
+    /// ```
+    /// # use swim_core::{Config, Event, Init, Instant, JoinFailure, Node, Output};
+    /// # let now = Instant::ZERO;
+    /// # let init = Init {
+    /// #     app: "rides".into(),
+    /// #     address: "10.0.0.1:7946".parse()?,
+    /// #     identity: None,
+    /// #     labels: Default::default(),
+    /// #     seed: 42,
+    /// #     now,
+    /// #     unix_ms: 1_700_000_000_000,
+    /// # };
+    /// # let mut node = Node::new(Config::lan(), init)?;
+    /// node.join(now, vec!["10.0.0.2:7946".parse()?])?;
+    /// let Some(Output::Transmit(request)) = node.poll_output() else { panic!("it asks") };
+    /// node.handle_undelivered_because(now, request.message.seq, "connection refused");
+    /// let Some(Output::Event(Event::JoinRetrying { failure, .. })) = node.poll_output() else {
+    ///     panic!("it tries again");
+    /// };
+    /// assert!(failure.to_string().contains("connection refused"));
+    ///
+    /// node.handle_malformed(now, 1); // bytes that were no message
+    /// assert_eq!(node.stats().rejected_invalid, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn handle_undelivered_because(&mut self, now: Instant, seq: u64, cause: &str) {
         let cut = (0..=cause.len().min(CAUSE_BYTES_MAX)).rev().find(|i| cause.is_char_boundary(*i));
         self.undelivered(now, seq, Some(cause[..cut.unwrap_or(0)].into()));

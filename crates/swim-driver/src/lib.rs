@@ -4,6 +4,7 @@
 //! Here is everything around it that does not depend on how messages travel: the
 //! task that owns the machine, its clock and its seed, bounded queues, joining and
 //! healing by discovery, and the order in which things are published.
+//! `docs/glossary.md` of the project explains the terms.
 //!
 //! ```
 //! use swim_core::{Config, Event, Node};

@@ -2,34 +2,43 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// How often the driver had to refuse something, since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DriverStats {
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// How often the driver had to refuse something, since the start.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct DriverStats {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl DriverStats {
+            /// All counters by name, in order of declaration.
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+                [$((stringify!($name), self.$name),)*].into_iter()
+            }
+        }
+
+        #[derive(Debug, Default)]
+        pub(crate) struct Counters {
+            $(pub(crate) $name: AtomicU64,)*
+        }
+
+        impl Counters {
+            pub(crate) fn snapshot(&self) -> DriverStats {
+                DriverStats { $($name: self.$name.load(Relaxed),)* }
+            }
+        }
+    };
+}
+
+counters! {
     /// Inputs dropped because the queue was full and their sender could not wait.
-    pub inputs_dropped: u64,
+    inputs_dropped,
     /// Requests of others refused because
     /// [`ANSWERS_MAX`](crate::limits::ANSWERS_MAX) waited already.
-    pub requests_refused: u64,
+    requests_refused,
     /// Questions to discovery that failed, while healing.
-    pub discovery_failures: u64,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) inputs_dropped: AtomicU64,
-    pub(crate) requests_refused: AtomicU64,
-    pub(crate) discovery_failures: AtomicU64,
-}
-
-impl Counters {
-    pub(crate) fn snapshot(&self) -> DriverStats {
-        DriverStats {
-            inputs_dropped: self.inputs_dropped.load(Relaxed),
-            requests_refused: self.requests_refused.load(Relaxed),
-            discovery_failures: self.discovery_failures.load(Relaxed),
-        }
-    }
+    discovery_failures,
 }
 
 pub(crate) fn count(counter: &AtomicU64) {

@@ -52,6 +52,7 @@
 mod keys;
 mod listener;
 mod seal;
+mod seal_error;
 mod stats;
 mod stream;
 #[cfg(all(test, feature = "aead"))]

@@ -18,6 +18,7 @@ mod campaign;
 mod config;
 mod html;
 mod paper;
+mod results;
 mod run;
 mod speed;
 mod table;

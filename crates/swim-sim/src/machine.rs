@@ -312,7 +312,7 @@ pub trait Machine: Sized {
     /// Equal for equal views.
     fn fingerprint(&self) -> u64;
 
-    /// Statements that it still has to spread.
+    /// Changes that it still has to spread.
     fn backlog(&self) -> usize;
 }
 

@@ -1,6 +1,7 @@
 //! `swim-core` as a [`Machine`]: through its public API and nothing else.
 
 use std::collections::VecDeque;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +15,17 @@ use crate::machine::{
 };
 use crate::time::Nanos;
 
-/// A message on its way: in a box, because it passes through many hands.
-pub type Packet = Box<Message>;
+/// A message on its way, with its address: in a box, because it passes through many hands.
+#[derive(Clone, Debug)]
+pub struct Packet(pub Box<Transmit>);
+
+impl Deref for Packet {
+    type Target = Message;
+
+    fn deref(&self) -> &Message {
+        &self.0.message
+    }
+}
 
 /// Members in one page of the list that a preloaded member gets: few, because
 /// each leaves an event behind, and the queue of events keeps its size.
@@ -43,6 +53,32 @@ pub struct Swim {
 const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 impl Swim {
+    /// A process that runs a machine which the caller made, for
+    /// [`World::install`](crate::World::install).
+    #[must_use]
+    pub fn of_node(node: Node, names: Arc<Names>, now: Nanos) -> Self {
+        let config = Arc::new(node.config().clone());
+        Self::make(node, names, config, now)
+    }
+
+    const fn make(node: Node, names: Arc<Names>, config: Arc<Config>, now: Nanos) -> Self {
+        Self {
+            node,
+            names,
+            early: VecDeque::new(),
+            config,
+            is_stuck: false,
+            stuck: VecDeque::new(),
+            now: instant(now),
+        }
+    }
+
+    /// The machine inside, for code that the simulator has no command for; see
+    /// [`World::act`](crate::World::act).
+    pub const fn node_mut(&mut self) -> &mut Node {
+        &mut self.node
+    }
+
     /// The machine inside.
     #[must_use]
     pub const fn node(&self) -> &Node {
@@ -154,7 +190,7 @@ const fn probe_request(output: &Output) -> Option<u64> {
     }
 }
 
-fn instant(now: Nanos) -> Instant {
+const fn instant(now: Nanos) -> Instant {
     Instant::from_start(Duration::from_nanos(now))
 }
 
@@ -183,17 +219,9 @@ impl Machine for Swim {
             now: instant(boot.now),
             unix_ms: boot.unix_ms,
         };
-        let (config, now) = (boot.config.clone(), instant(boot.now));
+        let config = boot.config.clone();
         let node = Node::new(boot.config, init).expect("name and labels are valid");
-        Self {
-            node,
-            names: boot.names,
-            early: VecDeque::new(),
-            config,
-            is_stuck: false,
-            stuck: VecDeque::new(),
-            now,
-        }
+        Self::make(node, boot.names, config, boot.now)
     }
 
     fn preload(&mut self, now: Nanos, members: u32) {
@@ -233,7 +261,7 @@ impl Machine for Swim {
     }
 
     fn receive(&mut self, now: Nanos, packet: Packet) {
-        self.node.handle_message(instant(now), *packet);
+        self.node.handle_message(instant(now), packet.0.message);
     }
 
     fn receive_bytes(&mut self, now: Nanos, bytes: &[u8]) {
@@ -268,8 +296,9 @@ impl Machine for Swim {
         let output =
             if self.is_disturbed() { self.next_output()? } else { self.node.poll_output()? };
         Some(match output {
-            Output::Transmit(Transmit { to, message, .. }) => {
-                Effect::Send { to: self.names.host(&to), packet: Box::new(message) }
+            Output::Transmit(transmit) => {
+                let to = self.names.host(&transmit.to);
+                Effect::Send { to, packet: Packet(Box::new(transmit)) }
             }
             Output::Event(event) => Effect::Event(event),
         })

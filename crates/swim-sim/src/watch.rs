@@ -61,6 +61,13 @@ pub trait Watcher<M: Machine> {
         let _ = (at, host, event, machine);
     }
 
+    /// Where a packet goes, and as what: the one thing that a watcher may change. Tests of single
+    /// rules send packets elsewhere, to nobody, or as others. `to` is the host of its address.
+    fn route(&mut self, at: Nanos, to: Option<HostId>, packet: &mut M::Packet) -> Option<HostId> {
+        let _ = (at, packet);
+        to
+    }
+
     /// A process sends a packet.
     fn sent(
         &mut self,
@@ -112,6 +119,11 @@ impl<M: Machine, A: Watcher<M>, B: Watcher<M>> Watcher<M> for (A, B) {
     fn event(&mut self, at: Nanos, host: HostId, event: &M::Event, machine: &M) {
         self.0.event(at, host, event, machine);
         self.1.event(at, host, event, machine);
+    }
+
+    fn route(&mut self, at: Nanos, to: Option<HostId>, packet: &mut M::Packet) -> Option<HostId> {
+        let to = self.0.route(at, to, packet);
+        self.1.route(at, to, packet)
     }
 
     fn sent(

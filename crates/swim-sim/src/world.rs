@@ -1,6 +1,8 @@
 //! The cluster: hosts, the network between them, and the loop that makes
 //! things happen in their order.
 
+mod faults;
+
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::Arc;
@@ -61,6 +63,8 @@ pub struct World<M: Machine, W = ()> {
     pub discovery: Vec<HostId>,
     /// Hosts that get another list from their discovery.
     pub lists: BTreeMap<HostId, Vec<HostId>>,
+    /// Whether machines that ask for it get what discovery lists; true from the start.
+    pub follows_discovery: bool,
     /// Whether bytes are counted, which costs time.
     pub counts_bytes: bool,
     /// Whether every packet travels as bytes, not only those that are damaged.
@@ -99,6 +103,7 @@ impl<M: Machine, W: Watcher<M>> World<M, W> {
             watcher,
             discovery: Vec::new(),
             lists: BTreeMap::new(),
+            follows_discovery: true,
             counts_bytes: false,
             encodes: false,
             seeds: Rng::stream(setup.seed, "processes"),
@@ -198,9 +203,15 @@ impl<M: Machine, W: Watcher<M>> World<M, W> {
         }
     }
 
-    fn install(&mut self, host: HostId, machine: M) {
+    /// Puts a process on a host that the caller made, and that does nothing yet.
+    ///
+    /// # Panics
+    ///
+    /// When one runs there already.
+    pub fn install(&mut self, host: HostId, machine: M) {
         self.watcher.started(self.now, host, &machine);
         let place = &mut self.hosts[host as usize];
+        assert!(place.machine.is_none(), "one process at a time runs on a host");
         place.machine = Some(machine);
         place.armed = None;
         place.pause = None;
@@ -258,83 +269,25 @@ impl<M: Machine, W: Watcher<M>> World<M, W> {
         }
     }
 
+    /// Runs code on the process of a host, with its local time, and carries out what follows.
+    ///
+    /// # Panics
+    ///
+    /// When none runs there.
+    pub fn act<T>(&mut self, host: HostId, act: impl FnOnce(&mut M, Nanos) -> T) -> T {
+        let place = &mut self.hosts[host as usize];
+        let machine = place.machine.as_mut().expect("a process runs there");
+        let result = act(machine, place.clock.local(self.now));
+        self.settle(host);
+        result
+    }
+
     fn command_at_once(&mut self, host: HostId, command: Command) {
         let place = &mut self.hosts[host as usize];
         let Some(machine) = &mut place.machine else { return };
         self.watcher.input(self.now, host, &Input::Command(&command), machine);
         machine.command(place.clock.local(self.now), command);
         self.settle(host);
-    }
-
-    /// Makes the process on a host stand still, until it is resumed.
-    pub fn pause(&mut self, host: HostId, pause: Pause) {
-        let place = &mut self.hosts[host as usize];
-        if place.machine.is_none() || place.pause.is_some() {
-            return;
-        }
-        place.pause = Some(pause);
-        self.watcher.fault(self.now, &format_args!("pause {host} {}", pause.as_str()));
-        self.watcher.disturbed(self.now, host);
-        if pause == Pause::Blocked {
-            self.command_at_once(host, Command::HoldProbes);
-        }
-    }
-
-    /// Lets the process on a host go on.
-    pub fn resume(&mut self, host: HostId) {
-        let place = &mut self.hosts[host as usize];
-        let Some(pause) = place.pause.take() else { return };
-        self.watcher.fault(self.now, &format_args!("resume {host}"));
-        self.watcher.disturbed(self.now, host);
-        if pause != Pause::Frozen {
-            self.timeout(host);
-        }
-        for (to, packet) in std::mem::take(&mut self.hosts[host as usize].outbox) {
-            self.send(host, to, packet);
-        }
-        if pause == Pause::Blocked {
-            self.command(host, Command::ReleaseProbes);
-        }
-        for parcel in std::mem::take(&mut self.hosts[host as usize].inbox) {
-            self.take(host, parcel);
-        }
-        self.timeout(host);
-    }
-
-    /// From now on the process on a host takes this long for each packet.
-    pub fn slow_down(&mut self, host: HostId, service: Nanos) {
-        if self.hosts[host as usize].service == service {
-            return;
-        }
-        self.watcher.fault(self.now, &format_args!("host {host} takes {service} ns for a packet"));
-        let place = &mut self.hosts[host as usize];
-        place.service = service;
-    }
-
-    /// The clock of a host runs at another rate from now on, in local
-    /// nanoseconds for a million of virtual ones.
-    pub fn set_clock_rate(&mut self, host: HostId, rate_ppm: u64) {
-        if self.hosts[host as usize].clock.rate_ppm() == rate_ppm {
-            return;
-        }
-        self.watcher.fault(self.now, &format_args!("clock of {host} runs at {rate_ppm} ppm"));
-        self.hosts[host as usize].clock.set_rate(self.now, rate_ppm.max(1));
-        self.rearm(host);
-    }
-
-    /// The clock of a host leaps ahead, as after the sleep of a machine.
-    pub fn leap_clock(&mut self, host: HostId, ahead: Nanos) {
-        self.watcher.fault(self.now, &format_args!("clock of {host} leaps by {ahead} ns"));
-        self.watcher.disturbed(self.now, host);
-        self.hosts[host as usize].clock.leap(self.now, ahead);
-        self.rearm(host);
-    }
-
-    /// The wall clock of a host is off by this much for processes that start
-    /// from now on.
-    pub fn set_wall_clock(&mut self, host: HostId, offset_ms: i64) {
-        self.watcher.fault(self.now, &format_args!("wall clock of {host} is off {offset_ms} ms"));
-        self.hosts[host as usize].clock.wall_offset_ms = offset_ms;
     }
 
     /// Says something in the trace.
@@ -355,20 +308,30 @@ impl<M: Machine, W: Watcher<M>> World<M, W> {
     ///
     /// When time does not pass because machines have always something to do.
     pub fn run_until(&mut self, end: Nanos) {
-        while let Some((at, what)) = self.queue.pop_until(end) {
-            self.happened_now = if at > self.now { 0 } else { self.happened_now + 1 };
-            assert!(self.happened_now < AT_ONE_TIME_MAX, "no progress at {at} ns");
-            self.now = self.now.max(at);
-            match what {
-                Happening::Wake { host } => self.wake(host, at),
-                Happening::Arrive { host, parcel } => {
-                    let parcel = self.in_flight.take(parcel);
-                    self.arrive(host, parcel);
-                }
-                Happening::Serve { host } => self.serve(host),
-            }
-        }
+        while self.step(end) {}
         self.now = self.now.max(end);
+    }
+
+    /// Lets the next thing happen, unless it does so after this point; tells whether it did.
+    ///
+    /// # Panics
+    ///
+    /// As [`run_until`](Self::run_until).
+    #[inline]
+    pub fn step(&mut self, end: Nanos) -> bool {
+        let Some((at, what)) = self.queue.pop_until(end) else { return false };
+        self.happened_now = if at > self.now { 0 } else { self.happened_now + 1 };
+        assert!(self.happened_now < AT_ONE_TIME_MAX, "no progress at {at} ns");
+        self.now = self.now.max(at);
+        match what {
+            Happening::Wake { host } => self.wake(host, at),
+            Happening::Arrive { host, parcel } => {
+                let parcel = self.in_flight.take(parcel);
+                self.arrive(host, parcel);
+            }
+            Happening::Serve { host } => self.serve(host),
+        }
+        true
     }
 
     /// Lets time pass step by step until the condition holds or the limit is
@@ -499,7 +462,7 @@ impl<M: Machine, W: Watcher<M>> World<M, W> {
         if let Some(machine) = &self.hosts[host as usize].machine {
             self.watcher.settled(self.now, host, machine);
         }
-        match want {
+        match want.filter(|_| self.follows_discovery) {
             Some(Want::Join) => self.command_at_once(host, Command::Join(self.listed(host))),
             Some(Want::Heal) => self.command_at_once(host, Command::Discovered(self.listed(host))),
             None => self.rearm(host),
@@ -516,13 +479,14 @@ impl<M: Machine, W: Watcher<M>> World<M, W> {
         }
     }
 
-    fn send(&mut self, from: HostId, to: Option<HostId>, packet: M::Packet) {
+    fn send(&mut self, from: HostId, to: Option<HostId>, mut packet: M::Packet) {
         let place = &mut self.hosts[from as usize];
         if place.pause.is_some() {
             self.watcher.sent(self.now, from, to, &packet, Fate::Held);
             place.outbox.push((to, packet));
             return;
         }
+        let to = self.watcher.route(self.now, to, &mut packet);
         let counted = self.counts_bytes || self.network.mtu.is_some();
         let bytes = if counted { M::bytes(&packet) } else { 0 };
         place.sent.add(bytes);

@@ -21,13 +21,6 @@ mod limits {
     pub(crate) const PEEK_DEPTH_MAX: usize = 100;
 }
 
-/// What the scanner finds under this name in its own crate.
-mod route {
-    pub(crate) mod key {
-        pub(crate) use ringpop_forward::Key;
-    }
-}
-
 use std::process::ExitCode;
 
 use anyhow::Result;

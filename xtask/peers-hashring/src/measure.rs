@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use twox_hash::XxHash3_64;
+
 /// A subject gives the nanoseconds of one operation, averaged over a short run.
 pub type Subject<'a> = (&'a str, Box<dyn FnMut() -> f64 + 'a>);
 
@@ -48,12 +50,9 @@ pub fn once<T>(mut operation: impl FnMut() -> T) -> f64 {
     start.elapsed().as_nanos() as f64
 }
 
-/// A well-mixed number (SplitMix64).
+/// A well-mixed number.
 pub fn mixed(number: u64) -> u64 {
-    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+    XxHash3_64::oneshot(&number.to_le_bytes())
 }
 
 /// Windows of a long list, one after the other, so that each turn sees other inputs.

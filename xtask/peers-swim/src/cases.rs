@@ -29,7 +29,7 @@ pub(crate) const ALL: &[Case] = &[
 ];
 
 /// Names a cluster size as people write it.
-fn size(members: usize) -> String {
+fn size(members: u32) -> String {
     match members {
         0..1_000 => format!("N={members}"),
         _ => format!("N={},{:03}", members / 1_000, members % 1_000),

@@ -1,20 +1,19 @@
 //! Bench of `swim-core` against foca, in one process and interleaved.
 //!
-//! Each file in `cases/` measures one thing on both through the face in `adapter/`; `sim.rs` is
-//! the network between many members. A row with a bar fails the run when the bar does not hold.
+//! Each file in `cases/` measures one thing on both, on one member alone or on a cluster in the
+//! world of the simulator. A row with a bar fails the run when the bar does not hold.
 
-mod adapter;
 mod cases;
+mod cluster;
 mod measure;
 mod report;
-mod sim;
 
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-
-use adapter::{Foca, Ours, Peer as _};
+use peers_swim::Foca;
+use swim_sim::{Machine as _, Swim};
 
 /// Measure swim-core against foca; exits 1 when a bar does not hold.
 #[derive(Parser)]
@@ -51,7 +50,7 @@ fn main() -> ExitCode {
         rows.extend(new);
     }
     if !args.json {
-        report::print_table(&rows, Ours::NAME, Foca::NAME);
+        report::print_table(&rows, Swim::NAME, Foca::NAME);
     }
     let failed = rows.iter().filter(|row| row.holds() == Some(false)).count();
     if failed > 0 {

@@ -2,13 +2,11 @@
 //! like.
 
 use hashring::Ring;
+use twox_hash::XxHash3_64;
 
-/// A fixed sequence of well-mixed numbers (SplitMix64), so that the ids are the same in every run.
+/// Well-mixed numbers that are the same in every run.
 fn mixed(number: u64) -> u64 {
-    let mut z = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+    XxHash3_64::oneshot(&number.to_le_bytes())
 }
 
 /// Letters as Kubernetes makes them: no vowels, nothing that looks like something else.

@@ -15,6 +15,7 @@ mod pick;
 mod picture;
 mod placed;
 mod plan;
+mod report;
 mod source;
 
 pub(crate) use self::args::RingArgs;

@@ -20,10 +20,10 @@ use crate::retry::policy::{Decision, FailureClass, GiveUp, RetryContext, decide}
 use crate::route::key::Key;
 use crate::server::answer::{Protocol, is_grpc};
 use crate::server::call::Call;
+use crate::server::call::moved::until_moved;
 use crate::server::deadline::exceeded;
 use crate::server::explain::explain;
 use crate::server::local::LocalCall;
-use crate::server::moved::until_moved;
 use crate::server::ownership::Lost;
 use crate::transport::PeerTransport;
 

@@ -56,7 +56,8 @@ pub(crate) fn message_key(
 /// Looks for the key in a message. `cut` says that its end is missing, `too_long` that this is
 /// because it is too long.
 fn find(message: &[u8], field: &[u32], cut: bool, too_long: bool) -> Result<MessageKey, KeyError> {
-    match peek::find(message, field, cut)?.map(checked).transpose()?.flatten() {
+    let key = peek::find(message, field, cut)?.and_then(Key::of_field);
+    match key.map(checked).transpose()?.flatten() {
         Some(key) => Ok(MessageKey::Found(key)),
         None if too_long => Err(KeyError::TooFar),
         None => Ok(MessageKey::Missing),

@@ -12,7 +12,7 @@ use tonic::Status;
 use tonic::metadata::{BinaryMetadataValue, MetadataMap};
 
 use crate::limits::{KEY_BIN_HEADER, KEY_BYTES_INLINE, KEY_BYTES_MAX, KEY_HEADER, PEEK_BYTES_MAX};
-use crate::route::peek::PeekError;
+use crate::route::peek::{PeekError, Value};
 
 /// What decides which member owns a request: an opaque string of bytes.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -23,6 +23,15 @@ impl Key {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// The key that the field of a message is; a group is none.
+    pub(crate) fn of_field(value: Value<'_>) -> Option<Self> {
+        match value {
+            Value::Bytes(bytes) => Some(bytes.into()),
+            Value::Number(number) => Some(number.into()),
+            Value::Group => None,
+        }
     }
 }
 

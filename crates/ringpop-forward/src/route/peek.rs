@@ -8,7 +8,6 @@
 use thiserror::Error;
 
 use crate::limits::PEEK_DEPTH_MAX;
-use crate::route::key::Key;
 
 /// Length of the prefix of each gRPC message: a flag byte and a length of four bytes.
 pub(crate) const PREFIX_BYTES: usize = 5;
@@ -60,7 +59,7 @@ impl Prefix {
     }
 }
 
-/// Finds the field at `path` in `message`.
+/// Finds the field at `path` in `message`; a group is none.
 ///
 /// `cut` says that `message` is only the beginning of a longer one. Then a key that was found in it
 /// counts, although a later occurrence would override it: no encoder writes a singular field twice.
@@ -68,16 +67,11 @@ impl Prefix {
 /// # Errors
 ///
 /// A [`PeekError`] when `message` is not protobuf as far as it had to be read.
-pub(crate) fn find(message: &[u8], path: &[u32], cut: bool) -> Result<Option<Key>, PeekError> {
-    // A key is copied once it is certain; until then a few words stand for it.
-    Ok(match locate(message, path, cut)? {
-        Some(Value::Bytes(bytes)) => Some(bytes.into()),
-        Some(Value::Number(number)) => Some(Key::from(number)),
-        Some(Value::Group) | None => None,
-    })
-}
-
-fn locate<'a>(message: &'a [u8], path: &[u32], cut: bool) -> Result<Option<Value<'a>>, PeekError> {
+pub(crate) fn find<'a>(
+    message: &'a [u8],
+    path: &[u32],
+    cut: bool,
+) -> Result<Option<Value<'a>>, PeekError> {
     let Some((&number, rest)) = path.split_first() else {
         return Ok(None);
     };
@@ -93,7 +87,7 @@ fn locate<'a>(message: &'a [u8], path: &[u32], cut: bool) -> Result<Option<Value
             Err(PeekError::Truncated) if cut => {
                 return match (found, rest) {
                     (None, [_, ..]) => {
-                        scan.into_cut(number).map_or(Ok(None), |m| locate(m, rest, true))
+                        scan.into_cut(number).map_or(Ok(None), |m| find(m, rest, true))
                     }
                     (found, _) => Ok(found),
                 };
@@ -105,7 +99,7 @@ fn locate<'a>(message: &'a [u8], path: &[u32], cut: bool) -> Result<Option<Value
 
 fn take<'a>(field: Field<'a>, rest: &[u32]) -> Result<Option<Value<'a>>, PeekError> {
     match field.value {
-        Value::Bytes(message) if !rest.is_empty() => locate(message, rest, false),
+        Value::Bytes(message) if !rest.is_empty() => find(message, rest, false),
         _ if !rest.is_empty() => Err(PeekError::NotAMessage(field.number)),
         Value::Group => Ok(None),
         value => Ok(Some(value)),
@@ -117,7 +111,9 @@ struct Field<'a> {
     value: Value<'a>,
 }
 
-enum Value<'a> {
+/// The value of a field, in the message that it was found in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Value<'a> {
     Number(u64),
     Bytes(&'a [u8]),
     Group,

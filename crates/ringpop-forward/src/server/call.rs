@@ -1,5 +1,7 @@
 //! One call of a routed method: what its head says, and where it is placed.
 
+pub(crate) mod moved;
+
 use std::sync::{Arc, Weak};
 
 use http::request::Parts;
@@ -24,7 +26,6 @@ use crate::server::answer::{Protocol, answer, refuse};
 use crate::server::deadline::{Deadline, exceeded};
 use crate::server::drain::Refusal;
 use crate::server::explain::explain;
-use crate::server::moved::until_moved;
 use crate::server::ownership::{Lost, Ownership};
 use crate::shared::Shared;
 
@@ -459,7 +460,7 @@ impl<T> Call<T> {
         // The handler of a stream runs until its stream ends.
         let (ticket, shared) = (self.ticket, self.shared);
         let response = response.map(|body| Body::new(Tracked::new(body, ticket)));
-        until_moved(response, lost, shared)
+        moved::until_moved(response, lost, shared)
     }
 }
 

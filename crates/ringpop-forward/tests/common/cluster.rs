@@ -106,6 +106,11 @@ pub fn listener() -> (std::net::TcpListener, String) {
     (listener, address)
 }
 
+/// A runtime that a test can drop, with all that runs on it.
+pub fn one_worker() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
 /// An address on which nobody listens.
 pub fn dead_address() -> String {
     listener().1
@@ -126,11 +131,7 @@ impl Node {
     pub fn start_on(listener: std::net::TcpListener, address: &str, builder: Builder) -> Self {
         let forwarder = builder.build().unwrap();
         let handler = Handler::new(address);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = one_worker();
         let (stop, stop_wanted) = oneshot::channel::<()>();
         let (has_stopped, stopped) = oneshot::channel();
         let serve = server().layer(forwarder.layer()).add_service(TestServer(handler.clone()));
@@ -212,11 +213,7 @@ impl Layered {
         let (listener, address) = listener();
         let forwarder = change(builder(&address, ring)).build().unwrap();
         let handler = Handler::new(&address);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = one_worker();
         let (layer, service) = (forwarder.layer(), TestServer(handler.clone()));
         runtime.spawn(async move {
             let listener = TcpListener::from_std(listener).unwrap();

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tonic::transport::Server;
 
-use crate::common::cluster::{Node, Ring, builder, listener};
+use crate::common::cluster::{Node, Ring, builder, listener, one_worker};
 use crate::common::service::{Ask, Handler, ONCE, Seen, TestClient, TestServer, within};
 use crate::common::{eventually, soon};
 use ringpop_forward::{LimitLayer, LimitedServer, incoming, server};
@@ -22,8 +22,7 @@ async fn stalled(serve: LimitedServer, others: usize) {
     let (socket, address) = listener();
     let handler = Handler::new(&address);
     let forwarder = builder(&address, &ring).build().unwrap();
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let runtime = one_worker();
     let mut serve = serve.layer(forwarder.layer());
     let serve = serve.add_service(TestServer(handler.clone()));
     runtime.spawn(async move {

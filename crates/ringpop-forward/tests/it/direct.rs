@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use tonic::{Code, Status};
 
-use crate::common::cluster::{Node, Ring, builder, dead_address, listener};
+use crate::common::cluster::{Node, Ring, builder, dead_address, listener, one_worker};
 use crate::common::{eventually, soon};
 use ringpop_forward::{
     Builder, DirectHandler, DirectReply, DirectRequest, Divergence, Forwarder, Outcome, Owner,
@@ -72,11 +72,7 @@ impl Member {
         let (listener, address) = listener();
         let forwarder = change(builder(&address, ring)).build().unwrap();
         let scribe = Scribe { name: address.clone(), handled: Arc::default() };
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = one_worker();
         let service = forwarder.direct_service(scribe.clone());
         let serve = server().layer(forwarder.layer()).add_service(service);
         runtime.spawn(async move {

@@ -1,6 +1,8 @@
 //! How connections begin: opening, introducing, and handing over to the
 //! [`Link`].
 
+mod link;
+
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -10,7 +12,7 @@ use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::link::Link;
+use self::link::Link;
 use super::{Call, Shared};
 use crate::counters::count;
 use crate::frame::{ErrorCode, ErrorFrame, Frame, Init, Kind, Malformed, NO_ID, VERSION};

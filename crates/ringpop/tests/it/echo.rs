@@ -1,15 +1,12 @@
 //! A sharded service that answers with nothing, and how to call it.
 
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use ringpop::discovery::StaticList;
 use ringpop::forward::Routes;
 use ringpop::swim::Config;
 use ringpop::{Builder, Ringpop};
 use tonic::body::Body;
-use tonic::server::NamedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use tower_service::Service;
@@ -20,21 +17,11 @@ pub struct Echo;
 
 pub const METHOD: &str = "/test.v1.Echo/Get";
 
-impl NamedService for Echo {
-    const NAME: &'static str = "test.v1.Echo";
-}
+service!(Echo, "test.v1.Echo");
 
-impl Service<http::Request<Body>> for Echo {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = std::future::Ready<Result<Self::Response, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: http::Request<Body>) -> Self::Future {
-        std::future::ready(Ok(Status::ok("").into_http()))
+impl Echo {
+    async fn answer(self, _: http::Request<Body>) -> http::Response<Body> {
+        Status::ok("").into_http()
     }
 }
 

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "a test that cannot go on panics")]
 
+#[macro_use]
+mod service;
+
 mod addresses;
 mod bootstrap;
 #[cfg(feature = "tls")]

@@ -1,13 +1,9 @@
 //! A member falls silent, as a stopped process does: its connections stay open and nothing is
 //! answered.
 
-use std::convert::Infallible;
-use std::future::ready;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ringpop::Ringpop;
@@ -18,7 +14,6 @@ use tokio::runtime::Runtime;
 use tokio::time::timeout;
 use tonic::body::Body;
 use tonic::codegen::Service;
-use tonic::server::NamedService;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const READ: &str = "/t.T/Read";
@@ -31,29 +26,19 @@ struct Who(String);
 /// Calls that hang.
 static HANGING: AtomicUsize = AtomicUsize::new(0);
 
-impl NamedService for Who {
-    const NAME: &'static str = "t.T";
-}
+service!(Who, "t.T");
 
-impl Service<http::Request<Body>> for Who {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+impl Who {
+    async fn answer(self, request: http::Request<Body>) -> http::Response<Body> {
         if request.headers().get("x-hang").is_some_and(|at| at.as_bytes() == self.0.as_bytes()) {
             HANGING.fetch_add(1, Ordering::AcqRel);
-            return Box::pin(std::future::pending());
+            std::future::pending::<()>().await;
         }
         let response = http::Response::builder()
             .header("content-type", "application/grpc")
             .header("grpc-status", "0")
             .header("x-member", &self.0);
-        Box::pin(ready(Ok(response.body(Body::empty()).unwrap())))
+        response.body(Body::empty()).unwrap()
     }
 }
 

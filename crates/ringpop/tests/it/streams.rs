@@ -1,11 +1,9 @@
 //! Streams of a cluster whose keys move when members come and go.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
@@ -19,7 +17,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::body::Body;
 use tonic::client::Grpc as Client;
-use tonic::server::{Grpc, NamedService, ServerStreamingService, StreamingService};
+use tonic::server::{Grpc, ServerStreamingService, StreamingService};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
@@ -43,30 +41,18 @@ type Answer = Pin<Box<dyn Future<Output = Result<Response<Names>, Status>> + Sen
 #[derive(Clone)]
 struct Streams(String);
 
-impl NamedService for Streams {
-    const NAME: &'static str = "test.v1.Streams";
-}
+service!(Streams, "test.v1.Streams");
 
-impl tower_service::Service<http::Request<Body>> for Streams {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let name = self.0.clone();
-        Box::pin(async move {
-            let mut grpc = Grpc::new(Codec::default());
-            Ok(match request.uri().path() {
-                WATCH => grpc.server_streaming(Watch { name, tells_loss: false }, request).await,
-                FOLLOW => grpc.server_streaming(Watch { name, tells_loss: true }, request).await,
-                CHAT => grpc.streaming(Chat(name), request).await,
-                _ => Status::unimplemented("no such method").into_http(),
-            })
-        })
+impl Streams {
+    async fn answer(self, request: http::Request<Body>) -> http::Response<Body> {
+        let Self(name) = self;
+        let mut grpc = Grpc::new(Codec::default());
+        match request.uri().path() {
+            WATCH => grpc.server_streaming(Watch { name, tells_loss: false }, request).await,
+            FOLLOW => grpc.server_streaming(Watch { name, tells_loss: true }, request).await,
+            CHAT => grpc.streaming(Chat(name), request).await,
+            _ => Status::unimplemented("no such method").into_http(),
+        }
     }
 }
 

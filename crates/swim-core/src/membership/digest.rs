@@ -7,7 +7,7 @@ use crate::dialect::Dialect;
 use crate::limits::BUCKETS_MAX;
 use crate::member::{Member, Status};
 use crate::mutation::{Mutation, active};
-use crate::rng::mix;
+use crate::rng::SplitMix64;
 
 #[derive(Debug)]
 pub(super) struct Digests {
@@ -123,5 +123,6 @@ fn hash(slot: &Slot) -> u64 {
     let blind = active(Mutation::BlindChecksum);
     let incarnation = if blind { 0 } else { member.incarnation };
     let words = [incarnation, u64::from(member.status.code()), member.labels.hash()];
+    let mix = SplitMix64::mix;
     words.into_iter().fold(*address_hash, |hash, word| mix(hash ^ mix(word)))
 }

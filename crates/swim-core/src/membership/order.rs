@@ -3,7 +3,7 @@
 
 use super::rounds::shift;
 use super::table::{SlotId, Table};
-use crate::rng::Rng;
+use crate::rng::SplitMix64;
 
 /// Round-robin order, shuffled after each pass (SWIM, section 4.3).
 #[derive(Debug, Default)]
@@ -17,7 +17,7 @@ pub(super) struct ProbeOrder {
 impl ProbeOrder {
     /// Adds a member at a random place. When that place was probed in this pass
     /// already, the member waits for the next one.
-    pub(super) fn insert(&mut self, id: SlotId, rng: &mut Rng) {
+    pub(super) fn insert(&mut self, id: SlotId, rng: &mut SplitMix64) {
         self.order.push(id);
         let last = self.order.len() - 1;
         let place = rng.below(self.order.len());
@@ -36,7 +36,7 @@ impl ProbeOrder {
     pub(super) fn next(
         &mut self,
         table: &Table,
-        rng: &mut Rng,
+        rng: &mut SplitMix64,
         wanted: impl Fn(SlotId) -> bool,
     ) -> Option<SlotId> {
         // Two passes: the shuffle may put the only wanted member in front of where
@@ -59,7 +59,7 @@ impl ProbeOrder {
         &self,
         table: &Table,
         n: usize,
-        rng: &mut Rng,
+        rng: &mut SplitMix64,
         wanted: impl Fn(SlotId) -> bool,
     ) -> Vec<SlotId> {
         let eligible = |id: &SlotId| table.slot(*id).member.is_reachable() && wanted(*id);

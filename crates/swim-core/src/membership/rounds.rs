@@ -10,7 +10,7 @@
 //! Members whose clocks or lists differ probe each other as if at random until
 //! these are alike.
 
-use crate::rng::mix;
+use crate::rng::SplitMix64;
 
 /// Primes above any number of members, hence coprime to it.
 const STRIDES: [u64; 4] = [4_294_967_311, 4_294_967_357, 4_294_967_371, 4_294_967_377];
@@ -24,7 +24,7 @@ const STRIDES: [u64; 4] = [4_294_967_311, 4_294_967_357, 4_294_967_371, 4_294_96
 pub(crate) fn shift(round: u64, others: usize) -> usize {
     let others = (others as u64).max(1);
     let (cycle, step) = (round / others, round % others);
-    let random = mix(cycle);
+    let random = SplitMix64::mix(cycle);
     let stride = STRIDES[random as usize % STRIDES.len()] % others;
     let start = (random >> 32) % others;
     1 + ((start + stride * step) % others) as usize
@@ -33,7 +33,6 @@ pub(crate) fn shift(round: u64, others: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::Rng;
 
     #[test]
     fn each_cycle_has_each_shift_once() {
@@ -59,7 +58,7 @@ mod tests {
     /// Half of all members are gone, and the others do not know it yet.
     #[test]
     fn survivors_probe_all_dead_members_soon() {
-        let (members, mut rng) = (100, Rng::new(1));
+        let (members, mut rng) = (100, SplitMix64::new(1));
         let mut order: Vec<usize> = (0..members).collect();
         rng.shuffle(&mut order);
         let (gone, left) = order.split_at(50);

@@ -12,8 +12,8 @@ fn member(i: u32, status: Status, incarnation: u64) -> Member {
     Member::new(address(i), status, incarnation, Labels::default())
 }
 
-fn filled(n: u32) -> (Membership, Rng) {
-    let (mut members, mut rng) = (Membership::new(1, None), Rng::new(1));
+fn filled(n: u32) -> (Membership, SplitMix64) {
+    let (mut members, mut rng) = (Membership::new(1, None), SplitMix64::new(1));
     for i in 0..n {
         members.set(member(i, Status::Alive, 1), &mut rng);
     }
@@ -67,7 +67,7 @@ fn all_members_have_one_order() {
         members.shared_order.iter().map(|id| members.slot(id).member.address.clone()).collect()
     };
     let (one, _) = filled(20);
-    let (mut other, mut rng) = (Membership::new(2, None), Rng::new(2));
+    let (mut other, mut rng) = (Membership::new(2, None), SplitMix64::new(2));
     (0..25).rev().for_each(|i| drop(other.set(member(i, Status::Alive, 1), &mut rng)));
     (20..25).for_each(|i| drop(other.set(member(i, Status::Faulty, 1), &mut rng)));
     other.check();
@@ -126,7 +126,7 @@ proptest! {
     fn checksum_depends_on_content_only(
         ops in prop::collection::vec((0..12u32, 0..5usize, 0..4u64, any::<bool>()), 0..120)
     ) {
-        let (mut members, mut rng) = (Membership::new(1, None), Rng::new(2));
+        let (mut members, mut rng) = (Membership::new(1, None), SplitMix64::new(2));
         for (i, status, incarnation, remove) in ops {
             match members.find(&address(i)) {
                 Some(id) if remove => { members.remove(id); }

@@ -19,6 +19,29 @@ impl Node {
     /// the bytes. In the steady state, without new changes, a packet costs no
     /// allocation.
     ///
+    /// ```
+    /// # use swim_core::{Config, Init, Instant, Node, Output, wire};
+    /// # let now = Instant::ZERO;
+    /// # let node = |host: u64| {
+    /// #     let init = Init {
+    /// #         app: "rides".into(),
+    /// #         address: format!("10.0.0.{host}:7946").parse().unwrap(),
+    /// #         identity: None,
+    /// #         labels: Default::default(),
+    /// #         seed: host,
+    /// #         now,
+    /// #         unix_ms: 1_700_000_000_000,
+    /// #     };
+    /// #     Node::new(Config::lan(), init).unwrap()
+    /// # };
+    /// # let (mut sender, mut receiver) = (node(1), node(2));
+    /// sender.join(now, vec!["10.0.0.2:7946".parse()?])?;
+    /// let Some(Output::Transmit(transmit)) = sender.poll_output() else { panic!("it asks") };
+    /// receiver.handle_packet(now, &wire::encode(&transmit.message))?;
+    /// assert!(receiver.handle_packet(now, b"noise").is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// When the bytes are no message. They are counted, and nothing else happens: the

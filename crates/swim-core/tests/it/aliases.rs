@@ -35,7 +35,7 @@ fn heal(cluster: &mut Cluster, i: usize, hosts: &[&str]) -> (Vec<Address>, usize
 fn asked(cluster: &Cluster, to: &str) -> usize {
     let to = name(to);
     let is_join = |body: &Body| matches!(body, Body::Join { .. });
-    cluster.sent.iter().filter(|(_, t)| t.to == to && is_join(&t.message.body)).count()
+    cluster.sent().iter().filter(|(_, t)| t.to == to && is_join(&t.message.body)).count()
 }
 
 #[test]
@@ -103,12 +103,12 @@ fn a_process_with_the_same_address_under_another_name_is_named() {
             identity: None,
             labels: Labels::default(),
             seed: 77,
-            now: cluster.now,
+            now: cluster.now(),
             unix_ms: cluster.unix_ms,
         },
     )
     .unwrap();
-    node.join(cluster.now, vec![name("other:7946")]).unwrap();
+    node.join(cluster.now(), vec![name("other:7946")]).unwrap();
     let request = loop {
         match node.poll_output() {
             Some(swim_core::Output::Transmit(transmit)) => break transmit.message,
@@ -118,7 +118,7 @@ fn a_process_with_the_same_address_under_another_name_is_named() {
     cluster.inject(1, request.clone());
     let refused = Body::Refused { reason: Refusal::SelfAddress };
     assert_eq!(cluster.replies(1, &address(1), request.seq), std::slice::from_ref(&refused));
-    node.handle_message(cluster.now, message(&address(1), 1, request.seq, refused));
+    node.handle_message(cluster.now(), message(&address(1), 1, request.seq, refused));
     let failure = std::iter::from_fn(|| node.poll_output()).find_map(|output| match output {
         swim_core::Output::Event(Event::JoinRetrying { failure, .. }) => Some(failure),
         _ => None,

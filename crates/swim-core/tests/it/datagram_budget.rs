@@ -3,13 +3,15 @@
 //! addresses, the labels and the size of the cluster.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::ops::Range;
+use std::sync::Arc;
 
-use crate::support::kind;
 use swim_core::{
-    Address, Body, Change, Config, Init, Instant, LabelLimits, Labels, Member, Message, Node,
-    Output, Status, Transmit, wire,
+    Address, Body, Change, Config, Init, LabelLimits, Labels, Member, Message, Node, Status,
+    Transmit, wire,
 };
+
+use crate::support::{Cluster, kind, secs};
 
 /// As in `swim_driver::limits`.
 const PACKET_BYTES_MAX: usize = 1400;
@@ -31,115 +33,85 @@ fn labels(i: usize) -> Labels {
     Labels::new((0..i % 6).map(|i| (format!("{i:k>32}"), value.clone()))).unwrap()
 }
 
-/// Members on a network without latency.
-struct Network {
-    now: Instant,
-    nodes: Vec<Node>,
-    /// The largest packet of each kind of message.
-    largest: BTreeMap<&'static str, usize>,
+/// Members that only the names of the network lead to.
+fn network(members: usize) -> Cluster {
+    let config = Config::lan().to_builder().message_bytes_max(CHANGES_BYTES_MAX);
+    // Members that nobody reaches are taken, so that there is much to say.
+    let config =
+        config.verify_claims(false).late_acks(true).label_limits(LABEL_LIMITS).build().unwrap();
+    let mut cluster = Cluster::new(config);
+    cluster.leave_unchecked();
+    for i in 0..members {
+        let init = Init {
+            app: app(),
+            address: address(i),
+            identity: None,
+            labels: labels(i),
+            seed: i as u64,
+            now: cluster.now(),
+            unix_ms: cluster.wall_ms(),
+        };
+        cluster.insert(i, Node::new(cluster.config.clone(), init).unwrap());
+        cluster.name(address(i).as_str(), i);
+    }
+    cluster
 }
 
-impl Network {
-    fn new(members: usize) -> Self {
-        let config = Config::lan().to_builder().message_bytes_max(CHANGES_BYTES_MAX);
-        // Members that nobody reaches are taken, so that there is much to say.
-        let config =
-            config.verify_claims(false).late_acks(true).label_limits(LABEL_LIMITS).build().unwrap();
-        let node = |i| {
-            let init = Init {
-                app: "a".repeat(128).into(),
-                address: address(i),
-                identity: None,
-                labels: labels(i),
-                seed: i as u64,
-                now: Instant::ZERO,
-                unix_ms: 1_700_000_000_000,
-            };
-            Node::new(config.clone(), init).unwrap()
-        };
-        let nodes = (0..members).map(node).collect();
-        Self { now: Instant::ZERO, nodes, largest: BTreeMap::new() }
-    }
+fn app() -> Arc<str> {
+    "a".repeat(128).into()
+}
 
-    fn carry_out(&mut self, i: usize) {
-        let mut todo = vec![i];
-        while let Some(i) = todo.pop() {
-            while let Some(output) = self.nodes[i].poll_output() {
-                let Output::Transmit(Transmit { to, message, .. }) = output else { continue };
-                self.measure(&message);
-                let Some(to) = self.nodes.iter().position(|node| node.local().address == to) else {
-                    continue;
-                };
-                self.nodes[to].handle_message(self.now, message);
-                todo.push(to);
-            }
-        }
-    }
+/// Somebody else asks a member that has not joined, and is refused.
+fn ask(cluster: &mut Cluster, i: usize) {
+    say(cluster, i, Body::Ping { checksum: 0, changes: Vec::new() });
+}
 
-    fn measure(&mut self, message: &Message) {
+fn say(cluster: &mut Cluster, i: usize, body: Body) {
+    cluster
+        .inject(i, Message { app: app(), from: address(9999), from_incarnation: 1, seq: 0, body });
+}
+
+/// Tells a member of others that nobody answers for.
+fn tell(cluster: &mut Cluster, i: usize, others: Range<usize>, status: Status) {
+    for other in others {
+        let member = Member::new(address(other), status, 1_700_000_000_000, labels(other));
+        let changes = vec![Change { member, source: None }];
+        say(cluster, i, Body::Ping { checksum: 0, changes });
+    }
+}
+
+/// The largest packet of each kind of message.
+fn largest(cluster: &Cluster) -> BTreeMap<&'static str, usize> {
+    let mut largest = BTreeMap::new();
+    for (_, Transmit { message, .. }) in cluster.sent() {
         let bytes = wire::encoded_len(message) + SEAL_BYTES;
-        let largest = self.largest.entry(kind(&message.body)).or_default();
-        *largest = bytes.max(*largest);
+        let most = largest.entry(kind(&message.body)).or_default();
+        *most = bytes.max(*most);
     }
-
-    fn run(&mut self, duration: Duration) {
-        let end = self.now + duration;
-        loop {
-            let due = |(i, node): (usize, &Node)| Some((node.poll_timeout()?, i));
-            let next = self.nodes.iter().enumerate().filter_map(due).min();
-            let Some((at, i)) = next.filter(|(at, _)| *at <= end) else { break };
-            self.now = self.now.max(at);
-            self.nodes[i].handle_timeout(self.now);
-            self.carry_out(i);
-        }
-        self.now = end;
-    }
-
-    /// Somebody else asks a member that has not joined, and is refused.
-    fn ask(&mut self, i: usize) {
-        self.say(i, Body::Ping { checksum: 0, changes: Vec::new() });
-    }
-
-    fn say(&mut self, i: usize, body: Body) {
-        let app = self.nodes[i].app().clone();
-        let from = address(9999);
-        let message = Message { app, from, from_incarnation: 1, seq: 0, body };
-        self.nodes[i].handle_message(self.now, message);
-        self.carry_out(i);
-    }
-
-    /// Tells a member of others that nobody answers for.
-    fn tell(&mut self, i: usize, others: std::ops::Range<usize>, status: Status) {
-        for other in others {
-            let member = Member::new(address(other), status, 1_700_000_000_000, labels(other));
-            let changes = vec![Change { member, source: None }];
-            self.say(i, Body::Ping { checksum: 0, changes });
-        }
-    }
+    largest
 }
 
 #[test]
 fn no_packet_exceeds_the_budget() {
-    let mut network = Network::new(4);
-    network.ask(0);
-    network.nodes[0].join(network.now, Vec::new()).unwrap();
-    network.carry_out(0);
+    let mut cluster = network(4);
+    ask(&mut cluster, 0);
+    cluster.command(0, |node, now| node.join(now, Vec::new())).unwrap();
     // Enough members for as many buckets as there can be.
-    network.tell(0, 1000..2200, Status::Faulty);
+    tell(&mut cluster, 0, 1000..2200, Status::Faulty);
     for i in 1..4 {
-        network.nodes[i].join(network.now, vec![address(0)]).unwrap();
-        network.carry_out(i);
+        cluster.command(i, |node, now| node.join(now, vec![address(0)])).unwrap();
     }
-    assert!(network.nodes[3].len() > 1200, "the list came in pages");
+    cluster.until("the list came in pages", secs(10), |c| c.node(3).len() > 1200);
     // Lists that differ in many buckets, and members that do not answer.
-    network.tell(1, 3000..4000, Status::Faulty);
-    network.tell(2, 5000..5020, Status::Alive);
-    network.run(Duration::from_secs(120));
-    let first = network.nodes[0].checksum();
-    assert!(network.nodes.iter().all(|node| node.checksum() == first), "all agree");
+    tell(&mut cluster, 1, 3000..4000, Status::Faulty);
+    tell(&mut cluster, 2, 5000..5020, Status::Alive);
+    cluster.run_for(secs(120));
+    let first = cluster.node(0).checksum();
+    assert!((0..4).all(|i| cluster.node(i).checksum() == first), "all agree");
 
-    assert_eq!(network.largest.len(), 10, "{:?}", network.largest);
-    for (kind, bytes) in network.largest {
+    let largest = largest(&cluster);
+    assert_eq!(largest.len(), 10, "{largest:?}");
+    for (kind, bytes) in largest {
         assert!(bytes <= PACKET_BYTES_MAX, "{kind} of {bytes} bytes");
     }
 }

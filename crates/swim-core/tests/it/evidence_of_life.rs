@@ -108,7 +108,7 @@ fn an_answer_to_any_request_proves_life() {
     cluster.drop_if(|from, _, m| *from == address(1) && matches!(m.body, Body::Ack { .. }));
     let pinged = |c: &Cluster| {
         let ping = |t: &Transmit| t.to == address(1) && matches!(t.message.body, Body::Ping { .. });
-        c.sent.iter().any(|(_, t)| ping(t))
+        c.sent().iter().any(|(_, t)| ping(t))
     };
     cluster.command(1, swim_core::Node::pause);
     cluster.forget_traffic();
@@ -130,7 +130,7 @@ fn unanswered(kind: fn(&Body) -> bool) -> (Cluster, Transmit) {
     cluster.forget_traffic();
     let sent = |c: &Cluster| {
         let wanted = |t: &Transmit| t.message.from == address(0) && kind(&t.message.body);
-        c.sent.iter().map(|(_, t)| t).find(|t| wanted(t)).cloned()
+        c.sent().iter().map(|(_, t)| t).find(|t| wanted(t)).cloned()
     };
     cluster.until("a request", secs(5), |c| sent(c).is_some());
     let request = sent(&cluster).unwrap();
@@ -190,7 +190,7 @@ fn a_late_page_of_a_sync_is_taken() {
     let body = Body::Ping { checksum: 1, changes: vec![] };
     cluster.inject(0, message(&address(1), 1, 900, body));
     let sync = |t: &&Transmit| matches!(t.message.body, Body::Sync(_));
-    let sync = cluster.sent.iter().map(|(_, t)| t).find(sync).cloned().expect("views differ");
+    let sync = cluster.sent().iter().map(|(_, t)| t).find(sync).cloned().expect("views differ");
     cluster.until("given up", secs(30), |c| c.node(0).stats().syncs_failed > 0);
     let changes = vec![change(50, Status::Faulty, 7)];
     let page = Body::SyncAck { checksum: 0, differing: vec![0], changes, next: None };
@@ -208,7 +208,7 @@ fn a_late_page_of_a_join_is_taken() {
     let ready = |c: &Cluster| c.node(2).state() == swim_core::State::Ready;
     cluster.until("joined", secs(30), ready);
     let ask = |t: &&Transmit| t.to == address(1) && matches!(t.message.body, Body::Join { .. });
-    let ask = cluster.sent.iter().map(|(_, t)| t).find(ask).cloned().expect("both are asked");
+    let ask = cluster.sent().iter().map(|(_, t)| t).find(ask).cloned().expect("both are asked");
     let changes = vec![change(50, Status::Faulty, 7)];
     let page = Body::JoinAck { checksum: 0, changes, next: None };
     cluster.inject(2, message(&address(1), 1, ask.message.seq, page));

@@ -46,12 +46,12 @@ fn a_position_that_leads_nowhere_ends_a_join() {
     for (buckets, bucket) in [(0, 0), (3, 0), (256, 0), (8, 8)] {
         let mut cluster = Cluster::new(Config::lan());
         cluster.start(0, [1]);
-        let seq = cluster.sent[0].1.message.seq;
+        let seq = cluster.sent()[0].1.message.seq;
         let next = Some(Cursor { buckets, bucket, after: None });
         let changes = vec![change(5, Status::Alive, 1)];
         cluster
             .inject(0, message(&address(1), 1, seq, Body::JoinAck { checksum: 0, changes, next }));
-        assert_eq!(cluster.sent.len(), 1, "no further page is asked for at {buckets}/{bucket}");
+        assert_eq!(cluster.sent().len(), 1, "no further page is asked for at {buckets}/{bucket}");
         assert_eq!(cluster.node(0).stats().joins_failed, 1);
     }
 }

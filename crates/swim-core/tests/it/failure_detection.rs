@@ -28,7 +28,7 @@ fn an_undelivered_ping_is_followed_up_without_waiting() {
         let is_own = |t: &swim_core::Transmit| {
             t.message.from == address(0) && matches!(t.message.body, Body::Ping { .. })
         };
-        c.sent.iter().map(|(_, t)| t).find(|t| is_own(t)).cloned()
+        c.sent().iter().map(|(_, t)| t).find(|t| is_own(t)).cloned()
     };
     cluster.until("a ping", secs(1), |c| own_ping(c).is_some());
     let ping = own_ping(&cluster).unwrap();
@@ -36,7 +36,7 @@ fn an_undelivered_ping_is_followed_up_without_waiting() {
     cluster.command(0, |node, now| {
         node.handle_undelivered(now, ping.message.seq);
     });
-    let helper = &cluster.sent[0].1;
+    let helper = &cluster.sent()[0].1;
     assert!(matches!(&helper.message.body, Body::PingReq { target, .. } if *target == ping.to));
 }
 
@@ -133,7 +133,7 @@ fn two_members_need_no_helper() {
 #[test]
 fn loss_alone_makes_nobody_faulty() {
     let mut cluster = Cluster::joined(lan(), 20);
-    cluster.loss = 50;
+    cluster.set_loss(50);
     cluster.run_for(secs(120));
     for observer in 0..20 {
         for subject in 0..20 {
@@ -143,7 +143,7 @@ fn loss_alone_makes_nobody_faulty() {
             );
         }
     }
-    cluster.loss = 0;
+    cluster.set_loss(0);
     cluster.until("all agree again", secs(30), |c| c.agree(20));
 }
 

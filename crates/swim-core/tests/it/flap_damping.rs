@@ -75,7 +75,7 @@ fn a_member_that_flaps_leaves_every_ring_and_returns_after_a_while() {
     assert!(all_damp(&cluster, &[]), "three failures are not enough");
     flap(&mut cluster, 11, N);
     cluster.until("damped everywhere", secs(30), |c| all_damp(c, &[11]));
-    let damped_at = cluster.now;
+    let damped_at = cluster.now();
     // All rings are the same, its own included, and it is not on them.
     cluster.until("one view", secs(30), |c| c.agree(N));
     let mut rings = rings(&cluster);
@@ -92,7 +92,7 @@ fn a_member_that_flaps_leaves_every_ring_and_returns_after_a_while() {
         assert!(voters.unwrap().len() >= DAMPING.quorum, "as {i} saw it");
     }
     cluster.until("returned", secs(3600), |c| all_damp(c, &[]));
-    assert!(cluster.now - damped_at > secs(60), "it takes a while");
+    assert!(cluster.now() - damped_at > secs(60), "it takes a while");
     cluster.until("one view", secs(30), |c| c.agree(N));
     assert!(self::rings(&cluster).iter().all(|ring| ring.len() == N));
     for i in 0..11 {
@@ -118,7 +118,7 @@ fn a_damped_member_is_a_member_and_is_probed() {
     cluster.run_for(secs(10));
     assert!(cluster.all_say(11, Status::Alive));
     let pings =
-        cluster.sent.iter().filter(|(_, t)| t.to == address(11) && is_ping(&t.message.body));
+        cluster.sent().iter().filter(|(_, t)| t.to == address(11) && is_ping(&t.message.body));
     assert!(pings.count() > 20, "it is probed like others");
     // And its failure is noticed.
     cluster.crash(11);
@@ -258,7 +258,7 @@ fn members_with_one_checksum_damp_the_same() {
     let damping = Damping { penalty: 5000, half_life: secs(30), ..DAMPING };
     let config = Config::builder().damping(Some(damping)).build().unwrap();
     let mut cluster = Cluster::joined(config, N);
-    cluster.loss = 30;
+    cluster.set_loss(30);
     let mut damped = 0;
     for round in 0..12 {
         let flapper = 9 + round % 3;
@@ -278,7 +278,7 @@ fn members_with_one_checksum_damp_the_same() {
         cluster.start(flapper, 0..N);
     }
     assert!(damped > 100, "there was something to agree on: {damped}");
-    cluster.loss = 0;
+    cluster.set_loss(0);
     cluster.until("one view", secs(120), |c| c.agree(N));
     cluster.until("all return", secs(7200), |c| all_damp(c, &[]));
 }

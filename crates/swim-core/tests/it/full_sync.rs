@@ -38,7 +38,7 @@ fn learn_unspread(cluster: &mut Cluster, observer: usize, ack: Body) {
     cluster.until("left", secs(1), |c| c.node(observer).state() == State::Left);
     cluster.command(observer, |node, now| node.join(now, vec![address(99)])).unwrap();
     let (_, join) = cluster
-        .sent
+        .sent()
         .iter()
         .rfind(|(_, t)| t.to == liar && matches!(t.message.body, Body::Join { .. }))
         .cloned()
@@ -71,7 +71,7 @@ fn a_long_sync_runs_page_by_page() {
     learn_unspread(&mut cluster, 0, ack);
     cluster.forget_traffic();
     cluster.until("all know all", secs(20), |c| (0..3).all(|i| c.node(i).len() == 63));
-    for (_, transmit) in &cluster.sent {
+    for (_, transmit) in cluster.sent() {
         if let Body::SyncAck { changes, .. } = &transmit.message.body {
             let bytes: usize = changes.iter().map(swim_core::Change::encoded_len).sum();
             assert!(bytes <= 512, "{bytes}");

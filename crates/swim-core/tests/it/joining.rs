@@ -27,7 +27,7 @@ fn a_member_without_peers_is_a_cluster_of_its_own_and_says_so() {
     assert!(joined.is_empty());
     assert_eq!(members, 1);
     cluster.run_for(secs(60));
-    assert!(cluster.sent.is_empty(), "there is nobody to talk to");
+    assert!(cluster.sent().is_empty(), "there is nobody to talk to");
 }
 
 /// ringpop-go#65, ringpop-node#217.
@@ -97,14 +97,14 @@ fn a_member_declared_faulty_while_it_joins_refutes() {
     let known = cluster.member(0, 3).unwrap().incarnation;
     cluster.unix_ms -= 3_600_000;
     // An answer takes 1.2 s, and `join_timeout` is 1 s.
-    cluster.latency = ms(600);
+    cluster.set_latency(ms(600));
     cluster.start(3, 0..3);
     cluster.until("late lists", secs(30), |c| c.node(3).stats().late_answers > 0);
     assert_eq!(cluster.node(3).state(), State::Joining);
     assert_eq!(cluster.node(3).local().status, Status::Alive);
     assert!(cluster.node(3).local().incarnation > known);
     assert_eq!(cluster.node(3).stats().refuted, 1);
-    cluster.latency = ms(1);
+    cluster.set_latency(ms(1));
     cluster.until("back", secs(60), |c| c.agree(4));
     assert!(!cluster.events(3).any(|event| matches!(event, Event::Unreachable { .. })));
 }
@@ -121,7 +121,7 @@ fn a_peer_that_is_listed_while_a_join_pauses_is_asked_at_once() {
     cluster.until("long pauses", secs(100), |c| retries(c) == 6);
     cluster.forget_traffic();
     cluster.command(0, |node, now| node.join(now, vec![address(1), address(2)])).unwrap();
-    let asked: Vec<_> = cluster.sent.iter().map(|(_, t)| t.to.clone()).collect();
+    let asked: Vec<_> = cluster.sent().iter().map(|(_, t)| t.to.clone()).collect();
     assert_eq!(asked, [address(1)], "the new peer, and not the old one out of turn");
     cluster.until("both", secs(1), |c| c.agree(2));
 }
@@ -130,7 +130,7 @@ fn a_peer_that_is_listed_while_a_join_pauses_is_asked_at_once() {
 fn a_failed_join_names_each_peer_and_what_the_transport_said() {
     let mut cluster = Cluster::new(lan());
     cluster.start(0, [1, 2]);
-    let asked: Vec<_> = cluster.sent.iter().map(|(_, t)| (t.to.clone(), t.message.seq)).collect();
+    let asked: Vec<_> = cluster.sent().iter().map(|(_, t)| (t.to.clone(), t.message.seq)).collect();
     assert_eq!(asked.len(), 2);
     let long = "\u{e9}".repeat(4096);
     for (peer, seq) in &asked {
@@ -183,14 +183,14 @@ fn a_large_list_is_joined_page_by_page() {
     let mut cluster = Cluster::joined(config, 40);
     let joins = |c: &Cluster| {
         let is_join = |body: &Body| matches!(body, Body::Join { .. });
-        c.sent.iter().filter(|(_, t)| is_join(&t.message.body)).count()
+        c.sent().iter().filter(|(_, t)| is_join(&t.message.body)).count()
     };
     cluster.forget_traffic();
     cluster.start(40, [0]);
     cluster.until("joined", secs(5), |c| c.node(40).state() == State::Ready);
     assert!(joins(&cluster) > 2, "several pages");
     assert_eq!(cluster.node(40).len(), 41);
-    for (_, transmit) in &cluster.sent {
+    for (_, transmit) in cluster.sent() {
         if let Body::JoinAck { changes, .. } = &transmit.message.body {
             let bytes: usize = changes.iter().map(swim_core::Change::encoded_len).sum();
             assert!(bytes <= 512, "{bytes}");

@@ -25,8 +25,8 @@ fn init(cluster: &Cluster, i: usize, labels: Labels) -> Init {
         identity: Some(format!("worker-{i}")),
         labels,
         seed: 99,
-        now: cluster.now,
-        unix_ms: cluster.unix_ms + cluster.now.since_start().as_millis() as u64,
+        now: cluster.now(),
+        unix_ms: cluster.wall_ms(),
     }
 }
 

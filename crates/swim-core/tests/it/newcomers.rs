@@ -44,7 +44,7 @@ fn tell(cluster: &mut Cluster, to: usize, from: &Address, seq: u64, changes: Vec
 /// Requests that went to invented addresses.
 fn dials(cluster: &Cluster) -> usize {
     let invented = |to: &Address| !(0..100).any(|i| *to == address(i));
-    cluster.sent.iter().filter(|(_, t)| !t.message.is_reply() && invented(&t.to)).count()
+    cluster.sent().iter().filter(|(_, t)| !t.message.is_reply() && invented(&t.to)).count()
 }
 
 /// The budget of dials over a time: a burst, then 20 a second.
@@ -193,7 +193,7 @@ fn pings_of_thirty_thousand_strangers_cost_a_bounded_number_of_dials() {
             cluster.run_for(secs(1));
             // Each is answered; that is all the memory of the test.
             let made = dials(&cluster);
-            cluster.sent.retain(|(_, t)| !t.message.is_reply());
+            cluster.forget_replies();
             assert!(made <= budget(1 + i / 3_000), "{made} after {i}");
         }
     }
@@ -307,7 +307,7 @@ fn a_stranger_that_answers_is_added_alone() {
     let mut cluster = cluster();
     tell(&mut cluster, 0, &address(50), 900, vec![alive(address(50))]);
     let (_, ping) =
-        cluster.sent.iter().find(|(_, t)| t.to == address(50) && !t.message.is_reply()).unwrap();
+        cluster.sent().iter().find(|(_, t)| t.to == address(50) && !t.message.is_reply()).unwrap();
     let seq = ping.message.seq;
     let changes = (0..100).map(fake).map(alive).collect();
     cluster.inject(

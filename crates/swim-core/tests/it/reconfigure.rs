@@ -51,10 +51,11 @@ fn equal_settings_change_nothing() {
     cluster.crash(3);
     cluster.until("suspect", secs(20), |c| c.status(0, 3) == Some(Status::Suspect));
     let before = |c: &Cluster| (c.node(0).poll_timeout(), c.node(0).pending_timers());
-    let (timers, events, sent) = (before(&cluster), cluster.events(0).count(), cluster.sent.len());
+    let (timers, events, sent) =
+        (before(&cluster), cluster.events(0).count(), cluster.sent().len());
     reconfigure(&mut cluster, 3, |config| config);
     assert_eq!((before(&cluster), cluster.events(0).count()), (timers, events));
-    assert_eq!(cluster.sent.len(), sent);
+    assert_eq!(cluster.sent().len(), sent);
 }
 
 #[test]
@@ -64,10 +65,10 @@ fn a_suspicion_under_way_gets_the_new_timeout() {
         let mut cluster = Cluster::joined(fixed.build().unwrap(), 3);
         cluster.crash(2);
         cluster.until("suspect", secs(10), |c| c.all_say(2, Status::Suspect));
-        let suspect = cluster.now;
+        let suspect = cluster.now();
         reconfigure(&mut cluster, 2, |config| config.suspect_timeout(timeout));
         cluster.until("faulty", secs(100), |c| c.all_say(2, Status::Faulty));
-        let took = cluster.now - suspect;
+        let took = cluster.now() - suspect;
         assert!(from <= took && took <= to, "{timeout:?}: {took:?}");
     }
 }
@@ -100,7 +101,7 @@ fn the_next_probe_comes_after_the_new_period_at_the_latest() {
         let own = |t: &Transmit| {
             t.message.from == address(0) && matches!(t.message.body, Body::Ping { .. })
         };
-        c.sent.iter().filter(|(_, t)| own(t)).count()
+        c.sent().iter().filter(|(_, t)| own(t)).count()
     };
     cluster.run_for(secs(20));
     assert_eq!(pings(&cluster), 0);

@@ -16,7 +16,7 @@ fn lan() -> Config {
 
 /// Who probed whom when, since the traffic was forgotten.
 fn probes(cluster: &Cluster) -> Vec<(Instant, Address, Address)> {
-    let pings = cluster.sent.iter().filter(|(_, t)| matches!(t.message.body, Body::Ping { .. }));
+    let pings = cluster.sent().iter().filter(|(_, t)| matches!(t.message.body, Body::Ping { .. }));
     pings.map(|(at, t)| (*at, t.message.from.clone(), t.to.clone())).collect()
 }
 

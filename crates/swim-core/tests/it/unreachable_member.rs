@@ -58,7 +58,8 @@ fn stays_off_and_comes_back(cluster: &mut Cluster) {
     assert!(one_view(cluster));
     // It costs the others one dial in 5 s that it asks for, and at most one a second of
     // healing, the bound for a whole cluster: 120 and 600 in these ten minutes.
-    let dials = cluster.sent.iter().filter(|(_, t)| t.to == address(LOST) && !t.message.is_reply());
+    let dials =
+        cluster.sent().iter().filter(|(_, t)| t.to == address(LOST) && !t.message.is_reply());
     let dials = dials.count();
     assert!(dials < 720, "the others dial it {dials} times");
     cluster.heal();
@@ -164,12 +165,12 @@ fn a_suspicion_in_a_request_is_refuted_at_once() {
 #[test]
 fn members_on_a_bad_network_never_take_themselves_for_unreachable() {
     let mut cluster = Cluster::joined(Config::lan(), N);
-    cluster.loss = 300;
+    cluster.set_loss(300);
     cluster.run_for(secs(300));
     for i in 0..N {
         assert!(!cluster.events(i).any(|event| matches!(event, Event::Unreachable { .. })));
     }
-    cluster.loss = 0;
+    cluster.set_loss(0);
     cluster.until("one view", secs(60), |c| c.agree(N));
 }
 
@@ -190,7 +191,10 @@ fn a_late_answer_to_a_request_to_be_dialled_is_taken_once() {
             Body::PingReq { target, .. } => message.from == *target && *target == address(LOST),
             _ => false,
         };
-        c.sent.iter().find(|(_, t)| wanted(&t.message)).map(|(_, t)| (t.to.clone(), t.message.seq))
+        c.sent()
+            .iter()
+            .find(|(_, t)| wanted(&t.message))
+            .map(|(_, t)| (t.to.clone(), t.message.seq))
     };
     cluster.until("asks to be dialled", secs(10), |c| asked(c).is_some());
     let (helper, seq) = asked(&cluster).unwrap();
@@ -233,7 +237,7 @@ fn a_stranger_is_dialled_back_at_its_own_address_only() {
     cluster.forget_traffic();
     ask(&mut cluster, 1, 51);
     let dialled = |cluster: &Cluster, i: usize| {
-        cluster.sent.iter().filter(|(_, t)| t.to == address(i) && !t.message.is_reply()).count()
+        cluster.sent().iter().filter(|(_, t)| t.to == address(i) && !t.message.is_reply()).count()
     };
     assert_eq!(dialled(&cluster, 51), 0, "nobody else is dialled on its word");
     ask(&mut cluster, 2, 50);

@@ -117,14 +117,14 @@ fn changes_without_an_end_are_told_of_after_the_longest_delay() {
     let mut cluster = Cluster::joined(config(), 4);
     cluster.run_for(secs(60));
     let mark = cluster.events(0).count();
-    let start = cluster.now;
+    let start = cluster.now();
     let mut told: Vec<Instant> = Vec::new();
     for round in 0..60 {
         let labels = Labels::new([("round", round.to_string())]).unwrap();
         cluster.command(1, |node, now| node.set_labels(now, &labels)).unwrap();
         cluster.run_for(secs(1));
         let so_far = changes(&cluster, 0, mark).len();
-        told.resize(so_far, cluster.now);
+        told.resize(so_far, cluster.now());
     }
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(told[0] - start <= COALESCING.delay_max + secs(3), "{told:?}");

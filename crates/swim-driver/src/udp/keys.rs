@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 
-use super::seal::SealError;
+use super::seal_error::SealError;
 use crate::limits::KEYS_MAX;
 
 const NONCE_BYTES: usize = 24;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 #[cfg(feature = "aead")]
 use super::keys::KeyRing;
+use super::seal_error::SealError;
 
 const PLAIN: u8 = 1;
 #[cfg(feature = "aead")]
@@ -20,17 +21,6 @@ const ENCRYPTED: u8 = 2;
 pub(super) enum Way {
     Datagram,
     Stream,
-}
-
-/// Why a message cannot be sent.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-pub(super) enum SealError {
-    #[cfg(feature = "aead")]
-    #[error(transparent)]
-    Randomness(#[from] getrandom::Error),
-    #[cfg(feature = "aead")]
-    #[error("the message cannot be encrypted")]
-    Cipher,
 }
 
 /// Puts messages into envelopes and takes them out.

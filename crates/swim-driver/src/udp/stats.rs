@@ -14,6 +14,14 @@ macro_rules! counters {
             $($(#[$doc])* pub $name: u64,)*
         }
 
+        impl UdpStats {
+            /// All counters by name, in order of declaration, and `largest_bytes` at the end.
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+                let largest = ("largest_bytes", self.largest_bytes as u64);
+                [$((stringify!($name), self.$name),)*].into_iter().chain([largest])
+            }
+        }
+
         #[derive(Debug, Default)]
         pub(super) struct Counters {
             largest_bytes: AtomicUsize,

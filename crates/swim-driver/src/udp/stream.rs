@@ -10,7 +10,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::seal::{Seal, SealError, Way};
+use super::seal::{Seal, Way};
+use super::seal_error::SealError;
 use crate::limits::{CONNECT_TIMEOUT, STREAM_BYTES_MAX, STREAM_TIMEOUT};
 
 /// Why a message did not pass a stream.

@@ -1,4 +1,4 @@
-//! Nobody refutes for another: no statement carries an incarnation that its
+//! Nobody refutes for another: no change carries an incarnation that its
 //! subject never had.
 //!
 //! Source: SWIM, section 4.2: only a member itself can raise its incarnation.

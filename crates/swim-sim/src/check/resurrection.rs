@@ -13,14 +13,14 @@ use crate::machine::HostId;
 use crate::swim::Packet;
 use crate::watch::Input;
 
-/// A statement, as it is weighed.
+/// A change, as it is weighed.
 type Weight = (u64, Status);
 
 #[derive(Debug, Default)]
 struct Evidence {
     /// Highest incarnation at which each member was said to be gone.
     gone: FxHashMap<Address, u64>,
-    /// Statements of the message that is being handled.
+    /// Changes of the message that is being handled.
     present: Vec<(Address, Weight)>,
 }
 
@@ -35,7 +35,7 @@ impl Resurrection {
     }
 }
 
-/// Whether the statements of a message are taken for certain when it is not
+/// Whether the changes of a message are taken for certain when it is not
 /// rejected. Those that answer a join or a healing may be put aside, and so may
 /// those in a late answer of a member that is gone by now: it may be of another
 /// partition, whose list must not be merged before all have refuted.
@@ -51,7 +51,7 @@ fn is_taken(message: &Packet, node: &Node) -> bool {
     }
 }
 
-/// Whether a statement will count: a tombstone of an unknown member says
+/// Whether a change will count: a tombstone of an unknown member says
 /// nothing, and about itself a member knows better.
 fn counts(member: &Member, is_request: bool, node: &Node) -> bool {
     let known = node.member(&member.address);
@@ -106,7 +106,7 @@ impl Check for Resurrection {
     }
 
     fn event(&mut self, host: HostId, event: &Event, _: &Node) -> Verdict {
-        // One statement that is refused puts the whole message in doubt.
+        // One change that is refused puts the whole message in doubt.
         if matches!(event, Event::Rejected { .. }) {
             self.processes[host as usize].present.clear();
         }

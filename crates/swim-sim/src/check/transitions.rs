@@ -1,7 +1,7 @@
 //! Every change of status is one that the protocol has.
 //!
 //! Source: the override table of ringpop-go (`shouldProcessGossip`) and SWIM, section 4.2;
-//! `docs/protocol.md`, *Which statement wins*. Stated here once more in full: a change of the rule
+//! `docs/protocol.md`, *Which change wins*. Stated here once more in full: a change of the rule
 //! in the machine is noticed.
 
 use swim_core::{Cause, Member, Status};
@@ -30,7 +30,7 @@ impl Check for Transitions {
     }
 }
 
-/// Whether a statement wins over another.
+/// Whether a change wins over another.
 fn wins(new: &Member, old: &Member) -> bool {
     if new.incarnation != old.incarnation {
         return new.incarnation > old.incarnation;

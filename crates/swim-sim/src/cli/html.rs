@@ -7,7 +7,7 @@ use plotters::prelude::{
     RGBColor, SVGBackend, SeriesLabelPosition, WHITE,
 };
 
-use super::run::Results;
+use super::results::Results;
 use super::table::{number, rows};
 use crate::scenario::Scenario;
 use crate::stats::{Curve, Metric};

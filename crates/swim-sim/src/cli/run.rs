@@ -8,6 +8,7 @@ use serde_json::json;
 use swim_core::Config;
 
 use super::config::{preset, with_settings};
+use super::results::Results;
 use super::{Failure, Peer, html, table};
 use crate::Swim;
 use crate::host::Pause;
@@ -72,13 +73,6 @@ fn parse_pause(text: &str) -> Result<Pause, String> {
         let names = Pause::ALL.map(Pause::as_str);
         format!("`{text}` is no way to stand still; ways: {}", names.join(", "))
     })
-}
-
-/// What a scenario measured on each implementation.
-pub(super) struct Results {
-    pub(super) scenario: &'static Scenario,
-    pub(super) params: Params,
-    pub(super) columns: Vec<(&'static str, Outcome)>,
 }
 
 pub(super) fn main(args: &Args, peer: Option<Peer>) -> Result<(), Failure> {

@@ -1,6 +1,6 @@
 //! Results as a table for a terminal.
 
-use super::run::Results;
+use super::results::Results;
 use crate::scenario::Outcome;
 use crate::stats::Summary;
 

@@ -1,8 +1,10 @@
 //! One membership change: weigh it, record it, queue it for the others, keep the checksum right,
 //! tell the application.
 
+use peers_swim::{Foca, Peer, Setup, Update, settled};
+use swim_sim::Swim;
+
 use super::size;
-use crate::adapter::{Discard, Foca, Ours, Peer, Setup, Update, settled};
 use crate::measure;
 use crate::report::{Bar, Row};
 
@@ -14,15 +16,15 @@ const TOGETHER: usize = 20;
 
 struct Prepared<P> {
     peer: P,
-    members: usize,
-    made: usize,
+    members: u32,
+    made: u32,
+    packet: Vec<u8>,
 }
 
 impl<P: Peer> Prepared<P> {
-    fn new(members: usize) -> Self {
-        let peer = settled(Setup { members, seed: 5 });
-        let made = 0;
-        Self { peer, members, made }
+    fn new(members: u32) -> Self {
+        let peer = settled(&Setup::new(members, 5));
+        Self { peer, members, made: 0, packet: Vec::new() }
     }
 
     /// The next change: members in turn but far apart, so that the processor cannot guess.
@@ -42,8 +44,8 @@ impl<P: Peer> Prepared<P> {
             updates.chunks(TOGETHER).map(|updates| self.peer.batch(updates)).collect();
         let cpu = measure::cpu_ns(|| {
             for batch in batches {
-                self.peer.apply(0, batch);
-                self.peer.drain(&mut Discard);
+                self.peer.apply(batch);
+                self.peer.discard(&mut self.packet);
             }
         });
         cpu / CHANGES as f64
@@ -51,7 +53,7 @@ impl<P: Peer> Prepared<P> {
 }
 
 pub(super) fn run() -> Vec<Row> {
-    let (mut small, mut large) = (Prepared::<Ours>::new(100), Prepared::<Ours>::new(10_000));
+    let (mut small, mut large) = (Prepared::<Swim>::new(100), Prepared::<Swim>::new(10_000));
     let (mut peer_small, mut peer_large) =
         (Prepared::<Foca>::new(100), Prepared::<Foca>::new(10_000));
     let [ours_100, peer_100, ours_10k, peer_10k] = measure::best_of([

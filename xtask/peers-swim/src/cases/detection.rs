@@ -1,12 +1,14 @@
 //! How long a failure stays unknown: the time until the first, the middle and the last member
 //! take a killed one for faulty.
 
-use crate::adapter::{Foca, MILLISECOND, Nanos, Observation, Ours, Peer, SECOND, Setup};
+use peers_swim::{Foca, Notice, Peer, Setup};
+use swim_sim::{MILLISECOND, Nanos, SECOND, Swim};
+
+use crate::cluster::Cluster;
 use crate::measure::quantile;
 use crate::report::{Bar, Row};
-use crate::sim::Cluster;
 
-const MEMBERS: usize = 100;
+const MEMBERS: u32 = 100;
 
 /// Enough for a 99th percentile.
 const KILLS: u64 = 400;
@@ -18,29 +20,28 @@ const LIMIT: Nanos = 200 * SECOND;
 /// [`LIMIT`].
 fn kill<P: Peer>(seed: u64) -> Vec<f64> {
     let members = MEMBERS;
-    let mut cluster: Cluster<P> = Cluster::warm(Setup { members, seed });
+    let mut cluster: Cluster<P> = Cluster::warm(&Setup::new(members, seed));
     // A random phase of the probe period, and of foca's announcements.
-    cluster.run_for(SECOND + seed * 7_919 % 30_000 * MILLISECOND);
+    cluster.world.run_for(SECOND + seed * 7_919 % 30_000 * MILLISECOND);
     cluster.take_seen();
-    let victim = seed as usize % members;
-    let killed = cluster.now();
-    cluster.kill(victim);
-    let mut known = vec![None; members];
+    let victim = seed as u32 % members;
+    let killed = cluster.world.now();
+    cluster.world.crash(victim);
+    let mut known = vec![None; members as usize];
     let mut missing = members - 1;
-    while missing > 0 && cluster.now() < killed + LIMIT {
-        cluster.run_for(500 * MILLISECOND);
+    while missing > 0 && cluster.world.now() < killed + LIMIT {
+        cluster.world.run_for(500 * MILLISECOND);
         for seen in cluster.take_seen() {
-            let news = seen.what == Observation::Faulty(victim) && known[seen.by].is_none();
-            if news {
-                known[seen.by] = Some((seen.at - killed) as f64 / SECOND as f64);
+            let known = &mut known[seen.by as usize];
+            if seen.what == Notice::Faulty(victim) && known.is_none() {
+                *known = Some((seen.at - killed) as f64 / SECOND as f64);
                 missing -= 1;
             }
         }
     }
     let limit = LIMIT as f64 / SECOND as f64;
-    let mut times: Vec<f64> = known
-        .into_iter()
-        .enumerate()
+    let mut times: Vec<f64> = (0..)
+        .zip(known)
         .filter(|(member, _)| *member != victim)
         .map(|(_, time)| time.unwrap_or(limit))
         .collect();
@@ -77,7 +78,7 @@ fn latencies<P: Peer>() -> Latencies {
 }
 
 pub(super) fn run() -> Vec<Row> {
-    let (ours, peer) = (latencies::<Ours>(), latencies::<Foca>());
+    let (ours, peer) = (latencies::<Swim>(), latencies::<Foca>());
     let row = |name: &str, list: fn(&Latencies) -> &Vec<f64>, share: f64| {
         let case = format!("detection, N=100, {name}");
         Row::new(case, "s", quantile(list(&ours), share)).peer(quantile(list(&peer), share))

@@ -1,10 +1,12 @@
 //! A whole cluster starts at once and every member knows the same one seed.
 
-use crate::adapter::{Foca, MILLISECOND, Nanos, Ours, Peer, SECOND, Setup};
-use crate::report::{Bar, Row};
-use crate::sim::Cluster;
+use peers_swim::{Foca, Peer, Setup};
+use swim_sim::{MILLISECOND, Nanos, SECOND, Swim};
 
-const MEMBERS: usize = 1_000;
+use crate::cluster::Cluster;
+use crate::report::{Bar, Row};
+
+const MEMBERS: u32 = 1_000;
 
 /// Members start within this time.
 const SPREAD: Nanos = SECOND;
@@ -23,33 +25,34 @@ struct Outcome {
 }
 
 fn join<P: Peer>() -> Outcome {
-    let mut cluster: Cluster<P> = Cluster::cold(Setup { members: MEMBERS, seed: 6 }, SPREAD);
-    let pairs = (MEMBERS * (MEMBERS - 1)) as f64;
+    let mut cluster: Cluster<P> = Cluster::cold(&Setup::new(MEMBERS, 6), SPREAD);
+    let pairs = f64::from(MEMBERS * (MEMBERS - 1));
     let allowed = [pairs / 100.0, pairs / 10_000.0, 0.0];
     let mut known = [LIMIT as f64 / SECOND as f64; 3];
     loop {
         let missing = cluster.missing_pairs();
-        let now = cluster.now() as f64 / SECOND as f64;
+        let now = cluster.world.now() as f64 / SECOND as f64;
         for (time, allowed) in known.iter_mut().zip(allowed) {
             if missing as f64 <= allowed {
                 *time = time.min(now);
             }
         }
-        if missing == 0 || cluster.now() >= LIMIT {
+        if missing == 0 || cluster.world.now() >= LIMIT {
             let kib = |bytes: u64| bytes as f64 / 1_024.0;
+            let (sent, received) = cluster.world.traffic(0);
             return Outcome {
                 known,
-                seed_kib: kib(cluster.sent(0).bytes + cluster.received(0).bytes),
-                all_kib: kib(cluster.sent_by_all().bytes) / MEMBERS as f64,
+                seed_kib: kib(sent.bytes + received.bytes),
+                all_kib: kib(cluster.sent_by_all().bytes) / f64::from(MEMBERS),
                 missing,
             };
         }
-        cluster.run_for(100 * MILLISECOND);
+        cluster.world.run_for(100 * MILLISECOND);
     }
 }
 
 pub(super) fn run() -> Vec<Row> {
-    let (ours, peer) = (join::<Ours>(), join::<Foca>());
+    let (ours, peer) = (join::<Swim>(), join::<Foca>());
     let row = |name: &str, unit, value: fn(&Outcome) -> f64| {
         let case = format!("cold join through one seed, N=1,000, {name}");
         Row::new(case, unit, value(&ours)).peer(value(&peer))

@@ -1,10 +1,12 @@
 //! A network that loses 5 % of all packets: nobody fails, so every verdict is a mistake.
 
-use crate::adapter::{Foca, Observation, Ours, Peer, SECOND, Setup};
-use crate::report::{Bar, Row};
-use crate::sim::Cluster;
+use peers_swim::{Foca, Notice, Peer, Setup};
+use swim_sim::{Chance, SECOND, Swim};
 
-const MEMBERS: usize = 100;
+use crate::cluster::Cluster;
+use crate::report::{Bar, Row};
+
+const MEMBERS: u32 = 100;
 const LOSS: f64 = 0.05;
 const SECONDS: u64 = 900;
 const SEEDS: [u64; 3] = [11, 12, 13];
@@ -20,26 +22,26 @@ struct Mistakes {
 fn mistakes<P: Peer>() -> Mistakes {
     let mut sum = Mistakes::default();
     for seed in SEEDS {
-        let mut cluster: Cluster<P> = Cluster::warm(Setup { members: MEMBERS, seed });
+        let mut cluster: Cluster<P> = Cluster::warm(&Setup::new(MEMBERS, seed));
         let before = cluster.sent_by_all();
         cluster.take_seen();
-        cluster.lose(LOSS);
-        cluster.run_for(SECONDS * SECOND);
+        cluster.world.network.loss = Chance::of(LOSS);
+        cluster.world.run_for(SECONDS * SECOND);
         for seen in cluster.take_seen() {
             match seen.what {
-                Observation::Faulty(_) => sum.faulty += 1,
-                Observation::Renewed => sum.renewed += 1,
-                Observation::Refuted => sum.refuted += 1,
+                Notice::Faulty(_) => sum.faulty += 1,
+                Notice::Renewed => sum.renewed += 1,
+                Notice::Refuted => sum.refuted += 1,
             }
         }
         sum.bytes += (cluster.sent_by_all().bytes - before.bytes) as f64;
     }
-    sum.bytes /= (MEMBERS as u64 * SECONDS * SEEDS.len() as u64) as f64;
+    sum.bytes /= (u64::from(MEMBERS) * SECONDS * SEEDS.len() as u64) as f64;
     sum
 }
 
 pub(super) fn run() -> Vec<Row> {
-    let (ours, peer) = (mistakes::<Ours>(), mistakes::<Foca>());
+    let (ours, peer) = (mistakes::<Swim>(), mistakes::<Foca>());
     let case = |name: &str| format!("5 % loss, N=100, 3 x 900 s, {name}");
     vec![
         Row::new(case("false faulty verdicts"), "verdicts", ours.faulty as f64)

@@ -1,16 +1,15 @@
-//! Handling one ping: bytes in, weigh the piggybacked statements, bytes of the answer out.
+//! Handling one ping: bytes in, weigh the piggybacked changes, bytes of the answer out.
 
-use rand::rngs::SmallRng;
-use rand::{RngExt, SeedableRng};
+use peers_swim::{Foca, Peer, Setup, Update, ping_message, receive_message, settled};
 use swim_core::Message;
+use swim_sim::{HostId, Rng, Swim};
 
 use super::size;
-use crate::adapter::{Discard, Foca, Ours, Peer, Setup, Update, settled};
 use crate::measure;
 use crate::report::{Bar, Row};
 
-const SIZES: [usize; 3] = [100, 1_000, 10_000];
-const LARGEST: usize = 10_000;
+const SIZES: [u32; 3] = [100, 1_000, 10_000];
+const LARGEST: u32 = 10_000;
 
 /// Pings of one timed round: long against the clock, and together they touch every member.
 const STALE_PINGS: usize = 4_096;
@@ -19,43 +18,43 @@ const FRESH_PINGS: usize = 256;
 const STALE_UPDATES: usize = 6;
 const FRESH_UPDATES: usize = 20;
 
-const fn setup(members: usize) -> Setup {
-    Setup { members, seed: 1 }
+fn setup(members: u32) -> Setup {
+    Setup::new(members, 1)
 }
 
 /// Draws the members that pings are about.
 struct Subjects {
-    rng: SmallRng,
-    members: usize,
-    /// How new the last statement about each member was.
+    rng: Rng,
+    members: u32,
+    /// How new the last change about each member was.
     ages: Vec<u16>,
 }
 
 impl Subjects {
-    fn new(members: usize) -> Self {
-        let rng = SmallRng::seed_from_u64(7);
-        let ages = vec![0; members];
+    fn new(members: u32) -> Self {
+        let rng = Rng::new(7);
+        let ages = vec![0; members as usize];
         Self { rng, members, ages }
     }
 
     /// Some member other than the one under test.
-    fn draw(&mut self) -> usize {
-        self.rng.random_range(1..self.members)
+    fn draw(&mut self) -> HostId {
+        1 + self.rng.below(u64::from(self.members) - 1) as HostId
     }
 
-    /// Statements that say what everybody knows.
+    /// Changes that say what everybody knows.
     fn stale(&mut self, n: usize) -> Vec<Update> {
         (0..n).map(|_| Update { subject: self.draw(), age: 0 }).collect()
     }
 
-    /// Statements that are news.
+    /// Changes that are news.
     fn fresh(&mut self, n: usize) -> Vec<Update> {
         (0..n)
             .map(|_| {
                 let subject = self.draw();
-                self.ages[subject] += 1;
-                let age = self.ages[subject];
-                Update { subject, age }
+                let age = &mut self.ages[subject as usize];
+                *age += 1;
+                Update { subject, age: *age }
             })
             .collect()
     }
@@ -63,30 +62,31 @@ impl Subjects {
 
 /// CPU time of one ping out of many.
 fn handle<P: Peer>(peer: &mut P, pings: &[Vec<u8>]) -> f64 {
+    let mut packet = Vec::new();
     let total = measure::cpu_ns(|| {
         for ping in pings {
-            peer.receive(0, ping);
-            peer.drain(&mut Discard);
+            peer.receive_bytes(0, ping);
+            peer.discard(&mut packet);
         }
     });
     total / pings.len() as f64
 }
 
 /// The same without decoding and encoding, which the peer cannot do.
-fn handle_messages(ours: &mut Ours, messages: &[Message]) -> f64 {
+fn handle_messages(ours: &mut Swim, messages: &[Message]) -> f64 {
     let messages = messages.to_vec();
     let count = messages.len();
     let total = measure::cpu_ns(|| {
         for message in messages {
-            ours.receive_message(0, message);
+            receive_message(ours, message);
         }
     });
     total / count as f64
 }
 
 /// Pings about what everybody knows, as packets.
-fn stale_pings<P: Peer>(members: usize) -> (P, Vec<Vec<u8>>) {
-    let peer: P = settled(setup(members));
+fn stale_pings<P: Peer>(members: u32) -> (P, Vec<Vec<u8>>) {
+    let peer: P = settled(&setup(members));
     let mut subjects = Subjects::new(members);
     let pings = (0..STALE_PINGS)
         .map(|_| {
@@ -98,13 +98,13 @@ fn stale_pings<P: Peer>(members: usize) -> (P, Vec<Vec<u8>>) {
 }
 
 /// The same as messages.
-fn stale_messages(members: usize) -> (Ours, Vec<Message>) {
-    let ours: Ours = settled(setup(members));
+fn stale_messages(members: u32) -> (Swim, Vec<Message>) {
+    let ours: Swim = settled(&setup(members));
     let mut subjects = Subjects::new(members);
     let messages = (0..STALE_PINGS)
         .map(|_| {
             let updates = subjects.stale(STALE_UPDATES);
-            ours.ping_message(subjects.draw(), &updates)
+            ping_message(&ours, subjects.draw(), &updates)
         })
         .collect();
     (ours, messages)
@@ -113,7 +113,7 @@ fn stale_messages(members: usize) -> (Ours, Vec<Message>) {
 /// Everything that is piggybacked is known already, and nothing is left to spread.
 pub(super) fn stale() -> Vec<Row> {
     let works = SIZES.map(|members| {
-        let (mut ours, our_pings) = stale_pings::<Ours>(members);
+        let (mut ours, our_pings) = stale_pings::<Swim>(members);
         let (mut peer, peer_pings) = stale_pings::<Foca>(members);
         let (mut bare, messages) = stale_messages(members);
         let works: [measure::Work<'_>; 3] = [
@@ -144,16 +144,16 @@ pub(super) fn fresh() -> Vec<Row> {
         peer: P,
         subjects: Subjects,
     }
-    fn prepare<P: Peer>(members: usize) -> Prepared<P> {
-        let mut peer: P = settled(setup(members));
-        let mut subjects = Subjects::new(members);
+    fn prepare<P: Peer>(members: u32) -> Prepared<P> {
+        let mut peer: P = settled(&setup(members));
+        let (mut subjects, mut packet) = (Subjects::new(members), Vec::new());
         for subject in 1..members {
-            subjects.ages[subject] += 1;
+            subjects.ages[subject as usize] += 1;
             let batch = peer.batch(&[Update { subject, age: 1 }]);
-            peer.apply(0, batch);
-            peer.drain(&mut Discard);
+            peer.apply(batch);
+            peer.discard(&mut packet);
         }
-        assert_eq!(peer.backlog(), members - 1, "the backlog is full");
+        assert_eq!(peer.backlog(), members as usize - 1, "the backlog is full");
         Prepared { peer, subjects }
     }
     fn round<P: Peer>(prepared: &mut Prepared<P>) -> f64 {
@@ -169,7 +169,7 @@ pub(super) fn fresh() -> Vec<Row> {
     SIZES
         .into_iter()
         .map(|members| {
-            let mut ours = prepare::<Ours>(members);
+            let mut ours = prepare::<Swim>(members);
             let mut peer = prepare::<Foca>(members);
             let [a, b] =
                 measure::best_of([Box::new(|| round(&mut ours)), Box::new(|| round(&mut peer))]);
@@ -184,10 +184,11 @@ pub(super) fn fresh() -> Vec<Row> {
 pub(super) fn allocations() -> Vec<Row> {
     fn count<P: Peer>() -> f64 {
         let (mut peer, pings) = stale_pings::<P>(LARGEST);
+        let mut packet = Vec::new();
         let mut handle_all = || {
             for ping in &pings {
-                peer.receive(0, ping);
-                peer.drain(&mut Discard);
+                peer.receive_bytes(0, ping);
+                peer.discard(&mut packet);
             }
         };
         // Buffers take their size the first time.
@@ -198,7 +199,7 @@ pub(super) fn allocations() -> Vec<Row> {
         let (mut ours, messages) = stale_messages(LARGEST);
         let mut handle_all = |messages: Vec<_>| {
             for message in messages {
-                ours.receive_message(0, message);
+                receive_message(&mut ours, message);
             }
         };
         handle_all(messages.clone());
@@ -206,7 +207,7 @@ pub(super) fn allocations() -> Vec<Row> {
     }
     let case = "allocations per ping, 6 stale updates";
     vec![
-        Row::new(case, "allocations", count::<Ours>()).peer(count::<Foca>()).bar(Bar::Value(0.0)),
+        Row::new(case, "allocations", count::<Swim>()).peer(count::<Foca>()).bar(Bar::Value(0.0)),
         Row::new(format!("{case}, without wire"), "allocations", count_bare()).bar(Bar::Value(0.0)),
     ]
 }

@@ -1,8 +1,9 @@
 //! The file of backends.
 
 use std::fmt;
+use std::sync::Arc;
 
-use hashring::{ActiveSet, BackendRecord, Node};
+use hashring::{ActiveSet, BackendRecord, Node, Ring, Scheme};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Unexpected, Visitor};
 
@@ -12,6 +13,9 @@ use crate::failure::Failure;
 
 /// Under which label a backend of the ring carries its zone.
 const ZONE: &str = "zone";
+
+/// A ring of backends with their zones.
+pub(super) type BackendRing = Ring<Option<String>, Arc<dyn Scheme>>;
 
 /// The backends that a ring is made of, and those that it leaves out.
 #[derive(Debug)]

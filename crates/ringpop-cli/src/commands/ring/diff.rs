@@ -7,8 +7,8 @@ use hashring::{Move, Movement};
 use serde::Serialize;
 
 use super::args::DiffArgs;
-use super::backends::Backends;
-use super::layout::{BackendRing, place};
+use super::backends::{BackendRing, Backends};
+use super::layout::place;
 use super::limits::RANGES_MAX;
 use super::percent::{grouped, percent};
 use super::placed::{Moved, Numbers};

@@ -5,12 +5,9 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use hashring::{BuildError, Crc32, EnvoyRingHash, Ketama, Ring, Ringpop, Scheme, Xxh3};
 
-use super::backends::Backends;
+use super::backends::{BackendRing, Backends};
 use super::placed::{Numbers, Placed, PlacementName};
 use crate::failure::Failure;
-
-/// A ring of backends with their zones.
-pub(super) type BackendRing = Ring<Option<String>, Arc<dyn Scheme>>;
 
 #[derive(Args, Debug)]
 pub(super) struct LayoutArgs {

@@ -9,8 +9,7 @@ use hashring::Node;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 use super::args::{PickArgs, TokenArgs};
-use super::backends::Backends;
-use super::layout::BackendRing;
+use super::backends::{BackendRing, Backends};
 use super::limits::TOKENS_BYTES_MAX;
 use super::placed::Numbers;
 use super::source::check_stdin_is_read_once;

@@ -14,10 +14,10 @@ use svg::Document;
 use svg::node::element::{Group, Rectangle, Title};
 
 use self::text::{BODY_FONTS, GREY, INK, label};
-use super::layout::BackendRing;
+use super::backends::BackendRing;
 use super::limits::PICTURE_BACKENDS_MAX;
-use super::ownership::Report;
 use super::percent::grouped;
+use super::report::Report;
 use crate::failure::Failure;
 
 const WIDTH: f64 = 1320.0;

@@ -12,7 +12,7 @@ use hashring::{
 };
 use serde::Serialize;
 
-use super::layout::BackendRing;
+use super::backends::BackendRing;
 use super::limits::SPREAD_POINTS;
 use super::percent::percent;
 use crate::output::{columns, printable};

@@ -27,7 +27,7 @@ pub fn ringpop_node() -> Option<&'static Path> {
 }
 
 /// Nothing is downloaded unasked: this variable of the environment asks.
-const SWITCH: &str = "RINGPOP_TEST_INSTALL";
+const SWITCH: &str = "RINGPOP_TEST_ALL";
 
 fn install() -> Option<PathBuf> {
     if std::env::var_os(SWITCH).is_none_or(|value| value != "1") {

@@ -61,7 +61,10 @@ fn agree(cluster: &mut Cluster, n: usize) {
 }
 
 fn digests_sent(cluster: &Cluster) -> bool {
-    cluster.sent.iter().any(|(_, t)| matches!(t.message.body, Body::Sync(_) | Body::SyncAck { .. }))
+    cluster
+        .sent()
+        .iter()
+        .any(|(_, t)| matches!(t.message.body, Body::Sync(_) | Body::SyncAck { .. }))
 }
 
 /// `TestReverseFullSync`, `SemiParition`: one side sees the other, which knows
@@ -101,7 +104,7 @@ fn no_full_sync_without_a_difference() {
     let mut cluster = strangers(&[5]);
     cluster.forget_traffic();
     cluster.run_for(secs(30));
-    for (_, transmit) in &cluster.sent {
+    for (_, transmit) in cluster.sent() {
         match &transmit.message.body {
             Body::Ping { changes, .. } | Body::Ack { changes, .. } => assert!(changes.is_empty()),
             other => panic!("{other:?}"),

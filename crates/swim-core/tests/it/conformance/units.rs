@@ -302,7 +302,7 @@ fn a_self_eviction_without_pings_is_over_at_once() {
     cluster.command(0, Node::evict_self).unwrap();
     assert_eq!(cluster.node(0).state(), State::Left);
     assert!(cluster.events(0).any(|e| *e == Event::LeaveComplete { acknowledged: 0, told: 0 }));
-    assert!(cluster.sent.iter().all(|(_, t)| t.message.from != crate::support::address(0)));
+    assert!(cluster.sent().iter().all(|(_, t)| t.message.from != crate::support::address(0)));
 }
 
 /// A change that names its source keeps it, whoever passes it on.

@@ -95,7 +95,7 @@ fn members_of_all_versions_agree_on_failures_labels_and_leaves() {
     for late_acks in [false, true] {
         let config = Config::builder().late_acks(late_acks).build().unwrap();
         let (mut cluster, versions) = cluster(config, &MIXED);
-        cluster.loss = 20;
+        cluster.set_loss(20);
         for i in 0..6 {
             let labels = Labels::new([("round", i.to_string())]).unwrap();
             cluster.command(i, |node, now| node.set_labels(now, &labels)).unwrap();

@@ -19,7 +19,7 @@ use crate::stats::quantile;
 const RATIO: f64 = 256.0;
 
 /// How far the ratio may be off after the calibration, as a factor. FP- come in
-/// lumps: once others believe a wrong statement, dozens do before the
+/// lumps: once others believe a wrong change, dozens do before the
 /// contradiction has caught up with it.
 const RATIO_OFF_MAX: f64 = 2.0;
 

@@ -3,7 +3,7 @@
 use svg::node::element::{Group, Line, Rectangle, Title};
 
 use super::super::limits::PICTURE_BARS_MAX;
-use super::super::ownership::{Owned, Report};
+use super::super::report::{Owned, Report};
 use super::colour;
 use super::text::{GREY, INK, PALE, fitting, label, legible, round, width_of};
 

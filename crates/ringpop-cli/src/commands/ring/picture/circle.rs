@@ -6,10 +6,10 @@ use std::f64::consts::TAU;
 use svg::node::element::path::Data;
 use svg::node::element::{Group, Path, Title};
 
-use super::super::layout::BackendRing;
+use super::super::backends::BackendRing;
 use super::super::limits::PICTURE_ARCS_MAX;
-use super::super::ownership::Report;
 use super::super::percent::percent;
+use super::super::report::Report;
 use super::colour;
 use super::text::{GREY, INK, label, legible, round};
 
@@ -225,7 +225,7 @@ mod tests {
 
     use super::{Arc, cells, layout_arcs, position};
     use crate::commands::ring::limits::PICTURE_ARCS_MAX;
-    use crate::commands::ring::ownership::Report;
+    use crate::commands::ring::report::Report;
 
     /// The part of the circle that each of `backends` has in the outer band, and in truth.
     fn drawn_and_owned(backends: usize) -> Vec<(f64, f64)> {

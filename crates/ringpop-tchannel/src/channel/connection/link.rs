@@ -12,8 +12,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::connection::{Calls, Frames, StreamError};
-use super::{Answer, Call, CallError, Reply, Shared};
+use super::{Calls, Frames, StreamError};
+use crate::channel::{Answer, Call, CallError, Reply, Shared};
 use crate::counters::count;
 use crate::frame::{
     Args, Assembler, CallRequest, CallResponse, ChecksumKind, ErrorCode, ErrorFrame, Fragment,
@@ -26,7 +26,7 @@ use crate::limits::{
 
 /// One connection. Frames are read and calls kept here; a second task writes, and a peer that is
 /// slow to read does not keep this one from reading.
-pub(super) struct Link {
+pub(in crate::channel) struct Link {
     shared: Arc<Shared>,
     frames: Frames,
     writes: mpsc::Sender<Vec<Bytes>>,
@@ -97,7 +97,11 @@ impl Joining {
 }
 
 impl Link {
-    pub(super) fn new(shared: Arc<Shared>, frames: Frames, writer: OwnedWriteHalf) -> Self {
+    pub(in crate::channel) fn new(
+        shared: Arc<Shared>,
+        frames: Frames,
+        writer: OwnedWriteHalf,
+    ) -> Self {
         let (writes, queue) = mpsc::channel(WRITES_MAX);
         tokio::spawn(write(writer, queue));
         Self {
@@ -118,7 +122,7 @@ impl Link {
     ///
     /// Once there are no more own calls, the peer's are served on for a while:
     /// it may have chosen this connection for one just now.
-    pub(super) async fn run(mut self, calls: &mut Calls) -> Option<Call> {
+    pub(in crate::channel) async fn run(mut self, calls: &mut Calls) -> Option<Call> {
         loop {
             let proceed = tokio::select! {
                 frame = self.frames.next() => {
@@ -162,7 +166,7 @@ impl Link {
     }
 
     /// Starts an own call. `false` ends the connection.
-    pub(super) fn start(&mut self, call: Call) -> bool {
+    pub(in crate::channel) fn start(&mut self, call: Call) -> bool {
         // A caller that no longer waits for an answer has let the other end go.
         self.open.retain(|_, open| !open.answer.is_closed());
         if self.open.len() >= CALLS_MAX {
