@@ -114,18 +114,15 @@ impl<N> Placement for Rendezvous<N> {
 
     fn lookup_at(&self, place: u64) -> Option<&Arc<Node<N>>> {
         let scores = Scores::of(place);
-        let mut best: Option<Draw> = None;
+        let mut best: Option<Candidate> = None;
         for (weight, range) in self.ranges() {
-            let (highest, offset) = highest(scores, &self.seeds[range.clone()]);
-            let at = range.start + offset;
-            // With one weight the scores alone decide.
-            let draw = if self.groups.len() == 1 { 0.0 } else { neg_ln(highest) / weight };
-            let draw = (draw, !highest, self.owners[at]);
-            if best.is_none_or(|best| draw < best) {
-                best = Some(draw);
+            let (score, offset) = highest(scores, &self.seeds[range.clone()]);
+            let next = Candidate::new(score, weight, self.owners[range.start + offset]);
+            if best.as_ref().is_none_or(|best| next.is_before(best)) {
+                best = Some(next);
             }
         }
-        best.and_then(|(.., owner)| self.nodes.get(owner as usize))
+        best.and_then(|best| self.nodes.get(best.owner as usize))
     }
 
     fn walk_at(&self, place: u64) -> RendezvousWalk<'_, N> {
@@ -168,6 +165,42 @@ impl<N> Placement for Rendezvous<N> {
 
     fn moved(&self, next: &Self) -> Result<f64, DiffError> {
         Ok(moved(&weights(self, next)))
+    }
+}
+
+/// The best node of one weight, with bounds of what it drew: `1 - u <= -ln(u) <= (1 - u) / u`. The
+/// bounds nearly always tell which of two is before the other, and spare the logarithms.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    score: u64,
+    weight: f64,
+    owner: u32,
+    /// The draw is at least this.
+    least: f64,
+    /// And at most this.
+    most: f64,
+}
+
+impl Candidate {
+    fn new(score: u64, weight: f64, owner: u32) -> Self {
+        // Wider than the logarithm is inexact.
+        const RELATIVE: f64 = 1e-9;
+        const ABSOLUTE: f64 = 1e-15;
+        let distance = !score as f64 / 2_f64.powi(64);
+        let least = (distance * (1.0 - RELATIVE) - ABSOLUTE) / weight;
+        let most = (distance / (1.0 - distance) * (1.0 + RELATIVE) + ABSOLUTE) / weight;
+        Self { score, weight, owner, least, most }
+    }
+
+    fn draw(&self) -> Draw {
+        (neg_ln(self.score) / self.weight, !self.score, self.owner)
+    }
+
+    fn is_before(&self, other: &Self) -> bool {
+        if self.most < other.least {
+            return true;
+        }
+        self.least <= other.most && self.draw() < other.draw()
     }
 }
 

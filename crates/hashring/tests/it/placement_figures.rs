@@ -165,6 +165,19 @@ fn nothing_moves_needlessly() {
     }
 }
 
+/// A lookup compares nodes of different weights by bounds where it can, a walk by what they drew.
+#[test]
+fn an_owner_by_rendezvous_is_the_first_of_its_walk() {
+    for weights in [vec![1, 2, 3, 4], vec![1, 1, 1, 100, 99, 98], (1..40).collect()] {
+        let placement = Rendezvous::new(nodes(weights)).expect("valid");
+        let places = (0..30_000_u64).map(|step| step.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        for place in places.chain([u64::MAX, 1, 2]) {
+            let (owner, first) = (placement.lookup_at(place), placement.walk_at(place).next());
+            assert_eq!(owner, first, "{place}");
+        }
+    }
+}
+
 /// The formula of rendezvous hashing against keys, for changes of every kind at once.
 #[test]
 fn what_moves_by_rendezvous_is_what_keys_do() {
