@@ -3,6 +3,7 @@
 //! This file turns flags into calls; each command lives in a file of its own.
 
 mod bench;
+mod bounds;
 mod codegen;
 mod msrv;
 mod package;
@@ -36,6 +37,8 @@ enum Command {
         #[arg(last = true)]
         args: Vec<String>,
     },
+    /// Write docs/bounds.md, the table of all bounds and defaults, from the sources.
+    Bounds,
     /// Write the Rust code of the protobuf schemas in proto/.
     Codegen {
         /// Write nothing; fail when a committed file differs from its schema.
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
     let done = |()| ExitCode::SUCCESS;
     let result = match Args::parse().command {
         Command::Bench { name, json, args } => bench::run(&name, json, &args).map(done),
+        Command::Bounds => bounds::run().map(done),
         Command::Codegen { check } => codegen::run(check).map(done),
         Command::Msrv => msrv::run().map(done),
         Command::Package => package::run().map(done),

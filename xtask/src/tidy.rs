@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::workspace;
+use crate::{bounds, workspace};
 
 /// Directories and files that nobody of the project writes by hand.
 const NOT_OURS: &[&str] =
@@ -53,6 +53,7 @@ pub(crate) fn run() -> Result<()> {
     breaches.extend(words::check(&files));
     breaches.extend(circles::check(&files));
     breaches.extend(invariants::check(&files));
+    breaches.extend(bounds::check(&root).err().map(|error| error.to_string()));
     for breach in &breaches {
         println!("{breach}");
     }

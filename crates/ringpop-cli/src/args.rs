@@ -1,5 +1,7 @@
 //! What can be typed.
 
+mod operate;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,6 +15,10 @@ use ringpop::discovery::{Address, DiscoveryUrl, StaticList};
 use ringpop::limits::WEIGHT_MAX;
 use ringpop::swim::Config;
 
+pub(crate) use self::operate::{
+    AdminArgs, ConfigArgs, EventsArgs, GossipArgs, GossipWord, HealArgs, LabelsArgs, MemberStatus,
+    MembersArgs, ReapArgs, StatsArgs, Target, TargetArgs, WeightArgs,
+};
 use crate::commands::{CertArgs, RingArgs};
 use crate::duration::{parse_duration, parse_wait};
 use crate::failure::{EXIT_CODES, Failure};
@@ -41,6 +47,30 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Show which members own a key
     Lookup(LookupArgs),
+    /// Show the members as one of them sees them, each with since when and by whom
+    Members(MembersArgs),
+    /// Show what a member counts
+    Stats(StatsArgs),
+    /// Show events of a member as they happen
+    Events(EventsArgs),
+    /// Show the members that a member forwards to, and whether it reaches them
+    Destinations(TargetArgs),
+    /// Have a member leave the ring; it serves on, and comes back by `join`
+    Leave(TargetArgs),
+    /// Have a member come back after `leave`
+    Join(TargetArgs),
+    /// Have the cluster forget members that are gone
+    Reap(ReapArgs),
+    /// Have a member look for other partitions and merge with them
+    Heal(HealArgs),
+    /// Show or change the labels of a member
+    Labels(LabelsArgs),
+    /// Show or change the weight of a member
+    Weight(WeightArgs),
+    /// Stop or start the probes of a member, or have it probe one member now
+    Gossip(GossipArgs),
+    /// Show or change settings of the membership protocol of a member
+    Config(ConfigArgs),
     /// Lay out a ring from a file of backends and ask it: no member needs to run
     Ring(RingArgs),
     /// Make an authority and a certificate, to try a cluster with encrypted connections
@@ -66,7 +96,8 @@ pub(crate) struct NodeArgs {
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) advertise: Option<Address>,
 
-    /// Where to serve PUT, GET and DELETE of /kv/{key} over HTTP, and /ready for load balancers
+    /// Where to serve PUT, GET and DELETE of /kv/{key} over HTTP, /ready for load balancers
+    /// and /metrics for Prometheus
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) http: Option<Address>,
 
@@ -136,6 +167,9 @@ pub(crate) struct NodeArgs {
 
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
 
     #[command(flatten)]
     pub(crate) run: RunArgs,

@@ -45,6 +45,9 @@ pub(crate) const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
 /// in well under a millisecond.
 pub(crate) const ATTEMPT_TIMEOUT: &str = "3s";
 
+/// How often what was measured is taken into histograms, as often as scrapes usually come.
+pub(crate) const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
 /// How long HTTP requests that are under way may take when the member stops.
 pub(crate) const HTTP_DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -76,11 +79,22 @@ pub(crate) const LAME_DUCK_MAX: Duration = Duration::from_secs(300);
 /// Characters of a word of the command line that a message repeats.
 pub(crate) const ARGUMENT_CHARS_SHOWN: usize = 120;
 
-/// How long `status` and `lookup` wait for a connection.
+/// How long commands wait for a connection.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long `status` and `lookup` wait for the whole answer, the connection included.
+/// How long commands wait for the whole answer, the connection included, unless it takes longer by
+/// its nature.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// How long commands wait for which a member talks to others first, somewhat longer than the
+/// member itself does at most.
+pub(crate) const CLUSTER_TIMEOUT: Duration = Duration::from_secs(65);
+
+/// How often `heal` heals by default, as in ringpop-admin.
+pub(crate) const HEAL_TRIES: u32 = 10;
+
+/// The pause between two healings, as in ringpop-admin: members refute meanwhile.
+pub(crate) const HEAL_PAUSE: Duration = Duration::from_secs(1);
 
 /// Largest status that is taken from a member in bytes: 100,000 members, the most that a member
 /// remembers, with labels.

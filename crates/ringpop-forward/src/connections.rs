@@ -7,10 +7,12 @@
 //! * [`open_call`]: a call that is not over.
 //! * [`layer`], [`upload`], [`messages`], [`bounded_body`]: requests and responses on their way.
 //! * [`waiting`]: a call that waits for its caller.
+//! * [`ends`]: where a connection begins and ends.
 
 pub(crate) mod accept;
 mod bounded_body;
 mod connection;
+mod ends;
 mod frames;
 pub(crate) mod incoming;
 mod inflow;
@@ -28,6 +30,7 @@ use tonic::transport::Server;
 use tower_layer::{Identity, Stack};
 
 pub use connection::ConnectionHandle;
+pub use ends::ConnectionEnds;
 pub use io::Bounded;
 pub use layer::{LimitLayer, Limited, LimitedFuture};
 pub use limits::ServerLimits;

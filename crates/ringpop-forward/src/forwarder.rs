@@ -1,6 +1,6 @@
 //! The forwarder: its entry points, its drain and its figures.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::server::layer::{ForwardLayer, ForwardService};
 use crate::server::ownership::Ownership;
 use crate::shared::Shared;
 use crate::stats::Stats;
-use crate::transport::{H2Transport, PeerTransport};
+use crate::transport::{H2Transport, PeerConnections, PeerTransport};
 
 /// Handles requests here or forwards them to the owner of their key.
 ///
@@ -93,6 +93,16 @@ pub struct OwnerGroup {
     pub owner: Option<Owner>,
     /// The keys.
     pub keys: Vec<Key>,
+}
+
+/// A peer that requests are forwarded to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Destination {
+    /// What others know of it; see [`Forwarder::set_peer_state`].
+    pub state: PeerState,
+    /// What the transport knows of it.
+    pub connections: PeerConnections,
 }
 
 impl<T> Forwarder<T> {
@@ -257,6 +267,27 @@ impl<T: PeerTransport> Forwarder<T> {
     /// Resolves when no call of a routed method is in flight.
     pub async fn drained(&self) {
         self.0.gate.drained().await;
+    }
+
+    /// The peers that requests were forwarded to lately, and those that others know to be silent,
+    /// sorted by address.
+    #[must_use]
+    pub fn destinations(&self) -> Vec<Destination> {
+        let mut all: BTreeMap<String, Destination> = BTreeMap::new();
+        for (address, state) in self.0.peers.list() {
+            let connections = PeerConnections { address: address.clone(), ..Default::default() };
+            all.insert(address, Destination { state, connections });
+        }
+        for connections in self.0.transport.peers() {
+            match all.get_mut(&connections.address) {
+                Some(known) => known.connections = connections,
+                None => {
+                    let state = PeerState::Good;
+                    all.insert(connections.address.clone(), Destination { state, connections });
+                }
+            }
+        }
+        all.into_values().collect()
     }
 
     /// Everything that was counted so far.

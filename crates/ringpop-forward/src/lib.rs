@@ -134,15 +134,15 @@ pub use channel::{ChannelFuture, RingChannel};
 pub use connections::accept::{AcceptStats, Accepted};
 pub use connections::incoming::{AcceptCounters, Incoming, incoming};
 pub use connections::{
-    Bounded, ConnectionHandle, LimitLayer, Limited, LimitedFuture, LimitedServer, ServerLimits,
-    ServerStats, server, server_with,
+    Bounded, ConnectionEnds, ConnectionHandle, LimitLayer, Limited, LimitedFuture, LimitedServer,
+    ServerLimits, ServerStats, server, server_with,
 };
 #[cfg(feature = "direct")]
 pub use direct::{
     DirectHandler, DirectReply, DirectRequest, DirectService, ForwardServer, GroupOutcome, Outcome,
 };
 pub use error::ConfigError;
-pub use forwarder::{Forwarder, OwnerGroup};
+pub use forwarder::{Destination, Forwarder, OwnerGroup};
 pub use hop::arrival::Divergence;
 #[cfg(feature = "tls")]
 pub use limits::TLS_RELOAD_INTERVAL;
@@ -165,7 +165,7 @@ pub use limits::{
 #[cfg(feature = "direct")]
 pub use limits::{DIRECT_BYTES_MAX, DIRECT_KEYS_MAX};
 #[cfg(feature = "metrics")]
-pub use metrics::MetricsObserver;
+pub use metrics::{MetricDescription, MetricKind, MetricsObserver};
 pub use observe::{AttemptEnd, ForwardEvent, Observer, RetriedAt};
 pub use replicate::{
     Failed, FanOut, ReplicateError, Replicated, Replicator, ReplicatorBuilder, Reply,
@@ -183,11 +183,12 @@ pub use server::ownership::{Lost, Ownership};
 pub use stats::Stats;
 #[cfg(feature = "tls")]
 pub use tls::{
-    Tls, TlsConnector, TlsError, TlsFiles, TlsIncoming, TlsStats, Validity, is_verified,
+    CertificateNames, Tls, TlsConnector, TlsError, TlsFiles, TlsIncoming, TlsStats, Validity,
+    caller_names, is_verified,
 };
 pub use transport::{
-    Class, Connector, Dialing, H2Config, H2Transport, Io, PeerRequest, PeerTransport, Progress,
-    ResponseBody, SendError, TcpConnector, TransportStats,
+    Class, Connector, Dialing, H2Config, H2Transport, Io, PeerConnections, PeerRequest,
+    PeerTransport, Progress, ResponseBody, SendError, TcpConnector, TransportStats,
 };
 
 /// The examples of the readme, compiled as tests.

@@ -400,6 +400,11 @@ pub(crate) const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 #[cfg(feature = "tls")]
 pub(crate) const TLS_HANDSHAKES_MAX: usize = 256;
 
+/// Organisations, and alternative names, that are read from one certificate. Certificates of
+/// people and services have a handful.
+#[cfg(feature = "tls")]
+pub(crate) const CERTIFICATE_NAMES_MAX: usize = 64;
+
 /// How long nothing is accepted after the operating system refused to for the first time, because
 /// it will refuse again at once. Each further refusal in a row doubles the pause.
 pub(crate) const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(10);

@@ -1,205 +1,223 @@
 //! Feature `metrics`: figures for whatever recorder the process has installed, under Ringpop's
 //! names.
 //!
-//! Ringpop's `requestProxy.send.success` is `ringpop_request_proxy_send_success` here: the prefix,
-//! then the name in the form that Prometheus wants.
+//! Ringpop's `requestProxy.send.success` is `ringpop_request_proxy_send_success_total` here: the
+//! prefix, the name in the form that Prometheus wants, and the end of a counter.
 
-use metrics::{counter, gauge, histogram};
+use std::sync::Arc;
+
+use metrics::{
+    Label, SharedString, Unit, counter, describe_counter, describe_gauge, describe_histogram,
+    gauge, histogram,
+};
 
 use crate::connections::ServerStats;
 use crate::observe::{AttemptEnd, ForwardEvent, Observer, RetriedAt};
 use crate::retry::policy::FailureClass;
 use crate::stats::Stats;
 
-const PREFIX: &str = "ringpop_request_proxy_";
+mod table;
 
-/// The gauges among the fields of [`Stats`], and their names here.
-const GAUGES: [(&str, &str); 4] = [
-    ("in_flight", "inflight"),
-    ("connections", "connections"),
-    ("replay_bytes", "replay_bytes"),
-    ("circuits_open", "circuits_open"),
-];
+pub use table::{MetricDescription, MetricKind};
 
-/// The fields of [`Stats`] that events tell as they happen, with more detail.
-const TOLD_BY_EVENTS: [&str; 25] = [
-    "local",
-    "forwarded",
-    "failed",
-    "retries_never_sent",
-    "retries_refused",
-    "retries_unavailable",
-    "retries_ambiguous",
-    "retries_unanswered",
-    "rerouted",
-    "not_retried_maybe_executed",
-    "not_retried_not_replayable",
-    "not_retried_budget_spent",
-    "not_retried_pushed_back",
-    "not_retried_attempts_spent",
-    "not_retried_no_time_left",
-    "not_retried_overloaded",
-    "hedges",
-    "hedges_won",
-    "refused",
-    "bad_keys",
-    "epochs_differed",
-    "keys_differed",
-    "refused_ring_differs",
-    "refused_not_owner",
-    "refused_loop",
-];
-
-/// Exports what happens through the facade of the crate `metrics`.
-///
-/// Labels are in parentheses. All names but the last group begin with `ringpop_request_proxy_`:
-///
-/// * `egress` (`peer`): attempts sent to an owner.
-/// * `send_success` (`peer`), `send_error` (`peer`, `class`): attempts answered, and not.
-/// * `send_seconds` (`peer`): histogram of how long attempts took.
-/// * `retry_attempted` (`class`): further attempts.
-/// * `retry_succeeded` (`method`): calls answered after more than one attempt.
-/// * `retry_failed` (`method`): calls that failed after every attempt that is allowed.
-/// * `retry_aborted` (`method`): calls that failed before.
-/// * `retry_reroute_local`, `retry_reroute_remote`: further attempts here, and at another owner.
-/// * `not_retried` (`class`, `reason`): failed attempts that were the last of their call.
-/// * `hedge_attempted`, `hedge_succeeded` (`method`): attempts beside a slow one, and those that
-///   answered first.
-/// * `ingress` (`method`): calls that others forwarded here.
-/// * `hops`: histogram of how often calls were forwarded that are handled here.
-/// * `checksums_differ`, `keys_differ`: forwarded calls by another ring, and for a key that is not
-///   ours.
-/// * `refused` (`reason`): calls refused before a handler saw them.
-/// * `bad_key`: calls without a key that can be read.
-/// * `inflight`, `connections`, `replay_bytes`, `circuits_open`: gauges, as often as
-///   [`record`](Self::record) is called.
-/// * The name of each field of [`Stats`] that no event tells, as often as
-///   [`record`](Self::record) is called: `deadlines_exceeded`, `dial_failures` and so on.
-///
-/// `ringpop_server_` and the name of a field of [`ServerStats`]: what callers hold, and how much
-/// was taken back, as often as [`record_server`](Self::record_server) is called.
-#[derive(Clone, Copy, Debug, Default)]
+/// Exports what happens through the facade of the crate `metrics`, as
+/// [`DESCRIPTIONS`](Self::DESCRIPTIONS) and [`RECORDED`](Self::RECORDED) list it. Labels are
+/// bounded: methods are those of the route table, classes and reasons those of this crate.
+#[derive(Clone, Debug, Default)]
 #[non_exhaustive]
-pub struct MetricsObserver;
+pub struct MetricsObserver {
+    member: Option<Arc<str>>,
+    peers: bool,
+}
 
 impl MetricsObserver {
     /// An observer for [`Builder::observer`](crate::Builder::observer).
     #[must_use]
     pub fn new() -> Self {
-        Self
+        Self::default()
+    }
+
+    /// Adds the label `member` with this value to everything, which tells several forwarders of
+    /// one process apart.
+    #[must_use]
+    pub fn member(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.member = Some(name.into());
+        self
+    }
+
+    /// Adds the label `peer`, the address of the owner, to attempts. By default it is left out:
+    /// where addresses come and go, there is no bound on how many there are.
+    #[must_use]
+    pub fn peers(mut self) -> Self {
+        self.peers = true;
+        self
+    }
+
+    /// Tells the recorder of the process what each figure means.
+    pub fn describe() {
+        for metric in Self::DESCRIPTIONS.iter().chain(Self::RECORDED) {
+            let (name, help) = (metric.name, metric.help);
+            match metric.kind {
+                MetricKind::Counter => describe_counter!(name, Unit::Count, help),
+                MetricKind::Gauge => describe_gauge!(name, help),
+                MetricKind::Histogram if name.ends_with("_seconds") => {
+                    describe_histogram!(name, Unit::Seconds, help);
+                }
+                MetricKind::Histogram => describe_histogram!(name, help),
+            }
+        }
     }
 
     /// Sets the gauges, and the counters that no event tells, from
     /// [`Forwarder::stats`](crate::Forwarder::stats). To be called before each scrape.
-    pub fn record(stats: &Stats) {
+    pub fn record(&self, stats: &Stats) {
+        let gauges = [
+            ("ringpop_request_proxy_inflight", stats.in_flight),
+            ("ringpop_request_proxy_connections", stats.connections),
+            ("ringpop_request_proxy_replay_bytes", stats.replay_bytes),
+            ("ringpop_request_proxy_circuits_open", stats.circuits_open),
+        ];
+        for (name, value) in gauges {
+            // All are far below 2^53, from where on an f64 loses counts.
+            gauge!(name, self.labels([])).set(value as f64);
+        }
+        let told_by_no_event = [
+            ("ringpop_request_proxy_hedges_unaffordable_total", stats.hedges_unaffordable),
+            ("ringpop_request_proxy_bad_direct_requests_total", stats.bad_direct_requests),
+            ("ringpop_request_proxy_loops_stopped_total", stats.loops_stopped),
+            ("ringpop_request_proxy_bad_hop_headers_total", stats.bad_hop_headers),
+            ("ringpop_request_proxy_deadlines_exceeded_total", stats.deadlines_exceeded),
+            ("ringpop_request_proxy_broken_requests_total", stats.broken_requests),
+            ("ringpop_request_proxy_broken_responses_total", stats.broken_responses),
+            ("ringpop_request_proxy_replays_unkept_total", stats.replays_unkept),
+            ("ringpop_request_proxy_bad_timeouts_total", stats.bad_timeouts),
+            ("ringpop_request_proxy_first_messages_late_total", stats.first_messages_late),
+            ("ringpop_request_proxy_header_lists_exceeded_total", stats.header_lists_exceeded),
+            ("ringpop_request_proxy_dial_failures_total", stats.dial_failures),
+            ("ringpop_request_proxy_pings_unanswered_total", stats.pings_unanswered),
+            ("ringpop_request_proxy_pings_unwanted_total", stats.pings_unwanted),
+            ("ringpop_request_proxy_circuits_opened_total", stats.circuits_opened),
+            ("ringpop_request_proxy_circuit_skips_total", stats.circuit_skips),
+        ];
+        for (name, count) in told_by_no_event {
+            counter!(name, self.labels([])).absolute(count);
+        }
+    }
+
+    /// Sets the figures of a server, `ringpop_server_` and the names of the fields, from
+    /// [`AcceptCounters::server_stats`](crate::AcceptCounters::server_stats). To be called before
+    /// each scrape.
+    pub fn record_server(&self, stats: &ServerStats) {
         for (name, value) in stats.iter() {
-            if let Some((_, exported)) = GAUGES.iter().find(|(gauge, _)| *gauge == name) {
-                // All are far below 2^53, from where on an f64 loses counts.
-                gauge!(format!("{PREFIX}{exported}")).set(value as f64);
-            } else if !TOLD_BY_EVENTS.contains(&name) {
-                counter!(format!("{PREFIX}{name}")).absolute(value);
+            if ServerStats::GAUGES.contains(&name) {
+                gauge!(format!("ringpop_server_{name}"), self.labels([])).set(value as f64);
+            } else {
+                let name = format!("ringpop_server_{name}_total");
+                counter!(name, self.labels([])).absolute(value);
             }
         }
     }
 
-    /// Sets the figures of a server from
-    /// [`AcceptCounters::server_stats`](crate::AcceptCounters::server_stats). To be called before
-    /// each scrape.
-    pub fn record_server(stats: &ServerStats) {
-        for (name, value) in stats.iter() {
-            let is_gauge = ServerStats::GAUGES.contains(&name);
-            let name = format!("ringpop_server_{name}");
-            if is_gauge {
-                gauge!(name).set(value as f64);
-            } else {
-                counter!(name).absolute(value);
-            }
-        }
+    fn labels<const N: usize>(&self, own: [Label; N]) -> Vec<Label> {
+        let member = self
+            .member
+            .as_ref()
+            .map(|member| Label::new("member", SharedString::from_shared(Arc::clone(member))));
+        own.into_iter().chain(member).collect()
     }
+
+    fn count<const N: usize>(&self, name: &'static str, labels: [Label; N]) {
+        counter!(name, self.labels(labels)).increment(1);
+    }
+
+    fn attempt_ended(&self, peer: &str, seconds: f64, end: AttemptEnd) {
+        let peer = self.peers.then(|| Label::new("peer", peer.to_owned()));
+        let labels = |class: Option<&'static str>| {
+            let class = class.map(|class| Label::new("class", class));
+            let mut labels = self.labels([]);
+            labels.extend(peer.clone().into_iter().chain(class));
+            labels
+        };
+        histogram!("ringpop_request_proxy_send_seconds", labels(None)).record(seconds);
+        let class = match end {
+            AttemptEnd::Answered => {
+                let name = "ringpop_request_proxy_send_success_total";
+                return counter!(name, labels(None)).increment(1);
+            }
+            AttemptEnd::Failed(class) => class_name(class),
+            AttemptEnd::Abandoned => "abandoned",
+        };
+        counter!("ringpop_request_proxy_send_error_total", labels(Some(class))).increment(1);
+    }
+}
+
+fn method_label(method: &str) -> [Label; 1] {
+    [Label::new("method", method.to_owned())]
 }
 
 impl Observer for MetricsObserver {
     fn event(&self, event: &ForwardEvent<'_>) {
         match *event {
             ForwardEvent::Received { method, .. } => {
-                counter!("ringpop_request_proxy_ingress", "method" => method.to_owned())
-                    .increment(1);
+                self.count("ringpop_request_proxy_ingress_total", method_label(method));
             }
             ForwardEvent::RingDiffers => {
-                counter!("ringpop_request_proxy_checksums_differ").increment(1);
+                self.count("ringpop_request_proxy_checksums_differ_total", []);
             }
-            ForwardEvent::KeyDiffers => {
-                counter!("ringpop_request_proxy_keys_differ").increment(1);
-            }
+            ForwardEvent::KeyDiffers => self.count("ringpop_request_proxy_keys_differ_total", []),
             ForwardEvent::Refused { reason } => {
-                counter!("ringpop_request_proxy_refused", "reason" => reason).increment(1);
+                let labels = [Label::new("reason", reason)];
+                self.count("ringpop_request_proxy_refused_total", labels);
             }
-            ForwardEvent::BadKey => counter!("ringpop_request_proxy_bad_key").increment(1),
+            ForwardEvent::BadKey => self.count("ringpop_request_proxy_bad_key_total", []),
             ForwardEvent::Handled { hops, .. } => {
-                histogram!("ringpop_request_proxy_hops").record(f64::from(hops));
+                histogram!("ringpop_request_proxy_hops", self.labels([])).record(f64::from(hops));
             }
             ForwardEvent::Sent { peer, .. } => {
-                let peer = peer.address().to_owned();
-                counter!("ringpop_request_proxy_egress", "peer" => peer).increment(1);
+                let mut labels = self.labels([]);
+                if self.peers {
+                    labels.push(Label::new("peer", peer.address().to_owned()));
+                }
+                counter!("ringpop_request_proxy_egress_total", labels).increment(1);
             }
             ForwardEvent::AttemptEnded { peer, took, end, .. } => {
-                attempt_ended(peer.address(), took.as_secs_f64(), end);
+                self.attempt_ended(peer.address(), took.as_secs_f64(), end);
             }
             ForwardEvent::Retried { class, to } => {
-                counter!("ringpop_request_proxy_retry_attempted", "class" => class_name(class))
-                    .increment(1);
+                let labels = [Label::new("class", class_name(class))];
+                self.count("ringpop_request_proxy_retry_attempted_total", labels);
                 match to {
                     RetriedAt::Here => {
-                        counter!("ringpop_request_proxy_retry_reroute_local").increment(1);
+                        self.count("ringpop_request_proxy_retry_reroute_local_total", []);
                     }
                     RetriedAt::OtherOwner => {
-                        counter!("ringpop_request_proxy_retry_reroute_remote").increment(1);
+                        self.count("ringpop_request_proxy_retry_reroute_remote_total", []);
                     }
                     RetriedAt::SameOwner | RetriedAt::Nowhere => {}
                 }
             }
             ForwardEvent::NotRetried { class, reason } => {
-                let class = class_name(class);
-                counter!("ringpop_request_proxy_not_retried", "class" => class, "reason" => reason)
-                    .increment(1);
+                let labels = [Label::new("class", class_name(class)), Label::new("reason", reason)];
+                self.count("ringpop_request_proxy_not_retried_total", labels);
             }
             ForwardEvent::Hedged { method } => {
-                counter!("ringpop_request_proxy_hedge_attempted", "method" => method.to_owned())
-                    .increment(1);
+                self.count("ringpop_request_proxy_hedge_attempted_total", method_label(method));
             }
             ForwardEvent::HedgeWon { method } => {
-                counter!("ringpop_request_proxy_hedge_succeeded", "method" => method.to_owned())
-                    .increment(1);
+                self.count("ringpop_request_proxy_hedge_succeeded_total", method_label(method));
             }
             ForwardEvent::Forwarded { attempts: 0 | 1, .. } => {}
             ForwardEvent::Forwarded { method, .. } => {
-                counter!("ringpop_request_proxy_retry_succeeded", "method" => method.to_owned())
-                    .increment(1);
+                self.count("ringpop_request_proxy_retry_succeeded_total", method_label(method));
             }
             ForwardEvent::Failed { method, exhausted: true, .. } => {
-                counter!("ringpop_request_proxy_retry_failed", "method" => method.to_owned())
-                    .increment(1);
+                self.count("ringpop_request_proxy_retry_failed_total", method_label(method));
             }
             ForwardEvent::Failed { method, exhausted: false, .. } => {
-                counter!("ringpop_request_proxy_retry_aborted", "method" => method.to_owned())
-                    .increment(1);
+                self.count("ringpop_request_proxy_retry_aborted_total", method_label(method));
             }
         }
     }
-}
-
-fn attempt_ended(peer: &str, seconds: f64, end: AttemptEnd) {
-    histogram!("ringpop_request_proxy_send_seconds", "peer" => peer.to_owned()).record(seconds);
-    let class = match end {
-        AttemptEnd::Answered => {
-            counter!("ringpop_request_proxy_send_success", "peer" => peer.to_owned()).increment(1);
-            return;
-        }
-        AttemptEnd::Failed(class) => class_name(class),
-        AttemptEnd::Abandoned => "abandoned",
-    };
-    counter!("ringpop_request_proxy_send_error", "peer" => peer.to_owned(), "class" => class)
-        .increment(1);
 }
 
 fn class_name(class: FailureClass) -> &'static str {
@@ -337,32 +355,32 @@ mod tests {
         ];
         let log = Log::default();
         with_local_recorder(&log, || {
-            events.iter().for_each(|event| MetricsObserver::new().event(event));
+            events.iter().for_each(|event| MetricsObserver::new().peers().event(event));
         });
         assert_eq!(
             log.lines(),
             [
-                "ingress{method=/a/B} 1",
-                "checksums_differ{} 1",
-                "keys_differ{} 1",
-                "refused{reason=draining} 1",
-                "bad_key{} 1",
+                "ingress_total{method=/a/B} 1",
+                "checksums_differ_total{} 1",
+                "keys_differ_total{} 1",
+                "refused_total{reason=draining} 1",
+                "bad_key_total{} 1",
                 "hops{} 2",
-                "egress{peer=b:1} 1",
+                "egress_total{peer=b:1} 1",
                 "send_seconds{peer=b:1} 0.5",
-                "send_success{peer=b:1} 1",
+                "send_success_total{peer=b:1} 1",
                 "send_seconds{peer=b:1} 0.5",
-                "send_error{peer=b:1,class=ambiguous} 1",
-                "retry_attempted{class=never-sent} 1",
-                "retry_reroute_local{} 1",
-                "retry_attempted{class=never-sent} 1",
-                "retry_reroute_remote{} 1",
-                "not_retried{class=never-sent,reason=attempts-spent} 1",
-                "hedge_attempted{method=/a/B} 1",
-                "hedge_succeeded{method=/a/B} 1",
-                "retry_succeeded{method=/a/B} 1",
-                "retry_failed{method=/a/B} 1",
-                "retry_aborted{method=/a/B} 1",
+                "send_error_total{peer=b:1,class=ambiguous} 1",
+                "retry_attempted_total{class=never-sent} 1",
+                "retry_reroute_local_total{} 1",
+                "retry_attempted_total{class=never-sent} 1",
+                "retry_reroute_remote_total{} 1",
+                "not_retried_total{class=never-sent,reason=attempts-spent} 1",
+                "hedge_attempted_total{method=/a/B} 1",
+                "hedge_succeeded_total{method=/a/B} 1",
+                "retry_succeeded_total{method=/a/B} 1",
+                "retry_failed_total{method=/a/B} 1",
+                "retry_aborted_total{method=/a/B} 1",
             ]
         );
     }
@@ -371,48 +389,37 @@ mod tests {
     fn what_no_event_tells_is_taken_from_the_figures() {
         let log = Log::default();
         with_local_recorder(&log, || {
-            MetricsObserver::record(&Stats {
+            MetricsObserver::new().record(&Stats {
                 in_flight: 7,
                 connections: 3,
                 replays_unkept: 5,
                 ..Stats::default()
             });
         });
-        let lines = log.lines();
-        for line in [
-            "inflight{} 7",
-            "connections{} 3",
-            "replay_bytes{} 0",
-            "circuits_open{} 0",
-            "replays_unkept{} 5",
-            "hedges_unaffordable{} 0",
-            "doubtful_skips{} 0",
-            "streams_moved{} 0",
-            "bad_direct_requests{} 0",
-            "loops_stopped{} 0",
-            "bad_hop_headers{} 0",
-            "deadlines_exceeded{} 0",
-            "broken_requests{} 0",
-            "broken_responses{} 0",
-            "bad_timeouts{} 0",
-            "first_messages_late{} 0",
-            "header_lists_exceeded{} 0",
-            "dial_failures{} 0",
-            "pings_unanswered{} 0",
-            "pings_unwanted{} 0",
-            "circuits_opened{} 0",
-            "circuit_skips{} 0",
-        ] {
-            assert!(lines.iter().any(|told| told == line), "{line} in {lines:?}");
-        }
-        // Each field is told by events or exported here.
-        let fields: Vec<&str> = Stats::default().iter().map(|(name, _)| name).collect();
-        assert_eq!(lines.len() + TOLD_BY_EVENTS.len(), fields.len());
-        assert!(
-            TOLD_BY_EVENTS
-                .iter()
-                .chain(GAUGES.map(|(name, _)| name).iter())
-                .all(|name| fields.contains(name))
+        assert_eq!(
+            log.lines(),
+            [
+                "inflight{} 7",
+                "connections{} 3",
+                "replay_bytes{} 0",
+                "circuits_open{} 0",
+                "hedges_unaffordable_total{} 0",
+                "bad_direct_requests_total{} 0",
+                "loops_stopped_total{} 0",
+                "bad_hop_headers_total{} 0",
+                "deadlines_exceeded_total{} 0",
+                "broken_requests_total{} 0",
+                "broken_responses_total{} 0",
+                "replays_unkept_total{} 5",
+                "bad_timeouts_total{} 0",
+                "first_messages_late_total{} 0",
+                "header_lists_exceeded_total{} 0",
+                "dial_failures_total{} 0",
+                "pings_unanswered_total{} 0",
+                "pings_unwanted_total{} 0",
+                "circuits_opened_total{} 0",
+                "circuit_skips_total{} 0",
+            ]
         );
     }
 
@@ -421,12 +428,47 @@ mod tests {
         let log = Log::default();
         with_local_recorder(&log, || {
             let stats = ServerStats { floods_ended: 2, waiting_calls: 7, ..Default::default() };
-            MetricsObserver::record_server(&stats);
+            MetricsObserver::new().record_server(&stats);
         });
         let lines = log.lines();
         assert_eq!(lines.len(), ServerStats::default().iter().count());
-        for line in ["ringpop_server_floods_ended{} 2", "ringpop_server_waiting_calls{} 7"] {
+        for line in ["ringpop_server_floods_ended_total{} 2", "ringpop_server_waiting_calls{} 7"] {
             assert!(lines.iter().any(|told| told == line), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn peers_are_no_label_unless_wanted_and_a_member_is_one_everywhere() {
+        let (log, peer) = (Log::default(), Peer::new("b:1").unwrap());
+        let observer = MetricsObserver::new().member("a:1");
+        with_local_recorder(&log, || {
+            observer.event(&ForwardEvent::Sent { method: "/a/B", peer: &peer, attempt: 1 });
+            observer.event(&ForwardEvent::Received { method: "/a/B", hops: 1 });
+        });
+        let expected = ["egress_total{member=a:1} 1", "ingress_total{method=/a/B,member=a:1} 1"];
+        assert_eq!(log.lines(), expected);
+    }
+
+    #[test]
+    fn everything_that_is_recorded_is_described() {
+        let log = Log::default();
+        let (peer, method) = (Peer::new("b:1").unwrap(), "/a/B");
+        let observer = MetricsObserver::new();
+        with_local_recorder(&log, || {
+            observer.record(&Stats::default());
+            observer.event(&ForwardEvent::Sent { method, peer: &peer, attempt: 1 });
+            observer.event(&ForwardEvent::Handled { method, hops: 1 });
+        });
+        for line in log.0.lock().unwrap().iter() {
+            let name = line.split_once('{').unwrap().0;
+            let mut known = MetricsObserver::DESCRIPTIONS.iter().chain(MetricsObserver::RECORDED);
+            let known = known.any(|metric| metric.name == name);
+            assert!(known, "{name} is not in the table");
+        }
+        for metric in MetricsObserver::DESCRIPTIONS.iter().chain(MetricsObserver::RECORDED) {
+            let is_counter = metric.kind == MetricKind::Counter;
+            assert_eq!(metric.name.ends_with("_total"), is_counter, "{}", metric.name);
+            assert!(metric.name.starts_with("ringpop_") && !metric.help.is_empty());
         }
     }
 }

@@ -8,15 +8,15 @@ macro_rules! counters {
     (
         $(#[$about:meta])*
         pub struct $stats:ident;
-        counted in $counters:ident { $($(#[$doc:meta])* $counted:ident,)* }
-        read from elsewhere { $($(#[$other_doc:meta])* $other:ident,)* }
+        counted in $counters:ident { $($(#[doc = $doc:literal])* $counted:ident,)* }
+        read from elsewhere { $($(#[doc = $other_doc:literal])* $other:ident,)* }
     ) => {
         $(#[$about])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct $stats {
-            $($(#[$doc])* pub $counted: u64,)*
-            $($(#[$other_doc])* pub $other: u64,)*
+            $($(#[doc = $doc])* pub $counted: u64,)*
+            $($(#[doc = $other_doc])* pub $other: u64,)*
         }
 
         impl $stats {
@@ -25,6 +25,17 @@ macro_rules! counters {
                 [
                     $((stringify!($counted), self.$counted),)*
                     $((stringify!($other), self.$other),)*
+                ]
+                .into_iter()
+            }
+        }
+
+        impl $stats {
+            /// What each figure means, by name, in order of declaration: the text of its field.
+            pub fn descriptions() -> impl Iterator<Item = (&'static str, &'static str)> {
+                [
+                    $((stringify!($counted), concat!($($doc),*)),)*
+                    $((stringify!($other), concat!($($other_doc),*)),)*
                 ]
                 .into_iter()
             }

@@ -9,9 +9,11 @@
 //! out, so the files are read again: by [`Tls::reload`], or from time to time by [`Tls::watch`]. A
 //! connection keeps the certificate that it was opened with.
 
+mod der;
 mod dial;
 mod files;
 mod incoming;
+mod names;
 mod validity;
 
 use std::fmt;
@@ -23,7 +25,7 @@ use tokio::net::TcpStream;
 use tokio::time::sleep;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::server::TlsStream;
-use tonic::transport::server::Connected;
+use tonic::transport::server::{Connected, TcpConnectInfo};
 
 use crate::connections::accept;
 
@@ -31,6 +33,7 @@ pub use self::dial::TlsConnector;
 use self::files::{Configs, Contents};
 pub use self::files::{TlsError, TlsFiles};
 pub use self::incoming::TlsIncoming;
+pub use self::names::CertificateNames;
 pub use self::validity::Validity;
 
 /// What tonic leaves in the extensions of a request that came over TLS. Its type has no public name
@@ -261,4 +264,19 @@ pub fn is_verified(extensions: &Extensions) -> bool {
     // The handshake has verified every certificate that was presented.
     let certificates = extensions.get::<ConnectInfo>().and_then(|info| info.peer_certs());
     certificates.is_some_and(|certificates| !certificates.is_empty())
+}
+
+/// The names in the certificate that the caller of a request presented; `None` when it presented
+/// none. The handshake has verified it.
+///
+/// `extensions` are those of the request, as a server with [`TlsIncoming`] leaves them.
+#[must_use]
+pub fn caller_names(extensions: &Extensions) -> Option<CertificateNames> {
+    let certificates = extensions.get::<ConnectInfo>()?.peer_certs()?;
+    CertificateNames::of(certificates.first()?)
+}
+
+/// What the connection under the encryption of a request says.
+pub(crate) fn tcp_info(extensions: &Extensions) -> Option<&TcpConnectInfo> {
+    extensions.get::<ConnectInfo>().map(|info| info.get_ref())
 }

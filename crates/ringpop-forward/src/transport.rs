@@ -108,6 +108,25 @@ pub trait PeerTransport: Send + Sync + 'static {
     fn stats(&self) -> TransportStats {
         TransportStats::default()
     }
+
+    /// The peers that it has connections to, or cannot reach, sorted by address. A transport that
+    /// cannot tell needs no implementation.
+    fn peers(&self) -> Vec<PeerConnections> {
+        Vec::new()
+    }
+}
+
+/// What a transport knows of one peer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PeerConnections {
+    /// The address of the peer.
+    pub address: String,
+    /// Why calls skip the peer without waiting for it; `None` when they do not.
+    pub unreachable: Option<String>,
+    /// Open connections to it.
+    pub connections: usize,
+    /// Calls in flight to it.
+    pub in_flight: usize,
 }
 
 /// The figures of a transport.

@@ -1,56 +1,226 @@
-//! What an operator asks a running member.
+//! What an operator asks a running member and has it do.
+//!
+//! Whoever reaches the port may ask. A command is carried out for callers that [`AdminAccess`]
+//! admits; each is logged with its caller, and counted.
 
-use std::sync::{Arc, Weak};
+mod access;
+mod commands;
+mod events;
+mod members;
+mod settings;
 
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use http::Request as HttpRequest;
+use http::Response as HttpResponse;
+use ringpop_forward::ConnectionEnds;
+use swim_core::Address;
 use swim_core::wire::pb;
-use swim_core::{Member, Status as MemberStatus};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tonic::body::Body;
+use tonic::server::NamedService;
 use tonic::{Request, Response, Status};
+use tower_service::Service;
 
+pub use self::access::AdminAccess;
+use self::events::EventStream;
+use self::members::millis;
 use crate::counters::Counters;
 use crate::generated as proto;
-use crate::generated::admin_server::Admin;
+use crate::generated::admin_server::{Admin, AdminServer};
 use crate::inner::Inner;
-use crate::limits::{LOOKUP_KEY_BYTES_MAX, LOOKUP_OWNERS_MAX};
-use crate::view::View;
+use crate::lifecycle::State;
+use crate::limits::{
+    ADMIN_LOG_INTERVAL, ADMIN_READERS_MAX, ADMIN_REQUEST_BYTES_MAX, LOOKUP_KEY_BYTES_MAX,
+    LOOKUP_OWNERS_MAX,
+};
+use crate::member::Ringpop;
 
-/// The gRPC service of administration. It reads only.
+/// The gRPC service of administration.
 #[derive(Debug)]
-pub(crate) struct AdminService(Weak<Inner>);
+pub(crate) struct AdminService {
+    /// It does not keep the member running.
+    member: Weak<Inner>,
+    access: AdminAccess,
+}
 
-impl AdminService {
-    pub(crate) const fn new(inner: Weak<Inner>) -> Self {
-        Self(inner)
+/// What the administration service of a member counts and bounds.
+#[derive(Debug)]
+pub(crate) struct AdminState {
+    /// Places for readers of events.
+    readers: Arc<Semaphore>,
+    commands: AtomicU64,
+    commands_refused: AtomicU64,
+    readers_refused: AtomicU64,
+    /// When a refused command was told last.
+    refusal_told: Mutex<Option<Instant>>,
+}
+
+impl AdminState {
+    pub(crate) fn new() -> Self {
+        Self {
+            readers: Arc::new(Semaphore::new(ADMIN_READERS_MAX)),
+            commands: AtomicU64::new(0),
+            commands_refused: AtomicU64::new(0),
+            readers_refused: AtomicU64::new(0),
+            refusal_told: Mutex::new(None),
+        }
     }
 
+    /// Tells the log of a refused command, and no more often than somebody reads it: who may not
+    /// give commands may not fill the log either.
+    fn tell_refusal(&self, member: &Address, command: &str, peer: Option<SocketAddr>) {
+        let mut told = self.refusal_told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_some_and(|told| told.elapsed() < ADMIN_LOG_INTERVAL) {
+            return;
+        }
+        *told = Some(Instant::now());
+        drop(told);
+        tracing::warn!(
+            %member,
+            command,
+            ?peer,
+            "a command was refused: the caller is not authorised"
+        );
+    }
+
+    /// The counters by name.
+    pub(crate) fn counters(&self) -> [(&'static str, u64); 3] {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        [
+            ("commands", read(&self.commands)),
+            ("commands_refused", read(&self.commands_refused)),
+            ("readers_refused", read(&self.readers_refused)),
+        ]
+    }
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// The service of a member, bounded.
+pub(crate) fn server(member: &Arc<Inner>, access: AdminAccess) -> AdminServer<AdminService> {
+    AdminServer::new(AdminService { member: Arc::downgrade(member), access })
+        .max_decoding_message_size(ADMIN_REQUEST_BYTES_MAX)
+}
+
+impl Ringpop {
+    /// The administration service of this member, to be served on another port as well, such as
+    /// one on loopback that takes commands. The port of the member has it already, with the access
+    /// of [`Builder::admin_access`](crate::Builder::admin_access).
+    ///
+    /// ```
+    /// use ringpop::{AdminAccess, Ringpop};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let member = Ringpop::builder("rides").bind().await?;
+    /// let admin = member.admin_service(AdminAccess::read_only().loopback());
+    /// let routes = tonic::service::Routes::new(admin);
+    /// # drop(routes);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn admin_service(
+        &self,
+        access: AdminAccess,
+    ) -> impl Service<
+        HttpRequest<Body>,
+        Response = HttpResponse<Body>,
+        Error = Infallible,
+        Future: Send + 'static,
+    >
+    + NamedService
+    + Clone
+    + Send
+    + Sync
+    + 'static
+    + use<> {
+        server(&self.0, access)
+    }
+}
+
+impl AdminService {
     fn inner(&self) -> Result<Arc<Inner>, Status> {
-        self.0.upgrade().ok_or_else(|| Status::unavailable("this member has stopped"))
+        self.member.upgrade().ok_or_else(|| Status::unavailable("this member has stopped"))
+    }
+
+    /// Carries out a command of an admitted caller.
+    async fn command<Q, A, F>(
+        &self,
+        name: &'static str,
+        request: Request<Q>,
+        act: impl FnOnce(Ringpop, Q) -> F,
+    ) -> Result<Response<A>, Status>
+    where
+        Q: std::fmt::Debug,
+        F: Future<Output = Result<A, Status>>,
+    {
+        let inner = self.inner()?;
+        let member = inner.address.clone();
+        let caller = match self.access.admit(&request).await {
+            Ok(caller) => caller,
+            Err(refused) => {
+                count(&inner.admin.commands_refused);
+                let peer = ConnectionEnds::of(request.extensions()).remote;
+                inner.admin.tell_refusal(&member, name, peer);
+                return Err(refused);
+            }
+        };
+        count(&inner.admin.commands);
+        let request = request.into_inner();
+        tracing::info!(%member, command = name, %caller, ?request, "an operator gives a command");
+        let result = act(Ringpop(inner), request).await;
+        if let Err(failure) = &result {
+            let reason = failure.message();
+            tracing::warn!(%member, command = name, %caller, reason, "a command failed");
+        }
+        result.map(Response::new)
     }
 }
 
 #[tonic::async_trait]
 impl Admin for AdminService {
+    type WatchEventsStream = EventStream;
+
     async fn get_status(
         &self,
         _request: Request<proto::GetStatusRequest>,
     ) -> Result<Response<proto::GetStatusResponse>, Status> {
         let inner = self.inner()?;
-        let swim = inner.handle.with(|node, _| *node.stats()).await;
-        let swim = swim.map_err(|_| Status::unavailable("this member is stopping"))?;
         let view = inner.views.load();
-        let uptime = inner.start.elapsed().as_millis();
+        let suspects = members::suspects(&view);
+        let ask = move |node: &mut swim_core::Node, now| {
+            (*node.stats(), node.is_paused(), members::suspicions(node, now, suspects))
+        };
+        let answer = inner.handle.with(ask).await;
+        let (swim, gossip_stopped, mut suspicions) =
+            answer.map_err(|_| Status::unavailable("this member is stopping"))?;
+        let uptime = inner.start.elapsed();
+        let mut members = members::members(&view);
+        members::explain(&mut members, &inner.status_changes, &mut suspicions, uptime);
+        let counters = Counters::new(&inner, &swim);
+        let counter = |(name, value): (&str, u64)| proto::Counter { name: name.to_owned(), value };
         Ok(Response::new(proto::GetStatusResponse {
             app: inner.app.clone(),
             address: inner.address.to_string(),
             state: inner.lifecycle.state().as_str().to_owned(),
             membership_checksum: view.membership_checksum,
             ring_checksum: view.ring_checksum,
-            members: members(&view),
-            uptime_ms: u64::try_from(uptime).unwrap_or(u64::MAX),
-            counters: counters(&Counters::new(&inner, &swim)),
+            members,
+            uptime_ms: millis(uptime),
+            counters: counters.iter().map(counter).collect(),
             problems: inner.problems.list().iter().map(ToString::to_string).collect(),
             instance: inner.instance,
             isolation: inner.isolation.borrow().as_str().to_owned(),
             placement: view.ring.placement().to_string(),
+            gossip_stopped,
         }))
     }
 
@@ -70,76 +240,126 @@ impl Admin for AdminService {
         let owners = view.lookup_n(&key, n).into_iter().map(str::to_owned).collect();
         Ok(Response::new(proto::LookupResponse { owners, ring_checksum: view.ring_checksum }))
     }
-}
 
-fn members(view: &View) -> Vec<proto::MemberStatus> {
-    let shares = view.ring.shares();
-    let mut on_ring = shares.iter().peekable();
-    // Both are sorted by address.
-    let entry = |member: &Member| {
-        let share = on_ring.next_if(|share| share.node.id() == member.address.as_str());
-        proto::MemberStatus {
-            address: member.address.to_string(),
-            identity: member.identity().to_owned(),
-            status: status(member.status).into(),
-            incarnation: member.incarnation,
-            labels: member
-                .labels
-                .iter()
-                .map(|(key, value)| pb::Label { key: key.into(), value: value.into() })
-                .collect(),
-            points: share.map_or(0, |share| share.points),
-            share: share.map_or(0.0, |share| share.fraction),
-            damped: view.damped.binary_search(&member.address).is_ok(),
-            identity_owner: view
-                .shared_identities
-                .iter()
-                .find(|shared| shared.others.binary_search(&member.address).is_ok())
-                .map(|shared| shared.owner.to_string())
-                .unwrap_or_default(),
-        }
-    };
-    view.members.iter().map(entry).collect()
-}
-
-const fn status(status: MemberStatus) -> pb::Status {
-    match status {
-        MemberStatus::Alive => pb::Status::Alive,
-        MemberStatus::Suspect => pb::Status::Suspect,
-        MemberStatus::Faulty => pb::Status::Faulty,
-        MemberStatus::Leave => pb::Status::Leave,
-        MemberStatus::Tombstone => pb::Status::Tombstone,
+    async fn get_members(
+        &self,
+        request: Request<proto::GetMembersRequest>,
+    ) -> Result<Response<proto::GetMembersResponse>, Status> {
+        let request = request.into_inner();
+        let wanted: Vec<pb::Status> = request.statuses().collect();
+        let inner = self.inner()?;
+        let view = inner.views.load();
+        let suspects = members::suspects(&view);
+        let ask = move |node: &mut swim_core::Node, now| members::suspicions(node, now, suspects);
+        let answer = inner.handle.with(ask).await;
+        let mut suspicions = answer.map_err(|_| Status::unavailable("this member is stopping"))?;
+        let mut members = members::members(&view);
+        members.retain(|member| wanted.is_empty() || wanted.contains(&member.status()));
+        let uptime = inner.start.elapsed();
+        members::explain(&mut members, &inner.status_changes, &mut suspicions, uptime);
+        let membership_checksum = view.membership_checksum;
+        Ok(Response::new(proto::GetMembersResponse { members, membership_checksum }))
     }
-}
 
-fn counters(counters: &Counters) -> Vec<proto::Counter> {
-    let counter = |(name, value): (&str, u64)| proto::Counter { name: name.to_owned(), value };
-    counters.iter().map(counter).collect()
-}
+    async fn get_ring(
+        &self,
+        _request: Request<proto::GetRingRequest>,
+    ) -> Result<Response<proto::GetRingResponse>, Status> {
+        Ok(Response::new(members::ring(&self.inner()?.views.load())))
+    }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
+    async fn watch_events(
+        &self,
+        _request: Request<proto::WatchEventsRequest>,
+    ) -> Result<Response<EventStream>, Status> {
+        let inner = self.inner()?;
+        let Ok(place) = Arc::clone(&inner.admin.readers).try_acquire_owned() else {
+            count(&inner.admin.readers_refused);
+            return Err(Status::resource_exhausted(format!(
+                "{ADMIN_READERS_MAX} others read the events of this member, as many as may"
+            )));
+        };
+        let events = inner.listeners.subscribe();
+        if inner.lifecycle.state() >= State::Draining {
+            return Err(Status::unavailable("this member is stopping"));
+        }
+        Ok(Response::new(EventStream::new(events, place)))
+    }
 
-    use swim_core::{Address, Labels};
+    async fn get_config(
+        &self,
+        _request: Request<proto::GetConfigRequest>,
+    ) -> Result<Response<proto::GetConfigResponse>, Status> {
+        let config = Ringpop(self.inner()?).config().await;
+        let config = config.map_err(|error| Status::unavailable(error.to_string()))?;
+        let settings = config.settings().map(settings::told).collect();
+        Ok(Response::new(proto::GetConfigResponse { settings }))
+    }
 
-    use super::*;
-    use crate::view::{OnRing, Publisher, Views};
+    async fn get_destinations(
+        &self,
+        _request: Request<proto::GetDestinationsRequest>,
+    ) -> Result<Response<proto::GetDestinationsResponse>, Status> {
+        let short = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let told = |destination: ringpop_forward::Destination| proto::Destination {
+            address: destination.connections.address,
+            state: destination.state.as_str().to_owned(),
+            circuit_open: destination.connections.unreachable.is_some(),
+            cause: destination.connections.unreachable.unwrap_or_default(),
+            connections: short(destination.connections.connections),
+            in_flight: short(destination.connections.in_flight),
+        };
+        let destinations = self.inner()?.forwarder.destinations();
+        let destinations = destinations.into_iter().map(told).collect();
+        Ok(Response::new(proto::GetDestinationsResponse { destinations }))
+    }
 
-    #[test]
-    fn a_damped_member_is_alive_and_owns_nothing() {
-        let address = |i: u32| Address::new(&format!("10.0.0.{i}:7100")).expect("it is one");
-        let member = |i| Member::new(address(i), MemberStatus::Alive, 1, Labels::default());
-        let views = Views::new(address(1)).expect("nobody is within all bounds");
-        let views = Arc::new(views);
-        let changes = [1, 2].map(|i| (address(i), Some(member(i)))).to_vec();
-        Publisher::new(Arc::clone(&views))
-            .publish(changes, [address(2)].into(), 1, OnRing::Reachable)
-            .expect("two members fit on a ring");
-        let told: Vec<_> = members(&views.load())
-            .iter()
-            .map(|member| (member.status(), member.share, member.damped))
-            .collect();
-        assert_eq!(told, [(pb::Status::Alive, 1.0, false), (pb::Status::Alive, 0.0, true)]);
+    async fn reconfigure(
+        &self,
+        request: Request<proto::ReconfigureRequest>,
+    ) -> Result<Response<proto::ReconfigureResponse>, Status> {
+        self.command("reconfigure", request, commands::reconfigure).await
+    }
+
+    async fn control_gossip(
+        &self,
+        request: Request<proto::ControlGossipRequest>,
+    ) -> Result<Response<proto::ControlGossipResponse>, Status> {
+        self.command("control gossip", request, commands::control_gossip).await
+    }
+
+    async fn leave(
+        &self,
+        request: Request<proto::LeaveRequest>,
+    ) -> Result<Response<proto::LeaveResponse>, Status> {
+        self.command("leave", request, commands::leave).await
+    }
+
+    async fn rejoin(
+        &self,
+        request: Request<proto::RejoinRequest>,
+    ) -> Result<Response<proto::RejoinResponse>, Status> {
+        self.command("rejoin", request, commands::rejoin).await
+    }
+
+    async fn reap(
+        &self,
+        request: Request<proto::ReapRequest>,
+    ) -> Result<Response<proto::ReapResponse>, Status> {
+        self.command("reap", request, commands::reap).await
+    }
+
+    async fn heal(
+        &self,
+        request: Request<proto::HealRequest>,
+    ) -> Result<Response<proto::HealResponse>, Status> {
+        self.command("heal", request, commands::heal).await
+    }
+
+    async fn change_labels(
+        &self,
+        request: Request<proto::ChangeLabelsRequest>,
+    ) -> Result<Response<proto::ChangeLabelsResponse>, Status> {
+        self.command("change labels", request, commands::change_labels).await
     }
 }

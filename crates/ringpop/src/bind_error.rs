@@ -87,6 +87,12 @@ pub enum BindError {
         /// How long ago, in whole days.
         days: u64,
     },
+    /// Who may give commands cannot be told.
+    #[error("access to administration: {reason}")]
+    AdminAccess {
+        /// The fault.
+        reason: String,
+    },
     /// The machine cannot be seeded.
     #[error(transparent)]
     Randomness(#[from] NoRandomness),

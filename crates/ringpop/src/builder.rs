@@ -16,6 +16,7 @@ use swim_core::{Address, Config, ConfigError, Init, Node};
 use swim_driver::{Driver, Hosts, Start, queue};
 use tokio::sync::watch;
 
+use crate::admin::{AdminAccess, AdminState};
 use crate::bind_error::BindError;
 use crate::event::Listeners;
 use crate::gossip::{Audience, Calls, Channels, Publishing};
@@ -25,10 +26,13 @@ use crate::lifecycle::Lifecycle;
 use crate::limits::{ALONE_AFTER, CHANNELS_MAX, LAME_DUCK, PAGE_BYTES_MAX};
 use crate::listen::Listen;
 use crate::member::Ringpop;
+use crate::observing;
 use crate::placement::PlacementChoice;
 use crate::problem::Problems;
 use crate::security::Security;
 use crate::server::Server;
+use crate::status_changes::StatusChanges;
+use crate::timings::Timings;
 use crate::view::Views;
 
 /// Sets up a member; made by [`Ringpop::builder`].
@@ -63,6 +67,9 @@ pub struct Builder {
     divergence: Divergence,
     forward_observer: Option<Box<dyn Observer>>,
     security: Security,
+    admin_access: AdminAccess,
+    #[cfg(feature = "metrics")]
+    metrics: bool,
 }
 
 impl Builder {
@@ -96,6 +103,9 @@ impl Builder {
             divergence: Divergence::default(),
             forward_observer: None,
             security: Security::default(),
+            admin_access: AdminAccess::default(),
+            #[cfg(feature = "metrics")]
+            metrics: false,
         }
     }
 
@@ -326,6 +336,23 @@ impl Builder {
         self
     }
 
+    /// Who may have this member do something by its administration service. Everybody who reaches
+    /// the port may ask it. Default: nobody, [`AdminAccess::read_only`].
+    pub fn admin_access(mut self, access: AdminAccess) -> Self {
+        self.admin_access = access;
+        self
+    }
+
+    /// Tells the recorder of the crate `metrics` what happens as it happens: forwarded requests and
+    /// their attempts, round trips, joins, changes of the ring. Each figure has the label `member`,
+    /// the address of this one. [`Ringpop::record_metrics`] tells the rest;
+    /// [`metrics::table`](crate::metrics::table()) lists all. Default: nothing is told.
+    #[cfg(feature = "metrics")]
+    pub const fn metrics(mut self, on: bool) -> Self {
+        self.metrics = on;
+        self
+    }
+
     /// Encrypts all connections, of the membership protocol, of forwarded
     /// requests and of clients, and takes only those for members who present a
     /// certificate of the cluster's authority. The files are read again when
@@ -345,6 +372,13 @@ impl Builder {
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: ringpop_forward::Tls) -> Self {
         self.security = tls.into();
+        self
+    }
+
+    /// Has plain connections pass through the network of a test.
+    #[cfg(feature = "testing")]
+    pub(crate) fn link(mut self, link: crate::testing::Link) -> Self {
+        self.security.set_link(link);
         self
     }
 
@@ -370,20 +404,16 @@ impl Builder {
         let views = Views::new(local.clone());
         let views = Arc::new(views.map_err(|error| BindError::Ring { reason: error.to_string() })?);
         let (listeners, events) = Listeners::new();
-        let lifecycle = Arc::new(Lifecycle::new(listeners.clone()));
-        let problems = Arc::new(Problems::new(listeners.clone()));
+        let lifecycle = Arc::new(Lifecycle::new(local.clone(), listeners.clone()));
+        let problems = Arc::new(Problems::new(local.clone(), listeners.clone()));
         let (app, lame_duck, expected) = (self.app.clone(), self.lame_duck, self.expected);
         let server_limits = self.server_limits.clone();
         let checks_address = self.advertise.is_some() && local.as_str() != bound.to_string();
-        let is_meant_to_be_alone = self.discovery.is_none();
-        let alone_after =
-            if is_meant_to_be_alone { Some(Duration::ZERO) } else { self.alone_after };
-        let hosts = Hosts::new(match &self.discovery {
-            Some(discovery) => Arc::clone(discovery),
-            None => alone(address)?,
-        });
+        let (hosts, alone_after, is_meant_to_be_alone) = self.whom_to_join(address)?;
         let routed = (!self.routes.is_empty()).then(|| self.routes.paths());
+        let (admin_access, timings) = (self.admin_access.clone(), self.timings(&local));
         let forwarder = self.forwarder(&views, &local)?;
+        let status_changes = Arc::<StatusChanges>::default();
         let (isolation, isolation_now) = watch::channel(node.isolation());
         let publishing = Publishing::new(Audience {
             views: Arc::clone(&views),
@@ -391,8 +421,10 @@ impl Builder {
             forwarder: forwarder.clone(),
             problems: Arc::clone(&problems),
             isolation,
+            status_changes: Arc::clone(&status_changes),
+            timings: timings.clone(),
         });
-        let calls = Calls::new(Channels::new(security.clone(), CHANNELS_MAX));
+        let calls = Calls::new(Channels::new(security.clone(), CHANNELS_MAX), timings);
         let (handle, queue) = queue();
         let driver = Driver::new(queue, node, calls, publishing).started(&start);
         tokio::spawn(driver.discovery(hosts.clone()).run());
@@ -420,8 +452,19 @@ impl Builder {
             expected,
             security,
             server: Mutex::new(Server::Bound(listener)),
+            admin_access,
+            admin: AdminState::new(),
+            status_changes,
             start: start.clock(),
         })))
+    }
+
+    /// Where the others are listed, how long they are waited for, and whether there are to be none.
+    fn whom_to_join(&self, address: ringpop_discovery::Address) -> Result<WhomToJoin, BindError> {
+        Ok(match &self.discovery {
+            Some(discovery) => (Hosts::new(Arc::clone(discovery)), self.alone_after, false),
+            None => (Hosts::new(alone(address)?), Some(Duration::ZERO), true),
+        })
     }
 
     /// Checks what does not show by itself when it is used.
@@ -432,6 +475,7 @@ impl Builder {
             return Err(BindError::IdentityEmpty);
         }
         self.security.check()?;
+        self.admin_access.check(self.security.is_encrypted())?;
         Ok(self.server_limits.check()?)
     }
 
@@ -450,8 +494,21 @@ impl Builder {
         Ok(Node::new(self.config.clone(), init)?)
     }
 
+    fn timings(&self, local: &Address) -> Timings {
+        #[cfg(feature = "metrics")]
+        if self.metrics {
+            return Timings::of(local.as_str());
+        }
+        let _ = local;
+        Timings::default()
+    }
+
     fn forwarder(self, views: &Arc<Views>, local: &Address) -> Result<Forwarder, BindError> {
         let security = self.security.clone();
+        #[cfg(feature = "metrics")]
+        let observer = observing::beside_recorder(self.forward_observer, self.metrics, local);
+        #[cfg(not(feature = "metrics"))]
+        let observer = self.forward_observer;
         let forwarder = Forwarder::builder(Arc::clone(views))
             .name(local.as_str())
             .routes(self.routes)
@@ -469,7 +526,7 @@ impl Builder {
             // own request handled at the wrong one.
             .trust_hop_headers(move |head| security.is_member(&head.extensions))
             .transport(self.security.transport(self.forward_connections)?);
-        Ok(observed(forwarder, self.forward_observer).build()?)
+        Ok(observing::with(forwarder, observer).build()?)
     }
 }
 
@@ -486,15 +543,8 @@ impl fmt::Debug for Builder {
     }
 }
 
-fn observed<T>(
-    forwarder: ringpop_forward::Builder<T>,
-    observer: Option<Box<dyn Observer>>,
-) -> ringpop_forward::Builder<T> {
-    match observer {
-        Some(observer) => forwarder.observer(observer),
-        None => forwarder,
-    }
-}
+/// What [`Builder::whom_to_join`] gives.
+type WhomToJoin = (Hosts, Option<Duration>, bool);
 
 /// The address that others are told.
 fn advertised(

@@ -1,9 +1,12 @@
 //! Why a member does not do what its application asked for.
 
+use ringpop_discovery::DiscoveryError;
 use swim_core::CommandError;
 use swim_driver::Stopped;
 
 use crate::bind_error::BindError;
+use crate::bootstrap::BootstrapError;
+use crate::lifecycle::State;
 use crate::placement::PlacementError;
 
 /// Why the labels of a member stay as they were.
@@ -55,6 +58,57 @@ pub enum ReapError {
     /// The member that was asked to do it has stopped.
     #[error("this member has stopped")]
     Stopped,
+}
+
+/// Why a member did not heal.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HealError {
+    /// Discovery could not be asked which hosts there are.
+    #[error("cannot look for other partitions: {0}")]
+    Discovery(#[from] DiscoveryError),
+    /// The machine refused.
+    #[error(transparent)]
+    Refused(#[from] CommandError),
+    /// Nobody answered for a minute.
+    #[error("the hosts that discovery lists did not answer within a minute")]
+    TimedOut,
+    /// The member has stopped.
+    #[error("this member has stopped")]
+    Stopped,
+}
+
+/// Why a member did not leave the ring.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LeaveRingError {
+    /// The member is not ready.
+    #[error("this member is {0}, only one that is ready leaves the ring")]
+    State(State),
+    /// The machine refused: it has left already.
+    #[error(transparent)]
+    Refused(#[from] CommandError),
+    /// The member has stopped.
+    #[error("this member has stopped")]
+    Stopped,
+}
+
+/// Why a member did not come back to the ring.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RejoinError {
+    /// The member is not ready.
+    #[error("this member is {0}, only one that is ready and has left the ring comes back")]
+    State(State),
+    /// The member is on the ring, or is still leaving it.
+    #[error("this member has not left the ring")]
+    NotAway,
+    /// No member could be joined.
+    #[error(transparent)]
+    Join(#[from] BootstrapError),
+    /// It took longer than it may.
+    #[error("no member could be joined in the time that was given; try again")]
+    TimedOut,
 }
 
 impl From<Stopped> for SetLabelsError {

@@ -32,6 +32,7 @@ impl Counters {
         all.extend(inner.handle.stats().iter().map(named("driver")));
         all.extend(inner.forwarder.stats().iter().map(named("forward")));
         all.extend(ring.into_iter().chain(inner.views.counters()).map(named("ring")));
+        all.extend(inner.admin.counters().into_iter().map(named("admin")));
         all.extend(security.accept_stats().iter().map(named("server")));
         all.extend(security.server_stats().iter().map(named("server")));
         all.extend(security.tls_stats().into_iter().map(named("tls")));
@@ -55,21 +56,5 @@ impl Counters {
     #[must_use]
     pub fn is_gauge(name: &str) -> bool {
         GAUGES.contains(&name)
-    }
-
-    /// Exports all figures through the facade of the crate `metrics`, with `ringpop_`
-    /// before each name and underscores for dots: `ringpop_membership_probes_failed`.
-    /// To be called before each scrape, or every few seconds.
-    #[cfg(feature = "metrics")]
-    pub fn record(&self) {
-        for (name, value) in self.iter() {
-            let exported = format!("ringpop_{}", name.replace('.', "_"));
-            if Self::is_gauge(name) {
-                // Far below 2^53, from where on an f64 loses counts.
-                metrics::gauge!(exported).set(value as f64);
-            } else {
-                metrics::counter!(exported).absolute(value);
-            }
-        }
     }
 }

@@ -9,6 +9,7 @@ use swim_driver::{Handle, Hosts};
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant as Clock;
 
+use crate::admin::{AdminAccess, AdminState};
 use crate::event::{Event, Listeners};
 use crate::labels::OwnLabels;
 use crate::lifecycle::Lifecycle;
@@ -16,6 +17,7 @@ use crate::problem::Problems;
 use crate::security::Security;
 use crate::server::Server;
 use crate::shutdown::Shutdown;
+use crate::status_changes::StatusChanges;
 use crate::view::Views;
 
 /// How many members a bootstrap waits for, this one included, and for how long.
@@ -56,5 +58,9 @@ pub(crate) struct Inner {
     pub(crate) expected: Option<Expected>,
     pub(crate) security: Security,
     pub(crate) server: Mutex<Server>,
+    /// Who may give commands on the port of the member.
+    pub(crate) admin_access: AdminAccess,
+    pub(crate) admin: AdminState,
+    pub(crate) status_changes: Arc<StatusChanges>,
     pub(crate) start: Clock,
 }

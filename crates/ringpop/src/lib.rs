@@ -65,7 +65,12 @@ mod labels;
 mod lifecycle;
 pub mod limits;
 mod listen;
+mod lookup;
 mod member;
+#[cfg(feature = "metrics")]
+pub mod metrics;
+mod observing;
+mod operator;
 mod own_address;
 mod owner;
 mod placement;
@@ -76,18 +81,27 @@ mod routed;
 mod security;
 mod server;
 mod shutdown;
+mod status_changes;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod timings;
 mod view;
 
+pub use admin::AdminAccess;
 pub use bind_error::BindError;
 pub use bootstrap::{BootstrapError, Bootstrapped};
 pub use builder::Builder;
 pub use client::{ChannelError, DiscoveredChannel};
-pub use command_error::{ReapError, ReconfigureError, SetLabelsError};
+pub use command_error::{
+    HealError, LeaveRingError, ReapError, ReconfigureError, RejoinError, SetLabelsError,
+};
 pub use counters::Counters;
 pub use event::{Event, Events};
 pub use identity::SharedIdentity;
 pub use lifecycle::State;
+pub use lookup::Lookup;
 pub use member::Ringpop;
+pub use operator::Healed;
 pub use owner::Owner;
 pub use placement::{PlacementChoice, PlacementError};
 pub use problem::Problem;
@@ -99,8 +113,17 @@ pub use view::{MemberRing, MemberWalk, Moved, RingChange, View};
 /// Client of the administration service of a running member.
 pub mod admin_client {
     pub use crate::generated::admin_client::AdminClient;
+    pub use crate::generated::setting::Value;
+    pub use crate::generated::watch_events_response::Event;
     pub use crate::generated::{
-        Counter, GetStatusRequest, GetStatusResponse, LookupRequest, LookupResponse, MemberStatus,
+        ChangeLabelsRequest, ChangeLabelsResponse, ControlGossipRequest, ControlGossipResponse,
+        Counter, Destination, GetConfigRequest, GetConfigResponse, GetDestinationsRequest,
+        GetDestinationsResponse, GetMembersRequest, GetMembersResponse, GetRingRequest,
+        GetRingResponse, GetStatusRequest, GetStatusResponse, GossipAction, HealRequest,
+        HealResponse, IdentityShared, LeaveRequest, LeaveResponse, LookupRequest, LookupResponse,
+        MemberChanged, MemberStatus, MembershipEvent, ProblemChanged, ReapRequest, ReapResponse,
+        ReconfigureRequest, ReconfigureResponse, RejoinRequest, RejoinResponse, RingChanged,
+        RingShare, Setting, Suspicion, WatchEventsRequest, WatchEventsResponse,
     };
     pub use swim_core::wire::pb::{Label, Status};
 }
@@ -110,7 +133,7 @@ pub use hashring;
 pub use ringpop_discovery as discovery;
 pub use ringpop_forward as forward;
 pub use swim_core as swim;
-pub use swim_driver::NoRandomness;
+pub use swim_driver::{NoRandomness, Stopped};
 /// The gRPC library whose types stand in signatures here, such as `tonic::service::Routes`.
 pub use tonic;
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use swim_core::Address;
 use tokio::sync::watch;
 
 use crate::event::{Event, Listeners};
@@ -46,13 +47,15 @@ impl fmt::Display for State {
 /// The state of one member, to be watched.
 #[derive(Debug)]
 pub(crate) struct Lifecycle {
+    /// Tells the members of one process apart in the log.
+    member: Address,
     state: watch::Sender<State>,
     listeners: Listeners,
 }
 
 impl Lifecycle {
-    pub(crate) fn new(listeners: Listeners) -> Self {
-        Self { state: watch::Sender::new(State::Bound), listeners }
+    pub(crate) fn new(member: Address, listeners: Listeners) -> Self {
+        Self { member, state: watch::Sender::new(State::Bound), listeners }
     }
 
     pub(crate) fn state(&self) -> State {
@@ -80,7 +83,7 @@ impl Lifecycle {
         if !changed {
             return Err(found.unwrap_or(to));
         }
-        tracing::info!(state = %to, "lifecycle");
+        tracing::info!(member = %self.member, state = %to, "lifecycle");
         self.listeners.tell(Event::StateChanged(to));
         Ok(())
     }

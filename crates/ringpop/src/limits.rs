@@ -100,6 +100,39 @@ pub(crate) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 /// by the transport as well.
 pub(crate) const CALL_TIMEOUT_MARGIN: Duration = Duration::from_secs(1);
 
+/// Readers of the events of one member at a time. Each holds a place in a queue that all share;
+/// a dashboard for each person of a team, and some more.
+pub(crate) const ADMIN_READERS_MAX: usize = 64;
+
+/// How often a refused command is told in the log; all are counted.
+pub(crate) const ADMIN_LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Largest request of administration in bytes: a key of [`LOOKUP_KEY_BYTES_MAX`], twice over.
+pub(crate) const ADMIN_REQUEST_BYTES_MAX: usize = 128 * 1024;
+
+/// Names and organisations that may be authorised to give commands. Groups are named by a pattern.
+pub(crate) const ADMIN_NAMES_MAX: usize = 64;
+
+/// Shortest token for commands in bytes: 96 bits in base 64, which nobody guesses.
+pub(crate) const ADMIN_TOKEN_BYTES_MIN: usize = 16;
+
+/// Longest token for commands in bytes, as long as signed tokens are.
+pub(crate) const ADMIN_TOKEN_BYTES_MAX: usize = 1024;
+
+/// Labels that one command sets and removes. A member may have fewer.
+pub(crate) const ADMIN_LABELS_MAX: usize = 64;
+
+/// How long a member waits, on command, for others to confirm that it has left: several times the
+/// longest timeout of a ping. The rest learns it by gossip.
+pub(crate) const ADMIN_LEAVE_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a member that comes back on command looks for the others. Operators wait for it; a
+/// command that failed is given again.
+pub(crate) const ADMIN_REJOIN_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long a healing on command may take: ten hosts that do not answer take ten seconds.
+pub(crate) const HEAL_LIMIT: Duration = Duration::from_secs(60);
+
 /// Largest number of owners that the admin service looks up for one key.
 pub(crate) const LOOKUP_OWNERS_MAX: usize = 64;
 

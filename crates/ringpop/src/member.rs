@@ -187,7 +187,7 @@ impl Ringpop {
         Ok(bootstrapped)
     }
 
-    async fn join(&self) -> Result<Joined, BootstrapError> {
+    pub(crate) async fn join(&self) -> Result<Joined, BootstrapError> {
         let inner = &self.0;
         if inner.checks_address {
             own_address::check(&inner.address, inner.instance, &inner.security).await?;
@@ -383,7 +383,7 @@ impl Ringpop {
     /// prefix, or have a weight that is none; when the member has stopped. The
     /// labels stay as they were.
     pub async fn set_labels(&self, labels: Labels) -> Result<(), SetLabelsError> {
-        self.change_labels(|own| own.replace(&labels).map_err(SetLabelsError::weight)).await
+        self.update_labels(|own| own.replace(&labels).map_err(SetLabelsError::weight)).await
     }
 
     /// The labels of this member without weight and zone, as the others see them.
@@ -419,7 +419,7 @@ impl Ringpop {
         value: impl Into<String>,
     ) -> Result<(), SetLabelsError> {
         let (key, value) = (key.into(), value.into());
-        self.change_labels(|own| own.set(key, value).map_err(SetLabelsError::weight)).await
+        self.update_labels(|own| own.set(key, value).map_err(SetLabelsError::weight)).await
     }
 
     /// Removes a label; whether there was one. Without a label `weight` the weight
@@ -430,7 +430,7 @@ impl Ringpop {
     /// When the member has stopped.
     pub async fn remove_label(&self, key: &str) -> Result<bool, SetLabelsError> {
         let mut removed = false;
-        self.change_labels(|own| {
+        self.update_labels(|own| {
             removed = own.remove(key);
             Ok(())
         })
@@ -449,7 +449,7 @@ impl Ringpop {
             own.weight = Some(check_weight(&weight.to_string()).map_err(SetLabelsError::weight)?);
             Ok(())
         };
-        self.change_labels(change).await
+        self.update_labels(change).await
     }
 
     /// Changes the failure domain of this member.
@@ -459,14 +459,14 @@ impl Ringpop {
     /// As [`set_labels`](Self::set_labels).
     pub async fn set_zone(&self, zone: impl Into<String>) -> Result<(), SetLabelsError> {
         let zone = zone.into();
-        self.change_labels(|own| {
+        self.update_labels(|own| {
             own.zone = Some(zone);
             Ok(())
         })
         .await
     }
 
-    pub(crate) async fn change_labels(
+    pub(crate) async fn update_labels(
         &self,
         change: impl FnOnce(&mut OwnLabels) -> Result<(), SetLabelsError>,
     ) -> Result<(), SetLabelsError> {

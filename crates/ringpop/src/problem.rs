@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use swim_core::Isolation;
+use swim_core::{Address, Isolation};
 
 use crate::event::{Event, Listeners};
 use crate::placement::PlacementChoice;
@@ -191,13 +191,15 @@ impl fmt::Display for Problem {
 /// The problems that one member has now.
 #[derive(Debug)]
 pub(crate) struct Problems {
+    /// Tells the members of one process apart in the log.
+    member: Address,
     current: Mutex<BTreeMap<ProblemKind, Problem>>,
     listeners: Listeners,
 }
 
 impl Problems {
-    pub(crate) const fn new(listeners: Listeners) -> Self {
-        Self { current: Mutex::new(BTreeMap::new()), listeners }
+    pub(crate) const fn new(member: Address, listeners: Listeners) -> Self {
+        Self { member, current: Mutex::new(BTreeMap::new()), listeners }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<ProblemKind, Problem>> {
@@ -208,7 +210,7 @@ impl Problems {
     pub(crate) fn begin(&self, problem: Problem) {
         let before = self.lock().insert(problem.kind(), problem.clone());
         if before.as_ref() != Some(&problem) {
-            tracing::warn!("{problem}");
+            tracing::warn!(member = %self.member, "{problem}");
             self.listeners.tell(Event::ProblemBegan(problem));
         }
     }
@@ -217,7 +219,7 @@ impl Problems {
     pub(crate) fn end(&self, kind: ProblemKind) {
         let ended = self.lock().remove(&kind);
         if let Some(problem) = ended {
-            tracing::info!(%problem, "a problem is over");
+            tracing::info!(member = %self.member, %problem, "a problem is over");
             self.listeners.tell(Event::ProblemEnded(problem));
         }
     }

@@ -38,6 +38,9 @@ pub(crate) const CHECKED: &str = "limits are checked when a member is bound";
 pub(crate) struct Security {
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
+    /// The network of a test.
+    #[cfg(feature = "testing")]
+    link: Option<crate::testing::Link>,
     /// What the listener counts, once it listens.
     accepted: Arc<OnceLock<AcceptCounters>>,
 }
@@ -45,16 +48,34 @@ pub(crate) struct Security {
 #[cfg(feature = "tls")]
 impl From<Tls> for Security {
     fn from(tls: Tls) -> Self {
-        Self { tls: Some(tls), accepted: Arc::default() }
+        Self { tls: Some(tls), ..Self::default() }
     }
 }
 
 impl Security {
+    /// Has plain connections pass through the network of a test.
+    #[cfg(feature = "testing")]
+    pub(crate) fn set_link(&mut self, link: crate::testing::Link) {
+        self.link = Some(link);
+    }
+
+    /// Whether connections are encrypted, and callers may have certificates.
+    pub(crate) const fn is_encrypted(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        false
+    }
+
     /// The connections of the forwarder.
     pub(crate) fn transport(&self, config: H2Config) -> Result<H2Transport, ConfigError> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
             return H2Transport::with_connector(config, tls.connector());
+        }
+        #[cfg(feature = "testing")]
+        if let Some(link) = &self.link {
+            return H2Transport::with_connector(config, link.clone());
         }
         H2Transport::new(config)
     }
@@ -64,6 +85,10 @@ impl Security {
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
             return tls.channel(endpoint);
+        }
+        #[cfg(feature = "testing")]
+        if let Some(link) = &self.link {
+            return endpoint.connect_with_connector_lazy(link.clone());
         }
         endpoint.connect_with_connector_lazy(TcpConnector::default())
     }

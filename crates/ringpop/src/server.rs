@@ -16,8 +16,7 @@ use tonic::service::Routes as Services;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::admin::AdminService;
-use crate::generated::admin_server::AdminServer;
+use crate::admin;
 use crate::generated::membership_server::MembershipServer;
 use crate::generated::ring_watch_server::RingWatchServer;
 use crate::gossip::MembershipService;
@@ -133,7 +132,7 @@ where
     ))
     .max_decoding_message_size(MESSAGE_BYTES_MAX)
     .max_encoding_message_size(MESSAGE_BYTES_MAX);
-    let admin = AdminServer::new(AdminService::new(Arc::downgrade(inner)));
+    let admin = admin::server(inner, inner.admin_access.clone());
     let ring = RingWatchServer::new(WatchService::new(Arc::downgrade(inner)))
         .max_encoding_message_size(RING_BYTES_MAX);
     let services = services.add_service(membership).add_service(admin).add_service(ring);

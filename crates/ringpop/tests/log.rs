@@ -10,14 +10,16 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use rcgen::{CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use ringpop::admin_client::{AdminClient, ChangeLabelsRequest, Label};
 use ringpop::discovery::StaticList;
 use ringpop::forward::{Tls, TlsFiles};
 use ringpop::swim::Config;
-use ringpop::{BindError, BootstrapError, Problem, Ringpop};
+use ringpop::{AdminAccess, BindError, BootstrapError, Problem, Ringpop};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
+use tonic::transport::Endpoint;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -213,7 +215,11 @@ async fn what_happens_to_others_is_told() {
     let third = serving(None, &[first.whoami()]).await;
     third.bootstrap().await.unwrap();
     let (two, three) = (second.whoami().to_owned(), third.whoami().to_owned());
-    let local = format!("local={}", first.whoami());
+    let local = format!("member={}", first.whoami());
+    for member in [&first, &second, &third] {
+        let name = format!("member={}", member.whoami());
+        log.line(&["INFO", "lifecycle", "state=ready", &name]).await;
+    }
     log.line(&["INFO", "member joined", &two, &local]).await;
     third.shutdown(PATIENCE).await;
     log.line(&["INFO", "member left", &three, &local]).await;
@@ -297,4 +303,26 @@ async fn a_crowd_of_refused_handshakes_is_one_line() {
     let failed = lines.lines().filter(|line| line.contains("a TLS handshake failed")).count();
     // Other tests of this file have listeners of their own.
     assert!(failed < 20, "{failed} lines");
+}
+
+/// Each command with its caller and what was asked for, and each that was refused.
+#[tokio::test]
+async fn commands_of_operators_are_told_with_their_caller() {
+    let log = Log::get();
+    for (access, line) in [
+        (AdminAccess::read_only().loopback(), "an operator gives a command"),
+        (AdminAccess::read_only(), "a command was refused"),
+    ] {
+        let member = Ringpop::builder("test").admin_access(access).bind().await.unwrap();
+        member.serve(tonic::service::Routes::default()).unwrap();
+        member.bootstrap().await.unwrap();
+        let endpoint = Endpoint::from_shared(format!("http://{}", member.whoami())).unwrap();
+        let mut client = AdminClient::new(endpoint.connect_lazy());
+        let label = Label { key: "told".to_owned(), value: "in-the-log".to_owned() };
+        let request = ChangeLabelsRequest { set: vec![label], remove: Vec::new() };
+        let _ = client.change_labels(request).await;
+        let name = format!("member={}", member.whoami());
+        let told = log.line(&[line, "command=\"change labels\"", "127.0.0.1:", &name]).await;
+        assert_eq!(told.contains("in-the-log"), line.contains("gives"), "{told}");
+    }
 }

@@ -8,11 +8,14 @@ use crate::limits;
 mod bounds;
 mod coalescing;
 mod damping;
+mod setting;
 
 pub use bounds::ConfigError;
 use bounds::{at_least, within};
 pub use coalescing::Coalescing;
 pub use damping::Damping;
+use setting::SettingField;
+pub use setting::{Setting, SettingError};
 
 /// The settings of a [`Node`](crate::Node). Made by a preset or by
 /// [`Config::builder`], which checks every value.
@@ -96,6 +99,31 @@ macro_rules! fields {
             $($(#[$doc])* #[must_use] pub const fn $field(&self) -> $type {
                 self.fields.$field
             })*
+
+            /// The settings by the names of their fields, in order of declaration. Those that
+            /// are more than one value, [`label_limits`](Self::label_limits),
+            /// [`damping`](Self::damping) and [`coalescing`](Self::coalescing), are not among
+            /// them.
+            pub fn settings(&self) -> impl Iterator<Item = (&'static str, Setting)> {
+                let all = [$((stringify!($field), self.fields.$field.to_setting()),)*];
+                all.into_iter().filter_map(|(name, value)| Some((name, value?)))
+            }
+        }
+
+        impl ConfigBuilder {
+            /// Sets the field of this name, one of [`Config::settings`].
+            ///
+            /// # Errors
+            ///
+            /// When there is no such field, or it takes another kind of value. Whether the value
+            /// is within its bounds is checked by [`build`](Self::build).
+            pub fn set(mut self, name: &str, value: Setting) -> Result<Self, SettingError> {
+                match name {
+                    $(stringify!($field) => self.$field.take_setting(name, value)?,)*
+                    _ => return Err(SettingError::Unknown { name: name.to_owned() }),
+                }
+                Ok(self)
+            }
         }
     };
 }

@@ -95,7 +95,7 @@ pub mod wire;
 
 pub use self::core::VOTES_LABEL;
 pub use address::{Address, AddressError};
-pub use config::{Coalescing, Config, ConfigBuilder, ConfigError, Damping};
+pub use config::{Coalescing, Config, ConfigBuilder, ConfigError, Damping, Setting, SettingError};
 pub use dialect::Dialect;
 pub use event::{
     Cause, DampingEnd, Event, Isolation, JoinFailure, Output, Path, Rejection, Transmit,
@@ -104,7 +104,7 @@ pub use labels::{IDENTITY_LABEL, INTERNAL_PREFIX, LabelError, LabelLimits, Label
 pub use member::{Member, Status};
 pub use member_list::{MemberList, MemberListIter};
 pub use message::{Body, Change, Cursor, Message, Refusal, Source, SyncStep};
-pub use node::{CommandError, Init, Node, ReconfigureError, State};
+pub use node::{CommandError, Init, Node, ReconfigureError, State, SuspicionState};
 pub use rng::SplitMix64;
 pub use stats::Stats;
 pub use time::Instant;

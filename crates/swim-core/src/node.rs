@@ -36,6 +36,7 @@ mod stability;
 
 pub use commands::CommandError;
 use commands::check_public;
+pub use getters::SuspicionState;
 pub use reconfigure::ReconfigureError;
 use routine::Routine;
 

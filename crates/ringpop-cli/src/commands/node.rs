@@ -2,6 +2,7 @@
 
 mod event;
 mod http;
+mod metrics;
 mod ready;
 mod registered;
 mod report;
@@ -68,6 +69,7 @@ impl Member {
             Some(address) => Some(http::bind(address).await?),
             None => None,
         };
+        let recorder = listener.is_some().then(metrics::install).transpose()?;
         let node = bind(args).await?;
         let reporter = Reporter::start(Output::new(args.run.json), node.events());
         let server = KvServer::new(KvService::new());
@@ -79,7 +81,10 @@ impl Member {
             http: args.http.as_ref().map(ToString::to_string),
             pid: std::process::id(),
         });
-        let router = kv::http::router(client).merge(ready::router(node.clone()));
+        let mut router = kv::http::router(client).merge(ready::router(node.clone()));
+        if let Some(recorder) = recorder {
+            router = router.merge(metrics::router(node.clone(), recorder));
+        }
         let http = listener.map(|listener| HttpServer::start(listener, router));
         let register = |url| Registered::start(url, args, &node);
         let registered = args.register.as_ref().map(register).transpose()?;
@@ -145,6 +150,8 @@ async fn bind(args: &NodeArgs) -> Result<Ringpop, Failure> {
         .advertise(advertised(args, listen)?)
         .config(config.map_err(|error| Failure::Usage(error.to_string()))?)
         .discovery(discovery(&args.source).await?)
+        .admin_access(args.admin.access())
+        .metrics(args.http.is_some())
         .start_alone_after(args.alone_after)
         .lame_duck(args.lame_duck)
         .placement(args.placement)

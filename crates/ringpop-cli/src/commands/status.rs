@@ -33,6 +33,8 @@ struct Report {
     /// How keys are placed; empty when it does not tell, as members of earlier
     /// versions.
     placement: String,
+    /// Whether it was told to stop probing others.
+    gossip_stopped: bool,
     problems: Vec<String>,
     members: Vec<Member>,
     counters: BTreeMap<String, u64>,
@@ -64,6 +66,7 @@ impl From<GetStatusResponse> for Report {
             membership_checksum: checksum(response.membership_checksum),
             ring_checksum: checksum(response.ring_checksum),
             placement: response.placement,
+            gossip_stopped: response.gossip_stopped,
             problems: response.problems,
             members: response.members.into_iter().map(Member::from).collect(),
             counters: counters.map(|counter| (counter.name, counter.value)).collect(),
@@ -99,7 +102,7 @@ impl Member {
 }
 
 /// The name of a status; a newer member may know one that has no name here.
-fn status_name(status: i32) -> &'static str {
+pub(super) fn status_name(status: i32) -> &'static str {
     match Status::try_from(status) {
         Ok(Status::Alive) => "alive",
         Ok(Status::Suspect) => "suspect",
@@ -124,6 +127,9 @@ impl fmt::Display for Report {
         match self.isolation.as_str() {
             "" | "none" => {}
             isolation => writeln!(f, "isolation: {}", printable(isolation))?,
+        }
+        if self.gossip_stopped {
+            writeln!(f, "gossip is stopped: it probes nobody")?;
         }
         writeln!(f, "membership checksum {}", self.membership_checksum)?;
         writeln!(f, "ring checksum       {}", self.ring_checksum)?;
@@ -164,7 +170,7 @@ impl Report {
 }
 
 /// Labels of the library itself are shown in columns of their own.
-fn label_list(labels: &BTreeMap<String, String>) -> String {
+pub(super) fn label_list(labels: &BTreeMap<String, String>) -> String {
     let public = labels.iter().filter(|(key, _)| !key.starts_with(INTERNAL_PREFIX));
     let pairs: Vec<_> = public.map(|(key, value)| printable(&format!("{key}={value}"))).collect();
     pairs.join(" ")
@@ -187,6 +193,7 @@ mod tests {
             share,
             damped: status == 1 && share == 0.0,
             identity_owner: if status == 2 { "127.0.0.1:7102".to_owned() } else { String::new() },
+            ..MemberStatus::default()
         };
         Report::from(GetStatusResponse {
             app: "demo".to_owned(),
@@ -196,6 +203,7 @@ mod tests {
             membership_checksum: 0xab,
             ring_checksum: 0xcd,
             placement: "ring:100".to_owned(),
+            gossip_stopped: true,
             members: vec![
                 member("127.0.0.1:7100", 1, 1.0),
                 member("127.0.0.1:7101", 99, 0.0),
@@ -214,6 +222,7 @@ mod tests {
         let expected = "\
 127.0.0.1:7100 (demo) is ready, up 1m 1s
 isolation: partial
+gossip is stopped: it probes nobody
 membership checksum 00000000000000ab
 ring checksum       00000000000000cd
 placement           ring:100

@@ -89,7 +89,7 @@ async fn delete_value(State(mut client): State<Client>, key: Key) -> Result<Resp
 async fn no_such_path(uri: Uri) -> Refusal {
     Refusal::new(
         StatusCode::NOT_FOUND,
-        format!("there is nothing at {}: use /kv/{{key}} or /ready", uri.path()),
+        format!("there is nothing at {}: use /kv/{{key}}, /ready or /metrics", uri.path()),
     )
 }
 

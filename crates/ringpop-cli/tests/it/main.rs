@@ -8,6 +8,7 @@ mod dev;
 mod discovery;
 mod faults;
 mod node;
+mod operate;
 mod ring;
 mod support;
 mod tls;

@@ -35,6 +35,37 @@ async fn output(arguments: &[&str]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn figures_are_scraped_over_http() {
+    let ports = Ports::claim(1);
+    let _node = start(&ports, &[]).await;
+    let (client, http) = (Client::new(), ports.http(0));
+    assert_eq!(client.put(&http, "key", "value").await.unwrap().code, 204);
+    let answer = client.send("GET", &http, "/metrics", Bytes::new()).await.unwrap();
+    assert_eq!(answer.code, 200);
+    let text = String::from_utf8(answer.body.to_vec()).unwrap();
+    let table = ringpop::metrics::table();
+    let mut figures = 0;
+    for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+        let name = line.split(['{', ' ']).next().unwrap();
+        let ends = ["_bucket", "_sum", "_count"];
+        let stem = ends.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+        let known = |name: &str| table.iter().any(|metric| metric.name == name);
+        assert!(known(name) || known(stem), "{line} is not in the table");
+        assert!(line.contains(&format!("member=\"{}\"", ports.grpc(0))), "{line}");
+        figures += 1;
+    }
+    assert!(figures > 100, "{figures} figures: {text}");
+    for line in [
+        "# TYPE ringpop_membership_pings_sent_total counter",
+        "# TYPE ringpop_forward_in_flight gauge",
+        "# TYPE ringpop_membership_join_seconds histogram",
+        "# HELP ringpop_ready 1 while the member is ready, 0 otherwise",
+    ] {
+        assert!(text.lines().any(|told| told == line), "{line} is not in {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn keys_and_values_have_limits() {
     let ports = Ports::claim(1);
     let _node = start(&ports, &[]).await;

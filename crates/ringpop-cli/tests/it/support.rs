@@ -104,7 +104,16 @@ async fn agreement(addresses: &[String]) -> Option<String> {
 fn start_node(ports: &ports::Ports, i: u16) -> Process {
     let (listen, http, peers) = (ports.grpc(i), ports.http(i), ports.all_grpc().join(","));
     let arguments = [
-        "node", "--listen", &listen, "--http", &http, "--peers", &peers, "--preset", "local",
+        "node",
+        "--listen",
+        &listen,
+        "--http",
+        &http,
+        "--peers",
+        &peers,
+        "--preset",
+        "local",
+        "--admin-loopback",
         "--json",
     ];
     Process::start(&arguments)

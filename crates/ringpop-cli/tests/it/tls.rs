@@ -92,3 +92,22 @@ async fn certificates_that_cannot_be_used_are_named() {
     assert!(!missing.status.success());
     assert!(String::from_utf8_lossy(&missing.stderr).contains("none.pem"), "{missing:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_are_taken_from_holders_of_an_authorised_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let flags = certificates(directory.path());
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let ports = Ports::claim(2);
+    let (ours, theirs) = (ports.grpc(0), ports.grpc(1));
+    for (address, name, code) in [(&ours, "127.0.*", 0), (&theirs, "*.ops.example.com", 1)] {
+        let node =
+            ["node", "--listen", address, "--peers", address, "--json", "--admin-name", name];
+        let node = Process::start(&[&node[..], &flags].concat());
+        node.told("the node is ready", is_ready).await;
+        let weight = output(&[&["weight", address, "3"][..], &flags].concat()).await;
+        assert_eq!(weight.status.code(), Some(code), "{name}: {weight:?}");
+        let refusal = String::from_utf8_lossy(&weight.stderr);
+        assert_eq!(refusal.contains("one of the names in its settings"), code == 1, "{refusal}");
+    }
+}

@@ -30,6 +30,18 @@ pub enum PeerState {
     Gone,
 }
 
+impl PeerState {
+    /// The lower-case name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Doubtful => "doubtful",
+            Self::Gone => "gone",
+        }
+    }
+}
+
 /// The states of the peers that are not good, which are none as a rule. Then nothing of this costs
 /// a lookup.
 #[derive(Debug, Default)]
@@ -62,6 +74,11 @@ impl PeerStates {
         }
         self.len.store(self.known.len(), Ordering::Release);
         self.notify(peer).notify_waiters();
+    }
+
+    /// The peers that are not good.
+    pub(crate) fn list(&self) -> Vec<(String, PeerState)> {
+        self.known.iter().map(|known| (known.key().to_string(), known.state)).collect()
     }
 
     pub(crate) fn get(&self, peer: &Peer) -> PeerState {

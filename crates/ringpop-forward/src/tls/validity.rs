@@ -1,14 +1,12 @@
 //! From when until when a certificate is valid (RFC 5280, section 4.1.2.5).
 //!
-//! The verifier of rustls reads these dates and keeps them to itself, so this reads the few
-//! fields in front of them.
+//! The verifier of rustls reads these dates and keeps them to itself.
 
 use std::time::{Duration, SystemTime};
 
-/// Tags of DER (X.690) that are met on the way.
-const INTEGER: u8 = 0x02;
-const SEQUENCE: u8 = 0x30;
-const VERSION: u8 = 0xa0;
+use super::der::{SEQUENCE, after_issuer, element};
+
+/// Tags of DER (X.690).
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
@@ -24,16 +22,7 @@ pub struct Validity {
 impl Validity {
     /// Reads it from a certificate in DER form; `None` when the bytes are no certificate.
     pub(super) fn of(certificate: &[u8]) -> Option<Self> {
-        let (certificate, _) = element(certificate, SEQUENCE)?;
-        let (mut fields, _) = element(certificate, SEQUENCE)?;
-        if let Some((_, rest)) = element(fields, VERSION) {
-            fields = rest;
-        }
-        // Serial number, algorithm of the signature, issuer.
-        for tag in [INTEGER, SEQUENCE, SEQUENCE] {
-            fields = element(fields, tag)?.1;
-        }
-        let (dates, _) = element(fields, SEQUENCE)?;
+        let (dates, _) = element(after_issuer(certificate)?, SEQUENCE)?;
         let (not_before, dates) = time(dates)?;
         let (not_after, _) = time(dates)?;
         Some(Self { not_before, not_after })
@@ -44,26 +33,6 @@ impl Validity {
     pub fn remaining(&self, now: SystemTime) -> Option<Duration> {
         self.not_after.duration_since(now).ok()
     }
-}
-
-/// The content of the first element, which must have this tag, and what follows it.
-fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-    let (&found, rest) = bytes.split_first()?;
-    let (&first, mut rest) = rest.split_first()?;
-    if found != tag {
-        return None;
-    }
-    let mut length = usize::from(first);
-    if first >= 0x80 {
-        // Four bytes of length are far beyond the largest file.
-        let (digits, after) = rest.split_at_checked(usize::from(first & 0x7f))?;
-        if digits.is_empty() || digits.len() > 4 {
-            return None;
-        }
-        length = digits.iter().fold(0, |sum, digit| sum << 8 | usize::from(*digit));
-        rest = after;
-    }
-    rest.split_at_checked(length)
 }
 
 /// The first element, which is a time, and what follows it.

@@ -116,7 +116,15 @@ impl Circuit {
 
     /// Whether calls are kept away.
     pub(crate) fn is_open(&self) -> bool {
-        !matches!(self.state, State::Closed)
+        self.cause().is_some()
+    }
+
+    /// Why calls are kept away, if they are.
+    pub(crate) fn cause(&self) -> Option<&DialError> {
+        match &self.state {
+            State::Closed => None,
+            State::Open { cause, .. } | State::HalfOpen { cause, .. } => Some(cause),
+        }
     }
 }
 

@@ -13,7 +13,9 @@ use http::uri::Scheme;
 use super::dial::{Connector, TcpConnector};
 use super::exchange::{ResponseBody, exchange};
 use super::pool::{Checkout, Pool};
-use super::{Class, PeerRequest, PeerTransport, Progress, SendError, TransportStats};
+use super::{
+    Class, PeerConnections, PeerRequest, PeerTransport, Progress, SendError, TransportStats,
+};
 use crate::error::ConfigError;
 use crate::limits::{
     CONNECT_TIMEOUT, HEADER_LIST_BYTES, HEADER_LIST_BYTES_LIMIT, HEADER_LIST_BYTES_MIN,
@@ -301,6 +303,10 @@ impl PeerTransport for H2Transport {
 
     fn unanswered(&self, peer: &Peer) {
         self.pool.on_unanswered(peer);
+    }
+
+    fn peers(&self) -> Vec<PeerConnections> {
+        self.pool.peers()
     }
 
     fn stats(&self) -> TransportStats {

@@ -1,6 +1,8 @@
 //! The connections to each peer: opened when first needed, by one dial however many wait for it,
 //! and closed when idle, broken or forgotten.
 
+mod destinations;
+
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};

@@ -332,6 +332,9 @@ pub struct GetStatusResponse {
     /// when the member is too old to tell.
     #[prost(string, tag = "12")]
     pub placement: ::prost::alloc::string::String,
+    /// Whether the member was told to stop probing others.
+    #[prost(bool, tag = "13")]
+    pub gossip_stopped: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MemberStatus {
@@ -360,6 +363,37 @@ pub struct MemberStatus {
     /// when this one does.
     #[prost(string, tag = "9")]
     pub identity_owner: ::prost::alloc::string::String,
+    /// Weight on the ring.
+    #[prost(uint32, tag = "10")]
+    pub weight: u32,
+    /// Milliseconds since the answering member has seen this status.
+    #[prost(uint64, tag = "11")]
+    pub since_ms: u64,
+    /// Address of the member that gave it this status; empty when unknown.
+    #[prost(string, tag = "12")]
+    pub source: ::prost::alloc::string::String,
+    /// How the answering member learned of it: command, gossip, join, sync, heal, probe, timeout or
+    /// contact; empty when it knew from the start.
+    #[prost(string, tag = "13")]
+    pub cause: ::prost::alloc::string::String,
+    /// Address of the member that passed it on, where one did.
+    #[prost(string, tag = "14")]
+    pub from: ::prost::alloc::string::String,
+    /// Set while the member is suspect.
+    #[prost(message, optional, tag = "15")]
+    pub suspicion: ::core::option::Option<Suspicion>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Suspicion {
+    /// Addresses of the members that suspect it on their own evidence, as far as known.
+    #[prost(string, repeated, tag = "1")]
+    pub accusers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Milliseconds since the suspicion began.
+    #[prost(uint64, tag = "2")]
+    pub since_ms: u64,
+    /// Milliseconds after which the member is faulty unless it refutes or others confirm.
+    #[prost(uint64, tag = "3")]
+    pub remaining_ms: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Counter {
@@ -384,6 +418,309 @@ pub struct LookupResponse {
     #[prost(fixed64, tag = "2")]
     pub ring_checksum: u64,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetMembersRequest {
+    /// Statuses to return; none means all.
+    #[prost(enumeration = "::swim_core::wire::pb::Status", repeated, tag = "1")]
+    pub statuses: ::prost::alloc::vec::Vec<i32>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetMembersResponse {
+    /// Sorted by address.
+    #[prost(message, repeated, tag = "1")]
+    pub members: ::prost::alloc::vec::Vec<MemberStatus>,
+    #[prost(fixed64, tag = "2")]
+    pub membership_checksum: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetRingRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetRingResponse {
+    #[prost(fixed64, tag = "1")]
+    pub ring_checksum: u64,
+    /// The members that own keys, sorted by address.
+    #[prost(message, repeated, tag = "2")]
+    pub members: ::prost::alloc::vec::Vec<RingShare>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RingShare {
+    #[prost(string, tag = "1")]
+    pub address: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub identity: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "3")]
+    pub weight: u32,
+    /// Virtual points; 0 where the placement has none.
+    #[prost(uint32, tag = "4")]
+    pub points: u32,
+    /// Exact fraction of the keys, 0 to 1.
+    #[prost(double, tag = "5")]
+    pub share: f64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchEventsRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WatchEventsResponse {
+    /// When the member passed the event on, in milliseconds of the Unix epoch.
+    #[prost(uint64, tag = "1")]
+    pub unix_ms: u64,
+    #[prost(oneof = "watch_events_response::Event", tags = "2, 3, 4, 5, 6, 7, 8")]
+    pub event: ::core::option::Option<watch_events_response::Event>,
+}
+/// Nested message and enum types in `WatchEventsResponse`.
+pub mod watch_events_response {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Event {
+        #[prost(message, tag = "2")]
+        MemberChanged(super::MemberChanged),
+        #[prost(message, tag = "3")]
+        RingChanged(super::RingChanged),
+        /// The lifecycle state that the member has entered.
+        #[prost(string, tag = "4")]
+        State(::prost::alloc::string::String),
+        #[prost(message, tag = "5")]
+        Problem(super::ProblemChanged),
+        /// The reader was too slow and missed so many events.
+        #[prost(uint64, tag = "6")]
+        Missed(u64),
+        /// Anything else that the membership protocol reports.
+        #[prost(message, tag = "7")]
+        Membership(super::MembershipEvent),
+        #[prost(message, tag = "8")]
+        IdentityShared(super::IdentityShared),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MemberChanged {
+    #[prost(string, tag = "1")]
+    pub address: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub identity: ::prost::alloc::string::String,
+    /// STATUS_UNSPECIFIED for a member that was unknown.
+    #[prost(enumeration = "::swim_core::wire::pb::Status", tag = "3")]
+    pub before: i32,
+    /// STATUS_UNSPECIFIED for a member that is forgotten.
+    #[prost(enumeration = "::swim_core::wire::pb::Status", tag = "4")]
+    pub after: i32,
+    #[prost(uint64, tag = "5")]
+    pub incarnation: u64,
+    #[prost(message, repeated, tag = "6")]
+    pub labels: ::prost::alloc::vec::Vec<::swim_core::wire::pb::Label>,
+    /// As in MemberStatus.
+    #[prost(string, tag = "7")]
+    pub source: ::prost::alloc::string::String,
+    #[prost(string, tag = "8")]
+    pub cause: ::prost::alloc::string::String,
+    #[prost(string, tag = "9")]
+    pub from: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RingChanged {
+    #[prost(string, repeated, tag = "1")]
+    pub added: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "2")]
+    pub removed: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Members whose weight or identity changed.
+    #[prost(string, repeated, tag = "3")]
+    pub updated: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(fixed64, tag = "4")]
+    pub checksum_before: u64,
+    #[prost(fixed64, tag = "5")]
+    pub checksum_after: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProblemChanged {
+    /// Whether it began; otherwise it is over.
+    #[prost(bool, tag = "1")]
+    pub began: bool,
+    /// One sentence for people.
+    #[prost(string, tag = "2")]
+    pub text: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MembershipEvent {
+    /// Stable name in snake case, such as join_complete.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// One sentence for people.
+    #[prost(string, tag = "2")]
+    pub text: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct IdentityShared {
+    #[prost(string, tag = "1")]
+    pub identity: ::prost::alloc::string::String,
+    /// Address of the member that owns the keys.
+    #[prost(string, tag = "2")]
+    pub owner: ::prost::alloc::string::String,
+    /// Addresses of those that claim it as well and own nothing.
+    #[prost(string, repeated, tag = "3")]
+    pub others: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetConfigRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetConfigResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub settings: ::prost::alloc::vec::Vec<Setting>,
+}
+/// A setting of the membership protocol by the name of its field.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Setting {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(oneof = "setting::Value", tags = "2, 3, 4")]
+    pub value: ::core::option::Option<setting::Value>,
+}
+/// Nested message and enum types in `Setting`.
+pub mod setting {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Value {
+        #[prost(bool, tag = "2")]
+        Flag(bool),
+        #[prost(uint64, tag = "3")]
+        Number(u64),
+        /// A time in microseconds.
+        #[prost(uint64, tag = "4")]
+        Micros(u64),
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetDestinationsRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetDestinationsResponse {
+    /// Sorted by address.
+    #[prost(message, repeated, tag = "1")]
+    pub destinations: ::prost::alloc::vec::Vec<Destination>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Destination {
+    #[prost(string, tag = "1")]
+    pub address: ::prost::alloc::string::String,
+    /// What the membership says of it: good, doubtful or gone.
+    #[prost(string, tag = "2")]
+    pub state: ::prost::alloc::string::String,
+    /// Whether calls skip it because it could not be reached.
+    #[prost(bool, tag = "3")]
+    pub circuit_open: bool,
+    /// Why it could not be reached; empty when it can.
+    #[prost(string, tag = "4")]
+    pub cause: ::prost::alloc::string::String,
+    /// Open connections.
+    #[prost(uint32, tag = "5")]
+    pub connections: u32,
+    /// Calls in flight to it.
+    #[prost(uint32, tag = "6")]
+    pub in_flight: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReconfigureRequest {
+    /// The settings that change.
+    #[prost(message, repeated, tag = "1")]
+    pub settings: ::prost::alloc::vec::Vec<Setting>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReconfigureResponse {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ControlGossipRequest {
+    #[prost(enumeration = "GossipAction", tag = "1")]
+    pub action: i32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ControlGossipResponse {
+    #[prost(fixed64, tag = "1")]
+    pub membership_checksum: u64,
+    /// For TICK, whether there was a member to probe.
+    #[prost(bool, tag = "2")]
+    pub probed: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LeaveRequest {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LeaveResponse {
+    /// Members that confirmed that they know of it.
+    #[prost(uint32, tag = "1")]
+    pub told: u32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RejoinRequest {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RejoinResponse {
+    /// Members known now, this one included.
+    #[prost(uint32, tag = "1")]
+    pub members: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReapRequest {
+    /// The member to forget; empty means all that are faulty.
+    #[prost(string, tag = "1")]
+    pub address: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReapResponse {
+    #[prost(uint32, tag = "1")]
+    pub reaped: u32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HealRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HealResponse {
+    /// Members whose lists were compared with this member's.
+    #[prost(string, repeated, tag = "1")]
+    pub contacted: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Members that did not answer.
+    #[prost(uint32, tag = "2")]
+    pub failures: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ChangeLabelsRequest {
+    /// The keys weight and zone set the weight and the zone.
+    #[prost(message, repeated, tag = "1")]
+    pub set: ::prost::alloc::vec::Vec<::swim_core::wire::pb::Label>,
+    /// Keys to remove; those that do not exist are ignored. A key is not both set and removed.
+    #[prost(string, repeated, tag = "2")]
+    pub remove: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ChangeLabelsResponse {
+    /// All labels of the member from now on, with weight and zone.
+    #[prost(message, repeated, tag = "1")]
+    pub labels: ::prost::alloc::vec::Vec<::swim_core::wire::pb::Label>,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum GossipAction {
+    Unspecified = 0,
+    /// Probe no others until START.
+    Stop = 1,
+    Start = 2,
+    /// Probe one member now, also while gossip is stopped.
+    Tick = 3,
+}
+impl GossipAction {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "GOSSIP_ACTION_UNSPECIFIED",
+            Self::Stop => "GOSSIP_ACTION_STOP",
+            Self::Start => "GOSSIP_ACTION_START",
+            Self::Tick => "GOSSIP_ACTION_TICK",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "GOSSIP_ACTION_UNSPECIFIED" => Some(Self::Unspecified),
+            "GOSSIP_ACTION_STOP" => Some(Self::Stop),
+            "GOSSIP_ACTION_START" => Some(Self::Start),
+            "GOSSIP_ACTION_TICK" => Some(Self::Tick),
+            _ => None,
+        }
+    }
+}
 /// Generated client implementations.
 pub mod admin_client {
     #![allow(
@@ -395,7 +732,8 @@ pub mod admin_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// What an operator asks a running member.
+    /// What an operator asks a running member, and has it do. Everybody who reaches the port may ask;
+    /// commands need an authorised caller (PERMISSION_DENIED otherwise).
     #[derive(Debug, Clone)]
     pub struct AdminClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -509,6 +847,279 @@ pub mod admin_client {
             req.extensions_mut().insert(GrpcMethod::new("ringpop.v1.Admin", "Lookup"));
             self.inner.unary(req, path, codec).await
         }
+        /// The members, each with what this member knows of it.
+        pub async fn get_members(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetMembersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetMembersResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ringpop.v1.Admin/GetMembers",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("ringpop.v1.Admin", "GetMembers"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// The members on the ring and their shares.
+        pub async fn get_ring(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetRingRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetRingResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/ringpop.v1.Admin/GetRing");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("ringpop.v1.Admin", "GetRing"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Events from now on, until the member begins to stop.
+        pub async fn watch_events(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchEventsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::WatchEventsResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ringpop.v1.Admin/WatchEvents",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("ringpop.v1.Admin", "WatchEvents"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// The settings of the membership protocol.
+        pub async fn get_config(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetConfigRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetConfigResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ringpop.v1.Admin/GetConfig",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("ringpop.v1.Admin", "GetConfig"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// The members to which requests are forwarded, and whether they can be reached.
+        pub async fn get_destinations(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetDestinationsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetDestinationsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ringpop.v1.Admin/GetDestinations",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("ringpop.v1.Admin", "GetDestinations"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Command: changes settings of the membership protocol, all or none.
+        pub async fn reconfigure(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReconfigureRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReconfigureResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ringpop.v1.Admin/Reconfigure",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("ringpop.v1.Admin", "Reconfigure"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Command: stops or starts probing, or probes one member now.
+        pub async fn control_gossip(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ControlGossipRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ControlGossipResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ringpop.v1.Admin/ControlGossip",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("ringpop.v1.Admin", "ControlGossip"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Command: leaves the ring. The member serves and forwards on, and comes back by Rejoin.
+        pub async fn leave(
+            &mut self,
+            request: impl tonic::IntoRequest<super::LeaveRequest>,
+        ) -> std::result::Result<tonic::Response<super::LeaveResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/ringpop.v1.Admin/Leave");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("ringpop.v1.Admin", "Leave"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Command: comes back after Leave.
+        pub async fn rejoin(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RejoinRequest>,
+        ) -> std::result::Result<tonic::Response<super::RejoinResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/ringpop.v1.Admin/Rejoin");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("ringpop.v1.Admin", "Rejoin"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Command: has the cluster forget members that are gone.
+        pub async fn reap(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReapRequest>,
+        ) -> std::result::Result<tonic::Response<super::ReapResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/ringpop.v1.Admin/Reap");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("ringpop.v1.Admin", "Reap"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Command: looks for another partition now and merges with it.
+        pub async fn heal(
+            &mut self,
+            request: impl tonic::IntoRequest<super::HealRequest>,
+        ) -> std::result::Result<tonic::Response<super::HealResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/ringpop.v1.Admin/Heal");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("ringpop.v1.Admin", "Heal"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Command: sets and removes labels of the member, in one step.
+        pub async fn change_labels(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ChangeLabelsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ChangeLabelsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ringpop.v1.Admin/ChangeLabels",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("ringpop.v1.Admin", "ChangeLabels"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -537,8 +1148,96 @@ pub mod admin_server {
             &self,
             request: tonic::Request<super::LookupRequest>,
         ) -> std::result::Result<tonic::Response<super::LookupResponse>, tonic::Status>;
+        /// The members, each with what this member knows of it.
+        async fn get_members(
+            &self,
+            request: tonic::Request<super::GetMembersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetMembersResponse>,
+            tonic::Status,
+        >;
+        /// The members on the ring and their shares.
+        async fn get_ring(
+            &self,
+            request: tonic::Request<super::GetRingRequest>,
+        ) -> std::result::Result<tonic::Response<super::GetRingResponse>, tonic::Status>;
+        /// Server streaming response type for the WatchEvents method.
+        type WatchEventsStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::WatchEventsResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Events from now on, until the member begins to stop.
+        async fn watch_events(
+            &self,
+            request: tonic::Request<super::WatchEventsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::WatchEventsStream>,
+            tonic::Status,
+        >;
+        /// The settings of the membership protocol.
+        async fn get_config(
+            &self,
+            request: tonic::Request<super::GetConfigRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetConfigResponse>,
+            tonic::Status,
+        >;
+        /// The members to which requests are forwarded, and whether they can be reached.
+        async fn get_destinations(
+            &self,
+            request: tonic::Request<super::GetDestinationsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetDestinationsResponse>,
+            tonic::Status,
+        >;
+        /// Command: changes settings of the membership protocol, all or none.
+        async fn reconfigure(
+            &self,
+            request: tonic::Request<super::ReconfigureRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReconfigureResponse>,
+            tonic::Status,
+        >;
+        /// Command: stops or starts probing, or probes one member now.
+        async fn control_gossip(
+            &self,
+            request: tonic::Request<super::ControlGossipRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ControlGossipResponse>,
+            tonic::Status,
+        >;
+        /// Command: leaves the ring. The member serves and forwards on, and comes back by Rejoin.
+        async fn leave(
+            &self,
+            request: tonic::Request<super::LeaveRequest>,
+        ) -> std::result::Result<tonic::Response<super::LeaveResponse>, tonic::Status>;
+        /// Command: comes back after Leave.
+        async fn rejoin(
+            &self,
+            request: tonic::Request<super::RejoinRequest>,
+        ) -> std::result::Result<tonic::Response<super::RejoinResponse>, tonic::Status>;
+        /// Command: has the cluster forget members that are gone.
+        async fn reap(
+            &self,
+            request: tonic::Request<super::ReapRequest>,
+        ) -> std::result::Result<tonic::Response<super::ReapResponse>, tonic::Status>;
+        /// Command: looks for another partition now and merges with it.
+        async fn heal(
+            &self,
+            request: tonic::Request<super::HealRequest>,
+        ) -> std::result::Result<tonic::Response<super::HealResponse>, tonic::Status>;
+        /// Command: sets and removes labels of the member, in one step.
+        async fn change_labels(
+            &self,
+            request: tonic::Request<super::ChangeLabelsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ChangeLabelsResponse>,
+            tonic::Status,
+        >;
     }
-    /// What an operator asks a running member.
+    /// What an operator asks a running member, and has it do. Everybody who reaches the port may ask;
+    /// commands need an authorised caller (PERMISSION_DENIED otherwise).
     #[derive(Debug)]
     pub struct AdminServer<T> {
         inner: Arc<T>,
@@ -686,6 +1385,531 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = LookupSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ringpop.v1.Admin/GetMembers" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetMembersSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::GetMembersRequest>
+                    for GetMembersSvc<T> {
+                        type Response = super::GetMembersResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetMembersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::get_members(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetMembersSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ringpop.v1.Admin/GetRing" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetRingSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::GetRingRequest>
+                    for GetRingSvc<T> {
+                        type Response = super::GetRingResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetRingRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::get_ring(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetRingSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ringpop.v1.Admin/WatchEvents" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchEventsSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::ServerStreamingService<super::WatchEventsRequest>
+                    for WatchEventsSvc<T> {
+                        type Response = super::WatchEventsResponse;
+                        type ResponseStream = T::WatchEventsStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchEventsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::watch_events(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchEventsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ringpop.v1.Admin/GetConfig" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetConfigSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::GetConfigRequest>
+                    for GetConfigSvc<T> {
+                        type Response = super::GetConfigResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetConfigRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::get_config(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetConfigSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ringpop.v1.Admin/GetDestinations" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetDestinationsSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::UnaryService<super::GetDestinationsRequest>
+                    for GetDestinationsSvc<T> {
+                        type Response = super::GetDestinationsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetDestinationsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::get_destinations(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetDestinationsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ringpop.v1.Admin/Reconfigure" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReconfigureSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::ReconfigureRequest>
+                    for ReconfigureSvc<T> {
+                        type Response = super::ReconfigureResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReconfigureRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::reconfigure(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReconfigureSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ringpop.v1.Admin/ControlGossip" => {
+                    #[allow(non_camel_case_types)]
+                    struct ControlGossipSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::UnaryService<super::ControlGossipRequest>
+                    for ControlGossipSvc<T> {
+                        type Response = super::ControlGossipResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ControlGossipRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::control_gossip(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ControlGossipSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ringpop.v1.Admin/Leave" => {
+                    #[allow(non_camel_case_types)]
+                    struct LeaveSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::LeaveRequest>
+                    for LeaveSvc<T> {
+                        type Response = super::LeaveResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::LeaveRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::leave(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = LeaveSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ringpop.v1.Admin/Rejoin" => {
+                    #[allow(non_camel_case_types)]
+                    struct RejoinSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::RejoinRequest>
+                    for RejoinSvc<T> {
+                        type Response = super::RejoinResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RejoinRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::rejoin(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RejoinSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ringpop.v1.Admin/Reap" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReapSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::ReapRequest>
+                    for ReapSvc<T> {
+                        type Response = super::ReapResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReapRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::reap(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReapSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ringpop.v1.Admin/Heal" => {
+                    #[allow(non_camel_case_types)]
+                    struct HealSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::HealRequest>
+                    for HealSvc<T> {
+                        type Response = super::HealResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::HealRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::heal(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = HealSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ringpop.v1.Admin/ChangeLabels" => {
+                    #[allow(non_camel_case_types)]
+                    struct ChangeLabelsSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::UnaryService<super::ChangeLabelsRequest>
+                    for ChangeLabelsSvc<T> {
+                        type Response = super::ChangeLabelsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ChangeLabelsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::change_labels(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ChangeLabelsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

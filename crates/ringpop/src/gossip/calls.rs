@@ -13,11 +13,13 @@ use swim_core::{
 };
 use swim_driver::{Started, Transport};
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant as Clock;
 use tonic::{Code, Status};
 
 use super::channels::Channels;
 use crate::generated::membership_client::MembershipClient;
 use crate::limits::{CALL_TIMEOUT_MARGIN, CALLS_MAX, MESSAGE_BYTES_MAX};
+use crate::timings::{Timings, kind};
 
 /// Why a call failed: what the transport says, or else the peer.
 fn explain(status: &Status) -> String {
@@ -38,6 +40,7 @@ fn explain(status: &Status) -> String {
 pub(crate) struct Calls {
     running: JoinSet<Answer>,
     channels: Channels,
+    timings: Timings,
 }
 
 /// How a call ended.
@@ -51,8 +54,8 @@ pub(crate) struct Answer {
 }
 
 impl Calls {
-    pub(crate) fn new(channels: Channels) -> Self {
-        Self { running: JoinSet::new(), channels }
+    pub(crate) fn new(channels: Channels, timings: Timings) -> Self {
+        Self { running: JoinSet::new(), channels, timings }
     }
 
     /// Starts a call, which may take until `timeout`; `false` when it cannot be made.
@@ -76,16 +79,21 @@ impl Calls {
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         let (seq, to) = (message.seq, to.clone());
+        let (kind, timings) = (kind(&message), self.timings.clone());
         let call = async move {
+            let began = Clock::now();
             let request = wire::to_proto(message);
             let reply = match tokio::time::timeout(timeout, client.exchange(request)).await {
-                Ok(Ok(response)) => match wire::from_proto(response.into_inner()) {
-                    Ok(decoded) => Ok(decoded),
-                    Err(error) => {
-                        tracing::warn!(%to, %error, "the answer to a membership request is malformed");
-                        Err(format!("its answer is malformed: {error}"))
+                Ok(Ok(response)) => {
+                    timings.request(kind, began.elapsed());
+                    match wire::from_proto(response.into_inner()) {
+                        Ok(decoded) => Ok(decoded),
+                        Err(error) => {
+                            tracing::warn!(%to, %error, "the answer to a membership request is malformed");
+                            Err(format!("its answer is malformed: {error}"))
+                        }
                     }
-                },
+                }
                 Ok(Err(status)) => {
                     let cause = explain(&status);
                     tracing::debug!(%to, %cause, "a membership request was not answered");

@@ -141,7 +141,7 @@ mod tests {
     /// Calls that keep connections to at most `capacity` members.
     fn calls(capacity: usize) -> Calls {
         let channels = Channels::new(Security::default(), capacity);
-        Calls::new(channels)
+        Calls::new(channels, crate::timings::Timings::default())
     }
 
     /// Makes a call, which ends without an answer.

@@ -10,10 +10,13 @@ use swim_core::{
 };
 use swim_driver::{Batch, Hooks};
 use tokio::sync::watch;
+use tokio::time::Instant as Clock;
 
 use crate::event::{Event, Listeners};
 use crate::identity;
 use crate::problem::{Problem, ProblemKind, Problems};
+use crate::status_changes::StatusChanges;
+use crate::timings::Timings;
 use crate::view::{Cap, Dissent, OnRing, Publisher, RingChange, Views};
 
 /// Whom the membership task tells of what happens.
@@ -26,6 +29,9 @@ pub(crate) struct Audience {
     pub(crate) problems: Arc<Problems>,
     /// Whether this member is in touch with the others.
     pub(crate) isolation: watch::Sender<Isolation>,
+    /// What operators ask about members.
+    pub(crate) status_changes: Arc<StatusChanges>,
+    pub(crate) timings: Timings,
 }
 
 /// Publishes views and tells the [`Audience`].
@@ -34,6 +40,8 @@ pub(crate) struct Publishing {
     publisher: Publisher,
     /// Live members that share an identity.
     identities: identity::Watch,
+    /// Whether this member has joined: from then on it may come back after a leave.
+    has_joined: bool,
 }
 
 impl Hooks for Publishing {
@@ -45,17 +53,20 @@ impl Hooks for Publishing {
         };
         let burst_over = events.iter().any(ends_burst);
         if !changed.is_empty() || burst_over {
+            let began = Clock::now();
             self.publish_view(node, now, changed, burst_over);
+            self.to.timings.published(began.elapsed());
         }
         for event in events {
             self.tell(node, event);
         }
     }
 
-    fn handle_timeout(&mut self, _: &Node, now: Instant) {
+    fn handle_timeout(&mut self, node: &Node, now: Instant) {
         for shared in self.identities.take_due(now) {
             self.to.views.count_shared_identity();
             tracing::warn!(
+                member = %node.local().address,
                 identity = %shared.identity,
                 owner = %shared.owner,
                 others = ?shared.others,
@@ -77,7 +88,8 @@ impl Hooks for Publishing {
 impl Publishing {
     pub(crate) fn new(to: Audience) -> Self {
         let publisher = Publisher::new(Arc::clone(&to.views));
-        Self { to, publisher, identities: identity::Watch::default() }
+        let identities = identity::Watch::default();
+        Self { to, publisher, identities, has_joined: false }
     }
 
     /// Publishes the next view. With coalescing the ring waits until a burst of
@@ -100,7 +112,10 @@ impl Publishing {
             damped = node.damped().cloned().collect();
         }
         let waits = node.config().coalescing().is_some() && !burst_over;
+        self.has_joined |= node.state() == State::Ready;
         let on_ring = match node.state() {
+            // It left and comes back: meanwhile it forwards to the others as before.
+            State::Idle | State::Joining if self.has_joined => OnRing::AsBefore,
             State::Idle | State::Joining => OnRing::Nobody,
             // Nobody takes over from the last one: it handles what still comes.
             State::Leaving | State::Left if reachable(node) == 0 => OnRing::AsBefore,
@@ -116,6 +131,7 @@ impl Publishing {
                 }
                 if let Some(change) = published.change {
                     log_placement(&change);
+                    self.to.timings.ring_changed(&change);
                     self.to.listeners.tell(Event::RingChanged(change));
                 }
             }
@@ -150,11 +166,11 @@ impl Publishing {
         self.to.problems.begin(Problem::RingCapped { wanted, weight_max, left_out });
     }
 
-    fn tell_isolation(&self, isolation: Isolation, others: usize, lost: usize) {
+    fn tell_isolation(&self, member: &Address, isolation: Isolation, others: usize, lost: usize) {
         match isolation {
             // It began alone, or the others left in order.
             Isolation::Alone if (others, lost) == (0, 0) => {
-                tracing::info!("this member has the cluster for itself");
+                tracing::info!(%member, "this member has the cluster for itself");
                 self.to.problems.end(ProblemKind::Isolated);
             }
             Isolation::Alone | Isolation::Partial => {
@@ -166,7 +182,9 @@ impl Publishing {
 
     fn tell(&self, node: &Node, event: SwimEvent) {
         match &event {
-            SwimEvent::MemberChanged { before, after, cause, .. } => {
+            SwimEvent::MemberChanged { before, after, source, cause } => {
+                let (former, latest) = (before.as_ref(), after.as_ref());
+                self.to.status_changes.note(former, latest, source.as_ref(), cause);
                 // The list of a join would be as many lines.
                 if !matches!(cause, Cause::Join { .. }) {
                     log_member(before.as_ref(), after.as_ref(), &node.local().address);
@@ -177,18 +195,21 @@ impl Publishing {
                 let address = address.to_string();
                 self.to.problems.begin(Problem::Unreachable { address });
             }
+            SwimEvent::JoinComplete { duration, .. } => self.to.timings.joined(*duration),
             SwimEvent::ReachableAgain { .. } => self.to.problems.end(ProblemKind::Unreachable),
             SwimEvent::IsolationChanged { isolation, others, lost, .. } => {
                 self.to.isolation.send_replace(*isolation);
-                self.tell_isolation(*isolation, *others, *lost);
+                self.tell_isolation(&node.local().address, *isolation, *others, *lost);
             }
             SwimEvent::SyncEndless { peer, syncs } => tracing::warn!(
+                member = %node.local().address,
                 %peer,
                 syncs,
                 "full syncs with a member bring nothing and do not end; do the two run other versions or settings?"
             ),
             SwimEvent::Rejected { from, reason } => {
-                tracing::debug!(%from, ?reason, "a membership message was refused");
+                let member = &node.local().address;
+                tracing::debug!(%member, %from, ?reason, "a membership message was refused");
             }
             _ => {}
         }
@@ -254,5 +275,5 @@ fn log_member(before: Option<&Member>, after: Option<&Member>, local: &Address) 
         (_, Some(Status::Leave)) => "member left",
         (_, Some(Status::Tombstone) | None) => "member is forgotten",
     };
-    tracing::info!(address = %member.address, identity = member.identity(), %local, "{what}");
+    tracing::info!(member = %local, address = %member.address, identity = member.identity(), "{what}");
 }

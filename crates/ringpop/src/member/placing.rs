@@ -24,6 +24,6 @@ impl Ringpop {
             own.placement = placement;
             Ok(())
         };
-        self.change_labels(change).await
+        self.update_labels(change).await
     }
 }

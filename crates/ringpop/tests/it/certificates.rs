@@ -15,8 +15,20 @@ pub fn authority() -> Authority {
 
 /// Writes the files of a member whose certificate the authority has signed.
 pub fn certificates(authority: &Authority, directory: &Path) -> TlsFiles {
+    certificates_for(
+        authority,
+        directory,
+        CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap(),
+    )
+}
+
+/// Writes the files of a process with such a certificate.
+pub fn certificates_for(
+    authority: &Authority,
+    directory: &Path,
+    params: CertificateParams,
+) -> TlsFiles {
     let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
     let certificate = params.signed_by(&key, authority).unwrap();
     let file = |name| directory.join(name);
     std::fs::write(file("cert.pem"), certificate.pem()).unwrap();

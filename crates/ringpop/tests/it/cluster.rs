@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use ringpop::discovery::{JsonFile, StaticList};
 use ringpop::swim::{self, Config, Labels, Status};
-use ringpop::{BindError, BootstrapError, Event, ReapError, Ringpop, ServeError, State};
+use ringpop::{BindError, BootstrapError, Builder, Event, ReapError, Ringpop, ServeError, State};
 use tokio::time::timeout;
 
 /// Only a failure waits this long: a busy machine is no failure.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 fn loopback() -> SocketAddr {
     "127.0.0.1:0".parse().unwrap()
 }
 
-/// Binds members that all know of each other.
-async fn bind(n: usize) -> Vec<Ringpop> {
+/// Binds members that all know of each other, with further settings.
+async fn bind_with(n: usize, settings: impl Fn(Builder) -> Builder) -> Vec<Ringpop> {
     let listeners: Vec<TcpListener> =
         (0..n).map(|_| TcpListener::bind(loopback()).unwrap()).collect();
     let addresses = listeners.iter().map(|listener| listener.local_addr().unwrap().to_string());
@@ -28,7 +28,7 @@ async fn bind(n: usize) -> Vec<Ringpop> {
             .listener(listener)
             .discovery(Arc::new(StaticList::parse(&text).unwrap()))
             .config(Config::local());
-        members.push(builder.bind().await.unwrap());
+        members.push(settings(builder).bind().await.unwrap());
     }
     members
 }
@@ -44,7 +44,12 @@ async fn start(members: &[Ringpop]) {
 }
 
 async fn cluster(n: usize) -> Vec<Ringpop> {
-    let members = bind(n).await;
+    cluster_with(n, |builder| builder).await
+}
+
+/// A cluster whose members have one view.
+pub async fn cluster_with(n: usize, settings: impl Fn(Builder) -> Builder) -> Vec<Ringpop> {
+    let members = bind_with(n, settings).await;
     start(&members).await;
     agree(&members).await;
     members
@@ -61,7 +66,7 @@ async fn agree(members: &[Ringpop]) {
 }
 
 /// Waits for a condition, looking again at each event of any member.
-async fn until(members: &[Ringpop], what: &str, condition: impl Fn(&[Ringpop]) -> bool) {
+pub async fn until(members: &[Ringpop], what: &str, condition: impl Fn(&[Ringpop]) -> bool) {
     let mut events: Vec<_> = members.iter().map(Ringpop::events).collect();
     let wait = async {
         while !condition(members) {
@@ -307,8 +312,13 @@ async fn administration_shows_the_view() {
     let lookup = LookupRequest { key: b"user-1"[..].into(), n: 2 };
     let owners = admin.lookup(lookup).await.unwrap().into_inner().owners;
     assert_eq!(owners, members[0].lookup_n(b"user-1", 2));
-    let huge = LookupRequest { key: vec![0; 1 << 20].into(), n: 1 };
-    assert_eq!(admin.lookup(huge).await.unwrap_err().code(), tonic::Code::InvalidArgument);
+    let mut refused = async |bytes| {
+        let huge = LookupRequest { key: vec![0; bytes].into(), n: 1 };
+        admin.lookup(huge).await.unwrap_err().code()
+    };
+    assert_eq!(refused(100 << 10).await, tonic::Code::InvalidArgument);
+    // More than any request of administration has.
+    assert_eq!(refused(1 << 20).await, tonic::Code::OutOfRange);
 }
 
 /// One rebuild of the ring for a burst, also for what nobody does at the same

@@ -6,6 +6,7 @@
 mod service;
 
 mod addresses;
+mod admin;
 mod bootstrap;
 #[cfg(feature = "tls")]
 mod certificates;
@@ -25,6 +26,8 @@ mod shutdown;
 mod silent;
 #[cfg(feature = "tls")]
 mod streams;
+#[cfg(feature = "testing")]
+mod testing;
 #[cfg(feature = "tls")]
 mod tls;
 mod undialable;

@@ -8,6 +8,19 @@ use crate::address::Address;
 use crate::config::Config;
 use crate::member::{Member, Status};
 use crate::stats::Stats;
+use crate::time::Instant;
+
+/// Why a member is suspect, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SuspicionState<'a> {
+    /// When the suspicion began.
+    pub since: Instant,
+    /// The members that suspect it on their own evidence, as far as known.
+    pub accusers: &'a [Address],
+    /// When the member becomes faulty, unless it refutes or more accusers confirm it.
+    pub deadline: Option<Instant>,
+}
 
 impl Node {
     /// Where the machine is in its life.
@@ -84,6 +97,25 @@ impl Node {
     #[must_use]
     pub fn protocol_period(&self) -> Duration {
         self.probes.period(&self.core)
+    }
+
+    /// Whether this member was told to stop probing ([`pause`](Self::pause)).
+    #[must_use]
+    pub const fn is_paused(&self) -> bool {
+        matches!(self.state, State::Ready) && !self.routine.is_running()
+    }
+
+    /// The suspicion of a member; `None` when it is not suspect.
+    #[must_use]
+    pub fn suspicion(&self, address: &Address) -> Option<SuspicionState<'_>> {
+        let slot = self.core.members.find(address)?;
+        let suspicion = self.core.members.suspicion(slot)?;
+        let watch = self.core.members.watch(slot)?;
+        Some(SuspicionState {
+            since: suspicion.started,
+            accusers: &suspicion.accusers,
+            deadline: watch.expiry,
+        })
     }
 
     /// Whether others took this member for faulty and none has reached it since

@@ -75,6 +75,7 @@ impl Plan {
             &node.http,
             "--peers",
             &peers.join(","),
+            "--admin-loopback",
             "--preset",
             "local",
         ];

@@ -23,7 +23,7 @@ pub(super) fn start(plan: &Plan, updates: &mpsc::Sender<Update>) -> Result<(), F
     Ok(())
 }
 
-async fn ask(index: usize, mut admin: Admin, period: Duration, updates: mpsc::Sender<Update>) {
+async fn ask(index: usize, admin: Admin, period: Duration, updates: mpsc::Sender<Update>) {
     let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

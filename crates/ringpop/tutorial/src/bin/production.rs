@@ -6,7 +6,7 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use ringpop::Ringpop;
 use ringpop::discovery::StaticList;
-use ringpop::forward::{MetricsObserver, Routes, Tls, TlsFiles};
+use ringpop::forward::{Routes, Tls, TlsFiles};
 use ringpop_tutorial::SessionStore;
 use ringpop_tutorial::sessions::SESSIONS_ROUTES;
 use ringpop_tutorial::sessions::sessions_server::SessionsServer;
@@ -33,7 +33,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .discovery(Arc::new(StaticList::parse(peers)?))
         .routes(Routes::new().table(SESSIONS_ROUTES))
         .tls(Tls::new(files)?)
-        .forward_observer(MetricsObserver::new())
+        .metrics(true)
         .bind()
         .await?;
 
@@ -47,7 +47,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut every_5_s = tokio::time::interval(Duration::from_secs(5));
     loop {
         tokio::select! {
-            _ = every_5_s.tick() => member.counters().await.record(),
+            _ = every_5_s.tick() => member.record_metrics().await,
             _ = stop.recv() => break,
         }
     }

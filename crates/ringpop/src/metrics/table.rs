@@ -1,0 +1,136 @@
+//! The list of all figures that a member exports.
+
+use std::borrow::Cow;
+
+use ::metrics::Unit;
+use ringpop_forward::{
+    MetricDescription, MetricKind, MetricsObserver, ServerStats, Stats as ForwardStats,
+};
+use swim_core::Stats as SwimStats;
+
+use super::{OWN, exported};
+use crate::counters::Counters;
+
+/// A figure that a member exports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Metric {
+    /// The name, in the form that Prometheus wants. A time ends in `_seconds`, a size in `_bytes`,
+    /// a counter in `_total`.
+    pub name: Cow<'static, str>,
+    /// Its kind.
+    pub kind: MetricKind,
+    /// Labels beside `member`, which all have.
+    pub labels: &'static [&'static str],
+    /// One sentence.
+    pub help: Cow<'static, str>,
+}
+
+impl Metric {
+    /// What a figure of this name is counted in.
+    pub(super) fn unit_of(name: &str) -> Option<Unit> {
+        if name.ends_with("_seconds") {
+            return Some(Unit::Seconds);
+        }
+        name.ends_with("_bytes").then_some(Unit::Bytes)
+    }
+}
+
+impl From<&MetricDescription> for Metric {
+    fn from(metric: &MetricDescription) -> Self {
+        let MetricDescription { name, kind, labels, help, .. } = *metric;
+        Self { name: Cow::Borrowed(name), kind, labels, help: Cow::Borrowed(help) }
+    }
+}
+
+/// Counters whose parts do not describe them.
+const OTHERS: &[(&str, &str)] = &[
+    ("admin.commands", "Commands of operators that were carried out"),
+    ("admin.commands_refused", "Commands of callers that are not authorised"),
+    ("admin.readers_refused", "Readers of events that found as many others as there may be"),
+    ("ring.capped", "Views in which heavy members got fewer points than they want"),
+    ("ring.identities_shared", "How often live members were found to share an identity"),
+    ("ring.stale", "Views that the ring could not follow"),
+    ("server.accept_failures", "How often the operating system refused to accept a connection"),
+    ("server.silent_closed", "Connections that were closed because they had sent nothing"),
+    ("tls.handshake_failures", "Connections that did not complete a handshake"),
+    ("tls.handshakes_ended", "Handshakes that were ended in favour of newer ones"),
+    ("tls.reload_failures", "Changed certificates that could not be used"),
+    ("tls.reloads", "Changed certificates that replaced the former ones"),
+];
+
+/// All figures that a member exports, sorted by name.
+#[must_use]
+pub fn table() -> Vec<Metric> {
+    let own = OWN.iter().map(|(name, kind, labels, help)| Metric {
+        name: Cow::Borrowed(name),
+        kind: *kind,
+        labels,
+        help: Cow::Borrowed(help),
+    });
+    let counted = part("membership", SwimStats::descriptions())
+        .chain(part("forward", ForwardStats::descriptions()))
+        .chain(part("server", ServerStats::descriptions()));
+    let others = OTHERS.iter().map(|(name, help)| counter(name, help));
+    let mut all: Vec<_> = own.chain(counted).chain(others).collect();
+    all.extend(MetricsObserver::DESCRIPTIONS.iter().map(Metric::from));
+    all.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    all
+}
+
+fn part(
+    part: &'static str,
+    counters: impl Iterator<Item = (&'static str, &'static str)>,
+) -> impl Iterator<Item = Metric> {
+    counters.map(move |(name, help)| counter(&format!("{part}.{name}"), help))
+}
+
+fn counter(name: &str, help: &str) -> Metric {
+    let kind = if Counters::is_gauge(name) { MetricKind::Gauge } else { MetricKind::Counter };
+    Metric { name: exported(name).into(), kind, labels: &[], help: plain(help).into() }
+}
+
+/// The text of a field without its links and the mark of a gauge.
+fn plain(text: &str) -> String {
+    let text = text.trim();
+    if let Some(gauge) = text.strip_prefix("Gauge: ") {
+        let (first, rest) = gauge.split_at(gauge.chars().next().map_or(0, char::len_utf8));
+        return plain(&(first.to_uppercase() + rest));
+    }
+    let (mut done, mut rest) = (String::new(), text);
+    while let Some((before, link)) = rest.split_once('[') {
+        let (label, after) = link.split_once(']').unwrap_or((link, ""));
+        done.push_str(before);
+        done.push_str(label);
+        let target = after.strip_prefix('(').and_then(|target| target.split_once(')'));
+        rest = target.map_or(after, |(_, after)| after);
+    }
+    done.push_str(rest);
+    done.trim_end_matches('.').replace('`', "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_loses_its_links() {
+        assert_eq!(plain(" Gauge: open [`A`](crate::A) and [B]. "), "Open A and B");
+        assert_eq!(plain(" Calls; see\n [`P::h`](crate::P::h)."), "Calls; see\n P::h");
+    }
+
+    #[test]
+    fn every_figure_is_described_once_in_its_unit() {
+        let table = table();
+        for pair in table.windows(2) {
+            assert!(pair[0].name < pair[1].name, "{} is there twice", pair[0].name);
+        }
+        for metric in &table {
+            let Metric { name, kind, help, .. } = metric;
+            assert!(name.starts_with("ringpop_") && help.len() > 5, "{metric:?}");
+            assert_eq!(name.ends_with("_total"), *kind == MetricKind::Counter, "{metric:?}");
+            let is_time = *kind == MetricKind::Histogram && !name.ends_with("_hops");
+            assert!(!is_time || name.ends_with("_seconds"), "{metric:?}");
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! What operators have a running member do.
+
+use std::time::Duration;
+
+use swim_core::{Address, CommandError, Config, Event as SwimEvent, Labels, Member, Node, Status};
+use swim_driver::{Discover as _, Stopped, WaitError};
+use tokio::time::timeout;
+
+use crate::bootstrap::{BootstrapError, Bootstrapped};
+use crate::command_error::{HealError, LeaveRingError, ReapError, RejoinError, SetLabelsError};
+use crate::lifecycle::State;
+use crate::limits::HEAL_LIMIT;
+use crate::member::Ringpop;
+
+/// How a healing ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Healed {
+    /// Members whose lists were compared with this member's.
+    pub contacted: Vec<Address>,
+    /// Members that did not answer.
+    pub failures: usize,
+}
+
+impl Ringpop {
+    /// The settings of the membership protocol as they are now.
+    ///
+    /// # Errors
+    ///
+    /// When the member has stopped.
+    pub async fn config(&self) -> Result<Config, Stopped> {
+        self.0.handle.with(|node, _| node.config().clone()).await
+    }
+
+    /// Stops probing others until [`start_gossip`](Self::start_gossip). The member still answers
+    /// them. For tests and for operators who look for a fault.
+    ///
+    /// # Errors
+    ///
+    /// When the member has stopped.
+    pub async fn stop_gossip(&self) -> Result<(), Stopped> {
+        self.0.handle.with(Node::pause).await
+    }
+
+    /// Probes again after [`stop_gossip`](Self::stop_gossip).
+    ///
+    /// # Errors
+    ///
+    /// When the member has stopped.
+    pub async fn start_gossip(&self) -> Result<(), Stopped> {
+        self.0.handle.with(Node::resume).await
+    }
+
+    /// Probes one member now, also while gossip is stopped. Gives whether there was one to probe.
+    ///
+    /// # Errors
+    ///
+    /// When the member has stopped.
+    pub async fn tick(&self) -> Result<bool, Stopped> {
+        self.0.handle.with(Node::tick).await
+    }
+
+    /// Has the cluster forget all members that are faulty; gives how many there were. See
+    /// [`reap`](Self::reap) for one, and for those that have left.
+    ///
+    /// # Errors
+    ///
+    /// When this member has stopped.
+    pub async fn reap_faulty(&self) -> Result<usize, ReapError> {
+        if self.state() == State::Stopped {
+            return Err(ReapError::Stopped);
+        }
+        Ok(self.0.handle.with(Node::reap_faulty).await?)
+    }
+
+    /// Looks for another partition now, and merges with it: asks the hosts that discovery lists,
+    /// and the members that are faulty here, for their member lists. Two calls may be needed: after
+    /// the first one members refute that they are faulty, and the second one merges.
+    ///
+    /// # Errors
+    ///
+    /// When discovery fails, this member has not joined or has left, or nobody answers for a
+    /// minute.
+    pub async fn heal(&self) -> Result<Healed, HealError> {
+        let healing = async {
+            let mut hosts = self.0.hosts.hosts().await?;
+            let is_faulty = |member: &&Member| member.status == Status::Faulty;
+            let view = self.view();
+            hosts.extend(view.members.iter().filter(is_faulty).map(|m| m.address.clone()));
+            let over = |_: &Node, event: &SwimEvent| match event {
+                SwimEvent::HealEnded { contacted, failures } => {
+                    Some(Healed { contacted: contacted.clone(), failures: *failures })
+                }
+                _ => None,
+            };
+            let heal = |node: &mut Node, now| node.heal(now, hosts);
+            self.0.handle.until(heal, over).await.map_err(HealError::from)
+        };
+        timeout(HEAL_LIMIT, healing).await.unwrap_or(Err(HealError::TimedOut))
+    }
+
+    /// Leaves the ring and tells the others, within `limit`; gives how many members confirmed it.
+    /// Unlike [`leave`](Self::leave), it is no part of a shutdown: this member stays ready, goes on
+    /// to serve, forwards what it gets to the owners, and comes back by [`rejoin`](Self::rejoin).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use ringpop::Ringpop;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let member = Ringpop::builder("rides").listen("127.0.0.1:0".parse()?).bind().await?;
+    /// # member.serve(tonic::service::Routes::default())?;
+    /// # member.bootstrap().await?;
+    /// member.leave_ring(Duration::from_secs(5)).await?;
+    /// // ... an operator looks at the process ...
+    /// member.rejoin(Duration::from_secs(30)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When this member is not ready, has left already or has stopped. Members that did not
+    /// confirm within `limit` are no error: they learn it by gossip.
+    pub async fn leave_ring(&self, limit: Duration) -> Result<usize, LeaveRingError> {
+        let state = self.state();
+        if state != State::Ready {
+            return Err(LeaveRingError::State(state));
+        }
+        let over = |_: &Node, event: &SwimEvent| match event {
+            SwimEvent::LeaveComplete { acknowledged, .. } => Some(*acknowledged),
+            _ => None,
+        };
+        match timeout(limit, self.0.handle.until(Node::leave, over)).await {
+            Ok(left) => Ok(left?),
+            Err(_elapsed) => Ok(0),
+        }
+    }
+
+    /// Comes back after [`leave_ring`](Self::leave_ring), within `limit`. Dropping the future gives
+    /// up; it may be tried again.
+    ///
+    /// # Errors
+    ///
+    /// When this member has not left, or no member that discovery lists could be joined.
+    pub async fn rejoin(&self, limit: Duration) -> Result<Bootstrapped, RejoinError> {
+        let state = self.state();
+        if state != State::Ready {
+            return Err(RejoinError::State(state));
+        }
+        let away = |node: &mut Node, _| {
+            let state = node.state();
+            !matches!(state, swim_core::State::Ready | swim_core::State::Leaving)
+        };
+        if !self.0.handle.with(away).await.map_err(|_| BootstrapError::Stopped)? {
+            return Err(RejoinError::NotAway);
+        }
+        let joined = timeout(limit, self.join()).await.map_err(|_| RejoinError::TimedOut)?;
+        Ok(joined?.bootstrapped)
+    }
+
+    /// Sets some labels and removes others, all in one step that other members see as one. A label
+    /// `weight` or `zone` is the same as [`set_weight`](Self::set_weight) or
+    /// [`set_zone`](Self::set_zone). Gives all labels as the others see them, with weight and zone.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_labels`](Self::set_labels).
+    pub async fn change_labels<K: Into<String>, V: Into<String>>(
+        &self,
+        set: impl IntoIterator<Item = (K, V)>,
+        remove: impl IntoIterator<Item = K>,
+    ) -> Result<Labels, SetLabelsError> {
+        let set: Vec<(String, String)> =
+            set.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+        let remove: Vec<String> = remove.into_iter().map(Into::into).collect();
+        self.update_labels(|own| {
+            for key in &remove {
+                own.remove(key);
+            }
+            for (key, value) in set {
+                own.set(key, value).map_err(SetLabelsError::weight)?;
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(self.0.labels.lock().await.labels().map_err(CommandError::Labels)?)
+    }
+}
+
+impl From<WaitError<CommandError>> for HealError {
+    fn from(error: WaitError<CommandError>) -> Self {
+        match error {
+            WaitError::Refused(refused) => Self::Refused(refused),
+            WaitError::Stopped(_) => Self::Stopped,
+        }
+    }
+}
+
+impl From<WaitError<CommandError>> for LeaveRingError {
+    fn from(error: WaitError<CommandError>) -> Self {
+        match error {
+            WaitError::Refused(refused) => Self::Refused(refused),
+            WaitError::Stopped(_) => Self::Stopped,
+        }
+    }
+}
