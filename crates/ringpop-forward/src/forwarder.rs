@@ -73,6 +73,7 @@ use crate::transport::{H2Transport, PeerConnections, PeerTransport};
 /// forwarder.refuse_new_work();
 /// forwarder.drained().await;
 /// assert_eq!(forwarder.stats().in_flight, 0);
+/// assert!(forwarder.destinations().is_empty());
 /// # Ok(())
 /// # }
 /// ```

@@ -69,6 +69,17 @@ impl Ringpop {
     /// Tells the recorder of the process the figures of now: all [`Counters`], members by status,
     /// checksums, the protocol period. To be called before each scrape, or every few seconds. All
     /// have the label `member`, the address of this one.
+    ///
+    /// ```
+    /// # use ringpop::Ringpop;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let member = Ringpop::builder("rides").metrics(true).bind().await?;
+    /// // In the handler of `/metrics`, after a recorder was installed:
+    /// member.record_metrics().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn record_metrics(&self) {
         let member = Label::new("member", self.whoami().to_owned());
         self.counters().await.record(&member);

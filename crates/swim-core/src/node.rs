@@ -171,6 +171,8 @@ use routine::Routine;
 /// // Local health, damping and counters, for status pages.
 /// assert_eq!(nodes[0].health_score(), 0);
 /// assert_eq!(nodes[0].protocol_period(), nodes[0].config().protocol_period());
+/// assert!(!nodes[0].is_paused());
+/// assert!(nodes[0].suspicion(&nodes[1].local().address).is_none());
 /// assert!(!nodes[0].is_damped(two) && nodes[0].damped().next().is_none());
 /// assert_eq!(nodes[0].flap_score(two), 0);
 /// assert!(nodes[0].stats().pings_sent > 0 && nodes[0].pending_timers() > 0);

@@ -13,10 +13,25 @@ use super::File;
 /// Circles that may be, by crate and modules in the order of the alphabet, with the reason.
 const ALLOWED: &[(&str, &[&str])] = &[
     // A builder and what it builds.
-    ("ringpop", &["builder", "member"]),
     ("ringpop-forward", &["builder", "direct", "forwarder"]),
     // The state of a member, and the parts that act on all of it.
-    ("ringpop", &["admin", "counters", "inner", "ring_watch", "security", "server", "shutdown"]),
+    (
+        "ringpop",
+        &[
+            "admin",
+            "builder",
+            "counters",
+            "inner",
+            "member",
+            "metrics",
+            "own_address",
+            "ring_watch",
+            "security",
+            "server",
+            "shutdown",
+            "timings",
+        ],
+    ),
     // An event carries what these tell by it.
     ("ringpop", &["event", "lifecycle", "problem"]),
     // A reader keeps the task of its feed alive.
