@@ -20,6 +20,45 @@ mod table;
 
 pub use table::{MetricDescription, MetricKind};
 
+const PREFIX: &str = "ringpop_request_proxy_";
+
+/// The gauges among the fields of [`Stats`], and their names here.
+const GAUGES: [(&str, &str); 4] = [
+    ("in_flight", "inflight"),
+    ("connections", "connections"),
+    ("replay_bytes", "replay_bytes"),
+    ("circuits_open", "circuits_open"),
+];
+
+/// The fields of [`Stats`] that events tell as they happen, with more detail.
+const TOLD_BY_EVENTS: [&str; 25] = [
+    "local",
+    "forwarded",
+    "failed",
+    "retries_never_sent",
+    "retries_refused",
+    "retries_unavailable",
+    "retries_ambiguous",
+    "retries_unanswered",
+    "rerouted",
+    "not_retried_maybe_executed",
+    "not_retried_not_replayable",
+    "not_retried_budget_spent",
+    "not_retried_pushed_back",
+    "not_retried_attempts_spent",
+    "not_retried_no_time_left",
+    "not_retried_overloaded",
+    "hedges",
+    "hedges_won",
+    "refused",
+    "bad_keys",
+    "epochs_differed",
+    "keys_differed",
+    "refused_ring_differs",
+    "refused_not_owner",
+    "refused_loop",
+];
+
 /// Exports what happens through the facade of the crate `metrics`, as
 /// [`DESCRIPTIONS`](Self::DESCRIPTIONS) and [`RECORDED`](Self::RECORDED) list it. Labels are
 /// bounded: methods are those of the route table, classes and reasons those of this crate.
@@ -71,36 +110,13 @@ impl MetricsObserver {
     /// Sets the gauges, and the counters that no event tells, from
     /// [`Forwarder::stats`](crate::Forwarder::stats). To be called before each scrape.
     pub fn record(&self, stats: &Stats) {
-        let gauges = [
-            ("ringpop_request_proxy_inflight", stats.in_flight),
-            ("ringpop_request_proxy_connections", stats.connections),
-            ("ringpop_request_proxy_replay_bytes", stats.replay_bytes),
-            ("ringpop_request_proxy_circuits_open", stats.circuits_open),
-        ];
-        for (name, value) in gauges {
-            // All are far below 2^53, from where on an f64 loses counts.
-            gauge!(name, self.labels([])).set(value as f64);
-        }
-        let told_by_no_event = [
-            ("ringpop_request_proxy_hedges_unaffordable_total", stats.hedges_unaffordable),
-            ("ringpop_request_proxy_bad_direct_requests_total", stats.bad_direct_requests),
-            ("ringpop_request_proxy_loops_stopped_total", stats.loops_stopped),
-            ("ringpop_request_proxy_bad_hop_headers_total", stats.bad_hop_headers),
-            ("ringpop_request_proxy_deadlines_exceeded_total", stats.deadlines_exceeded),
-            ("ringpop_request_proxy_broken_requests_total", stats.broken_requests),
-            ("ringpop_request_proxy_broken_responses_total", stats.broken_responses),
-            ("ringpop_request_proxy_replays_unkept_total", stats.replays_unkept),
-            ("ringpop_request_proxy_bad_timeouts_total", stats.bad_timeouts),
-            ("ringpop_request_proxy_first_messages_late_total", stats.first_messages_late),
-            ("ringpop_request_proxy_header_lists_exceeded_total", stats.header_lists_exceeded),
-            ("ringpop_request_proxy_dial_failures_total", stats.dial_failures),
-            ("ringpop_request_proxy_pings_unanswered_total", stats.pings_unanswered),
-            ("ringpop_request_proxy_pings_unwanted_total", stats.pings_unwanted),
-            ("ringpop_request_proxy_circuits_opened_total", stats.circuits_opened),
-            ("ringpop_request_proxy_circuit_skips_total", stats.circuit_skips),
-        ];
-        for (name, count) in told_by_no_event {
-            counter!(name, self.labels([])).absolute(count);
+        for (name, value) in stats.iter() {
+            if let Some((_, exported)) = GAUGES.iter().find(|(gauge, _)| *gauge == name) {
+                // All are far below 2^53, from where on an f64 loses counts.
+                gauge!(format!("{PREFIX}{exported}"), self.labels([])).set(value as f64);
+            } else if !TOLD_BY_EVENTS.contains(&name) {
+                counter!(format!("{PREFIX}{name}_total"), self.labels([])).absolute(value);
+            }
         }
     }
 
@@ -396,30 +412,41 @@ mod tests {
                 ..Stats::default()
             });
         });
-        assert_eq!(
-            log.lines(),
-            [
-                "inflight{} 7",
-                "connections{} 3",
-                "replay_bytes{} 0",
-                "circuits_open{} 0",
-                "hedges_unaffordable_total{} 0",
-                "bad_direct_requests_total{} 0",
-                "loops_stopped_total{} 0",
-                "bad_hop_headers_total{} 0",
-                "deadlines_exceeded_total{} 0",
-                "broken_requests_total{} 0",
-                "broken_responses_total{} 0",
-                "replays_unkept_total{} 5",
-                "bad_timeouts_total{} 0",
-                "first_messages_late_total{} 0",
-                "header_lists_exceeded_total{} 0",
-                "dial_failures_total{} 0",
-                "pings_unanswered_total{} 0",
-                "pings_unwanted_total{} 0",
-                "circuits_opened_total{} 0",
-                "circuit_skips_total{} 0",
-            ]
+        let lines = log.lines();
+        for line in [
+            "inflight{} 7",
+            "connections{} 3",
+            "replay_bytes{} 0",
+            "circuits_open{} 0",
+            "replays_unkept_total{} 5",
+            "hedges_unaffordable_total{} 0",
+            "doubtful_skips_total{} 0",
+            "streams_moved_total{} 0",
+            "bad_direct_requests_total{} 0",
+            "loops_stopped_total{} 0",
+            "bad_hop_headers_total{} 0",
+            "deadlines_exceeded_total{} 0",
+            "broken_requests_total{} 0",
+            "broken_responses_total{} 0",
+            "bad_timeouts_total{} 0",
+            "first_messages_late_total{} 0",
+            "header_lists_exceeded_total{} 0",
+            "dial_failures_total{} 0",
+            "pings_unanswered_total{} 0",
+            "pings_unwanted_total{} 0",
+            "circuits_opened_total{} 0",
+            "circuit_skips_total{} 0",
+        ] {
+            assert!(lines.iter().any(|told| told == line), "{line} in {lines:?}");
+        }
+        // Each field is told by events or exported here.
+        let fields: Vec<&str> = Stats::default().iter().map(|(name, _)| name).collect();
+        assert_eq!(lines.len() + TOLD_BY_EVENTS.len(), fields.len());
+        assert!(
+            TOLD_BY_EVENTS
+                .iter()
+                .chain(GAUGES.map(|(name, _)| name).iter())
+                .all(|name| fields.contains(name))
         );
     }
 

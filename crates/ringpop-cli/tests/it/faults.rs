@@ -31,7 +31,8 @@ use self::clients::CLIENTS;
 /// How long each hostile client is at work in an ordinary run.
 const SHORT: Duration = Duration::from_secs(4);
 
-/// How long requests are watched, at most, before a hostile client begins: 750 of them.
+/// How long requests are watched before a hostile client begins, when the bars are decided: 750 of
+/// them.
 const QUIET: Duration = Duration::from_secs(15);
 
 /// What a member may take beyond what it takes when nothing is wrong.
@@ -179,8 +180,8 @@ async fn hostile_clients_cost_others_nothing() {
         let ports = Ports::claim(3);
         let nodes = start(&ports, 3, &["--preset", "lan"]).await;
         let victim = clients::Victim::prepare(&Client::new(), &ports).await;
-        let time = bars().unwrap_or(SHORT);
-        let (idle, before) = observe(&ports, nodes[0].pid(), time.min(QUIET)).await;
+        let (quiet, time) = bars().map_or((SHORT / 4, SHORT), |time| (QUIET, time));
+        let (idle, before) = observe(&ports, nodes[0].pid(), quiet).await;
         let hostile = Apart::start(client(victim));
         let (most, during) = observe(&ports, nodes[0].pid(), time).await;
         drop(hostile);

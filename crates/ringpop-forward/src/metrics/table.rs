@@ -187,6 +187,18 @@ impl MetricsObserver {
             "Owners that calls skip because they cannot be reached",
         ),
         metric(
+            "ringpop_request_proxy_doubtful_skips_total",
+            MetricKind::Counter,
+            &[],
+            "Owners that were passed over because their state was in doubt",
+        ),
+        metric(
+            "ringpop_request_proxy_streams_moved_total",
+            MetricKind::Counter,
+            &[],
+            "Streams that were ended because their key moved",
+        ),
+        metric(
             "ringpop_request_proxy_hedges_unaffordable_total",
             MetricKind::Counter,
             &[],
