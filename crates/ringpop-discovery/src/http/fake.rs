@@ -80,6 +80,7 @@ impl Fake {
     }
 
     /// Closes the port and all connections.
+    #[cfg_attr(not(feature = "kubernetes"), expect(dead_code, reason = "Kubernetes tests stop it"))]
     pub(crate) async fn stop(&self) {
         self.accepting.abort();
         while !self.accepting.is_finished() {
