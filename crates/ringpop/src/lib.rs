@@ -108,7 +108,7 @@ pub use problem::Problem;
 pub use ring_client::{RingClient, RingClientBuilder, RingClientError, RingClientStats};
 pub use server::ServeError;
 pub use shutdown::ShutdownReport;
-pub use view::{MemberRing, MemberWalk, Moved, RingChange, View};
+pub use view::{MemberRing, MemberWalk, Moved, Moves, RingChange, View};
 
 /// Client of the administration service of a running member.
 pub mod admin_client {

@@ -85,6 +85,11 @@ pub(crate) const CHANNELS_MAX: usize = 16 * 1024;
 /// is told.
 pub(crate) const EVENTS_MAX: usize = 4096;
 
+/// Bytes of rings that are no longer in use and that events keep for listeners that have not seen
+/// them: twenty classic rings of 1,000 members with 100 points each, and more than
+/// `EVENTS_MAX` of the default placement with 500.
+pub const MOVES_BYTES_MAX: usize = 32 * 1024 * 1024;
+
 /// How long a gossip connection may take to open. Shorter than the ping timeout of the presets,
 /// which tells an unreachable host from a slow one.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_millis(400);

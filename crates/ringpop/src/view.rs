@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hashring::{BuildError, Movement, Placement as _};
-use ringpop_forward::{Changed, Owner, Owners, Resolver};
+use hashring::BuildError;
+use ringpop_forward::{Changed, Owners, Resolver};
 use swim_core::{Address, Member, MemberList, Status};
 use tokio::sync::watch;
 
@@ -14,6 +14,7 @@ use crate::placement::PlacementChoice;
 mod cap;
 mod latest;
 mod member_ring;
+mod moves;
 mod publish;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,8 @@ mod votes;
 pub(crate) use cap::Cap;
 pub(crate) use latest::Latest;
 pub use member_ring::{MemberRing, MemberWalk};
+use moves::Kept;
+pub use moves::{Moved, Moves};
 pub(crate) use publish::{Dissent, OnRing, Publisher};
 
 /// Members and ring at one moment.
@@ -54,11 +57,11 @@ pub struct View {
 /// its keys, and one whose state is sorted by place asks for the ranges:
 ///
 /// ```
-/// # use ringpop::{Event, RingChange};
+/// # use ringpop::{Moves, RingChange};
 /// # use ringpop::hashring::PlaceRange;
-/// /// What this member has to drop, or to hand over, and to whom.
-/// fn lost<'c>(change: &'c RingChange, me: &str, keys: &'c [&'c str]) -> Vec<(&'c str, &'c str)> {
-///     let moved = keys.iter().filter_map(|key| Some((*key, change.moved(key.as_bytes())?)));
+/// /// The keys that this member has to drop, or to hand over, and to whom.
+/// fn lost<'c>(moves: &'c Moves, me: &str, keys: &'c [&'c str]) -> Vec<(&'c str, &'c str)> {
+///     let moved = keys.iter().filter_map(|key| Some((*key, moves.of(key.as_bytes())?)));
 ///     moved
 ///         .filter(|(_, moved)| moved.from == Some(me))
 ///         .filter_map(|(key, moved)| Some((key, moved.to?)))
@@ -66,12 +69,19 @@ pub struct View {
 /// }
 ///
 /// /// The same as ranges of places, which only the classic ring has.
-/// fn lost_ranges(change: &RingChange, me: &str) -> Option<Vec<PlaceRange>> {
-///     let movement = change.ranges()?;
+/// fn lost_ranges(moves: &Moves, me: &str) -> Option<Vec<PlaceRange>> {
+///     let movement = moves.ranges()?;
 ///     let lost = movement.iter().filter(|moved| moved.from.is_some_and(|node| node.id() == me));
 ///     Some(lost.map(|moved| moved.range).collect())
 /// }
-/// # let _ = (lost, lost_ranges);
+///
+/// fn on_change(change: &RingChange, me: &str, keys: &[&str]) {
+///     match change.moves() {
+///         Some(moves) => println!("{:?} {:?}", lost(&moves, me, keys), lost_ranges(&moves, me)),
+///         None => println!("too far behind: look each key up"),
+///     }
+/// }
+/// # let _ = on_change;
 /// ```
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
@@ -90,18 +100,7 @@ pub struct RingChange {
     pub checksum_before: u64,
     /// Checksum of the ring after.
     pub checksum_after: u64,
-    /// The ring before, and the one after.
-    rings: Option<[Arc<MemberRing>; 2]>,
-}
-
-/// A key that has another owner than before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Moved<'c> {
-    /// The owner before; `None` when nobody was on the ring.
-    pub from: Option<&'c str>,
-    /// The owner now; `None` when nobody is on the ring.
-    pub to: Option<&'c str>,
+    moves: Option<Arc<Kept>>,
 }
 
 impl View {
@@ -245,28 +244,12 @@ impl Views {
 }
 
 impl RingChange {
-    /// The owners of a key before and now, when they differ. Costs a lookup on either ring.
+    /// The keys that move. `None` for a listener that is too far behind: rings that are no longer
+    /// in use are kept for slow listeners up to
+    /// [`MOVES_BYTES_MAX`](crate::limits::MOVES_BYTES_MAX). The [`View`] says who owns a key now.
     #[must_use]
-    pub fn moved(&self, key: &[u8]) -> Option<Moved<'_>> {
-        let [before, after] = self.rings.as_ref()?;
-        let owner = |ring| MemberRing::lookup(ring, key).map(|node| node.id());
-        let moved = Moved { from: owner(before), to: owner(after) };
-        (moved.from != moved.to).then_some(moved)
-    }
-
-    /// The part of all keys that moves, from 0 to 1: exact from rendezvous to rendezvous and from
-    /// ring to ring, and counted on 2^17 places otherwise.
-    #[must_use]
-    pub fn share_moved(&self) -> f64 {
-        self.rings.as_ref().map_or(0.0, |[before, after]| before.moved(after).unwrap_or(1.0))
-    }
-
-    /// The ranges of places that move, each with both owners, clockwise. `None` unless both are
-    /// classic rings. Reads all points of both.
-    #[must_use]
-    pub fn ranges(&self) -> Option<Movement<'_, Owner>> {
-        let [before, after] = self.rings.as_ref()?;
-        hashring::diff(before.as_ring()?, after.as_ring()?).ok()
+    pub fn moves(&self) -> Option<Moves> {
+        self.moves.as_ref()?.get()
     }
 
     fn is_empty(&self) -> bool {
@@ -287,12 +270,17 @@ impl Resolver for Views {
     }
 
     fn changed(&self, seen: u64) -> Changed {
-        let mut epoch = self.epoch.subscribe();
-        Box::pin(async move {
-            if epoch.wait_for(|epoch| *epoch != seen).await.is_err() {
-                // The member has stopped: nothing changes any more.
-                std::future::pending::<()>().await;
-            }
-        })
+        another(&self.epoch, seen)
     }
+}
+
+/// Resolves when the ring is another one than that of the checksum `seen`.
+pub(crate) fn another(epoch: &watch::Sender<u64>, seen: u64) -> Changed {
+    let mut epoch = epoch.subscribe();
+    Box::pin(async move {
+        if epoch.wait_for(|epoch| *epoch != seen).await.is_err() {
+            // The member has stopped, or the client: nothing changes any more.
+            std::future::pending::<()>().await;
+        }
+    })
 }

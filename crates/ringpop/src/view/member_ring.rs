@@ -13,7 +13,7 @@ use ringpop_forward::Owner;
 use crate::limits::RING_POINTS_MAX;
 use crate::placement::PlacementChoice;
 
-/// Who owns which key: the members on the ring, by the [placement](Self::placement) in use. Nodes
+/// The owners of keys: the members on the ring, by the [placement](Self::placement) in use. Nodes
 /// are named by address, placed by identity, and carry how to reach them.
 ///
 /// All that placements have in common is here and in the trait [`Placement`], which this

@@ -8,6 +8,7 @@ use hashring::{Edit, Node as RingNode, Placement as _, UpdateError};
 use ringpop_forward::{Owner, Peer};
 use swim_core::{Address, Member, MemberList, Status};
 
+use super::moves::{Moves, Waiting};
 use super::votes::Votes;
 use super::{Cap, MemberRing, RingChange, View, Views};
 use crate::identity::{Claims, SharedIdentity};
@@ -73,6 +74,7 @@ pub(crate) struct Publisher {
     /// Any member may: those that did are not known.
     all_touched: bool,
     votes: Votes,
+    pub(super) waiting: Waiting,
     /// Points that all members together may have on the ring.
     pub(super) points_max: u32,
 }
@@ -98,6 +100,7 @@ impl Publisher {
             touched: BTreeSet::new(),
             all_touched: true,
             votes: Votes::default(),
+            waiting: Waiting::default(),
             points_max: RING_POINTS_MAX,
         }
     }
@@ -125,6 +128,7 @@ impl Publisher {
             Err(error) => (former.ring.clone(), Some(error)),
         };
         change.describe(&former, &ring);
+        let moves = Moves::new(&former.ring, &ring);
         let ring_checksum = change.checksum_after;
         let dissent = self.dissent(&members, placement);
         self.views.replace(View {
@@ -143,7 +147,11 @@ impl Publisher {
             self.views.stale.fetch_add(1, Ordering::Relaxed);
             return Err(error);
         }
-        Ok(Published { change: (!change.is_empty()).then_some(change), cap, dissent })
+        let change = (!change.is_empty()).then(|| {
+            change.moves = Some(self.waiting.keep(moves));
+            change
+        });
+        Ok(Published { change, cap, dissent })
     }
 
     /// The ring of these members, as edits of the former one.
@@ -203,7 +211,7 @@ impl Publisher {
         }
     }
 
-    /// Who asks for another placement.
+    /// The members that ask for another placement.
     fn dissent(&self, members: &MemberList, in_use: PlacementChoice) -> Option<Dissent> {
         let (address, count) = self.votes.others(in_use)?;
         let labels = members.get(address.as_str()).map(|member| &member.labels);
@@ -367,8 +375,7 @@ impl Publisher {
 
 impl RingChange {
     /// Adds what differs between two rings beside their members.
-    fn describe(&mut self, former: &View, ring: &Arc<MemberRing>) {
-        self.rings = Some([Arc::clone(&former.ring), Arc::clone(ring)]);
+    fn describe(&mut self, former: &View, ring: &MemberRing) {
         self.checksum_before = former.ring_checksum;
         self.checksum_after = ring.checksum();
         self.placement = ring.placement();

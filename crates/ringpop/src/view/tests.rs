@@ -74,17 +74,18 @@ fn a_change_tells_the_keys_and_ranges_that_move() {
             range.map(|i| member(i, Status::Alive, &labels)).collect()
         };
         let first = publish(&views, alive(1..4), 1, OnRing::Reachable).unwrap().unwrap();
-        assert!((first.share_moved() - 1.0).abs() < 1e-9, "nobody owned anything");
+        assert!((first.moves().unwrap().share() - 1.0).abs() < 1e-9, "nobody owned anything");
         let before = views.load();
         let change = publish(&views, alive(2..6), 2, OnRing::Reachable).unwrap().unwrap();
         let after = views.load();
-        let ranges = change.ranges();
+        let moves = change.moves().unwrap();
+        let ranges = moves.ranges();
         assert_eq!(ranges.is_some(), placement.starts_with("ring"), "{placement}");
         let mut moved = 0;
         for i in 0..2000 {
             let key = format!("key-{i}");
             let (from, to) = (before.lookup(key.as_bytes()), after.lookup(key.as_bytes()));
-            let told = change.moved(key.as_bytes()).map(|moved| (moved.from, moved.to));
+            let told = moves.of(key.as_bytes()).map(|moved| (moved.from, moved.to));
             assert_eq!(told, (from != to).then_some((from, to)), "{placement}, {key}");
             moved += usize::from(told.is_some());
             if let Some(ranges) = &ranges {
@@ -94,9 +95,39 @@ fn a_change_tells_the_keys_and_ranges_that_move() {
                 assert_eq!(of, told, "{key}");
             }
         }
-        let share = change.share_moved();
+        let share = moves.share();
         assert!((share - moved as f64 / 2000.0).abs() < 0.05, "{placement}: {share}, {moved}");
     }
+}
+
+/// A listener that reads nothing keeps no more rings in memory than it may.
+#[test]
+fn events_that_wait_lose_the_moves_of_old_changes() {
+    let views = views();
+    let labels = [(PLACEMENT_LABEL, "ring:50")];
+    let change = |members: u32| {
+        let members = (1..=members).map(|i| member(i, Status::Alive, &labels)).collect();
+        publish(&views, members, members_checksum(&views), OnRing::Reachable).unwrap().unwrap()
+    };
+    let first = change(3);
+    let ring_bytes = hashring::Placement::size_bytes(&*views.load().ring);
+    // Two rings of up to 20 members fit, and not more.
+    views.publisher.lock().unwrap().waiting.bytes_max = 14 * ring_bytes;
+    let waiting: Vec<RingChange> = (4..20).map(change).collect();
+    let kept: Vec<bool> = waiting.iter().map(|change| change.moves().is_some()).collect();
+    assert!(first.moves().is_none() && kept.iter().any(|kept| !kept), "{kept:?}");
+    assert_eq!(kept.last(), Some(&true), "the latest is always there");
+    assert!(kept.is_sorted(), "the oldest go first: {kept:?}");
+    // Once they are read, there is room again.
+    let clone = waiting.last().unwrap().clone();
+    drop(waiting);
+    let next = change(20);
+    assert!(clone.moves().is_some() && next.moves().is_some());
+}
+
+/// Another one than the views have.
+fn members_checksum(views: &Published) -> u64 {
+    views.load().membership_checksum + 1
 }
 
 #[test]
