@@ -1,7 +1,7 @@
 //! What an operator asks a running member and has it do.
 //!
-//! Whoever reaches the port may ask. A command is carried out for callers that [`AdminAccess`]
-//! admits; each is logged with its caller, and counted.
+//! All callers that reach the port may ask. A command is carried out for those that
+//! [`AdminAccess`] admits; each is logged with its caller, and counted.
 
 mod access;
 mod commands;
@@ -28,7 +28,7 @@ use tower_service::Service;
 
 pub use self::access::AdminAccess;
 use self::events::EventStream;
-use self::members::millis;
+use self::members::{millis, short};
 use crate::counters::Counters;
 use crate::generated as proto;
 use crate::generated::admin_server::{Admin, AdminServer};
@@ -39,6 +39,7 @@ use crate::limits::{
     LOOKUP_OWNERS_MAX,
 };
 use crate::member::Ringpop;
+use crate::view::View;
 
 /// The gRPC service of administration.
 #[derive(Debug)]
@@ -71,8 +72,8 @@ impl AdminState {
         }
     }
 
-    /// Tells the log of a refused command, and no more often than somebody reads it: who may not
-    /// give commands may not fill the log either.
+    /// Tells the log of a refused command, at most once in an interval: callers without access must
+    /// not be able to fill the log.
     fn tell_refusal(&self, member: &Address, command: &str, peer: Option<SocketAddr>) {
         let mut told = self.refusal_told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.is_some_and(|told| told.elapsed() < ADMIN_LOG_INTERVAL) {
@@ -146,6 +147,26 @@ impl Ringpop {
     }
 }
 
+/// The members of a view with all that is known of them, and the answer of the machine to a
+/// question that is asked along with it.
+async fn members_and<A: Send + 'static>(
+    inner: &Inner,
+    view: &View,
+    ask: impl FnOnce(&swim_core::Node) -> A + Send + 'static,
+) -> Result<(Vec<proto::MemberStatus>, A), Status> {
+    let suspects = members::suspects(view);
+    let ask = move |node: &mut swim_core::Node, now| {
+        (members::suspicions(node, now, suspects), ask(node))
+    };
+    let answer = inner.handle.with(ask).await;
+    let (mut suspicions, answer) =
+        answer.map_err(|_| Status::unavailable("this member is stopping"))?;
+    let mut members = members::members(view);
+    let uptime = inner.start.elapsed();
+    members::explain(&mut members, &inner.status_changes, &mut suspicions, uptime);
+    Ok((members, answer))
+}
+
 impl AdminService {
     fn inner(&self) -> Result<Arc<Inner>, Status> {
         self.member.upgrade().ok_or_else(|| Status::unavailable("this member has stopped"))
@@ -195,16 +216,8 @@ impl Admin for AdminService {
     ) -> Result<Response<proto::GetStatusResponse>, Status> {
         let inner = self.inner()?;
         let view = inner.views.load();
-        let suspects = members::suspects(&view);
-        let ask = move |node: &mut swim_core::Node, now| {
-            (*node.stats(), node.is_paused(), members::suspicions(node, now, suspects))
-        };
-        let answer = inner.handle.with(ask).await;
-        let (swim, gossip_stopped, mut suspicions) =
-            answer.map_err(|_| Status::unavailable("this member is stopping"))?;
-        let uptime = inner.start.elapsed();
-        let mut members = members::members(&view);
-        members::explain(&mut members, &inner.status_changes, &mut suspicions, uptime);
+        let ask = |node: &swim_core::Node| (*node.stats(), node.is_paused());
+        let (members, (swim, gossip_stopped)) = members_and(&inner, &view, ask).await?;
         let counters = Counters::new(&inner, &swim);
         let counter = |(name, value): (&str, u64)| proto::Counter { name: name.to_owned(), value };
         Ok(Response::new(proto::GetStatusResponse {
@@ -214,7 +227,7 @@ impl Admin for AdminService {
             membership_checksum: view.membership_checksum,
             ring_checksum: view.ring_checksum,
             members,
-            uptime_ms: millis(uptime),
+            uptime_ms: millis(inner.start.elapsed()),
             counters: counters.iter().map(counter).collect(),
             problems: inner.problems.list().iter().map(ToString::to_string).collect(),
             instance: inner.instance,
@@ -249,14 +262,8 @@ impl Admin for AdminService {
         let wanted: Vec<pb::Status> = request.statuses().collect();
         let inner = self.inner()?;
         let view = inner.views.load();
-        let suspects = members::suspects(&view);
-        let ask = move |node: &mut swim_core::Node, now| members::suspicions(node, now, suspects);
-        let answer = inner.handle.with(ask).await;
-        let mut suspicions = answer.map_err(|_| Status::unavailable("this member is stopping"))?;
-        let mut members = members::members(&view);
+        let (mut members, ()) = members_and(&inner, &view, |_| ()).await?;
         members.retain(|member| wanted.is_empty() || wanted.contains(&member.status()));
-        let uptime = inner.start.elapsed();
-        members::explain(&mut members, &inner.status_changes, &mut suspicions, uptime);
         let membership_checksum = view.membership_checksum;
         Ok(Response::new(proto::GetMembersResponse { members, membership_checksum }))
     }
@@ -300,7 +307,6 @@ impl Admin for AdminService {
         &self,
         _request: Request<proto::GetDestinationsRequest>,
     ) -> Result<Response<proto::GetDestinationsResponse>, Status> {
-        let short = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let told = |destination: ringpop_forward::Destination| proto::Destination {
             address: destination.connections.address,
             state: destination.state.as_str().to_owned(),

@@ -9,6 +9,7 @@ use ringpop_forward::{
     Changed, ConfigError, Forwarder, H2Config, Owner, Owners, Peer, Policy, Resolver, RingChannel,
     Routes,
 };
+use swim_driver::{Discover as _, Hosts};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -22,7 +23,7 @@ use crate::limits::{
 };
 use crate::placement::{PlacementChoice, PlacementError};
 use crate::security::Security;
-use crate::view::{Latest, MemberRing};
+use crate::view::{Latest, MemberRing, another};
 
 /// The ring of a cluster in a process that is no member. It watches one of the members, and another
 /// one when that is silent or leaves; while all are silent it keeps the last ring. Calls go
@@ -190,7 +191,8 @@ impl RingClientBuilder {
             .routes(routes)
             .policy(policy)
             .build()?;
-        let follower = Follower { app, discovery, security, known: Arc::clone(&known) };
+        let hosts = Hosts::new(discovery);
+        let follower = Follower { app, hosts, security, known: Arc::clone(&known) };
         let following = tokio::spawn(follower.run());
         Ok(RingClient { channel: forwarder.channel(), known, following })
     }
@@ -289,19 +291,14 @@ impl Resolver for Known {
     }
 
     fn changed(&self, seen: u64) -> Changed {
-        let mut epoch = self.epoch.subscribe();
-        Box::pin(async move {
-            if epoch.wait_for(|epoch| *epoch != seen).await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        })
+        another(&self.epoch, seen)
     }
 }
 
 /// Follows the ring of one member after the other.
 struct Follower {
     app: String,
-    discovery: Arc<dyn Discovery>,
+    hosts: Hosts,
     security: Security,
     known: Arc<Known>,
 }
@@ -332,11 +329,9 @@ impl Follower {
         let ring = self.known.ring.load();
         let mut candidates: Vec<_> = ring.nodes().iter().map(|node| node.id().to_owned()).collect();
         fastrand::shuffle(&mut candidates);
-        match self.discovery.peers().await {
-            Ok(records) => {
-                let healthy = records.into_iter().filter(|record| record.healthy);
-                let mut hosts: Vec<_> =
-                    healthy.map(|record| record.address.as_str().to_owned()).collect();
+        match self.hosts.hosts().await {
+            Ok(hosts) => {
+                let mut hosts: Vec<_> = hosts.iter().map(ToString::to_string).collect();
                 hosts.retain(|host| !candidates.contains(host));
                 fastrand::shuffle(&mut hosts);
                 candidates.extend(hosts);

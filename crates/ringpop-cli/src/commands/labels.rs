@@ -59,7 +59,8 @@ async fn own(admin: &Admin) -> Result<BTreeMap<String, String>, Failure> {
     Ok(public(own.map(|member| member.labels).unwrap_or_default()))
 }
 
-fn public(labels: Vec<Label>) -> BTreeMap<String, String> {
+/// The labels that are not the library's own.
+pub(super) fn public(labels: Vec<Label>) -> BTreeMap<String, String> {
     let labels = labels.into_iter().filter(|label| !label.key.starts_with(INTERNAL_PREFIX));
     labels.map(|label| (label.key, label.value)).collect()
 }

@@ -5,9 +5,9 @@ use std::fmt;
 use std::time::Duration;
 
 use ringpop::admin_client::{self, GetMembersRequest, Status, Suspicion};
-use ringpop::swim::INTERNAL_PREFIX;
 use serde::Serialize;
 
+use super::labels::public;
 use super::status::{label_list, status_name};
 use crate::admin::{Admin, Client};
 use crate::args::{MemberStatus, MembersArgs};
@@ -79,8 +79,6 @@ impl From<Suspicion> for Suspected {
 
 impl From<admin_client::MemberStatus> for Member {
     fn from(member: admin_client::MemberStatus) -> Self {
-        let labels = member.labels.into_iter();
-        let labels = labels.filter(|label| !label.key.starts_with(INTERNAL_PREFIX));
         Self {
             status: status_name(member.status),
             address: member.address,
@@ -92,7 +90,7 @@ impl From<admin_client::MemberStatus> for Member {
             incarnation: member.incarnation,
             weight: member.weight,
             share: member.share,
-            labels: labels.map(|label| (label.key, label.value)).collect(),
+            labels: public(member.labels),
             suspicion: member.suspicion.map(Suspected::from),
         }
     }

@@ -85,16 +85,26 @@ async fn state_that_must_not_be_in_two_places_is_not_walked_about() {
 
 /// A host that swallows packets, or that is too busy to accept: the connection comes to nothing,
 /// but not at once.
-#[tokio::test]
-async fn a_call_that_waits_for_a_dial_goes_to_the_next_owner_and_the_dial_goes_on() {
-    let ring = Ring::default();
-    let slow = TcpListener::bind("127.0.0.1:0").await.unwrap();
+async fn slow_to_connect() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    (listener, address)
+}
+
+/// A node whose dials may take as long as a test.
+fn start_patient(ring: &Ring) -> Node {
     let config = H2Config::default().connect_timeout(crate::common::PATIENCE);
     let transport = H2Transport::new(config).unwrap();
     let (socket, address) = listener();
-    let asked = Node::start_on(socket, &address, builder(&address, &ring).transport(transport));
+    Node::start_on(socket, &address, builder(&address, ring).transport(transport))
+}
+
+#[tokio::test]
+async fn a_call_that_waits_for_a_dial_goes_to_the_next_owner_and_the_dial_goes_on() {
+    let ring = Ring::default();
+    let (_slow, slow_address) = slow_to_connect().await;
+    let asked = start_patient(&ring);
     let second = Node::start(&ring);
-    let slow_address = slow.local_addr().unwrap().to_string();
     ring.set("k", &[&slow_address, &second.address]);
     ring.set("own", &[&slow_address, &asked.address]);
     let mut client = asked.client().await;
@@ -112,13 +122,10 @@ async fn a_call_that_waits_for_a_dial_goes_to_the_next_owner_and_the_dial_goes_o
 #[tokio::test]
 async fn a_dial_that_is_slow_holds_up_one_call_and_not_each() {
     let ring = Ring::default();
-    let slow = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let config = H2Config::default().connect_timeout(crate::common::PATIENCE);
-    let transport = H2Transport::new(config).unwrap();
-    let (socket, address) = listener();
-    let asked = Node::start_on(socket, &address, builder(&address, &ring).transport(transport));
+    let (_slow, slow_address) = slow_to_connect().await;
+    let asked = start_patient(&ring);
     let second = Node::start(&ring);
-    ring.set("k", &[&slow.local_addr().unwrap().to_string(), &second.address]);
+    ring.set("k", &[&slow_address, &second.address]);
     let mut client = asked.client().await;
     let begin = Instant::now();
     for _ in 0..40 {
@@ -133,12 +140,8 @@ async fn a_dial_that_is_slow_holds_up_one_call_and_not_each() {
 async fn a_call_whose_only_owner_is_slow_to_connect_waits_for_it() {
     let ring = Ring::default();
     let owner = Node::start(&ring);
-    let gate = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = gate.local_addr().unwrap().to_string();
-    let config = H2Config::default().connect_timeout(crate::common::PATIENCE);
-    let transport = H2Transport::new(config).unwrap();
-    let (socket, me) = listener();
-    let asked = Node::start_on(socket, &me, builder(&me, &ring).transport(transport));
+    let (gate, address) = slow_to_connect().await;
+    let asked = start_patient(&ring);
     ring.set("k", &[&address]);
     let mut client = asked.client().await;
     let call = tokio::spawn(async move { client.unary_at(ONCE, Ask::new("k", "")).await });

@@ -4,7 +4,7 @@ use swim_core::Address;
 use swim_driver::Stopped;
 use tonic::Status;
 
-use super::members::labels;
+use super::members::{labels, short};
 use super::settings;
 use crate::command_error::{
     HealError, LeaveRingError, ReapError, ReconfigureError, RejoinError, SetLabelsError,
@@ -13,10 +13,6 @@ use crate::generated as proto;
 use crate::generated::GossipAction;
 use crate::limits::{ADMIN_LABELS_MAX, ADMIN_LEAVE_LIMIT, ADMIN_REJOIN_LIMIT};
 use crate::member::Ringpop;
-
-fn short(number: usize) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
-}
 
 fn stopped(error: Stopped) -> Status {
     Status::unavailable(error.to_string())

@@ -105,6 +105,11 @@ pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// As large a number as travels.
+pub(super) fn short(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
 pub(super) fn labels(labels: &Labels) -> Vec<pb::Label> {
     let label = |(key, value): (&str, &str)| pb::Label { key: key.into(), value: value.into() };
     labels.iter().map(label).collect()
