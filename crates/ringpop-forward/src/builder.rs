@@ -44,7 +44,7 @@ use crate::transport::{H2Transport, PeerTransport};
 ///     .name("10.0.0.1:7100")
 ///     .routes(Routes::new().field("/kv.v1.Kv/Get", &[1]).unary().idempotent())
 ///     .trust_hop_headers(|_| true)
-///     // What is sent again, and what the caller hears when it is not.
+///     // Attempts, and the room to keep requests for them.
 ///     .policy(Policy::default().max_attempts(3))
 ///     .replay_limit(256 << 10)
 ///     .replay_memory(32 << 20)
@@ -56,7 +56,7 @@ use crate::transport::{H2Transport, PeerTransport};
 ///     .first_message_timeout(Duration::from_secs(5))
 ///     .max_timeout(Duration::from_secs(60))
 ///     .max_in_flight(1_000)
-///     // Who looks on.
+///     // An observer.
 ///     .explain(Explain::Always)
 ///     .observer(Silent)
 ///     .transport(H2Transport::default())

@@ -420,7 +420,7 @@ impl<T: PeerTransport> Replicator<T> {
     }
 }
 
-/// What is known of the keys of one read or write.
+/// The answers to one read or write so far, counted by key.
 struct Round<R> {
     quorum: usize,
     /// How many owners of each key have answered, and how many still may.

@@ -87,7 +87,7 @@ pub enum BindError {
         /// How long ago, in whole days.
         days: u64,
     },
-    /// Who may give commands cannot be told.
+    /// The callers that may give commands are not well defined.
     #[error("access to administration: {reason}")]
     AdminAccess {
         /// The fault.

@@ -336,8 +336,8 @@ impl Builder {
         self
     }
 
-    /// Who may have this member do something by its administration service. Everybody who reaches
-    /// the port may ask it. Default: nobody, [`AdminAccess::read_only`].
+    /// The callers that may have this member do something by its administration service. All
+    /// callers that reach the port may ask it. Default: nobody, [`AdminAccess::read_only`].
     pub fn admin_access(mut self, access: AdminAccess) -> Self {
         self.admin_access = access;
         self

@@ -58,7 +58,7 @@ pub(crate) struct Inner {
     pub(crate) expected: Option<Expected>,
     pub(crate) security: Security,
     pub(crate) server: Mutex<Server>,
-    /// Who may give commands on the port of the member.
+    /// The callers that may give commands on the port of the member.
     pub(crate) admin_access: AdminAccess,
     pub(crate) admin: AdminState,
     pub(crate) status_changes: Arc<StatusChanges>,

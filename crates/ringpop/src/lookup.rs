@@ -1,4 +1,4 @@
-//! Who owns a key, asked of a member or of a stand-in.
+//! Looking owners up, in a member or in a stand-in.
 
 use crate::member::Ringpop;
 use crate::owner::Owner;

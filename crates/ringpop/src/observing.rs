@@ -1,4 +1,4 @@
-//! Who hears what happens to forwarded requests.
+//! The observers of forwarded requests.
 
 use ringpop_forward::{Builder, Observer};
 

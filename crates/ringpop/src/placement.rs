@@ -126,7 +126,7 @@ pub enum PlacementError {
         "placement {text:?} does not exist; take `rendezvous`, `ring:100` or `local-rendezvous:100`"
     )]
     Unknown {
-        /// What was written.
+        /// The text.
         text: String,
     },
     /// The number of points is none, or out of its range.
@@ -137,7 +137,7 @@ pub enum PlacementError {
     Points {
         /// The placement.
         name: &'static str,
-        /// What was written for the number.
+        /// The text in the place of the number.
         value: String,
     },
 }

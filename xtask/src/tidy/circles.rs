@@ -105,7 +105,7 @@ fn module(path: &str) -> Option<Vec<String>> {
 
 type Graph = BTreeMap<Vec<String>, BTreeSet<Vec<String>>>;
 
-/// Who imports from whom. What the root exports is left out, for it may be from anywhere.
+/// The imports of each module. Exports of the root are left out, for they may be from anywhere.
 fn imports(modules: &[(Vec<String>, &str)]) -> Graph {
     let known: BTreeSet<&Vec<String>> = modules.iter().map(|(module, _)| module).collect();
     let mut graph = Graph::new();

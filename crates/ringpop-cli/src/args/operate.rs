@@ -186,7 +186,7 @@ pub(crate) struct ConfigArgs {
     pub(crate) settings: Vec<String>,
 }
 
-/// Who may give commands to a member.
+/// The callers that may give commands to a member.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Commands of operators")]
 pub(crate) struct AdminArgs {

@@ -43,7 +43,7 @@ async fn follow(args: &EventsArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The member stops. Whoever wants events for a time waits for that time to be over.
+/// The member stops. A caller that wants events for a time waits until that time is over.
 async fn ended(args: &EventsArgs) -> Result<(), Failure> {
     if let Some(duration) = args.duration {
         sleep(duration).await;

@@ -332,7 +332,8 @@ async fn slices_are_followed_through_everything_that_happens_to_their_server() {
     until(&mut snapshots, |list| ids(list) == ["c", "d"]).await;
     assert!(feed.stats().failures > failures);
 
-    // What was known is too old when it comes back: everything is listed anew.
+    // The version that the source knows is too old when the server is back: it lists everything
+    // anew.
     server.stop();
     until(&mut snapshots, |list| !list.freshness().is_live()).await;
     server.start_server().await;

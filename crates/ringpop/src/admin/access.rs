@@ -1,4 +1,4 @@
-//! Who may give commands to a member.
+//! The callers that may give commands to a member.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -15,8 +15,9 @@ const AUTHORIZATION: &str = "authorization";
 
 const BEARER: &str = "Bearer ";
 
-/// Who may have a member do something by its administration service: leave the ring, change
-/// labels or settings, reap, heal, stop gossip. Reading is open to everybody who reaches the port.
+/// The callers that may have a member do something by its administration service: leave the ring,
+/// change labels or settings, reap, heal, stop gossip. Reading is open to all callers that reach
+/// the port.
 ///
 /// By default nobody may. Each method admits some callers; one of them is enough.
 ///

@@ -283,7 +283,7 @@ async fn events_are_streamed_until_the_member_begins_to_stop() {
     assert_eq!(last, Some(Told::State("draining".to_owned())));
 }
 
-/// What is not read waits for it up to a bound, and holds nobody up.
+/// Events that are not read wait up to a bound, and hold nobody up.
 #[tokio::test]
 async fn a_slow_reader_is_told_how_many_events_it_missed() {
     let member = alone(AdminAccess::default()).await;

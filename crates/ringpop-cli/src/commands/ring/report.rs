@@ -11,7 +11,7 @@ use super::percent::{deviation, grouped, percent};
 use super::placed::Placed;
 use crate::output::{checksum, columns, printable};
 
-/// What is said and drawn about a ring that somebody owns.
+/// The figures and the picture of a ring with members.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     pub(super) placement: &'static str,
