@@ -1,0 +1,214 @@
+//! Checks the settings, takes the port and starts the membership task.
+
+use std::mem;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ringpop_discovery::{Discovery, StaticList};
+use ringpop_forward::Forwarder;
+use swim_core::{Address, Config, ConfigError, Init, Node};
+use swim_driver::{Driver, Hosts, Start, queue};
+use tokio::sync::watch;
+
+use super::Builder;
+use crate::admin::AdminState;
+use crate::bind_error::BindError;
+use crate::event::Listeners;
+use crate::gossip::{Audience, Calls, Channels, Publishing};
+use crate::inner::Inner;
+use crate::labels::OwnLabels;
+use crate::lifecycle::Lifecycle;
+use crate::limits::{CHANNELS_MAX, PAGE_BYTES_MAX};
+use crate::member::Ringpop;
+use crate::observing;
+use crate::problem::Problems;
+use crate::server::Server;
+use crate::status_changes::StatusChanges;
+use crate::timings::Timings;
+use crate::view::Views;
+
+impl Builder {
+    /// Takes the port and starts the membership task. The member does nothing
+    /// else until [`Ringpop::serve`] and [`Ringpop::bootstrap`].
+    ///
+    /// Must be called on a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// When the port cannot be taken, or a setting is wrong.
+    pub async fn bind(mut self) -> Result<Ringpop, BindError> {
+        self.check()?;
+        let security = self.security.clone();
+        let labels = self.own_labels()?;
+        let (listener, bound) = mem::take(&mut self.listen).open().await?;
+        let address = advertised(self.advertise.as_deref(), bound)?;
+        let local = Address::new(address.as_str())
+            .and_then(|local| local.check_diallable().map(|()| local))
+            .map_err(|error| BindError::Advertise { reason: error.to_string() })?;
+        let start = Start::now()?;
+        let node = self.node(&local, &labels, &start)?;
+        let views = Views::new(local.clone());
+        let views = Arc::new(views.map_err(|error| BindError::Ring { reason: error.to_string() })?);
+        let (listeners, events) = Listeners::new();
+        let lifecycle = Arc::new(Lifecycle::new(local.clone(), listeners.clone()));
+        let problems = Arc::new(Problems::new(local.clone(), listeners.clone()));
+        let (app, lame_duck, expected) = (self.app.clone(), self.lame_duck, self.expected);
+        let server_limits = self.server_limits.clone();
+        let checks_address = self.advertise.is_some() && local.as_str() != bound.to_string();
+        let (hosts, alone_after, is_meant_to_be_alone) = self.whom_to_join(address)?;
+        let routed = (!self.routes.is_empty()).then(|| self.routes.paths());
+        let (admin_access, timings) = (self.admin_access.clone(), self.timings(&local));
+        let forwarder = self.forwarder(&views, &local)?;
+        let status_changes = Arc::<StatusChanges>::default();
+        let (isolation, isolation_now) = watch::channel(node.isolation());
+        let publishing = Publishing::new(Audience {
+            views: Arc::clone(&views),
+            listeners: listeners.clone(),
+            forwarder: forwarder.clone(),
+            problems: Arc::clone(&problems),
+            isolation,
+            status_changes: Arc::clone(&status_changes),
+            timings: timings.clone(),
+        });
+        let calls = Calls::new(Channels::new(security.clone(), CHANNELS_MAX), timings);
+        let (handle, queue) = queue();
+        let driver = Driver::new(queue, node, calls, publishing).started(&start);
+        tokio::spawn(driver.discovery(hosts.clone()).run());
+        Ok(Ringpop(Arc::new(Inner {
+            app,
+            address: local,
+            alone_after,
+            is_meant_to_be_alone,
+            lame_duck,
+            server_limits,
+            instance: start.seed(),
+            checks_address,
+            labels: tokio::sync::Mutex::new(labels),
+            routed,
+            problems,
+            shutdown: Mutex::new(None),
+            views,
+            lifecycle,
+            listeners,
+            events: Mutex::new(Some(events)),
+            handle,
+            isolation: isolation_now,
+            forwarder,
+            hosts,
+            expected,
+            security,
+            server: Mutex::new(Server::Bound(listener)),
+            admin_access,
+            admin: AdminState::new(),
+            status_changes,
+            start: start.clock(),
+        })))
+    }
+
+    /// Where the others are listed, how long they are waited for, and whether there are to be none.
+    fn whom_to_join(&self, address: ringpop_discovery::Address) -> Result<WhomToJoin, BindError> {
+        Ok(match &self.discovery {
+            Some(discovery) => (Hosts::new(Arc::clone(discovery)), self.alone_after, false),
+            None => (Hosts::new(alone(address)?), Some(Duration::ZERO), true),
+        })
+    }
+
+    /// Checks what does not show by itself when it is used.
+    fn check(&self) -> Result<(), BindError> {
+        check_page(&self.config)?;
+        self.placement.check()?;
+        if self.identity.as_ref().is_some_and(|identity| identity.trim().is_empty()) {
+            return Err(BindError::IdentityEmpty);
+        }
+        self.security.check()?;
+        self.admin_access.check(self.security.is_encrypted())?;
+        Ok(self.server_limits.check()?)
+    }
+
+    fn own_labels(&self) -> Result<OwnLabels, BindError> {
+        let mut labels = OwnLabels::new(self.labels.clone(), self.weight, self.zone.clone())?;
+        labels.placement = self.placement;
+        Ok(labels)
+    }
+
+    fn node(&self, local: &Address, labels: &OwnLabels, start: &Start) -> Result<Node, BindError> {
+        let init = Init {
+            identity: self.identity.clone(),
+            labels: labels.labels()?,
+            ..start.init(self.app.as_str(), local.clone())
+        };
+        Ok(Node::new(self.config.clone(), init)?)
+    }
+
+    fn timings(&self, local: &Address) -> Timings {
+        #[cfg(feature = "metrics")]
+        if self.metrics {
+            return Timings::of(local.as_str());
+        }
+        let _ = local;
+        Timings::default()
+    }
+
+    fn forwarder(self, views: &Arc<Views>, local: &Address) -> Result<Forwarder, BindError> {
+        let security = self.security.clone();
+        #[cfg(feature = "metrics")]
+        let observer = observing::beside_recorder(self.forward_observer, self.metrics, local);
+        #[cfg(not(feature = "metrics"))]
+        let observer = self.forward_observer;
+        let forwarder = Forwarder::builder(Arc::clone(views))
+            .name(local.as_str())
+            .routes(self.routes)
+            .policy(self.policy)
+            .missing_key(self.missing_key)
+            .max_hops(self.max_hops)
+            .replay_limit(self.replay_limit)
+            .replay_memory(self.replay_memory)
+            .first_message_timeout(self.first_message_timeout)
+            .max_in_flight(self.max_in_flight)
+            .max_timeout(self.max_timeout)
+            .explain(self.explain)
+            .divergence(self.divergence)
+            // A client that is believed although it is no member only has its
+            // own request handled at the wrong one.
+            .trust_hop_headers(move |head| security.is_member(&head.extensions))
+            .transport(self.security.transport(self.forward_connections)?);
+        Ok(observing::with(forwarder, observer).build()?)
+    }
+}
+
+/// What [`Builder::whom_to_join`] gives.
+type WhomToJoin = (Hosts, Option<Duration>, bool);
+
+/// The address that others are told.
+fn advertised(
+    wanted: Option<&str>,
+    bound: SocketAddr,
+) -> Result<ringpop_discovery::Address, BindError> {
+    let Some(text) = wanted else {
+        if bound.ip().is_unspecified() {
+            return Err(BindError::Unspecified { bound });
+        }
+        return ringpop_discovery::Address::try_from(bound)
+            .map_err(|error| BindError::Advertise { reason: error.to_string() });
+    };
+    text.parse().map_err(|error: ringpop_discovery::AddressError| BindError::Advertise {
+        reason: error.to_string(),
+    })
+}
+
+/// Members take messages up to one bound: none may send larger ones.
+const fn check_page(config: &Config) -> Result<(), ConfigError> {
+    let (field, value) = ("message_bytes_max", config.message_bytes_max());
+    if value > PAGE_BYTES_MAX {
+        return Err(ConfigError::OutOfRange { field, value, min: 512, max: PAGE_BYTES_MAX });
+    }
+    Ok(())
+}
+
+/// The discovery of a cluster of one.
+fn alone(address: ringpop_discovery::Address) -> Result<Arc<dyn Discovery>, BindError> {
+    let list = StaticList::from_addresses([address]);
+    let list = list.map_err(|error| BindError::Advertise { reason: error.to_string() })?;
+    Ok(Arc::new(list))
+}

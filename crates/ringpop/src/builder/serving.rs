@@ -1,0 +1,117 @@
+//! Settings of the server: its socket and address, its limits, its callers.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ringpop_forward::ServerLimits;
+
+use super::Builder;
+use crate::admin::AdminAccess;
+use crate::listen::Listen;
+
+impl Builder {
+    /// Where to listen. Default: loopback, a free port.
+    pub fn listen(mut self, listen: SocketAddr) -> Self {
+        self.listen = Listen::At(listen);
+        self
+    }
+
+    /// Serves on a socket that listens already, such as one that the supervisor of
+    /// this process passed on, in place of [`listen`](Self::listen). It need not be
+    /// non-blocking.
+    ///
+    /// ```
+    /// # use ringpop::Ringpop;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let address = listener.local_addr()?.to_string();
+    /// let member = Ringpop::builder("rides").listener(listener).bind().await?;
+    /// assert_eq!(member.whoami(), address);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn listener(mut self, listener: std::net::TcpListener) -> Self {
+        self.listen = Listen::On(listener);
+        self
+    }
+
+    /// The address `host:port` at which other members reach this one.
+    /// Default: the address it listens on. One that nobody can dial is refused:
+    /// `0.0.0.0`, `::`, broadcast, multicast, an IPv6 link-local address, a name
+    /// that cannot be. Spellings do not matter: others see the canonical form.
+    pub fn advertise(mut self, address: impl Into<String>) -> Self {
+        self.advertise = Some(address.into());
+        self
+    }
+
+    /// How long a member that was ready still serves and forwards everything after it has begun to
+    /// stop, while its health says NOT_SERVING: clients and load balancers go elsewhere before
+    /// connections end. At most half of the time that [`Ringpop::shutdown`] has. Default:
+    /// [`LAME_DUCK`](crate::limits::LAME_DUCK).
+    ///
+    /// [`Ringpop::shutdown`]: crate::Ringpop::shutdown
+    pub const fn lame_duck(mut self, time: Duration) -> Self {
+        self.lame_duck = time;
+        self
+    }
+
+    /// What callers may hold of the server of this member: streams,
+    /// connections, unread answers, requests that do not come, metadata.
+    /// [`Ringpop::server_stats`] counts who met them. Default:
+    /// [`ServerLimits::default`].
+    ///
+    /// [`Ringpop::server_stats`]: crate::Ringpop::server_stats
+    pub fn server_limits(mut self, limits: ServerLimits) -> Self {
+        self.server_limits = limits;
+        self
+    }
+
+    /// The callers that may have this member do something by its administration service. All
+    /// callers that reach the port may ask it. Default: nobody, [`AdminAccess::read_only`].
+    pub fn admin_access(mut self, access: AdminAccess) -> Self {
+        self.admin_access = access;
+        self
+    }
+
+    /// Tells the recorder of the crate `metrics` what happens as it happens: forwarded requests and
+    /// their attempts, round trips, joins, changes of the ring. Each figure has the label `member`,
+    /// the address of this one. [`Ringpop::record_metrics`] tells the rest;
+    /// [`metrics::table`](crate::metrics::table()) lists all. Default: nothing is told.
+    ///
+    /// [`Ringpop::record_metrics`]: crate::Ringpop::record_metrics
+    #[cfg(feature = "metrics")]
+    pub const fn metrics(mut self, on: bool) -> Self {
+        self.metrics = on;
+        self
+    }
+
+    /// Encrypts all connections, of the membership protocol, of forwarded
+    /// requests and of clients, and takes only those for members who present a
+    /// certificate of the cluster's authority. The files are read again when
+    /// they change, for as long as this member serves. Default: plain text.
+    ///
+    /// ```no_run
+    /// use ringpop::Ringpop;
+    /// use ringpop::forward::{Tls, TlsFiles};
+    ///
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let files = TlsFiles::new("member.pem", "member.key", "cluster.pem");
+    /// let member = Ringpop::builder("rides").tls(Tls::new(files)?).bind().await?;
+    /// # let _ = member;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: ringpop_forward::Tls) -> Self {
+        self.security = tls.into();
+        self
+    }
+
+    /// Has plain connections pass through the network of a test.
+    #[cfg(feature = "testing")]
+    pub(crate) fn link(mut self, link: crate::testing::Link) -> Self {
+        self.security.set_link(link);
+        self
+    }
+}
