@@ -23,13 +23,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "counters",
             "inner",
             "member",
-            "metrics",
-            "own_address",
             "ring_watch",
             "security",
             "server",
             "shutdown",
-            "timings",
         ],
     ),
     // An event carries what these tell by it.
