@@ -6,8 +6,9 @@
 use swim_core::{LabelError, Labels};
 
 use crate::bind_error::BindError;
-use crate::limits::{PLACEMENT_LABEL, WEIGHT_LABEL, WEIGHT_MAX, ZONE_LABEL};
+use crate::limits::{NEXT_WEIGHT_LABEL, PLACEMENT_LABEL, WEIGHT_LABEL, WEIGHT_MAX, ZONE_LABEL};
 use crate::placement::PlacementChoice;
+use crate::weight::NextWeight;
 
 /// The labels of this member.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,6 +19,10 @@ pub(crate) struct OwnLabels {
     pub(crate) zone: Option<String>,
     /// What this member asks for; rendezvous needs no label.
     pub(crate) placement: PlacementChoice,
+    /// The change of the weight that is planned.
+    pub(crate) next: Option<NextWeight>,
+    /// Whether this member is off the ring until its planned move onto it is done.
+    pub(crate) waits: bool,
 }
 
 impl OwnLabels {
@@ -36,7 +41,9 @@ impl OwnLabels {
             let is_twice = match key.as_str() {
                 WEIGHT_LABEL => own.weight.replace(check_weight(&value)?).is_some(),
                 ZONE_LABEL => own.zone.replace(value).is_some(),
-                PLACEMENT_LABEL => return Err(BindError::LabelReserved { key }),
+                PLACEMENT_LABEL | NEXT_WEIGHT_LABEL => {
+                    return Err(BindError::LabelReserved { key });
+                }
                 _ => {
                     let is_twice = own.others.iter().any(|(other, _)| *other == key);
                     own.others.push((key.clone(), value));
@@ -66,7 +73,7 @@ impl OwnLabels {
         match key.as_str() {
             WEIGHT_LABEL => self.weight = Some(check_weight(&value)?),
             ZONE_LABEL => self.zone = Some(value),
-            PLACEMENT_LABEL => return Err(BindError::LabelReserved { key }),
+            PLACEMENT_LABEL | NEXT_WEIGHT_LABEL => return Err(BindError::LabelReserved { key }),
             _ => match self.others.iter_mut().find(|(other, _)| *other == key) {
                 Some((_, old)) => *old = value,
                 None => self.others.push((key, value)),
@@ -90,11 +97,15 @@ impl OwnLabels {
 
     /// As they travel.
     pub(crate) fn labels(&self) -> Result<Labels, LabelError> {
-        let weight = self.weight.map(|weight| (WEIGHT_LABEL.to_owned(), weight.to_string()));
+        let weight = if self.waits { Some(0) } else { self.weight };
+        let weight = weight.map(|weight| (WEIGHT_LABEL.to_owned(), weight.to_string()));
+        let next = self.next.map(|next| (NEXT_WEIGHT_LABEL.to_owned(), next.to_string()));
         let zone = self.zone.clone().map(|zone| (ZONE_LABEL.to_owned(), zone));
         let placement = (self.placement != PlacementChoice::Rendezvous)
             .then(|| (PLACEMENT_LABEL.to_owned(), self.placement.to_string()));
-        Labels::new(self.others.iter().cloned().chain(weight).chain(zone).chain(placement))
+        Labels::new(
+            self.others.iter().cloned().chain(weight).chain(next).chain(zone).chain(placement),
+        )
     }
 }
 

@@ -73,6 +73,7 @@ mod observing;
 mod operator;
 mod own_address;
 mod owner;
+mod peer_clocks;
 mod placement;
 mod problem;
 mod ring_client;
@@ -82,10 +83,12 @@ mod security;
 mod server;
 mod shutdown;
 mod status_changes;
+mod switches;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod timings;
 mod view;
+mod weight;
 
 pub use admin::AdminAccess;
 pub use bind_error::BindError;

@@ -14,6 +14,19 @@ pub const ZONE_LABEL: &str = "zone";
 /// stands for rendezvous in every version. A value that a member cannot read has no vote there.
 pub const PLACEMENT_LABEL: &str = "ring-placement";
 
+/// Label of a planned change of a member's weight: the weight to come, such as `3`, and once it is
+/// agreed the instant by the clock of that member, `3@1790000000123` in milliseconds of the Unix
+/// epoch.
+pub const NEXT_WEIGHT_LABEL: &str = "ring-next";
+
+/// How far ahead an agreed switch may be: longer than the slowest round trip that still counts as
+/// an answer, and a pause that nobody notices when a clock is wrong.
+pub const SWITCH_LEAD_MAX: Duration = Duration::from_secs(2);
+
+/// Clocks of others that a member remembers: one for each change of weight that is planned at a
+/// time, and many more.
+pub(crate) const PEER_CLOCKS_MAX: usize = 4096;
+
 /// Largest weight. A member chooses its own weight; the bound keeps it from flooding the rings of
 /// all others with points.
 pub const WEIGHT_MAX: u32 = 100;

@@ -22,6 +22,7 @@ use crate::lifecycle::Lifecycle;
 use crate::limits::{CHANNELS_MAX, PAGE_BYTES_MAX};
 use crate::member::Ringpop;
 use crate::observing;
+use crate::peer_clocks::PeerClocks;
 use crate::problem::Problems;
 use crate::server::Server;
 use crate::status_changes::StatusChanges;
@@ -47,6 +48,7 @@ impl Builder {
             .and_then(|local| local.check_diallable().map(|()| local))
             .map_err(|error| BindError::Advertise { reason: error.to_string() })?;
         let start = Start::now()?;
+        let clocks = Arc::new(PeerClocks::new(start.clock()));
         let node = self.node(&local, &labels, &start)?;
         let views = Views::new(local.clone());
         let views = Arc::new(views.map_err(|error| BindError::Ring { reason: error.to_string() })?);
@@ -70,6 +72,7 @@ impl Builder {
             isolation,
             status_changes: Arc::clone(&status_changes),
             timings: timings.clone(),
+            clocks: Arc::clone(&clocks),
         });
         let calls = Calls::new(Channels::new(security.clone(), CHANNELS_MAX), timings);
         let (handle, queue) = queue();

@@ -14,6 +14,7 @@ use tokio::time::Instant as Clock;
 
 use crate::event::{Event, Listeners};
 use crate::identity;
+use crate::peer_clocks::PeerClocks;
 use crate::problem::{Problem, ProblemKind, Problems};
 use crate::status_changes::StatusChanges;
 use crate::timings::Timings;
@@ -32,6 +33,8 @@ pub(crate) struct Audience {
     /// What operators ask about members.
     pub(crate) status_changes: Arc<StatusChanges>,
     pub(crate) timings: Timings,
+    /// The clocks by which planned changes of the ring take effect.
+    pub(crate) clocks: Arc<PeerClocks>,
 }
 
 /// Publishes views and tells the [`Audience`].
@@ -74,10 +77,14 @@ impl Hooks for Publishing {
             );
             self.to.listeners.tell(Event::IdentityShared(shared));
         }
+        if self.publisher.next_switch().is_some_and(|due| due <= now) {
+            // The agreed instant waits for no burst to end.
+            self.publish_view(node, now, BTreeSet::new(), true);
+        }
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.identities.next()
+        self.identities.next().into_iter().chain(self.publisher.next_switch()).min()
     }
 
     fn end(&mut self) {
@@ -87,7 +94,7 @@ impl Hooks for Publishing {
 
 impl Publishing {
     pub(crate) fn new(to: Audience) -> Self {
-        let publisher = Publisher::new(Arc::clone(&to.views));
+        let publisher = Publisher::new(Arc::clone(&to.views)).clocks(Arc::clone(&to.clocks));
         let identities = identity::Watch::default();
         Self { to, publisher, identities, has_joined: false }
     }

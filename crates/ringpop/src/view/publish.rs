@@ -6,14 +6,18 @@ use std::sync::atomic::Ordering;
 
 use hashring::{Edit, Node as RingNode, Placement as _, UpdateError};
 use ringpop_forward::{Owner, Peer};
-use swim_core::{Address, Member, MemberList, Status};
+use swim_core::{Address, Instant, Member, MemberList, Status};
+use tokio::time::Instant as Clock;
 
 use super::moves::{Moves, Waiting};
 use super::votes::Votes;
 use super::{Cap, MemberRing, RingChange, View, Views};
 use crate::identity::{Claims, SharedIdentity};
-use crate::limits::{PLACEMENT_LABEL, RING_POINTS_MAX, WEIGHT_LABEL, WEIGHT_MAX};
+use crate::limits::{PLACEMENT_LABEL, RING_POINTS_MAX};
+use crate::peer_clocks::PeerClocks;
 use crate::placement::PlacementChoice;
+use crate::switches::Switches;
+use crate::weight::weight_of;
 
 /// The ring of the next view.
 #[derive(Debug, Clone, Copy)]
@@ -74,6 +78,9 @@ pub(crate) struct Publisher {
     /// Any member may: those that did are not known.
     all_touched: bool,
     votes: Votes,
+    clocks: Arc<PeerClocks>,
+    /// The planned changes of weights.
+    switches: Switches,
     pub(super) waiting: Waiting,
     /// Points that all members together may have on the ring.
     pub(super) points_max: u32,
@@ -90,6 +97,8 @@ struct Edits {
 struct Eligible<'a> {
     damped: &'a [Address],
     shared: &'a [SharedIdentity],
+    /// Members whose planned change has taken effect.
+    switched: &'a BTreeSet<Address>,
 }
 
 impl Publisher {
@@ -100,9 +109,22 @@ impl Publisher {
             touched: BTreeSet::new(),
             all_touched: true,
             votes: Votes::default(),
+            clocks: Arc::new(PeerClocks::new(Clock::now())),
+            switches: Switches::default(),
             waiting: Waiting::default(),
             points_max: RING_POINTS_MAX,
         }
+    }
+
+    /// The clocks by which planned changes take effect.
+    pub(crate) fn clocks(mut self, clocks: Arc<PeerClocks>) -> Self {
+        self.clocks = clocks;
+        self
+    }
+
+    /// When the ring changes without a change of a member: a planned change takes effect.
+    pub(crate) fn next_switch(&self) -> Option<Instant> {
+        self.switches.next()
     }
 
     /// Publishes the view after `changes`, in which those in `damped` (sorted)
@@ -117,6 +139,7 @@ impl Publisher {
         let former = self.views.load();
         let members = self.members_after(&former.members, changes);
         self.touched.extend(differing(&former.damped, &damped).cloned());
+        self.touched.extend(self.switches.take_due(self.clocks.now()));
         let plan = self.plan(&former, &members, &damped, on_ring);
         let Plan { placement, edits: Edits { edits, mut change }, shared_identities, cap } = plan;
         let ring = match edits.is_empty() && placement == former.ring.placement() {
@@ -162,6 +185,7 @@ impl Publisher {
         damped: &[Address],
         on_ring: OnRing,
     ) -> Plan {
+        let switched = self.switches.switched();
         let mut plan = Plan {
             placement: former.ring.placement(),
             edits: Edits::default(),
@@ -178,8 +202,10 @@ impl Publisher {
                 plan.edits = self.difference(&former.ring, Vec::new());
             }
             OnRing::Reachable => {
-                plan.shared_identities = self.shared(former, members, damped);
-                let eligible = Eligible { damped, shared: &plan.shared_identities };
+                let switched = &*switched;
+                let eligible = Eligible { damped, shared: &[], switched };
+                plan.shared_identities = self.shared(former, members, &eligible);
+                let eligible = Eligible { shared: &plan.shared_identities, ..eligible };
                 self.count_votes(members, &eligible);
                 plan.placement = self.votes.elected();
                 if plan.placement != former.ring.placement() {
@@ -252,6 +278,10 @@ impl Publisher {
                 None => members.remove(address.as_str()),
             }
             self.claims.changed(before.as_ref(), after.as_ref(), &members);
+            let now = self.clocks.now();
+            let its_now_us = self.clocks.now_us_of(&address, now);
+            let labels = after.as_ref().map(|member| &member.labels);
+            self.switches.note(&address, labels, now, its_now_us);
             self.touched.insert(address);
         }
         // While the ring waits for the end of a burst, members may come and go.
@@ -271,9 +301,8 @@ impl Publisher {
         &mut self,
         former: &View,
         members: &MemberList,
-        damped: &[Address],
+        eligible: &Eligible<'_>,
     ) -> Arc<[SharedIdentity]> {
-        let eligible = Eligible { damped, shared: &[] };
         let shared = self.claims.shared(members, |member| eligible.weight(member) > 0);
         if *shared == *former.shared_identities {
             return former.shared_identities.clone();
@@ -416,8 +445,7 @@ impl Eligible<'_> {
         if shared.is_ok_and(|i| self.shared[i].others.binary_search(&member.address).is_ok()) {
             return 0;
         }
-        let label = member.labels.get(WEIGHT_LABEL);
-        label.and_then(|text| text.parse().ok()).unwrap_or(1).min(WEIGHT_MAX)
+        weight_of(&member.labels, self.switched.contains(&member.address))
     }
 }
 
