@@ -8,14 +8,18 @@
 #![allow(clippy::unwrap_used, reason = "a helper that cannot go on fails its test")]
 
 mod common;
+#[path = "../../swim-sim/tests/it/runs_all.rs"]
+mod runs_all;
 
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use std::thread;
 use std::time::Duration;
 
 use futures_util::stream;
@@ -45,8 +49,9 @@ const PORT: u16 = 7100;
 const CALLS: u64 = 300;
 const CALL_EVERY: Duration = Duration::from_millis(20);
 const FAULTS: usize = 4;
-/// As many as fit into the time of an ordinary test run.
-const SEEDS_DEFAULT: u64 = 30;
+/// As many as fit into the time of an ordinary test run, and of a run of all tests.
+const SEEDS_DEFAULT: u64 = 16;
+const SEEDS_ALL: u64 = 60;
 
 fn name(member: usize) -> String {
     format!("m{member}")
@@ -379,13 +384,26 @@ fn from_env(name: &str, default: u64) -> u64 {
 #[test]
 fn no_call_is_lost_and_none_runs_twice_that_must_not() {
     let first = from_env("RINGPOP_TURMOIL_FIRST", 1);
-    let seeds = from_env("RINGPOP_TURMOIL_SEEDS", SEEDS_DEFAULT);
-    let mut wrong = Vec::new();
-    for seed in first..first + seeds {
-        if let Err(error) = run(seed) {
-            println!("seed {seed}: {error}");
-            wrong.push(seed);
+    let skipped = format!("{} of {SEEDS_ALL} histories", SEEDS_ALL - SEEDS_DEFAULT);
+    let default = if runs_all::runs_all(&skipped) { SEEDS_ALL } else { SEEDS_DEFAULT };
+    let seeds = from_env("RINGPOP_TURMOIL_SEEDS", default);
+    let next = AtomicU64::new(first);
+    let work = || {
+        let mut wrong = Vec::new();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= first + seeds {
+                return wrong;
+            }
+            if let Err(error) = run(seed) {
+                println!("seed {seed}: {error}");
+                wrong.push(seed);
+            }
         }
-    }
+    };
+    let wrong: Vec<u64> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..2).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().flat_map(|one| one.join().unwrap()).collect()
+    });
     assert!(wrong.is_empty(), "{} of {seeds} seeds went wrong: {wrong:?}", wrong.len());
 }

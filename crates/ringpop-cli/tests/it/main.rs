@@ -10,6 +10,8 @@ mod faults;
 mod node;
 mod operate;
 mod ring;
+#[path = "../../../swim-sim/tests/it/runs_all.rs"]
+mod runs_all;
 mod support;
 mod tls;
 mod trouble;

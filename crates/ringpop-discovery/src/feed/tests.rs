@@ -356,18 +356,18 @@ async fn the_cache_serves_a_process_that_starts_while_the_source_is_down() {
 #[tokio::test(start_paused = true)]
 async fn the_cache_waits_for_a_source_that_answers_and_not_for_one_that_hangs() {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("peers.json");
-    fs::write(&path, "[\"old:1\"]").unwrap();
-    let feed = |answers: Vec<Answer>| {
-        Feed::with_cache(Poll::new(Script::new(answers), INTERVAL).unwrap(), &path)
+    // A file of its own for each feed: the list of the first one is written in the background.
+    let feed = |file: &str, answer: Answer| {
+        let path = directory.path().join(file);
+        fs::write(&path, "[\"old:1\"]").unwrap();
+        Feed::with_cache(Poll::new(Script::new([answer]), INTERVAL).unwrap(), &path)
     };
-    let quick = feed(vec![After(CACHE_WAIT / 2, &["a:1"])]);
+    let quick = feed("quick.json", After(CACHE_WAIT / 2, &["a:1"]));
     let list = next(&mut quick.snapshots()).await;
     assert!(list.freshness().is_live() && list.records() == records(&["a:1"]), "{list:?}");
     drop(quick);
 
-    fs::write(&path, "[\"old:1\"]").unwrap();
-    let slow = feed(vec![After(CACHE_WAIT * 5, &["a:1"])]);
+    let slow = feed("slow.json", After(CACHE_WAIT * 5, &["a:1"]));
     let mut snapshots = slow.snapshots();
     assert_eq!(next(&mut snapshots).await.records(), records(&["old:1"]));
     let list = next(&mut snapshots).await;

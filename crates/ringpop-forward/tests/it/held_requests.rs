@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use h2::client::SendRequest;
 use tonic::Code;
 
@@ -66,27 +67,30 @@ async fn half(
 
 #[tokio::test]
 async fn messages_of_which_the_rest_does_not_come_are_given_up() {
+    // At the same time, for most of it is waiting.
+    join_all([ONCE, UPLOAD, CHAT].map(half_messages_are_given_up)).await;
+}
+
+async fn half_messages_are_given_up(path: &str) {
     let ring = Ring::default();
     let owner = Node::start(&ring);
-    for path in [ONCE, UPLOAD, CHAT] {
-        let victim = Victim::start(&ring, limits()).await;
-        ring.set("here", &[victim.address()]);
-        ring.set("there", &[&owner.address]);
-        let mut sender = raw::connect(victim.address()).await;
-        let mut held = Vec::new();
-        for call in 0..CALLS {
-            let key = if call % 2 == 0 { "here" } else { "there" };
-            held.push(half(&mut sender, &victim, path, key).await);
-        }
-        // Half as much again as the limit may be left.
-        let shed = || victim.counters.server_stats().uploads_shed as usize;
-        let most = HELD_MAX * 3 / 2 / PART;
-        serve_others_until(&victim, path, || shed() >= CALLS - most - 1).await;
-        // The oldest ones have gone.
-        assert_eq!(code(held.swap_remove(0)).await, Code::ResourceExhausted, "{path}");
-        let in_flight = || victim.node.forwarder.stats().in_flight as usize;
-        eventually("calls are over", || in_flight() <= most + 1).await;
+    let victim = Victim::start(&ring, limits()).await;
+    ring.set("here", &[victim.address()]);
+    ring.set("there", &[&owner.address]);
+    let mut sender = raw::connect(victim.address()).await;
+    let mut held = Vec::new();
+    for call in 0..CALLS {
+        let key = if call % 2 == 0 { "here" } else { "there" };
+        held.push(half(&mut sender, &victim, path, key).await);
     }
+    // Half as much again as the limit may be left.
+    let shed = || victim.counters.server_stats().uploads_shed as usize;
+    let most = HELD_MAX * 3 / 2 / PART;
+    serve_others_until(&victim, path, || shed() >= CALLS - most - 1).await;
+    // The oldest ones have gone.
+    assert_eq!(code(held.swap_remove(0)).await, Code::ResourceExhausted, "{path}");
+    let in_flight = || victim.node.forwarder.stats().in_flight as usize;
+    eventually("calls are over", || in_flight() <= most + 1).await;
 }
 
 /// The handler waits for something else, and its caller goes on sending.

@@ -109,7 +109,7 @@ async fn streams_that_wait_for_their_turn_go_to_the_next_owner_as_well() {
 #[tokio::test]
 async fn the_time_of_an_attempt_begins_when_the_request_leaves() {
     let ring = Ring::default();
-    let policy = Policy::default().attempt_timeout(Duration::from_secs(8));
+    let policy = Policy::default().attempt_timeout(Duration::from_millis(2_700));
     let asked = Node::start_with(&ring, |builder| builder.policy(policy));
     let narrow = Narrow::start(&ring, 2);
     ring.set("k", &[&narrow.address]);
@@ -120,10 +120,10 @@ async fn the_time_of_an_attempt_begins_when_the_request_leaves() {
             tokio::spawn(async move { client.unary_at(ONCE, Ask::new("k", "wait")).await })
         })
         .collect();
-    // Three turns of three seconds each: no call is with its owner for longer than its time.
+    // Three turns of a second each: no call is with its owner for longer than its time.
     for turn in 1..=3 {
         eventually("two are at work", || narrow.begun() == 2 * turn).await;
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
         narrow.handler.go.add_permits(2);
     }
     for call in join_all(calls).await {

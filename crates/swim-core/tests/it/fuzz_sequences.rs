@@ -29,8 +29,14 @@ fn sequences(members: u8) -> impl Strategy<Value = Sequence> {
     parts.prop_map(move |(joined, config, ops)| Sequence { members, joined, config, ops })
 }
 
+/// A hundred thousand sequences in a run of all tests.
+fn cases() -> ProptestConfig {
+    let runs_all = crate::runs_all::runs_all("24,000 of 34,000 sequences of inputs");
+    ProptestConfig::with_cases(if runs_all { 34_000 } else { 10_000 })
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(34_000))]
+    #![proptest_config(cases())]
 
     #[test]
     fn any_sequence_for_one_member_keeps_the_invariants(sequence in sequences(1)) {

@@ -35,6 +35,9 @@ mod packet_input;
 mod reconfigure;
 mod refused_input;
 mod removal;
+#[cfg(feature = "wire")]
+#[path = "../../../swim-sim/tests/it/runs_all.rs"]
+mod runs_all;
 mod shared_rounds;
 mod support;
 mod swim_paper;

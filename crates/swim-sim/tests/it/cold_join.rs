@@ -27,6 +27,9 @@ fn cold_join(config: Config, mtu: Option<usize>, members: u32) -> f64 {
 /// Periods of a second and packets of 1,400 bytes, as other libraries are set by default.
 #[test]
 fn a_thousand_members_that_probe_once_a_second_know_each_other_in_ten_seconds() {
+    if !crate::runs_all("the cold join of a thousand members") {
+        return;
+    }
     let config = Config::builder()
         .protocol_period(Duration::from_secs(1))
         .late_acks(true)

@@ -27,7 +27,9 @@ fn a_member_sends_two_messages_in_a_period() {
 
 #[test]
 fn probes_fail_as_often_as_the_formula_says() {
-    for (loss, helpers) in [(0.1, 0), (0.1, 1), (0.3, 3)] {
+    let runs_all = crate::runs_all("two of three cells of SWIM's formula");
+    let cells = [(0.3, 3), (0.1, 0), (0.1, 1)].into_iter();
+    for (loss, helpers) in cells.take(if runs_all { 3 } else { 1 }) {
         let cell = swim::false_detection(loss, helpers, 60_000);
         assert!(cell.is_conclusive(), "{cell:?}");
         assert!((cell.measured() / cell.formula - 1.0).abs() < 0.15, "{cell:?}");
