@@ -10,6 +10,7 @@
 
 mod cap;
 mod config;
+mod rules;
 mod state;
 
 use std::{
@@ -19,7 +20,7 @@ use std::{
 };
 
 pub use self::config::{HealthConfig, HealthConfigError};
-pub(crate) use self::state::Rules;
+pub(crate) use self::rules::Rules;
 use self::state::State;
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering, lock};
 

@@ -1,5 +1,7 @@
 //! A source that one task watches for many readers.
 
+mod reader;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,13 +12,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+pub use self::reader::Snapshots;
 use crate::cache::Cache;
 use crate::contradictions::Contradictions;
 use crate::limits::{CACHE_WAIT, PEERS_TIMEOUT, RETRY_MAX, RETRY_MIN};
 use crate::snapshot::State;
-use crate::{
-    Discovery, DiscoveryError, Freshness, PeersFuture, Record, Snapshot, Snapshots, Source,
-};
+use crate::{Discovery, DiscoveryError, Freshness, PeersFuture, Record, Snapshot, Source};
 
 /// A source that one task watches for many readers. Clones share the task, which ends with the last
 /// of them and of their [`Snapshots`].

@@ -66,12 +66,12 @@ pub use address::{Address, AddressError};
 pub use custom::{Channel, ChannelSender, Function, channel};
 pub use dns::Dns;
 pub use error::DiscoveryError;
-pub use feed::{Feed, FeedStats};
+pub use feed::{Feed, FeedStats, Snapshots};
 pub use json_file::JsonFile;
 pub use record::Record;
 #[cfg(feature = "hashring")]
 pub use selector::{SelectorFeed, SelectorFeedStats, feed_selector};
-pub use snapshot::{Freshness, Snapshot, Snapshots};
+pub use snapshot::{Freshness, Snapshot};
 pub use source::{FilterMap, Poll, PollError, Source};
 #[cfg(feature = "dns")]
 pub use srv::{Srv, SrvError};

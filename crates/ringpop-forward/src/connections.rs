@@ -1,17 +1,14 @@
 //! A server that its callers cannot fill.
 //!
 //! * [`limits`]: what callers may hold.
-//! * [`registry`], [`connection`]: the connections with their calls, and shedding.
+//! * [`registry`]: all connections, each with its calls that are not over, and shedding.
 //! * [`io`], [`frames`], [`inflow`]: the bytes of a connection, floods in them, and requests that
 //!   are not read.
-//! * [`open_call`]: a call that is not over.
 //! * [`layer`], [`upload`], [`messages`], [`bounded_body`]: requests and responses on their way.
-//! * [`waiting`]: a call that waits for its caller.
 //! * [`ends`]: where a connection begins and ends.
 
 pub(crate) mod accept;
 mod bounded_body;
-mod connection;
 mod ends;
 mod frames;
 pub(crate) mod incoming;
@@ -20,23 +17,21 @@ mod io;
 mod layer;
 mod limits;
 mod messages;
-mod open_call;
 mod registry;
 mod upload;
-mod waiting;
 pub(crate) mod write_through;
 
 use tonic::transport::Server;
 use tower_layer::{Identity, Stack};
 
-pub use connection::ConnectionHandle;
 pub use ends::ConnectionEnds;
 pub use io::Bounded;
 pub use layer::{LimitLayer, Limited, LimitedFuture};
 pub use limits::ServerLimits;
-pub(crate) use open_call::{InFlight, OpenCall};
 pub(crate) use registry::Connections;
 pub use registry::ServerStats;
+pub use registry::connection::ConnectionHandle;
+pub(crate) use registry::connection::open_call::{InFlight, OpenCall};
 
 use crate::error::ConfigError;
 use crate::limits::{

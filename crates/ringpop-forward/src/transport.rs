@@ -7,6 +7,7 @@
 mod activity;
 mod addresses;
 mod circuit;
+mod config;
 mod connection;
 mod cork;
 mod dial;
@@ -29,9 +30,10 @@ use tonic::Status;
 
 #[cfg(feature = "tls")]
 pub(crate) use self::addresses::{dial_any, tcp};
+pub use self::config::H2Config;
 pub use self::dial::{Connector, Dialing, Io, TcpConnector};
 pub use self::exchange::ResponseBody;
-pub use self::h2::{H2Config, H2Transport};
+pub use self::h2::H2Transport;
 pub use self::progress::Progress;
 use crate::body::RequestBody;
 use crate::resolver::Peer;

@@ -31,25 +31,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     // An event carries what these tell by it.
     ("ringpop", &["event", "lifecycle", "problem"]),
-    // A reader keeps the task of its feed alive.
-    ("ringpop-discovery", &["feed", "snapshot"]),
     // The words of the command, and their arguments.
     ("ringpop-cli", &["args", "commands"]),
-    // The bound, and what it bounds.
-    ("hashring", &["health::cap", "health::state"]),
-    // One connection with its calls, and all connections, of which one may be shed for another.
-    (
-        "ringpop-forward",
-        &[
-            "connections::bounded_body",
-            "connections::connection",
-            "connections::open_call",
-            "connections::registry",
-            "connections::waiting",
-        ],
-    ),
-    // Settings of the transport stand with it.
-    ("ringpop-forward", &["transport::connection", "transport::h2", "transport::pool"]),
 ];
 
 static USE: LazyLock<Regex> =

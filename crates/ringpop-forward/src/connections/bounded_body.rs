@@ -8,102 +8,20 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 
-use super::connection::{Connection, Registration};
-use super::open_call::OpenCall;
-use super::waiting::{For, Shed, Waiting};
+use super::registry::connection::content::{Content, Polled};
+use super::registry::connection::open_call::OpenCall;
+use super::registry::connection::waiting::{For, Shed, Waiting};
+use super::registry::connection::{Connection, Registration};
 use crate::body::in_trailers;
-use crate::limits::{ANSWER_PIECE_BYTES, ANSWER_PIECE_BYTES_FIRST, COUNTED_FRAME_BYTES_MIN};
-
-type Polled = Poll<Option<Result<Frame<Bytes>, Status>>>;
-
-/// The rest of an answer.
-#[derive(Debug)]
-pub(super) struct Content {
-    /// `None` when it has ended.
-    body: Option<Body>,
-    /// The rest of a large frame.
-    rest: Bytes,
-    /// A frame that was read ahead.
-    next: Option<Result<Frame<Bytes>, Status>>,
-    is_first: bool,
-}
-
-impl Content {
-    fn new(body: Body) -> Self {
-        Self { body: Some(body), rest: Bytes::new(), next: None, is_first: true }
-    }
-
-    /// Bytes that are held, as far as that is known.
-    pub(super) fn bytes(&self) -> usize {
-        let data = |frame: &Frame<Bytes>| frame.data_ref().map_or(0, Bytes::len);
-        let next = self.next.as_ref().and_then(|next| next.as_ref().ok()).map_or(0, data);
-        // The announced length of a forwarded answer is here already.
-        let ahead = self.body.as_ref().map_or(0, |body| body.size_hint().lower());
-        self.rest.len() + next + usize::try_from(ahead).unwrap_or(usize::MAX / 4)
-    }
-
-    /// Whether nothing is left but trailers.
-    fn is_done(&self) -> bool {
-        let is_data = |next: &Result<Frame<Bytes>, Status>| next.as_ref().is_ok_and(Frame::is_data);
-        self.rest.is_empty() && self.body.is_none() && !self.next.as_ref().is_some_and(is_data)
-    }
-
-    fn is_end(&self) -> bool {
-        let is_end = self.body.as_ref().is_none_or(HttpBody::is_end_stream);
-        self.rest.is_empty() && self.next.is_none() && is_end
-    }
-
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Polled {
-        if self.rest.is_empty() {
-            match ready!(self.poll_next(cx)) {
-                Some(Ok(frame)) if frame.is_data() => {
-                    self.rest = frame.into_data().unwrap_or_default();
-                }
-                other => return Poll::Ready(other),
-            }
-        }
-        if self.rest.len() <= ANSWER_PIECE_BYTES {
-            self.is_first = false;
-            let data = std::mem::take(&mut self.rest);
-            self.read_ahead(cx);
-            return Poll::Ready(Some(Ok(Frame::data(data))));
-        }
-        let size = if self.is_first { ANSWER_PIECE_BYTES_FIRST } else { ANSWER_PIECE_BYTES };
-        self.is_first = false;
-        let piece = Bytes::copy_from_slice(&self.rest[..size]);
-        self.rest.advance(size);
-        Poll::Ready(Some(Ok(Frame::data(piece))))
-    }
-
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Polled {
-        if let Some(next) = self.next.take() {
-            return Poll::Ready(Some(next));
-        }
-        let Some(body) = &mut self.body else { return Poll::Ready(None) };
-        let frame = ready!(Pin::new(body).poll_frame(cx));
-        if !matches!(&frame, Some(Ok(frame)) if frame.is_data()) {
-            self.body = None;
-        }
-        Poll::Ready(frame)
-    }
-
-    /// Looks whether the answer ends here: if so, nothing of it has to be held any more.
-    fn read_ahead(&mut self, cx: &mut Context<'_>) {
-        if self.next.is_none()
-            && let Poll::Ready(next) = self.poll_next(cx)
-        {
-            self.next = next;
-        }
-    }
-}
+use crate::limits::COUNTED_FRAME_BYTES_MIN;
 
 /// The response body of a call.
 #[derive(Debug)]
@@ -141,12 +59,7 @@ impl BoundedBody {
     /// Moves the rest to a place from which it can be freed.
     fn register(&mut self) {
         if let Held::Here(content) = &mut self.held {
-            let content = Content {
-                body: content.body.take(),
-                rest: std::mem::take(&mut content.rest),
-                next: content.next.take(),
-                is_first: content.is_first,
-            };
+            let content = content.take();
             let bytes = content.bytes();
             let waiting = Waiting::new(Arc::clone(&self.call), Some(content));
             waiting.state().since = Some((For::Read, Instant::now()));
@@ -158,12 +71,11 @@ impl BoundedBody {
 
     /// Ends the answer to a call that was given up because its request was not read.
     fn end_shed(&mut self) -> Polled {
-        let empty = Content { body: None, rest: Bytes::new(), next: None, is_first: false };
-        let was_here = match &self.held {
-            Held::Here(content) => content.body.is_some(),
+        let was_here = match &mut self.held {
+            Held::Here(content) => content.take().has_body(),
             Held::There { waiting, .. } => waiting.state().content.take().is_some(),
         };
-        self.held = Held::Here(empty);
+        self.held = Held::Here(Content::default());
         let end = Shed::Overloaded(For::Handler).status();
         let end = if self.is_grpc { in_trailers(&end) } else { Err(end) };
         Poll::Ready(was_here.then_some(end))
@@ -231,9 +143,8 @@ impl HttpBody for BoundedBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.held {
-            // Before the first frame, it is what the body says.
-            Held::Here(Content { body: Some(body), is_first: true, .. }) => body.size_hint(),
-            _ => SizeHint::default(),
+            Held::Here(content) => content.size_hint(),
+            Held::There { .. } => SizeHint::default(),
         }
     }
 }

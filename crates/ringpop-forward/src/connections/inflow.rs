@@ -8,8 +8,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::connection::Connection;
 use super::frames::{FrameHead, Kind};
+use super::registry::connection::Connection;
 use crate::limits::{HELD_FRAME_BYTES_MIN, STREAMS_COUNTED_MAX};
 
 /// What it costs to hold a frame with so many bytes of data.

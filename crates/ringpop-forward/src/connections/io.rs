@@ -15,10 +15,10 @@ use tokio::task::coop;
 use tokio::time::{Sleep, sleep};
 use tonic::transport::server::Connected;
 
-use super::connection::{Connection, ConnectionHandle};
 use super::frames::FrameMeter;
 use super::inflow::Inflow;
 use super::registry::Connections;
+use super::registry::connection::{Connection, ConnectionHandle};
 use crate::limits::{REQUEST_PAUSE, WRITES_PER_READ};
 
 /// An accepted connection within the [limits](crate::ServerLimits) of its server. Dereferences to

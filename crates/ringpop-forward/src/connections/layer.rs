@@ -16,11 +16,11 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::bounded_body::BoundedBody;
-use super::connection::ConnectionHandle;
 use super::limits::ServerLimits;
-use super::open_call::OpenCall;
+use super::registry::connection::ConnectionHandle;
+use super::registry::connection::open_call::OpenCall;
+use super::registry::connection::waiting::{For, Shed};
 use super::upload::Upload;
-use super::waiting::{For, Shed};
 use crate::header_list;
 use crate::limits::HOP_HEADER;
 use crate::server::answer::{Protocol, answer};

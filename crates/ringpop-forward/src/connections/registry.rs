@@ -1,5 +1,7 @@
 //! All connections of a server, and the shedding of calls when they hold too much.
 
+pub(super) mod connection;
+
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -9,9 +11,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::connection::{Connection, Restore, lock};
+use self::connection::waiting::{For, Idle, Shed};
+use self::connection::{Connection, Restore, lock};
 use super::limits::ServerLimits;
-use super::waiting::{For, Idle, Shed};
 use crate::limits::{ACCEPT_LOG_INTERVAL, SHED_BATCH, SWEEP_INTERVAL_MIN, UNREAD_GRACE};
 use crate::log_limit::LogLimit;
 use crate::stats::counters;

@@ -11,11 +11,11 @@ use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 
-use super::connection::Registration;
 use super::inflow::cost;
 use super::messages::Messages;
-use super::open_call::OpenCall;
-use super::waiting::{For, Waiting};
+use super::registry::connection::Registration;
+use super::registry::connection::open_call::OpenCall;
+use super::registry::connection::waiting::{For, Waiting};
 
 /// The request body of a call.
 #[derive(Debug)]

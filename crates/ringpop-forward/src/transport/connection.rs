@@ -10,9 +10,9 @@ use h2::{Ping, PingPong};
 use tokio::time::{sleep, timeout};
 
 use super::activity::Activity;
+use super::config::H2Config;
 use super::cork::{Cork, Corked};
 use super::dial::{DialError, Io};
-use super::h2::H2Config;
 use super::read_after_write_error::ReadAfterWriteError;
 use super::settings::Announced;
 use crate::limits::{

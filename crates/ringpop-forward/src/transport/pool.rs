@@ -15,9 +15,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::activity::{Activity, HeaderLists, NoTurn, StreamGuard};
 use super::circuit::{Circuit, Permission};
+use super::config::{H2Config, LONGEST};
 use super::connection::{Driver, Ended, Keepalive, Opened, PeerConnection, handshake};
 use super::dial::{Connector, DialError};
-use super::h2::{H2Config, LONGEST};
 use super::{Class, Progress, SendError, TransportStats};
 use crate::limits::{DIAL_PATIENCE, RESERVE_PART};
 use crate::resolver::Peer;

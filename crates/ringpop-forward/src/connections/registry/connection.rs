@@ -1,5 +1,9 @@
 //! One connection, as far as its server has to know it.
 
+pub(crate) mod content;
+pub(crate) mod open_call;
+pub(crate) mod waiting;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -9,9 +13,9 @@ use std::task::Waker;
 
 use http::Extensions;
 
-use super::open_call::OpenCall;
-use super::registry::Connections;
-use super::waiting::Waiting;
+use self::open_call::OpenCall;
+use self::waiting::Waiting;
+use super::Connections;
 use crate::limits::{
     FEW_PART, FREED_UNREAD_MAX, RESERVE_PART, SEND_BUFFER_PER_CONNECTION, STREAM_WINDOW_BYTES,
 };
@@ -22,18 +26,18 @@ pub(crate) type Restore = Box<dyn Fn(&mut Extensions) + Send + Sync>;
 /// A connection with its calls.
 pub(crate) struct Connection {
     pub(crate) all: Arc<Connections>,
-    pub(super) id: u64,
-    pub(super) address: IpAddr,
+    pub(crate) id: u64,
+    pub(crate) address: IpAddr,
     restore: Restore,
     /// Calls that are not over.
-    pub(super) open: AtomicUsize,
+    pub(crate) open: AtomicUsize,
     /// Those of all connections of the address.
-    pub(super) open_of_address: Arc<AtomicUsize>,
+    pub(crate) open_of_address: Arc<AtomicUsize>,
     /// Those of them that have handed out a piece of their answer and wait to be asked for the next
     /// one.
-    pub(super) unread: AtomicUsize,
+    pub(crate) unread: AtomicUsize,
     /// Answers that were freed because they were not read, and whose end has not been read either.
-    pub(super) freed_unread: AtomicUsize,
+    pub(crate) freed_unread: AtomicUsize,
     /// When a request or a piece of an answer passed last.
     progress: AtomicU64,
     /// Bytes of answers that were handed out and are not written yet.
@@ -63,7 +67,7 @@ impl fmt::Debug for Connection {
 }
 
 impl Connection {
-    pub(super) fn new(
+    pub(crate) fn new(
         all: Arc<Connections>,
         id: u64,
         address: IpAddr,
@@ -93,35 +97,35 @@ impl Connection {
         }
     }
 
-    pub(super) fn restore(&self, extensions: &mut Extensions) {
+    pub(crate) fn restore(&self, extensions: &mut Extensions) {
         (self.restore)(extensions);
     }
 
     /// Takes note that a request or a piece of an answer passes.
-    pub(super) fn touch(&self) {
+    pub(crate) fn touch(&self) {
         self.progress.store(self.all.millis(), Ordering::Relaxed);
     }
 
     /// Milliseconds since a request or a piece of an answer passed.
-    pub(super) fn idle_millis(&self) -> u64 {
+    pub(crate) fn idle_millis(&self) -> u64 {
         self.all.millis().saturating_sub(self.progress.load(Ordering::Relaxed))
     }
 
     /// Milliseconds for which the socket has taken nothing although there is something to write.
-    pub(super) fn blocked_millis(&self) -> u64 {
+    pub(crate) fn blocked_millis(&self) -> u64 {
         match self.write_blocked.load(Ordering::Relaxed) {
             0 => 0,
             since => self.all.millis().saturating_sub(since),
         }
     }
 
-    pub(super) fn write_is_blocked(&self) {
+    pub(crate) fn write_is_blocked(&self) {
         if self.write_blocked.load(Ordering::Relaxed) == 0 {
             self.write_blocked.store(self.all.millis(), Ordering::Relaxed);
         }
     }
 
-    pub(super) fn has_written(&self) {
+    pub(crate) fn has_written(&self) {
         self.write_blocked.store(0, Ordering::Relaxed);
     }
 
@@ -139,17 +143,17 @@ impl Connection {
     }
 
     /// Whether nobody reads its answers.
-    pub(super) fn is_unread(&self) -> bool {
+    pub(crate) fn is_unread(&self) -> bool {
         self.freed_unread.load(Ordering::Relaxed) >= FREED_UNREAD_MAX
     }
 
-    pub(super) fn in_transport(&self) -> usize {
+    pub(crate) fn in_transport(&self) -> usize {
         self.in_transport.load(Ordering::Relaxed)
     }
 
     /// Whether the transport holds as much of this connection as it may. Then `waker` is told when
     /// it has room.
-    pub(super) fn is_full(&self, waker: &Waker) -> bool {
+    pub(crate) fn is_full(&self, waker: &Waker) -> bool {
         if self.in_transport() < SEND_BUFFER_PER_CONNECTION {
             return false;
         }
@@ -158,12 +162,12 @@ impl Connection {
         self.in_transport() >= SEND_BUFFER_PER_CONNECTION
     }
 
-    pub(super) fn take_into_transport(&self, bytes: usize) {
+    pub(crate) fn take_into_transport(&self, bytes: usize) {
         self.in_transport.fetch_add(bytes, Ordering::Relaxed);
         self.all.in_transport.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    pub(super) fn leave_transport(&self, bytes: usize) {
+    pub(crate) fn leave_transport(&self, bytes: usize) {
         self.all.in_transport.fetch_sub(bytes, Ordering::Relaxed);
         let before = self.in_transport.fetch_sub(bytes, Ordering::AcqRel);
         let is_full = |held: usize| held >= SEND_BUFFER_PER_CONNECTION;
@@ -173,12 +177,12 @@ impl Connection {
     }
 
     /// Bytes of requests that have come in on this connection and were not read by their handlers.
-    pub(super) fn unread_requests(&self) -> usize {
+    pub(crate) fn unread_requests(&self) -> usize {
         usize::try_from(self.unread_requests.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
     /// Takes note of so many bytes of a request that came in. Gives how many of them count.
-    pub(super) fn hold_request(&self, bytes: usize) -> usize {
+    pub(crate) fn hold_request(&self, bytes: usize) -> usize {
         if !self.counts_requests.load(Ordering::Relaxed) {
             return 0;
         }
@@ -188,18 +192,18 @@ impl Connection {
     }
 
     /// Takes note of so many bytes of requests that were read, or whose streams are closed.
-    pub(super) fn release_request(&self, bytes: usize) {
+    pub(crate) fn release_request(&self, bytes: usize) {
         self.change_unread_requests(-signed(bytes));
     }
 
     /// Takes note that a request holds so many bytes in the place of those before.
-    pub(super) fn replace_request(&self, before: usize, after: usize) {
+    pub(crate) fn replace_request(&self, before: usize, after: usize) {
         self.change_unread_requests(signed(after) - signed(before));
         self.all.sweep_if_unread();
     }
 
     /// Takes back that so many bytes were read, because the stream that they came on is closed.
-    pub(super) fn forget_read(&self, bytes: usize) {
+    pub(crate) fn forget_read(&self, bytes: usize) {
         self.change_unread_requests(signed(bytes));
     }
 
@@ -210,12 +214,12 @@ impl Connection {
 
     /// Whether nothing more is to be read from it for a moment: there are far too many bytes of
     /// unread requests, and it holds more of them than one ordinary request may.
-    pub(super) fn has_too_much_unread(&self) -> bool {
+    pub(crate) fn has_too_much_unread(&self) -> bool {
         self.unread_requests() > STREAM_WINDOW_BYTES as usize && self.all.has_far_too_much_unread()
     }
 
     /// Takes note of a call whose request has a body.
-    pub(super) fn add_call(&self, call: &Arc<OpenCall>) {
+    pub(crate) fn add_call(&self, call: &Arc<OpenCall>) {
         self.counts_requests.store(true, Ordering::Relaxed);
         let mut calls = lock(&self.calls);
         // Each look at all of them is paid for by as many calls that were added.
@@ -226,26 +230,26 @@ impl Connection {
     }
 
     /// Calls whose request is not read to its end.
-    pub(super) fn calls_with_unread_request(&self) -> Vec<Arc<OpenCall>> {
+    pub(crate) fn calls_with_unread_request(&self) -> Vec<Arc<OpenCall>> {
         let calls = lock(&self.calls);
         let calls: Vec<_> = calls.iter().filter_map(Weak::upgrade).collect();
         calls.into_iter().filter(|call| call.has_unread_request()).collect()
     }
 
     /// Ends the connection: its next read or write fails.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.ended.store(true, Ordering::Release);
         if let Some(task) = lock(&self.task).take() {
             task.wake();
         }
     }
 
-    pub(super) fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
     }
 
     /// Leaves who is to be woken when the connection is ended. Gives whether it has been meanwhile.
-    pub(super) fn wait(&self, waker: &Waker) -> bool {
+    pub(crate) fn wait(&self, waker: &Waker) -> bool {
         let mut task = lock(&self.task);
         if !task.as_ref().is_some_and(|task| task.will_wake(waker)) {
             *task = Some(waker.clone());
@@ -254,7 +258,7 @@ impl Connection {
         self.has_ended()
     }
 
-    pub(super) fn register(self: &Arc<Self>, waiting: Arc<Waiting>) -> Registration {
+    pub(crate) fn register(self: &Arc<Self>, waiting: Arc<Waiting>) -> Registration {
         let id = self.all.next_id();
         lock(&self.waiting).insert(id, waiting);
         self.all.registered.fetch_add(1, Ordering::Relaxed);
@@ -262,14 +266,14 @@ impl Connection {
     }
 
     /// Every call that waits for its caller, or may.
-    pub(super) fn waiting(&self) -> Vec<Arc<Waiting>> {
+    pub(crate) fn waiting(&self) -> Vec<Arc<Waiting>> {
         lock(&self.waiting).values().map(Arc::clone).collect()
     }
 }
 
 /// The place of a call among those that wait for their caller; left when this is dropped.
 #[derive(Debug)]
-pub(super) struct Registration {
+pub(crate) struct Registration {
     id: u64,
     connection: Arc<Connection>,
 }
@@ -293,7 +297,7 @@ fn signed(bytes: usize) -> i64 {
 }
 
 /// What the lock guards is whole at any time.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -301,14 +305,14 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// recognizes the connection.
 #[derive(Clone, Debug)]
 pub struct ConnectionHandle {
-    pub(super) connection: Arc<Connection>,
+    pub(crate) connection: Arc<Connection>,
     /// Set for each request when it arrives. A handler may keep the extensions of a request longer
     /// than the call lasts.
-    pub(super) call: Weak<OpenCall>,
+    pub(crate) call: Weak<OpenCall>,
 }
 
 impl ConnectionHandle {
-    pub(super) fn new(connection: Arc<Connection>) -> Self {
+    pub(crate) fn new(connection: Arc<Connection>) -> Self {
         Self { connection, call: Weak::new() }
     }
 

@@ -8,13 +8,13 @@ use std::task::Waker;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
-use super::bounded_body::Content;
-use super::connection::lock;
+use super::content::Content;
+use super::lock;
 use super::open_call::OpenCall;
 
 /// For what a call waits, those first that are shed first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum For {
+pub(crate) enum For {
     /// For the first byte of a request: nothing has been done for it yet.
     Begin,
     /// For its answer to be read.
@@ -27,7 +27,7 @@ pub(super) enum For {
 
 /// Why a call was given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shed {
+pub(crate) enum Shed {
     /// It waited for too long.
     TimedOut(For),
     /// Its place was needed.
@@ -35,7 +35,7 @@ pub(super) enum Shed {
 }
 
 impl Shed {
-    pub(super) fn status(self) -> Status {
+    pub(crate) fn status(self) -> Status {
         let (code, reason) = match self {
             Self::TimedOut(_) => (Code::DeadlineExceeded, "in time"),
             Self::Overloaded(_) => {
@@ -55,38 +55,38 @@ impl Shed {
 
 /// The state that a waiting call shares with the search for calls that wait too long.
 #[derive(Debug)]
-pub(super) struct Waiting {
-    pub(super) call: Arc<OpenCall>,
+pub(crate) struct Waiting {
+    pub(crate) call: Arc<OpenCall>,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
-pub(super) struct State {
+pub(crate) struct State {
     /// For what, and since when; `None` while something else is waited for.
-    pub(super) since: Option<(For, Instant)>,
+    pub(crate) since: Option<(For, Instant)>,
     /// The rest of an answer.
-    pub(super) content: Option<Content>,
+    pub(crate) content: Option<Content>,
     /// Bytes of a message that is not whole.
-    pub(super) unfinished: usize,
-    pub(super) shed: Option<Shed>,
+    pub(crate) unfinished: usize,
+    pub(crate) shed: Option<Shed>,
     /// It is an answer that was given up.
     is_freed: bool,
     /// Reads the request.
-    pub(super) reader: Option<Waker>,
+    pub(crate) reader: Option<Waker>,
 }
 
 /// A call that waits, as it stands in the list of those that do.
 #[derive(Debug)]
-pub(super) struct Idle {
-    pub(super) waits_for: For,
-    pub(super) since: Instant,
+pub(crate) struct Idle {
+    pub(crate) waits_for: For,
+    pub(crate) since: Instant,
     /// Bytes that are held for it.
-    pub(super) bytes: usize,
-    pub(super) waiting: Arc<Waiting>,
+    pub(crate) bytes: usize,
+    pub(crate) waiting: Arc<Waiting>,
 }
 
 impl Waiting {
-    pub(super) fn new(call: Arc<OpenCall>, content: Option<Content>) -> Arc<Self> {
+    pub(crate) fn new(call: Arc<OpenCall>, content: Option<Content>) -> Arc<Self> {
         let state = State {
             since: None,
             content,
@@ -98,12 +98,12 @@ impl Waiting {
         Arc::new(Self { call, state: Mutex::new(state) })
     }
 
-    pub(super) fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> std::sync::MutexGuard<'_, State> {
         lock(&self.state)
     }
 
     /// How it waits at this moment, if it does. A call that is being served right now does not.
-    pub(super) fn idle(self: &Arc<Self>) -> Option<Idle> {
+    pub(crate) fn idle(self: &Arc<Self>) -> Option<Idle> {
         let state = self.state.try_lock().ok()?;
         let (waits_for, since) = state.since?;
         let bytes = state.content.as_ref().map_or(state.unfinished, Content::bytes);
@@ -113,14 +113,14 @@ impl Waiting {
     }
 
     /// The answer is gone: its caller has read its end, or went away.
-    pub(super) fn leave(&self) {
+    pub(crate) fn leave(&self) {
         if std::mem::take(&mut self.state().is_freed) {
             self.call.connection.freed_unread.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
     /// Gives the call up, and frees its memory.
-    pub(super) fn shed(&self, shed: Shed) {
+    pub(crate) fn shed(&self, shed: Shed) {
         let mut state = self.state();
         if state.since.take().is_none() {
             // It goes on meanwhile.

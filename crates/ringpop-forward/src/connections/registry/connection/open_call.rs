@@ -6,7 +6,7 @@ use std::task::Waker;
 
 use tokio::time::Instant;
 
-use super::connection::{Connection, lock};
+use super::{Connection, lock};
 use crate::server::drain::Ticket;
 
 /// A call that is not over.
@@ -37,7 +37,7 @@ const HAS_PLACE: u8 = 1;
 const LEAVES: u8 = 2;
 
 impl OpenCall {
-    pub(super) fn begin(connection: Arc<Connection>) -> Arc<Self> {
+    pub(crate) fn begin(connection: Arc<Connection>) -> Arc<Self> {
         connection.open.fetch_add(1, Ordering::Relaxed);
         connection.open_of_address.fetch_add(1, Ordering::Relaxed);
         connection.touch();
@@ -55,31 +55,31 @@ impl OpenCall {
         })
     }
 
-    pub(super) fn touch(&self) {
+    pub(crate) fn touch(&self) {
         self.connection.touch();
         self.answered.store(self.connection.all.millis(), Ordering::Relaxed);
     }
 
     /// When anything of its answer passed last.
-    pub(super) fn answered(&self) -> Instant {
+    pub(crate) fn answered(&self) -> Instant {
         self.connection.all.instant(self.answered.load(Ordering::Relaxed))
     }
 
     /// Takes note that the request has a body.
-    pub(super) fn begin_request(self: &Arc<Self>) {
+    pub(crate) fn begin_request(self: &Arc<Self>) {
         self.has_unread_request.store(true, Ordering::Relaxed);
         self.connection.add_call(self);
     }
 
     /// Takes note that so many bytes of the request were read.
-    pub(super) fn read_request(&self, bytes: usize) {
+    pub(crate) fn read_request(&self, bytes: usize) {
         self.read.store(self.connection.all.millis(), Ordering::Relaxed);
         self.read_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.connection.release_request(bytes);
     }
 
     /// Takes note of so many bytes that somebody holds of a message that is not whole.
-    pub(super) fn hold_unfinished(&self, bytes: usize) {
+    pub(crate) fn hold_unfinished(&self, bytes: usize) {
         match self.unfinished.swap(bytes, Ordering::Relaxed) {
             before if before == bytes => {}
             before => self.connection.replace_request(before, bytes),
@@ -87,21 +87,21 @@ impl OpenCall {
     }
 
     /// Takes note that the request was read to its end.
-    pub(super) fn end_request(&self) {
+    pub(crate) fn end_request(&self) {
         self.has_unread_request.store(false, Ordering::Relaxed);
     }
 
-    pub(super) fn has_unread_request(&self) -> bool {
+    pub(crate) fn has_unread_request(&self) -> bool {
         self.has_unread_request.load(Ordering::Relaxed) && !self.is_shed()
     }
 
     /// When anything of its request was read last.
-    pub(super) fn read(&self) -> Instant {
+    pub(crate) fn read(&self) -> Instant {
         self.connection.all.instant(self.read.load(Ordering::Relaxed))
     }
 
     /// Gives the call up, whatever it waits for.
-    pub(super) fn shed(&self) {
+    pub(crate) fn shed(&self) {
         self.is_shed.store(true, Ordering::Release);
         self.begin_to_leave();
         if let Some(task) = lock(&self.task).take() {
@@ -109,13 +109,13 @@ impl OpenCall {
         }
     }
 
-    pub(super) fn is_shed(&self) -> bool {
+    pub(crate) fn is_shed(&self) -> bool {
         self.is_shed.load(Ordering::Acquire)
     }
 
     /// Leaves the task that is woken when the call is given up. Gives whether it has been
     /// meanwhile.
-    pub(super) fn wait(&self, waker: &Waker) -> bool {
+    pub(crate) fn wait(&self, waker: &Waker) -> bool {
         let mut task = lock(&self.task);
         if !task.as_ref().is_some_and(|task| task.will_wake(waker)) {
             *task = Some(waker.clone());
@@ -125,12 +125,12 @@ impl OpenCall {
     }
 
     /// Whether giving the call up makes room among the calls in flight.
-    pub(super) fn has_place(&self) -> bool {
+    pub(crate) fn has_place(&self) -> bool {
         self.place.load(Ordering::Acquire) == HAS_PLACE
     }
 
     /// The call is given up: its place may be taken before it has left.
-    pub(super) fn begin_to_leave(&self) {
+    pub(crate) fn begin_to_leave(&self) {
         let leaving = &self.connection.all.leaving;
         // Counted first, because it may leave at any moment.
         leaving.fetch_add(1, Ordering::AcqRel);
