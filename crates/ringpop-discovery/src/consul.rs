@@ -6,6 +6,7 @@
 
 mod answer;
 mod registration;
+mod sessions;
 
 use std::path::PathBuf;
 
@@ -17,6 +18,7 @@ use crate::limits::{ANSWER_TIMEOUT, CONSUL_WAIT, QUESTION_GAP};
 use crate::{DiscoveryError, PeersFuture, Record, Source};
 
 pub use registration::{Registration, RegistrationError, Service};
+pub use sessions::{Locked, Sessions};
 
 /// The address of the agent on each host.
 pub const DEFAULT_AGENT: &str = "http://127.0.0.1:8500";
@@ -185,7 +187,7 @@ fn refused(origin: &str, status: u16) -> DiscoveryError {
             "the agent does not take what was sent; see its log, and note that keys of labels have letters, digits, - and _ only"
         }
         401 | 403 => {
-            "give a token whose policy has service:read of the service and node:read, or service:write to register"
+            "give a token whose policy has service:read of the service and node:read, service:write to register, or session:write and key:write for leases"
         }
         404 => "check the address of the agent and the names of the service and its data centre",
         429 => "the agent limits how often it is asked; raise the limit or ask another agent",

@@ -3,6 +3,7 @@
 //! The API server is asked directly, `list` and then `watch` with the resource version of the list:
 //! two requests and five types do not need a client library of 150 packages.
 
+mod leases;
 mod slices;
 
 use std::io;
@@ -19,6 +20,7 @@ use crate::limits::{
 };
 use crate::{DiscoveryError, PeersFuture, Record, Source};
 
+pub use leases::{Leases, Locked};
 use slices::{Slice, Slices};
 
 const DEFAULT_PORT: u16 = 443;

@@ -89,6 +89,15 @@ pub const CONSUL_TTL: Duration = Duration::from_secs(15);
 /// cut for, since it is registered again when it comes back anyway.
 pub const CONSUL_DEREGISTER_AFTER: Duration = Duration::from_secs(30 * 60);
 
+/// Shortest session of Consul: it has none that are shorter.
+#[cfg(feature = "consul")]
+pub const CONSUL_SESSION_TTL_MIN: Duration = Duration::from_secs(10);
+
+/// Sessions of other processes that a process with leases in Kubernetes remembers: more than a
+/// cluster of 1,000 members has.
+#[cfg(feature = "kubernetes")]
+pub(crate) const KUBERNETES_SESSIONS_WATCHED_MAX: usize = 4096;
+
 /// How long the API server of Kubernetes keeps a watch. It bounds how long a connection that is
 /// dead without a sign looks alive.
 pub const KUBERNETES_WATCH: Duration = Duration::from_secs(240);

@@ -7,6 +7,7 @@ mod access;
 mod commands;
 mod events;
 mod members;
+mod off_ring;
 mod settings;
 
 use std::convert::Infallible;
@@ -367,5 +368,33 @@ impl Admin for AdminService {
         request: Request<proto::ChangeLabelsRequest>,
     ) -> Result<Response<proto::ChangeLabelsResponse>, Status> {
         self.command("change labels", request, commands::change_labels).await
+    }
+
+    async fn evict(
+        &self,
+        request: Request<proto::EvictRequest>,
+    ) -> Result<Response<proto::EvictResponse>, Status> {
+        self.command("evict", request, off_ring::evict).await
+    }
+
+    async fn undo_evict(
+        &self,
+        request: Request<proto::UndoEvictRequest>,
+    ) -> Result<Response<proto::UndoEvictResponse>, Status> {
+        self.command("undo evict", request, off_ring::undo_evict).await
+    }
+
+    async fn drain(
+        &self,
+        request: Request<proto::DrainRequest>,
+    ) -> Result<Response<proto::DrainResponse>, Status> {
+        self.command("drain", request, off_ring::drain).await
+    }
+
+    async fn undrain(
+        &self,
+        request: Request<proto::UndrainRequest>,
+    ) -> Result<Response<proto::UndrainResponse>, Status> {
+        self.command("undrain", request, off_ring::undrain).await
     }
 }

@@ -99,6 +99,18 @@ pub enum BindError {
     /// The placement has a number of points that is out of its range.
     #[error(transparent)]
     Placement(#[from] PlacementError),
+    /// A setting of the health check is out of its range.
+    #[error("the health check: {reason}")]
+    HealthCheck {
+        /// The fault.
+        reason: String,
+    },
+    /// A setting of the slow start is out of its range, or there is nothing to divide.
+    #[error("the slow start: {reason}")]
+    SlowStart {
+        /// The fault.
+        reason: String,
+    },
     /// A setting of the ring is wrong.
     #[error("ring: {reason}")]
     Ring {

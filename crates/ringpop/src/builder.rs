@@ -21,6 +21,7 @@ use crate::admin::AdminAccess;
 use crate::inner::Expected;
 use crate::limits::{ALONE_AFTER, LAME_DUCK};
 use crate::listen::Listen;
+use crate::member::OffRingSettings;
 use crate::placement::PlacementChoice;
 use crate::security::Security;
 
@@ -43,6 +44,7 @@ pub struct Builder {
     expected: Option<Expected>,
     config: Config,
     placement: PlacementChoice,
+    off_ring: OffRingSettings,
     routes: Routes,
     policy: Policy,
     forward_connections: H2Config,
@@ -79,6 +81,7 @@ impl Builder {
             expected: None,
             config: Config::lan(),
             placement: PlacementChoice::default(),
+            off_ring: OffRingSettings::default(),
             routes: Routes::new(),
             policy: Policy::default(),
             forward_connections: H2Config::between_members(),

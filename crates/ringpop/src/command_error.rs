@@ -1,12 +1,15 @@
 //! Why a member does not do what its application asked for.
 
+use std::time::Duration;
+
 use ringpop_discovery::DiscoveryError;
-use swim_core::CommandError;
+use swim_core::{CommandError, LabelError};
 use swim_driver::Stopped;
 
 use crate::bind_error::BindError;
 use crate::bootstrap::BootstrapError;
 use crate::lifecycle::State;
+use crate::limits::{EVICTION_MAX, EVICTION_MIN, EVICTIONS_MAX};
 use crate::placement::PlacementError;
 
 /// Why the labels of a member stay as they were.
@@ -44,6 +47,32 @@ pub enum ReconfigureError {
     #[error(transparent)]
     Setting(#[from] swim_core::ReconfigureError),
     /// The member has stopped.
+    #[error("this member has stopped")]
+    Stopped,
+}
+
+/// Why a member is not evicted, or goes on to be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EvictError {
+    /// There is no such member that is reachable.
+    #[error("no reachable member is at `{0}`; look at the view for those that are")]
+    Unknown(String),
+    /// The member is not evicted.
+    #[error("the member at `{0}` is not evicted")]
+    NotEvicted(String),
+    /// The time is too short or too long.
+    #[error("the time is {0:?}, it must be from {EVICTION_MIN:?} to {EVICTION_MAX:?}")]
+    Time(Duration),
+    /// The member that was asked holds as many evictions as it may.
+    #[error(
+        "this member holds {EVICTIONS_MAX} evictions already, as many as it may; ask another member"
+    )]
+    Full,
+    /// The eviction does not fit into a label: the address is too long.
+    #[error(transparent)]
+    Labels(#[from] LabelError),
+    /// The member that was asked to do it has stopped.
     #[error("this member has stopped")]
     Stopped,
 }

@@ -5,11 +5,15 @@ use swim_core::Stats as SwimStats;
 use crate::inner::Inner;
 
 /// Figures that may fall; all others only grow.
-const GAUGES: [&str; 7] = [
+const GAUGES: [&str; 11] = [
     "forward.circuits_open",
     "forward.connections",
     "forward.in_flight",
     "forward.replay_bytes",
+    "ring.draining",
+    "ring.evicted",
+    "ring.unhealthy",
+    "ring.warming",
     "server.unread_request_bytes",
     "server.unwritten_bytes",
     "server.waiting_calls",
@@ -32,6 +36,7 @@ impl Counters {
         all.extend(inner.handle.stats().iter().map(named("driver")));
         all.extend(inner.forwarder.stats().iter().map(named("forward")));
         all.extend(ring.into_iter().chain(inner.views.counters()).map(named("ring")));
+        all.extend(inner.health_checks.counters().map(named("health")));
         all.extend(inner.admin.counters().into_iter().map(named("admin")));
         all.extend(security.accept_stats().iter().map(named("server")));
         all.extend(security.server_stats().iter().map(named("server")));

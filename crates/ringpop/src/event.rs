@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use swim_core::Address;
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
@@ -11,6 +12,7 @@ use tokio_stream::{Stream, StreamExt};
 use crate::identity::SharedIdentity;
 use crate::lifecycle::State;
 use crate::limits::EVENTS_MAX;
+use crate::off_ring::OffRing;
 use crate::problem::Problem;
 use crate::view::RingChange;
 
@@ -23,6 +25,14 @@ pub enum Event {
     Membership(swim_core::Event),
     /// Owners of keys changed.
     RingChanged(RingChange),
+    /// A reachable member is kept off the ring, for another reason than before, or no more. Also
+    /// told when nothing follows for the ring, such as for a member of weight 0.
+    OffRingChanged {
+        /// The member.
+        address: Address,
+        /// Why it is kept off the ring; `None`: it is not any more.
+        off: Option<OffRing>,
+    },
     /// Several live members claim one identity, and have for longer than a member
     /// that died can look alive. All but one own nothing: give each a name of its
     /// own.

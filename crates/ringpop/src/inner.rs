@@ -11,6 +11,7 @@ use tokio::time::Instant as Clock;
 
 use crate::admin::{AdminAccess, AdminState};
 use crate::event::{Event, Listeners};
+use crate::health_check::HealthCheckStats;
 use crate::labels::OwnLabels;
 use crate::lifecycle::Lifecycle;
 use crate::problem::Problems;
@@ -62,5 +63,6 @@ pub(crate) struct Inner {
     pub(crate) admin_access: AdminAccess,
     pub(crate) admin: AdminState,
     pub(crate) status_changes: Arc<StatusChanges>,
+    pub(crate) health_checks: HealthCheckStats,
     pub(crate) start: Clock,
 }

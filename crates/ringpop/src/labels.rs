@@ -3,12 +3,27 @@
 //! On the wire all three are labels. Here they are kept apart: replacing one does not erase the
 //! others.
 
-use swim_core::{LabelError, Labels};
+use swim_core::limits::{LABEL_KEY_BYTES_MAX, LABEL_VALUE_BYTES_MAX, PUBLIC_LABELS_MAX};
+use swim_core::{Address, Config, LabelError, LabelLimits, Labels};
 
 use crate::bind_error::BindError;
-use crate::limits::{NEXT_WEIGHT_LABEL, PLACEMENT_LABEL, WEIGHT_LABEL, WEIGHT_MAX, ZONE_LABEL};
+use crate::limits::{
+    DRAINING_LABEL, EVICTIONS_LABEL, NEXT_WEIGHT_LABEL, OWN_LABELS_MAX, PLACEMENT_LABEL,
+    UNHEALTHY_LABEL, WARMING_LABEL, WEIGHT_LABEL, WEIGHT_MAX, ZONE_LABEL,
+};
+use crate::off_ring::OwnStanding;
 use crate::placement::PlacementChoice;
 use crate::weight::NextWeight;
+
+/// Labels that a member sets by itself, and nobody else may.
+const RESERVED: [&str; 6] = [
+    PLACEMENT_LABEL,
+    NEXT_WEIGHT_LABEL,
+    UNHEALTHY_LABEL,
+    DRAINING_LABEL,
+    EVICTIONS_LABEL,
+    WARMING_LABEL,
+];
 
 /// The labels of this member.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,6 +38,9 @@ pub(crate) struct OwnLabels {
     pub(crate) next: Option<NextWeight>,
     /// Whether this member is off the ring until its planned move onto it is done.
     pub(crate) waits: bool,
+    pub(crate) standing: OwnStanding,
+    /// What the application may set, its placement included.
+    pub(crate) limits: LabelLimits,
 }
 
 impl OwnLabels {
@@ -41,7 +59,7 @@ impl OwnLabels {
             let is_twice = match key.as_str() {
                 WEIGHT_LABEL => own.weight.replace(check_weight(&value)?).is_some(),
                 ZONE_LABEL => own.zone.replace(value).is_some(),
-                PLACEMENT_LABEL | NEXT_WEIGHT_LABEL => {
+                reserved if RESERVED.contains(&reserved) => {
                     return Err(BindError::LabelReserved { key });
                 }
                 _ => {
@@ -73,7 +91,9 @@ impl OwnLabels {
         match key.as_str() {
             WEIGHT_LABEL => self.weight = Some(check_weight(&value)?),
             ZONE_LABEL => self.zone = Some(value),
-            PLACEMENT_LABEL | NEXT_WEIGHT_LABEL => return Err(BindError::LabelReserved { key }),
+            reserved if RESERVED.contains(&reserved) => {
+                return Err(BindError::LabelReserved { key });
+            }
             _ => match self.others.iter_mut().find(|(other, _)| *other == key) {
                 Some((_, old)) => *old = value,
                 None => self.others.push((key, value)),
@@ -95,18 +115,38 @@ impl OwnLabels {
         }
     }
 
-    /// As they travel.
-    pub(crate) fn labels(&self) -> Result<Labels, LabelError> {
-        let weight = if self.waits { Some(0) } else { self.weight };
-        let weight = weight.map(|weight| (WEIGHT_LABEL.to_owned(), weight.to_string()));
+    /// As they travel. `local` is the address of this member.
+    pub(crate) fn labels(&self, local: &Address) -> Result<Labels, LabelError> {
+        let set = self.set_labels()?;
+        set.check(&self.limits)?;
+        let set = set.iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let waits = self.waits.then(|| (WEIGHT_LABEL.to_owned(), "0".to_owned()));
         let next = self.next.map(|next| (NEXT_WEIGHT_LABEL.to_owned(), next.to_string()));
+        Labels::new(set.chain(waits).chain(next).chain(self.standing.labels(local)))
+    }
+
+    /// Those that the application set or chose.
+    fn set_labels(&self) -> Result<Labels, LabelError> {
+        let weight = self.weight.map(|weight| (WEIGHT_LABEL.to_owned(), weight.to_string()));
         let zone = self.zone.clone().map(|zone| (ZONE_LABEL.to_owned(), zone));
         let placement = (self.placement != PlacementChoice::Rendezvous)
             .then(|| (PLACEMENT_LABEL.to_owned(), self.placement.to_string()));
-        Labels::new(
-            self.others.iter().cloned().chain(weight).chain(next).chain(zone).chain(placement),
-        )
+        Labels::new(self.others.iter().cloned().chain(weight).chain(zone).chain(placement))
     }
+}
+
+/// The configuration for the machine: with room for the labels that a member sets by itself beyond
+/// those of its application, which [`OwnLabels`] keeps within the limits of the configuration.
+pub(crate) fn with_room(config: &Config) -> Config {
+    let count = (config.label_limits().count + OWN_LABELS_MAX).min(PUBLIC_LABELS_MAX);
+    let (key_bytes, value_bytes) = (LABEL_KEY_BYTES_MAX, LABEL_VALUE_BYTES_MAX);
+    with_limits(config, LabelLimits { count, key_bytes, value_bytes })
+}
+
+/// The same configuration with other limits of labels, which are within the bounds of the protocol.
+pub(crate) fn with_limits(config: &Config, limits: LabelLimits) -> Config {
+    let changed = config.clone().to_builder().label_limits(limits).build();
+    changed.unwrap_or_else(|_| config.clone())
 }
 
 /// Others would take anything else for one, or for the largest.
@@ -133,6 +173,10 @@ mod tests {
             ..OwnLabels::default()
         };
         assert_eq!(own, expected);
+    }
+
+    fn local() -> Address {
+        Address::new("10.0.0.1:7100").expect("it is one")
     }
 
     fn pairs(labels: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -174,11 +218,28 @@ mod tests {
         let labels = |labels: &[(&str, &str)]| Labels::new(labels.iter().copied()).expect("right");
         own.replace(&labels(&[("row", "2")])).expect("they are right");
         let expected = labels(&[("row", "2"), ("weight", "3"), ("zone", "a")]);
-        assert_eq!(own.labels().expect("right"), expected);
+        assert_eq!(own.labels(&local()).expect("right"), expected);
         own.replace(&labels(&[("weight", "9")])).expect("they are right");
         let expected = labels(&[("weight", "9"), ("zone", "a")]);
-        assert_eq!(own.labels().expect("right"), expected);
+        assert_eq!(own.labels(&local()).expect("right"), expected);
         own.replace(&labels(&[("weight", "900")])).expect_err("it is too large");
-        assert_eq!(own.labels().expect("right"), expected, "it is all or nothing");
+        assert_eq!(own.labels(&local()).expect("right"), expected, "it is all or nothing");
+    }
+
+    /// Labels that the member sets by itself take none of the room of the application's.
+    #[test]
+    fn the_limits_bind_the_application_and_not_the_member() {
+        let set: Vec<_> = (0..5).map(|i| (format!("k{i}"), "v".to_owned())).collect();
+        let mut own = OwnLabels::new(set, None, None).expect("they are right");
+        own.standing.draining_since = Some(1);
+        own.standing.unhealthy_since = Some(2);
+        let labels = own.labels(&local()).expect("the application has its five");
+        assert_eq!((labels.len(), labels.get(DRAINING_LABEL)), (7, Some("1")));
+        let config = with_room(&Config::lan());
+        labels.check(&config.label_limits()).expect("the machine takes them");
+        own.weight = Some(2);
+        own.labels(&local()).expect_err("a sixth of the application is too many");
+        let error = own.set(DRAINING_LABEL.to_owned(), "1".to_owned()).expect_err("it is reserved");
+        assert!(error.to_string().contains(DRAINING_LABEL), "{error}");
     }
 }

@@ -41,6 +41,7 @@ mod builder;
 #[cfg(feature = "tls")]
 mod certificate;
 mod client;
+mod clock;
 mod command_error;
 mod counters;
 mod event;
@@ -59,6 +60,7 @@ mod generated {
 mod gossip;
 #[cfg(feature = "health")]
 mod health;
+mod health_check;
 mod identity;
 mod inner;
 mod labels;
@@ -70,8 +72,10 @@ mod member;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 mod observing;
+mod off_ring;
 mod operator;
 mod own_address;
+mod owned;
 mod owner;
 mod peer_clocks;
 mod placement;
@@ -82,6 +86,7 @@ mod routed;
 mod security;
 mod server;
 mod shutdown;
+mod slow_start;
 mod status_changes;
 mod switches;
 #[cfg(feature = "testing")]
@@ -96,21 +101,25 @@ pub use bootstrap::{BootstrapError, Bootstrapped};
 pub use builder::Builder;
 pub use client::{ChannelError, DiscoveredChannel};
 pub use command_error::{
-    HealError, LeaveRingError, ReapError, ReconfigureError, RejoinError, SetLabelsError,
+    EvictError, HealError, LeaveRingError, ReapError, ReconfigureError, RejoinError, SetLabelsError,
 };
 pub use counters::Counters;
 pub use event::{Event, Events};
+pub use health_check::HealthCheck;
 pub use identity::SharedIdentity;
 pub use lifecycle::State;
 pub use lookup::Lookup;
 pub use member::Ringpop;
+pub use off_ring::OffRing;
 pub use operator::Healed;
+pub use owned::Owned;
 pub use owner::Owner;
 pub use placement::{PlacementChoice, PlacementError};
 pub use problem::Problem;
 pub use ring_client::{RingClient, RingClientBuilder, RingClientError, RingClientStats};
 pub use server::ServeError;
 pub use shutdown::ShutdownReport;
+pub use slow_start::SlowStart;
 pub use view::{MemberRing, MemberWalk, Moved, Moves, RingChange, View};
 
 /// Client of the administration service of a running member.
@@ -120,13 +129,15 @@ pub mod admin_client {
     pub use crate::generated::watch_events_response::Event;
     pub use crate::generated::{
         ChangeLabelsRequest, ChangeLabelsResponse, ControlGossipRequest, ControlGossipResponse,
-        Counter, Destination, GetConfigRequest, GetConfigResponse, GetDestinationsRequest,
-        GetDestinationsResponse, GetMembersRequest, GetMembersResponse, GetRingRequest,
-        GetRingResponse, GetStatusRequest, GetStatusResponse, GossipAction, HealRequest,
-        HealResponse, IdentityShared, LeaveRequest, LeaveResponse, LookupRequest, LookupResponse,
-        MemberChanged, MemberStatus, MembershipEvent, ProblemChanged, ReapRequest, ReapResponse,
-        ReconfigureRequest, ReconfigureResponse, RejoinRequest, RejoinResponse, RingChanged,
-        RingShare, Setting, Suspicion, WatchEventsRequest, WatchEventsResponse,
+        Counter, Destination, DrainRequest, DrainResponse, EvictRequest, EvictResponse,
+        GetConfigRequest, GetConfigResponse, GetDestinationsRequest, GetDestinationsResponse,
+        GetMembersRequest, GetMembersResponse, GetRingRequest, GetRingResponse, GetStatusRequest,
+        GetStatusResponse, GossipAction, HealRequest, HealResponse, IdentityShared, LeaveRequest,
+        LeaveResponse, LookupRequest, LookupResponse, MemberChanged, MemberStatus, MembershipEvent,
+        OffRing, OffRingChanged, ProblemChanged, ReapRequest, ReapResponse, ReconfigureRequest,
+        ReconfigureResponse, RejoinRequest, RejoinResponse, RingChanged, RingShare, Setting,
+        Suspicion, UndoEvictRequest, UndoEvictResponse, UndrainRequest, UndrainResponse,
+        WatchEventsRequest, WatchEventsResponse,
     };
     pub use swim_core::wire::pb::{Label, Status};
 }

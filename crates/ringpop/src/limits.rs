@@ -1,5 +1,6 @@
 //! Names, defaults and bounds of this crate, and how they were chosen.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Label that carries the weight of a member on the ring: a decimal number up
@@ -26,6 +27,63 @@ pub const SWITCH_LEAD_MAX: Duration = Duration::from_secs(2);
 /// Clocks of others that a member remembers: one for each change of weight that is planned at a
 /// time, and many more.
 pub(crate) const PEER_CLOCKS_MAX: usize = 4096;
+/// Label of a member whose health check fails: since when, in milliseconds of the Unix epoch by its
+/// own clock.
+pub const UNHEALTHY_LABEL: &str = "ring-unhealthy";
+
+/// Label of a member that is drained: since when, as in [`UNHEALTHY_LABEL`].
+pub const DRAINING_LABEL: &str = "ring-draining";
+
+/// Label with the evictions that a member was asked for, and the one of itself.
+pub const EVICTIONS_LABEL: &str = "ring-evictions";
+
+/// Label of a member that warms up: the step, such as `2/5`, and with it the part of its weight
+/// that counts.
+pub const WARMING_LABEL: &str = "ring-warming";
+
+/// Labels that a member sets by itself, beyond the limits on those of the application: the four of
+/// members off the ring, that of a planned weight, and some for later versions.
+pub(crate) const OWN_LABELS_MAX: usize = 8;
+
+/// The largest part of the members, as a divisor, that failing health checks keep off the ring:
+/// half of them. A check that fails at more members than that tells more of the check, or of what
+/// all members depend on, than of the members; Envoy's panic threshold is the same.
+pub const UNHEALTHY_PART_MAX: usize = 2;
+
+/// Longest time of an eviction. What is to last longer is a member to be stopped.
+pub const EVICTION_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Shortest time of an eviction: beyond the seconds that it may take to reach all members.
+pub const EVICTION_MIN: Duration = Duration::from_secs(1);
+
+/// Evictions that one member holds: as many as fit in a label with the longest usual addresses.
+/// Others take further ones.
+pub const EVICTIONS_MAX: usize = 8;
+
+/// How often a member looks whether what it holds about evictions is still needed, beside each
+/// change of its view.
+pub(crate) const EVICTIONS_LOOK_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Times that a health check may have, for its interval and for its answer. More often than each
+/// 10 ms, it is load; less often than each hour, nobody waits for it.
+pub(crate) const HEALTH_CHECK_TIMES: RangeInclusive<Duration> =
+    Duration::from_millis(10)..=Duration::from_secs(60 * 60);
+
+/// Checks in a row that turn a member: one that takes more than a hundred turns never.
+pub(crate) const HEALTH_CHECK_COUNT_MAX: u32 = 100;
+
+/// Longest slow start: an hour. Each of its steps is a change of the ring.
+pub(crate) const SLOW_START_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// Steps of a slow start, and so changes of the ring for each member that comes back.
+pub const SLOW_START_STEPS_MAX: u32 = 20;
+
+/// Rings that are kept for handles of owned keys: a handle that nobody checks for longer ends.
+pub const OWNED_RINGS_MAX: usize = 64;
+
+/// Bytes of those rings: some ten classic rings of 1,000 members with 100 points each, which are
+/// the largest usual ones.
+pub(crate) const OWNED_RINGS_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Largest weight. A member chooses its own weight; the bound keeps it from flooding the rings of
 /// all others with points.

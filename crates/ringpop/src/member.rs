@@ -1,11 +1,15 @@
 //! The member: what an application holds.
 
 mod commands;
+mod evictions;
+mod health;
 mod labels;
 mod life;
 mod lookups;
+mod off_ring;
 mod placing;
 mod stats;
+mod warming;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +22,8 @@ use crate::event::Events;
 use crate::inner::Inner;
 use crate::problem::Problem;
 use crate::view::View;
+
+pub(crate) use self::off_ring::{OffRingSettings, attended};
 
 /// One member of a cluster: its membership, its ring, its forwarder and its
 /// server. Clones are the same member.

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use crate::bootstrap::{BootstrapError, Bootstrapped};
 use crate::command_error::{HealError, LeaveRingError, ReapError, RejoinError, SetLabelsError};
+use crate::labels::with_limits;
 use crate::lifecycle::State;
 use crate::limits::HEAL_LIMIT;
 use crate::member::Ringpop;
@@ -29,7 +30,10 @@ impl Ringpop {
     ///
     /// When the member has stopped.
     pub async fn config(&self) -> Result<Config, Stopped> {
-        self.0.handle.with(|node, _| node.config().clone()).await
+        let own = self.0.labels.lock().await;
+        let config = self.0.handle.with(|node, _| node.config().clone()).await?;
+        // The machine has room for labels of the library as well.
+        Ok(with_limits(&config, own.limits))
     }
 
     /// Stops probing others until [`start_gossip`](Self::start_gossip). The member still answers
@@ -184,7 +188,7 @@ impl Ringpop {
             Ok(())
         })
         .await?;
-        Ok(self.0.labels.lock().await.labels().map_err(CommandError::Labels)?)
+        self.all_labels().await
     }
 }
 

@@ -63,6 +63,19 @@ pub enum Problem {
         /// How many there are.
         members: usize,
     },
+    /// The health check of this member fails: it is off the ring, unless so many others are for the
+    /// same reason that it stays on.
+    Unhealthy {
+        /// What the last check said.
+        reason: String,
+    },
+    /// An operator evicted this member from the ring.
+    Evicted {
+        /// The member that the operator asked.
+        by: String,
+        /// When it ends by itself, in milliseconds of the Unix epoch.
+        until_unix_ms: u64,
+    },
     /// The ring could not be changed and is that of an earlier time.
     RingStale {
         /// Why.
@@ -96,6 +109,8 @@ pub(crate) enum ProblemKind {
     Isolated,
     Ring,
     Placement,
+    Health,
+    Evicted,
     RingStale,
     Certificate,
     Server,
@@ -110,6 +125,8 @@ impl Problem {
             Self::Isolated { .. } => ProblemKind::Isolated,
             Self::RingCapped { .. } => ProblemKind::Ring,
             Self::PlacementsDiffer { .. } => ProblemKind::Placement,
+            Self::Unhealthy { .. } => ProblemKind::Health,
+            Self::Evicted { .. } => ProblemKind::Evicted,
             Self::RingStale { .. } => ProblemKind::RingStale,
             Self::CertificateEnds { .. } => ProblemKind::Certificate,
             Self::ServerEnded { .. } => ProblemKind::Server,
@@ -143,23 +160,23 @@ impl fmt::Display for Problem {
                  from most; check its network, and whether the others live"
             ),
             Self::RingCapped { wanted, weight_max, left_out } => {
-                write!(
-                    f,
-                    "the members want {wanted} points, more than a ring may have, and weights count up to \
-                     {weight_max} only"
-                )?;
-                if *left_out > 0 {
-                    write!(f, "; {left_out} members own no keys")?;
-                }
-                f.write_str(
-                    "; lower the weights or the points for each unit, or look for invented members",
-                )
+                write_capped(f, *wanted, *weight_max, *left_out)
             }
             Self::PlacementsDiffer { in_use, address, asks_for, members } => write!(
                 f,
                 "members ask for different placements: {in_use} is in use, for which most ask, and \
                  {members} ask for another one ({address} for {asks_for}); go on until all ask for \
                  the same, or go back: nearly all keys move when the majority changes"
+            ),
+            Self::Unhealthy { reason } => write!(
+                f,
+                "the health check of this member fails ({reason}): it is off the ring while at most half of the \
+                 members are; look after what it checks"
+            ),
+            Self::Evicted { by, until_unix_ms } => write!(
+                f,
+                "an operator evicted this member from the ring by way of {by}, until {until_unix_ms} ms of the Unix \
+                 epoch; undo the eviction when the cause is gone"
             ),
             Self::RingStale { reason } => write!(
                 f,
@@ -186,6 +203,23 @@ impl fmt::Display for Problem {
             ),
         }
     }
+}
+
+fn write_capped(
+    f: &mut fmt::Formatter<'_>,
+    wanted: u64,
+    weight_max: u32,
+    left_out: usize,
+) -> fmt::Result {
+    write!(
+        f,
+        "the members want {wanted} points, more than a ring may have, and weights count up to \
+         {weight_max} only"
+    )?;
+    if left_out > 0 {
+        write!(f, "; {left_out} members own no keys")?;
+    }
+    f.write_str("; lower the weights or the points for each unit, or look for invented members")
 }
 
 /// The problems that one member has now.

@@ -9,6 +9,8 @@ use swim_core::{Address, Member, MemberList, Status};
 use tokio::sync::watch;
 
 use crate::identity::SharedIdentity;
+use crate::limits::WARMING_LABEL;
+use crate::off_ring::{Eviction, OffRing};
 use crate::placement::PlacementChoice;
 
 mod cap;
@@ -16,9 +18,11 @@ mod latest;
 mod member_ring;
 mod moves;
 mod publish;
+mod rings;
 #[cfg(test)]
 mod tests;
 mod votes;
+mod withdrawn;
 
 pub(crate) use cap::Cap;
 pub(crate) use latest::Latest;
@@ -26,6 +30,7 @@ pub use member_ring::{MemberRing, MemberWalk};
 use moves::Kept;
 pub use moves::{Moved, Moves};
 pub(crate) use publish::{Dissent, OnRing, Publisher};
+pub(crate) use rings::Rings;
 
 /// Members and ring at one moment.
 ///
@@ -45,6 +50,10 @@ pub struct View {
     /// The reachable members and who owns which key, but for the damped ones and those
     /// whose identity belongs to another member.
     pub ring: Arc<MemberRing>,
+    /// Reachable members that are off the ring, and why. Sorted by address.
+    pub(crate) off_ring: Arc<[(Address, OffRing)]>,
+    /// The newest eviction of each target, or its undoing. Sorted by target.
+    pub(crate) evictions: Arc<[Eviction]>,
     /// Checksum of the membership: equal at members with equal views.
     pub membership_checksum: u64,
     /// Checksum of the ring: members with equal ones agree on every key.
@@ -137,6 +146,13 @@ impl View {
         self.members.iter().filter(|member| member.status.is_reachable())
     }
 
+    /// Why a reachable member is kept off the ring; `None` for one that is not.
+    #[must_use]
+    pub fn off_ring(&self, address: &str) -> Option<&OffRing> {
+        let place = self.off_ring.binary_search_by(|(off, _)| off.as_str().cmp(address));
+        place.ok().map(|place| &self.off_ring[place].1)
+    }
+
     /// A member, as this one sees it.
     #[must_use]
     pub fn member(&self, address: &str) -> Option<&Member> {
@@ -148,11 +164,17 @@ impl View {
 #[derive(Debug)]
 pub(crate) struct Views {
     latest: Latest<View>,
+    /// The latest rings in their order.
+    rings: Arc<Rings>,
     /// Checksum of the latest ring, for those who wait for another one.
     epoch: watch::Sender<u64>,
     /// Whether others took this member for faulty and nobody reaches it.
     unreachable: watch::Sender<bool>,
+    /// Told when what members say of evictions changes.
+    evictions: watch::Sender<()>,
     local: Address,
+    /// Labels of members about evictions that this version could not read, or not all of.
+    evictions_unreadable: AtomicU64,
     /// How often live members were found to share an identity.
     identities_shared: AtomicU64,
     capped: AtomicU64,
@@ -173,23 +195,35 @@ impl Views {
         // Nobody is on the ring and asks for another placement.
         let ring = MemberRing::new(PlacementChoice::Rendezvous)?;
         let ring_checksum = ring.checksum();
+        let ring = Arc::new(ring);
+        let rings = Arc::new(Rings::new(Arc::clone(&ring)));
         let view = View {
             members: MemberList::default(),
             damped: Arc::new([]),
             shared_identities: Arc::new([]),
-            ring: Arc::new(ring),
+            off_ring: Arc::new([]),
+            evictions: Arc::new([]),
+            ring,
             membership_checksum: 0,
             ring_checksum,
         };
         Ok(Self {
             latest: Latest::new(view),
+            rings,
             epoch: watch::Sender::new(ring_checksum),
             unreachable: watch::Sender::new(false),
+            evictions: watch::Sender::new(()),
             local,
+            evictions_unreadable: AtomicU64::new(0),
             identities_shared: AtomicU64::new(0),
             capped: AtomicU64::new(0),
             stale: AtomicU64::new(0),
         })
+    }
+
+    /// The address of this member.
+    pub(crate) const fn local(&self) -> &Address {
+        &self.local
     }
 
     /// Counts an identity that live members share.
@@ -198,8 +232,29 @@ impl Views {
     }
 
     /// The counters of the ring, by name.
-    pub(crate) fn counters(&self) -> [(&'static str, u64); 1] {
-        [("identities_shared", self.identities_shared.load(Ordering::Relaxed))]
+    pub(crate) fn counters(&self) -> [(&'static str, u64); 6] {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let view = self.load();
+        let off = |name: &str| {
+            view.off_ring.iter().filter(|(_, reason)| reason.as_str() == name).count() as u64
+        };
+        let warming = view
+            .members
+            .iter()
+            .filter(|member| member.is_reachable() && member.labels.get(WARMING_LABEL).is_some());
+        [
+            ("identities_shared", read(&self.identities_shared)),
+            ("evictions_unreadable", read(&self.evictions_unreadable)),
+            ("draining", off("draining")),
+            ("evicted", off("evicted")),
+            ("unhealthy", off("unhealthy")),
+            ("warming", warming.count() as u64),
+        ]
+    }
+
+    /// Told each time that what members say of evictions changes.
+    pub(crate) fn evictions_changed(&self) -> watch::Receiver<()> {
+        self.evictions.subscribe()
     }
 
     pub(crate) fn stats(&self) -> RingStats {
@@ -220,6 +275,10 @@ impl Views {
         self.unreachable.subscribe()
     }
 
+    pub(crate) const fn rings(&self) -> &Arc<Rings> {
+        &self.rings
+    }
+
     /// Makes a view the latest one.
     fn replace(&self, view: View) {
         // A member of this crate leaves, and never declares itself faulty.
@@ -231,7 +290,14 @@ impl Views {
             changed
         });
         let ring_checksum = view.ring_checksum;
+        let evictions_changed = self.with(|former| former.evictions != view.evictions);
+        if self.with(|former| former.ring_checksum != ring_checksum) {
+            self.rings.push(Arc::clone(&view.ring));
+        }
         self.latest.publish(Arc::new(view));
+        if evictions_changed {
+            self.evictions.send_replace(());
+        }
         // A view with the same ring wakes nobody that waits for another ring.
         self.epoch
             .send_if_modified(|epoch| std::mem::replace(epoch, ring_checksum) != ring_checksum);
@@ -272,6 +338,11 @@ impl Resolver for Views {
     fn changed(&self, seen: u64) -> Changed {
         another(&self.epoch, seen)
     }
+}
+
+/// Resolves when the ring of this member is another one than that of the checksum `seen`.
+pub(crate) fn another_ring(views: &Views, seen: u64) -> Changed {
+    another(&views.epoch, seen)
 }
 
 /// Resolves when the ring is another one than that of the checksum `seen`.

@@ -13,6 +13,7 @@ use swim_core::Labels;
 use swim_core::limits::UNIX_MS_MAX;
 
 use crate::limits::{NEXT_WEIGHT_LABEL, WEIGHT_LABEL, WEIGHT_MAX};
+use crate::slow_start::warmed;
 
 /// The planned change of a weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,14 +51,15 @@ fn number(text: &str) -> Option<u64> {
     text.parse().ok().filter(|_| digits)
 }
 
-/// The weight of a member on the ring. `is_switched` tells whether the agreed instant of its
+/// The weight of a member on the ring: the part of it that counts at its step of a slow start.
+/// `is_switched` tells whether the agreed instant of its
 /// planned change has come here.
 pub(crate) fn weight_of(labels: &Labels, is_switched: bool) -> u32 {
     if is_switched && let Some(NextWeight { weight, at_ms: Some(_) }) = NextWeight::of(labels) {
-        return weight;
+        return warmed(weight, labels);
     }
     let label = labels.get(WEIGHT_LABEL);
-    label.and_then(|text| text.parse().ok()).unwrap_or(1).min(WEIGHT_MAX)
+    warmed(label.and_then(|text| text.parse().ok()).unwrap_or(1).min(WEIGHT_MAX), labels)
 }
 
 #[cfg(test)]

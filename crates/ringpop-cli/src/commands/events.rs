@@ -116,8 +116,20 @@ impl Line {
                 let text = format!("{identity} belongs to {owner} and is claimed by {others}");
                 ("identity".to_owned(), Told::Text { text })
             }
+            Event::OffRing(change) => {
+                ("off-ring".to_owned(), Told::Text { text: off_ring(change) })
+            }
         };
         Some(Self { unix_ms, event, told })
+    }
+}
+
+fn off_ring(change: admin_client::OffRingChanged) -> String {
+    let address = change.address;
+    match change.off_ring {
+        Some(off) if off.by.is_empty() => format!("{address} is off the ring: {}", off.reason),
+        Some(off) => format!("{address} is off the ring: {} by {}", off.reason, off.by),
+        None => format!("nothing keeps {address} off the ring"),
     }
 }
 

@@ -2,14 +2,14 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use swim_core::{Address, Event as SwimEvent, Member};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_stream::Stream;
 use tonic::Status;
 
-use super::members::{labels, millis, status};
+use super::members::{labels, off_ring, status};
+use crate::clock::unix_ms;
 use crate::event::{Event, Events};
 use crate::generated as proto;
 use crate::generated::watch_events_response::Event as Told;
@@ -49,9 +49,7 @@ impl Stream for EventStream {
             };
             self.is_over = matches!(event, Event::StateChanged(State::Draining | State::Stopped));
             if let Some(event) = told(event) {
-                let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                let unix_ms = millis(since_epoch);
-                let event = Some(event);
+                let (unix_ms, event) = (unix_ms(), Some(event));
                 return Poll::Ready(Some(Ok(proto::WatchEventsResponse { unix_ms, event })));
             }
         }
@@ -81,6 +79,10 @@ fn told(event: Event) -> Option<Told> {
             updated: texts(&change.updated),
             checksum_before: change.checksum_before,
             checksum_after: change.checksum_after,
+        }),
+        Event::OffRingChanged { address, off } => Told::OffRing(proto::OffRingChanged {
+            address: address.to_string(),
+            off_ring: off.map(|off| off_ring(&off)),
         }),
         Event::IdentityShared(shared) => Told::IdentityShared(proto::IdentityShared {
             identity: shared.identity,

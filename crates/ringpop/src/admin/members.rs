@@ -8,6 +8,8 @@ use swim_core::{Address, Instant, Labels, Member, Node, Status as MemberStatus};
 
 use crate::generated as proto;
 use crate::limits::{WEIGHT_LABEL, WEIGHT_MAX};
+use crate::off_ring::OffRing;
+use crate::slow_start::Step;
 use crate::status_changes::{StatusChanges, named};
 use crate::view::View;
 
@@ -37,10 +39,29 @@ pub(super) fn members(view: &View) -> Vec<proto::MemberStatus> {
                 .map(|shared| shared.owner.to_string())
                 .unwrap_or_default(),
             weight: weight(&member.labels),
+            off_ring: view.off_ring(member.address.as_str()).map(off_ring),
+            warming: warming(member),
             ..proto::MemberStatus::default()
         }
     };
     view.members.iter().map(entry).collect()
+}
+
+/// Why a member is off the ring.
+pub(super) fn off_ring(off: &OffRing) -> proto::OffRing {
+    let reason = off.as_str().to_owned();
+    match off {
+        OffRing::Evicted { by, until_unix_ms } => {
+            proto::OffRing { reason, by: by.to_string(), until_unix_ms: *until_unix_ms }
+        }
+        _ => proto::OffRing { reason, ..proto::OffRing::default() },
+    }
+}
+
+/// The step of the slow start of a member, as text.
+fn warming(member: &Member) -> String {
+    let step = Step::of(&member.labels).filter(|_| member.is_reachable());
+    step.map(|step| step.to_string()).unwrap_or_default()
 }
 
 /// The members that own keys.

@@ -16,15 +16,17 @@ use crate::admin::AdminState;
 use crate::bind_error::BindError;
 use crate::event::Listeners;
 use crate::gossip::{Audience, Calls, Channels, Publishing};
+use crate::health_check::HealthCheckStats;
 use crate::inner::Inner;
-use crate::labels::OwnLabels;
+use crate::labels::{OwnLabels, with_room};
 use crate::lifecycle::Lifecycle;
 use crate::limits::{CHANNELS_MAX, PAGE_BYTES_MAX};
-use crate::member::Ringpop;
+use crate::member::{Ringpop, attended};
 use crate::observing;
 use crate::peer_clocks::PeerClocks;
 use crate::problem::Problems;
 use crate::server::Server;
+use crate::slow_start::SlowStart;
 use crate::status_changes::StatusChanges;
 use crate::timings::Timings;
 use crate::view::Views;
@@ -44,14 +46,11 @@ impl Builder {
         let labels = self.own_labels()?;
         let (listener, bound) = mem::take(&mut self.listen).open().await?;
         let address = advertised(self.advertise.as_deref(), bound)?;
-        let local = Address::new(address.as_str())
-            .and_then(|local| local.check_diallable().map(|()| local))
-            .map_err(|error| BindError::Advertise { reason: error.to_string() })?;
+        let local = diallable(&address)?;
         let start = Start::now()?;
         let clocks = Arc::new(PeerClocks::new(start.clock()));
         let node = self.node(&local, &labels, &start)?;
-        let views = Views::new(local.clone());
-        let views = Arc::new(views.map_err(|error| BindError::Ring { reason: error.to_string() })?);
+        let views = views(&local)?;
         let (listeners, events) = Listeners::new();
         let lifecycle = Arc::new(Lifecycle::new(local.clone(), listeners.clone()));
         let problems = Arc::new(Problems::new(local.clone(), listeners.clone()));
@@ -60,7 +59,8 @@ impl Builder {
         let checks_address = self.advertise.is_some() && local.as_str() != bound.to_string();
         let (hosts, alone_after, is_meant_to_be_alone) = self.whom_to_join(address)?;
         let routed = (!self.routes.is_empty()).then(|| self.routes.paths());
-        let (admin_access, timings) = (self.admin_access.clone(), self.timings(&local));
+        let (admin_access, off_ring) = (self.admin_access.clone(), self.off_ring.clone());
+        let timings = self.timings(&local);
         let forwarder = self.forwarder(&views, &local)?;
         let status_changes = Arc::<StatusChanges>::default();
         let (isolation, isolation_now) = watch::channel(node.isolation());
@@ -78,7 +78,7 @@ impl Builder {
         let (handle, queue) = queue();
         let driver = Driver::new(queue, node, calls, publishing).started(&start);
         tokio::spawn(driver.discovery(hosts.clone()).run());
-        Ok(Ringpop(Arc::new(Inner {
+        let inner = Inner {
             app,
             address: local,
             alone_after,
@@ -105,8 +105,10 @@ impl Builder {
             admin_access,
             admin: AdminState::new(),
             status_changes,
+            health_checks: HealthCheckStats::default(),
             start: start.clock(),
-        })))
+        };
+        Ok(attended(inner, off_ring))
     }
 
     /// Where the others are listed, how long they are waited for, and whether there are to be none.
@@ -124,6 +126,7 @@ impl Builder {
         if self.identity.as_ref().is_some_and(|identity| identity.trim().is_empty()) {
             return Err(BindError::IdentityEmpty);
         }
+        self.off_ring.check(self.own_labels()?.weight)?;
         self.security.check()?;
         self.admin_access.check(self.security.is_encrypted())?;
         Ok(self.server_limits.check()?)
@@ -132,16 +135,18 @@ impl Builder {
     fn own_labels(&self) -> Result<OwnLabels, BindError> {
         let mut labels = OwnLabels::new(self.labels.clone(), self.weight, self.zone.clone())?;
         labels.placement = self.placement;
+        labels.limits = self.config.label_limits();
+        labels.standing.warming = self.off_ring.slow_start.as_ref().map(SlowStart::first);
         Ok(labels)
     }
 
     fn node(&self, local: &Address, labels: &OwnLabels, start: &Start) -> Result<Node, BindError> {
         let init = Init {
             identity: self.identity.clone(),
-            labels: labels.labels()?,
+            labels: labels.labels(local)?,
             ..start.init(self.app.as_str(), local.clone())
         };
-        Ok(Node::new(self.config.clone(), init)?)
+        Ok(Node::new(with_room(&self.config), init)?)
     }
 
     fn timings(&self, local: &Address) -> Timings {
@@ -198,6 +203,18 @@ fn advertised(
     text.parse().map_err(|error: ringpop_discovery::AddressError| BindError::Advertise {
         reason: error.to_string(),
     })
+}
+
+fn views(local: &Address) -> Result<Arc<Views>, BindError> {
+    let views = Views::new(local.clone());
+    Ok(Arc::new(views.map_err(|error| BindError::Ring { reason: error.to_string() })?))
+}
+
+/// The same address, when others can dial it as far as its text tells.
+fn diallable(address: &ringpop_discovery::Address) -> Result<Address, BindError> {
+    Address::new(address.as_str())
+        .and_then(|local| local.check_diallable().map(|()| local))
+        .map_err(|error| BindError::Advertise { reason: error.to_string() })
 }
 
 /// Members take messages up to one bound: none may send larger ones.

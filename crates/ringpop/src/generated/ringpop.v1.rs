@@ -382,6 +382,24 @@ pub struct MemberStatus {
     /// Set while the member is suspect.
     #[prost(message, optional, tag = "15")]
     pub suspicion: ::core::option::Option<Suspicion>,
+    /// Set while a member that is reachable is kept off the ring.
+    #[prost(message, optional, tag = "16")]
+    pub off_ring: ::core::option::Option<OffRing>,
+    /// Step of its slow start, such as 2/5; empty when it has its whole weight.
+    #[prost(string, tag = "17")]
+    pub warming: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OffRing {
+    /// Why: evicted, draining or unhealthy.
+    #[prost(string, tag = "1")]
+    pub reason: ::prost::alloc::string::String,
+    /// Of an eviction, the address of the member that the operator asked.
+    #[prost(string, tag = "2")]
+    pub by: ::prost::alloc::string::String,
+    /// Of an eviction, when it ends by itself, in milliseconds of the Unix epoch.
+    #[prost(uint64, tag = "3")]
+    pub until_unix_ms: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Suspicion {
@@ -464,7 +482,7 @@ pub struct WatchEventsResponse {
     /// When the member passed the event on, in milliseconds of the Unix epoch.
     #[prost(uint64, tag = "1")]
     pub unix_ms: u64,
-    #[prost(oneof = "watch_events_response::Event", tags = "2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "watch_events_response::Event", tags = "2, 3, 4, 5, 6, 7, 8, 9")]
     pub event: ::core::option::Option<watch_events_response::Event>,
 }
 /// Nested message and enum types in `WatchEventsResponse`.
@@ -488,6 +506,8 @@ pub mod watch_events_response {
         Membership(super::MembershipEvent),
         #[prost(message, tag = "8")]
         IdentityShared(super::IdentityShared),
+        #[prost(message, tag = "9")]
+        OffRing(super::OffRingChanged),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -556,6 +576,14 @@ pub struct IdentityShared {
     /// Addresses of those that claim it as well and own nothing.
     #[prost(string, repeated, tag = "3")]
     pub others: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OffRingChanged {
+    #[prost(string, tag = "1")]
+    pub address: ::prost::alloc::string::String,
+    /// Absent when nothing keeps the member off the ring any more.
+    #[prost(message, optional, tag = "2")]
+    pub off_ring: ::core::option::Option<OffRing>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetConfigRequest {}
@@ -686,6 +714,44 @@ pub struct ChangeLabelsResponse {
     /// All labels of the member from now on, with weight and zone.
     #[prost(message, repeated, tag = "1")]
     pub labels: ::prost::alloc::vec::Vec<::swim_core::wire::pb::Label>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EvictRequest {
+    /// The member to evict.
+    #[prost(string, tag = "1")]
+    pub address: ::prost::alloc::string::String,
+    /// How long, in milliseconds: a second to seven days.
+    #[prost(uint64, tag = "2")]
+    pub time_ms: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EvictResponse {
+    /// When it ends by itself, in milliseconds of the Unix epoch.
+    #[prost(uint64, tag = "1")]
+    pub until_unix_ms: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UndoEvictRequest {
+    #[prost(string, tag = "1")]
+    pub address: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UndoEvictResponse {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DrainRequest {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DrainResponse {
+    /// False when it was drained already.
+    #[prost(bool, tag = "1")]
+    pub changed: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UndrainRequest {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UndrainResponse {
+    /// False when it was not drained.
+    #[prost(bool, tag = "1")]
+    pub changed: bool,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -1120,6 +1186,92 @@ pub mod admin_client {
                 .insert(GrpcMethod::new("ringpop.v1.Admin", "ChangeLabels"));
             self.inner.unary(req, path, codec).await
         }
+        /// Command: keeps a member off the ring for a time, whichever member is asked.
+        pub async fn evict(
+            &mut self,
+            request: impl tonic::IntoRequest<super::EvictRequest>,
+        ) -> std::result::Result<tonic::Response<super::EvictResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/ringpop.v1.Admin/Evict");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("ringpop.v1.Admin", "Evict"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Command: ends an eviction before its time, whichever member is asked.
+        pub async fn undo_evict(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UndoEvictRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::UndoEvictResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ringpop.v1.Admin/UndoEvict",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("ringpop.v1.Admin", "UndoEvict"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Command: takes the asked member off the ring. It serves and forwards on, and comes back
+        /// by Undrain.
+        pub async fn drain(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DrainRequest>,
+        ) -> std::result::Result<tonic::Response<super::DrainResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/ringpop.v1.Admin/Drain");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("ringpop.v1.Admin", "Drain"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Command: puts the member that is asked back on the ring after Drain.
+        pub async fn undrain(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UndrainRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::UndrainResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/ringpop.v1.Admin/Undrain");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("ringpop.v1.Admin", "Undrain"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1235,6 +1387,30 @@ pub mod admin_server {
             tonic::Response<super::ChangeLabelsResponse>,
             tonic::Status,
         >;
+        /// Command: keeps a member off the ring for a time, whichever member is asked.
+        async fn evict(
+            &self,
+            request: tonic::Request<super::EvictRequest>,
+        ) -> std::result::Result<tonic::Response<super::EvictResponse>, tonic::Status>;
+        /// Command: ends an eviction before its time, whichever member is asked.
+        async fn undo_evict(
+            &self,
+            request: tonic::Request<super::UndoEvictRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::UndoEvictResponse>,
+            tonic::Status,
+        >;
+        /// Command: takes the asked member off the ring. It serves and forwards on, and comes back
+        /// by Undrain.
+        async fn drain(
+            &self,
+            request: tonic::Request<super::DrainRequest>,
+        ) -> std::result::Result<tonic::Response<super::DrainResponse>, tonic::Status>;
+        /// Command: puts the member that is asked back on the ring after Drain.
+        async fn undrain(
+            &self,
+            request: tonic::Request<super::UndrainRequest>,
+        ) -> std::result::Result<tonic::Response<super::UndrainResponse>, tonic::Status>;
     }
     /// What an operator asks a running member, and has it do. Everybody who reaches the port may ask;
     /// commands need an authorised caller (PERMISSION_DENIED otherwise).
@@ -1910,6 +2086,178 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ChangeLabelsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ringpop.v1.Admin/Evict" => {
+                    #[allow(non_camel_case_types)]
+                    struct EvictSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::EvictRequest>
+                    for EvictSvc<T> {
+                        type Response = super::EvictResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::EvictRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::evict(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = EvictSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ringpop.v1.Admin/UndoEvict" => {
+                    #[allow(non_camel_case_types)]
+                    struct UndoEvictSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::UndoEvictRequest>
+                    for UndoEvictSvc<T> {
+                        type Response = super::UndoEvictResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::UndoEvictRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::undo_evict(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UndoEvictSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ringpop.v1.Admin/Drain" => {
+                    #[allow(non_camel_case_types)]
+                    struct DrainSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::DrainRequest>
+                    for DrainSvc<T> {
+                        type Response = super::DrainResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DrainRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::drain(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DrainSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ringpop.v1.Admin/Undrain" => {
+                    #[allow(non_camel_case_types)]
+                    struct UndrainSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::UndrainRequest>
+                    for UndrainSvc<T> {
+                        type Response = super::UndrainResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::UndrainRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::undrain(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UndrainSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

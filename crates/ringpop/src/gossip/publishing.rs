@@ -14,6 +14,7 @@ use tokio::time::Instant as Clock;
 
 use crate::event::{Event, Listeners};
 use crate::identity;
+use crate::off_ring::OffRing;
 use crate::peer_clocks::PeerClocks;
 use crate::problem::{Problem, ProblemKind, Problems};
 use crate::status_changes::StatusChanges;
@@ -136,6 +137,7 @@ impl Publishing {
                     self.tell_cap(published.cap);
                     self.tell_dissent(published.dissent);
                 }
+                self.tell_off_ring(published.off_ring);
                 if let Some(change) = published.change {
                     log_placement(&change);
                     self.to.timings.ring_changed(&change);
@@ -162,6 +164,26 @@ impl Publishing {
         };
         let address = address.to_string();
         self.to.problems.begin(Problem::PlacementsDiffer { in_use, address, asks_for, members });
+    }
+
+    fn tell_off_ring(&self, changes: Vec<(Address, Option<OffRing>)>) {
+        for (address, off) in changes {
+            let member = self.to.views.local();
+            match &off {
+                Some(off) => tracing::info!(%member, %address, "member is off the ring: {off}"),
+                None => tracing::info!(%member, %address, "nothing keeps the member off the ring"),
+            }
+            if address == *member {
+                match &off {
+                    Some(OffRing::Evicted { by, until_unix_ms }) => {
+                        let (by, until_unix_ms) = (by.to_string(), *until_unix_ms);
+                        self.to.problems.begin(Problem::Evicted { by, until_unix_ms });
+                    }
+                    _ => self.to.problems.end(ProblemKind::Evicted),
+                }
+            }
+            self.to.listeners.tell(Event::OffRingChanged { address, off });
+        }
     }
 
     fn tell_cap(&self, cap: Option<Cap>) {

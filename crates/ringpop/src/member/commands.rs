@@ -6,6 +6,7 @@ use swim_core::{Address, Config, Node as Machine};
 
 use super::Ringpop;
 use crate::command_error::{ReapError, ReconfigureError};
+use crate::labels::{OwnLabels, with_room};
 use crate::lifecycle::State;
 
 impl Ringpop {
@@ -18,7 +19,11 @@ impl Ringpop {
     /// and `message_bytes_max`, which was checked against what the transport
     /// carries; when the member has stopped.
     pub async fn reconfigure(&self, config: Config) -> Result<(), ReconfigureError> {
-        let config = Arc::new(config);
+        let mut own = self.0.labels.lock().await;
+        let limits = config.label_limits();
+        let changed = OwnLabels { limits, ..own.clone() };
+        changed.labels(&self.0.address).map_err(swim_core::ReconfigureError::from)?;
+        let config = Arc::new(with_room(&config));
         let reconfigure = move |node: &mut Machine, now| {
             if config.message_bytes_max() != node.config().message_bytes_max() {
                 // It was checked against what the transport carries at the start.
@@ -27,7 +32,9 @@ impl Ringpop {
             }
             node.reconfigure(now, config)
         };
-        Ok(self.0.handle.with(reconfigure).await??)
+        self.0.handle.with(reconfigure).await??;
+        *own = changed;
+        Ok(())
     }
 
     /// Has the cluster forget a member that is faulty or has left, instead of

@@ -99,6 +99,12 @@ impl Ringpop {
         .await
     }
 
+    /// All labels of this member, as they travel.
+    pub(crate) async fn all_labels(&self) -> Result<Labels, SetLabelsError> {
+        let own = self.0.labels.lock().await;
+        Ok(own.labels(&self.0.address).map_err(CommandError::Labels)?)
+    }
+
     pub(crate) async fn update_labels(
         &self,
         change: impl FnOnce(&mut OwnLabels) -> Result<(), SetLabelsError>,
@@ -107,7 +113,7 @@ impl Ringpop {
         let mut own = self.0.labels.lock().await;
         let mut changed = own.clone();
         change(&mut changed)?;
-        let labels = changed.labels().map_err(CommandError::Labels)?;
+        let labels = changed.labels(&self.0.address).map_err(CommandError::Labels)?;
         self.0.handle.with(move |node, now| node.set_labels(now, &labels)).await??;
         *own = changed;
         Ok(())

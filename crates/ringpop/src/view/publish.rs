@@ -11,9 +11,11 @@ use tokio::time::Instant as Clock;
 
 use super::moves::{Moves, Waiting};
 use super::votes::Votes;
+use super::withdrawn::Withdrawn;
 use super::{Cap, MemberRing, RingChange, View, Views};
 use crate::identity::{Claims, SharedIdentity};
 use crate::limits::{PLACEMENT_LABEL, RING_POINTS_MAX};
+use crate::off_ring::{Eviction, OffRing};
 use crate::peer_clocks::PeerClocks;
 use crate::placement::PlacementChoice;
 use crate::switches::Switches;
@@ -41,6 +43,8 @@ pub(crate) struct Published {
     pub(crate) change: Option<RingChange>,
     /// Set when the members want more points than a ring may have.
     pub(crate) cap: Option<Cap>,
+    /// Members that are kept off the ring from now on or for another reason, or no more.
+    pub(crate) off_ring: Vec<(Address, Option<OffRing>)>,
     /// Set when members on the ring ask for another placement than that in use.
     pub(crate) dissent: Option<Dissent>,
 }
@@ -81,6 +85,7 @@ pub(crate) struct Publisher {
     clocks: Arc<PeerClocks>,
     /// The planned changes of weights.
     switches: Switches,
+    withdrawn: Withdrawn,
     pub(super) waiting: Waiting,
     /// Points that all members together may have on the ring.
     pub(super) points_max: u32,
@@ -96,6 +101,7 @@ struct Edits {
 /// Decides which members belong on the ring.
 struct Eligible<'a> {
     damped: &'a [Address],
+    off: &'a [(Address, OffRing)],
     shared: &'a [SharedIdentity],
     /// Members whose planned change has taken effect.
     switched: &'a BTreeSet<Address>,
@@ -111,6 +117,7 @@ impl Publisher {
             votes: Votes::default(),
             clocks: Arc::new(PeerClocks::new(Clock::now())),
             switches: Switches::default(),
+            withdrawn: Withdrawn::default(),
             waiting: Waiting::default(),
             points_max: RING_POINTS_MAX,
         }
@@ -137,10 +144,11 @@ impl Publisher {
         on_ring: OnRing,
     ) -> Result<Published, UpdateError> {
         let former = self.views.load();
-        let members = self.members_after(&former.members, changes);
+        let (members, evictions) = self.members_after(&former, changes);
         self.touched.extend(differing(&former.damped, &damped).cloned());
         self.touched.extend(self.switches.take_due(self.clocks.now()));
-        let plan = self.plan(&former, &members, &damped, on_ring);
+        let off = self.off(&former, &members, &damped, &evictions);
+        let plan = self.plan(&former, &members, (&damped, &off), on_ring);
         let Plan { placement, edits: Edits { edits, mut change }, shared_identities, cap } = plan;
         let ring = match edits.is_empty() && placement == former.ring.placement() {
             true => Ok(former.ring.clone()),
@@ -154,10 +162,13 @@ impl Publisher {
         let moves = Moves::new(&former.ring, &ring);
         let ring_checksum = change.checksum_after;
         let dissent = self.dissent(&members, placement);
+        let off_ring = off_ring_changes(&former.off_ring, &off);
         self.views.replace(View {
             members,
             damped,
             shared_identities,
+            off_ring: off,
+            evictions,
             ring,
             membership_checksum,
             ring_checksum,
@@ -174,7 +185,7 @@ impl Publisher {
             change.moves = Some(self.waiting.keep(moves));
             change
         });
-        Ok(Published { change, cap, dissent })
+        Ok(Published { change, cap, off_ring, dissent })
     }
 
     /// The ring of these members, as edits of the former one.
@@ -182,7 +193,7 @@ impl Publisher {
         &mut self,
         former: &View,
         members: &MemberList,
-        damped: &[Address],
+        (damped, off): (&[Address], &[(Address, OffRing)]),
         on_ring: OnRing,
     ) -> Plan {
         let switched = self.switches.switched();
@@ -203,7 +214,7 @@ impl Publisher {
             }
             OnRing::Reachable => {
                 let switched = &*switched;
-                let eligible = Eligible { damped, shared: &[], switched };
+                let eligible = Eligible { damped, off, shared: &[], switched };
                 plan.shared_identities = self.shared(former, members, &eligible);
                 let eligible = Eligible { shared: &plan.shared_identities, ..eligible };
                 self.count_votes(members, &eligible);
@@ -269,8 +280,30 @@ impl Publisher {
         self.claims.shared(&self.views.load().members, alive)
     }
 
-    fn members_after(&mut self, former: &MemberList, changes: Changes) -> MemberList {
-        let mut members = former.clone();
+    /// The members that are kept off the ring. Those for which that changes are touched.
+    fn off(
+        &mut self,
+        former: &View,
+        members: &MemberList,
+        damped: &[Address],
+        evictions: &[Eviction],
+    ) -> Arc<[(Address, OffRing)]> {
+        let off = self.withdrawn.off(members, damped, evictions);
+        if *off == *former.off_ring {
+            return Arc::clone(&former.off_ring);
+        }
+        let addresses = |off: &[(Address, OffRing)]| -> Vec<Address> {
+            off.iter().map(|(address, _)| address.clone()).collect()
+        };
+        let (before, after) = (addresses(&former.off_ring), addresses(&off));
+        self.touched.extend(differing(&before, &after).cloned());
+        off.into()
+    }
+
+    /// The members, and the newest evictions among them.
+    fn members_after(&mut self, former: &View, changes: Changes) -> (MemberList, Arc<[Eviction]>) {
+        let mut members = former.members.clone();
+        let mut evictions_changed = false;
         for (address, after) in changes {
             let before = members.get(address.as_str()).cloned();
             match after.clone() {
@@ -282,13 +315,22 @@ impl Publisher {
             let its_now_us = self.clocks.now_us_of(&address, now);
             let labels = after.as_ref().map(|member| &member.labels);
             self.switches.note(&address, labels, now, its_now_us);
+            let noted = self.withdrawn.changed(before.as_ref(), after.as_ref());
+            evictions_changed |= noted.evictions;
+            if noted.unreadable {
+                self.views.evictions_unreadable.fetch_add(1, Ordering::Relaxed);
+            }
             self.touched.insert(address);
         }
         // While the ring waits for the end of a burst, members may come and go.
         if self.touched.len() > members.len() {
             self.touch_all();
         }
-        members
+        let evictions = match evictions_changed {
+            true => self.withdrawn.newest().into(),
+            false => Arc::clone(&former.evictions),
+        };
+        (members, evictions)
     }
 
     fn touch_all(&mut self) {
@@ -437,7 +479,9 @@ impl Edits {
 impl Eligible<'_> {
     /// The weight of a member on the ring: 0 keeps it off.
     fn weight(&self, member: &Member) -> u32 {
-        if !member.is_reachable() || self.damped.binary_search(&member.address).is_ok() {
+        let address = &member.address;
+        let is_off = self.off.binary_search_by(|(off, _)| off.cmp(address)).is_ok();
+        if is_off || !member.is_reachable() || self.damped.binary_search(address).is_ok() {
             return 0;
         }
         let identity = member.identity();
@@ -447,6 +491,19 @@ impl Eligible<'_> {
         }
         weight_of(&member.labels, self.switched.contains(&member.address))
     }
+}
+
+/// How the members that are kept off the ring differ.
+fn off_ring_changes(
+    before: &[(Address, OffRing)],
+    after: &[(Address, OffRing)],
+) -> Vec<(Address, Option<OffRing>)> {
+    let gone = before
+        .iter()
+        .filter(|(address, _)| after.binary_search_by(|(off, _)| off.cmp(address)).is_err());
+    let gone = gone.map(|(address, _)| (address.clone(), None));
+    let new = after.iter().filter(|off| !before.contains(off));
+    gone.chain(new.map(|(address, off)| (address.clone(), Some(off.clone())))).collect()
 }
 
 /// The members that belong on the ring, each with the weight that counts.

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use ringpop::admin_client::{
-    AdminClient, ChangeLabelsRequest, ControlGossipRequest, Event as Told, GetConfigRequest,
-    GetDestinationsRequest, GetMembersRequest, GetRingRequest, GetStatusRequest, GossipAction,
-    HealRequest, Label, LeaveRequest, MemberStatus, ReapRequest, ReconfigureRequest, RejoinRequest,
-    Setting, Status as ProtoStatus, Value, WatchEventsRequest,
+    AdminClient, ChangeLabelsRequest, ControlGossipRequest, DrainRequest, Event as Told,
+    EvictRequest, GetConfigRequest, GetDestinationsRequest, GetMembersRequest, GetRingRequest,
+    GetStatusRequest, GossipAction, HealRequest, Label, LeaveRequest, MemberStatus, ReapRequest,
+    ReconfigureRequest, RejoinRequest, Setting, Status as ProtoStatus, UndoEvictRequest,
+    UndrainRequest, Value, WatchEventsRequest,
 };
 use ringpop::swim::{Config, Status};
 use ringpop::{AdminAccess, LeaveRingError, RejoinError, Ringpop, State};
@@ -16,9 +17,9 @@ use tonic::{Code, Request};
 
 use crate::cluster::{PATIENCE, cluster_with, until};
 
-type Client = AdminClient<Channel>;
+pub type Client = AdminClient<Channel>;
 
-async fn client(member: &Ringpop) -> Client {
+pub async fn client(member: &Ringpop) -> Client {
     connect(member.whoami()).await
 }
 
@@ -55,6 +56,10 @@ async fn commands(client: &mut Client) -> Vec<Code> {
         client.reap(ReapRequest::default()).await.map_or_else(code, |_| Code::Ok),
         client.heal(HealRequest {}).await.map_or_else(code, |_| Code::Ok),
         client.change_labels(set("role", "api")).await.map_or_else(code, |_| Code::Ok),
+        client.evict(EvictRequest::default()).await.map_or_else(code, |_| Code::Ok),
+        client.undo_evict(UndoEvictRequest::default()).await.map_or_else(code, |_| Code::Ok),
+        client.drain(DrainRequest {}).await.map_or_else(code, |_| Code::Ok),
+        client.undrain(UndrainRequest {}).await.map_or_else(code, |_| Code::Ok),
     ]
 }
 
@@ -74,9 +79,9 @@ async fn commands_are_refused_by_default_and_change_nothing() {
     let member = alone(AdminAccess::default()).await;
     let mut client = client(&member).await;
     let codes = commands(&mut client).await;
-    assert_eq!(codes, [Code::PermissionDenied; 7]);
+    assert_eq!(codes, [Code::PermissionDenied; 11]);
     let counters = member.counters().await;
-    assert_eq!(counters.get("admin.commands_refused"), Some(7));
+    assert_eq!(counters.get("admin.commands_refused"), Some(11));
     assert_eq!(counters.get("admin.commands"), Some(0));
     assert!(member.labels().await.is_empty());
     assert!(member.owns(b"key"), "it is on the ring");
@@ -335,7 +340,7 @@ async fn the_holder_of_the_token_gives_commands() {
     std::fs::write(&path, "correct-horse-battery\n").unwrap();
     let member = alone(AdminAccess::read_only().token_file(&path)).await;
     let mut client = client(&member).await;
-    assert_eq!(commands(&mut client).await, [Code::PermissionDenied; 7]);
+    assert_eq!(commands(&mut client).await, [Code::PermissionDenied; 11]);
     let mut request = Request::new(set("role", "api"));
     request.metadata_mut().insert("authorization", "Bearer correct-horse-battery".parse().unwrap());
     client.change_labels(request).await.unwrap();
@@ -361,7 +366,7 @@ async fn the_service_can_be_served_on_another_port() {
     let mut other = connect(&address.to_string()).await;
     other.change_labels(set("role", "api")).await.unwrap();
     assert_eq!(member.labels().await.get("role"), Some("api"));
-    assert_eq!(commands(&mut client(&member).await).await, [Code::PermissionDenied; 7]);
+    assert_eq!(commands(&mut client(&member).await).await, [Code::PermissionDenied; 11]);
     // It does not keep the member alive.
     drop(member);
     let gone = async {

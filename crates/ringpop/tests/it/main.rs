@@ -20,6 +20,8 @@ mod health;
 mod identities;
 mod layers;
 mod mixed_settings;
+#[cfg(feature = "testing")]
+mod off_ring;
 mod placements;
 mod ring_client;
 mod shutdown;
