@@ -5,7 +5,7 @@ use std::time::Duration;
 use ringpop_discovery::{Discovery as _, Feed, Freshness, Srv};
 use tokio::time::sleep;
 
-use super::support::{Process, free_ports, is_installed};
+use super::support::{Process, dnsmasq, free_ports, is_installed};
 use super::{failure, ids, until};
 
 struct Server {
@@ -22,27 +22,10 @@ impl Server {
     /// Starts anew with these records: target, port, priority, weight.
     fn start(&mut self, records: &[(&str, u16, u16, u16)]) {
         self.process = None;
-        let mut arguments: Vec<String> = [
-            "--keep-in-foreground",
-            "--bind-interfaces",
-            "--listen-address=127.0.0.1",
-            "--no-resolv",
-            "--no-hosts",
-            "--conf-file=/dev/null",
-            "--pid-file=",
-            "--user=",
-            "--local=/workers.test/",
-            "--local-ttl=1",
-        ]
-        .map(str::to_owned)
-        .into();
-        arguments.push(format!("--port={}", self.port));
-        for (target, port, priority, weight) in records {
-            arguments.push(format!(
-                "--srv-host=_gossip._tcp.workers.test,{target}.workers.test,{port},{priority},{weight}"
-            ));
-        }
-        self.process = Some(Process::start("dnsmasq", &arguments));
+        let record = |(target, port, priority, weight): &(&str, u16, u16, u16)| {
+            format!("{target}.workers.test,{port},{priority},{weight}")
+        };
+        self.process = Some(dnsmasq(self.port, records.iter().map(record)));
     }
 
     fn feed(&self) -> Feed {

@@ -67,6 +67,29 @@ pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
     listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
+/// A name server of `workers.test` that has these SRV records of `_gossip._tcp.workers.test`: target,
+/// port and, if they matter, priority and weight.
+pub(crate) fn dnsmasq(port: u16, records: impl IntoIterator<Item = String>) -> Process {
+    let mut arguments: Vec<String> = [
+        "--keep-in-foreground",
+        "--bind-interfaces",
+        "--listen-address=127.0.0.1",
+        "--no-resolv",
+        "--no-hosts",
+        "--conf-file=/dev/null",
+        "--pid-file=",
+        "--user=",
+        "--local=/workers.test/",
+        "--local-ttl=1",
+    ]
+    .map(str::to_owned)
+    .into();
+    arguments.push(format!("--port={port}"));
+    let record = |record| format!("--srv-host=_gossip._tcp.workers.test,{record}");
+    arguments.extend(records.into_iter().map(record));
+    Process::start("dnsmasq", &arguments)
+}
+
 /// A Consul agent in development mode, which forgets everything when it ends.
 pub(crate) struct ConsulAgent {
     ports: [u16; 3],

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use super::registries::{Process as Server, free_ports, is_installed};
+use super::registries::{Process as Server, dnsmasq, free_ports, is_installed};
 use super::{ONE_VIEW_MAX, bars, one_ring};
 use crate::support::http::Client;
 use crate::support::ports::Ports;
@@ -16,24 +16,7 @@ const NODES: u16 = 5;
 
 /// A name server that has an SRV record for each of these ports, and nothing when there is none.
 fn serve(port: u16, ready: &[u16]) -> Server {
-    let mut arguments: Vec<String> = [
-        "--keep-in-foreground",
-        "--bind-interfaces",
-        "--listen-address=127.0.0.1",
-        "--no-resolv",
-        "--no-hosts",
-        "--conf-file=/dev/null",
-        "--pid-file=",
-        "--user=",
-        "--local=/workers.test/",
-        "--local-ttl=1",
-    ]
-    .map(str::to_owned)
-    .into();
-    arguments.push(format!("--port={port}"));
-    let record = |member: &u16| format!("--srv-host=_gossip._tcp.workers.test,localhost,{member}");
-    arguments.extend(ready.iter().map(record));
-    Server::start("dnsmasq", &arguments)
+    dnsmasq(port, ready.iter().map(|member| format!("localhost,{member}")))
 }
 
 /// Starts the name server anew whenever another member is ready.
