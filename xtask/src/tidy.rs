@@ -6,6 +6,7 @@ mod circles;
 mod examples;
 mod invariants;
 mod layout;
+mod migration;
 mod prose;
 mod words;
 
@@ -53,6 +54,7 @@ pub(crate) fn run() -> Result<()> {
     breaches.extend(words::check(&files));
     breaches.extend(circles::check(&files));
     breaches.extend(invariants::check(&files));
+    breaches.extend(migration::check(&files));
     breaches.extend(bounds::check(&root).err().map(|error| error.to_string()));
     for breach in &breaches {
         println!("{breach}");

@@ -6,10 +6,7 @@
 
 use std::sync::Arc;
 
-use metrics::{
-    Label, SharedString, Unit, counter, describe_counter, describe_gauge, describe_histogram,
-    gauge, histogram,
-};
+use metrics::{Label, SharedString, counter, gauge, histogram};
 
 use crate::connections::ServerStats;
 use crate::observe::{AttemptEnd, ForwardEvent, Observer, RetriedAt};
@@ -95,15 +92,7 @@ impl MetricsObserver {
     /// Tells the recorder of the process what each figure means.
     pub fn describe() {
         for metric in Self::DESCRIPTIONS.iter().chain(Self::RECORDED) {
-            let (name, help) = (metric.name, metric.help);
-            match metric.kind {
-                MetricKind::Counter => describe_counter!(name, Unit::Count, help),
-                MetricKind::Gauge => describe_gauge!(name, help),
-                MetricKind::Histogram if name.ends_with("_seconds") => {
-                    describe_histogram!(name, Unit::Seconds, help);
-                }
-                MetricKind::Histogram => describe_histogram!(name, help),
-            }
+            metric.kind.describe(metric.name, metric.help);
         }
     }
 

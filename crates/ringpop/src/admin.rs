@@ -6,6 +6,7 @@
 mod access;
 mod commands;
 mod events;
+mod log_level;
 mod members;
 mod off_ring;
 mod settings;
@@ -39,6 +40,7 @@ use crate::limits::{
     ADMIN_LOG_INTERVAL, ADMIN_READERS_MAX, ADMIN_REQUEST_BYTES_MAX, LOOKUP_KEY_BYTES_MAX,
     LOOKUP_OWNERS_MAX,
 };
+use crate::log_control::LogControl;
 use crate::member::Ringpop;
 use crate::view::View;
 
@@ -53,6 +55,8 @@ pub(crate) struct AdminService {
 /// What the administration service of a member counts and bounds.
 #[derive(Debug)]
 pub(crate) struct AdminState {
+    /// The callers that may give commands on the port of the member.
+    pub(crate) access: AdminAccess,
     /// Places for readers of events.
     readers: Arc<Semaphore>,
     commands: AtomicU64,
@@ -60,16 +64,20 @@ pub(crate) struct AdminState {
     readers_refused: AtomicU64,
     /// When a refused command was told last.
     refusal_told: Mutex<Option<Instant>>,
+    /// How the application has its log controlled.
+    log_control: Option<Box<dyn LogControl>>,
 }
 
 impl AdminState {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(access: AdminAccess, log_control: Option<Box<dyn LogControl>>) -> Self {
         Self {
+            access,
             readers: Arc::new(Semaphore::new(ADMIN_READERS_MAX)),
             commands: AtomicU64::new(0),
             commands_refused: AtomicU64::new(0),
             readers_refused: AtomicU64::new(0),
             refusal_told: Mutex::new(None),
+            log_control,
         }
     }
 
@@ -321,6 +329,13 @@ impl Admin for AdminService {
         Ok(Response::new(proto::GetDestinationsResponse { destinations }))
     }
 
+    async fn get_log_level(
+        &self,
+        _request: Request<proto::GetLogLevelRequest>,
+    ) -> Result<Response<proto::GetLogLevelResponse>, Status> {
+        Ok(Response::new(log_level::get(&self.inner()?.admin)?))
+    }
+
     async fn reconfigure(
         &self,
         request: Request<proto::ReconfigureRequest>,
@@ -396,5 +411,12 @@ impl Admin for AdminService {
         request: Request<proto::UndrainRequest>,
     ) -> Result<Response<proto::UndrainResponse>, Status> {
         self.command("undrain", request, off_ring::undrain).await
+    }
+
+    async fn set_log_level(
+        &self,
+        request: Request<proto::SetLogLevelRequest>,
+    ) -> Result<Response<proto::SetLogLevelResponse>, Status> {
+        self.command("set log level", request, log_level::set).await
     }
 }

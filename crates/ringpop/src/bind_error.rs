@@ -130,3 +130,9 @@ impl From<ringpop_forward::ConfigError> for BindError {
         Self::Forwarder { reason: error.to_string() }
     }
 }
+
+impl From<hashring::BuildError> for BindError {
+    fn from(error: hashring::BuildError) -> Self {
+        Self::Ring { reason: error.to_string() }
+    }
+}

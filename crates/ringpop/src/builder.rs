@@ -21,6 +21,7 @@ use crate::admin::AdminAccess;
 use crate::inner::Expected;
 use crate::limits::{ALONE_AFTER, LAME_DUCK};
 use crate::listen::Listen;
+use crate::log_control::LogControl;
 use crate::member::OffRingSettings;
 use crate::placement::PlacementChoice;
 use crate::security::Security;
@@ -61,6 +62,7 @@ pub struct Builder {
     forward_observer: Option<Box<dyn Observer>>,
     security: Security,
     admin_access: AdminAccess,
+    log_control: Option<Box<dyn LogControl>>,
     #[cfg(feature = "metrics")]
     metrics: bool,
 }
@@ -98,6 +100,7 @@ impl Builder {
             forward_observer: None,
             security: Security::default(),
             admin_access: AdminAccess::default(),
+            log_control: None,
             #[cfg(feature = "metrics")]
             metrics: false,
         }

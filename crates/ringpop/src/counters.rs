@@ -5,7 +5,7 @@ use swim_core::Stats as SwimStats;
 use crate::inner::Inner;
 
 /// Figures that may fall; all others only grow.
-const GAUGES: [&str; 11] = [
+const GAUGES: [&str; 12] = [
     "forward.circuits_open",
     "forward.connections",
     "forward.in_flight",
@@ -14,6 +14,7 @@ const GAUGES: [&str; 11] = [
     "ring.evicted",
     "ring.unhealthy",
     "ring.warming",
+    "ring.watchers",
     "server.unread_request_bytes",
     "server.unwritten_bytes",
     "server.waiting_calls",
@@ -35,7 +36,8 @@ impl Counters {
         let mut all: Vec<(String, u64)> = membership.collect();
         all.extend(inner.handle.stats().iter().map(named("driver")));
         all.extend(inner.forwarder.stats().iter().map(named("forward")));
-        all.extend(ring.into_iter().chain(inner.views.counters()).map(named("ring")));
+        let ring = ring.into_iter().chain(inner.views.counters());
+        all.extend(ring.chain(inner.ring_watchers.counters()).map(named("ring")));
         all.extend(inner.health_checks.counters().map(named("health")));
         all.extend(inner.admin.counters().into_iter().map(named("admin")));
         all.extend(security.accept_stats().iter().map(named("server")));

@@ -4,17 +4,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ringpop_forward::{Forwarder, ServerLimits};
-use swim_core::{Address, Isolation};
+use swim_core::{Address, Isolation, Stats};
 use swim_driver::{Handle, Hosts};
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant as Clock;
 
-use crate::admin::{AdminAccess, AdminState};
+use crate::admin::AdminState;
 use crate::event::{Event, Listeners};
 use crate::health_check::HealthCheckStats;
 use crate::labels::OwnLabels;
 use crate::lifecycle::Lifecycle;
 use crate::problem::Problems;
+use crate::ring_watch::RingWatchers;
 use crate::security::Security;
 use crate::server::Server;
 use crate::shutdown::Shutdown;
@@ -59,10 +60,11 @@ pub(crate) struct Inner {
     pub(crate) expected: Option<Expected>,
     pub(crate) security: Security,
     pub(crate) server: Mutex<Server>,
-    /// The callers that may give commands on the port of the member.
-    pub(crate) admin_access: AdminAccess,
     pub(crate) admin: AdminState,
     pub(crate) status_changes: Arc<StatusChanges>,
     pub(crate) health_checks: HealthCheckStats,
     pub(crate) start: Clock,
+    /// What the machine had counted when it ended.
+    pub(crate) last_stats: Arc<Mutex<Stats>>,
+    pub(crate) ring_watchers: RingWatchers,
 }

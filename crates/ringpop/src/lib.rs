@@ -67,6 +67,7 @@ mod labels;
 mod lifecycle;
 pub mod limits;
 mod listen;
+mod log_control;
 mod lookup;
 mod member;
 #[cfg(feature = "metrics")]
@@ -81,6 +82,8 @@ mod peer_clocks;
 mod placement;
 mod problem;
 mod ring_client;
+#[cfg(feature = "ring-list")]
+mod ring_list;
 mod ring_watch;
 mod routed;
 mod security;
@@ -108,6 +111,9 @@ pub use event::{Event, Events};
 pub use health_check::HealthCheck;
 pub use identity::SharedIdentity;
 pub use lifecycle::State;
+#[cfg(feature = "tracing-reload")]
+pub use log_control::TracingReload;
+pub use log_control::{LogControl, LogControlError};
 pub use lookup::Lookup;
 pub use member::Ringpop;
 pub use off_ring::OffRing;
@@ -117,6 +123,8 @@ pub use owner::Owner;
 pub use placement::{PlacementChoice, PlacementError};
 pub use problem::Problem;
 pub use ring_client::{RingClient, RingClientBuilder, RingClientError, RingClientStats};
+#[cfg(feature = "ring-list")]
+pub use ring_list::RingList;
 pub use server::ServeError;
 pub use shutdown::ShutdownReport;
 pub use slow_start::SlowStart;
@@ -131,13 +139,14 @@ pub mod admin_client {
         ChangeLabelsRequest, ChangeLabelsResponse, ControlGossipRequest, ControlGossipResponse,
         Counter, Destination, DrainRequest, DrainResponse, EvictRequest, EvictResponse,
         GetConfigRequest, GetConfigResponse, GetDestinationsRequest, GetDestinationsResponse,
-        GetMembersRequest, GetMembersResponse, GetRingRequest, GetRingResponse, GetStatusRequest,
-        GetStatusResponse, GossipAction, HealRequest, HealResponse, IdentityShared, LeaveRequest,
-        LeaveResponse, LookupRequest, LookupResponse, MemberChanged, MemberStatus, MembershipEvent,
-        OffRing, OffRingChanged, ProblemChanged, ReapRequest, ReapResponse, ReconfigureRequest,
-        ReconfigureResponse, RejoinRequest, RejoinResponse, RingChanged, RingShare, Setting,
-        Suspicion, UndoEvictRequest, UndoEvictResponse, UndrainRequest, UndrainResponse,
-        WatchEventsRequest, WatchEventsResponse,
+        GetLogLevelRequest, GetLogLevelResponse, GetMembersRequest, GetMembersResponse,
+        GetRingRequest, GetRingResponse, GetStatusRequest, GetStatusResponse, GossipAction,
+        HealRequest, HealResponse, IdentityShared, LeaveRequest, LeaveResponse, LookupRequest,
+        LookupResponse, MemberChanged, MemberStatus, MembershipEvent, OffRing, OffRingChanged,
+        ProblemChanged, ReapRequest, ReapResponse, ReconfigureRequest, ReconfigureResponse,
+        RejoinRequest, RejoinResponse, RingChanged, RingShare, SetLogLevelRequest,
+        SetLogLevelResponse, Setting, Suspicion, UndoEvictRequest, UndoEvictResponse,
+        UndrainRequest, UndrainResponse, WatchEventsRequest, WatchEventsResponse,
     };
     pub use swim_core::wire::pb::{Label, Status};
 }

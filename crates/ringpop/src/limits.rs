@@ -198,6 +198,9 @@ pub(crate) const ADMIN_TOKEN_BYTES_MAX: usize = 1024;
 /// Labels that one command sets and removes. A member may have fewer.
 pub(crate) const ADMIN_LABELS_MAX: usize = 64;
 
+/// Longest directives for the log in bytes: a level for each of some tens of modules.
+pub(crate) const ADMIN_LOG_DIRECTIVES_BYTES_MAX: usize = 1024;
+
 /// How long a member waits, on command, for others to confirm that it has left: several times the
 /// longest timeout of a ping. The rest learns it by gossip.
 pub(crate) const ADMIN_LEAVE_LIMIT: Duration = Duration::from_secs(5);
@@ -234,3 +237,13 @@ pub(crate) const RING_CLIENT_PAUSE_MIN: Duration = Duration::from_millis(50);
 
 /// Longest such pause: a cluster that is back is found within it.
 pub(crate) const RING_CLIENT_PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// How long a request for the plain list of the ring may wait for a change: shorter than most
+/// proxies wait for an answer.
+#[cfg(feature = "ring-list")]
+pub const RING_LIST_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// Requests for the plain list of the ring that may wait for a change at a time. Each costs a task
+/// and its connection.
+#[cfg(feature = "ring-list")]
+pub const RING_LIST_WAITERS_MAX: usize = 1024;

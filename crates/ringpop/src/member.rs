@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use ringpop_forward::Forwarder;
 use swim_core::Isolation;
+use tokio::sync::watch;
 
 use crate::builder::Builder;
 use crate::event::Events;
@@ -77,6 +78,29 @@ impl Ringpop {
     #[must_use]
     pub fn view(&self) -> Arc<View> {
         self.0.views.load()
+    }
+
+    /// The latest view, and each further one for a reader that keeps up; a slow one gets the
+    /// latest. The last view of a member that stops has an empty ring.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use ringpop::Ringpop;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let member = Ringpop::builder("rides").bind().await?;
+    /// # member.serve(tonic::service::Routes::default())?;
+    /// let mut views = member.views();
+    /// member.bootstrap().await?;
+    /// let view = views.wait_for(|view| !view.ring.is_empty()).await?.clone();
+    /// assert_eq!(view.lookup(b"driver-42"), Some(member.whoami()));
+    /// # member.shutdown(Duration::from_secs(5)).await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn views(&self) -> watch::Receiver<Arc<View>> {
+        self.0.views.subscribe()
     }
 
     /// Checksum of the membership: equal at members with equal views. ringpop-go's

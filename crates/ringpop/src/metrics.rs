@@ -5,15 +5,14 @@
 //! [`Ringpop::record_metrics`] tells it the figures that are counted anyway, before each scrape or
 //! every few seconds. [`table()`] lists all of them; `docs/metrics.md` is that list.
 
-use ::metrics::{
-    Label, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
-};
+use ::metrics::{Label, counter, gauge};
 use ringpop_forward::MetricKind;
 use swim_core::Status;
 
 use crate::counters::Counters;
 use crate::member::Ringpop;
 
+mod client;
 mod names;
 mod table;
 
@@ -46,22 +45,8 @@ const RING_CHECKSUM: &str = "ringpop_ring_checksum";
 
 /// Tells the recorder of the process what each figure means.
 pub fn describe() {
-    for metric in table() {
-        let Metric { name, kind, help, .. } = metric;
-        let unit = Metric::unit_of(&name);
-        match kind {
-            MetricKind::Counter => {
-                describe_counter!(name.into_owned(), Unit::Count, help.into_owned());
-            }
-            MetricKind::Histogram => match unit {
-                Some(unit) => describe_histogram!(name.into_owned(), unit, help.into_owned()),
-                None => describe_histogram!(name.into_owned(), help.into_owned()),
-            },
-            _ => match unit {
-                Some(unit) => describe_gauge!(name.into_owned(), unit, help.into_owned()),
-                None => describe_gauge!(name.into_owned(), help.into_owned()),
-            },
-        }
+    for Metric { name, kind, help, .. } in table() {
+        kind.describe(name, help);
     }
 }
 

@@ -1,7 +1,8 @@
 //! Clients that are no members and know the ring: they send each call to the owner of its key.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use hashring::{BuildError, Edit, Node, UpdateError};
 use ringpop_discovery::Discovery;
@@ -12,7 +13,7 @@ use ringpop_forward::{
 use swim_driver::{Discover as _, Hosts};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tonic::transport::Endpoint;
 
 use crate::generated as proto;
@@ -55,6 +56,7 @@ use crate::view::{Latest, MemberRing, another};
 /// ```
 #[derive(Debug)]
 pub struct RingClient {
+    name: String,
     channel: RingChannel,
     known: Arc<Known>,
     following: JoinHandle<()>,
@@ -65,6 +67,7 @@ pub struct RingClient {
 #[must_use]
 pub struct RingClientBuilder {
     app: String,
+    name: Option<String>,
     discovery: Arc<dyn Discovery>,
     routes: Routes,
     policy: Policy,
@@ -97,6 +100,12 @@ pub struct RingClientStats {
     /// Changes that did not lead to the ring that the member has. The whole ring was asked for
     /// then.
     pub mismatches: u64,
+    /// Calls for which an owner was picked: those that were answered, and those that failed.
+    pub picks: u64,
+    /// Attempts at another owner than the one before.
+    pub failovers: u64,
+    /// How long ago a member told the ring, or that it had not changed; `None` before the first.
+    pub age: Option<Duration>,
 }
 
 impl RingClient {
@@ -105,6 +114,7 @@ impl RingClient {
     pub fn builder(app: impl Into<String>, discovery: Arc<dyn Discovery>) -> RingClientBuilder {
         RingClientBuilder {
             app: app.into(),
+            name: None,
             discovery,
             routes: Routes::new(),
             policy: Policy::default(),
@@ -135,7 +145,18 @@ impl RingClient {
     /// What happened since this began.
     #[must_use]
     pub fn stats(&self) -> RingClientStats {
-        self.known.stats()
+        let calls = self.channel.forwarder().stats();
+        RingClientStats {
+            picks: calls.forwarded + calls.failed,
+            failovers: calls.rerouted,
+            ..self.known.stats()
+        }
+    }
+
+    /// The name of this client in the log and among metrics.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 }
 
@@ -146,6 +167,13 @@ impl Drop for RingClient {
 }
 
 impl RingClientBuilder {
+    /// Tells this client from others of its process, in the log and among metrics. Default: the
+    /// name of the application.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
     /// How keys are found in calls. See [`Routes`].
     pub fn routes(mut self, routes: Routes) -> Self {
         self.routes = routes;
@@ -183,7 +211,7 @@ impl RingClientBuilder {
     ///
     /// Outside a tokio runtime with its timer enabled.
     pub fn build(self) -> Result<RingClient, RingClientError> {
-        let Self { app, discovery, routes, policy, connections, security } = self;
+        let Self { app, name, discovery, routes, policy, connections, security } = self;
         let known = Arc::new(Known::new()?);
         let resolver: Arc<Known> = Arc::clone(&known);
         let forwarder = Forwarder::builder(resolver)
@@ -192,9 +220,11 @@ impl RingClientBuilder {
             .policy(policy)
             .build()?;
         let hosts = Hosts::new(discovery);
-        let follower = Follower { app, hosts, security, known: Arc::clone(&known) };
+        let name = name.unwrap_or_else(|| app.clone());
+        let follower =
+            Follower { app, name: name.clone(), hosts, security, known: Arc::clone(&known) };
         let following = tokio::spawn(follower.run());
-        Ok(RingClient { channel: forwarder.channel(), known, following })
+        Ok(RingClient { name, channel: forwarder.channel(), known, following })
     }
 }
 
@@ -208,6 +238,8 @@ struct Known {
     watches: AtomicU64,
     failures: AtomicU64,
     mismatches: AtomicU64,
+    /// When a member said something last.
+    told: Mutex<Option<Instant>>,
 }
 
 /// Why an answer of a member is of no use.
@@ -235,6 +267,7 @@ impl Known {
             watches: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             mismatches: AtomicU64::new(0),
+            told: Mutex::new(None),
         })
     }
 
@@ -248,10 +281,23 @@ impl Known {
             watches: self.watches.load(Ordering::Relaxed),
             failures: self.failures.load(Ordering::Relaxed),
             mismatches: self.mismatches.load(Ordering::Relaxed),
+            age: self
+                .told
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .map(|told| told.elapsed()),
+            ..RingClientStats::default()
         }
     }
 
+    /// Takes an answer of a member.
     fn apply(&self, answer: proto::WatchResponse) -> Result<(), Unusable> {
+        self.apply_ring(answer)?;
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        Ok(())
+    }
+
+    fn apply_ring(&self, answer: proto::WatchResponse) -> Result<(), Unusable> {
         let proto::WatchResponse { ring_checksum, placement, whole, members, removed } = answer;
         let former = self.ring.load();
         if !whole && members.is_empty() && removed.is_empty() && former.checksum() == ring_checksum
@@ -298,6 +344,8 @@ impl Resolver for Known {
 /// Follows the ring of one member after the other.
 struct Follower {
     app: String,
+    /// In the log.
+    name: String,
     hosts: Hosts,
     security: Security,
     known: Arc<Known>,
@@ -312,12 +360,14 @@ impl Follower {
                 self.known.watches.fetch_add(1, Ordering::Relaxed);
                 let why = self.watch(&address).await;
                 self.known.failures.fetch_add(1, Ordering::Relaxed);
-                tracing::debug!(member = %address, %why, "the ring is watched at another member");
+                let client = &self.name;
+                tracing::debug!(%client, member = %address, %why, "the ring is watched at another member");
                 if self.known.stats().changes > before {
                     pause = RING_CLIENT_PAUSE_MIN;
                 }
             }
-            tracing::warn!(?pause, "no member tells the ring; the last one is used on");
+            let client = &self.name;
+            tracing::warn!(%client, ?pause, "no member tells the ring; the last one is used on");
             sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
             pause = (pause * 2).min(RING_CLIENT_PAUSE_MAX);
         }
@@ -336,7 +386,10 @@ impl Follower {
                 fastrand::shuffle(&mut hosts);
                 candidates.extend(hosts);
             }
-            Err(error) => tracing::debug!(%error, "discovery lists nobody to ask for the ring"),
+            Err(error) => {
+                let client = &self.name;
+                tracing::debug!(%client, %error, "discovery lists nobody to ask for the ring");
+            }
         }
         candidates
     }

@@ -1,11 +1,13 @@
 //! The ring, told to processes that are no members.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use futures_util::stream::{Stream, unfold};
 use hashring::Node;
 use ringpop_forward::{Owner, Resolver as _};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 use tonic::{Request, Response, Status};
 
@@ -20,13 +22,43 @@ use crate::view::MemberRing;
 #[derive(Debug)]
 pub(crate) struct WatchService {
     member: Weak<Inner>,
-    /// One for each watcher that there may be.
-    places: Arc<tokio::sync::Semaphore>,
 }
 
 impl WatchService {
-    pub(crate) fn new(member: Weak<Inner>) -> Self {
-        Self { member, places: Arc::new(tokio::sync::Semaphore::new(RING_WATCHERS_MAX)) }
+    pub(crate) const fn new(member: Weak<Inner>) -> Self {
+        Self { member }
+    }
+}
+
+/// The clients that watch the ring of a member, and those that could not.
+#[derive(Debug)]
+pub(crate) struct RingWatchers {
+    /// One for each watcher that there may be.
+    places: Arc<Semaphore>,
+    refused: AtomicU64,
+}
+
+impl Default for RingWatchers {
+    fn default() -> Self {
+        let places = Arc::new(Semaphore::new(RING_WATCHERS_MAX));
+        Self { places, refused: AtomicU64::new(0) }
+    }
+}
+
+impl RingWatchers {
+    fn enter(&self) -> Result<OwnedSemaphorePermit, Status> {
+        Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            Status::resource_exhausted(format!(
+                "{RING_WATCHERS_MAX} clients watch the ring of this member: ask another one"
+            ))
+        })
+    }
+
+    /// The figures by name.
+    pub(crate) fn counters(&self) -> [(&'static str, u64); 2] {
+        let watching = RING_WATCHERS_MAX.saturating_sub(self.places.available_permits());
+        [("watchers", watching as u64), ("watchers_refused", self.refused.load(Ordering::Relaxed))]
     }
 }
 
@@ -51,11 +83,7 @@ impl RingWatch for WatchService {
         if inner.lifecycle.state() != State::Ready {
             return Err(Status::unavailable("this member is not ready: ask another one"));
         }
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
-            Status::resource_exhausted(format!(
-                "{RING_WATCHERS_MAX} clients watch the ring of this member: ask another one"
-            ))
-        })?;
+        let place = inner.ring_watchers.enter()?;
         let told =
             Told { member: Weak::clone(&self.member), ring: None, ring_checksum, _place: place };
         let answers = unfold(Some(told), async |told| {
@@ -79,7 +107,7 @@ struct Told {
     /// `None` before the first answer.
     ring: Option<Arc<MemberRing>>,
     ring_checksum: u64,
-    _place: tokio::sync::OwnedSemaphorePermit,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Told {
@@ -140,5 +168,24 @@ pub(crate) fn member(node: &Node<Owner>) -> proto::RingMember {
         address: node.id().to_owned(),
         identity: node.identity().to_owned(),
         weight: node.weight(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watcher_without_a_place_is_refused_and_counted() {
+        let watchers = RingWatchers::default();
+        assert_eq!(watchers.counters(), [("watchers", 0), ("watchers_refused", 0)]);
+        let mut places: Vec<_> =
+            (0..RING_WATCHERS_MAX).map(|_| watchers.enter().expect("there is room")).collect();
+        let refused = watchers.enter().expect_err("all places are taken");
+        assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
+        let all = RING_WATCHERS_MAX as u64;
+        assert_eq!(watchers.counters(), [("watchers", all), ("watchers_refused", 1)]);
+        places.pop();
+        places.push(watchers.enter().expect("one went"));
     }
 }

@@ -132,7 +132,7 @@ where
     ))
     .max_decoding_message_size(MESSAGE_BYTES_MAX)
     .max_encoding_message_size(MESSAGE_BYTES_MAX);
-    let admin = admin::server(inner, inner.admin_access.clone());
+    let admin = admin::server(inner, inner.admin.access.clone());
     let ring = RingWatchServer::new(WatchService::new(Arc::downgrade(inner)))
         .max_encoding_message_size(RING_BYTES_MAX);
     let services = services.add_service(membership).add_service(admin).add_service(ring);

@@ -166,6 +166,8 @@ pub(crate) struct Views {
     latest: Latest<View>,
     /// The latest rings in their order.
     rings: Arc<Rings>,
+    /// The same for those who wait for the next one.
+    watched: watch::Sender<Arc<View>>,
     /// Checksum of the latest ring, for those who wait for another one.
     epoch: watch::Sender<u64>,
     /// Whether others took this member for faulty and nobody reaches it.
@@ -208,6 +210,7 @@ impl Views {
             ring_checksum,
         };
         Ok(Self {
+            watched: watch::Sender::new(Arc::new(view.clone())),
             latest: Latest::new(view),
             rings,
             epoch: watch::Sender::new(ring_checksum),
@@ -268,6 +271,10 @@ impl Views {
         self.latest.load()
     }
 
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Arc<View>> {
+        self.watched.subscribe()
+    }
+
     /// Whether others took this member for faulty and nobody reaches it, to be
     /// watched.
     #[cfg(feature = "health")]
@@ -294,7 +301,9 @@ impl Views {
         if self.with(|former| former.ring_checksum != ring_checksum) {
             self.rings.push(Arc::clone(&view.ring));
         }
-        self.latest.publish(Arc::new(view));
+        let view = Arc::new(view);
+        self.latest.publish(Arc::clone(&view));
+        self.watched.send_replace(view);
         if evictions_changed {
             self.evictions.send_replace(());
         }

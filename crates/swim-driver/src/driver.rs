@@ -107,7 +107,7 @@ impl<T: Transport, H: Hooks> Driver<T, H> {
             self.carry_out();
             self.publish();
             match self.wait().await {
-                Wake::Input(None | Some(Input::Stop)) => return self.hooks.end(),
+                Wake::Input(None | Some(Input::Stop)) => return self.hooks.end(&self.node),
                 Wake::Input(Some(input)) => self.take(input),
                 Wake::Transport(input) => {
                     let now = self.now();

@@ -41,8 +41,10 @@ pub trait Hooks: Send + 'static {
         None
     }
 
-    /// The driver ends in order. Default: nothing.
-    fn end(&mut self) {}
+    /// The driver ends in order; this is the last look at the machine. Default: nothing.
+    fn end(&mut self, node: &Node) {
+        let _ = node;
+    }
 }
 
 impl Hooks for () {

@@ -82,7 +82,7 @@ fn methods_without_example(files: &[File], package: &str, name: &str) -> Vec<Str
 }
 
 /// The blocks of code in doc comments, or in a page of the crate.
-fn examples(file: &File) -> String {
+pub(super) fn examples(file: &File) -> String {
     let is_page = file.is_page();
     let (mut text, mut fenced) = (String::new(), false);
     for line in file.text.lines().map(str::trim_start) {

@@ -14,10 +14,12 @@ use std::time::Duration;
 
 use ringpop::discovery::{Address, Discovery, DiscoveryError, DiscoveryUrl, JsonFile, url};
 use ringpop::forward::{Explain, Policy, Routes};
-use ringpop::{BindError, Problem, Ringpop, State};
+use ringpop::{BindError, Problem, Ringpop, State, TracingReload};
 use tokio::net::lookup_host;
 use tokio::time::{sleep, timeout};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use self::event::NodeEvent;
 use self::http::HttpServer;
@@ -34,9 +36,9 @@ use crate::output::Output;
 use crate::stop::{Stop, Why};
 
 pub(crate) async fn run(args: NodeArgs) -> Result<(), Failure> {
-    log(args.verbose);
+    let log = log(args.verbose);
     let mut stop = Stop::new(args.run.duration, args.exit_with_stdin)?;
-    let member = Member::start(&args).await?;
+    let member = Member::start(&args, log).await?;
     let result = tokio::select! {
         result = member.live() => result,
         why = stop.next() => member.stopped_by(why),
@@ -58,7 +60,7 @@ struct Member {
 
 impl Member {
     /// Takes all ports, then serves. Nothing is announced to others yet.
-    async fn start(args: &NodeArgs) -> Result<Self, Failure> {
+    async fn start(args: &NodeArgs, log: TracingReload) -> Result<Self, Failure> {
         if args.http.as_ref() == Some(&args.listen) {
             return Err(Failure::Usage(format!(
                 "--http and --listen are both {}: give HTTP a port of its own",
@@ -70,7 +72,7 @@ impl Member {
             None => None,
         };
         let recorder = listener.is_some().then(metrics::install).transpose()?;
-        let node = bind(args).await?;
+        let node = bind(args, log).await?;
         let reporter = Reporter::start(Output::new(args.run.json), node.events());
         let server = KvServer::new(KvService::new());
         let client = KvClient::new(node.forwarder().client(server.clone()));
@@ -81,7 +83,10 @@ impl Member {
             http: args.http.as_ref().map(ToString::to_string),
             pid: std::process::id(),
         });
-        let mut router = kv::http::router(client).merge(ready::router(node.clone()));
+        let mut router = kv::http::router(client)
+            .merge(ready::router(node.clone()))
+            .route_service("/ring", node.ring_list())
+            .route_service("/v3/discovery:endpoints", node.ring_list());
         if let Some(recorder) = recorder {
             router = router.merge(metrics::router(node.clone(), recorder));
         }
@@ -129,7 +134,8 @@ impl Member {
             // HTTP ends before the member does: its requests need the forwarder.
             let was_ready = self.node.state() == State::Ready;
             let lame_duck = if was_ready { self.lame_duck } else { Duration::ZERO };
-            tokio::join!(self.node.leave(SHUTDOWN_TIMEOUT), sleep(lame_duck));
+            // It has nobody to tell when it stopped by itself.
+            let _ = tokio::join!(self.node.leave(SHUTDOWN_TIMEOUT), sleep(lame_duck));
             http.stop().await;
         }
         // The member takes half of the time for its lame duck at most.
@@ -138,7 +144,7 @@ impl Member {
     }
 }
 
-async fn bind(args: &NodeArgs) -> Result<Ringpop, Failure> {
+async fn bind(args: &NodeArgs, log: TracingReload) -> Result<Ringpop, Failure> {
     let listen = resolve(&args.listen).await?;
     if let Some(address) = &args.advertise {
         check_advertised(address).await;
@@ -151,6 +157,7 @@ async fn bind(args: &NodeArgs) -> Result<Ringpop, Failure> {
         .config(config.map_err(|error| Failure::Usage(error.to_string()))?)
         .discovery(discovery(&args.source).await?)
         .admin_access(args.admin.access())
+        .log_control(log)
         .metrics(args.http.is_some())
         .start_alone_after(args.alone_after)
         .lame_duck(args.lame_duck)
@@ -268,7 +275,7 @@ async fn check_advertised(address: &Address) {
     }
 }
 
-fn log(verbose: bool) {
+fn log(verbose: bool) -> TracingReload {
     // A client that resets its streams has h2 and hyper warn of each connection that ends for it.
     let default = if verbose {
         "info,ringpop=debug,swim_core=debug,ringpop_forward=debug"
@@ -276,11 +283,12 @@ fn log(verbose: bool) {
         "warn,h2=error,hyper=error"
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let (filter, control) = TracingReload::new(filter);
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
         // It would complain on standard error, and panic when that is closed as well.
         .log_internal_errors(false)
-        .with_ansi(io::stderr().is_terminal())
-        .init();
+        .with_ansi(io::stderr().is_terminal());
+    tracing_subscriber::registry().with(filter).with(lines).init();
+    control
 }

@@ -1,5 +1,9 @@
 //! What the figures of an observer mean: the one list that code and pages share.
 
+use std::borrow::Cow;
+
+use metrics::{KeyName, Recorder, SharedString, Unit};
+
 use super::MetricsObserver;
 
 /// The kind of a figure.
@@ -23,6 +27,26 @@ impl MetricKind {
             Self::Gauge => "gauge",
             Self::Histogram => "histogram",
         }
+    }
+
+    /// Tells the recorder of the process what a figure of this kind means. Its unit follows from
+    /// its name: `_seconds`, `_bytes`, and a count for a counter.
+    pub fn describe(self, name: impl Into<Cow<'static, str>>, help: impl Into<Cow<'static, str>>) {
+        let (name, help) = (name.into(), help.into());
+        let unit = match self {
+            _ if name.ends_with("_seconds") => Some(Unit::Seconds),
+            _ if name.ends_with("_bytes") => Some(Unit::Bytes),
+            Self::Counter => Some(Unit::Count),
+            _ => None,
+        };
+        metrics::with_recorder(|recorder| {
+            let describe = match self {
+                Self::Counter => Recorder::describe_counter,
+                Self::Gauge => Recorder::describe_gauge,
+                Self::Histogram => Recorder::describe_histogram,
+            };
+            describe(recorder, KeyName::from(name), unit, SharedString::from(help));
+        });
     }
 }
 

@@ -25,6 +25,7 @@ use crate::member::{Ringpop, attended};
 use crate::observing;
 use crate::peer_clocks::PeerClocks;
 use crate::problem::Problems;
+use crate::ring_watch::RingWatchers;
 use crate::server::Server;
 use crate::slow_start::SlowStart;
 use crate::status_changes::StatusChanges;
@@ -42,7 +43,7 @@ impl Builder {
     /// When the port cannot be taken, or a setting is wrong.
     pub async fn bind(mut self) -> Result<Ringpop, BindError> {
         self.check()?;
-        let security = self.security.clone();
+        let (security, server_limits) = (self.security.clone(), self.server_limits.clone());
         let labels = self.own_labels()?;
         let (listener, bound) = mem::take(&mut self.listen).open().await?;
         let address = advertised(self.advertise.as_deref(), bound)?;
@@ -50,19 +51,19 @@ impl Builder {
         let start = Start::now()?;
         let clocks = Arc::new(PeerClocks::new(start.clock()));
         let node = self.node(&local, &labels, &start)?;
-        let views = views(&local)?;
+        let views = Arc::new(Views::new(local.clone())?);
         let (listeners, events) = Listeners::new();
         let lifecycle = Arc::new(Lifecycle::new(local.clone(), listeners.clone()));
         let problems = Arc::new(Problems::new(local.clone(), listeners.clone()));
         let (app, lame_duck, expected) = (self.app.clone(), self.lame_duck, self.expected);
-        let server_limits = self.server_limits.clone();
         let checks_address = self.advertise.is_some() && local.as_str() != bound.to_string();
         let (hosts, alone_after, is_meant_to_be_alone) = self.whom_to_join(address)?;
         let routed = (!self.routes.is_empty()).then(|| self.routes.paths());
-        let (admin_access, off_ring) = (self.admin_access.clone(), self.off_ring.clone());
+        let off_ring = self.off_ring.clone();
+        let admin = AdminState::new(self.admin_access.clone(), self.log_control.take());
         let timings = self.timings(&local);
         let forwarder = self.forwarder(&views, &local)?;
-        let status_changes = Arc::<StatusChanges>::default();
+        let (status_changes, last_stats) = (Arc::<StatusChanges>::default(), Arc::default());
         let (isolation, isolation_now) = watch::channel(node.isolation());
         let publishing = Publishing::new(Audience {
             views: Arc::clone(&views),
@@ -73,6 +74,7 @@ impl Builder {
             status_changes: Arc::clone(&status_changes),
             timings: timings.clone(),
             clocks: Arc::clone(&clocks),
+            last_stats: Arc::clone(&last_stats),
         });
         let calls = Calls::new(Channels::new(security.clone(), CHANNELS_MAX), timings);
         let (handle, queue) = queue();
@@ -102,11 +104,12 @@ impl Builder {
             expected,
             security,
             server: Mutex::new(Server::Bound(listener)),
-            admin_access,
-            admin: AdminState::new(),
+            admin,
             status_changes,
             health_checks: HealthCheckStats::default(),
             start: start.clock(),
+            last_stats,
+            ring_watchers: RingWatchers::default(),
         };
         Ok(attended(inner, off_ring))
     }
@@ -203,11 +206,6 @@ fn advertised(
     text.parse().map_err(|error: ringpop_discovery::AddressError| BindError::Advertise {
         reason: error.to_string(),
     })
-}
-
-fn views(local: &Address) -> Result<Arc<Views>, BindError> {
-    let views = Views::new(local.clone());
-    Ok(Arc::new(views.map_err(|error| BindError::Ring { reason: error.to_string() })?))
 }
 
 /// The same address, when others can dial it as far as its text tells.

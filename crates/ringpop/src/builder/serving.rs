@@ -8,6 +8,7 @@ use ringpop_forward::ServerLimits;
 use super::Builder;
 use crate::admin::AdminAccess;
 use crate::listen::Listen;
+use crate::log_control::LogControl;
 
 impl Builder {
     /// Where to listen. Default: loopback, a free port.
@@ -71,6 +72,14 @@ impl Builder {
     /// callers that reach the port may ask it. Default: nobody, [`AdminAccess::read_only`].
     pub fn admin_access(mut self, access: AdminAccess) -> Self {
         self.admin_access = access;
+        self
+    }
+
+    /// Lets operators ask and change the level of the log by the administration service; a change
+    /// is a command as others are. Several members of one process share the log. Default: it stays
+    /// as the application set it.
+    pub fn log_control(mut self, control: impl LogControl) -> Self {
+        self.log_control = Some(Box::new(control));
         self
     }
 

@@ -753,6 +753,26 @@ pub struct UndrainResponse {
     #[prost(bool, tag = "1")]
     pub changed: bool,
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetLogLevelRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetLogLevelResponse {
+    /// Directives, such as `info,ringpop=debug`.
+    #[prost(string, tag = "1")]
+    pub directives: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetLogLevelRequest {
+    /// Directives, such as `info,ringpop=debug`. At most 1,024 bytes.
+    #[prost(string, tag = "1")]
+    pub directives: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetLogLevelResponse {
+    /// The directives until now, to go back to.
+    #[prost(string, tag = "1")]
+    pub directives_before: ::prost::alloc::string::String,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum GossipAction {
@@ -1035,6 +1055,32 @@ pub mod admin_client {
                 .insert(GrpcMethod::new("ringpop.v1.Admin", "GetDestinations"));
             self.inner.unary(req, path, codec).await
         }
+        /// The level of the log of the process. FAILED_PRECONDITION when the application gave no way to
+        /// ask and change it.
+        pub async fn get_log_level(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetLogLevelRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetLogLevelResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ringpop.v1.Admin/GetLogLevel",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("ringpop.v1.Admin", "GetLogLevel"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Command: changes settings of the membership protocol, all or none.
         pub async fn reconfigure(
             &mut self,
@@ -1272,6 +1318,32 @@ pub mod admin_client {
             req.extensions_mut().insert(GrpcMethod::new("ringpop.v1.Admin", "Undrain"));
             self.inner.unary(req, path, codec).await
         }
+        /// Command: changes the level of the log of the process, until it ends or another command. As
+        /// GetLogLevel otherwise.
+        pub async fn set_log_level(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetLogLevelRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetLogLevelResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ringpop.v1.Admin/SetLogLevel",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("ringpop.v1.Admin", "SetLogLevel"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1343,6 +1415,15 @@ pub mod admin_server {
             tonic::Response<super::GetDestinationsResponse>,
             tonic::Status,
         >;
+        /// The level of the log of the process. FAILED_PRECONDITION when the application gave no way to
+        /// ask and change it.
+        async fn get_log_level(
+            &self,
+            request: tonic::Request<super::GetLogLevelRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetLogLevelResponse>,
+            tonic::Status,
+        >;
         /// Command: changes settings of the membership protocol, all or none.
         async fn reconfigure(
             &self,
@@ -1411,6 +1492,15 @@ pub mod admin_server {
             &self,
             request: tonic::Request<super::UndrainRequest>,
         ) -> std::result::Result<tonic::Response<super::UndrainResponse>, tonic::Status>;
+        /// Command: changes the level of the log of the process, until it ends or another command. As
+        /// GetLogLevel otherwise.
+        async fn set_log_level(
+            &self,
+            request: tonic::Request<super::SetLogLevelRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetLogLevelResponse>,
+            tonic::Status,
+        >;
     }
     /// What an operator asks a running member, and has it do. Everybody who reaches the port may ask;
     /// commands need an authorised caller (PERMISSION_DENIED otherwise).
@@ -1781,6 +1871,49 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetDestinationsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ringpop.v1.Admin/GetLogLevel" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetLogLevelSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::GetLogLevelRequest>
+                    for GetLogLevelSvc<T> {
+                        type Response = super::GetLogLevelResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetLogLevelRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::get_log_level(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetLogLevelSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -2258,6 +2391,49 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = UndrainSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ringpop.v1.Admin/SetLogLevel" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetLogLevelSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::SetLogLevelRequest>
+                    for SetLogLevelSvc<T> {
+                        type Response = super::SetLogLevelResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetLogLevelRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::set_log_level(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetLogLevelSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -2,11 +2,11 @@
 //! problems and the listeners.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ringpop_forward::{Forwarder, Peer, PeerState};
 use swim_core::{
-    Address, Cause, Event as SwimEvent, Instant, Isolation, Member, Node, State, Status,
+    Address, Cause, Event as SwimEvent, Instant, Isolation, Member, Node, State, Stats, Status,
 };
 use swim_driver::{Batch, Hooks};
 use tokio::sync::watch;
@@ -36,6 +36,8 @@ pub(crate) struct Audience {
     pub(crate) timings: Timings,
     /// The clocks by which planned changes of the ring take effect.
     pub(crate) clocks: Arc<PeerClocks>,
+    /// What the machine had counted when it ended.
+    pub(crate) last_stats: Arc<Mutex<Stats>>,
 }
 
 /// Publishes views and tells the [`Audience`].
@@ -88,7 +90,8 @@ impl Hooks for Publishing {
         self.identities.next().into_iter().chain(self.publisher.next_switch()).min()
     }
 
-    fn end(&mut self) {
+    fn end(&mut self, node: &Node) {
+        *self.to.last_stats.lock().unwrap_or_else(PoisonError::into_inner) = *node.stats();
         self.publisher.end();
     }
 }
@@ -139,7 +142,7 @@ impl Publishing {
                 }
                 self.tell_off_ring(published.off_ring);
                 if let Some(change) = published.change {
-                    log_placement(&change);
+                    log_placement(&change, &node.local().address);
                     self.to.timings.ring_changed(&change);
                     self.to.listeners.tell(Event::RingChanged(change));
                 }
@@ -283,10 +286,15 @@ pub(crate) fn reachable(node: &Node) -> usize {
 }
 
 /// Tells the log when nearly all keys move.
-fn log_placement(change: &RingChange) {
+fn log_placement(change: &RingChange, member: &Address) {
     if let Some(before) = change.placement_before {
         let placement = change.placement;
-        tracing::info!(%before, %placement, "the placement changes: most keys have another owner");
+        tracing::info!(
+            %member,
+            %before,
+            %placement,
+            "the placement changes: most keys have another owner"
+        );
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use ringpop_forward::ForwardService;
+use swim_driver::Stopped;
 use tokio::time::Instant as Clock;
 use tonic::body::Body;
 use tonic::codegen::{Body as HttpBody, Bytes, StdError};
@@ -166,8 +167,15 @@ impl Ringpop {
     ///
     /// Health says NOT_SERVING and the state is [`State::Draining`] at once. A join that
     /// is under way is given up.
-    pub async fn leave(&self, limit: Duration) -> usize {
-        shutdown::leave_within(&self.0, limit).await
+    ///
+    /// # Errors
+    ///
+    /// When the member has stopped.
+    pub async fn leave(&self, limit: Duration) -> Result<usize, Stopped> {
+        if self.state() == State::Stopped {
+            return Err(Stopped);
+        }
+        Ok(shutdown::leave_within(&self.0, limit).await)
     }
 
     /// Stops gracefully within `limit`: health says NOT_SERVING, the member leaves the ring and

@@ -2,13 +2,12 @@
 
 use std::borrow::Cow;
 
-use ::metrics::Unit;
 use ringpop_forward::{
     MetricDescription, MetricKind, MetricsObserver, ServerStats, Stats as ForwardStats,
 };
 use swim_core::Stats as SwimStats;
 
-use super::{OWN, exported};
+use super::{OWN, client, exported};
 use crate::counters::Counters;
 
 /// A figure that a member exports.
@@ -20,20 +19,10 @@ pub struct Metric {
     pub name: Cow<'static, str>,
     /// Its kind.
     pub kind: MetricKind,
-    /// Labels beside `member`, which all have.
+    /// Labels beside `member`, which all have but those of clients.
     pub labels: &'static [&'static str],
     /// One sentence.
     pub help: Cow<'static, str>,
-}
-
-impl Metric {
-    /// What a figure of this name is counted in.
-    pub(super) fn unit_of(name: &str) -> Option<Unit> {
-        if name.ends_with("_seconds") {
-            return Some(Unit::Seconds);
-        }
-        name.ends_with("_bytes").then_some(Unit::Bytes)
-    }
 }
 
 impl From<&MetricDescription> for Metric {
@@ -60,6 +49,8 @@ const OTHERS: &[(&str, &str)] = &[
     ("ring.warming", "Gauge: reachable members in a slow start"),
     ("ring.capped", "Views in which heavy members got fewer points than they want"),
     ("ring.identities_shared", "How often live members were found to share an identity"),
+    ("ring.watchers", "Clients that watch the ring of this member"),
+    ("ring.watchers_refused", "Clients that found as many others watching as there may be"),
     ("ring.stale", "Views that the ring could not follow"),
     ("server.accept_failures", "How often the operating system refused to accept a connection"),
     ("server.silent_closed", "Connections that were closed because they had sent nothing"),
@@ -72,7 +63,7 @@ const OTHERS: &[(&str, &str)] = &[
 /// All figures that a member exports, sorted by name.
 #[must_use]
 pub fn table() -> Vec<Metric> {
-    let own = OWN.iter().map(|(name, kind, labels, help)| Metric {
+    let own = OWN.iter().chain(client::DESCRIPTIONS).map(|(name, kind, labels, help)| Metric {
         name: Cow::Borrowed(name),
         kind: *kind,
         labels,

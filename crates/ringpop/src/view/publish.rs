@@ -270,7 +270,8 @@ impl Publisher {
         let published =
             self.publish(Changes::new(), damped, view.membership_checksum, OnRing::Nobody);
         if let Err(error) = published {
-            tracing::warn!(%error, "the ring of a member that has stopped stays as it was");
+            let member = &self.views.local;
+            tracing::warn!(%member, %error, "the ring of a member that has stopped stays as it was");
         }
     }
 
@@ -434,7 +435,8 @@ impl Publisher {
             match Peer::new(member.address.as_str()) {
                 Ok(peer) => Owner::Remote(Arc::new(peer)),
                 Err(error) => {
-                    tracing::warn!(%error, "a member that cannot be dialled stays off the ring");
+                    let local = &self.views.local;
+                    tracing::warn!(member = %local, %error, "a member that cannot be dialled stays off the ring");
                     return;
                 }
             }

@@ -1,16 +1,19 @@
 //! The administration service: everybody may ask, authorised callers give commands.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ringpop::admin_client::{
     AdminClient, ChangeLabelsRequest, ControlGossipRequest, DrainRequest, Event as Told,
-    EvictRequest, GetConfigRequest, GetDestinationsRequest, GetMembersRequest, GetRingRequest,
-    GetStatusRequest, GossipAction, HealRequest, Label, LeaveRequest, MemberStatus, ReapRequest,
-    ReconfigureRequest, RejoinRequest, Setting, Status as ProtoStatus, UndoEvictRequest,
-    UndrainRequest, Value, WatchEventsRequest,
+    EvictRequest, GetConfigRequest, GetDestinationsRequest, GetLogLevelRequest, GetMembersRequest,
+    GetRingRequest, GetStatusRequest, GossipAction, HealRequest, Label, LeaveRequest, MemberStatus,
+    ReapRequest, ReconfigureRequest, RejoinRequest, SetLogLevelRequest, Setting,
+    Status as ProtoStatus, UndoEvictRequest, UndrainRequest, Value, WatchEventsRequest,
 };
 use ringpop::swim::{Config, Status};
-use ringpop::{AdminAccess, LeaveRingError, RejoinError, Ringpop, State};
+use ringpop::{
+    AdminAccess, LeaveRingError, LogControl, LogControlError, RejoinError, Ringpop, State,
+};
 use tokio::time::timeout;
 use tonic::transport::Channel;
 use tonic::{Code, Request};
@@ -45,6 +48,10 @@ fn setting(name: &str, value: Value) -> ReconfigureRequest {
     ReconfigureRequest { settings: vec![setting] }
 }
 
+fn level(directives: &str) -> SetLogLevelRequest {
+    SetLogLevelRequest { directives: directives.to_owned() }
+}
+
 /// The outcome of each command, all of which change nothing when they are refused.
 async fn commands(client: &mut Client) -> Vec<Code> {
     let code = |refused: tonic::Status| refused.code();
@@ -60,6 +67,7 @@ async fn commands(client: &mut Client) -> Vec<Code> {
         client.undo_evict(UndoEvictRequest::default()).await.map_or_else(code, |_| Code::Ok),
         client.drain(DrainRequest {}).await.map_or_else(code, |_| Code::Ok),
         client.undrain(UndrainRequest {}).await.map_or_else(code, |_| Code::Ok),
+        client.set_log_level(level("info")).await.map_or_else(code, |_| Code::Ok),
     ]
 }
 
@@ -79,9 +87,9 @@ async fn commands_are_refused_by_default_and_change_nothing() {
     let member = alone(AdminAccess::default()).await;
     let mut client = client(&member).await;
     let codes = commands(&mut client).await;
-    assert_eq!(codes, [Code::PermissionDenied; 11]);
+    assert_eq!(codes, [Code::PermissionDenied; 12]);
     let counters = member.counters().await;
-    assert_eq!(counters.get("admin.commands_refused"), Some(11));
+    assert_eq!(counters.get("admin.commands_refused"), Some(12));
     assert_eq!(counters.get("admin.commands"), Some(0));
     assert!(member.labels().await.is_empty());
     assert!(member.owns(b"key"), "it is on the ring");
@@ -340,7 +348,7 @@ async fn the_holder_of_the_token_gives_commands() {
     std::fs::write(&path, "correct-horse-battery\n").unwrap();
     let member = alone(AdminAccess::read_only().token_file(&path)).await;
     let mut client = client(&member).await;
-    assert_eq!(commands(&mut client).await, [Code::PermissionDenied; 11]);
+    assert_eq!(commands(&mut client).await, [Code::PermissionDenied; 12]);
     let mut request = Request::new(set("role", "api"));
     request.metadata_mut().insert("authorization", "Bearer correct-horse-battery".parse().unwrap());
     client.change_labels(request).await.unwrap();
@@ -366,7 +374,7 @@ async fn the_service_can_be_served_on_another_port() {
     let mut other = connect(&address.to_string()).await;
     other.change_labels(set("role", "api")).await.unwrap();
     assert_eq!(member.labels().await.get("role"), Some("api"));
-    assert_eq!(commands(&mut client(&member).await).await, [Code::PermissionDenied; 11]);
+    assert_eq!(commands(&mut client(&member).await).await, [Code::PermissionDenied; 12]);
     // It does not keep the member alive.
     drop(member);
     let gone = async {
@@ -425,4 +433,55 @@ mod certificates {
         assert_eq!(common.await, Err(Code::PermissionDenied));
         assert_eq!(member.counters().await.get("admin.commands"), Some(2));
     }
+}
+
+/// A log whose directives are one word.
+#[derive(Clone, Default)]
+struct Words(Arc<Mutex<String>>);
+
+impl LogControl for Words {
+    fn directives(&self) -> Result<String, LogControlError> {
+        Ok(self.0.lock().unwrap().clone())
+    }
+
+    fn set_directives(&self, directives: &str) -> Result<(), LogControlError> {
+        if directives.contains(' ') {
+            return Err(LogControlError::Invalid { reason: "several words".to_owned() });
+        }
+        directives.clone_into(&mut self.0.lock().unwrap());
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_level_of_the_log_is_asked_by_all_and_set_by_those_who_may() {
+    let log = Words::default();
+    log.set_directives("warn").unwrap();
+    let builder = || Ringpop::builder("test").config(Config::local()).log_control(log.clone());
+    let member = cluster_of_one(builder()).await;
+    let mut all = client(&member).await;
+    let told = all.get_log_level(GetLogLevelRequest {}).await.unwrap().into_inner();
+    assert_eq!(told.directives, "warn");
+    let refused = all.set_log_level(level("debug")).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    assert_eq!(log.directives().unwrap(), "warn");
+
+    let access = AdminAccess::read_only().loopback();
+    let member = cluster_of_one(builder().admin_access(access.clone())).await;
+    let mut operator = client(&member).await;
+    let changed = operator.set_log_level(level("debug")).await.unwrap().into_inner();
+    assert_eq!(changed.directives_before, "warn");
+    assert_eq!(log.directives().unwrap(), "debug");
+    for bad in ["two words".to_owned(), "d".repeat(1025)] {
+        let refused = operator.set_log_level(level(&bad)).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+    }
+    assert_eq!(log.directives().unwrap(), "debug", "the former ones stay");
+
+    let member = alone(access).await;
+    let mut operator = client(&member).await;
+    let none = operator.set_log_level(level("debug")).await.unwrap_err();
+    assert_eq!(none.code(), Code::FailedPrecondition);
+    let none = operator.get_log_level(GetLogLevelRequest {}).await.unwrap_err();
+    assert_eq!(none.code(), Code::FailedPrecondition);
 }

@@ -8,7 +8,7 @@ use ringpop::discovery::{
     Discovery, DiscoveryError, Dns, JsonFile, PeersFuture, Record, StaticList,
 };
 use ringpop::swim::{Config, Status};
-use ringpop::{BootstrapError, Builder, Event, Problem, Ringpop, State};
+use ringpop::{BootstrapError, Bootstrapped, Builder, Event, Problem, Ringpop, State};
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -262,5 +262,26 @@ async fn settings_that_cannot_mean_what_was_written_are_refused() {
     ] {
         let text = error(builder).await.to_string();
         assert!(text.contains(part), "{text}");
+    }
+}
+
+/// ringpop-go's `JoinSize` and `ParallelismFactor`.
+#[tokio::test]
+async fn a_join_asks_as_many_members_as_the_settings_say() {
+    let mut members: Vec<Ringpop> = Vec::new();
+    for (join_size, join_parallelism, joined_from) in [(1, 1, 0), (1, 1, 1), (1, 1, 1), (2, 1, 2)] {
+        let config = Config::local().to_builder();
+        let config = config.join_size(join_size).join_parallelism(join_parallelism);
+        let mut builder = Ringpop::builder("test").config(config.build().unwrap());
+        if !members.is_empty() {
+            let seeds = members.iter().map(Ringpop::whoami);
+            builder = builder.discovery(Arc::new(StaticList::from_addresses(seeds).unwrap()));
+        }
+        let member = builder.bind().await.unwrap();
+        member.serve(tonic::service::Routes::default()).unwrap();
+        let Bootstrapped { joined, .. } =
+            timeout(PATIENCE, member.bootstrap()).await.unwrap().unwrap();
+        assert_eq!(joined.len(), joined_from, "{join_size} members are enough: {joined:?}");
+        members.push(member);
     }
 }

@@ -96,7 +96,7 @@ async fn counters_are_found_by_name_and_every_gauge_exists() {
     assert_eq!(counters.get("forward.local"), Some(0));
     assert_eq!(counters.get("forward.nonsense"), None);
     let gauges = counters.iter().filter(|(name, _)| Counters::is_gauge(name)).count();
-    assert_eq!(gauges, 11);
+    assert_eq!(gauges, 12);
 }
 
 /// Records the metrics that are registered, and their labels.
@@ -188,7 +188,8 @@ fn the_page_of_metrics_is_the_table() {
 
 What a member exports through the facade of the crate `metrics` (feature `metrics`) with `Builder::metrics(true)` and
 `Ringpop::record_metrics`, and `ringpop node --http` serves at `/metrics`. Everything has the label `member`, the address
-of the member; other labels are named, and have a bounded number of values. Names that end in `_seconds` are times in
+of the member, but for the figures of clients, which have `client`, the name of the client, and are told by
+`RingClient::record_metrics`; other labels are named, and have a bounded number of values. Names that end in `_seconds` are times in
 seconds, in `_bytes` sizes in bytes, in `_total` counters that only grow. [operations.md](operations.md#watch) says which
 to watch and what a rise means; `deploy/grafana/ringpop.json` is a dashboard of them.
 

@@ -7,6 +7,7 @@ mod service;
 
 mod addresses;
 mod admin;
+mod after_stop;
 mod bootstrap;
 #[cfg(feature = "tls")]
 mod certificates;
@@ -24,6 +25,8 @@ mod mixed_settings;
 mod off_ring;
 mod placements;
 mod ring_client;
+#[cfg(feature = "ring-list")]
+mod ring_list;
 mod shutdown;
 mod silent;
 #[cfg(feature = "tls")]

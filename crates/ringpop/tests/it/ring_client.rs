@@ -112,6 +112,19 @@ async fn the_ring_is_followed_through_joins_weights_and_leaves() {
     let stats = client.stats();
     assert_eq!(stats.mismatches, 0, "{stats:?}");
     assert!(stats.watches >= 2, "{stats:?}");
+    assert!(stats.age.is_some_and(|age| age < PATIENCE), "{stats:?}");
+}
+
+#[tokio::test]
+async fn a_client_counts_its_picks_and_failovers() {
+    let members = cluster(2).await;
+    let client = client("test", &[&members[0]]);
+    assert_eq!(client.stats().age, None);
+    timeout(PATIENCE, client.ready()).await.unwrap();
+    assert_eq!((client.name(), client.stats().picks), ("test", 0));
+    let mut channel = client.channel();
+    call(&mut channel, "key").await.unwrap();
+    assert_eq!((client.stats().picks, client.stats().failovers), (1, 0));
 }
 
 #[tokio::test]

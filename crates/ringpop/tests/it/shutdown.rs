@@ -178,7 +178,7 @@ async fn the_last_member_handles_what_comes_until_it_stops() {
     let member = serving(builder()).await;
     member.bootstrap().await.unwrap();
     let mut channel = channel(&member).await;
-    assert_eq!(member.leave(PATIENCE).await, 0);
+    assert_eq!(member.leave(PATIENCE).await, Ok(0));
     assert_eq!(member.state(), State::Draining);
     for key in ["a", "b", "c"] {
         call(&mut channel, key).await.unwrap();
@@ -196,14 +196,14 @@ async fn a_member_that_left_forwards_until_it_is_shut_down() {
     let member = serving(builder().discovery(peers(&[&stays])).lame_duck(Duration::ZERO)).await;
     member.bootstrap().await.unwrap();
     let mut channel = channel(&member).await;
-    assert_eq!(member.leave(PATIENCE).await, 1, "the other one knows");
+    assert_eq!(member.leave(PATIENCE).await, Ok(1), "the other one knows");
     assert_eq!((stays.view().ring.len(), member.state()), (1, State::Draining));
     let before = stays.forward_stats().local;
     for i in 0..20 {
         call(&mut channel, &format!("key-{i}")).await.unwrap();
     }
     assert_eq!(stays.forward_stats().local, before + 20);
-    assert_eq!(member.leave(PATIENCE).await, 0, "again, it tells nobody");
+    assert_eq!(member.leave(PATIENCE).await, Ok(0), "again, it tells nobody");
     assert_eq!(member.shutdown(PATIENCE).await.cut_off, 0);
     port_is_free(&member).await;
 }

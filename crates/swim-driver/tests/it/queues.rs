@@ -108,7 +108,7 @@ impl Hooks for Views {
         self.published.lock().unwrap().push((node.local().labels.len(), batch.changed.len()));
     }
 
-    fn end(&mut self) {
+    fn end(&mut self, _: &Node) {
         self.ended.fetch_add(1, Ordering::SeqCst);
     }
 }
