@@ -20,7 +20,7 @@ use crate::retry::budget::Budgets;
 use crate::retry::peer_state::PeerStates;
 use crate::retry::policy::Policy;
 use crate::route::key::MissingKey;
-use crate::route::routes::Routes;
+use crate::route::routes::{Route, Routes};
 use crate::server::drain::Gate;
 use crate::server::explain::Explain;
 use crate::stats::{Counter, Counters};
@@ -125,9 +125,12 @@ impl<T> Shared<T> {
     }
 
     pub(crate) fn owner_of(&self, key: &[u8]) -> Option<Owner> {
-        let mut owners = Owners::new();
-        self.resolver.owners(key, 1, &mut owners);
-        owners.into_iter().next()
+        owner_of(&*self.resolver, key)
+    }
+
+    /// Who says who owns the keys of a method.
+    pub(crate) fn resolver_of<'a>(&'a self, route: &'a Route) -> &'a Arc<dyn Resolver> {
+        route.resolver.as_ref().unwrap_or(&self.resolver)
     }
 
     /// The address of an owner, for people.
@@ -165,6 +168,13 @@ impl<T> Shared<T> {
         *cached = (epoch, value.clone());
         value
     }
+}
+
+/// The first owner of a key.
+pub(crate) fn owner_of(resolver: &dyn Resolver, key: &[u8]) -> Option<Owner> {
+    let mut owners = Owners::new();
+    resolver.owners(key, 1, &mut owners);
+    owners.into_iter().next()
 }
 
 #[cfg(test)]

@@ -56,6 +56,34 @@ pub enum BindError {
     /// A label is wrong.
     #[error(transparent)]
     Label(#[from] LabelError),
+    /// The name of a ring is empty or too long, or has characters that are no visible ASCII.
+    #[error("ring {name:?}: a name has 1 to {max} visible ASCII characters")]
+    RingName {
+        /// The name.
+        name: String,
+        /// The longest that a name may be.
+        max: usize,
+    },
+    /// Two rings have one name.
+    #[error("ring {name:?} is set up more than once; give each ring a name of its own")]
+    RingTwice {
+        /// The name.
+        name: String,
+    },
+    /// There are too many rings.
+    #[error("{rings} rings beside the main one, there may be {max}")]
+    Rings {
+        /// How many there are.
+        rings: usize,
+        /// How many there may be.
+        max: usize,
+    },
+    /// Routes are for a ring that is not set up.
+    #[error("routes are for the ring {name:?}, which is not set up; give its options to `ring`")]
+    RingUnknown {
+        /// The name.
+        name: String,
+    },
     /// The weight is none, or larger than it may be.
     #[error("weight is {value:?}, it must be a number from 0 to {max}")]
     Weight {

@@ -25,6 +25,7 @@ use crate::log_control::LogControl;
 use crate::member::OffRingSettings;
 use crate::placement::PlacementChoice;
 use crate::security::Security;
+use crate::view::{Definition, ZoneOrder};
 
 /// Sets up a member; made by [`Ringpop::builder`].
 ///
@@ -46,7 +47,11 @@ pub struct Builder {
     config: Config,
     placement: PlacementChoice,
     off_ring: OffRingSettings,
+    rings: Vec<Definition>,
+    zone_order: ZoneOrder,
     routes: Routes,
+    /// Routes on further rings, by their names.
+    ring_routes: Vec<(String, Routes)>,
     policy: Policy,
     forward_connections: H2Config,
     server_limits: ServerLimits,
@@ -84,7 +89,10 @@ impl Builder {
             config: Config::lan(),
             placement: PlacementChoice::default(),
             off_ring: OffRingSettings::default(),
+            rings: Vec::new(),
+            zone_order: ZoneOrder::default(),
             routes: Routes::new(),
+            ring_routes: Vec::new(),
             policy: Policy::default(),
             forward_connections: H2Config::between_members(),
             server_limits: ServerLimits::default(),

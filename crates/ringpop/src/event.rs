@@ -1,6 +1,7 @@
 //! Events of the cluster.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use swim_core::Address;
@@ -32,6 +33,14 @@ pub enum Event {
         address: Address,
         /// Why it is kept off the ring; `None`: it is not any more.
         off: Option<OffRing>,
+    },
+    /// Owners of keys changed on a [further ring](crate::Builder::ring);
+    /// [`NamedRing::events`](crate::NamedRing::events) has those of one ring.
+    NamedRingChanged {
+        /// Its name.
+        ring: Arc<str>,
+        /// How it changed.
+        change: RingChange,
     },
     /// Several live members claim one identity, and have for longer than a member
     /// that died can look alive. All but one own nothing: give each a name of its

@@ -72,6 +72,7 @@ mod lookup;
 mod member;
 #[cfg(feature = "metrics")]
 pub mod metrics;
+mod named_ring;
 mod observing;
 mod off_ring;
 mod operator;
@@ -84,6 +85,7 @@ mod problem;
 mod ring_client;
 #[cfg(feature = "ring-list")]
 mod ring_list;
+mod ring_options;
 mod ring_watch;
 mod routed;
 mod security;
@@ -116,6 +118,7 @@ pub use log_control::TracingReload;
 pub use log_control::{LogControl, LogControlError};
 pub use lookup::Lookup;
 pub use member::Ringpop;
+pub use named_ring::{NamedRing, RingEvent, RingEvents};
 pub use off_ring::OffRing;
 pub use operator::Healed;
 pub use owned::Owned;
@@ -125,10 +128,13 @@ pub use problem::Problem;
 pub use ring_client::{RingClient, RingClientBuilder, RingClientError, RingClientStats};
 #[cfg(feature = "ring-list")]
 pub use ring_list::RingList;
+pub use ring_options::RingOptions;
 pub use server::ServeError;
 pub use shutdown::ShutdownReport;
 pub use slow_start::SlowStart;
-pub use view::{MemberRing, MemberWalk, Moved, Moves, RingChange, View};
+pub use view::{
+    MemberRing, MemberWalk, Moved, Moves, NamedRings, RingChange, Subring, View, ZoneOrder,
+};
 
 /// Client of the administration service of a running member.
 pub mod admin_client {

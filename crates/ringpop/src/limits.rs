@@ -161,6 +161,16 @@ pub(crate) const EVENTS_MAX: usize = 4096;
 /// `EVENTS_MAX` of the default placement with 500.
 pub const MOVES_BYTES_MAX: usize = 32 * 1024 * 1024;
 
+/// Rings beside the main one. Each costs a merge for each change of a member that is on it.
+pub const RINGS_MAX: usize = 16;
+
+/// Longest name of a ring in bytes: it stands in logs and events.
+pub const RING_NAME_BYTES_MAX: usize = 64;
+
+/// Bytes of the subrings of one ring that are kept until it changes, about: 16,000 tenants of
+/// eight members. Those that have no room are chosen again each time.
+pub const SUBRINGS_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// How long a gossip connection may take to open. Shorter than the ping timeout of the presets,
 /// which tells an unreachable host from a slow one.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_millis(400);

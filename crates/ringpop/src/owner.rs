@@ -5,6 +5,9 @@ use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::Arc;
 
+use hashring::Node;
+use ringpop_forward::Owner as Reached;
+
 /// The member that owns a key: its address, and whether it is this member.
 ///
 /// It dereferences to the address and is cheap to clone. Owners are equal when their
@@ -35,6 +38,11 @@ pub struct Owner {
 impl Owner {
     pub(crate) const fn new(address: Arc<str>, is_local: bool) -> Self {
         Self { address, is_local }
+    }
+
+    /// The member at a place of a ring.
+    pub(crate) fn of(node: &Arc<Node<Reached>>) -> Self {
+        Self::new(Arc::clone(node.shared_id()), matches!(node.data(), Reached::Local))
     }
 
     /// The address of the owner, as `host:port`.

@@ -14,8 +14,8 @@ use crate::limits::{PLACEMENT_LABEL, POINTS_PER_WEIGHT_UNIT, POINTS_PER_WEIGHT_U
 /// several with as many votes the first in the order of this type.
 /// [`MemberRing::placement`](crate::MemberRing::placement) is the one in use.
 ///
-/// As text it is `rendezvous`, `ring:100` or `local-rendezvous:100`. The number is points for each
-/// unit of weight, 1 to [`POINTS_PER_WEIGHT_UNIT_MAX`]; without one it is
+/// As text it is `rendezvous`, `ring:100`, `local-rendezvous:100` or `ringpop`. The number is
+/// points for each unit of weight, 1 to [`POINTS_PER_WEIGHT_UNIT_MAX`]; without one it is
 /// [`POINTS_PER_WEIGHT_UNIT`].
 ///
 /// ```
@@ -46,7 +46,13 @@ pub enum PlacementChoice {
         /// Points for each unit of weight.
         points: u32,
     },
+    /// The ring of ringpop-go and ringpop-node: FarmHash, 100 points for each unit of weight on a
+    /// circle of 32 bits. For callers that compute owners as those do.
+    Ringpop,
 }
+
+/// `replicaPoints` of Ringpop.
+const RINGPOP_POINTS: u32 = 100;
 
 impl PlacementChoice {
     /// Points for each unit of weight, where there are points.
@@ -55,6 +61,7 @@ impl PlacementChoice {
         match self {
             Self::Rendezvous => None,
             Self::Ring { points } | Self::LocalRendezvous { points } => Some(*points),
+            Self::Ringpop => Some(RINGPOP_POINTS),
         }
     }
 
@@ -63,6 +70,7 @@ impl PlacementChoice {
             Self::Rendezvous => "rendezvous",
             Self::Ring { .. } => "ring",
             Self::LocalRendezvous { .. } => "local-rendezvous",
+            Self::Ringpop => "ringpop",
         }
     }
 
@@ -86,7 +94,10 @@ impl PlacementChoice {
 impl fmt::Display for PlacementChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())?;
-        self.points().map_or(Ok(()), |points| write!(f, ":{points}"))
+        match self {
+            Self::Rendezvous | Self::Ringpop => Ok(()),
+            Self::Ring { points } | Self::LocalRendezvous { points } => write!(f, ":{points}"),
+        }
     }
 }
 
@@ -110,6 +121,7 @@ impl FromStr for PlacementChoice {
         };
         match (name, points) {
             ("rendezvous", None) => Ok(Self::Rendezvous),
+            ("ringpop", None) => Ok(Self::Ringpop),
             ("ring", _) => with_points(|points| Self::Ring { points }),
             ("local-rendezvous", _) => with_points(|points| Self::LocalRendezvous { points }),
             _ => Err(PlacementError::Unknown { text: text.to_owned() }),
@@ -123,7 +135,8 @@ impl FromStr for PlacementChoice {
 pub enum PlacementError {
     /// There is no such placement.
     #[error(
-        "placement {text:?} does not exist; take `rendezvous`, `ring:100` or `local-rendezvous:100`"
+        "placement {text:?} does not exist; take `rendezvous`, `ring:100`, `local-rendezvous:100` or \
+         `ringpop`"
     )]
     Unknown {
         /// The text.
@@ -153,6 +166,7 @@ mod tests {
             ("ring:1", PlacementChoice::Ring { points: 1 }),
             ("ring:8192", PlacementChoice::Ring { points: 8192 }),
             ("local-rendezvous:200", PlacementChoice::LocalRendezvous { points: 200 }),
+            ("ringpop", PlacementChoice::Ringpop),
         ] {
             assert_eq!(text.parse::<PlacementChoice>(), Ok(choice));
             assert_eq!(choice.to_string(), text);
@@ -165,7 +179,16 @@ mod tests {
     #[test]
     fn refusals_name_the_value_and_the_bound() {
         let error = |text: &str| text.parse::<PlacementChoice>().unwrap_err().to_string();
-        for text in ["", "jump", "Ring:100", "rendezvous:7", " ring:1", "rendezvous ", "rings:1"] {
+        for text in [
+            "",
+            "jump",
+            "Ring:100",
+            "rendezvous:7",
+            "ringpop:7",
+            " ring:1",
+            "rendezvous ",
+            "rings:1",
+        ] {
             assert!(error(text).contains(&format!("{text:?}")), "{}", error(text));
         }
         for points in ["0", "8193", "-1", "+5", "", "1.5", "4294967296", "100:1"] {

@@ -9,28 +9,38 @@ use swim_core::{Address, Member, MemberList, Status};
 use tokio::sync::watch;
 
 use crate::identity::SharedIdentity;
-use crate::limits::WARMING_LABEL;
+use crate::limits::{WARMING_LABEL, ZONE_LABEL};
 use crate::off_ring::{Eviction, OffRing};
+use crate::owner::Owner;
 use crate::placement::PlacementChoice;
 
 mod cap;
+mod edits;
 mod latest;
 mod member_ring;
 mod moves;
+mod named;
 mod publish;
 mod rings;
+mod subring;
 #[cfg(test)]
 mod tests;
 mod votes;
 mod withdrawn;
+mod zones;
 
 pub(crate) use cap::Cap;
 pub(crate) use latest::Latest;
 pub use member_ring::{MemberRing, MemberWalk};
 use moves::Kept;
 pub use moves::{Moved, Moves};
+pub(crate) use named::Definition;
+pub use named::NamedRings;
 pub(crate) use publish::{Dissent, OnRing, Publisher};
 pub(crate) use rings::Rings;
+pub use subring::Subring;
+use subring::Subrings;
+pub use zones::ZoneOrder;
 
 /// Members and ring at one moment.
 ///
@@ -58,6 +68,10 @@ pub struct View {
     pub membership_checksum: u64,
     /// Checksum of the ring: members with equal ones agree on every key.
     pub ring_checksum: u64,
+    /// The [further rings](crate::Builder::ring).
+    pub named_rings: NamedRings,
+    /// Those of the main ring.
+    subrings: Arc<Subrings>,
 }
 
 /// How a ring differs from the one before. Addresses are sorted.
@@ -153,6 +167,30 @@ impl View {
         place.ok().map(|place| &self.off_ring[place].1)
     }
 
+    /// The first `n` distinct owners of a key whose zones differ while that is possible, then the
+    /// next ones whatever their zone; the owner is the first.
+    #[must_use]
+    pub fn lookup_spread(&self, key: &[u8], n: usize) -> Vec<&str> {
+        zones::spread(self, &self.ring, key, n).into_iter().map(|node| node.id()).collect()
+    }
+
+    /// The same on one of the rings of this view.
+    pub(crate) fn spread(&self, ring: &MemberRing, key: &[u8], n: usize) -> Vec<Owner> {
+        zones::spread(self, ring, key, n).into_iter().map(Owner::of).collect()
+    }
+
+    /// The subring of a tenant on the further ring at this place.
+    pub(crate) fn subring_on(&self, place: usize, tenant: &[u8], n: usize) -> Subring {
+        let named = self.named_rings.at(place);
+        named.subrings.get(self, &named.ring, tenant, n)
+    }
+
+    /// The failure domain of a member; `None` when it has none or is not known.
+    #[must_use]
+    pub fn zone(&self, address: &str) -> Option<&str> {
+        self.member(address)?.labels.get(ZONE_LABEL)
+    }
+
     /// A member, as this one sees it.
     #[must_use]
     pub fn member(&self, address: &str) -> Option<&Member> {
@@ -170,6 +208,10 @@ pub(crate) struct Views {
     watched: watch::Sender<Arc<View>>,
     /// Checksum of the latest ring, for those who wait for another one.
     epoch: watch::Sender<u64>,
+    /// The same of each further ring.
+    ring_epochs: Vec<watch::Sender<u64>>,
+    definitions: Vec<Definition>,
+    zone_order: ZoneOrder,
     /// Whether others took this member for faulty and nobody reaches it.
     unreachable: watch::Sender<bool>,
     /// Told when what members say of evictions changes.
@@ -193,12 +235,23 @@ pub(crate) struct RingStats {
 }
 
 impl Views {
+    /// Views with a main ring only.
     pub(crate) fn new(local: Address) -> Result<Self, BuildError> {
+        Self::with_rings(local, Vec::new(), ZoneOrder::default())
+    }
+
+    pub(crate) fn with_rings(
+        local: Address,
+        definitions: Vec<Definition>,
+        zone_order: ZoneOrder,
+    ) -> Result<Self, BuildError> {
         // Nobody is on the ring and asks for another placement.
         let ring = MemberRing::new(PlacementChoice::Rendezvous)?;
         let ring_checksum = ring.checksum();
         let ring = Arc::new(ring);
         let rings = Arc::new(Rings::new(Arc::clone(&ring)));
+        let named_rings = NamedRings::new(&definitions)?;
+        let ring_epochs = named_rings.checksums().map(watch::Sender::new).collect();
         let view = View {
             members: MemberList::default(),
             damped: Arc::new([]),
@@ -208,12 +261,17 @@ impl Views {
             ring,
             membership_checksum: 0,
             ring_checksum,
+            named_rings,
+            subrings: Arc::default(),
         };
         Ok(Self {
             watched: watch::Sender::new(Arc::new(view.clone())),
             latest: Latest::new(view),
             rings,
             epoch: watch::Sender::new(ring_checksum),
+            ring_epochs,
+            definitions,
+            zone_order,
             unreachable: watch::Sender::new(false),
             evictions: watch::Sender::new(()),
             local,
@@ -303,13 +361,41 @@ impl Views {
         }
         let view = Arc::new(view);
         self.latest.publish(Arc::clone(&view));
-        self.watched.send_replace(view);
         if evictions_changed {
             self.evictions.send_replace(());
         }
-        // A view with the same ring wakes nobody that waits for another ring.
-        self.epoch
-            .send_if_modified(|epoch| std::mem::replace(epoch, ring_checksum) != ring_checksum);
+        set_epoch(&self.epoch, ring_checksum);
+        for (epoch, checksum) in self.ring_epochs.iter().zip(view.named_rings.checksums()) {
+            set_epoch(epoch, checksum);
+        }
+        self.watched.send_replace(view);
+    }
+
+    /// The subring of a tenant on the main ring.
+    pub(crate) fn subring(&self, tenant: &[u8], n: usize) -> Subring {
+        self.with(|view| view.subrings.get(view, &view.ring, tenant, n))
+    }
+
+    /// The place of a further ring among all of them.
+    pub(crate) fn ring_named(&self, name: &str) -> Option<usize> {
+        self.definitions.iter().position(|definition| *definition.name == *name)
+    }
+
+    /// Appends the first `n` owners of a key on a ring of this view.
+    pub(crate) fn fill(
+        &self,
+        view: &View,
+        ring: &MemberRing,
+        key: &[u8],
+        n: usize,
+        out: &mut Owners,
+    ) {
+        self.zone_order.owners(view, ring, key, n, |node| out.push(node.data().clone()));
+    }
+
+    /// The epoch of a further ring, to be waited on.
+    pub(crate) fn ring_epoch(&self, i: usize) -> &watch::Sender<u64> {
+        &self.ring_epochs[i]
     }
 
     /// Runs `f` on the latest view.
@@ -327,6 +413,11 @@ impl RingChange {
         self.moves.as_ref()?.get()
     }
 
+    fn with_moves(mut self, moves: Arc<Kept>) -> Self {
+        self.moves = Some(moves);
+        self
+    }
+
     fn is_empty(&self) -> bool {
         self.added.is_empty()
             && self.removed.is_empty()
@@ -337,7 +428,7 @@ impl RingChange {
 
 impl Resolver for Views {
     fn owners(&self, key: &[u8], n: usize, out: &mut Owners) {
-        self.with(|view| out.extend(view.ring.walk(key).take(n).map(|node| node.data().clone())));
+        self.with(|view| self.fill(view, &view.ring, key, n, out));
     }
 
     fn epoch(&self) -> u64 {
@@ -352,6 +443,11 @@ impl Resolver for Views {
 /// Resolves when the ring of this member is another one than that of the checksum `seen`.
 pub(crate) fn another_ring(views: &Views, seen: u64) -> Changed {
     another(&views.epoch, seen)
+}
+
+/// A view with the same ring wakes nobody that waits for another ring.
+fn set_epoch(epoch: &watch::Sender<u64>, checksum: u64) {
+    epoch.send_if_modified(|epoch| std::mem::replace(epoch, checksum) != checksum);
 }
 
 /// Resolves when the ring is another one than that of the checksum `seen`.

@@ -172,7 +172,7 @@ impl<T: PeerTransport> Attempts<T> {
         replay: &Replay,
     ) -> Option<(Failure<T::Body>, GiveUp)> {
         let shared = Arc::clone(&self.call.shared);
-        let epoch = shared.resolver.epoch();
+        let epoch = self.call.resolver().epoch();
         let class = failure.class();
         let untried = self.untried();
         let situation = RetryContext {
@@ -210,7 +210,7 @@ impl<T: PeerTransport> Attempts<T> {
                 if !wait.is_zero() {
                     tokio::select! {
                         () = sleep(wait) => {}
-                        () = shared.resolver.changed(epoch) => {}
+                        () = self.call.resolver().changed(epoch) => {}
                     }
                 }
                 self.untried().or_else(|| self.new_round())

@@ -352,7 +352,7 @@ impl<T: PeerTransport> Asking<'_, T> {
         let Some(outcome) = outcome(asked) else { return };
         let is_failure = matches!(outcome, AttemptOutcome::Failed(_));
         if !is_failure || self.trail.fails_first_time(peer) {
-            self.call.shared.resolver.report_attempt(self.key.as_bytes(), peer, outcome);
+            self.call.resolver().report_attempt(self.key.as_bytes(), peer, outcome);
         }
     }
 }

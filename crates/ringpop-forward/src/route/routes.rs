@@ -11,6 +11,7 @@ use http::request::Parts;
 
 use crate::error::ConfigError;
 use crate::observe::OTHER_METHOD;
+use crate::resolver::Resolver;
 use crate::route::key::{HeadFn, Key, KeySource};
 
 /// Largest protobuf field number.
@@ -93,7 +94,7 @@ pub struct Routes {
 }
 
 /// How the calls of one method are treated.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Route {
     /// The path, unless the route stands for many.
     path: Option<Box<str>>,
@@ -104,11 +105,27 @@ pub(crate) struct Route {
     pub(crate) idempotent: bool,
     /// A stream does not outlive the ownership of its key.
     pub(crate) end_when_moved: bool,
+    /// Who says who owns the keys, unless it is the resolver of the forwarder.
+    pub(crate) resolver: Option<Arc<dyn Resolver>>,
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Route")
+            .field("path", &self.path)
+            .field("key", &self.key)
+            .field("unary", &self.unary)
+            .field("idempotent", &self.idempotent)
+            .field("end_when_moved", &self.end_when_moved)
+            .field("has_own_resolver", &self.resolver.is_some())
+            .finish()
+    }
 }
 
 impl Route {
     pub(crate) fn new(key: KeySource) -> Self {
-        Self { path: None, key, unary: false, idempotent: false, end_when_moved: false }
+        let [unary, idempotent, end_when_moved] = [false; 3];
+        Self { path: None, key, unary, idempotent, end_when_moved, resolver: None }
     }
 
     /// The method as figures name it.
@@ -220,6 +237,55 @@ impl Routes {
     #[must_use]
     pub fn end_when_moved(self) -> Self {
         self.refine("end_when_moved", |route| route.end_when_moved = true)
+    }
+
+    /// Has `resolver` say who owns the keys of all these methods, in place of the resolver of the
+    /// forwarder: for services whose keys are spread over other members, such as those of one role.
+    ///
+    /// ```
+    /// use ringpop_forward::{Forwarder, Routes, StaticResolver};
+    ///
+    /// let all = ["10.0.0.1:7100", "10.0.0.2:7100", "10.0.0.3:7100"];
+    /// let workers = StaticResolver::new("10.0.0.1:7100", ["10.0.0.2:7100", "10.0.0.3:7100"])?;
+    /// let forwarder = Forwarder::builder(StaticResolver::new("10.0.0.1:7100", all)?)
+    ///     .name("10.0.0.1:7100")
+    ///     .routes(
+    ///         Routes::new()
+    ///             .header("/kv.v1.Kv/Get")
+    ///             .and(Routes::new().header("/jobs.v1.Jobs/Run").owned_by(workers)),
+    ///     )
+    ///     .build()?;
+    /// # let _ = forwarder;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn owned_by(mut self, resolver: impl Resolver) -> Self {
+        let resolver: Arc<dyn Resolver> = Arc::new(resolver);
+        for route in self.by_path.values_mut().chain(&mut self.fallback) {
+            Arc::make_mut(route).resolver = Some(Arc::clone(&resolver));
+        }
+        self
+    }
+
+    /// Adds the methods of another table. A method may be in one of them only, and so may
+    /// [`any_head`](Self::any_head).
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.last = None;
+        for (path, route) in other.by_path {
+            if self.by_path.contains_key(&path) {
+                self.fail(ConfigError::RouteTwice { path: path.clone() });
+            }
+            self.by_path.insert(path, route);
+        }
+        if self.fallback.is_some() && other.fallback.is_some() {
+            self.fail(ConfigError::RouteTwice { path: OTHER_METHOD.to_owned() });
+        }
+        self.fallback = other.fallback.or(self.fallback);
+        if let Some(error) = other.error {
+            self.fail(error);
+        }
+        self
     }
 
     /// The paths of methods that have a route of their own and find their key in a message or in
@@ -336,6 +402,26 @@ mod tests {
         }
         let twice = Routes::new().table(TABLE).table(TABLE);
         assert!(twice.error().unwrap().to_string().contains("/a/B is given twice"));
+    }
+
+    #[test]
+    fn two_tables_are_one_with_the_resolver_of_each() {
+        let nobody = || crate::resolver::StaticResolver::from_fn(|_, _, _| {});
+        let own =
+            Routes::new().header("/a/C").any_head(|_| Some(Key::from("k"))).owned_by(nobody());
+        let both = || Routes::new().header("/a/B").unary();
+        let routes = both().and(own);
+        let has_own = |path| routes.find(&parts(path)).unwrap().resolver.is_some();
+        assert!(!has_own("/a/B") && has_own("/a/C") && has_own("/other"));
+        assert!(routes.error().is_none());
+        let error = |routes: Routes| routes.error().unwrap().to_string();
+        assert!(error(both().and(both())).contains("/a/B"));
+        assert!(error(both().and(Routes::new().header("none"))).contains("none"));
+        assert!(
+            error(both().and(Routes::new().header("/a/C")).idempotent()).contains("idempotent")
+        );
+        let any = || Routes::new().any_head(|_| None);
+        assert!(any().and(any()).error().is_some());
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::limits::{
 };
 use crate::observe::ForwardEvent;
 use crate::origin::{Origin, Target};
-use crate::resolver::{Owner, Owners};
+use crate::resolver::{Owner, Owners, Resolver};
 use crate::route::key::{self, HeadKey, Key, KeyError, KeySource, MissingKey, checked};
 use crate::route::routes::Route;
 use crate::server::answer::{Protocol, answer, refuse};
@@ -27,7 +27,7 @@ use crate::server::deadline::{Deadline, exceeded};
 use crate::server::drain::Refusal;
 use crate::server::explain::explain;
 use crate::server::ownership::{Lost, Ownership};
-use crate::shared::Shared;
+use crate::shared::{Shared, owner_of};
 
 /// A call that was let in.
 pub(crate) struct Call<T> {
@@ -122,7 +122,7 @@ pub(crate) fn admit<T>(shared: &Arc<Shared<T>>, origin: &Origin, mut head: Parts
         }
     };
     let is_received = matches!(origin, Origin::Server);
-    let via = via(shared, &mut head, is_received);
+    let via = via(shared, &route, &mut head, is_received);
     if via.hops > 0 {
         shared.tell(ForwardEvent::Received { method: route.method(), hops: via.hops });
     }
@@ -196,7 +196,7 @@ fn enter<T>(shared: &Shared<T>, head: &Parts) -> Result<InFlight, Refusal> {
 }
 
 /// Takes the hop header off a request and reads it as far as its sender is believed.
-fn via<T>(shared: &Shared<T>, head: &mut Parts, is_received: bool) -> Via {
+fn via<T>(shared: &Shared<T>, route: &Route, head: &mut Parts, is_received: bool) -> Via {
     let Some(header) = head.headers.remove(HOP_HEADER) else {
         return Via::DIRECT;
     };
@@ -213,7 +213,7 @@ fn via<T>(shared: &Shared<T>, head: &mut Parts, is_received: bool) -> Via {
     match hop {
         Ok(Hop { hops, .. }) if !trusted => Via { hops, trusted, ..Via::DIRECT },
         Ok(hop) => {
-            let epoch = shared.resolver.epoch();
+            let epoch = shared.resolver_of(route).epoch();
             let epoch_differs = hop.epoch != 0 && epoch != 0 && hop.epoch != epoch;
             if epoch_differs {
                 shared.record(&shared.counters.epochs_differed, ForwardEvent::RingDiffers);
@@ -234,17 +234,22 @@ impl<T> Call<T> {
     pub(crate) fn place(&mut self, key: &Key) -> Placement {
         if !self.route.unary && self.only_owner.is_none() {
             // Before the decision, so no change of the ring falls between the two.
-            let resolver = Arc::clone(&self.shared.resolver);
+            let resolver = Arc::clone(self.resolver());
             self.ownership = Some(Ownership::new(resolver, key.clone()));
         }
         self.find_place(key)
+    }
+
+    /// Who says who owns its key.
+    pub(crate) fn resolver(&self) -> &Arc<dyn Resolver> {
+        self.shared.resolver_of(&self.route)
     }
 
     fn find_place(&self, key: &Key) -> Placement {
         if self.via.hops > 0 && self.via.trusted {
             return self.place_arrived(key);
         }
-        match self.only_owner.clone().or_else(|| self.shared.owner_of(key.as_bytes())) {
+        match self.only_owner.clone().or_else(|| owner_of(&**self.resolver(), key.as_bytes())) {
             Some(Owner::Local) => Placement::Local,
             owner if self.via.hops < HOPS_UNTRUSTED_MAX => Placement::Remote(owner),
             owner => {
@@ -261,7 +266,7 @@ impl<T> Call<T> {
         let chosen_among = hop.map_or(1, |hop| hop.chosen_among);
         let mut owners = Owners::new();
         let n = shared.settings.policy.owners().max(chosen_among);
-        shared.resolver.owners(key.as_bytes(), n, &mut owners);
+        self.resolver().owners(key.as_bytes(), n, &mut owners);
         let arrival = Arrival {
             hops: self.via.hops,
             hops_max: shared.hops_max(),
@@ -296,12 +301,12 @@ impl<T> Call<T> {
         }
         let shared = &self.shared;
         let chosen_among = if self.only_owner.is_some() { OWNERS_LIMIT } else { chosen_among };
-        if self.via.hops == 0 && chosen_among == 1 {
+        if self.via.hops == 0 && chosen_among == 1 && self.route.resolver.is_none() {
             return Some(shared.first_hop());
         }
         let path = self.via.hop().map(|hop| hop.path_behind()).unwrap_or_default();
         let hops = self.via.hops_on_arrival();
-        let hop = Hop::first(&shared.settings.name, shared.resolver.epoch());
+        let hop = Hop::first(&shared.settings.name, self.resolver().epoch());
         Some(Hop { hops, path: &path, chosen_among, ..hop }.to_value())
     }
 
@@ -310,7 +315,7 @@ impl<T> Call<T> {
         let mut owners = Owners::new();
         match &self.only_owner {
             Some(owner) => owners.push(owner.clone()),
-            None => self.shared.resolver.owners(key.as_bytes(), n, &mut owners),
+            None => self.resolver().owners(key.as_bytes(), n, &mut owners),
         }
         owners
     }
@@ -421,7 +426,7 @@ impl<T> Call<T> {
         let path: Vec<_> =
             hop.iter().flat_map(Hop::intermediaries).chain([name.as_str()]).collect();
         let path = path.join(" > ");
-        let epoch = shared.resolver.epoch();
+        let epoch = self.resolver().epoch();
         let status = Status::failed_precondition(format!(
             "members disagree about the owner of the key ({}): {name} sees {owner} on ring {epoch:x}, its sender used \
              ring {:x}; the request came by {path}, was not executed and can be sent again when the rings agree",

@@ -84,6 +84,8 @@ fn told(event: Event) -> Option<Told> {
             address: address.to_string(),
             off_ring: off.map(|off| off_ring(&off)),
         }),
+        // Operators see the main ring; the rings beside it are the application's.
+        Event::NamedRingChanged { .. } => return None,
         Event::IdentityShared(shared) => Told::IdentityShared(proto::IdentityShared {
             identity: shared.identity,
             owner: shared.owner.to_string(),

@@ -22,6 +22,7 @@ use crate::labels::{OwnLabels, with_room};
 use crate::lifecycle::Lifecycle;
 use crate::limits::{CHANNELS_MAX, PAGE_BYTES_MAX};
 use crate::member::{Ringpop, attended};
+use crate::named_ring::NamedRing;
 use crate::observing;
 use crate::peer_clocks::PeerClocks;
 use crate::problem::Problems;
@@ -51,13 +52,14 @@ impl Builder {
         let start = Start::now()?;
         let clocks = Arc::new(PeerClocks::new(start.clock()));
         let node = self.node(&local, &labels, &start)?;
-        let views = Arc::new(Views::new(local.clone())?);
+        let views = self.views(&local)?;
         let (listeners, events) = Listeners::new();
         let lifecycle = Arc::new(Lifecycle::new(local.clone(), listeners.clone()));
         let problems = Arc::new(Problems::new(local.clone(), listeners.clone()));
         let (app, lame_duck, expected) = (self.app.clone(), self.lame_duck, self.expected);
         let checks_address = self.advertise.is_some() && local.as_str() != bound.to_string();
         let (hosts, alone_after, is_meant_to_be_alone) = self.whom_to_join(address)?;
+        self.add_ring_routes(&views, &listeners);
         let routed = (!self.routes.is_empty()).then(|| self.routes.paths());
         let off_ring = self.off_ring.clone();
         let admin = AdminState::new(self.admin_access.clone(), self.log_control.take());
@@ -126,6 +128,7 @@ impl Builder {
     fn check(&self) -> Result<(), BindError> {
         check_page(&self.config)?;
         self.placement.check()?;
+        self.check_rings()?;
         if self.identity.as_ref().is_some_and(|identity| identity.trim().is_empty()) {
             return Err(BindError::IdentityEmpty);
         }
@@ -159,6 +162,20 @@ impl Builder {
         }
         let _ = local;
         Timings::default()
+    }
+
+    fn views(&mut self, local: &Address) -> Result<Arc<Views>, BindError> {
+        let rings = mem::take(&mut self.rings);
+        Ok(Arc::new(Views::with_rings(local.clone(), rings, self.zone_order)?))
+    }
+
+    /// Adds the routes whose keys are placed on further rings.
+    fn add_ring_routes(&mut self, views: &Arc<Views>, listeners: &Listeners) {
+        for (name, routes) in mem::take(&mut self.ring_routes) {
+            // It was checked that there is such a ring.
+            let Some(ring) = NamedRing::new(views, listeners, &name) else { continue };
+            self.routes = mem::take(&mut self.routes).and(routes.owned_by(ring));
+        }
     }
 
     fn forwarder(self, views: &Arc<Views>, local: &Address) -> Result<Forwarder, BindError> {

@@ -146,6 +146,9 @@ impl Publishing {
                     self.to.timings.ring_changed(&change);
                     self.to.listeners.tell(Event::RingChanged(change));
                 }
+                for (ring, change) in published.ring_changes {
+                    self.to.listeners.tell(Event::NamedRingChanged { ring, change });
+                }
             }
             Err(error) => {
                 self.to.problems.begin(Problem::RingStale { reason: error.to_string() });

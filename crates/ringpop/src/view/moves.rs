@@ -41,16 +41,19 @@ impl Moves {
     }
 
     /// The part of all keys that moves, from 0 to 1: exact from rendezvous to rendezvous and from
-    /// ring to ring, and counted on 2^17 places otherwise.
+    /// ring to ring of one kind, and counted on 2^17 places otherwise.
     #[must_use]
     pub fn share(&self) -> f64 {
         self.before.moved(&self.after).unwrap_or(1.0)
     }
 
     /// The ranges of places that move, each with both owners, clockwise. `None` unless both are
-    /// classic rings. Reads all points of both.
+    /// classic rings, or both are rings of Ringpop. Reads all points of both.
     #[must_use]
     pub fn ranges(&self) -> Option<Movement<'_, Owner>> {
+        if let (Some(before), Some(after)) = (self.before.as_ringpop(), self.after.as_ringpop()) {
+            return hashring::diff(before, after).ok();
+        }
         hashring::diff(self.before.as_ring()?, self.after.as_ring()?).ok()
     }
 }

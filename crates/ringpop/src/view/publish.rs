@@ -4,22 +4,22 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use hashring::{Edit, Node as RingNode, Placement as _, UpdateError};
-use ringpop_forward::{Owner, Peer};
+use hashring::UpdateError;
 use swim_core::{Address, Instant, Member, MemberList, Status};
 use tokio::time::Instant as Clock;
 
+use super::edits::{Edits, Eligible};
 use super::moves::{Moves, Waiting};
+use super::named::{Candidates, NamedRingsPublisher, touched, weight_sum_max};
 use super::votes::Votes;
 use super::withdrawn::Withdrawn;
-use super::{Cap, MemberRing, RingChange, View, Views};
+use super::{Cap, MemberRing, NamedRings, RingChange, View, Views};
 use crate::identity::{Claims, SharedIdentity};
-use crate::limits::{PLACEMENT_LABEL, RING_POINTS_MAX};
+use crate::limits::{PLACEMENT_LABEL, RING_POINTS_MAX, ZONE_LABEL};
 use crate::off_ring::{Eviction, OffRing};
 use crate::peer_clocks::PeerClocks;
 use crate::placement::PlacementChoice;
 use crate::switches::Switches;
-use crate::weight::weight_of;
 
 /// The ring of the next view.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +41,8 @@ pub(super) type Changes = Vec<(Address, Option<Member>)>;
 pub(crate) struct Published {
     /// How it changed, when it did.
     pub(crate) change: Option<RingChange>,
+    /// The further rings that changed, by name.
+    pub(crate) ring_changes: Vec<(Arc<str>, RingChange)>,
     /// Set when the members want more points than a ring may have.
     pub(crate) cap: Option<Cap>,
     /// Members that are kept off the ring from now on or for another reason, or no more.
@@ -66,6 +68,8 @@ struct Plan {
     edits: Edits,
     shared_identities: Arc<[SharedIdentity]>,
     cap: Option<Cap>,
+    named_rings: NamedRings,
+    ring_changes: Vec<(Arc<str>, RingChange)>,
 }
 
 /// Makes each view of the former one and of what changed, and publishes it.
@@ -86,30 +90,19 @@ pub(crate) struct Publisher {
     /// The planned changes of weights.
     switches: Switches,
     withdrawn: Withdrawn,
+    named_rings: NamedRingsPublisher,
+    /// The zone of a member has changed since the latest view.
+    zones_changed: bool,
     pub(super) waiting: Waiting,
     /// Points that all members together may have on the ring.
     pub(super) points_max: u32,
 }
 
-/// The edits of a ring, and what they amount to.
-#[derive(Debug, Default)]
-struct Edits {
-    edits: Vec<Edit<Owner>>,
-    change: RingChange,
-}
-
-/// Decides which members belong on the ring.
-struct Eligible<'a> {
-    damped: &'a [Address],
-    off: &'a [(Address, OffRing)],
-    shared: &'a [SharedIdentity],
-    /// Members whose planned change has taken effect.
-    switched: &'a BTreeSet<Address>,
-}
-
 impl Publisher {
     pub(crate) fn new(views: Arc<Views>) -> Self {
         Self {
+            named_rings: NamedRingsPublisher::new(&views.local, &views.definitions),
+            zones_changed: false,
             views,
             claims: Claims::default(),
             touched: BTreeSet::new(),
@@ -149,7 +142,8 @@ impl Publisher {
         self.touched.extend(self.switches.take_due(self.clocks.now()));
         let off = self.off(&former, &members, &damped, &evictions);
         let plan = self.plan(&former, &members, (&damped, &off), on_ring);
-        let Plan { placement, edits: Edits { edits, mut change }, shared_identities, cap } = plan;
+        let Plan { placement, edits, shared_identities, cap, mut named_rings, ring_changes } = plan;
+        let Edits { edits, mut change } = edits;
         let ring = match edits.is_empty() && placement == former.ring.placement() {
             true => Ok(former.ring.clone()),
             false => former.ring.next(placement, edits).map(Arc::new),
@@ -158,7 +152,15 @@ impl Publisher {
             Ok(ring) => (ring, None),
             Err(error) => (former.ring.clone(), Some(error)),
         };
-        change.describe(&former, &ring);
+        change.describe((&former.ring, former.ring_checksum), &ring);
+        let mut subrings = former.subrings.clone();
+        let zones_changed = std::mem::take(&mut self.zones_changed);
+        if zones_changed || !Arc::ptr_eq(&ring, &former.ring) {
+            subrings = Arc::default();
+        }
+        if zones_changed {
+            named_rings = named_rings.without_subrings();
+        }
         let moves = Moves::new(&former.ring, &ring);
         let ring_checksum = change.checksum_after;
         let dissent = self.dissent(&members, placement);
@@ -172,6 +174,8 @@ impl Publisher {
             ring,
             membership_checksum,
             ring_checksum,
+            named_rings,
+            subrings,
         });
         if cap.is_some() {
             self.views.capped.fetch_add(1, Ordering::Relaxed);
@@ -181,11 +185,8 @@ impl Publisher {
             self.views.stale.fetch_add(1, Ordering::Relaxed);
             return Err(error);
         }
-        let change = (!change.is_empty()).then(|| {
-            change.moves = Some(self.waiting.keep(moves));
-            change
-        });
-        Ok(Published { change, cap, off_ring, dissent })
+        let change = (!change.is_empty()).then(|| change.with_moves(self.waiting.keep(moves)));
+        Ok(Published { change, ring_changes, cap, off_ring, dissent })
     }
 
     /// The ring of these members, as edits of the former one.
@@ -202,6 +203,8 @@ impl Publisher {
             edits: Edits::default(),
             shared_identities: former.shared_identities.clone(),
             cap: None,
+            named_rings: former.named_rings.clone(),
+            ring_changes: Vec::new(),
         };
         match on_ring {
             OnRing::AsBefore => {}
@@ -210,11 +213,15 @@ impl Publisher {
                 self.touch_all();
                 self.votes = Votes::default();
                 plan.placement = self.votes.elected();
-                plan.edits = self.difference(&former.ring, Vec::new());
+                plan.edits = Edits::clear(&former.ring);
+                (plan.named_rings, plan.ring_changes) =
+                    self.named_rings.next(&former.named_rings, None, &mut self.waiting);
             }
             OnRing::Reachable => {
                 let switched = &*switched;
-                let eligible = Eligible { damped, off, shared: &[], switched };
+                let views = Arc::clone(&self.views);
+                let (local, shared) = (&views.local, &[][..]);
+                let eligible = Eligible { local, damped, off, shared, switched, options: None };
                 plan.shared_identities = self.shared(former, members, &eligible);
                 let eligible = Eligible { shared: &plan.shared_identities, ..eligible };
                 self.count_votes(members, &eligible);
@@ -223,6 +230,10 @@ impl Publisher {
                     // Which weights count depends on the points of each unit.
                     self.touch_all();
                 }
+                let touched = touched(self.all_touched, &self.touched);
+                let candidates = Some(Candidates { members, eligible, touched });
+                (plan.named_rings, plan.ring_changes) =
+                    self.named_rings.next(&former.named_rings, candidates, &mut self.waiting);
                 (plan.edits, plan.cap) =
                     self.edits(&former.ring, plan.placement, members, &eligible);
             }
@@ -255,11 +266,6 @@ impl Publisher {
         let asks_for = labels.and_then(|labels| labels.get(PLACEMENT_LABEL)).map(str::to_owned);
         let asks_for = asks_for.unwrap_or_else(|| PlacementChoice::Rendezvous.to_string());
         Some(Dissent { in_use, address: address.clone(), asks_for, members: count })
-    }
-
-    /// Weight that all members together may have on the ring.
-    fn weight_sum_max(&self, placement: PlacementChoice) -> u64 {
-        placement.points().map_or(u64::MAX, |points| u64::from(self.points_max / points))
     }
 
     /// Empties the ring of a member that has stopped, which does not learn any more
@@ -311,6 +317,7 @@ impl Publisher {
                 Some(member) => members.insert(member),
                 None => members.remove(address.as_str()),
             }
+            self.zones_changed |= zone(before.as_ref()) != zone(after.as_ref());
             self.claims.changed(before.as_ref(), after.as_ref(), &members);
             let now = self.clocks.now();
             let its_now_us = self.clocks.now_us_of(&address, now);
@@ -368,130 +375,28 @@ impl Publisher {
         members: &MemberList,
         eligible: &Eligible<'_>,
     ) -> (Edits, Option<Cap>) {
-        let touched = std::mem::take(&mut self.touched);
-        let weight_sum_max = self.weight_sum_max(placement);
-        if !std::mem::take(&mut self.all_touched)
-            && let Some(edits) = self.edits_of(&touched, ring, members, eligible, weight_sum_max)
-        {
-            return (edits, None);
-        }
-        let (wanted, cap) = wanted(members, eligible, weight_sum_max);
+        let (some, all) =
+            (std::mem::take(&mut self.touched), std::mem::take(&mut self.all_touched));
+        let sum_max = weight_sum_max(placement, self.points_max);
+        let (edits, cap) = Edits::between(ring, members, eligible, touched(all, &some), sum_max);
         // The weights that count depend on all members then.
         self.all_touched = cap.is_some();
-        (self.difference(ring, wanted), cap)
-    }
-
-    /// The edits for these members, when all others have the right place. `None`
-    /// when not all weights can count.
-    fn edits_of(
-        &self,
-        touched: &BTreeSet<Address>,
-        ring: &MemberRing,
-        members: &MemberList,
-        eligible: &Eligible<'_>,
-        weight_sum_max: u64,
-    ) -> Option<Edits> {
-        let (mut edits, mut sum) = (Edits::default(), ring.total_weight());
-        for address in touched {
-            let node = ring.node(address.as_str());
-            let member = members.get(address.as_str());
-            let member = member.map(|member| (member, eligible.weight(member)));
-            let member = member.filter(|(_, weight)| *weight > 0);
-            sum += member.map_or(0, |(_, weight)| u64::from(weight));
-            sum -= node.map_or(0, |node| u64::from(node.weight()));
-            match (node, member) {
-                (Some(node), member) => edits.keep_or_change(node, member),
-                (None, Some((member, weight))) => self.add(member, weight, &mut edits),
-                (None, None) => {}
-            }
-        }
-        (sum <= weight_sum_max).then_some(edits)
-    }
-
-    /// The edits that turn a ring into that of these members. All are sorted by address: one pass
-    /// finds them.
-    fn difference(&self, ring: &MemberRing, wanted: Vec<(&Member, u32)>) -> Edits {
-        let mut edits = Edits::default();
-        let mut wanted = wanted.into_iter().peekable();
-        for node in ring.nodes() {
-            while let Some((new, weight)) =
-                wanted.next_if(|(member, _)| member.address.as_str() < node.id())
-            {
-                self.add(new, weight, &mut edits);
-            }
-            let member = wanted.next_if(|(member, _)| member.address.as_str() == node.id());
-            edits.keep_or_change(node, member);
-        }
-        for (new, weight) in wanted {
-            self.add(new, weight, &mut edits);
-        }
-        edits
-    }
-
-    fn add(&self, member: &Member, weight: u32, edits: &mut Edits) {
-        let owner = if member.address == self.views.local {
-            Owner::Local
-        } else {
-            match Peer::new(member.address.as_str()) {
-                Ok(peer) => Owner::Remote(Arc::new(peer)),
-                Err(error) => {
-                    let local = &self.views.local;
-                    tracing::warn!(member = %local, %error, "a member that cannot be dialled stays off the ring");
-                    return;
-                }
-            }
-        };
-        edits.change.added.push(member.address.clone());
-        edits.edits.push(Edit::add(place(member, weight, owner)));
+        (edits, cap)
     }
 }
 
 impl RingChange {
-    /// Adds what differs between two rings beside their members.
-    fn describe(&mut self, former: &View, ring: &MemberRing) {
-        self.checksum_before = former.ring_checksum;
+    /// Adds what differs between two rings beside their members; of the former one with its
+    /// checksum.
+    pub(super) fn describe(&mut self, former: (&MemberRing, u64), ring: &MemberRing) {
+        let (former, checksum_before) = former;
+        self.checksum_before = checksum_before;
         self.checksum_after = ring.checksum();
         self.placement = ring.placement();
         // An empty ring has no placement to speak of.
-        let both_own_keys = !former.ring.is_empty() && !ring.is_empty();
-        let before = Some(former.ring.placement()).filter(|_| both_own_keys);
+        let both_own_keys = !former.is_empty() && !ring.is_empty();
+        let before = Some(former.placement()).filter(|_| both_own_keys);
         self.placement_before = before.filter(|before| *before != self.placement);
-    }
-}
-
-impl Edits {
-    /// A node of the ring becomes this member, or nobody.
-    fn keep_or_change(&mut self, node: &RingNode<Owner>, member: Option<(&Member, u32)>) {
-        match member {
-            None => {
-                self.change.removed.push(address_of(node));
-                self.edits.push(Edit::remove(node.shared_id().clone()));
-            }
-            Some((member, weight))
-                if node.identity() != member.identity() || node.weight() != weight =>
-            {
-                self.change.updated.push(member.address.clone());
-                self.edits.push(Edit::replace(place(member, weight, node.data().clone())));
-            }
-            Some(_) => {}
-        }
-    }
-}
-
-impl Eligible<'_> {
-    /// The weight of a member on the ring: 0 keeps it off.
-    fn weight(&self, member: &Member) -> u32 {
-        let address = &member.address;
-        let is_off = self.off.binary_search_by(|(off, _)| off.cmp(address)).is_ok();
-        if is_off || !member.is_reachable() || self.damped.binary_search(address).is_ok() {
-            return 0;
-        }
-        let identity = member.identity();
-        let shared = self.shared.binary_search_by(|one| one.identity.as_str().cmp(identity));
-        if shared.is_ok_and(|i| self.shared[i].others.binary_search(&member.address).is_ok()) {
-            return 0;
-        }
-        weight_of(&member.labels, self.switched.contains(&member.address))
     }
 }
 
@@ -508,25 +413,6 @@ fn off_ring_changes(
     gone.chain(new.map(|(address, off)| (address.clone(), Some(off.clone())))).collect()
 }
 
-/// The members that belong on the ring, each with the weight that counts.
-fn wanted<'a>(
-    members: &'a MemberList,
-    eligible: &Eligible<'_>,
-    weight_sum_max: u64,
-) -> (Vec<(&'a Member, u32)>, Option<Cap>) {
-    let mut wanted: Vec<_> = members
-        .iter()
-        .map(|member| (member, eligible.weight(member)))
-        .filter(|(_, weight)| *weight > 0)
-        .collect();
-    let cap = Cap::of(wanted.iter().map(|(_, weight)| *weight), weight_sum_max);
-    if let Some(cap) = &cap {
-        wanted.truncate(cap.members_max);
-        wanted.iter_mut().for_each(|(_, weight)| *weight = (*weight).min(cap.weight_max));
-    }
-    (wanted, cap)
-}
-
 /// The addresses that are in one of two sorted lists only.
 fn differing<'a>(
     one: &'a [Address],
@@ -538,13 +424,7 @@ fn differing<'a>(
     only(one, other).chain(only(other, one))
 }
 
-fn place(member: &Member, weight: u32, owner: Owner) -> RingNode<Owner> {
-    RingNode::new(member.address.as_str())
-        .with_identity(member.identity())
-        .with_weight(weight)
-        .with_data(owner)
-}
-
-fn address_of(node: &RingNode<Owner>) -> Address {
-    Address::new(node.id()).expect("nodes are named by the addresses of members")
+/// The zone of a member that is known.
+fn zone(member: Option<&Member>) -> Option<&str> {
+    member?.labels.get(ZONE_LABEL)
 }

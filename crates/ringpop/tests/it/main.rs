@@ -27,6 +27,8 @@ mod placements;
 mod ring_client;
 #[cfg(feature = "ring-list")]
 mod ring_list;
+#[cfg(feature = "testing")]
+mod rings;
 mod shutdown;
 mod silent;
 #[cfg(feature = "tls")]
