@@ -37,6 +37,9 @@ pub enum BindError {
     /// The socket that was given cannot be used.
     #[error("cannot serve on the socket that was given: {0}; give one that listens for TCP")]
     Listener(#[source] io::Error),
+    /// The thread of the membership protocol could not be started.
+    #[error("cannot start a thread for gossip: {0}; raise the limits of this process")]
+    GossipThread(#[source] io::Error),
     /// The member listens on all interfaces and was not told which address
     /// others reach it at.
     #[error("listening on {bound}, which others cannot dial; set the address to advertise")]

@@ -7,6 +7,7 @@ mod placing;
 mod serving;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +36,7 @@ use crate::view::{Definition, ZoneOrder};
 pub struct Builder {
     app: String,
     listen: Listen,
+    gossip_listen: Option<SocketAddr>,
     advertise: Option<String>,
     identity: Option<String>,
     labels: Vec<(String, String)>,
@@ -77,6 +79,7 @@ impl Builder {
         Self {
             app,
             listen: Listen::default(),
+            gossip_listen: None,
             advertise: None,
             identity: None,
             labels: Vec::new(),

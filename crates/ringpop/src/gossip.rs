@@ -5,8 +5,10 @@ mod calls;
 mod channels;
 mod publishing;
 mod service;
+mod thread;
 
 pub(crate) use calls::Calls;
 pub(crate) use channels::Channels;
 pub(crate) use publishing::{Audience, Publishing, reachable};
 pub(crate) use service::MembershipService;
+pub(crate) use thread::GossipThread;

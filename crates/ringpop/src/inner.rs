@@ -11,6 +11,7 @@ use tokio::time::Instant as Clock;
 
 use crate::admin::AdminState;
 use crate::event::{Event, Listeners};
+use crate::gossip::GossipThread;
 use crate::health_check::HealthCheckStats;
 use crate::labels::OwnLabels;
 use crate::lifecycle::Lifecycle;
@@ -53,6 +54,8 @@ pub(crate) struct Inner {
     /// Keeps the streams of listeners open until the member has stopped.
     pub(crate) events: Mutex<Option<broadcast::Sender<Event>>>,
     pub(crate) handle: Handle,
+    /// The thread of the membership protocol, when it has one of its own.
+    pub(crate) gossip_thread: Option<GossipThread>,
     pub(crate) isolation: watch::Receiver<Isolation>,
     pub(crate) forwarder: Forwarder,
     pub(crate) hosts: Hosts,

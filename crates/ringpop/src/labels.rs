@@ -8,15 +8,16 @@ use swim_core::{Address, Config, LabelError, LabelLimits, Labels};
 
 use crate::bind_error::BindError;
 use crate::limits::{
-    DRAINING_LABEL, EVICTIONS_LABEL, NEXT_WEIGHT_LABEL, OWN_LABELS_MAX, PLACEMENT_LABEL,
-    UNHEALTHY_LABEL, WARMING_LABEL, WEIGHT_LABEL, WEIGHT_MAX, ZONE_LABEL,
+    DRAINING_LABEL, EVICTIONS_LABEL, GOSSIP_PORT_LABEL, NEXT_WEIGHT_LABEL, OWN_LABELS_MAX,
+    PLACEMENT_LABEL, UNHEALTHY_LABEL, WARMING_LABEL, WEIGHT_LABEL, WEIGHT_MAX, ZONE_LABEL,
 };
 use crate::off_ring::OwnStanding;
 use crate::placement::PlacementChoice;
 use crate::weight::NextWeight;
 
 /// Labels that a member sets by itself, and nobody else may.
-const RESERVED: [&str; 6] = [
+const RESERVED: [&str; 7] = [
+    GOSSIP_PORT_LABEL,
     PLACEMENT_LABEL,
     NEXT_WEIGHT_LABEL,
     UNHEALTHY_LABEL,
@@ -41,6 +42,8 @@ pub(crate) struct OwnLabels {
     pub(crate) standing: OwnStanding,
     /// What the application may set, its placement included.
     pub(crate) limits: LabelLimits,
+    /// Where this member takes gossip beside its address.
+    pub(crate) gossip_port: Option<u16>,
 }
 
 impl OwnLabels {
@@ -122,7 +125,10 @@ impl OwnLabels {
         let set = set.iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
         let waits = self.waits.then(|| (WEIGHT_LABEL.to_owned(), "0".to_owned()));
         let next = self.next.map(|next| (NEXT_WEIGHT_LABEL.to_owned(), next.to_string()));
-        Labels::new(set.chain(waits).chain(next).chain(self.standing.labels(local)))
+        let gossip_port =
+            self.gossip_port.map(|port| (GOSSIP_PORT_LABEL.to_owned(), port.to_string()));
+        let own = waits.into_iter().chain(next).chain(gossip_port);
+        Labels::new(set.chain(own).chain(self.standing.labels(local)))
     }
 
     /// Those that the application set or chose.

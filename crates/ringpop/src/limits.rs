@@ -42,7 +42,8 @@ pub const EVICTIONS_LABEL: &str = "ring-evictions";
 pub const WARMING_LABEL: &str = "ring-warming";
 
 /// Labels that a member sets by itself, beyond the limits on those of the application: the four of
-/// members off the ring, that of a planned weight, and some for later versions.
+/// members off the ring, those of a planned weight and of the gossip port, and some for later
+/// versions.
 pub(crate) const OWN_LABELS_MAX: usize = 8;
 
 /// The largest part of the members, as a divisor, that failing health checks keep off the ring:
@@ -84,6 +85,9 @@ pub const OWNED_RINGS_MAX: usize = 64;
 /// Bytes of those rings: some ten classic rings of 1,000 members with 100 points each, which are
 /// the largest usual ones.
 pub(crate) const OWNED_RINGS_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Label of a member that takes gossip on a port of its own: the port, on the host of its address.
+pub const GOSSIP_PORT_LABEL: &str = "gossip-port";
 
 /// Largest weight. A member chooses its own weight; the bound keeps it from flooding the rings of
 /// all others with points.

@@ -59,6 +59,15 @@ impl Security {
         self.link = Some(link);
     }
 
+    /// Whether connections pass through the network of a test, which knows members by their
+    /// addresses.
+    pub(crate) const fn has_link(&self) -> bool {
+        #[cfg(feature = "testing")]
+        return self.link.is_some();
+        #[cfg(not(feature = "testing"))]
+        false
+    }
+
     /// Whether connections are encrypted, and callers may have certificates.
     pub(crate) const fn is_encrypted(&self) -> bool {
         #[cfg(feature = "tls")]
@@ -148,6 +157,22 @@ impl Security {
             return tls.stats().iter().filter(is_of_tls).collect();
         }
         Vec::new()
+    }
+
+    /// Serves the gossip port for as long as its runtime lives.
+    pub(crate) async fn serve_gossip(
+        &self,
+        server: Router<Stack<LimitLayer, Identity>>,
+        listener: TcpListener,
+        limits: &ServerLimits,
+    ) -> Result<(), tonic::transport::Error> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            let incoming = tls.incoming(listener).limits(limits).expect(CHECKED);
+            return server.serve_with_incoming(incoming).await;
+        }
+        let incoming = ringpop_forward::incoming(listener).limits(limits).expect(CHECKED);
+        server.serve_with_incoming(incoming).await
     }
 
     /// Serves until `stop` resolves, then finishes the calls under way.

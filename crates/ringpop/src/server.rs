@@ -94,6 +94,7 @@ impl Server {
             Self::Bound(listener) => {
                 let (stop, stopped) = oneshot::channel();
                 routed::warn(inner.routed.as_deref(), &services, &inner.problems);
+                serve_gossip(inner);
                 let task = tokio::spawn(serve(inner, listener, services, layer, stopped));
                 *self = Self::Running { stop, task };
                 Ok(())
@@ -115,6 +116,28 @@ fn ended_by_itself(member: &Weak<Inner>, problems: &Problems, reason: String) {
     }
 }
 
+fn membership(inner: &Inner) -> MembershipServer<MembershipService> {
+    let service = MembershipService::new(inner.handle.downgrade(), inner.security.clone());
+    MembershipServer::new(service)
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX)
+}
+
+/// Serves the membership protocol on its own port, if it has one. It ends with the member.
+fn serve_gossip(inner: &Inner) {
+    let Some(thread) = &inner.gossip_thread else { return };
+    let limits = inner.server_limits.clone();
+    let mut server = ringpop_forward::server_with(&limits).expect(CHECKED);
+    let server = server.add_service(membership(inner));
+    let (security, member) = (inner.security.clone(), inner.address.clone());
+    thread.serve(move |listener| async move {
+        if let Err(error) = security.serve_gossip(server, listener, &limits).await {
+            let error = ringpop_forward::explain_failure(&error);
+            tracing::error!(%member, %error, "the gossip port is not served any more");
+        }
+    });
+}
+
 /// Serves until `stopped` resolves, then finishes the calls under way.
 fn serve<L>(
     inner: &Arc<Inner>,
@@ -126,12 +149,7 @@ fn serve<L>(
 where
     L: Layer<ForwardService<Services>, Service: Outermost> + Clone + Send + 'static,
 {
-    let membership = MembershipServer::new(MembershipService::new(
-        inner.handle.downgrade(),
-        inner.security.clone(),
-    ))
-    .max_decoding_message_size(MESSAGE_BYTES_MAX)
-    .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    let membership = membership(inner);
     let admin = admin::server(inner, inner.admin.access.clone());
     let ring = RingWatchServer::new(WatchService::new(Arc::downgrade(inner)))
         .max_encoding_message_size(RING_BYTES_MAX);

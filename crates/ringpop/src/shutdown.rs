@@ -145,6 +145,9 @@ async fn stop(inner: &Arc<Inner>, was_ready: bool, mut deadline: Deadline) -> Sh
     inner.handle.stop().await;
     // The ring is empty before anybody hears that the member has stopped.
     deadline.bound(inner.handle.ended()).await;
+    if let Some(thread) = &inner.gossip_thread {
+        deadline.bound(thread.ended()).await;
+    }
     if inner.lifecycle.advance(&[State::Draining], State::Stopped).is_ok() {
         inner.events.lock().unwrap_or_else(PoisonError::into_inner).take();
     }

@@ -1,7 +1,7 @@
 //! Checks the settings, takes the port and starts the membership task.
 
 use std::mem;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::Builder;
 use crate::admin::AdminState;
 use crate::bind_error::BindError;
 use crate::event::Listeners;
-use crate::gossip::{Audience, Calls, Channels, Publishing};
+use crate::gossip::{Audience, Calls, Channels, GossipThread, Publishing};
 use crate::health_check::HealthCheckStats;
 use crate::inner::Inner;
 use crate::labels::{OwnLabels, with_room};
@@ -45,10 +45,11 @@ impl Builder {
     pub async fn bind(mut self) -> Result<Ringpop, BindError> {
         self.check()?;
         let (security, server_limits) = (self.security.clone(), self.server_limits.clone());
-        let labels = self.own_labels()?;
+        let mut labels = self.own_labels()?;
         let (listener, bound) = mem::take(&mut self.listen).open().await?;
         let address = advertised(self.advertise.as_deref(), bound)?;
         let local = diallable(&address)?;
+        let gossip_listener = self.open_gossip(&mut labels)?;
         let start = Start::now()?;
         let clocks = Arc::new(PeerClocks::new(start.clock()));
         let node = self.node(&local, &labels, &start)?;
@@ -81,7 +82,7 @@ impl Builder {
         let calls = Calls::new(Channels::new(security.clone(), CHANNELS_MAX), timings);
         let (handle, queue) = queue();
         let driver = Driver::new(queue, node, calls, publishing).started(&start);
-        tokio::spawn(driver.discovery(hosts.clone()).run());
+        let gossip_thread = run(driver.discovery(hosts.clone()).run(), gossip_listener)?;
         let inner = Inner {
             app,
             address: local,
@@ -100,6 +101,7 @@ impl Builder {
             listeners,
             events: Mutex::new(Some(events)),
             handle,
+            gossip_thread,
             isolation: isolation_now,
             forwarder,
             hosts,
@@ -162,6 +164,15 @@ impl Builder {
         }
         let _ = local;
         Timings::default()
+    }
+
+    /// Takes the gossip port, if there is to be one, which others learn by a label.
+    fn open_gossip(&self, labels: &mut OwnLabels) -> Result<Option<TcpListener>, BindError> {
+        let Some(address) = self.gossip_listen else { return Ok(None) };
+        let listener = TcpListener::bind(address);
+        let listener = listener.map_err(|source| BindError::Listen { address, source })?;
+        labels.gossip_port = Some(listener.local_addr().map_err(BindError::Listener)?.port());
+        Ok(Some(listener))
     }
 
     fn views(&mut self, local: &Address) -> Result<Arc<Views>, BindError> {
@@ -230,6 +241,18 @@ fn diallable(address: &ringpop_discovery::Address) -> Result<Address, BindError>
     Address::new(address.as_str())
         .and_then(|local| local.check_diallable().map(|()| local))
         .map_err(|error| BindError::Advertise { reason: error.to_string() })
+}
+
+/// Runs the membership task, on a thread of its own when it has a port of its own.
+fn run(
+    driver: impl Future<Output = ()> + Send + 'static,
+    gossip_listener: Option<TcpListener>,
+) -> Result<Option<GossipThread>, BindError> {
+    let Some(listener) = gossip_listener else {
+        tokio::spawn(driver);
+        return Ok(None);
+    };
+    GossipThread::start(listener, driver).map(Some).map_err(BindError::GossipThread)
 }
 
 /// Members take messages up to one bound: none may send larger ones.

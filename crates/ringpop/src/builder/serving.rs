@@ -37,6 +37,37 @@ impl Builder {
         self
     }
 
+    /// Gives the membership protocol a port and a thread of its own. Handlers that compute or block
+    /// for long, on all threads of the runtime, then delay no ping and no answer to one: this
+    /// member is not suspected for it, and suspects nobody. Default: it shares the port and the
+    /// runtime of the application.
+    ///
+    /// Others learn the port by a label, and dial it at the host of the
+    /// [advertised](Self::advertise) address: it must be reachable for them under the same number.
+    /// Members that do not know this one yet, to join it, ask at its address as ever.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use ringpop::Ringpop;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let member = Ringpop::builder("rides")
+    ///     .listen("127.0.0.1:0".parse()?)
+    ///     .gossip_listen("127.0.0.1:0".parse()?)
+    ///     .bind()
+    ///     .await?;
+    /// # member.serve(tonic::service::Routes::default())?;
+    /// # member.bootstrap().await?;
+    /// # member.shutdown(Duration::from_secs(5)).await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub const fn gossip_listen(mut self, listen: SocketAddr) -> Self {
+        self.gossip_listen = Some(listen);
+        self
+    }
+
     /// The address `host:port` at which other members reach this one.
     /// Default: the address it listens on. One that nobody can dial is refused:
     /// `0.0.0.0`, `::`, broadcast, multicast, an IPv6 link-local address, a name

@@ -18,7 +18,7 @@ use tonic::{Code, Status};
 
 use super::channels::Channels;
 use crate::generated::membership_client::MembershipClient;
-use crate::limits::{CALL_TIMEOUT_MARGIN, CALLS_MAX, MESSAGE_BYTES_MAX};
+use crate::limits::{CALL_TIMEOUT_MARGIN, CALLS_MAX, GOSSIP_PORT_LABEL, MESSAGE_BYTES_MAX};
 use crate::timings::{Timings, kind};
 
 /// Why a call failed: what the transport says, or else the peer.
@@ -61,9 +61,11 @@ impl Calls {
     /// Starts a call, which may take until `timeout`; `false` when it cannot be made.
     /// The connection stays open for further calls only when it is to `keep`, to a
     /// member: others are dialled now and then at most.
+    /// A member that has a gossip port is called there.
     pub(crate) fn call(
         &mut self,
         to: &Address,
+        gossip_port: Option<u16>,
         message: Message,
         keep: bool,
         timeout: Duration,
@@ -72,7 +74,7 @@ impl Calls {
             tracing::warn!(%to, "too many membership requests are under way");
             return false;
         }
-        let Some(channel) = self.channels.get(to, keep) else {
+        let Some(channel) = self.channels.get(to, gossip_port, keep) else {
             return false;
         };
         let mut client = MembershipClient::new(channel)
@@ -117,9 +119,11 @@ impl Transport for Calls {
     type Input = Answer;
 
     fn start(&mut self, node: &Node, transmit: Transmit) -> Started {
-        let keep = node.member(&transmit.to).is_some_and(Member::is_reachable);
+        let member = node.member(&transmit.to);
+        let keep = member.is_some_and(Member::is_reachable);
+        let gossip_port = member.and_then(gossip_port);
         let timeout = call_timeout(node.config());
-        match self.call(&transmit.to, transmit.message, keep, timeout) {
+        match self.call(&transmit.to, gossip_port, transmit.message, keep, timeout) {
             true => Started::UnderWay,
             false => Started::Undelivered,
         }
@@ -160,6 +164,13 @@ impl Transport for Calls {
             self.forget(&member.address);
         }
     }
+}
+
+/// Where a member takes gossip beside its address. Only the port is its own to say: nobody has
+/// others dial a host by a label.
+fn gossip_port(member: &Member) -> Option<u16> {
+    let port = member.labels.get(GOSSIP_PORT_LABEL)?.parse().ok();
+    port.filter(|port| *port != 0)
 }
 
 /// How long a call may take: longer than every timeout of the machine, which decides.

@@ -23,6 +23,7 @@ pub(crate) struct Channels {
 #[derive(Debug)]
 struct Kept {
     channel: Channel,
+    gossip_port: Option<u16>,
     /// The call that used it last.
     used: u64,
 }
@@ -32,15 +33,25 @@ impl Channels {
         Self { kept: HashMap::new(), capacity, calls: 0, security }
     }
 
-    /// A connection for one call, which opens it. It stays open for further calls
-    /// when it is to `keep`. `None` when no URL can name the address.
-    pub(crate) fn get(&mut self, to: &Address, keep: bool) -> Option<Channel> {
+    /// A connection for one call, which opens it: to this port of the host when there is one. It
+    /// stays open for further calls when it is to `keep`. `None` when no URL can name the
+    /// address.
+    pub(crate) fn get(
+        &mut self,
+        to: &Address,
+        gossip_port: Option<u16>,
+        keep: bool,
+    ) -> Option<Channel> {
         self.calls += 1;
-        if let Some(kept) = self.kept.get_mut(to) {
+        if let Some(kept) = self.kept.get_mut(to).filter(|kept| kept.gossip_port == gossip_port) {
             kept.used = self.calls;
             return Some(kept.channel.clone());
         }
-        let endpoint = Endpoint::from_shared(format!("http://{to}")).ok()?;
+        let url = match gossip_port.filter(|_| !self.security.has_link()) {
+            Some(port) => format!("http://{}:{port}", host_of(to)?),
+            None => format!("http://{to}"),
+        };
+        let endpoint = Endpoint::from_shared(url).ok()?;
         let endpoint = endpoint
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
@@ -50,7 +61,8 @@ impl Channels {
         let channel = self.security.channel(&endpoint);
         if keep {
             self.make_room();
-            self.kept.insert(to.clone(), Kept { channel: channel.clone(), used: self.calls });
+            let kept = Kept { channel: channel.clone(), gossip_port, used: self.calls };
+            self.kept.insert(to.clone(), kept);
         }
         Some(channel)
     }
@@ -71,6 +83,11 @@ impl Channels {
     pub(crate) fn forget(&mut self, address: &Address) {
         self.kept.remove(address);
     }
+}
+
+/// The host of an address as it stands in a URL: IPv6 in brackets.
+fn host_of(address: &Address) -> Option<&str> {
+    address.as_str().rsplit_once(':').map(|(host, _)| host)
 }
 
 #[cfg(test)]
@@ -149,7 +166,7 @@ mod tests {
         let from = Address::new("127.0.0.1:1").unwrap();
         let body = Body::Ping { checksum: 0, changes: Vec::new() };
         let message = Message { app: "t".into(), from, from_incarnation: 1, seq: 7, body };
-        assert!(calls.call(&to.address, message, keep, Duration::from_millis(200)));
+        assert!(calls.call(&to.address, None, message, keep, Duration::from_millis(200)));
         let answer = tokio::time::timeout(PATIENCE, calls.next()).await.unwrap();
         assert!(answer.reply.is_err());
     }

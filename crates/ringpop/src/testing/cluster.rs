@@ -273,6 +273,9 @@ impl Cluster {
         inner.forwarder.refuse_new_work();
         inner.handle.stop().await;
         inner.handle.ended().await;
+        if let Some(thread) = &inner.gossip_thread {
+            thread.ended().await;
+        }
         let all = [State::Bound, State::Bootstrapping, State::Ready, State::Draining];
         // It may have stopped by itself.
         let _ = inner.lifecycle.advance(&all, State::Stopped);

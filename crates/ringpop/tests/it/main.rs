@@ -8,6 +8,7 @@ mod service;
 mod addresses;
 mod admin;
 mod after_stop;
+mod blocked_runtime;
 mod bootstrap;
 #[cfg(feature = "tls")]
 mod certificates;
