@@ -236,6 +236,7 @@ pub(crate) struct RingStats {
 
 impl Views {
     /// Views with a main ring only.
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn new(local: Address) -> Result<Self, BuildError> {
         Self::with_rings(local, Vec::new(), ZoneOrder::default())
     }

@@ -80,3 +80,41 @@ async fn a_process_with_a_foreign_certificate_does_not_join() {
         assert!(joined.unwrap_or_else(|_| panic!("joining does not end")).is_err());
     }
 }
+
+/// It serves gossip and nothing else, to callers with certificates.
+#[tokio::test]
+async fn a_gossip_port_is_encrypted_as_the_main_one_is() {
+    let (ours, directory) = (authority(), tempfile::tempdir().unwrap());
+    let tls = Tls::new(certificates(&ours, directory.path())).unwrap();
+    let first = members(std::slice::from_ref(&tls)).await.remove(0);
+    timeout(PATIENCE, first.bootstrap()).await.unwrap().unwrap();
+    let second = Ringpop::builder("test")
+        .gossip_listen("127.0.0.1:0".parse().unwrap())
+        .discovery(Arc::new(StaticList::parse(first.whoami()).unwrap()))
+        .config(Config::local())
+        .tls(tls.clone())
+        .bind()
+        .await
+        .unwrap();
+    second.serve(tonic::service::Routes::default()).unwrap();
+    timeout(PATIENCE, second.bootstrap()).await.unwrap().unwrap();
+    let label = || {
+        let view = first.view();
+        let member = view.member(second.whoami())?;
+        member.labels.get("gossip-port").map(str::to_owned)
+    };
+    let told = async {
+        loop {
+            match label() {
+                Some(port) => return port,
+                None => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+    };
+    let port = timeout(PATIENCE, told).await.unwrap();
+    let endpoint: Endpoint = format!("http://127.0.0.1:{port}").parse().unwrap();
+    let asked = AdminClient::new(tls.channel(&endpoint)).get_status(GetStatusRequest {}).await;
+    assert_eq!(asked.unwrap_err().code(), tonic::Code::Unimplemented);
+    let plain = AdminClient::new(endpoint.connect_lazy()).get_status(GetStatusRequest {}).await;
+    assert_ne!(plain.unwrap_err().code(), tonic::Code::Unimplemented);
+}
