@@ -161,6 +161,11 @@ pub(crate) struct NodeArgs {
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, default_value = LAME_DUCK, value_parser = parse_lame_duck)]
     pub(crate) lame_duck: Duration,
 
+    /// Measure how long news takes: in the whole cluster one member after the other sends a beacon,
+    /// one in this time [default: none are sent]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = parse_duration)]
+    pub(crate) beacons: Option<Duration>,
+
     /// Log what happens on standard error (RUST_LOG overrides it)
     #[arg(long, short)]
     pub(crate) verbose: bool,

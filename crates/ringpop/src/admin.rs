@@ -4,6 +4,7 @@
 //! [`AdminAccess`] admits; each is logged with its caller, and counted.
 
 mod access;
+pub(crate) mod checksums;
 mod commands;
 mod events;
 mod log_level;
@@ -15,6 +16,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use http::Request as HttpRequest;
 use http::Response as HttpResponse;
@@ -29,12 +31,14 @@ use tonic::{Request, Response, Status};
 use tower_service::Service;
 
 pub use self::access::AdminAccess;
+pub(crate) use self::checksums::Comparing;
 use self::events::EventStream;
 use self::members::{millis, short};
 use crate::counters::Counters;
 use crate::generated as proto;
 use crate::generated::admin_server::{Admin, AdminServer};
 use crate::inner::Inner;
+use crate::latency::Latency;
 use crate::lifecycle::State;
 use crate::limits::{
     ADMIN_LOG_INTERVAL, ADMIN_READERS_MAX, ADMIN_REQUEST_BYTES_MAX, LOOKUP_KEY_BYTES_MAX,
@@ -42,10 +46,12 @@ use crate::limits::{
 };
 use crate::log_control::LogControl;
 use crate::member::Ringpop;
+use crate::propagation::Propagation;
+use crate::security::Security;
 use crate::view::View;
 
 /// The gRPC service of administration.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct AdminService {
     /// It does not keep the member running.
     member: Weak<Inner>,
@@ -66,10 +72,21 @@ pub(crate) struct AdminState {
     refusal_told: Mutex<Option<Instant>>,
     /// How the application has its log controlled.
     log_control: Option<Box<dyn LogControl>>,
+    pub(crate) comparing: Comparing,
+    /// How long answered attempts at owners took.
+    pub(crate) latency: Arc<Latency>,
+    pub(crate) propagation: Arc<Propagation>,
+    /// The pace of beacons in the whole cluster.
+    pub(crate) beacons: Option<Duration>,
 }
 
 impl AdminState {
-    pub(crate) fn new(access: AdminAccess, log_control: Option<Box<dyn LogControl>>) -> Self {
+    pub(crate) fn new(
+        access: AdminAccess,
+        log_control: Option<Box<dyn LogControl>>,
+        security: Security,
+        beacons: Option<Duration>,
+    ) -> Self {
         Self {
             access,
             readers: Arc::new(Semaphore::new(ADMIN_READERS_MAX)),
@@ -78,6 +95,10 @@ impl AdminState {
             readers_refused: AtomicU64::new(0),
             refusal_told: Mutex::new(None),
             log_control,
+            comparing: Comparing::new(security),
+            latency: Arc::default(),
+            propagation: Arc::default(),
+            beacons,
         }
     }
 
@@ -156,6 +177,10 @@ impl Ringpop {
     }
 }
 
+fn stopping() -> Status {
+    Status::unavailable("this member is stopping")
+}
+
 /// The members of a view with all that is known of them, and the answer of the machine to a
 /// question that is asked along with it.
 async fn members_and<A: Send + 'static>(
@@ -168,12 +193,41 @@ async fn members_and<A: Send + 'static>(
         (members::suspicions(node, now, suspects), ask(node))
     };
     let answer = inner.handle.with(ask).await;
-    let (mut suspicions, answer) =
-        answer.map_err(|_| Status::unavailable("this member is stopping"))?;
+    let (mut suspicions, answer) = answer.map_err(|_| stopping())?;
     let mut members = members::members(view);
     let uptime = inner.start.elapsed();
     members::explain(&mut members, &inner.status_changes, &mut suspicions, uptime);
     Ok((members, answer))
+}
+
+/// The counters of the membership machine, and whether its gossip is stopped.
+fn machine(node: &swim_core::Node) -> (swim_core::Stats, bool) {
+    (*node.stats(), node.is_paused())
+}
+
+/// The status of a member without the members that it knows.
+fn summary(
+    inner: &Inner,
+    view: &View,
+    (swim, gossip_stopped): (swim_core::Stats, bool),
+) -> proto::GetStatusResponse {
+    let counters = Counters::new(inner, &swim);
+    let counter = |(name, value): (&str, u64)| proto::Counter { name: name.to_owned(), value };
+    proto::GetStatusResponse {
+        app: inner.app.clone(),
+        address: inner.address.to_string(),
+        state: inner.lifecycle.state().as_str().to_owned(),
+        membership_checksum: view.membership_checksum,
+        ring_checksum: view.ring_checksum,
+        members: Vec::new(),
+        uptime_ms: millis(inner.start.elapsed()),
+        counters: counters.iter().map(counter).collect(),
+        problems: inner.problems.list().iter().map(ToString::to_string).collect(),
+        instance: inner.instance,
+        isolation: inner.isolation.borrow().as_str().to_owned(),
+        placement: view.ring.placement().to_string(),
+        gossip_stopped,
+    }
 }
 
 impl AdminService {
@@ -225,25 +279,17 @@ impl Admin for AdminService {
     ) -> Result<Response<proto::GetStatusResponse>, Status> {
         let inner = self.inner()?;
         let view = inner.views.load();
-        let ask = |node: &swim_core::Node| (*node.stats(), node.is_paused());
-        let (members, (swim, gossip_stopped)) = members_and(&inner, &view, ask).await?;
-        let counters = Counters::new(&inner, &swim);
-        let counter = |(name, value): (&str, u64)| proto::Counter { name: name.to_owned(), value };
-        Ok(Response::new(proto::GetStatusResponse {
-            app: inner.app.clone(),
-            address: inner.address.to_string(),
-            state: inner.lifecycle.state().as_str().to_owned(),
-            membership_checksum: view.membership_checksum,
-            ring_checksum: view.ring_checksum,
-            members,
-            uptime_ms: millis(inner.start.elapsed()),
-            counters: counters.iter().map(counter).collect(),
-            problems: inner.problems.list().iter().map(ToString::to_string).collect(),
-            instance: inner.instance,
-            isolation: inner.isolation.borrow().as_str().to_owned(),
-            placement: view.ring.placement().to_string(),
-            gossip_stopped,
-        }))
+        let (members, machine) = members_and(&inner, &view, machine).await?;
+        Ok(Response::new(proto::GetStatusResponse { members, ..summary(&inner, &view, machine) }))
+    }
+
+    async fn get_summary(
+        &self,
+        _request: Request<proto::GetSummaryRequest>,
+    ) -> Result<Response<proto::GetStatusResponse>, Status> {
+        let inner = self.inner()?;
+        let machine = inner.handle.with(|node, _| machine(node)).await.map_err(|_| stopping())?;
+        Ok(Response::new(summary(&inner, &inner.views.load(), machine)))
     }
 
     async fn lookup(
@@ -297,7 +343,7 @@ impl Admin for AdminService {
         };
         let events = inner.listeners.subscribe();
         if inner.lifecycle.state() >= State::Draining {
-            return Err(Status::unavailable("this member is stopping"));
+            return Err(stopping());
         }
         Ok(Response::new(EventStream::new(events, place)))
     }
@@ -324,9 +370,46 @@ impl Admin for AdminService {
             connections: short(destination.connections.connections),
             in_flight: short(destination.connections.in_flight),
         };
-        let destinations = self.inner()?.forwarder.destinations();
-        let destinations = destinations.into_iter().map(told).collect();
-        Ok(Response::new(proto::GetDestinationsResponse { destinations }))
+        let inner = self.inner()?;
+        let destinations = inner.forwarder.destinations().into_iter().map(told).collect();
+        let latency = inner.admin.latency.buckets();
+        Ok(Response::new(proto::GetDestinationsResponse { destinations, latency }))
+    }
+
+    async fn check_access(
+        &self,
+        request: Request<proto::CheckAccessRequest>,
+    ) -> Result<Response<proto::CheckAccessResponse>, Status> {
+        let admitted = self.access.admit(&request).await;
+        let reason = admitted.err().map(|refused| refused.message().to_owned());
+        let allowed = reason.is_none();
+        let reason = reason.unwrap_or_default();
+        Ok(Response::new(proto::CheckAccessResponse { allowed, reason }))
+    }
+
+    async fn get_checksums(
+        &self,
+        _request: Request<proto::GetChecksumsRequest>,
+    ) -> Result<Response<proto::GetChecksumsResponse>, Status> {
+        Ok(Response::new(checksums::own(&*self.inner()?)))
+    }
+
+    async fn compare_checksums(
+        &self,
+        _request: Request<proto::CompareChecksumsRequest>,
+    ) -> Result<Response<proto::CompareChecksumsResponse>, Status> {
+        Ok(Response::new(checksums::compare(&*self.inner()?).await))
+    }
+
+    async fn get_propagation(
+        &self,
+        _request: Request<proto::GetPropagationRequest>,
+    ) -> Result<Response<proto::GetPropagationResponse>, Status> {
+        let inner = self.inner()?;
+        let config = inner.handle.with(|node, _| node.config().clone()).await;
+        let config = config.map_err(|_| stopping())?;
+        let members = inner.views.with(|view| view.reachable().count());
+        Ok(Response::new(inner.admin.propagation.told(&config, members)))
     }
 
     async fn get_log_level(

@@ -70,6 +70,8 @@ pub struct Builder {
     security: Security,
     admin_access: AdminAccess,
     log_control: Option<Box<dyn LogControl>>,
+    /// The pace of beacons in the whole cluster.
+    pub(crate) beacons: Option<Duration>,
     #[cfg(feature = "metrics")]
     metrics: bool,
 }
@@ -112,6 +114,7 @@ impl Builder {
             security: Security::default(),
             admin_access: AdminAccess::default(),
             log_control: None,
+            beacons: None,
             #[cfg(feature = "metrics")]
             metrics: false,
         }

@@ -8,16 +8,18 @@ use swim_core::{Address, Config, LabelError, LabelLimits, Labels};
 
 use crate::bind_error::BindError;
 use crate::limits::{
-    DRAINING_LABEL, EVICTIONS_LABEL, GOSSIP_PORT_LABEL, NEXT_WEIGHT_LABEL, OWN_LABELS_MAX,
-    PLACEMENT_LABEL, UNHEALTHY_LABEL, WARMING_LABEL, WEIGHT_LABEL, WEIGHT_MAX, ZONE_LABEL,
+    BEACON_LABEL, DRAINING_LABEL, EVICTIONS_LABEL, GOSSIP_PORT_LABEL, NEXT_WEIGHT_LABEL,
+    OWN_LABELS_MAX, PLACEMENT_LABEL, UNHEALTHY_LABEL, WARMING_LABEL, WEIGHT_LABEL, WEIGHT_MAX,
+    ZONE_LABEL,
 };
 use crate::off_ring::OwnStanding;
 use crate::placement::PlacementChoice;
 use crate::weight::NextWeight;
 
 /// Labels that a member sets by itself, and nobody else may.
-const RESERVED: [&str; 7] = [
+const RESERVED: [&str; 8] = [
     GOSSIP_PORT_LABEL,
+    BEACON_LABEL,
     PLACEMENT_LABEL,
     NEXT_WEIGHT_LABEL,
     UNHEALTHY_LABEL,
@@ -44,6 +46,8 @@ pub(crate) struct OwnLabels {
     pub(crate) limits: LabelLimits,
     /// Where this member takes gossip beside its address.
     pub(crate) gossip_port: Option<u16>,
+    /// When this member sent its latest beacon, in microseconds of the Unix epoch.
+    pub(crate) beacon: Option<u64>,
 }
 
 impl OwnLabels {
@@ -127,7 +131,8 @@ impl OwnLabels {
         let next = self.next.map(|next| (NEXT_WEIGHT_LABEL.to_owned(), next.to_string()));
         let gossip_port =
             self.gossip_port.map(|port| (GOSSIP_PORT_LABEL.to_owned(), port.to_string()));
-        let own = waits.into_iter().chain(next).chain(gossip_port);
+        let beacon = self.beacon.map(|beacon| (BEACON_LABEL.to_owned(), beacon.to_string()));
+        let own = waits.into_iter().chain(next).chain(gossip_port).chain(beacon);
         Labels::new(set.chain(own).chain(self.standing.labels(local)))
     }
 

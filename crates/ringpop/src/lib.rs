@@ -35,6 +35,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod admin;
+mod agreement;
 mod bind_error;
 mod bootstrap;
 mod builder;
@@ -61,9 +62,12 @@ mod gossip;
 #[cfg(feature = "health")]
 mod health;
 mod health_check;
+#[cfg(feature = "http-admin")]
+pub mod http_admin;
 mod identity;
 mod inner;
 mod labels;
+mod latency;
 mod lifecycle;
 pub mod limits;
 mod listen;
@@ -82,6 +86,7 @@ mod owner;
 mod peer_clocks;
 mod placement;
 mod problem;
+mod propagation;
 mod ring_client;
 #[cfg(feature = "ring-list")]
 mod ring_list;
@@ -142,17 +147,20 @@ pub mod admin_client {
     pub use crate::generated::setting::Value;
     pub use crate::generated::watch_events_response::Event;
     pub use crate::generated::{
-        ChangeLabelsRequest, ChangeLabelsResponse, ControlGossipRequest, ControlGossipResponse,
-        Counter, Destination, DrainRequest, DrainResponse, EvictRequest, EvictResponse,
-        GetConfigRequest, GetConfigResponse, GetDestinationsRequest, GetDestinationsResponse,
-        GetLogLevelRequest, GetLogLevelResponse, GetMembersRequest, GetMembersResponse,
-        GetRingRequest, GetRingResponse, GetStatusRequest, GetStatusResponse, GossipAction,
-        HealRequest, HealResponse, IdentityShared, LeaveRequest, LeaveResponse, LookupRequest,
-        LookupResponse, MemberChanged, MemberStatus, MembershipEvent, OffRing, OffRingChanged,
-        ProblemChanged, ReapRequest, ReapResponse, ReconfigureRequest, ReconfigureResponse,
-        RejoinRequest, RejoinResponse, RingChanged, RingShare, SetLogLevelRequest,
-        SetLogLevelResponse, Setting, Suspicion, UndoEvictRequest, UndoEvictResponse,
-        UndrainRequest, UndrainResponse, WatchEventsRequest, WatchEventsResponse,
+        ChangeLabelsRequest, ChangeLabelsResponse, CheckAccessRequest, CheckAccessResponse,
+        ChecksumGroup, CompareChecksumsRequest, CompareChecksumsResponse, ControlGossipRequest,
+        ControlGossipResponse, Counter, Destination, DrainRequest, DrainResponse, EvictRequest,
+        EvictResponse, GetChecksumsRequest, GetChecksumsResponse, GetConfigRequest,
+        GetConfigResponse, GetDestinationsRequest, GetDestinationsResponse, GetLogLevelRequest,
+        GetLogLevelResponse, GetMembersRequest, GetMembersResponse, GetPropagationRequest,
+        GetPropagationResponse, GetRingRequest, GetRingResponse, GetStatusRequest,
+        GetStatusResponse, GetSummaryRequest, GossipAction, HealRequest, HealResponse,
+        IdentityShared, LatencyBucket, LeaveRequest, LeaveResponse, LookupRequest, LookupResponse,
+        MemberChanged, MemberStatus, MembershipEvent, OffRing, OffRingChanged, ProblemChanged,
+        ReapRequest, ReapResponse, ReconfigureRequest, ReconfigureResponse, RejoinRequest,
+        RejoinResponse, RingChanged, RingShare, SetLogLevelRequest, SetLogLevelResponse, Setting,
+        Suspicion, UndoEvictRequest, UndoEvictResponse, UndrainRequest, UndrainResponse, Unreached,
+        WatchEventsRequest, WatchEventsResponse,
     };
     pub use swim_core::wire::pb::{Label, Status};
 }

@@ -42,8 +42,8 @@ pub const EVICTIONS_LABEL: &str = "ring-evictions";
 pub const WARMING_LABEL: &str = "ring-warming";
 
 /// Labels that a member sets by itself, beyond the limits on those of the application: the four of
-/// members off the ring, those of a planned weight and of the gossip port, and some for later
-/// versions.
+/// members off the ring, those of a planned weight, of the gossip port and of beacons, and some for
+/// later versions.
 pub(crate) const OWN_LABELS_MAX: usize = 8;
 
 /// The largest part of the members, as a divisor, that failing health checks keep off the ring:
@@ -261,3 +261,85 @@ pub const RING_LIST_WAIT_MAX: Duration = Duration::from_secs(30);
 /// and its connection.
 #[cfg(feature = "ring-list")]
 pub const RING_LIST_WAITERS_MAX: usize = 1024;
+
+/// Members that are asked for their checksum at a time: a thousand answer within a second, and no
+/// process needs more descriptors for it.
+pub(crate) const CHECKSUMS_AT_ONCE_MAX: usize = 32;
+
+/// How long one member may take to tell its checksum. It does nothing for it, so one that takes
+/// longer is stuck or far away.
+pub(crate) const CHECKSUM_ANSWER_LIMIT: Duration = Duration::from_secs(1);
+
+/// How long all members together may take: shorter than a person waits, and with 32 at a time
+/// enough for 100 that do not answer at all. Those that were not asked are told.
+pub(crate) const CHECKSUMS_LIMIT: Duration = Duration::from_secs(4);
+
+/// How old an answer for all members may be: many watchers cost no more than one.
+pub(crate) const CHECKSUMS_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Connections that stay open for asking after checksums. Larger clusters open some anew for each
+/// comparison.
+pub(crate) const CHECKSUM_CHANNELS_MAX: usize = 128;
+
+/// How often a member compares its view with those of a few others: a split is to be seen within
+/// five seconds.
+pub(crate) const AGREEMENT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Members that are asked then. Two each second go through a small cluster in seconds, and of two
+/// halves of a large one they miss the other half in one of 16 cases after two seconds.
+pub(crate) const AGREEMENT_ASKED_MAX: usize = 2;
+
+/// For how long the view of another member may differ at least before it is a problem. It is twice
+/// the time in which a change reaches 99 of 100 members of such a cluster, if that is longer.
+pub(crate) const AGREEMENT_PATIENCE_MIN: Duration = Duration::from_millis(2500);
+
+/// For how long it may differ at most.
+pub(crate) const AGREEMENT_PATIENCE_MAX: Duration = Duration::from_secs(30);
+
+/// Changes of the own view within that time up to which views are compared. With more of them,
+/// views differ all the time.
+pub(crate) const AGREEMENT_CHANGES_MAX: usize = 5;
+
+/// Requests of administration over HTTP at a time; streams of events have their own bound, and
+/// browsers open six connections each.
+#[cfg(feature = "http-admin")]
+pub(crate) const HTTP_ADMIN_REQUESTS_MAX: usize = 64;
+
+/// How long an answer over HTTP may take that changes nothing: more than a comparison of all
+/// members.
+#[cfg(feature = "http-admin")]
+pub(crate) const HTTP_ADMIN_READ_LIMIT: Duration = Duration::from_secs(6);
+
+/// How long a command over HTTP may take: somewhat more than a healing does at most.
+#[cfg(feature = "http-admin")]
+pub(crate) const HTTP_ADMIN_COMMAND_LIMIT: Duration = Duration::from_secs(65);
+
+/// How often a stream of events says something while nothing happens: browsers and proxies notice
+/// a broken connection by it.
+#[cfg(feature = "http-admin")]
+pub(crate) const HTTP_ADMIN_HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// Largest answer of a member that is passed on as JSON, in bytes: 100,000 members with labels, as
+/// many as a member remembers.
+#[cfg(feature = "http-admin")]
+pub(crate) const HTTP_ADMIN_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Bytes of the page with all its files: it loads in a moment over any line.
+#[cfg(all(test, feature = "http-admin"))]
+pub(crate) const HTTP_ADMIN_PAGE_BYTES_MAX: usize = 200_000;
+
+/// Time that a beacon may be under way and still be believed. What took longer shows a clock that
+/// is wrong, or a member that stood still.
+pub(crate) const BEACON_AGE_MAX: Duration = Duration::from_secs(120);
+
+/// How far a beacon may come from the future: clocks that are kept by NTP differ by less.
+pub(crate) const BEACON_AHEAD_MAX: Duration = Duration::from_millis(50);
+
+/// Beacons of others that the measured times are taken from, the latest ones.
+pub(crate) const BEACONS_KEPT_MAX: usize = 1024;
+
+/// Shortest time between two beacons of the whole cluster. Each is a change that every member gets.
+pub const BEACON_INTERVAL_MIN: Duration = Duration::from_millis(100);
+
+/// Label with the time of the latest beacon of a member, in microseconds of the Unix epoch.
+pub const BEACON_LABEL: &str = "propagation-beacon";

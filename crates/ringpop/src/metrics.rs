@@ -11,6 +11,7 @@ use swim_core::Status;
 
 use crate::counters::Counters;
 use crate::member::Ringpop;
+use crate::problem::Problem;
 
 mod client;
 mod names;
@@ -42,6 +43,9 @@ const HEALTH_SCORE: &str = "ringpop_membership_health_score";
 const PENDING: &str = "ringpop_membership_pending_changes";
 const MEMBERSHIP_CHECKSUM: &str = "ringpop_membership_checksum";
 const RING_CHECKSUM: &str = "ringpop_ring_checksum";
+const VIEWS_DIFFER: &str = "ringpop_views_differ";
+const PROPAGATION: &str = "ringpop_propagation_seconds";
+const PROPAGATION_PREDICTED: &str = "ringpop_propagation_predicted_seconds";
 
 /// Tells the recorder of the process what each figure means.
 pub fn describe() {
@@ -82,10 +86,24 @@ impl Ringpop {
         set(UPTIME, self.uptime().as_secs_f64());
         set(READY, f64::from(u8::from(self.state() == crate::State::Ready)));
         set(PROBLEMS, self.problems().len() as f64);
+        let differ = |problem: &Problem| matches!(problem, Problem::ViewsDiffer { .. });
+        set(VIEWS_DIFFER, f64::from(u8::from(self.problems().iter().any(differ))));
         let ask = |node: &mut swim_core::Node, _| {
-            (node.protocol_period(), node.health_score(), node.pending_changes())
+            let health = (node.health_score(), node.pending_changes());
+            (node.protocol_period(), health, node.config().clone())
         };
-        if let Ok((period, health, pending)) = self.0.handle.with(ask).await {
+        if let Ok((period, (health, pending), config)) = self.0.handle.with(ask).await {
+            let figures = self.0.admin.propagation.figures(&config, view.reachable().count());
+            let measured = (figures.samples > 0).then_some((figures.p50, figures.p99));
+            for (name, times) in
+                [(PROPAGATION, measured), (PROPAGATION_PREDICTED, figures.predicted)]
+            {
+                let Some((p50, p99)) = times else { continue };
+                for (quantile, time) in [("0.5", p50), ("0.99", p99)] {
+                    let labels = vec![Label::new("quantile", quantile), member.clone()];
+                    gauge!(name, labels).set(time.as_secs_f64());
+                }
+            }
             set(PERIOD, period.as_secs_f64());
             set(HEALTH_SCORE, health.into());
             set(PENDING, pending as f64);
@@ -132,6 +150,24 @@ const OWN: &[(&str, MetricKind, &[&str], &str)] = &[
         MetricKind::Gauge,
         &[],
         "The lower 32 bits of the ring checksum: members with different ones disagree on owners",
+    ),
+    (
+        VIEWS_DIFFER,
+        MetricKind::Gauge,
+        &[],
+        "1 while another member answers and goes on to have another view, 0 otherwise",
+    ),
+    (
+        PROPAGATION,
+        MetricKind::Gauge,
+        &["quantile"],
+        "Time from a change of another member to this one, by the latest beacons",
+    ),
+    (
+        PROPAGATION_PREDICTED,
+        MetricKind::Gauge,
+        &["quantile"],
+        "The same as the simulator measures it for these settings and so many members",
     ),
     (READY, MetricKind::Gauge, &[], "1 while the member is ready, 0 otherwise"),
     (PROBLEMS, MetricKind::Gauge, &[], "Problems that a person should look after"),

@@ -1,38 +1,54 @@
 //! The observers of forwarded requests.
 
-use ringpop_forward::{Builder, Observer};
+use std::sync::Arc;
 
-/// A forwarder with this observer, if there is one.
-pub(crate) fn with<T>(forwarder: Builder<T>, observer: Option<Box<dyn Observer>>) -> Builder<T> {
-    match observer {
+use ringpop_forward::{Builder, Observer};
+use swim_core::Address;
+
+use crate::latency::Latency;
+
+/// What observes a forwarder.
+type Observers = Option<Box<dyn Observer>>;
+
+/// A forwarder with the observer of the application, if there is one, and those of this crate
+/// beside it: one for the recorder of the crate `metrics` when that is wanted, and `latency` when
+/// its figures are served.
+pub(crate) fn with<T>(
+    forwarder: Builder<T>,
+    given: Observers,
+    metrics: bool,
+    latency: &Arc<Latency>,
+    local: &Address,
+) -> Builder<T> {
+    let recorder = recorder(metrics, local);
+    #[cfg(feature = "http-admin")]
+    let latency: Observers = Some(Box::new(Arc::clone(latency)));
+    #[cfg(not(feature = "http-admin"))]
+    let latency: Observers = {
+        let _ = latency;
+        None
+    };
+    let all = [given, recorder, latency].into_iter().flatten();
+    match all.reduce(|one, other| Box::new(Both(one, other))) {
         Some(observer) => forwarder.observer(observer),
         None => forwarder,
     }
 }
 
-/// The observer of the application, and beside it one for the recorder of the crate `metrics` when
-/// that is wanted.
 #[cfg(feature = "metrics")]
-pub(crate) fn beside_recorder(
-    given: Option<Box<dyn Observer>>,
-    metrics: bool,
-    local: &swim_core::Address,
-) -> Option<Box<dyn Observer>> {
-    if !metrics {
-        return given;
-    }
-    let recorder = ringpop_forward::MetricsObserver::new().member(local.as_str());
-    Some(match given {
-        Some(given) => Box::new(Both(Box::new(recorder), given)),
-        None => Box::new(recorder),
-    })
+fn recorder(metrics: bool, local: &Address) -> Observers {
+    let recorder = || ringpop_forward::MetricsObserver::new().member(local.as_str());
+    metrics.then(|| -> Box<dyn Observer> { Box::new(recorder()) })
+}
+
+#[cfg(not(feature = "metrics"))]
+fn recorder(_: bool, _: &Address) -> Observers {
+    None
 }
 
 /// Two observers as one.
-#[cfg(feature = "metrics")]
 struct Both(Box<dyn Observer>, Box<dyn Observer>);
 
-#[cfg(feature = "metrics")]
 impl Observer for Both {
     fn event(&self, event: &ringpop_forward::ForwardEvent<'_>) {
         self.0.event(event);

@@ -76,6 +76,12 @@ pub enum Problem {
         /// When it ends by itself, in milliseconds of the Unix epoch.
         until_unix_ms: u64,
     },
+    /// Another member answers and has had another view for longer than a change takes: the
+    /// cluster is split, and members do not agree on owners.
+    ViewsDiffer {
+        /// The address of such a member.
+        address: String,
+    },
     /// The ring could not be changed and is that of an earlier time.
     RingStale {
         /// Why.
@@ -112,6 +118,7 @@ pub(crate) enum ProblemKind {
     Health,
     Evicted,
     RingStale,
+    Views,
     Certificate,
     Server,
     Routes,
@@ -128,6 +135,7 @@ impl Problem {
             Self::Unhealthy { .. } => ProblemKind::Health,
             Self::Evicted { .. } => ProblemKind::Evicted,
             Self::RingStale { .. } => ProblemKind::RingStale,
+            Self::ViewsDiffer { .. } => ProblemKind::Views,
             Self::CertificateEnds { .. } => ProblemKind::Certificate,
             Self::ServerEnded { .. } => ProblemKind::Server,
             Self::RoutesUnserved { .. } => ProblemKind::Routes,
@@ -177,6 +185,11 @@ impl fmt::Display for Problem {
                 f,
                 "an operator evicted this member from the ring by way of {by}, until {until_unix_ms} ms of the Unix \
                  epoch; undo the eviction when the cause is gone"
+            ),
+            Self::ViewsDiffer { address } => write!(
+                f,
+                "the view of {address} differs from that of this member and goes on to: the cluster is split, and \
+                 members disagree on owners; look at the checksums of all members, then heal"
             ),
             Self::RingStale { reason } => write!(
                 f,

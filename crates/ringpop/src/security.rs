@@ -203,4 +203,25 @@ impl Security {
         let _ = self.accepted.set(incoming.counters());
         server.serve_with_incoming_shutdown(incoming, stop).await
     }
+
+    /// Serves HTTP/1 and HTTP/2 on a further listener until `stop` resolves, with the same bounds
+    /// and certificates.
+    #[cfg(feature = "http-admin")]
+    pub(crate) async fn serve_http(
+        &self,
+        services: Services,
+        listener: TcpListener,
+        limits: &ServerLimits,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), tonic::transport::Error> {
+        let mut server = ringpop_forward::server_with(limits).expect(CHECKED).accept_http1(true);
+        let server = server.add_routes(services);
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            let incoming = tls.incoming(listener).limits(limits).expect(CHECKED);
+            return server.serve_with_incoming_shutdown(incoming, stop).await;
+        }
+        let incoming = ringpop_forward::incoming(listener).limits(limits).expect(CHECKED);
+        server.serve_with_incoming_shutdown(incoming, stop).await
+    }
 }

@@ -27,7 +27,7 @@ use crate::limits::{MESSAGE_BYTES_MAX, RING_BYTES_MAX, SERVER_ENDED_LIMIT};
 use crate::problem::{Problem, Problems};
 use crate::ring_watch::WatchService;
 use crate::security::CHECKED;
-use crate::{routed, shutdown};
+use crate::{agreement, propagation, routed, shutdown};
 
 /// The services of a member inside a layer of the application, as [`Ringpop::serve_with`]
 /// describes it.
@@ -96,6 +96,8 @@ impl Server {
                 routed::warn(inner.routed.as_deref(), &services, &inner.problems);
                 serve_gossip(inner);
                 let task = tokio::spawn(serve(inner, listener, services, layer, stopped));
+                agreement::watch(inner);
+                propagation::start(inner);
                 *self = Self::Running { stop, task };
                 Ok(())
             }

@@ -19,6 +19,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "ringpop",
         &[
             "admin",
+            "admin::checksums",
+            "agreement",
             "builder",
             "counters",
             "inner",

@@ -206,6 +206,15 @@ pub(crate) struct AdminArgs {
     /// Take commands from callers who send the token in this file
     #[arg(long, value_name = "FILE")]
     admin_token_file: Option<PathBuf>,
+
+    /// Where to serve a page that shows the cluster, and the same as JSON, over HTTP
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) admin_http: Option<Address>,
+
+    /// Name by which browsers may ask for that page, besides IP addresses and localhost; may be
+    /// repeated
+    #[arg(long, value_name = "NAME", requires = "admin_http")]
+    pub(crate) admin_http_host: Vec<String>,
 }
 
 impl AdminArgs {

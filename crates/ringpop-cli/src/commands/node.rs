@@ -1,5 +1,6 @@
 //! `ringpop node`: one member that serves the key-value demonstration.
 
+mod admin_http;
 mod event;
 mod http;
 mod metrics;
@@ -21,6 +22,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use self::admin_http::AdminServer;
 use self::event::NodeEvent;
 use self::http::HttpServer;
 use self::registered::Registered;
@@ -53,6 +55,7 @@ pub(crate) async fn run(args: NodeArgs) -> Result<(), Failure> {
 struct Member {
     node: Ringpop,
     http: Option<HttpServer>,
+    admin_http: Option<AdminServer>,
     registered: Option<Registered>,
     lame_duck: Duration,
     reporter: Reporter,
@@ -68,9 +71,10 @@ impl Member {
             )));
         }
         let listener = match &args.http {
-            Some(address) => Some(http::bind(address).await?),
+            Some(address) => Some(http::bind(address, "--http").await?),
             None => None,
         };
+        let admin_listener = admin_http::bind(&args.admin).await?;
         let recorder = listener.is_some().then(metrics::install).transpose()?;
         let node = bind(args, log).await?;
         let reporter = Reporter::start(Output::new(args.run.json), node.events());
@@ -81,6 +85,7 @@ impl Member {
             app: args.app.clone(),
             address: node.whoami().to_string(),
             http: args.http.as_ref().map(ToString::to_string),
+            admin_http: args.admin.admin_http.as_ref().map(ToString::to_string),
             pid: std::process::id(),
         });
         let mut router = kv::http::router(client)
@@ -91,9 +96,11 @@ impl Member {
             router = router.merge(metrics::router(node.clone(), recorder));
         }
         let http = listener.map(|listener| HttpServer::start(listener, router));
+        let admin_http =
+            admin_listener.map(|listener| AdminServer::start(listener, &node, &args.admin));
         let register = |url| Registered::start(url, args, &node);
         let registered = args.register.as_ref().map(register).transpose()?;
-        Ok(Self { node, http, registered, lame_duck: args.lame_duck, reporter })
+        Ok(Self { node, http, admin_http, registered, lame_duck: args.lame_duck, reporter })
     }
 
     /// Joins the cluster and takes part until the future is dropped.
@@ -140,6 +147,9 @@ impl Member {
         }
         // The member takes half of the time for its lame duck at most.
         self.node.shutdown(SHUTDOWN_TIMEOUT.max(2 * self.lame_duck)).await;
+        if let Some(admin_http) = self.admin_http {
+            admin_http.stop().await;
+        }
         self.reporter.finish().await;
     }
 }
@@ -169,6 +179,9 @@ async fn bind(args: &NodeArgs, log: TracingReload) -> Result<Ringpop, Failure> {
     builder = args.limits.apply(builder);
     if let Some(members) = args.expect {
         builder = builder.expect(members as usize, args.expect_within);
+    }
+    if let Some(interval) = args.beacons {
+        builder = builder.beacons(interval);
     }
     if let Some(identity) = &args.identity {
         builder = builder.identity(identity);

@@ -7,7 +7,7 @@ use swim_core::wire::pb;
 use swim_core::{Address, Instant, Labels, Member, Node, Status as MemberStatus};
 
 use crate::generated as proto;
-use crate::limits::{WEIGHT_LABEL, WEIGHT_MAX};
+use crate::limits::{WEIGHT_LABEL, WEIGHT_MAX, ZONE_LABEL};
 use crate::off_ring::OffRing;
 use crate::slow_start::Step;
 use crate::status_changes::{StatusChanges, named};
@@ -68,6 +68,7 @@ fn warming(member: &Member) -> String {
 pub(super) fn ring(view: &View) -> proto::GetRingResponse {
     let owners = members(view).into_iter().filter(|member| member.share > 0.0);
     let member = |member: proto::MemberStatus| proto::RingShare {
+        zone: zone(&member.labels),
         address: member.address,
         identity: member.identity,
         weight: member.weight,
@@ -77,6 +78,7 @@ pub(super) fn ring(view: &View) -> proto::GetRingResponse {
     proto::GetRingResponse {
         ring_checksum: view.ring_checksum,
         members: owners.map(member).collect(),
+        placement: view.ring.placement().to_string(),
     }
 }
 
@@ -120,6 +122,11 @@ pub(super) fn suspicions(node: &Node, now: Instant, suspects: Vec<Address>) -> S
         Some((address, told))
     };
     suspects.into_iter().filter_map(known).collect()
+}
+
+fn zone(labels: &[pb::Label]) -> String {
+    let zone = labels.iter().find(|label| label.key == ZONE_LABEL);
+    zone.map(|label| label.value.clone()).unwrap_or_default()
 }
 
 pub(super) fn millis(time: Duration) -> u64 {

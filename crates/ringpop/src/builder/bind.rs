@@ -19,6 +19,7 @@ use crate::gossip::{Audience, Calls, Channels, GossipThread, Publishing};
 use crate::health_check::HealthCheckStats;
 use crate::inner::Inner;
 use crate::labels::{OwnLabels, with_room};
+use crate::latency::Latency;
 use crate::lifecycle::Lifecycle;
 use crate::limits::{CHANNELS_MAX, PAGE_BYTES_MAX};
 use crate::member::{Ringpop, attended};
@@ -63,9 +64,9 @@ impl Builder {
         self.add_ring_routes(&views, &listeners);
         let routed = (!self.routes.is_empty()).then(|| self.routes.paths());
         let off_ring = self.off_ring.clone();
-        let admin = AdminState::new(self.admin_access.clone(), self.log_control.take());
+        let admin = self.admin_state();
         let timings = self.timings(&local);
-        let forwarder = self.forwarder(&views, &local)?;
+        let forwarder = self.forwarder(&views, &local, &admin.latency)?;
         let (status_changes, last_stats) = (Arc::<StatusChanges>::default(), Arc::default());
         let (isolation, isolation_now) = watch::channel(node.isolation());
         let publishing = Publishing::new(Audience {
@@ -78,6 +79,7 @@ impl Builder {
             timings: timings.clone(),
             clocks: Arc::clone(&clocks),
             last_stats: Arc::clone(&last_stats),
+            propagation: Arc::clone(&admin.propagation),
         });
         let calls = Calls::new(Channels::new(security.clone(), CHANNELS_MAX), timings);
         let (handle, queue) = queue();
@@ -116,6 +118,11 @@ impl Builder {
             ring_watchers: RingWatchers::default(),
         };
         Ok(attended(inner, off_ring))
+    }
+
+    fn admin_state(&mut self) -> AdminState {
+        let (access, log_control) = (self.admin_access.clone(), self.log_control.take());
+        AdminState::new(access, log_control, self.security.clone(), self.beacons)
     }
 
     /// Where the others are listed, how long they are waited for, and whether there are to be none.
@@ -189,12 +196,17 @@ impl Builder {
         }
     }
 
-    fn forwarder(self, views: &Arc<Views>, local: &Address) -> Result<Forwarder, BindError> {
+    fn forwarder(
+        self,
+        views: &Arc<Views>,
+        local: &Address,
+        latency: &Arc<Latency>,
+    ) -> Result<Forwarder, BindError> {
         let security = self.security.clone();
         #[cfg(feature = "metrics")]
-        let observer = observing::beside_recorder(self.forward_observer, self.metrics, local);
+        let metrics = self.metrics;
         #[cfg(not(feature = "metrics"))]
-        let observer = self.forward_observer;
+        let metrics = false;
         let forwarder = Forwarder::builder(Arc::clone(views))
             .name(local.as_str())
             .routes(self.routes)
@@ -212,7 +224,8 @@ impl Builder {
             // own request handled at the wrong one.
             .trust_hop_headers(move |head| security.is_member(&head.extensions))
             .transport(self.security.transport(self.forward_connections)?);
-        Ok(observing::with(forwarder, observer).build()?)
+        let given = self.forward_observer;
+        Ok(observing::with(forwarder, given, metrics, latency, local).build()?)
     }
 }
 

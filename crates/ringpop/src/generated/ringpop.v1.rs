@@ -294,6 +294,8 @@ pub mod membership_server {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetStatusRequest {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetSummaryRequest {}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GetStatusResponse {
     #[prost(string, tag = "1")]
@@ -459,6 +461,9 @@ pub struct GetRingResponse {
     /// The members that own keys, sorted by address.
     #[prost(message, repeated, tag = "2")]
     pub members: ::prost::alloc::vec::Vec<RingShare>,
+    /// The placement in use, as in GetStatusResponse.
+    #[prost(string, tag = "3")]
+    pub placement: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RingShare {
@@ -474,6 +479,9 @@ pub struct RingShare {
     /// Exact fraction of the keys, 0 to 1.
     #[prost(double, tag = "5")]
     pub share: f64,
+    /// Failure domain; empty when the member names none.
+    #[prost(string, tag = "6")]
+    pub zone: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchEventsRequest {}
@@ -620,6 +628,19 @@ pub struct GetDestinationsResponse {
     /// Sorted by address.
     #[prost(message, repeated, tag = "1")]
     pub destinations: ::prost::alloc::vec::Vec<Destination>,
+    /// How long attempts at owners took that were answered, since the start. Empty
+    /// when the member does not measure it.
+    #[prost(message, repeated, tag = "2")]
+    pub latency: ::prost::alloc::vec::Vec<LatencyBucket>,
+}
+/// Attempts of a histogram that took at most so long, and longer than those of the bucket before.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LatencyBucket {
+    /// Upper bound in microseconds; 0 in the last bucket, which has none.
+    #[prost(uint64, tag = "1")]
+    pub up_to_us: u64,
+    #[prost(uint64, tag = "2")]
+    pub count: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Destination {
@@ -773,6 +794,87 @@ pub struct SetLogLevelResponse {
     #[prost(string, tag = "1")]
     pub directives_before: ::prost::alloc::string::String,
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CheckAccessRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CheckAccessResponse {
+    #[prost(bool, tag = "1")]
+    pub allowed: bool,
+    /// Why not, and how a caller gets access; empty when it has.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetChecksumsRequest {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetChecksumsResponse {
+    #[prost(fixed64, tag = "1")]
+    pub membership_checksum: u64,
+    #[prost(fixed64, tag = "2")]
+    pub ring_checksum: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CompareChecksumsRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CompareChecksumsResponse {
+    /// Members with equal checksums of the membership; the largest group first.
+    #[prost(message, repeated, tag = "1")]
+    pub groups: ::prost::alloc::vec::Vec<ChecksumGroup>,
+    /// Members that gave no answer, sorted by address.
+    #[prost(message, repeated, tag = "2")]
+    pub unreached: ::prost::alloc::vec::Vec<Unreached>,
+    /// Milliseconds since the members were asked.
+    #[prost(uint64, tag = "3")]
+    pub age_ms: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChecksumGroup {
+    #[prost(fixed64, tag = "1")]
+    pub membership_checksum: u64,
+    /// Of the first address.
+    #[prost(fixed64, tag = "2")]
+    pub ring_checksum: u64,
+    /// Sorted.
+    #[prost(string, repeated, tag = "3")]
+    pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Unreached {
+    #[prost(string, tag = "1")]
+    pub address: ::prost::alloc::string::String,
+    /// One sentence for people.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetPropagationRequest {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetPropagationResponse {
+    /// Beacons of others that reached this member and are among the measured ones.
+    #[prost(uint32, tag = "1")]
+    pub samples: u32,
+    /// Of these, in microseconds; 0 without samples. They are as exact as the clocks of the
+    /// members agree.
+    #[prost(uint64, tag = "2")]
+    pub p50_us: u64,
+    #[prost(uint64, tag = "3")]
+    pub p99_us: u64,
+    /// What the simulator measures for these settings and so many members, in microseconds; 0 where
+    /// it has no figure.
+    #[prost(uint64, tag = "4")]
+    pub predicted_p50_us: u64,
+    #[prost(uint64, tag = "5")]
+    pub predicted_p99_us: u64,
+    /// Beacons that this member has sent since its start.
+    #[prost(uint64, tag = "6")]
+    pub sent: u64,
+    /// Beacons that were received since the start.
+    #[prost(uint64, tag = "7")]
+    pub received: u64,
+    /// Beacons from the future, or older than can be true: the clock of their member is wrong.
+    #[prost(uint64, tag = "8")]
+    pub implausible: u64,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum GossipAction {
@@ -912,6 +1014,31 @@ pub mod admin_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("ringpop.v1.Admin", "GetStatus"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// As GetStatus, without the members.
+        pub async fn get_summary(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetSummaryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetStatusResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ringpop.v1.Admin/GetSummary",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("ringpop.v1.Admin", "GetSummary"));
             self.inner.unary(req, path, codec).await
         }
         /// The owners of a key.
@@ -1079,6 +1206,106 @@ pub mod admin_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("ringpop.v1.Admin", "GetLogLevel"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Whether the caller may give commands.
+        pub async fn check_access(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CheckAccessRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CheckAccessResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ringpop.v1.Admin/CheckAccess",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("ringpop.v1.Admin", "CheckAccess"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// The checksums of this member alone, which cost nothing to tell.
+        pub async fn get_checksums(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetChecksumsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetChecksumsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ringpop.v1.Admin/GetChecksums",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("ringpop.v1.Admin", "GetChecksums"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// The checksums of all members, each asked now or within the last second.
+        pub async fn compare_checksums(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CompareChecksumsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CompareChecksumsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ringpop.v1.Admin/CompareChecksums",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("ringpop.v1.Admin", "CompareChecksums"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// How long a change takes from the member that makes it to this one.
+        pub async fn get_propagation(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetPropagationRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetPropagationResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ringpop.v1.Admin/GetPropagation",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("ringpop.v1.Admin", "GetPropagation"));
             self.inner.unary(req, path, codec).await
         }
         /// Command: changes settings of the membership protocol, all or none.
@@ -1367,6 +1594,14 @@ pub mod admin_server {
             tonic::Response<super::GetStatusResponse>,
             tonic::Status,
         >;
+        /// As GetStatus, without the members.
+        async fn get_summary(
+            &self,
+            request: tonic::Request<super::GetSummaryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetStatusResponse>,
+            tonic::Status,
+        >;
         /// The owners of a key.
         async fn lookup(
             &self,
@@ -1422,6 +1657,38 @@ pub mod admin_server {
             request: tonic::Request<super::GetLogLevelRequest>,
         ) -> std::result::Result<
             tonic::Response<super::GetLogLevelResponse>,
+            tonic::Status,
+        >;
+        /// Whether the caller may give commands.
+        async fn check_access(
+            &self,
+            request: tonic::Request<super::CheckAccessRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CheckAccessResponse>,
+            tonic::Status,
+        >;
+        /// The checksums of this member alone, which cost nothing to tell.
+        async fn get_checksums(
+            &self,
+            request: tonic::Request<super::GetChecksumsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetChecksumsResponse>,
+            tonic::Status,
+        >;
+        /// The checksums of all members, each asked now or within the last second.
+        async fn compare_checksums(
+            &self,
+            request: tonic::Request<super::CompareChecksumsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CompareChecksumsResponse>,
+            tonic::Status,
+        >;
+        /// How long a change takes from the member that makes it to this one.
+        async fn get_propagation(
+            &self,
+            request: tonic::Request<super::GetPropagationRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetPropagationResponse>,
             tonic::Status,
         >;
         /// Command: changes settings of the membership protocol, all or none.
@@ -1608,6 +1875,49 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetStatusSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ringpop.v1.Admin/GetSummary" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetSummarySvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::GetSummaryRequest>
+                    for GetSummarySvc<T> {
+                        type Response = super::GetStatusResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetSummaryRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::get_summary(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetSummarySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -1914,6 +2224,184 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetLogLevelSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ringpop.v1.Admin/CheckAccess" => {
+                    #[allow(non_camel_case_types)]
+                    struct CheckAccessSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::CheckAccessRequest>
+                    for CheckAccessSvc<T> {
+                        type Response = super::CheckAccessResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CheckAccessRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::check_access(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CheckAccessSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ringpop.v1.Admin/GetChecksums" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetChecksumsSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::UnaryService<super::GetChecksumsRequest>
+                    for GetChecksumsSvc<T> {
+                        type Response = super::GetChecksumsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetChecksumsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::get_checksums(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetChecksumsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ringpop.v1.Admin/CompareChecksums" => {
+                    #[allow(non_camel_case_types)]
+                    struct CompareChecksumsSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::UnaryService<super::CompareChecksumsRequest>
+                    for CompareChecksumsSvc<T> {
+                        type Response = super::CompareChecksumsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CompareChecksumsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::compare_checksums(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CompareChecksumsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ringpop.v1.Admin/GetPropagation" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetPropagationSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::UnaryService<super::GetPropagationRequest>
+                    for GetPropagationSvc<T> {
+                        type Response = super::GetPropagationResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetPropagationRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::get_propagation(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetPropagationSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -17,6 +17,7 @@ use crate::identity;
 use crate::off_ring::OffRing;
 use crate::peer_clocks::PeerClocks;
 use crate::problem::{Problem, ProblemKind, Problems};
+use crate::propagation::Propagation;
 use crate::status_changes::StatusChanges;
 use crate::timings::Timings;
 use crate::view::{Cap, Dissent, OnRing, Publisher, RingChange, Views};
@@ -34,6 +35,7 @@ pub(crate) struct Audience {
     /// What operators ask about members.
     pub(crate) status_changes: Arc<StatusChanges>,
     pub(crate) timings: Timings,
+    pub(crate) propagation: Arc<Propagation>,
     /// The clocks by which planned changes of the ring take effect.
     pub(crate) clocks: Arc<PeerClocks>,
     /// What the machine had counted when it ended.
@@ -220,6 +222,7 @@ impl Publishing {
             SwimEvent::MemberChanged { before, after, source, cause } => {
                 let (former, latest) = (before.as_ref(), after.as_ref());
                 self.to.status_changes.note(former, latest, source.as_ref(), cause);
+                self.to.propagation.note(former, latest, cause);
                 // The list of a join would be as many lines.
                 if !matches!(cause, Cause::Join { .. }) {
                     log_member(before.as_ref(), after.as_ref(), &node.local().address);

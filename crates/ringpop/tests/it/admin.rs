@@ -26,7 +26,7 @@ pub async fn client(member: &Ringpop) -> Client {
     connect(member.whoami()).await
 }
 
-async fn connect(address: &str) -> Client {
+pub async fn connect(address: &str) -> Client {
     let endpoint = Channel::from_shared(format!("http://{address}")).unwrap();
     AdminClient::new(endpoint.connect().await.unwrap())
 }

@@ -13,12 +13,15 @@ mod bootstrap;
 #[cfg(feature = "tls")]
 mod certificates;
 mod cluster;
+mod convergence;
 #[cfg(all(feature = "metrics", feature = "tls"))]
 mod counters;
 mod discovery;
 mod echo;
 #[cfg(feature = "health")]
 mod health;
+#[cfg(feature = "http-admin")]
+mod http_admin;
 mod identities;
 mod layers;
 mod mixed_settings;

@@ -47,6 +47,7 @@ scenarios! {
     address_reuse, "address-reuse", 3, "a new process takes the address of one that just ended";
     clock_jump, "clock-jump", 3,
         "clocks of one member in ten leap ahead, and wall clocks are set back before a restart";
+    label_change, "label-change", 2, "one member after the other changes its labels";
 }
 
 fn bootstrap<M: Machine>(stage: &mut Stage<M>) {
@@ -186,6 +187,17 @@ fn address_reuse<M: Machine>(stage: &mut Stage<M>) {
         stage.world.start(host, Start { labels: 7, ..Start::default() });
     }
     stage.await_one_view();
+}
+
+fn label_change<M: Machine>(stage: &mut Stage<M>) {
+    stage.settled();
+    for host in stage.some_members(stage.params.nodes.min(ONE_BY_ONE_MAX)) {
+        stage.change_labels(host);
+        stage.await_one_view();
+        // By chance at any point of the periods of all.
+        let phase = stage.rng.below(2 * SECOND);
+        stage.wait(SECOND + phase);
+    }
 }
 
 fn clock_jump<M: Machine>(stage: &mut Stage<M>) {

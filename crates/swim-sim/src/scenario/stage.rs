@@ -13,6 +13,9 @@ use crate::world::{Setup, Start, World};
 /// Time between two questions whether something has come to pass.
 const STEP: Nanos = SECOND / 20;
 
+/// Time between two looks at who has heard of a change.
+const LABEL_STEP: Nanos = SECOND / 1000;
+
 /// How long a stage waits for something before it goes on without.
 const LIMIT: Nanos = 900 * SECOND;
 
@@ -34,7 +37,7 @@ pub struct Stage<M: Machine> {
 }
 
 /// Names and units of all metrics, in the order of reports.
-pub(crate) const METRICS: [(&str, &str); 15] = [
+pub(crate) const METRICS: [(&str, &str); 16] = [
     ("first detection", "s"),
     ("median detection", "s"),
     ("99 % detection", "s"),
@@ -47,6 +50,7 @@ pub(crate) const METRICS: [(&str, &str); 15] = [
     ("time to one view", "s"),
     ("views that never agreed", "runs"),
     ("time to be known by all", "s"),
+    ("time to each member", "s"),
     ("sizes of views seen", "sizes"),
     ("messages", "1/node/s"),
     ("bytes", "B/node/s"),
@@ -214,6 +218,24 @@ impl<M: Machine> Stage<M> {
         };
         if self.world.run_while(STEP, LIMIT, known) {
             self.value("time to be known by all", seconds(self.world.now() - began));
+        }
+    }
+
+    /// Has a member change its labels, and measures when each of the others hears of it.
+    pub(crate) fn change_labels(&mut self, host: HostId) {
+        let began = self.world.now();
+        let old = self.world.machine(host).map(Machine::fingerprint);
+        self.world.command(host, Command::SetLabels((began % u64::from(u32::MAX)) as u32));
+        let mut unaware: Vec<HostId> =
+            self.world.running().map(|(other, _)| other).filter(|other| *other != host).collect();
+        while !unaware.is_empty() && self.world.now() - began < LIMIT {
+            self.world.run_for(LABEL_STEP);
+            let took = seconds(self.world.now() - began);
+            let heard = |other: &HostId| self.world.machine(*other).map(M::fingerprint) != old;
+            let before = unaware.len();
+            unaware.retain(|other| !heard(other));
+            let heard = before - unaware.len();
+            self.values.entry("time to each member").or_default().extend(vec![took; heard]);
         }
     }
 

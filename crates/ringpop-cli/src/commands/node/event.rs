@@ -13,7 +13,14 @@ use crate::output::{checksum, printable};
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(super) enum NodeEvent {
     /// The ports are taken and served.
-    Listening { app: String, address: String, http: Option<String>, pid: u32 },
+    Listening {
+        app: String,
+        address: String,
+        http: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        admin_http: Option<String>,
+        pid: u32,
+    },
     /// The member entered another state of its life.
     State { state: &'static str },
     /// No peer let the member in; it tries again.
@@ -138,9 +145,11 @@ impl fmt::Display for Stamped<'_> {
 impl fmt::Display for NodeEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Listening { app, address, http, pid } => {
+            Self::Listening { app, address, http, admin_http, pid } => {
                 write!(f, "listening  {address}, application {app}, process {pid}")?;
-                http.as_ref().map_or(Ok(()), |http| write!(f, ", http://{http}"))
+                http.as_ref().map_or(Ok(()), |http| write!(f, ", http://{http}"))?;
+                let page = admin_http.as_ref();
+                page.map_or(Ok(()), |page| write!(f, ", dashboard http://{page}"))
             }
             Self::State { state } => write!(f, "state      {state}"),
             Self::JoinRetrying { rounds, reason, delay_ms } => write!(

@@ -32,7 +32,7 @@ pub(super) struct HttpServer {
 }
 
 /// Takes the port.
-pub(super) async fn bind(address: &Address) -> Result<TcpListener, Failure> {
+pub(super) async fn bind(address: &Address, option: &str) -> Result<TcpListener, Failure> {
     TcpListener::bind(address.as_str()).await.map_err(|error| {
         let (reason, advice) = match error.kind() {
             io::ErrorKind::AddrInUse => (
@@ -44,7 +44,9 @@ pub(super) async fn bind(address: &Address) -> Result<TcpListener, Failure> {
             }
             _ => (error.to_string(), "choose another address"),
         };
-        Failure::Failed(format!("cannot serve HTTP on {address} ({reason}): {advice} with --http"))
+        Failure::Failed(format!(
+            "cannot serve HTTP on {address} ({reason}): {advice} with {option}"
+        ))
     })
 }
 

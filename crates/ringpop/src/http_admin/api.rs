@@ -1,0 +1,138 @@
+//! The paths that answer questions.
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, RawQuery, Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use super::answers::{self, Json};
+use super::asking::{Caller, Client, client, within};
+use super::query::values;
+use super::refusal::Refusal;
+use super::source::Source;
+use super::{commands, events};
+use crate::generated as proto;
+use crate::limits::{ADMIN_REQUEST_BYTES_MAX, HTTP_ADMIN_READ_LIMIT, LOOKUP_OWNERS_MAX};
+
+pub(super) fn router(source: Source, has_controller: bool) -> Router {
+    let client = client(source);
+    Router::new()
+        .route("/api/v1/status", get(status))
+        .route("/api/v1/members", get(members))
+        .route("/api/v1/ring", get(ring))
+        .route("/api/v1/lookup", get(lookup))
+        .route("/api/v1/checksums", get(checksums))
+        .route("/api/v1/destinations", get(destinations))
+        .route("/api/v1/stats", get(stats))
+        .route("/api/v1/config", get(config).merge(commands::reconfigure()))
+        .route("/api/v1/propagation", get(propagation))
+        .route(
+            "/api/v1/access",
+            get(move |client, request| access(client, request, has_controller)),
+        )
+        .route("/api/v1/events", get(watch))
+        .merge(commands::router())
+        .layer(DefaultBodyLimit::max(ADMIN_REQUEST_BYTES_MAX))
+        .with_state(client)
+}
+
+async fn read<A>(
+    answer: impl Future<Output = Result<tonic::Response<A>, tonic::Status>>,
+) -> Result<A, Refusal> {
+    within(HTTP_ADMIN_READ_LIMIT, answer).await
+}
+
+type Answer<T> = Result<Json<T>, Refusal>;
+
+async fn status(State(mut client): State<Client>, query: RawQuery) -> Answer<answers::Status> {
+    let [] = values(query.0.as_deref(), [])?;
+    Ok(Json(read(client.get_summary(proto::GetSummaryRequest {})).await?.into()))
+}
+
+async fn stats(State(mut client): State<Client>, query: RawQuery) -> Answer<answers::Stats> {
+    let [prefix] = values(query.0.as_deref(), ["prefix"])?;
+    let told = read(client.get_summary(proto::GetSummaryRequest {})).await?;
+    Ok(Json(answers::Stats::of(told, &prefix.unwrap_or_default())))
+}
+
+async fn members(State(mut client): State<Client>, query: RawQuery) -> Answer<answers::Members> {
+    let [statuses] = values(query.0.as_deref(), ["status"])?;
+    let known = |name: &str| {
+        let status = answers::status_of(name);
+        let unknown = || {
+            let reason = "use alive, suspect, faulty, leave or tombstone, with commas between them";
+            Refusal::invalid(format!("status {name:?} does not exist: {reason}"))
+        };
+        status.map(i32::from).ok_or_else(unknown)
+    };
+    let statuses = statuses.as_deref().map(|statuses| statuses.split(',').map(known).collect());
+    let statuses = statuses.transpose()?.unwrap_or_default();
+    Ok(Json(read(client.get_members(proto::GetMembersRequest { statuses })).await?.into()))
+}
+
+async fn ring(State(mut client): State<Client>, query: RawQuery) -> Answer<answers::Ring> {
+    let [] = values(query.0.as_deref(), [])?;
+    Ok(Json(read(client.get_ring(proto::GetRingRequest {})).await?.into()))
+}
+
+async fn lookup(State(mut client): State<Client>, query: RawQuery) -> Answer<answers::Lookup> {
+    let [key, n] = values(query.0.as_deref(), ["key", "n"])?;
+    let key = key.ok_or_else(|| Refusal::invalid("no key is given: use ?key=KEY"))?;
+    let n = match n.map(|n| n.parse()) {
+        None => 1,
+        Some(Ok(n)) if (1..=LOOKUP_OWNERS_MAX as u32).contains(&n) => n,
+        Some(_) => {
+            return Err(Refusal::invalid(format!(
+                "n is a number of owners, 1 to {LOOKUP_OWNERS_MAX}"
+            )));
+        }
+    };
+    let question = proto::LookupRequest { key: key.clone().into(), n };
+    Ok(Json(answers::Lookup::of(key, read(client.lookup(question)).await?)))
+}
+
+async fn checksums(
+    State(mut client): State<Client>,
+    query: RawQuery,
+) -> Answer<answers::Checksums> {
+    let [] = values(query.0.as_deref(), [])?;
+    let question = proto::CompareChecksumsRequest {};
+    Ok(Json(read(client.compare_checksums(question)).await?.into()))
+}
+
+async fn destinations(
+    State(mut client): State<Client>,
+    query: RawQuery,
+) -> Answer<answers::Destinations> {
+    let [] = values(query.0.as_deref(), [])?;
+    Ok(Json(read(client.get_destinations(proto::GetDestinationsRequest {})).await?.into()))
+}
+
+async fn config(State(mut client): State<Client>, query: RawQuery) -> Answer<answers::Config> {
+    let [] = values(query.0.as_deref(), [])?;
+    Ok(Json(read(client.get_config(proto::GetConfigRequest {})).await?.into()))
+}
+
+async fn propagation(
+    State(mut client): State<Client>,
+    query: RawQuery,
+) -> Answer<answers::Propagation> {
+    let [] = values(query.0.as_deref(), [])?;
+    Ok(Json(read(client.get_propagation(proto::GetPropagationRequest {})).await?.into()))
+}
+
+async fn access(
+    State(mut client): State<Client>,
+    request: Request,
+    has_controller: bool,
+) -> Answer<answers::Access> {
+    let [] = values(request.uri().query(), [])?;
+    let question = Caller::of(&request).asks(proto::CheckAccessRequest {});
+    Ok(Json(answers::Access::of(read(client.check_access(question)).await?, has_controller)))
+}
+
+async fn watch(State(mut client): State<Client>, query: RawQuery) -> Result<Response, Refusal> {
+    let [] = values(query.0.as_deref(), [])?;
+    let told = read(client.watch_events(proto::WatchEventsRequest {})).await?;
+    Ok(events::stream(told).into_response())
+}
