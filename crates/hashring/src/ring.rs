@@ -242,12 +242,9 @@ impl<N, S: Scheme> Ring<N, S> {
             for node in &self.circle.nodes {
                 hasher.write(&node.weight().to_le_bytes());
             }
-            for hash in self.circle.points.hashes() {
-                hasher.write(&hash.to_le_bytes());
-            }
-            for owner in self.circle.points.owners() {
-                hasher.write(&owner.to_le_bytes());
-            }
+            let points = &self.circle.points;
+            write_blocks(&mut hasher, points.hashes().iter().map(|hash| hash.to_le_bytes()));
+            write_blocks(&mut hasher, points.owners().iter().map(|owner| owner.to_le_bytes()));
             hasher.finish()
         })
     }
@@ -257,6 +254,20 @@ impl<N, S: Scheme> Ring<N, S> {
         let circle = Circle::empty(Points::empty(scheme.circle_bits(), scheme.tie_order()));
         Self { scheme, points_per_weight_unit, max_points, circle, checksum: OnceLock::new() }
     }
+}
+
+/// Hashes many numbers in blocks: a call for each of them costs more than the hash.
+fn write_blocks<const N: usize>(hasher: &mut XxHash3_64, numbers: impl Iterator<Item = [u8; N]>) {
+    let (mut block, mut filled) = ([0; 4096], 0);
+    for bytes in numbers {
+        if filled + N > block.len() {
+            hasher.write(&block[..filled]);
+            filled = 0;
+        }
+        block[filled..filled + N].copy_from_slice(&bytes);
+        filled += N;
+    }
+    hasher.write(&block[..filled]);
 }
 
 /// An empty ring of the default layout.

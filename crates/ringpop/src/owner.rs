@@ -30,31 +30,51 @@ use ringpop_forward::Owner as Reached;
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct Owner {
-    address: Arc<str>,
-    is_local: bool,
+pub struct Owner(Known);
+
+#[derive(Clone)]
+enum Known {
+    /// A lookup has just read the node; its address is elsewhere in memory.
+    Node(Arc<Node<Reached>>),
+    #[cfg(feature = "testing")]
+    Address { address: Arc<str>, is_local: bool },
 }
 
 impl Owner {
+    /// One that need not be on a ring.
+    #[cfg(feature = "testing")]
     pub(crate) const fn new(address: Arc<str>, is_local: bool) -> Self {
-        Self { address, is_local }
+        Self(Known::Address { address, is_local })
     }
 
     /// The member at a place of a ring.
     pub(crate) fn of(node: &Arc<Node<Reached>>) -> Self {
-        Self::new(Arc::clone(node.shared_id()), matches!(node.data(), Reached::Local))
+        Self(Known::Node(Arc::clone(node)))
+    }
+
+    /// Whether a place of a ring is that of the member that looks it up.
+    pub(crate) fn is_here(node: &Arc<Node<Reached>>) -> bool {
+        matches!(node.data(), Reached::Local)
     }
 
     /// The address of the owner, as `host:port`.
     #[must_use]
     pub fn address(&self) -> &str {
-        &self.address
+        match &self.0 {
+            Known::Node(node) => node.id(),
+            #[cfg(feature = "testing")]
+            Known::Address { address, .. } => address,
+        }
     }
 
     /// Whether the member that looked the key up owns it.
     #[must_use]
-    pub const fn is_local(&self) -> bool {
-        self.is_local
+    pub fn is_local(&self) -> bool {
+        match &self.0 {
+            Known::Node(node) => Self::is_here(node),
+            #[cfg(feature = "testing")]
+            Known::Address { is_local, .. } => *is_local,
+        }
     }
 }
 
@@ -62,31 +82,31 @@ impl Deref for Owner {
     type Target = str;
 
     fn deref(&self) -> &str {
-        &self.address
+        self.address()
     }
 }
 
 impl AsRef<str> for Owner {
     fn as_ref(&self) -> &str {
-        &self.address
+        self.address()
     }
 }
 
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.address)
+        f.pad(self.address())
     }
 }
 
 impl fmt::Debug for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.address, f)
+        fmt::Debug::fmt(self.address(), f)
     }
 }
 
 impl PartialEq for Owner {
     fn eq(&self, other: &Self) -> bool {
-        self.address == other.address
+        self.address() == other.address()
     }
 }
 
@@ -94,25 +114,25 @@ impl Eq for Owner {}
 
 impl Hash for Owner {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.address.hash(state);
+        self.address().hash(state);
     }
 }
 
 impl PartialEq<str> for Owner {
     fn eq(&self, other: &str) -> bool {
-        &*self.address == other
+        self.address() == other
     }
 }
 
 impl PartialEq<&str> for Owner {
     fn eq(&self, other: &&str) -> bool {
-        &*self.address == *other
+        self.address() == *other
     }
 }
 
 impl PartialEq<String> for Owner {
     fn eq(&self, other: &String) -> bool {
-        *self.address == **other
+        self.address() == other.as_str()
     }
 }
 
@@ -136,6 +156,6 @@ impl PartialEq<Owner> for String {
 
 impl From<Owner> for String {
     fn from(owner: Owner) -> Self {
-        Self::from(&*owner.address)
+        Self::from(owner.address())
     }
 }

@@ -66,6 +66,23 @@ async fn figures_are_scraped_over_http() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_ring_is_listed_over_http() {
+    let ports = Ports::claim(1);
+    let _node = start(&ports, &[]).await;
+    let (client, http) = (Client::new(), ports.http(0));
+    for (path, address) in
+        [("/ring", "/members/0/address"), ("/v3/discovery:endpoints", "/resources/0/@type")]
+    {
+        let answer = client.send("GET", &http, path, Bytes::new()).await.unwrap();
+        assert_eq!(answer.code, 200, "{path}: {answer:?}");
+        let told: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        assert!(told.pointer(address).is_some(), "{path}: {told}");
+    }
+    let answer = client.send("DELETE", &http, "/ring", Bytes::new()).await.unwrap();
+    assert_eq!(answer.code, 405, "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn keys_and_values_have_limits() {
     let ports = Ports::claim(1);
     let _node = start(&ports, &[]).await;

@@ -66,7 +66,7 @@ impl Ringpop {
     /// Whether this member owns a key.
     #[must_use]
     pub fn owns(&self, key: &[u8]) -> bool {
-        self.lookup(key).is_some_and(|owner| owner.is_local())
+        self.0.views.with(|view| view.ring.lookup(key).is_some_and(Owner::is_here))
     }
 
     /// Follows who owns `key` from now on, for work that lasts longer than a

@@ -1,0 +1,103 @@
+//! From a change of the membership to the view that has it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use anyhow::Result;
+use metrics::{
+    Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+};
+use ringpop::PlacementChoice;
+
+use crate::crowd::Crowd;
+use crate::measure::{median, micros, quantile};
+use crate::process::runtime_of;
+use crate::report::{Bar, Report, Row};
+
+const MEMBERS: usize = 1_000;
+const CHANGES: usize = 1_000;
+/// Members that change at once.
+const BATCH: usize = 10;
+/// The figure by which a member measures the same itself.
+const PUBLISHED: &str = "ringpop_view_publish_seconds";
+
+pub(crate) fn run(report: &mut Report) -> Result<()> {
+    let recorder = Published::default();
+    let published = recorder.clone();
+    // A second run in one process records into the first recorder, which is still read here.
+    let _ = metrics::set_global_recorder(recorder);
+    let runtime = runtime_of(2)?;
+    for placement in [PlacementChoice::Ring { points: 100 }, PlacementChoice::Rendezvous] {
+        let published = published.clone();
+        let rows = runtime.block_on(runtime.handle().spawn(measure(placement, published)))??;
+        rows.iter().for_each(|row| report.add(row));
+    }
+    Ok(())
+}
+
+async fn measure(placement: PlacementChoice, published: Published) -> Result<Vec<Row>> {
+    let mut crowd = Crowd::gather(MEMBERS, placement).await?;
+    let placement = crowd.placement();
+    // The whole way: the command, the machine, the ring, the view.
+    let mut own = Vec::with_capacity(CHANGES);
+    for i in 0..CHANGES {
+        let weight = 1 + (i as u32 + 1) % 2;
+        let began = Instant::now();
+        crowd.member.set_weight(weight).await?;
+        own.push(micros(began.elapsed()));
+    }
+    let case = format!("change to view p99, {MEMBERS} members, {placement}");
+    let all = Row::new(case, "us", quantile(&mut own, 0.99)).bar(Bar::ValueAtMost(1_000.0));
+    let all = all.note(format!("p50 {:.0} us", median(&mut own)));
+    let mut batches = Vec::new();
+    for n in [1, BATCH] {
+        published.take();
+        for i in 0..CHANGES / 4 {
+            crowd.change(i * n, n).await?;
+        }
+        batches.push(published.take());
+    }
+    let [mut one, mut ten] = <[Vec<f64>; 2]>::try_from(batches).unwrap_or_default();
+    let case = format!("batch of {BATCH} to view p50, {placement}");
+    let batch = Row::new(case, "us", median(&mut ten)).peer("one change", median(&mut one));
+    Ok(vec![all, batch.bar(Bar::RatioAtMost(2.0))])
+}
+
+/// Records how long views take, in microseconds.
+#[derive(Clone, Default)]
+struct Published(Arc<Mutex<Vec<f64>>>);
+
+impl Published {
+    fn take(&self) -> Vec<f64> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl HistogramFn for Published {
+    fn record(&self, seconds: f64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(seconds * 1e6);
+    }
+}
+
+impl Recorder for Published {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::noop()
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
+        if key.name() == PUBLISHED {
+            return Histogram::from_arc(Arc::new(self.clone()));
+        }
+        Histogram::noop()
+    }
+}
