@@ -136,6 +136,12 @@ pub enum BindError {
         /// The fault.
         reason: String,
     },
+    /// A hook has no time or too long a one, or there are too many.
+    #[error("the hooks: {reason}")]
+    Hooks {
+        /// The fault.
+        reason: String,
+    },
     /// A setting of the slow start is out of its range, or there is nothing to divide.
     #[error("the slow start: {reason}")]
     SlowStart {

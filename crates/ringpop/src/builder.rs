@@ -19,6 +19,7 @@ use ringpop_forward::{
 use swim_core::Config;
 
 use crate::admin::AdminAccess;
+use crate::hooks::Hooks;
 use crate::inner::Expected;
 use crate::limits::{ALONE_AFTER, LAME_DUCK};
 use crate::listen::Listen;
@@ -51,6 +52,7 @@ pub struct Builder {
     off_ring: OffRingSettings,
     rings: Vec<Definition>,
     zone_order: ZoneOrder,
+    hooks: Hooks,
     routes: Routes,
     /// Routes on further rings, by their names.
     ring_routes: Vec<(String, Routes)>,
@@ -96,6 +98,7 @@ impl Builder {
             off_ring: OffRingSettings::default(),
             rings: Vec::new(),
             zone_order: ZoneOrder::default(),
+            hooks: Hooks::default(),
             routes: Routes::new(),
             ring_routes: Vec::new(),
             policy: Policy::default(),

@@ -5,11 +5,12 @@ use swim_core::Stats as SwimStats;
 use crate::inner::Inner;
 
 /// Figures that may fall; all others only grow.
-const GAUGES: [&str; 12] = [
+const GAUGES: [&str; 13] = [
     "forward.circuits_open",
     "forward.connections",
     "forward.in_flight",
     "forward.replay_bytes",
+    "lease.held",
     "ring.draining",
     "ring.evicted",
     "ring.unhealthy",
@@ -38,7 +39,8 @@ impl Counters {
         all.extend(inner.forwarder.stats().iter().map(named("forward")));
         let ring = ring.into_iter().chain(inner.views.counters());
         all.extend(ring.chain(inner.ring_watchers.counters()).map(named("ring")));
-        all.extend(inner.health_checks.counters().map(named("health")));
+        all.extend(inner.own_stats.health_checks.counters().map(named("health")));
+        all.extend(inner.own_stats.leases.counters().map(named("lease")));
         all.extend(inner.admin.counters().into_iter().map(named("admin")));
         all.extend(security.accept_stats().iter().map(named("server")));
         all.extend(security.server_stats().iter().map(named("server")));

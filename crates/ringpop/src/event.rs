@@ -42,6 +42,14 @@ pub enum Event {
         /// How it changed.
         change: RingChange,
     },
+    /// Leases were lost, because they could not be renewed or the store ended them: nothing may be
+    /// written with them any more.
+    LeasesLost {
+        /// Why.
+        reason: String,
+        /// How many there were.
+        leases: usize,
+    },
     /// Several live members claim one identity, and have for longer than a member
     /// that died can look alive. All but one own nothing: give each a name of its
     /// own.

@@ -13,7 +13,9 @@ use crate::admin::AdminState;
 use crate::event::{Event, Listeners};
 use crate::gossip::GossipThread;
 use crate::health_check::HealthCheckStats;
+use crate::hooks::Hooks;
 use crate::labels::OwnLabels;
+use crate::lease::LeaseStats;
 use crate::lifecycle::Lifecycle;
 use crate::problem::Problems;
 use crate::ring_watch::RingWatchers;
@@ -28,6 +30,13 @@ use crate::view::Views;
 pub(crate) struct Expected {
     pub(crate) members: usize,
     pub(crate) within: Duration,
+}
+
+/// What a member counts of its own standing.
+#[derive(Debug, Default)]
+pub(crate) struct OwnStats {
+    pub(crate) health_checks: HealthCheckStats,
+    pub(crate) leases: Arc<LeaseStats>,
 }
 
 #[derive(Debug)]
@@ -65,7 +74,8 @@ pub(crate) struct Inner {
     pub(crate) server: Mutex<Server>,
     pub(crate) admin: AdminState,
     pub(crate) status_changes: Arc<StatusChanges>,
-    pub(crate) health_checks: HealthCheckStats,
+    pub(crate) hooks: Hooks,
+    pub(crate) own_stats: OwnStats,
     pub(crate) start: Clock,
     /// What the machine had counted when it ended.
     pub(crate) last_stats: Arc<Mutex<Stats>>,

@@ -62,12 +62,14 @@ mod gossip;
 #[cfg(feature = "health")]
 mod health;
 mod health_check;
+mod hooks;
 #[cfg(feature = "http-admin")]
 pub mod http_admin;
 mod identity;
 mod inner;
 mod labels;
 mod latency;
+mod lease;
 mod lifecycle;
 pub mod limits;
 mod listen;
@@ -116,7 +118,15 @@ pub use command_error::{
 pub use counters::Counters;
 pub use event::{Event, Events};
 pub use health_check::HealthCheck;
+pub use hooks::HookPoint;
 pub use identity::SharedIdentity;
+#[cfg(feature = "consul")]
+pub use lease::ConsulLeases;
+#[cfg(feature = "kubernetes")]
+pub use lease::KubernetesLeases;
+pub use lease::{
+    Lease, LeaseError, LeaseSettings, LeaseSettingsError, LeaseStore, Leases, MemoryLeases, Session,
+};
 pub use lifecycle::State;
 #[cfg(feature = "tracing-reload")]
 pub use log_control::TracingReload;

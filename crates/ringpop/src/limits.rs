@@ -79,6 +79,26 @@ pub(crate) const SLOW_START_MAX: Duration = Duration::from_secs(60 * 60);
 /// Steps of a slow start, and so changes of the ring for each member that comes back.
 pub const SLOW_START_STEPS_MAX: u32 = 20;
 
+/// Hooks of a member: each point has some, and their times add up.
+pub(crate) const HOOKS_MAX: usize = 32;
+
+/// Longest time of a hook.
+pub(crate) const HOOK_LIMIT_MAX: Duration = Duration::from_secs(10 * 60);
+
+/// Slots of leases: some for each member of a cluster of 1,000.
+pub const LEASE_SLOTS_MAX: u32 = 4096;
+
+/// Times that leases may last. Shorter ones end with each pause of a process or its store.
+pub const LEASE_TTL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+
+/// Calls to a store of leases that a member has under way for slots: a member that takes a thousand
+/// over does not flood the store.
+pub(crate) const LEASE_CALLS_MAX: usize = 16;
+
+/// Shortest pause before a session at a store is asked for again; pauses double up to the time of a
+/// lease.
+pub(crate) const LEASE_PAUSE_MIN: Duration = Duration::from_millis(100);
+
 /// Rings that are kept for handles of owned keys: a handle that nobody checks for longer ends.
 pub const OWNED_RINGS_MAX: usize = 64;
 

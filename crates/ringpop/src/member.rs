@@ -4,6 +4,7 @@ mod commands;
 mod evictions;
 mod health;
 mod labels;
+mod leases;
 mod life;
 mod lookups;
 mod off_ring;

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use swim_core::{Address, CommandError, Config, Event as SwimEvent, Labels, Member, Node, Status};
+use swim_core::{
+    Address, CommandError, Config, Event as SwimEvent, Instant, Labels, Member, Node, Status,
+};
 use swim_driver::{Discover as _, Stopped, WaitError};
 use tokio::time::timeout;
 
 use crate::bootstrap::{BootstrapError, Bootstrapped};
 use crate::command_error::{HealError, LeaveRingError, ReapError, RejoinError, SetLabelsError};
+use crate::hooks::HookPoint;
 use crate::labels::with_limits;
 use crate::lifecycle::State;
 use crate::limits::HEAL_LIMIT;
@@ -131,18 +134,63 @@ impl Ringpop {
         if state != State::Ready {
             return Err(LeaveRingError::State(state));
         }
+        self.0.hooks.run(HookPoint::BeforeLeave, &self.0.address).await;
+        let told = self.go(limit, Node::leave).await?;
+        self.0.hooks.run(HookPoint::AfterLeave, &self.0.address).await;
+        Ok(told)
+    }
+
+    /// Declares this member faulty and tells the others, within `limit`; gives how many members
+    /// confirmed it. For a process that finds out that it is broken: others treat it as dead at
+    /// once, instead of after the time of a detection. It comes back by [`rejoin`](Self::rejoin).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use ringpop::Ringpop;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let member = Ringpop::builder("rides").listen("127.0.0.1:0".parse()?).bind().await?;
+    /// # member.serve(tonic::service::Routes::default())?;
+    /// # member.bootstrap().await?;
+    /// member.evict_self(Duration::from_secs(5)).await?;
+    /// member.rejoin(Duration::from_secs(30)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`leave_ring`](Self::leave_ring).
+    pub async fn evict_self(&self, limit: Duration) -> Result<usize, LeaveRingError> {
+        let state = self.state();
+        if state != State::Ready {
+            return Err(LeaveRingError::State(state));
+        }
+        self.0.hooks.run(HookPoint::BeforeEvictSelf, &self.0.address).await;
+        let told = self.go(limit, Node::evict_self).await?;
+        self.0.hooks.run(HookPoint::AfterEvictSelf, &self.0.address).await;
+        Ok(told)
+    }
+
+    /// Goes as the machine is told, and waits until the others know.
+    async fn go(
+        &self,
+        limit: Duration,
+        go: fn(&mut Node, Instant) -> Result<(), CommandError>,
+    ) -> Result<usize, LeaveRingError> {
         let over = |_: &Node, event: &SwimEvent| match event {
             SwimEvent::LeaveComplete { acknowledged, .. } => Some(*acknowledged),
             _ => None,
         };
-        match timeout(limit, self.0.handle.until(Node::leave, over)).await {
+        match timeout(limit, self.0.handle.until(go, over)).await {
             Ok(left) => Ok(left?),
             Err(_elapsed) => Ok(0),
         }
     }
 
-    /// Comes back after [`leave_ring`](Self::leave_ring), within `limit`. Dropping the future gives
-    /// up; it may be tried again.
+    /// Comes back after [`leave_ring`](Self::leave_ring) or [`evict_self`](Self::evict_self),
+    /// within `limit` beside the times of its hooks. Dropping the future gives up; it may be tried
+    /// again.
     ///
     /// # Errors
     ///
@@ -159,8 +207,10 @@ impl Ringpop {
         if !self.0.handle.with(away).await.map_err(|_| BootstrapError::Stopped)? {
             return Err(RejoinError::NotAway);
         }
-        let joined = timeout(limit, self.join()).await.map_err(|_| RejoinError::TimedOut)?;
-        Ok(joined?.bootstrapped)
+        self.0.hooks.run(HookPoint::BeforeRejoin, &self.0.address).await;
+        let joined = timeout(limit, self.join()).await.map_err(|_| RejoinError::TimedOut)??;
+        self.0.hooks.run(HookPoint::AfterRejoin, &self.0.address).await;
+        Ok(joined.bootstrapped)
     }
 
     /// Sets some labels and removes others, all in one step that other members see as one. A label

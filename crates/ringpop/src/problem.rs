@@ -69,6 +69,11 @@ pub enum Problem {
         /// What the last check said.
         reason: String,
     },
+    /// This member has no leases: the store does not answer, or ended them.
+    LeasesLost {
+        /// Why.
+        reason: String,
+    },
     /// An operator evicted this member from the ring.
     Evicted {
         /// The member that the operator asked.
@@ -116,6 +121,7 @@ pub(crate) enum ProblemKind {
     Ring,
     Placement,
     Health,
+    Leases,
     Evicted,
     RingStale,
     Views,
@@ -133,6 +139,7 @@ impl Problem {
             Self::RingCapped { .. } => ProblemKind::Ring,
             Self::PlacementsDiffer { .. } => ProblemKind::Placement,
             Self::Unhealthy { .. } => ProblemKind::Health,
+            Self::LeasesLost { .. } => ProblemKind::Leases,
             Self::Evicted { .. } => ProblemKind::Evicted,
             Self::RingStale { .. } => ProblemKind::RingStale,
             Self::ViewsDiffer { .. } => ProblemKind::Views,
@@ -181,6 +188,9 @@ impl fmt::Display for Problem {
                 "the health check of this member fails ({reason}): it is off the ring while at most half of the \
                  members are; look after what it checks"
             ),
+            Self::LeasesLost { reason } => {
+                write!(f, "this member has no leases ({reason}); look after the store of leases")
+            }
             Self::Evicted { by, until_unix_ms } => write!(
                 f,
                 "an operator evicted this member from the ring by way of {by}, until {until_unix_ms} ms of the Unix \

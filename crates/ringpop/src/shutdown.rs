@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::gossip::reachable;
+use crate::hooks::HookPoint;
 use crate::inner::Inner;
 use crate::lifecycle::State;
 use crate::server::Server;
@@ -64,9 +65,9 @@ fn far_away() -> Instant {
 pub(crate) async fn leave_within(inner: &Inner, limit: Duration) -> usize {
     let deadline = Instant::now().checked_add(limit).unwrap_or_else(far_away);
     let (_unchanged, changes) = watch::channel(deadline);
-    begin_to_drain(inner);
+    let was_ready = begin_to_drain(inner);
     let mut deadline = Deadline(changes);
-    let leaving = leave(inner, deadline.clone());
+    let leaving = leave_with_hooks(inner, was_ready, deadline.clone());
     deadline.bound(leaving).await.unwrap_or(0)
 }
 
@@ -134,7 +135,7 @@ impl Deadline {
 
 async fn stop(inner: &Arc<Inner>, was_ready: bool, mut deadline: Deadline) -> ShutdownReport {
     let begun = Instant::now();
-    let leaving = leave(inner, deadline.clone());
+    let leaving = leave_with_hooks(inner, was_ready, deadline.clone());
     let told = deadline.bound(leaving).await.unwrap_or(0);
     // Clients that watch the health service send elsewhere meanwhile. The lame duck time leaves as
     // much again for the calls under way at its end.
@@ -152,6 +153,17 @@ async fn stop(inner: &Arc<Inner>, was_ready: bool, mut deadline: Deadline) -> Sh
         inner.events.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
     ShutdownReport { told, cut_off }
+}
+
+/// Leaves, between the hooks of the application when this member was ready until now.
+async fn leave_with_hooks(inner: &Inner, was_ready: bool, deadline: Deadline) -> usize {
+    if !was_ready {
+        return leave(inner, deadline).await;
+    }
+    inner.hooks.run(HookPoint::BeforeLeave, &inner.address).await;
+    let told = leave(inner, deadline).await;
+    inner.hooks.run(HookPoint::AfterLeave, &inner.address).await;
+    told
 }
 
 /// Leaves and waits until the others know; gives how many confirmed it.

@@ -78,6 +78,29 @@ pub fn run(report: &mut Report) {
     compare(report, &rendezvous[0], &alone);
 }
 
+/// The check of a handle on an owned key, while the ring stays as it is.
+pub fn owned(report: &mut Report) {
+    const CHECKS: usize = 100_000;
+    /// Handlers check before each step.
+    const NANOS_MAX: f64 = 10.0;
+    let runtime = Runtime::new().expect("a runtime starts");
+    let cluster = cluster(&runtime, PlacementChoice::Rendezvous, 1);
+    let owned = cluster[0].owned("key").expect("it owns every key");
+    let handles = vec![&owned; CHECKS];
+    let check = || per_input(&handles, |owned| u64::from(black_box(owned).check()));
+    let mut subjects: [Subject<'_>; 1] = [("check", Box::new(check))];
+    let times = interleaved(ROUNDS, &mut subjects);
+    report.row(&Row {
+        bench: "owned",
+        case: "Owned::check",
+        ours: times[0],
+        peer: "the time it may take",
+        peer_value: NANOS_MAX,
+        unit: "ns",
+        bar: Some(1.0),
+    });
+}
+
 fn compare(report: &mut Report, member: &Ringpop, alone: &impl Placement) {
     let keys = keys(KEYS);
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();

@@ -27,7 +27,7 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 type Bench = (&'static str, fn(&mut Report));
 
-const BENCHES: [Bench; 13] = [
+const BENCHES: [Bench; 14] = [
     ("lookup", lookup::run),
     ("search", search::throughput),
     ("latency", search::latency),
@@ -36,6 +36,7 @@ const BENCHES: [Bench; 13] = [
     ("allocations", selection::allocations),
     ("sharing", sharing::run),
     ("facade", facade::run),
+    ("owned", facade::owned),
     ("spread", balance::spread),
     ("schemes", balance::schemes),
     ("quarantine", selection::quarantine),

@@ -67,8 +67,8 @@ pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
     listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
-/// A name server of `workers.test` that has these SRV records of `_gossip._tcp.workers.test`: target,
-/// port and, if they matter, priority and weight.
+/// A name server of `workers.test` that has these SRV records of `_gossip._tcp.workers.test`:
+/// target, port and, if they matter, priority and weight.
 pub(crate) fn dnsmasq(port: u16, records: impl IntoIterator<Item = String>) -> Process {
     let mut arguments: Vec<String> = [
         "--keep-in-foreground",

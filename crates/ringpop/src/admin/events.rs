@@ -86,6 +86,10 @@ fn told(event: Event) -> Option<Told> {
         }),
         // Operators see the main ring; the rings beside it are the application's.
         Event::NamedRingChanged { .. } => return None,
+        Event::LeasesLost { reason, leases } => Told::Membership(proto::MembershipEvent {
+            name: "leases_lost".to_owned(),
+            text: format!("{leases} leases were lost: {reason}"),
+        }),
         Event::IdentityShared(shared) => Told::IdentityShared(proto::IdentityShared {
             identity: shared.identity,
             owner: shared.owner.to_string(),

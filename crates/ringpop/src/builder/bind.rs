@@ -16,8 +16,7 @@ use crate::admin::AdminState;
 use crate::bind_error::BindError;
 use crate::event::Listeners;
 use crate::gossip::{Audience, Calls, Channels, GossipThread, Publishing};
-use crate::health_check::HealthCheckStats;
-use crate::inner::Inner;
+use crate::inner::{Inner, OwnStats};
 use crate::labels::{OwnLabels, with_room};
 use crate::latency::Latency;
 use crate::lifecycle::Lifecycle;
@@ -45,25 +44,21 @@ impl Builder {
     /// When the port cannot be taken, or a setting is wrong.
     pub async fn bind(mut self) -> Result<Ringpop, BindError> {
         self.check()?;
-        let (security, server_limits) = (self.security.clone(), self.server_limits.clone());
-        let mut labels = self.own_labels()?;
+        let (security, mut labels) = (self.security.clone(), self.own_labels()?);
         let (listener, bound) = mem::take(&mut self.listen).open().await?;
-        let address = advertised(self.advertise.as_deref(), bound)?;
-        let local = diallable(&address)?;
+        let (address, local) = self.addresses(bound)?;
         let gossip_listener = self.open_gossip(&mut labels)?;
-        let start = Start::now()?;
-        let clocks = Arc::new(PeerClocks::new(start.clock()));
+        let (start, clocks) = clocks()?;
         let node = self.node(&local, &labels, &start)?;
         let views = self.views(&local)?;
         let (listeners, events) = Listeners::new();
-        let lifecycle = Arc::new(Lifecycle::new(local.clone(), listeners.clone()));
-        let problems = Arc::new(Problems::new(local.clone(), listeners.clone()));
+        let (lifecycle, problems) = state_and_problems(&local, &listeners);
         let (app, lame_duck, expected) = (self.app.clone(), self.lame_duck, self.expected);
+        let (server_limits, hooks) = (self.server_limits.clone(), self.hooks.clone());
         let checks_address = self.advertise.is_some() && local.as_str() != bound.to_string();
         let (hosts, alone_after, is_meant_to_be_alone) = self.whom_to_join(address)?;
         self.add_ring_routes(&views, &listeners);
-        let routed = (!self.routes.is_empty()).then(|| self.routes.paths());
-        let off_ring = self.off_ring.clone();
+        let (routed, off_ring) = (self.routed(), self.off_ring.clone());
         let admin = self.admin_state();
         let timings = self.timings(&local);
         let forwarder = self.forwarder(&views, &local, &admin.latency)?;
@@ -112,7 +107,8 @@ impl Builder {
             server: Mutex::new(Server::Bound(listener)),
             admin,
             status_changes,
-            health_checks: HealthCheckStats::default(),
+            hooks,
+            own_stats: OwnStats::default(),
             start: start.clock(),
             last_stats,
             ring_watchers: RingWatchers::default(),
@@ -123,6 +119,21 @@ impl Builder {
     fn admin_state(&mut self) -> AdminState {
         let (access, log_control) = (self.admin_access.clone(), self.log_control.take());
         AdminState::new(access, log_control, self.security.clone(), self.beacons)
+    }
+
+    /// The address that others are told, in the form of discovery and in that of the machine.
+    fn addresses(
+        &self,
+        bound: SocketAddr,
+    ) -> Result<(ringpop_discovery::Address, Address), BindError> {
+        let address = advertised(self.advertise.as_deref(), bound)?;
+        let local = diallable(&address)?;
+        Ok((address, local))
+    }
+
+    /// Paths of the routes; `None` when there is none.
+    fn routed(&self) -> Option<Vec<String>> {
+        (!self.routes.is_empty()).then(|| self.routes.paths())
     }
 
     /// Where the others are listed, how long they are waited for, and whether there are to be none.
@@ -141,6 +152,7 @@ impl Builder {
         if self.identity.as_ref().is_some_and(|identity| identity.trim().is_empty()) {
             return Err(BindError::IdentityEmpty);
         }
+        self.hooks.check()?;
         self.off_ring.check(self.own_labels()?.weight)?;
         self.security.check()?;
         self.admin_access.check(self.security.is_encrypted())?;
@@ -227,6 +239,17 @@ impl Builder {
         let given = self.forward_observer;
         Ok(observing::with(forwarder, given, metrics, latency, local).build()?)
     }
+}
+
+fn clocks() -> Result<(Start, Arc<PeerClocks>), BindError> {
+    let start = Start::now()?;
+    let clocks = Arc::new(PeerClocks::new(start.clock()));
+    Ok((start, clocks))
+}
+
+fn state_and_problems(local: &Address, listeners: &Listeners) -> (Arc<Lifecycle>, Arc<Problems>) {
+    let lifecycle = Lifecycle::new(local.clone(), listeners.clone());
+    (Arc::new(lifecycle), Arc::new(Problems::new(local.clone(), listeners.clone())))
 }
 
 /// What [`Builder::whom_to_join`] gives.

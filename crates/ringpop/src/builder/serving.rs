@@ -7,10 +7,38 @@ use ringpop_forward::ServerLimits;
 
 use super::Builder;
 use crate::admin::AdminAccess;
+use crate::hooks::HookPoint;
 use crate::listen::Listen;
 use crate::log_control::LogControl;
 
 impl Builder {
+    /// Runs `hook` at a point of the life of this member, for at most `limit`, up to ten minutes:
+    /// then it is ended, and what it was to come before goes on. Several of one point run in the
+    /// order in which they were given. Within a [shutdown](crate::Ringpop::shutdown) they also end
+    /// with the time of that.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use ringpop::{HookPoint, Ringpop};
+    /// # async fn flush() {}
+    /// let second = Duration::from_secs(1);
+    /// let builder = Ringpop::builder("rides")
+    ///     .hook(HookPoint::BeforeLeave, second, || async { println!("still the owner") })
+    ///     .hook(HookPoint::AfterLeave, second, || flush());
+    /// ```
+    pub fn hook<F>(
+        mut self,
+        point: HookPoint,
+        limit: Duration,
+        hook: impl Fn() -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.hooks.add(point, limit, hook);
+        self
+    }
+
     /// Where to listen. Default: loopback, a free port.
     pub fn listen(mut self, listen: SocketAddr) -> Self {
         self.listen = Listen::At(listen);

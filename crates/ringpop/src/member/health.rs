@@ -24,7 +24,7 @@ pub(super) async fn attend(check: HealthCheck, member: Weak<Inner>) {
         if member_now.state() >= State::Draining {
             return;
         }
-        member_now.0.health_checks.count(&outcome);
+        member_now.0.own_stats.health_checks.count(&outcome);
         let is_healthy = standing.after(outcome.is_ok(), &check);
         member_now.follow(is_healthy, outcome).await;
         drop(member_now);

@@ -96,7 +96,7 @@ async fn counters_are_found_by_name_and_every_gauge_exists() {
     assert_eq!(counters.get("forward.local"), Some(0));
     assert_eq!(counters.get("forward.nonsense"), None);
     let gauges = counters.iter().filter(|(name, _)| Counters::is_gauge(name)).count();
-    assert_eq!(gauges, 12);
+    assert_eq!(gauges, 13);
 }
 
 /// Records the metrics that are registered, and their labels.

@@ -33,6 +33,7 @@ mod ring_client;
 mod ring_list;
 #[cfg(feature = "testing")]
 mod rings;
+mod rolls;
 mod shutdown;
 mod silent;
 #[cfg(feature = "tls")]
