@@ -94,7 +94,8 @@ impl AdminHttp {
     }
 
     /// Routes below `/api/v1/dev` that start and stop the processes of a cluster, behind the same
-    /// checks of host and origin. The page offers what `ringpop dev` has there.
+    /// checks of host and origin. The page sends `{"nodes": ["HOST:PORT"]}` by `POST` to `kill`,
+    /// `suspend` and `revive` there.
     pub fn controller(mut self, routes: Routes) -> Self {
         self.controller = Some(routes);
         self
