@@ -28,6 +28,7 @@ pub(crate) type Client = AdminClient<Channel>;
 pub(crate) struct Admin {
     address: String,
     client: Client,
+    tls: Option<Tls>,
     /// Lets this process give commands.
     token: Option<AsciiMetadataValue>,
 }
@@ -44,7 +45,7 @@ impl Admin {
             None => endpoint.connect_lazy(),
         };
         let client = AdminClient::new(channel).max_decoding_message_size(STATUS_BYTES_MAX);
-        Ok(Self { address, client, token: None })
+        Ok(Self { address, client, tls: tls.cloned(), token: None })
     }
 
     /// The member that a command line names.
@@ -52,6 +53,18 @@ impl Admin {
         let mut admin = Self::new(&target.address, target.tls.load()?.as_ref())?;
         admin.token = target.token_file.as_deref().map(token).transpose()?;
         Ok(admin)
+    }
+
+    /// Another member of its cluster, asked in the same way.
+    pub(crate) fn beside(&self, address: &str) -> Result<Self, Failure> {
+        let mut admin = Self::new(address, self.tls.as_ref())?;
+        admin.token.clone_from(&self.token);
+        Ok(admin)
+    }
+
+    /// Where it is asked.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
     pub(crate) async fn status(&self) -> Result<GetStatusResponse, Failure> {
@@ -83,37 +96,82 @@ impl Admin {
     where
         F: Future<Output = Result<Response<A>, Status>>,
     {
+        let answer = self.answer(wait, question, call).await;
+        answer.map_err(|unanswered| match unanswered {
+            Unanswered::Refused(status) => Failure::Failed(self.explain(&status)),
+            Unanswered::Late(_) => Failure::Failed(format!(
+                "{} {}: check that a ringpop node listens there",
+                self.address,
+                unanswered.reason()
+            )),
+        })
+    }
+
+    /// The same, for callers who ask many members and tell each reason in short.
+    pub(crate) async fn answer<Q, A, F>(
+        &self,
+        wait: Duration,
+        question: Q,
+        call: impl FnOnce(Client, Request<Q>) -> F,
+    ) -> Result<A, Unanswered>
+    where
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
         let mut request = Request::new(question);
         if let Some(token) = &self.token {
             request.metadata_mut().insert("authorization", token.clone());
         }
-        let message = match timeout(wait, call(self.client.clone(), request)).await {
-            Ok(Ok(response)) => return Ok(response.into_inner()),
-            Ok(Err(status)) => self.explain(&status),
-            Err(_) => format!(
-                "{} did not answer within {} s: check that a ringpop node listens there",
-                self.address,
-                wait.as_secs_f32()
-            ),
-        };
-        Err(Failure::Failed(message))
+        match timeout(wait, call(self.client.clone(), request)).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(Unanswered::Refused(status)),
+            Err(_) => Err(Unanswered::Late(wait)),
+        }
     }
 
     /// What went wrong, for people.
     pub(crate) fn explain(&self, status: &Status) -> String {
         let address = &self.address;
+        let reason = reason(status);
         match (status.source(), status.code()) {
-            (Some(cause), _) => {
+            (Some(_), _) => {
                 format!(
-                    "{address} cannot be asked: {}; check that a ringpop node listens there",
-                    explain_failure(cause)
+                    "{address} cannot be asked: {reason}; check that a ringpop node listens there"
                 )
             }
             (None, Code::Unimplemented | Code::Internal | Code::Unknown) => {
-                format!("{address} is not a ringpop node: give the address of a node's --listen")
+                format!("{address} {reason}: give the address of a node's --listen")
             }
-            (None, _) => format!("{address} refused: {}", printable(status.message())),
+            (None, _) => format!("{address} refused: {reason}"),
         }
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum Unanswered {
+    /// None came within this time.
+    Late(Duration),
+    /// This came instead.
+    Refused(Status),
+}
+
+impl Unanswered {
+    /// Why, in few words that follow the name of the member.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Self::Late(wait) => format!("did not answer within {} s", wait.as_secs_f32()),
+            Self::Refused(status) => reason(status),
+        }
+    }
+}
+
+fn reason(status: &Status) -> String {
+    match (status.source(), status.code()) {
+        (Some(cause), _) => explain_failure(cause),
+        (None, Code::Unimplemented | Code::Internal | Code::Unknown) => {
+            "is not a ringpop node".to_owned()
+        }
+        (None, _) => printable(status.message()),
     }
 }
 

@@ -1,6 +1,8 @@
 //! What can be typed.
 
+mod cluster;
 mod operate;
+mod settings;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -8,23 +10,29 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use ringpop::PlacementChoice;
 use ringpop::discovery::url::RegistrationUrl;
 use ringpop::discovery::{Address, DiscoveryUrl, StaticList};
 use ringpop::limits::WEIGHT_MAX;
 use ringpop::swim::Config;
 
-pub(crate) use self::operate::{
-    AdminArgs, ConfigArgs, EventsArgs, GossipArgs, GossipWord, HealArgs, LabelsArgs, MemberStatus,
-    MembersArgs, ReapArgs, StatsArgs, Target, TargetArgs, WeightArgs,
+pub(crate) use self::cluster::{
+    AgreedArgs, ClusterArgs, CountArgs, Counted, DiffArgs, DumpArgs, LookupArgs, PingArgs,
+    RangesArgs, StatusArgs, TopArgs, WaitArgs, WatchArgs,
 };
-use crate::commands::{CertArgs, RingArgs};
+pub(crate) use self::operate::{
+    AdminArgs, ConfigArgs, DrainArgs, EventsArgs, EvictArgs, GossipArgs, GossipWord, HealArgs,
+    LabelsArgs, MemberStatus, MembersArgs, ReapArgs, StatsArgs, Target, TargetArgs, WeightArgs,
+};
+pub(crate) use self::settings::Settings;
+use self::settings::{Complete, SettingsError};
+use crate::commands::{CertArgs, CompletionsArgs, ManArgs, RingArgs};
 use crate::duration::{parse_duration, parse_wait};
 use crate::failure::{EXIT_CODES, Failure};
 use crate::limits::{
-    ALONE_AFTER, ARGUMENT_CHARS_SHOWN, ATTEMPT_TIMEOUT, DEV_NODES_MAX, EXPECT_WITHIN, EXPECTED_MAX,
-    JOIN_TIMEOUT, KEY_BYTES_MAX, LAME_DUCK, LAME_DUCK_MAX, LOOKUP_OWNERS_MAX,
+    ALONE_AFTER, ARGUMENT_CHARS_SHOWN, ATTEMPT_TIMEOUT, DEV_LOAD_RATE_MAX, DEV_NODES_MAX,
+    EXPECT_WITHIN, EXPECTED_MAX, JOIN_TIMEOUT, KEY_BYTES_MAX, LAME_DUCK, LAME_DUCK_MAX,
 };
 use crate::server_limits::LimitArgs;
 use crate::tls::TlsArgs;
@@ -36,6 +44,14 @@ struct Cli {
     command: Command,
 }
 
+/// What stands below the options of `node`.
+const NODE_HELP: &str = "\
+Each option may also be a variable of the environment, as RINGPOP_LAME_DUCK is --lame-duck, and a
+key of the file of --config. The command line is stronger than the environment, and that is
+stronger than the file.
+
+Exit codes: see `ringpop --help`";
+
 /// The words of the command.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -43,10 +59,32 @@ pub(crate) enum Command {
     Node(Box<NodeArgs>),
     /// Start a cluster of several members on this machine
     Dev(DevArgs),
-    /// Show a running member and how it sees the cluster
+    /// Show a running member, how it sees the cluster, and whether the others see it alike
     Status(StatusArgs),
-    /// Show which members own a key
+    /// Show which members own a key, or keys of a file
     Lookup(LookupArgs),
+    /// Show the checksums of all members
+    Checksums(ClusterArgs),
+    /// Show the groups of members that have one view
+    Partitions(ClusterArgs),
+    /// Count members, hosts and partitions
+    Count(CountArgs),
+    /// Show how much of the keys each member owns
+    Ownership(AgreedArgs),
+    /// Show points of several members at one place of the ring
+    Collisions(AgreedArgs),
+    /// Show what would move if members left, joined or had other weights
+    Ranges(RangesArgs),
+    /// Write what each member says to a file
+    Dump(DumpArgs),
+    /// Show what changed between two files of `dump`
+    Diff(DiffArgs),
+    /// Wait until a member is ready, sees so many others, or all members agree
+    Wait(WaitArgs),
+    /// Measure how fast each member answers
+    Ping(PingArgs),
+    /// Show all members and what they do, live
+    Top(TopArgs),
     /// Show the members as one of them sees them, each with since when and by whom
     Members(MembersArgs),
     /// Show what a member counts
@@ -54,11 +92,15 @@ pub(crate) enum Command {
     /// Show events of a member as they happen
     Events(EventsArgs),
     /// Show the members that a member forwards to, and whether it reaches them
-    Destinations(TargetArgs),
+    Destinations(ClusterArgs),
     /// Have a member leave the ring; it serves on, and comes back by `join`
     Leave(TargetArgs),
     /// Have a member come back after `leave`
     Join(TargetArgs),
+    /// Keep a member off the ring for a time, or let it back
+    Evict(EvictArgs),
+    /// Take a member off the ring while it serves on, or put it back
+    Drain(DrainArgs),
     /// Have the cluster forget members that are gone
     Reap(ReapArgs),
     /// Have a member look for other partitions and merge with them
@@ -75,10 +117,14 @@ pub(crate) enum Command {
     Ring(RingArgs),
     /// Make an authority and a certificate, to try a cluster with encrypted connections
     Cert(CertArgs),
+    /// Write the completions of this command for a shell
+    Completions(CompletionsArgs),
+    /// Write manual pages
+    Man(ManArgs),
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = NODE_HELP)]
 pub(crate) struct NodeArgs {
     /// Where to serve gRPC: gossip, forwarded requests, admin and the key-value service
     #[arg(long, value_name = "HOST:PORT")]
@@ -179,6 +225,22 @@ pub(crate) struct NodeArgs {
     #[command(flatten)]
     pub(crate) run: RunArgs,
 
+    /// File with settings in TOML: its keys are the options of this command without their dashes,
+    /// such as `lame-duck = "2s"` [env: RINGPOP_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Show the settings that count and where each comes from, check them, and end
+    #[arg(long)]
+    pub(crate) check: bool,
+
+    #[arg(skip)]
+    pub(crate) settings: Settings,
+
+    /// Take faults from standard input, a line each, for `dev`
+    #[arg(long, hide = true, requires = "exit_with_stdin")]
+    pub(crate) faults: bool,
+
     /// Stop when standard input ends, which is how a member notices that the process that started
     /// it is gone
     #[arg(long, hide = true)]
@@ -219,17 +281,26 @@ pub(crate) struct RunArgs {
 #[derive(Args, Debug)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct DevArgs {
-    /// How many members to start
-    #[arg(long, value_name = "N", default_value_t = 5,
-          allow_negative_numbers = true,
+    /// How many members to start [default: 5, or those of the script]
+    #[arg(long, value_name = "N", allow_negative_numbers = true,
           value_parser = clap::value_parser!(u16).range(1..=i64::from(DEV_NODES_MAX)))]
-    pub(crate) nodes: u16,
+    pub(crate) nodes: Option<u16>,
 
     /// Member i serves gRPC on this port plus i, and HTTP 1000 ports above that
     #[arg(long, value_name = "PORT", default_value_t = 7100,
           allow_negative_numbers = true,
           value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) base_port: u16,
+
+    /// Do what a script says, and fail when it does not come out as it expects: a file, or one of
+    /// kill-one, partition-and-heal, rolling-restart, scale-out and suspend-revive
+    #[arg(long, value_name = "FILE")]
+    pub(crate) script: Option<String>,
+
+    /// Send so many requests a second from the start on
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true,
+          value_parser = clap::value_parser!(u32).range(0..=i64::from(DEV_LOAD_RATE_MAX)))]
+    pub(crate) load: u32,
 
     /// How keys are placed on members: rendezvous, ring:POINTS or local-rendezvous:POINTS
     #[arg(long, value_name = "PLACEMENT", default_value_t)]
@@ -240,46 +311,6 @@ pub(crate) struct DevArgs {
 
     #[command(flatten)]
     pub(crate) run: RunArgs,
-}
-
-#[derive(Args, Debug)]
-#[command(after_help = EXIT_CODES)]
-pub(crate) struct StatusArgs {
-    /// gRPC address of a running member
-    #[arg(value_name = "HOST:PORT")]
-    pub(crate) address: Address,
-
-    #[command(flatten)]
-    pub(crate) tls: TlsArgs,
-
-    /// Write one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Args, Debug)]
-#[command(after_help = EXIT_CODES)]
-pub(crate) struct LookupArgs {
-    /// gRPC address of a running member
-    #[arg(value_name = "HOST:PORT")]
-    pub(crate) address: Address,
-
-    /// The key
-    #[arg(value_parser = parse_key)]
-    pub(crate) key: String,
-
-    /// How many distinct owners to show, best first
-    #[arg(short = 'n', value_name = "N", default_value_t = 1,
-          allow_negative_numbers = true,
-          value_parser = clap::value_parser!(u32).range(1..=i64::from(LOOKUP_OWNERS_MAX)))]
-    pub(crate) owners: u32,
-
-    #[command(flatten)]
-    pub(crate) tls: TlsArgs,
-
-    /// Write one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// Timings of the membership protocol.
@@ -306,26 +337,44 @@ impl Preset {
     }
 }
 
-/// Reads the command line. Complaints about it, and the text of `--help`, are already written when
-/// an exit code is returned.
+/// Reads the command line and, for `node`, what stands below it. Complaints, and the text of
+/// `--help`, are already written when an exit code is returned.
 pub(crate) fn parse() -> Result<Command, ExitCode> {
-    parse_from(std::env::args_os()).map_err(|error| match error.kind() {
+    let line: Vec<OsString> = std::env::args_os().collect();
+    let complain = |error: &clap::Error, origin: Option<String>| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             // A reader may go away, as `head` does.
             let _ = error.print();
             ExitCode::SUCCESS
         }
-        _ => Failure::Usage(one_line(&error)).report(),
-    })
+        _ => Failure::Usage(one_line(error, origin.as_deref())).report(),
+    };
+    match settings::complete(&line, |name| std::env::var_os(name)) {
+        Ok(None) => parse_from(line).map_err(|error| complain(&error, None)),
+        Ok(Some(Complete { cli, settings })) => {
+            let mut command = cli.command;
+            if let Command::Node(args) = &mut command {
+                args.settings = settings;
+            }
+            Ok(command)
+        }
+        Err(SettingsError::Line(error, origin)) => Err(complain(&error, origin)),
+        Err(SettingsError::Source(failure)) => Err(failure.report()),
+    }
 }
 
 pub(crate) fn parse_from(args: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
     Cli::try_parse_from(args).map(|cli| cli.command)
 }
 
+/// All words with their options, for completions, manual pages and tests.
+pub(crate) fn grammar() -> clap::Command {
+    Cli::command()
+}
+
 /// The message of the parser in one line, without the usage that it appends: who reads logs has one
 /// line, and who sits at a terminal has `--help`.
-fn one_line(error: &clap::Error) -> String {
+fn one_line(error: &clap::Error, origin: Option<&str>) -> String {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         return "no command is given: try `ringpop --help`".to_owned();
     }
@@ -342,7 +391,10 @@ fn one_line(error: &clap::Error) -> String {
     if message.contains("'--peers <HOST:PORT,...>' cannot be used multiple times") {
         message.push_str("; give all peers in one list, with commas between them");
     }
-    format!("{message}; try `--help`")
+    match origin {
+        Some(origin) => format!("{message}; {origin}"),
+        None => format!("{message}; try `--help`"),
+    }
 }
 
 /// A word of a message, without the middle of one that would drown the rest.
@@ -393,7 +445,7 @@ mod tests {
     }
 
     fn message(line: &str) -> String {
-        one_line(&parse_line(line).unwrap_err())
+        one_line(&parse_line(line).unwrap_err(), None)
     }
 
     #[test]

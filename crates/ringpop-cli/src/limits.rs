@@ -6,6 +6,16 @@ use std::time::Duration;
 /// `--discovery` takes them, separated by blanks.
 pub(crate) const DISCOVERY_VARIABLE: &str = "RINGPOP_DISCOVERY";
 
+/// How the variables of the environment begin that set options of `node`.
+pub(crate) const SETTING_PREFIX: &str = "RINGPOP_";
+
+/// Largest file of settings in bytes: every option with a long list of peers.
+pub(crate) const SETTINGS_BYTES_MAX: u64 = 1024 * 1024;
+
+/// How like an unknown key a known one must be to be offered, from 0 to 1, by the measure of Jaro
+/// and Winkler: a letter or two that are wrong, missing or swapped.
+pub(crate) const KEY_LIKENESS_MIN: f64 = 0.8;
+
 /// Longest key of the key-value service in bytes. Keys are names; a kilobyte is a long one.
 pub(crate) const KEY_BYTES_MAX: usize = 1024;
 
@@ -103,6 +113,85 @@ pub(crate) const STATUS_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Most owners that `lookup` asks for: as many as a member tells.
 pub(crate) const LOOKUP_OWNERS_MAX: u32 = 64;
 
+/// For how long `evict` evicts by default: a person finds out what is wrong with a member.
+pub(crate) const EVICTION_TIME: &str = "1h";
+
+/// Members that are asked at once when all of a cluster are: 200 members are through in a few
+/// turns, and a machine is not flooded with connections.
+pub(crate) const CRAWL_CONCURRENCY: usize = 64;
+
+/// How long each of all members may take to answer, its connection included. A member that is
+/// stopped costs this time once, as all that are asked together wait beside each other.
+pub(crate) const CRAWL_ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Most members that are asked when all of a cluster are: as many as clusters are designed for.
+pub(crate) const CRAWL_MEMBERS_MAX: usize = 10_000;
+
+/// How often `--watch` asks when no period is given.
+pub(crate) const WATCH_PERIOD: &str = "2s";
+
+/// How long `wait` waits by default: longer than the members of a deployment take to start.
+pub(crate) const WAIT_TIMEOUT: &str = "60s";
+
+/// How often `wait` asks.
+pub(crate) const WAIT_PERIOD: Duration = Duration::from_millis(200);
+
+/// Most questions that `ping` asks one member.
+pub(crate) const PINGS_MAX: u32 = 1000;
+
+/// After how long a command that is not done says how far it is.
+pub(crate) const PROGRESS_AFTER: Duration = Duration::from_secs(1);
+
+/// Largest file of keys that `lookup` reads in bytes: as for the tokens of `ring pick`.
+pub(crate) const KEYS_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Largest file of `dump` that `diff` reads in bytes: some thousand members with the views of all.
+pub(crate) const DUMP_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// The shortest and the longest time between two questions of `top`.
+pub(crate) const TOP_PERIOD_MIN: Duration = Duration::from_millis(250);
+
+/// See [`TOP_PERIOD_MIN`].
+pub(crate) const TOP_PERIOD_MAX: Duration = Duration::from_secs(60);
+
+/// The smallest terminal in which `top` shows something that can be read.
+pub(crate) const TOP_COLUMNS_MIN: u16 = 40;
+
+/// See [`TOP_COLUMNS_MIN`].
+pub(crate) const TOP_LINES_MIN: u16 = 5;
+
+/// Largest script of `dev` in bytes: thousands of steps.
+pub(crate) const SCRIPT_BYTES_MAX: u64 = 1024 * 1024;
+
+/// How long a script waits for what it expects, when it does not say: failures of a small cluster
+/// are known within 10 s.
+pub(crate) const SCRIPT_WITHIN: Duration = Duration::from_secs(30);
+
+/// Members that `dev` starts when nobody says how many: enough to have two on each side of a
+/// partition and one more.
+pub(crate) const DEV_NODES: u16 = 5;
+
+/// Requests a second that a key of `dev` begins with.
+pub(crate) const DEV_LOAD_RATE: u32 = 100;
+
+/// Most requests a second of `dev`: what one process can send beside the cluster on a machine.
+pub(crate) const DEV_LOAD_RATE_MAX: u32 = 10_000;
+
+/// Requests of `dev` in flight; more are left out, because the members do not keep up.
+pub(crate) const DEV_LOAD_IN_FLIGHT_MAX: usize = 1000;
+
+/// Keys that the requests of `dev` are about: each member owns some.
+pub(crate) const DEV_LOAD_KEYS: usize = 1000;
+
+/// How long a request of `dev` may take: longer than a member takes to find another owner.
+pub(crate) const DEV_LOAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// For how long a key of `dev` evicts a member: long enough to look.
+pub(crate) const DEV_EVICTION: Duration = Duration::from_secs(60);
+
+/// Orders to one process that wait: it takes them at once, unless it is suspended.
+pub(crate) const DEV_ORDERS_MAX: usize = 64;
+
 /// Members that `dev` starts at most: a process each on one machine.
 pub(crate) const DEV_NODES_MAX: u16 = 64;
 
@@ -121,6 +210,10 @@ pub(crate) const DEV_STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Updates of all members that wait to be shown. A member sends a handful each second.
 pub(crate) const DEV_UPDATES_MAX: usize = 1024;
+
+/// Longest line that a member takes from its standard input in bytes: a partition of
+/// [`DEV_NODES_MAX`] members several times over.
+pub(crate) const STDIN_LINE_BYTES_MAX: u64 = 16 * 1024;
 
 /// Longest line that is taken from the standard error of a member in bytes.
 pub(crate) const DEV_LINE_BYTES_MAX: usize = 4096;

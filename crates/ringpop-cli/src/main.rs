@@ -7,17 +7,26 @@
 
 mod admin;
 mod args;
+mod cluster;
 mod commands;
 mod duration;
 mod failure;
+mod keys;
 mod kv;
 mod limits;
+mod live_ring;
 #[cfg(test)]
 mod manifests;
 mod output;
+mod percent;
+mod progress;
 mod server_limits;
+mod source;
 mod stop;
 mod tls;
+#[cfg(test)]
+mod tools_page;
+mod watch;
 
 use std::process::ExitCode;
 

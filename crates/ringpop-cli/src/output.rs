@@ -2,7 +2,7 @@
 //! programs.
 
 use std::fmt::{Display, Write as _};
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal, Write as _};
 
 use serde::Serialize;
 
@@ -20,17 +20,31 @@ impl Output {
         if json { Self::Json } else { Self::Plain }
     }
 
-    /// Writes one result or event.
-    pub(crate) fn emit<T: Display + Serialize>(self, item: &T) {
+    /// Writes one result or event, and says whether somebody still reads.
+    pub(crate) fn emit<T: Display + Serialize>(self, item: &T) -> bool {
         let text = match self {
             Self::Plain => item.to_string(),
             Self::Json => {
                 serde_json::to_string(item).expect("what is written has string keys and no errors")
             }
         };
-        // A reader may go away, as `head` does; that ends neither the run nor its success.
-        let _ = writeln!(io::stdout().lock(), "{text}");
+        // A reader may go away, as `head` does. That is no failure, but those who only write end.
+        writeln!(io::stdout().lock(), "{text}").is_ok()
     }
+
+    /// Before the next answer to the same question: on a terminal it takes the place of the last.
+    pub(crate) fn clear(self) {
+        if self == Self::Plain && io::stdout().is_terminal() {
+            let _ = write!(io::stdout().lock(), "\u{1b}[H\u{1b}[2J");
+        }
+    }
+}
+
+/// Whether this stream shows colours: it is a terminal, and nobody asked for none
+/// (<https://no-color.org>).
+pub(crate) fn has_colours(stream: &impl IsTerminal) -> bool {
+    let is_unset = |name| std::env::var_os(name).is_none_or(|value| value.is_empty());
+    stream.is_terminal() && is_unset("NO_COLOR") && std::env::var("TERM").as_deref() != Ok("dumb")
 }
 
 /// Aligns rows of cells in columns. The last column is not padded.

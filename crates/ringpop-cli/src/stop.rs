@@ -1,13 +1,14 @@
 //! What ends a run: a signal, the time of `--for`, or the end of standard input.
 
 use std::future::pending;
-use std::io::{self, Read as _};
+use std::io::{self, BufRead as _, Read as _};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 use crate::failure::Failure;
+use crate::limits::STDIN_LINE_BYTES_MAX;
 
 /// Why a run ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,15 +28,15 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    /// Listens from now on. `with_stdin` also stops when standard input ends.
-    pub(crate) fn new(after: Option<Duration>, with_stdin: bool) -> Result<Self, Failure> {
+    /// Listens from now on, to standard input as well when somebody takes its lines.
+    pub(crate) fn new(after: Option<Duration>, stdin: Option<TakeLine>) -> Result<Self, Failure> {
         let signals = Signals::new()
             .map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))?;
         Ok(Self {
             signals,
             // A time that the clock cannot hold never comes.
             deadline: after.and_then(|after| Instant::now().checked_add(after)),
-            stdin_closed: with_stdin.then(watch_stdin),
+            stdin_closed: stdin.map(watch_stdin),
         })
     }
 
@@ -68,20 +69,25 @@ impl Stop {
     }
 }
 
+/// What is done with a line of standard input.
+pub(crate) type TakeLine = Box<dyn FnMut(&str) + Send>;
+
 /// Reads standard input to its end.
 ///
 /// A thread of its own, because the read cannot be cancelled and a task would hold up the end of
 /// the runtime.
-fn watch_stdin() -> oneshot::Receiver<()> {
+fn watch_stdin(mut take: TakeLine) -> oneshot::Receiver<()> {
     let (closed, receiver) = oneshot::channel();
     std::thread::spawn(move || {
-        let mut buffer = [0; 256];
         let mut stdin = io::stdin().lock();
+        let mut line = String::new();
         loop {
-            match stdin.read(&mut buffer) {
+            line.clear();
+            match (&mut stdin).take(STDIN_LINE_BYTES_MAX).read_line(&mut line) {
                 Ok(0) => break,
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(_) => take(line.trim_end()),
+                // `read_line` goes on by itself when it is interrupted.
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
                 Err(_) => break,
             }
         }

@@ -8,9 +8,9 @@ use ringpop::AdminAccess;
 use ringpop::discovery::Address;
 use ringpop::limits::WEIGHT_MAX;
 
-use super::{parse_duration, parse_label};
+use super::{WatchArgs, parse_duration, parse_label};
 use crate::failure::EXIT_CODES;
-use crate::limits::HEAL_TRIES;
+use crate::limits::{EVICTION_TIME, HEAL_TRIES};
 use crate::tls::TlsArgs;
 
 /// The member that is asked, and how.
@@ -49,6 +49,9 @@ pub(crate) struct MembersArgs {
     /// Show only members of these statuses
     #[arg(long, value_name = "STATUS,...", value_enum, value_delimiter = ',')]
     pub(crate) status: Vec<MemberStatus>,
+
+    #[command(flatten)]
+    pub(crate) watch: WatchArgs,
 }
 
 /// A status of members.
@@ -79,6 +82,9 @@ pub(crate) struct StatsArgs {
     /// Show those that are zero, too
     #[arg(long)]
     pub(crate) all: bool,
+
+    #[command(flatten)]
+    pub(crate) watch: WatchArgs,
 }
 
 #[derive(Args, Debug)]
@@ -109,6 +115,37 @@ pub(crate) struct ReapArgs {
     /// Forget all members that are faulty
     #[arg(long)]
     pub(crate) all: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct EvictArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+
+    /// The member that is to own no keys
+    #[arg(value_name = "MEMBER")]
+    pub(crate) member: Address,
+
+    /// For how long, a second to seven days
+    #[arg(long = "for", value_name = "DURATION", allow_hyphen_values = true,
+          default_value = EVICTION_TIME, value_parser = parse_duration)]
+    pub(crate) time: Duration,
+
+    /// End its eviction
+    #[arg(long, conflicts_with = "time")]
+    pub(crate) undo: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct DrainArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+
+    /// Put it back
+    #[arg(long)]
+    pub(crate) undo: bool,
 }
 
 #[derive(Args, Debug)]

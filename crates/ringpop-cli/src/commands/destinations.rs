@@ -6,18 +6,23 @@ use ringpop::admin_client::{Destination, GetDestinationsRequest};
 use serde::Serialize;
 
 use crate::admin::{Admin, Client};
-use crate::args::Target;
+use crate::args::ClusterArgs;
 use crate::failure::Failure;
 use crate::limits::ANSWER_TIMEOUT;
 use crate::output::{Output, columns, printable};
+use crate::watch;
 
-pub(super) async fn run(target: Target) -> Result<(), Failure> {
-    let admin = Admin::of(&target)?;
-    let call = |mut client: Client, request| async move { client.get_destinations(request).await };
-    let answer = admin.ask(ANSWER_TIMEOUT, GetDestinationsRequest {}, call).await?;
-    let destinations = answer.destinations.into_iter().map(Entry::from).collect();
-    Output::new(target.json).emit(&Destinations { destinations });
-    Ok(())
+pub(super) async fn run(args: ClusterArgs) -> Result<(), Failure> {
+    let admin = Admin::of(&args.target)?;
+    watch::answer(&args.watch, Output::new(args.target.json), || async {
+        let call =
+            |mut client: Client, request| async move { client.get_destinations(request).await };
+        let answer = admin.ask(ANSWER_TIMEOUT, GetDestinationsRequest {}, call).await?;
+        let destinations = answer.destinations.into_iter().map(Entry::from).collect();
+        Ok(Destinations { destinations })
+    })
+    .await
+    .map(drop)
 }
 
 #[derive(Debug, Serialize)]

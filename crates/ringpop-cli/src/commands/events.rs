@@ -7,9 +7,9 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use tokio::time::{sleep, timeout};
 
-use super::status::status_name;
 use crate::admin::{Admin, Client};
 use crate::args::EventsArgs;
+use crate::cluster::status_name;
 use crate::failure::Failure;
 use crate::limits::ANSWER_TIMEOUT;
 use crate::output::{Output, checksum, printable};
@@ -32,7 +32,9 @@ async fn follow(args: &EventsArgs) -> Result<(), Failure> {
         match events.message().await {
             Ok(Some(event)) => {
                 if let Some(line) = Line::new(event) {
-                    output.emit(&line);
+                    if !output.emit(&line) {
+                        return Ok(());
+                    }
                     shown += 1;
                 }
             }

@@ -8,6 +8,7 @@ use tokio::time::sleep;
 
 use crate::admin::{Admin, Client};
 use crate::args::HealArgs;
+use crate::cluster::Cluster;
 use crate::failure::Failure;
 use crate::limits::{CLUSTER_TIMEOUT, HEAL_PAUSE};
 use crate::output::{Output, printable};
@@ -19,8 +20,14 @@ pub(super) async fn run(args: HealArgs) -> Result<(), Failure> {
         let call = |mut client: Client, request| async move { client.heal(request).await };
         let answer = admin.ask(CLUSTER_TIMEOUT, HealRequest {}, call).await?;
         let is_over = answer.contacted.is_empty();
-        output.emit(&Attempt { attempt, contacted: answer.contacted, failures: answer.failures });
-        if is_over {
+        let cluster = Cluster::crawl(&args.target).await?;
+        let is_read = output.emit(&Attempt {
+            attempt,
+            contacted: answer.contacted,
+            failures: answer.failures,
+            partitions: cluster.views.len(),
+        });
+        if is_over || !is_read {
             return Ok(());
         }
         if attempt < args.tries {
@@ -41,6 +48,8 @@ struct Attempt {
     contacted: Vec<String>,
     /// Hosts that did not answer.
     failures: u32,
+    /// Groups of members that have one view, right after it.
+    partitions: usize,
 }
 
 impl fmt::Display for Attempt {
@@ -52,8 +61,13 @@ impl fmt::Display for Attempt {
             write!(f, "healed with {}", all.join(", "))?;
         }
         match self.failures {
-            0 => Ok(()),
-            failures => write!(f, "; {failures} hosts did not answer"),
+            0 => {}
+            1 => f.write_str("; 1 host did not answer")?,
+            failures => write!(f, "; {failures} hosts did not answer")?,
+        }
+        match self.partitions {
+            1 => f.write_str("; all members have one view"),
+            partitions => write!(f, "; the members have {partitions} views"),
         }
     }
 }

@@ -8,23 +8,28 @@ use ringpop::admin_client::{self, GetMembersRequest, Status, Suspicion};
 use serde::Serialize;
 
 use super::labels::public;
-use super::status::{label_list, status_name};
+use super::status::label_list;
 use crate::admin::{Admin, Client};
 use crate::args::{MemberStatus, MembersArgs};
+use crate::cluster::status_name;
 use crate::failure::Failure;
 use crate::limits::ANSWER_TIMEOUT;
 use crate::output::{Output, checksum, columns, printable};
+use crate::watch;
 
 pub(super) async fn run(args: MembersArgs) -> Result<(), Failure> {
     let admin = Admin::of(&args.target)?;
-    let statuses = args.status.into_iter().map(|status| proto(status).into()).collect();
-    let call = |mut client: Client, request| async move { client.get_members(request).await };
-    let answer = admin.ask(ANSWER_TIMEOUT, GetMembersRequest { statuses }, call).await?;
-    Output::new(args.target.json).emit(&Members {
-        membership_checksum: checksum(answer.membership_checksum),
-        members: answer.members.into_iter().map(Member::from).collect(),
-    });
-    Ok(())
+    watch::answer(&args.watch, Output::new(args.target.json), || async {
+        let statuses = args.status.iter().map(|status| proto(*status).into()).collect();
+        let call = |mut client: Client, request| async move { client.get_members(request).await };
+        let answer = admin.ask(ANSWER_TIMEOUT, GetMembersRequest { statuses }, call).await?;
+        Ok(Members {
+            membership_checksum: checksum(answer.membership_checksum),
+            members: answer.members.into_iter().map(Member::from).collect(),
+        })
+    })
+    .await
+    .map(drop)
 }
 
 const fn proto(status: MemberStatus) -> Status {

@@ -1,20 +1,23 @@
 //! `ringpop node`: one member that serves the key-value demonstration.
 
 mod admin_http;
+mod check;
 mod event;
+mod faults;
 mod http;
 mod metrics;
 mod ready;
 mod registered;
 mod report;
 
-use std::io::{self, IsTerminal as _};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ringpop::discovery::{Address, Discovery, DiscoveryError, DiscoveryUrl, JsonFile, url};
 use ringpop::forward::{Explain, Policy, Routes};
+use ringpop::swim::Config;
 use ringpop::{BindError, Problem, Ringpop, State, TracingReload};
 use tokio::net::lookup_host;
 use tokio::time::{sleep, timeout};
@@ -24,6 +27,8 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use self::admin_http::AdminServer;
 use self::event::NodeEvent;
+pub(super) use self::faults::Fault;
+use self::faults::Faults;
 use self::http::HttpServer;
 use self::registered::Registered;
 use self::report::Reporter;
@@ -34,13 +39,21 @@ use crate::kv::pb::kv_client::KvClient;
 use crate::kv::pb::kv_server::KvServer;
 use crate::kv::{self, KvService};
 use crate::limits::{DISCOVERY_VARIABLE, RESOLVE_TIMEOUT, SHUTDOWN_TIMEOUT};
-use crate::output::Output;
+use crate::output::{Output, has_colours};
 use crate::stop::{Stop, Why};
 
 pub(crate) async fn run(args: NodeArgs) -> Result<(), Failure> {
     let log = log(args.verbose);
-    let mut stop = Stop::new(args.run.duration, args.exit_with_stdin)?;
-    let member = Member::start(&args, log).await?;
+    if args.check {
+        return check::run(&args).await;
+    }
+    let faults = args.faults.then(Faults::new);
+    let stdin = args.exit_with_stdin.then(|| {
+        faults::tie_to_parent();
+        faults::take_lines(faults.clone())
+    });
+    let mut stop = Stop::new(args.run.duration, stdin)?;
+    let member = Member::start(&args, log, faults.as_ref()).await?;
     let result = tokio::select! {
         result = member.live() => result,
         why = stop.next() => member.stopped_by(why),
@@ -63,7 +76,11 @@ struct Member {
 
 impl Member {
     /// Takes all ports, then serves. Nothing is announced to others yet.
-    async fn start(args: &NodeArgs, log: TracingReload) -> Result<Self, Failure> {
+    async fn start(
+        args: &NodeArgs,
+        log: TracingReload,
+        faults: Option<&Faults>,
+    ) -> Result<Self, Failure> {
         if args.http.as_ref() == Some(&args.listen) {
             return Err(Failure::Usage(format!(
                 "--http and --listen are both {}: give HTTP a port of its own",
@@ -76,7 +93,7 @@ impl Member {
         };
         let admin_listener = admin_http::bind(&args.admin).await?;
         let recorder = listener.is_some().then(metrics::install).transpose()?;
-        let node = bind(args, log).await?;
+        let node = bind(args, log, faults).await?;
         let reporter = Reporter::start(Output::new(args.run.json), node.events());
         let server = KvServer::new(KvService::new());
         let client = KvClient::new(node.forwarder().client(server.clone()));
@@ -154,17 +171,19 @@ impl Member {
     }
 }
 
-async fn bind(args: &NodeArgs, log: TracingReload) -> Result<Ringpop, Failure> {
+async fn bind(
+    args: &NodeArgs,
+    log: TracingReload,
+    faults: Option<&Faults>,
+) -> Result<Ringpop, Failure> {
     let listen = resolve(&args.listen).await?;
     if let Some(address) = &args.advertise {
         check_advertised(address).await;
     }
-    let config = args.preset.config().to_builder();
-    let config = config.join_duration_max(args.join_timeout).build();
     let mut builder = Ringpop::builder(&args.app)
         .listen(listen)
         .advertise(advertised(args, listen)?)
-        .config(config.map_err(|error| Failure::Usage(error.to_string()))?)
+        .config(config(args)?)
         .discovery(discovery(&args.source).await?)
         .admin_access(args.admin.access())
         .log_control(log)
@@ -195,6 +214,9 @@ async fn bind(args: &NodeArgs, log: TracingReload) -> Result<Ringpop, Failure> {
     if let Some(tls) = args.tls.load()? {
         builder = builder.tls(tls);
     }
+    if let Some(faults) = faults {
+        builder = faults.apply(builder, &args.listen, listen)?;
+    }
     builder.bind().await.map_err(|error| match error {
         BindError::Weight { .. }
         | BindError::LabelTwice { .. }
@@ -204,6 +226,13 @@ async fn bind(args: &NodeArgs, log: TracingReload) -> Result<Ringpop, Failure> {
         | BindError::Forwarder { .. } => Failure::Usage(error.to_string()),
         error => Failure::failed(error),
     })
+}
+
+/// The timings of the membership protocol.
+fn config(args: &NodeArgs) -> Result<Config, Failure> {
+    let config = args.preset.config().to_builder();
+    let config = config.join_duration_max(args.join_timeout).build();
+    config.map_err(|error| Failure::Usage(error.to_string()))
 }
 
 /// When and where a request is sent again.
@@ -249,29 +278,18 @@ async fn discovery(source: &Source) -> Result<Arc<dyn Discovery>, Failure> {
     let file = match (&source.peers, &source.hosts) {
         (Some(peers), _) => return Ok(Arc::new(peers.clone())),
         (None, Some(file)) => JsonFile::new(file),
-        (None, None) if source.discovery.is_empty() => return open(&from_environment()?),
+        (None, None) if source.discovery.is_empty() => {
+            return Err(Failure::Usage(format!(
+                "nobody says where the peers come from: give --discovery, --peers or --hosts, or set \
+                 {DISCOVERY_VARIABLE}, as in --discovery dns:workers.internal:7100"
+            )));
+        }
         (None, None) => return open(&source.discovery),
     };
     match file.peers().await {
         Ok(_) | Err(DiscoveryError::Empty { .. }) => Ok(Arc::new(file)),
         Err(error) => Err(Failure::failed(error)),
     }
-}
-
-/// The URLs that the environment names.
-fn from_environment() -> Result<Vec<DiscoveryUrl>, Failure> {
-    let value = std::env::var(DISCOVERY_VARIABLE).unwrap_or_default();
-    let urls = value.split_whitespace().map(|url| {
-        url.parse().map_err(|error| Failure::Usage(format!("{DISCOVERY_VARIABLE}: {error}")))
-    });
-    let urls = urls.collect::<Result<Vec<_>, _>>()?;
-    if urls.is_empty() {
-        return Err(Failure::Usage(format!(
-            "nobody says where the peers come from: give --discovery, --peers or --hosts, or set {DISCOVERY_VARIABLE}, \
-             as in --discovery dns:workers.internal:7100"
-        )));
-    }
-    Ok(urls)
 }
 
 /// Tells when others will not find this member by the name that it gives them. It is no error: the
@@ -301,7 +319,7 @@ fn log(verbose: bool) -> TracingReload {
         .with_writer(io::stderr)
         // It would complain on standard error, and panic when that is closed as well.
         .log_internal_errors(false)
-        .with_ansi(io::stderr().is_terminal());
+        .with_ansi(has_colours(&io::stderr()));
     tracing_subscriber::registry().with(filter).with(lines).init();
     control
 }

@@ -10,16 +10,16 @@ mod diff;
 mod layout;
 mod limits;
 mod ownership;
-mod percent;
 mod pick;
 mod picture;
 mod placed;
 mod plan;
 mod report;
-mod source;
 
 pub(crate) use self::args::RingArgs;
 use self::args::RingCommand;
+pub(crate) use self::diff::Report as RangeMoves;
+pub(crate) use self::placed::Moved as ShareMoves;
 use crate::failure::Failure;
 
 pub(crate) fn run(args: RingArgs) -> Result<(), Failure> {

@@ -3,26 +3,22 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use ringpop::admin_client::GetStatusResponse;
 use serde::Serialize;
 
 use crate::admin::Admin;
 use crate::args::StatsArgs;
 use crate::failure::Failure;
 use crate::output::{Output, columns, printable};
+use crate::watch;
 
 pub(super) async fn run(args: StatsArgs) -> Result<(), Failure> {
-    let status = Admin::of(&args.target)?.status().await?;
-    let prefix = args.prefix.as_deref().unwrap_or_default();
-    let counters: BTreeMap<_, _> = status
-        .counters
-        .into_iter()
-        .filter(|counter| counter.name.starts_with(prefix))
-        .filter(|counter| args.all || counter.value > 0)
-        .map(|counter| (counter.name, counter.value))
-        .collect();
-    let stats = Stats { address: status.address, uptime_ms: status.uptime_ms, counters };
-    Output::new(args.target.json).emit(&stats);
-    Ok(())
+    let admin = Admin::of(&args.target)?;
+    watch::answer(&args.watch, Output::new(args.target.json), || async {
+        Ok(Stats::new(admin.status().await?, &args))
+    })
+    .await
+    .map(drop)
 }
 
 #[derive(Debug, Serialize)]
@@ -30,6 +26,19 @@ struct Stats {
     address: String,
     uptime_ms: u64,
     counters: BTreeMap<String, u64>,
+}
+
+impl Stats {
+    fn new(status: GetStatusResponse, args: &StatsArgs) -> Self {
+        let prefix = args.prefix.as_deref().unwrap_or_default();
+        let counters = status.counters.into_iter();
+        let counters = counters
+            .filter(|counter| counter.name.starts_with(prefix))
+            .filter(|counter| args.all || counter.value > 0)
+            .map(|counter| (counter.name, counter.value))
+            .collect();
+        Self { address: status.address, uptime_ms: status.uptime_ms, counters }
+    }
 }
 
 impl fmt::Display for Stats {

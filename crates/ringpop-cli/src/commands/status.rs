@@ -4,23 +4,36 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use ringpop::admin_client::{GetStatusResponse, MemberStatus, Status};
+use ringpop::admin_client::{GetStatusResponse, MemberStatus};
 use ringpop::swim::INTERNAL_PREFIX;
 use serde::Serialize;
 
+use super::overview::Overview;
 use crate::admin::Admin;
 use crate::args::StatusArgs;
+use crate::cluster::{Cluster, status_name};
 use crate::failure::Failure;
 use crate::output::{Output, checksum, columns, printable};
+use crate::watch;
 
-pub(crate) async fn run(args: StatusArgs) -> Result<(), Failure> {
-    let response = Admin::new(&args.address, args.tls.load()?.as_ref())?.status().await?;
-    Output::new(args.json).emit(&Report::from(response));
-    Ok(())
+pub(super) async fn run(args: StatusArgs) -> Result<(), Failure> {
+    let admin = Admin::of(&args.target)?;
+    watch::answer(&args.watch, Output::new(args.target.json), || async {
+        let response = admin.status().await?;
+        if args.local {
+            return Ok(Report::from(response));
+        }
+        let cluster = Cluster::crawl_from(admin.clone(), response).await?;
+        let overview = Some(Overview::new(&cluster));
+        Ok(Report { cluster: overview, ..Report::from(cluster.first) })
+    })
+    .await
+    .map(drop)
 }
 
+/// A member and how it sees the cluster.
 #[derive(Debug, Serialize)]
-struct Report {
+pub(super) struct Report {
     app: String,
     address: String,
     state: String,
@@ -38,6 +51,9 @@ struct Report {
     problems: Vec<String>,
     members: Vec<Member>,
     counters: BTreeMap<String, u64>,
+    /// The views of all members, when they were asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<Overview>,
 }
 
 #[derive(Debug, Serialize)]
@@ -70,6 +86,7 @@ impl From<GetStatusResponse> for Report {
             problems: response.problems,
             members: response.members.into_iter().map(Member::from).collect(),
             counters: counters.map(|counter| (counter.name, counter.value)).collect(),
+            cluster: None,
         }
     }
 }
@@ -101,18 +118,6 @@ impl Member {
     }
 }
 
-/// The name of a status; a newer member may know one that has no name here.
-pub(super) fn status_name(status: i32) -> &'static str {
-    match Status::try_from(status) {
-        Ok(Status::Alive) => "alive",
-        Ok(Status::Suspect) => "suspect",
-        Ok(Status::Faulty) => "faulty",
-        Ok(Status::Leave) => "leave",
-        Ok(Status::Tombstone) => "tombstone",
-        Ok(Status::Unspecified) | Err(_) => "unknown",
-    }
-}
-
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let uptime = Duration::from_secs(self.uptime_ms / 1000);
@@ -138,6 +143,9 @@ impl fmt::Display for Report {
         }
         for problem in &self.problems {
             writeln!(f, "problem: {}", printable(problem))?;
+        }
+        if let Some(cluster) = &self.cluster {
+            writeln!(f, "\n{cluster}")?;
         }
         writeln!(f)?;
         f.write_str(&self.member_table())?;

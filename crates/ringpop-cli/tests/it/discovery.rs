@@ -204,7 +204,8 @@ async fn the_environment_is_asked_when_no_option_says_where_peers_come_from() {
     };
     for (environment, expected) in [
         ("", "set RINGPOP_DISCOVERY"),
-        ("static:127.0.0.1:7100 dns:workers", "RINGPOP_DISCOVERY: the name of the URL is wrong"),
+        ("static:127.0.0.1:7100 dns:workers", "the name of the URL is wrong"),
+        ("static:127.0.0.1:7100 dns:workers", "RINGPOP_DISCOVERY says so"),
     ] {
         let output = node(environment).output().await.unwrap();
         let message = String::from_utf8(output.stderr).unwrap();

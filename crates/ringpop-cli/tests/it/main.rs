@@ -9,9 +9,13 @@ mod discovery;
 mod faults;
 mod node;
 mod operate;
+mod questions;
 mod ring;
 #[path = "../../../swim-sim/tests/it/runs_all.rs"]
 mod runs_all;
+mod scripts;
+mod settings;
 mod support;
 mod tls;
+mod tools;
 mod trouble;

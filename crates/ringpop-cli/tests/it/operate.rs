@@ -15,14 +15,14 @@ async fn output(arguments: &[&str]) -> Output {
 }
 
 /// What a command answers as JSON.
-async fn json(arguments: &[&str]) -> Value {
+pub(crate) async fn json(arguments: &[&str]) -> Value {
     let output = output(&[arguments, &["--json"]].concat()).await;
     assert!(output.status.success(), "{arguments:?}: {output:?}");
     serde_json::from_slice(&output.stdout).expect("one JSON object")
 }
 
 /// What a command says to people.
-async fn text(arguments: &[&str]) -> String {
+pub(crate) async fn text(arguments: &[&str]) -> String {
     let output = output(arguments).await;
     assert!(output.status.success(), "{arguments:?}: {output:?}");
     String::from_utf8(output.stdout).expect("text")

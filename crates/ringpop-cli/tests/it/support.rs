@@ -7,6 +7,7 @@ pub(crate) mod load;
 pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod requests;
+pub(crate) mod terminal;
 
 use std::time::{Duration, Instant};
 
@@ -43,7 +44,7 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
 
 /// What `ringpop status` says, or nothing when it fails.
 pub(crate) async fn status(address: &str) -> Option<Value> {
-    let output = ringpop(&["status", address, "--json"]).output().await.ok()?;
+    let output = ringpop(&["status", address, "--local", "--json"]).output().await.ok()?;
     output
         .status
         .success()

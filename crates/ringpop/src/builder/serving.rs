@@ -176,10 +176,22 @@ impl Builder {
         self
     }
 
-    /// Has plain connections pass through the network of a test.
+    /// Has the connections that this member opens pass through a network on which ways are cut, for
+    /// tests and clusters of development. `address` is the one that this member advertises.
+    /// Encrypted connections do not pass through it.
+    ///
+    /// ```
+    /// use ringpop::Ringpop;
+    /// use ringpop::testing::Network;
+    ///
+    /// let network = Network::new();
+    /// let builder = Ringpop::builder("rides").network("10.0.0.1:7100", &network);
+    /// network.partition(&[&["10.0.0.1:7100"], &["10.0.0.2:7100"]]);
+    /// # drop(builder);
+    /// ```
     #[cfg(feature = "testing")]
-    pub(crate) fn link(mut self, link: crate::testing::Link) -> Self {
-        self.security.set_link(link);
+    pub fn network(mut self, address: &str, network: &crate::testing::Network) -> Self {
+        self.security.set_link(crate::testing::Link::new(address, network.clone()));
         self
     }
 }

@@ -11,7 +11,7 @@ use swim_core::{Config, Status};
 use tokio::time::{Instant, sleep};
 use tonic::service::Routes as Services;
 
-use super::{Link, Network};
+use super::Network;
 use crate::bind_error::BindError;
 use crate::bootstrap::BootstrapError;
 use crate::builder::Builder;
@@ -193,8 +193,7 @@ impl ClusterBuilder {
         let builder = Ringpop::builder(self.app.clone())
             .discovery(Arc::new(discovery))
             .config(Config::local());
-        let link = Link::new(&addresses[i], network.clone());
-        Ok((self.settings)(i, builder).link(link))
+        Ok((self.settings)(i, builder).network(&addresses[i], network))
     }
 }
 

@@ -9,6 +9,9 @@ use tokio::sync::watch;
 /// The connections between the members of a [`Cluster`](super::Cluster), those of membership and of
 /// forwarded requests alike. Clones are the same network. Members are named by their addresses.
 ///
+/// Members of other processes may be on such a network, too: each process has one of its own, and
+/// is told of the same cuts ([`Builder::network`](crate::Builder::network)).
+///
 /// On a way that is cut, bytes wait as on a broken link: nothing is refused, and what was sent
 /// arrives when the way is whole again. Clients of the test itself are not on this network.
 #[derive(Clone, Debug)]
@@ -29,9 +32,17 @@ struct Rules {
     delays: HashMap<String, Duration>,
 }
 
-impl Network {
-    pub(super) fn new() -> Self {
+impl Default for Network {
+    fn default() -> Self {
         Self(Arc::new(Shared { rules: Mutex::default(), changed: watch::Sender::new(()) }))
+    }
+}
+
+impl Network {
+    /// A network on which everything passes, without delay.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
     }
 
     fn rules(&self) -> MutexGuard<'_, Rules> {

@@ -93,6 +93,33 @@ impl MemberRing {
         }))
     }
 
+    /// The ring of members that are known from elsewhere, such as from
+    /// [`GetRingResponse`](crate::admin_client::GetRingResponse): nodes named by address, placed by
+    /// identity. The same members by the same placement have the same checksum everywhere.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use ringpop::forward::{Owner, Peer};
+    /// use ringpop::hashring::Node;
+    /// use ringpop::{MemberRing, PlacementChoice};
+    ///
+    /// let owner = Owner::Remote(Arc::new(Peer::new("10.0.0.1:7100")?));
+    /// let node = Node::new("10.0.0.1:7100").with_identity("one").with_weight(3).with_data(owner);
+    /// let ring = MemberRing::of(PlacementChoice::Rendezvous, [node])?;
+    /// assert_eq!(ring.lookup(b"driver-42").unwrap().identity(), "one");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Two members have one address, or all want more points than a ring may have.
+    pub fn of(
+        placement: PlacementChoice,
+        members: impl IntoIterator<Item = Node<Owner>>,
+    ) -> Result<Self, BuildError> {
+        Self::new(placement)?.with_nodes(members)
+    }
+
     /// The ring after these edits, by this placement.
     pub(crate) fn next(
         &self,

@@ -38,6 +38,21 @@ impl Plan {
         Ok(Self { nodes, options: Vec::new() })
     }
 
+    /// One process more, on the next ports. Gives its place.
+    pub(super) fn add(&mut self) -> Result<usize, Failure> {
+        let last = self.nodes.last().map_or(0, |node| node.ports[0]);
+        let port = last.checked_add(1).filter(|port| port.checked_add(DEV_HTTP_OFFSET).is_some());
+        let Some(port) = port else {
+            return Err(Failure::Failed(format!(
+                "there is no port above {last} for another member"
+            )));
+        };
+        let node = NodePlan::new(port);
+        check_ports(&node)?;
+        self.nodes.push(node);
+        Ok(self.nodes.len() - 1)
+    }
+
     /// The same processes with further options.
     pub(super) fn with_options(self, options: Vec<String>) -> Self {
         Self { options, ..self }
@@ -46,22 +61,7 @@ impl Plan {
     /// Fails when a port is taken, before any process is started. A port that is taken in the
     /// moment between is reported by the process that needs it.
     pub(super) fn check_ports(&self) -> Result<(), Failure> {
-        for port in self.nodes.iter().flat_map(|node| node.ports) {
-            match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                    return Err(Failure::Failed(format!(
-                        "port {port} is in use: stop what listens there or choose other ports with --base-port"
-                    )));
-                }
-                Err(error) => {
-                    return Err(Failure::Failed(format!(
-                        "cannot listen on port {port} ({error}): choose other ports with --base-port"
-                    )));
-                }
-            }
-        }
-        Ok(())
+        self.nodes.iter().try_for_each(check_ports)
     }
 
     /// What follows the name of the program to run one node.
@@ -87,6 +87,26 @@ impl Plan {
         let program = std::env::args().next().unwrap_or_else(|| "ringpop".to_owned());
         format!("{program} {}", self.arguments(node).join(" "))
     }
+}
+
+/// Fails when a port of the process is taken.
+fn check_ports(node: &NodePlan) -> Result<(), Failure> {
+    for port in node.ports {
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                return Err(Failure::Failed(format!(
+                    "port {port} is in use: stop what listens there or choose other ports with --base-port"
+                )));
+            }
+            Err(error) => {
+                return Err(Failure::Failed(format!(
+                    "cannot listen on port {port} ({error}): choose other ports with --base-port"
+                )));
+            }
+        }
+    }
+    Ok(())
 }
 
 impl NodePlan {
@@ -141,6 +161,20 @@ mod tests {
             };
             assert!(message.contains(&highest.to_string()), "{message}");
         }
+    }
+
+    #[test]
+    fn another_process_takes_the_next_ports() {
+        let mut plan = Plan::new(2, 27_100).unwrap();
+        assert_eq!(plan.add().unwrap(), 2);
+        let last = &plan.nodes[2];
+        assert_eq!((&*last.address, &*last.http), ("127.0.0.1:27102", "127.0.0.1:28102"));
+        assert!(
+            plan.arguments(last)
+                .contains(&"127.0.0.1:27100,127.0.0.1:27101,127.0.0.1:27102".to_owned())
+        );
+        let mut full = Plan::new(1, u16::MAX - DEV_HTTP_OFFSET).unwrap();
+        assert!(full.add().is_err());
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! The live table of `dev`, redrawn in place at the end of the terminal's text.
 //!
-//! The terminal stays in its ordinary mode: Ctrl-C is a signal, and printed lines stay in the
-//! scrollback.
+//! Printed lines stay in the scrollback. With keys the terminal is in raw mode, in which Ctrl-C is
+//! a key; it is as it was found when the table is closed.
 
 use std::io::{self, Stdout};
 
 use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::terminal::{disable_raw_mode, enable_raw_mode};
 use ratatui::layout::{Constraint, Layout};
 use ratatui::style::{Color, Style, Stylize as _};
 use ratatui::text::Text;
@@ -13,10 +14,24 @@ use ratatui::widgets::{Row, Widget as _};
 use ratatui::{Frame, Terminal, TerminalOptions, Viewport};
 
 use super::cluster::{Cluster, Node};
-use crate::output::{checksum, printable};
+use super::event::LoadReport;
+use super::keys::HELP;
+use crate::output::{checksum, has_colours, printable};
 
-/// Lines that are not rows of members: the headings and the summary.
-const FRAME_LINES: u16 = 2;
+/// Lines that are not rows of members: the headings, the load and the summary.
+const FRAME_LINES: u16 = 3;
+
+/// Rows for members that a key adds; further ones are reached by scrolling.
+const SPARE_ROWS: usize = 2;
+
+/// The picture beside the members.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    /// The member that keys are about.
+    pub(super) selected: usize,
+    /// What becomes of requests, while some are sent.
+    pub(super) load: Option<LoadReport>,
+}
 
 /// Headings and widths; with a blank between columns just the 80 of a common terminal.
 const COLUMNS: [(&str, u16); 8] = [
@@ -33,17 +48,28 @@ const COLUMNS: [(&str, u16); 8] = [
 /// The live table.
 pub(super) struct Table {
     terminal: Terminal<CrosstermBackend<Stdout>>,
+    has_keys: bool,
+    has_colours: bool,
 }
 
 impl Table {
     /// Takes as many lines as `nodes` need or the terminal has; `None` when the terminal does not
     /// say where its cursor is.
-    pub(super) fn open(nodes: usize) -> Option<Self> {
-        let lines = u16::try_from(nodes).unwrap_or(u16::MAX).saturating_add(FRAME_LINES);
+    pub(super) fn open(nodes: usize, has_keys: bool) -> Option<Self> {
+        let spare = if has_keys { HELP.len() + SPARE_ROWS } else { 0 };
+        let lines = u16::try_from(nodes + spare).unwrap_or(u16::MAX).saturating_add(FRAME_LINES);
         let viewport = Viewport::Inline(lines);
         let backend = CrosstermBackend::new(io::stdout());
         let terminal = Terminal::with_options(backend, TerminalOptions { viewport }).ok()?;
-        Some(Self { terminal })
+        let has_keys = has_keys && enable_raw_mode().is_ok();
+        Some(Self { terminal, has_keys, has_colours: has_colours(&io::stdout()) })
+    }
+
+    /// Removes what stands above the table.
+    pub(super) fn clear(&mut self) {
+        let height = self.terminal.size().map_or(0, |size| size.height);
+        let lines = vec![""; usize::from(height)].join("\n");
+        self.print(&lines);
     }
 
     /// Prints text above the table.
@@ -58,8 +84,9 @@ impl Table {
     }
 
     /// Draws the table anew.
-    pub(super) fn draw(&mut self, cluster: &Cluster) {
-        let _ = self.terminal.draw(|frame| render(cluster, frame));
+    pub(super) fn draw(&mut self, cluster: &Cluster, shown: &Shown) {
+        let look = Look { has_keys: self.has_keys, has_colours: self.has_colours };
+        let _ = self.terminal.draw(|frame| render(cluster, shown, look, frame));
     }
 
     /// Removes the table; the terminal goes on below the lines above it.
@@ -68,7 +95,26 @@ impl Table {
         let _ = self.terminal.clear();
         let _ = self.terminal.set_cursor_position(top);
         let _ = self.terminal.show_cursor();
+        if std::mem::take(&mut self.has_keys) {
+            let _ = disable_raw_mode();
+        }
     }
+}
+
+impl Drop for Table {
+    /// A panic must not leave a terminal that shows nothing that is typed.
+    fn drop(&mut self) {
+        if self.has_keys {
+            let _ = disable_raw_mode();
+        }
+    }
+}
+
+/// How the table looks.
+#[derive(Clone, Copy, Debug, Default)]
+struct Look {
+    has_keys: bool,
+    has_colours: bool,
 }
 
 /// Text with no line longer than `width` characters.
@@ -86,17 +132,37 @@ fn folded(text: &str, width: usize) -> String {
     folded
 }
 
-fn render(cluster: &Cluster, frame: &mut Frame<'_>) {
-    let [rows_area, summary_area] =
-        Layout::vertical([Constraint::Fill(1), Constraint::Length(1)]).areas(frame.area());
+fn render(cluster: &Cluster, shown: &Shown, look: Look, frame: &mut Frame<'_>) {
     let nodes = cluster.nodes();
+    // Help gives way to members, and its last lines to the first ones.
+    let needed = nodes.len() + usize::from(FRAME_LINES);
+    let spare = usize::from(frame.area().height).saturating_sub(needed);
+    let help = if look.has_keys { &HELP[..HELP.len().min(spare)] } else { &[] };
+    let help_lines = u16::try_from(help.len()).unwrap_or(0);
+    let load_lines = u16::from(shown.load.is_some());
+    let [rows_area, load_area, summary_area, help_area] = Layout::vertical([
+        Constraint::Fill(1),
+        Constraint::Length(load_lines),
+        Constraint::Length(1),
+        Constraint::Length(help_lines),
+    ])
+    .areas(frame.area());
     let room = usize::from(rows_area.height.saturating_sub(1));
-    let rows = nodes.iter().take(room).map(|node| row(cluster, node));
+    let first = if shown.selected < room { 0 } else { shown.selected + 1 - room };
+    let rows = nodes.iter().enumerate().skip(first).take(room).map(|(index, node)| {
+        let row = row(cluster, node, look);
+        if look.has_keys && index == shown.selected { row.reversed() } else { row }
+    });
     let header = Row::new(COLUMNS.map(|(name, _)| name)).bold();
     let widths = widths(frame.area().width).map(Constraint::Length);
     let table = ratatui::widgets::Table::new(rows, widths).header(header);
     frame.render_widget(table, rows_area);
-    frame.render_widget(summary(cluster, nodes.len().saturating_sub(room)), summary_area);
+    if let Some(load) = &shown.load {
+        frame.render_widget(Text::raw(load.to_string()), load_area);
+    }
+    let hidden = nodes.len().saturating_sub(room);
+    frame.render_widget(Text::raw(summary(cluster, hidden, look.has_keys)), summary_area);
+    frame.render_widget(Text::from(help.join("\n")), help_area);
 }
 
 /// The widths of the columns that are shown: as many as fit, from the left. A terminal that is too
@@ -109,16 +175,17 @@ fn widths(room: u16) -> impl Iterator<Item = u16> {
     })
 }
 
-fn row(cluster: &Cluster, node: &Node) -> Row<'static> {
+fn row(cluster: &Cluster, node: &Node, look: Look) -> Row<'static> {
     let address = node.address().to_owned();
     let pid = node.pid().map_or_else(String::new, |pid| pid.to_string());
     let condition = printable(node.condition());
     let Some(seen) = node.seen() else {
-        return Row::new([address, pid, condition]).style(Style::new().fg(Color::Red));
+        let style = if look.has_colours { Style::new().fg(Color::Red) } else { Style::new() };
+        return Row::new([address, pid, condition]).style(style);
     };
     let style = match cluster.agreed() {
-        Some(_) => Style::new(),
-        None => Style::new().fg(Color::Yellow),
+        None if look.has_colours => Style::new().fg(Color::Yellow),
+        _ => Style::new(),
     };
     Row::new([
         address,
@@ -135,14 +202,15 @@ fn row(cluster: &Cluster, node: &Node) -> Row<'static> {
 }
 
 /// One line on the whole: whether all agree, and how many rows found no room.
-fn summary(cluster: &Cluster, hidden: usize) -> String {
+fn summary(cluster: &Cluster, hidden: usize, has_keys: bool) -> String {
     let state = match cluster.agreed() {
         Some(sum) => format!("all agree on {}", checksum(sum)),
         None => "the members do not agree yet".to_owned(),
     };
+    let stop = if has_keys { "? shows the keys, q stops" } else { "Ctrl-C stops" };
     match hidden {
-        0 => format!("{state} - Ctrl-C stops"),
-        _ => format!("{state} - {hidden} more members - Ctrl-C stops"),
+        0 => format!("{state} - {stop}"),
+        _ => format!("{state} - {hidden} more members - {stop}"),
     }
 }
 
@@ -153,18 +221,40 @@ mod tests {
     use super::super::plan::Plan;
     use super::*;
 
-    /// What a terminal of this width and 4 lines shows of a cluster of 4.
-    fn shown(width: u16) -> Vec<String> {
+    /// What a terminal of this size shows of a cluster of 4.
+    fn shown_with(width: u16, height: u16, shown: &Shown, look: Look) -> Vec<String> {
         let plan = Plan::new(4, 7100).unwrap();
         let cluster = Cluster::new(&plan, &[Some(7), Some(8), None, None]);
-        let mut terminal = Terminal::new(TestBackend::new(width, 4)).unwrap();
-        terminal.draw(|frame| render(&cluster, frame)).unwrap();
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        terminal.draw(|frame| render(&cluster, shown, look, frame)).unwrap();
         let line = |y| {
             let cell = |x| terminal.backend().buffer()[(x, y)].symbol();
             let line: String = (0..width).map(cell).collect();
             line.trim_end().to_owned()
         };
-        (0..4).map(line).collect()
+        (0..height).map(line).collect()
+    }
+
+    fn shown(width: u16) -> Vec<String> {
+        shown_with(width, 4, &Shown::default(), Look::default())
+    }
+
+    #[test]
+    fn help_and_load_are_shown_where_there_is_room() {
+        let look = Look { has_keys: true, has_colours: false };
+        let load = crate::commands::dev::load::Load::report_of_nothing();
+        let beside = Shown { selected: 3, load: Some(load) };
+        let tall = shown_with(80, 11, &beside, look);
+        assert!(tall[4].starts_with("127.0.0.1:7103"), "{tall:?}");
+        assert!(tall[5].starts_with("load 0/s"), "{tall:?}");
+        assert!(tall[6].contains("? shows the keys"), "{tall:?}");
+        assert!(tall[7].starts_with("up/down"), "{tall:?}");
+        // The selected member is always there, and nothing panics in the smallest of terminals.
+        let small = shown_with(80, 4, &beside, look);
+        assert!(small[1].starts_with("127.0.0.1:7103"), "{small:?}");
+        for (width, height) in [(1, 1), (3, 2), (20, 3)] {
+            assert_eq!(shown_with(width, height, &beside, look).len(), usize::from(height));
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Asks each member for its status again and again.
+//! Asks a member for its status again and again.
 //!
 //! Members are asked as any operator would, over the admin service, also after their process has
 //! ended: somebody may start the member again by hand.
@@ -9,17 +9,18 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::cluster::Update;
-use super::plan::Plan;
 use crate::admin::Admin;
 use crate::failure::Failure;
 use crate::limits::{DEV_POLL_INTERVAL, DEV_POLL_TIMEOUT};
 
-/// Asks until nobody receives the answers.
-pub(super) fn start(plan: &Plan, updates: &mpsc::Sender<Update>) -> Result<(), Failure> {
-    for (index, node) in plan.nodes.iter().enumerate() {
-        let admin = Admin::new(&node.address, None)?;
-        tokio::spawn(ask(index, admin, DEV_POLL_INTERVAL, updates.clone()));
-    }
+/// Asks a member until nobody receives the answers.
+pub(super) fn start(
+    address: &str,
+    index: usize,
+    updates: &mpsc::Sender<Update>,
+) -> Result<(), Failure> {
+    let admin = Admin::new(address, None)?;
+    tokio::spawn(ask(index, admin, DEV_POLL_INTERVAL, updates.clone()));
     Ok(())
 }
 

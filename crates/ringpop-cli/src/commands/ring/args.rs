@@ -8,8 +8,8 @@ use hashring::NODES_MAX;
 use super::layout::LayoutArgs;
 use super::limits::OWNERS_MAX;
 use super::placed::PlacementName;
-use super::source::Source;
 use crate::failure::EXIT_CODES;
+use crate::source::Source;
 
 const FILE_FORMAT: &str = "\
 A file of backends is a JSON array; all but the id may be left out:

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, Unexpected, Visitor};
 
 use super::limits::BACKENDS_BYTES_MAX;
-use super::source::Source;
 use crate::failure::Failure;
+use crate::source::Source;
 
 /// Under which label a backend of the ring carries its zone.
 const ZONE: &str = "zone";

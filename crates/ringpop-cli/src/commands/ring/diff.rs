@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use hashring::{Move, Movement};
+use hashring::{Move, Movement, Ring, Scheme};
 use serde::Serialize;
 
 use super::args::DiffArgs;
-use super::backends::{BackendRing, Backends};
+use super::backends::Backends;
 use super::layout::place;
 use super::limits::RANGES_MAX;
-use super::percent::{grouped, percent};
 use super::placed::{Moved, Numbers};
-use super::source::check_stdin_is_read_once;
 use crate::failure::Failure;
 use crate::output::{Output, columns, printable};
+use crate::percent::{grouped, percent};
+use crate::source::check_stdin_is_read_once;
 
 pub(super) fn run(args: DiffArgs) -> Result<(), Failure> {
     check_stdin_is_read_once(&args.before, &args.after)?;
@@ -30,23 +30,19 @@ pub(super) fn run(args: DiffArgs) -> Result<(), Failure> {
                 "only a ring has ranges that move: leave --ranges or --placement out".to_owned(),
             ));
         }
-        Output::new(args.json).emit(&Moved::new(&before, &after));
+        let share = before.moved(&after);
+        let moved = Moved::new(before.name(), &before.shares(), &after.shares(), share);
+        Output::new(args.json).emit(&moved);
         return Ok(());
     }
     let movement = hashring::diff(&before, &after).map_err(Failure::failed)?;
-    if args.ranges && movement.len() > RANGES_MAX {
-        return Err(Failure::Failed(format!(
-            "{} ranges move, and {RANGES_MAX} can be shown: leave --ranges out or take fewer --points",
-            movement.len()
-        )));
-    }
-    let report = Report::new(&after, &movement, args.ranges);
-    Output::new(args.json).emit(&report);
+    Output::new(args.json).emit(&Report::new(&after, &movement, args.ranges)?);
     Ok(())
 }
 
+/// What moves from one ring to the next.
 #[derive(Debug, Serialize)]
-struct Report<'r> {
+pub(crate) struct Report<'r> {
     scheme: String,
     /// The part of the circle that moves.
     share: f64,
@@ -83,19 +79,30 @@ struct Range<'r> {
 type Ends<'r> = (Option<&'r str>, Option<&'r str>);
 
 impl<'r> Report<'r> {
-    fn new(ring: &BackendRing, movement: &Movement<'r, Option<String>>, ranges: bool) -> Self {
-        Self {
+    /// Fails when all `ranges` are wanted and there are too many.
+    pub(crate) fn new<N, S: Scheme>(
+        ring: &Ring<N, S>,
+        movement: &Movement<'r, N>,
+        ranges: bool,
+    ) -> Result<Self, Failure> {
+        if ranges && movement.len() > RANGES_MAX {
+            return Err(Failure::Failed(format!(
+                "{} ranges move, and {RANGES_MAX} can be shown: leave --ranges out or take fewer --points",
+                movement.len()
+            )));
+        }
+        Ok(Self {
             scheme: ring.scheme().name().to_owned(),
             share: movement.fraction(),
             places: movement.places().to_string(),
             range_count: movement.len(),
             moves: flows(ring, movement),
             ranges: ranges.then(|| movement.iter().map(|moved| Range::new(ring, moved)).collect()),
-        }
+        })
     }
 }
 
-fn flows<'r>(ring: &BackendRing, movement: &Movement<'r, Option<String>>) -> Vec<Flow<'r>> {
+fn flows<'r, N, S>(ring: &Ring<N, S>, movement: &Movement<'r, N>) -> Vec<Flow<'r>> {
     let mut sums: BTreeMap<Ends<'r>, (u128, usize)> = BTreeMap::new();
     for moved in movement {
         let (places, ranges) = sums.entry(ends(moved)).or_default();
@@ -115,12 +122,12 @@ fn flows<'r>(ring: &BackendRing, movement: &Movement<'r, Option<String>>) -> Vec
     sums.into_iter().map(flow).collect()
 }
 
-fn ends<'r>(moved: &Move<'r, Option<String>>) -> Ends<'r> {
+fn ends<'r, N>(moved: &Move<'r, N>) -> Ends<'r> {
     (moved.from.map(|node| node.id()), moved.to.map(|node| node.id()))
 }
 
 impl<'r> Range<'r> {
-    fn new(ring: &BackendRing, moved: &Move<'r, Option<String>>) -> Self {
+    fn new<N, S: Scheme>(ring: &Ring<N, S>, moved: &Move<'r, N>) -> Self {
         let (from, to) = ends(moved);
         Self {
             after: place(ring, moved.range.after()),

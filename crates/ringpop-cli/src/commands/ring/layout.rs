@@ -126,7 +126,7 @@ pub(super) fn points_per_weight_unit(ring: &BackendRing) -> Option<u32> {
 }
 
 /// A place as fixed-width hexadecimal text, in which places sort as they lie on the circle.
-pub(super) fn place(ring: &BackendRing, place: u64) -> String {
+pub(super) fn place<N, S: Scheme>(ring: &Ring<N, S>, place: u64) -> String {
     let digits = (ring.scheme().circle_bits() / 4) as usize;
     format!("{place:0digits$x}")
 }

@@ -12,9 +12,9 @@ use super::args::{PickArgs, TokenArgs};
 use super::backends::{BackendRing, Backends};
 use super::limits::TOKENS_BYTES_MAX;
 use super::placed::Numbers;
-use super::source::check_stdin_is_read_once;
 use crate::failure::Failure;
 use crate::output::{Output, columns, printable};
+use crate::source::check_stdin_is_read_once;
 
 pub(super) fn run(args: PickArgs) -> Result<(), Failure> {
     if let Some(listed) = &args.tokens.listed {

@@ -16,9 +16,9 @@ use svg::node::element::{Group, Rectangle, Title};
 use self::text::{BODY_FONTS, GREY, INK, label};
 use super::backends::BackendRing;
 use super::limits::PICTURE_BACKENDS_MAX;
-use super::percent::grouped;
 use super::report::Report;
 use crate::failure::Failure;
+use crate::percent::grouped;
 
 const WIDTH: f64 = 1320.0;
 const MARGIN: f64 = 40.0;

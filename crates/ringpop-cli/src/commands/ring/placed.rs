@@ -14,8 +14,8 @@ use serde::Serialize;
 
 use super::backends::BackendRing;
 use super::limits::SPREAD_POINTS;
-use super::percent::percent;
 use crate::output::{columns, printable};
+use crate::percent::percent;
 
 type Zone = Option<String>;
 
@@ -167,7 +167,7 @@ impl Numbers {
 
 /// What moves where nobody owns ranges: so much in all, and what each backend has before and after.
 #[derive(Debug, Serialize)]
-pub(super) struct Moved {
+pub(crate) struct Moved {
     placement: &'static str,
     /// The part of the keys that moves.
     share: f64,
@@ -184,18 +184,24 @@ struct Change {
 }
 
 impl Moved {
-    pub(super) fn new(before: &Placed, after: &Placed) -> Self {
+    /// From what each owns before and after, by one placement; `share` of the keys moves.
+    pub(crate) fn new<N>(
+        placement: &'static str,
+        before: &Shares<'_, N>,
+        after: &Shares<'_, N>,
+        share: f64,
+    ) -> Self {
         let mut changes: BTreeMap<String, (f64, f64)> = BTreeMap::new();
-        for share in &before.shares() {
+        for share in before {
             changes.entry(share.node.id().to_owned()).or_default().0 = share.fraction;
         }
-        for share in &after.shares() {
+        for share in after {
             changes.entry(share.node.id().to_owned()).or_default().1 = share.fraction;
         }
         let change = |(id, (before, after))| Change { id, before, after };
         Self {
-            placement: before.name(),
-            share: before.moved(after),
+            placement,
+            share,
             needed: changes.values().map(|(before, after)| (after - before).max(0.0)).sum(),
             backends: changes.into_iter().map(change).collect(),
         }

@@ -18,10 +18,10 @@ use super::args::PlanArgs;
 use super::limits::{
     NODE_BYTES_MAX, NUMBER_BYTES_MAX, POINT_BYTES_MAX, SAMPLE_POINTS_MAX, SPREAD_POINT_BYTES_MAX,
 };
-use super::percent::grouped;
 use super::placed::PlacementName;
 use crate::failure::Failure;
 use crate::output::{Output, columns};
+use crate::percent::grouped;
 
 pub(super) fn run(args: &PlanArgs) -> Result<(), Failure> {
     let backends = Backends::new(args)?;
@@ -31,7 +31,7 @@ pub(super) fn run(args: &PlanArgs) -> Result<(), Failure> {
     match plans.pop() {
         Some(only) if plans.is_empty() => output.emit(&only),
         last => output.emit(&Comparison(plans.into_iter().chain(last).collect())),
-    }
+    };
     Ok(())
 }
 

@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use super::backends::BackendRing;
 use super::layout::points_per_weight_unit;
-use super::percent::{deviation, grouped, percent};
 use super::placed::Placed;
 use crate::output::{checksum, columns, printable};
+use crate::percent::{deviation, grouped, percent};
 
 /// The figures and the picture of a ring with members.
 #[derive(Debug, Serialize)]

@@ -8,10 +8,10 @@ use svg::node::element::{Group, Path, Title};
 
 use super::super::backends::BackendRing;
 use super::super::limits::PICTURE_ARCS_MAX;
-use super::super::percent::percent;
 use super::super::report::Report;
 use super::colour;
 use super::text::{GREY, INK, label, legible, round};
+use crate::percent::percent;
 
 /// Height of the circle with its legend.
 pub(super) const HEIGHT: f64 = 610.0;

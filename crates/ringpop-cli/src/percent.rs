@@ -1,17 +1,17 @@
 //! Shares as people read them.
 
 /// A part of a whole in percent, aligned to the right up to 100 %.
-pub(super) fn percent(part: f64) -> String {
+pub(crate) fn percent(part: f64) -> String {
     format!("{:6.2} %", part * 100.0)
 }
 
 /// By how much a ratio differs from 1, in percent with its sign.
-pub(super) fn deviation(ratio: f64) -> String {
+pub(crate) fn deviation(ratio: f64) -> String {
     format!("{:+7.2} %", (ratio - 1.0) * 100.0)
 }
 
 /// A whole number with its digits in groups of three.
-pub(super) fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (position, digit) in digits.chars().enumerate() {

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 
 /// A file, or standard input for `-`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+pub(crate) enum Source {
     Stdin,
     File(PathBuf),
 }
@@ -38,7 +38,7 @@ impl fmt::Display for Source {
 
 impl Source {
     /// All of it as text. `what` says what it should hold, for messages.
-    pub(super) fn read(&self, what: &str, bytes_max: u64) -> Result<String, Failure> {
+    pub(crate) fn read(&self, what: &str, bytes_max: u64) -> Result<String, Failure> {
         let bytes = self.read_bytes(bytes_max).map_err(|error| {
             Failure::Failed(format!("cannot read the {what} from {self}: {error}"))
         })?;
@@ -67,7 +67,7 @@ impl Source {
 }
 
 /// Standard input can be read once.
-pub(super) fn check_stdin_is_read_once(one: &Source, two: &Source) -> Result<(), Failure> {
+pub(crate) fn check_stdin_is_read_once(one: &Source, two: &Source) -> Result<(), Failure> {
     if *one == Source::Stdin && *two == Source::Stdin {
         return Err(Failure::Usage(
             "standard input can be read only once: give a file for one of the two `-`".to_owned(),
