@@ -205,16 +205,7 @@ impl fmt::Display for Problem {
                 f,
                 "the ring cannot follow the members and stays as it was ({reason}); restart this member"
             ),
-            Self::CertificateEnds { remaining, path } if remaining.is_zero() => {
-                write!(f, "the certificate in {path} has expired: others refuse it; renew it")
-            }
-            Self::CertificateEnds { remaining, path } => {
-                let (days, hours) = (remaining.as_secs() / 86_400, remaining.as_secs() / 3600 % 24);
-                write!(
-                    f,
-                    "the certificate in {path} expires in {days} days and {hours} hours; renew it"
-                )
-            }
+            Self::CertificateEnds { remaining, path } => write_certificate(f, *remaining, path),
             Self::ServerEnded { reason } => write!(
                 f,
                 "the server of this member ended and the member stops ({reason}); start the process again"
@@ -226,6 +217,14 @@ impl fmt::Display for Problem {
             ),
         }
     }
+}
+
+fn write_certificate(f: &mut fmt::Formatter<'_>, remaining: Duration, path: &str) -> fmt::Result {
+    if remaining.is_zero() {
+        return write!(f, "the certificate in {path} has expired: others refuse it; renew it");
+    }
+    let (days, hours) = (remaining.as_secs() / 86_400, remaining.as_secs() / 3600 % 24);
+    write!(f, "the certificate in {path} expires in {days} days and {hours} hours; renew it")
 }
 
 fn write_capped(

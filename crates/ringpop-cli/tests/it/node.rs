@@ -75,7 +75,7 @@ async fn the_ring_is_listed_over_http() {
     {
         let answer = client.send("GET", &http, path, Bytes::new()).await.unwrap();
         assert_eq!(answer.code, 200, "{path}: {answer:?}");
-        let told: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        let told: Value = serde_json::from_slice(&answer.body).unwrap();
         assert!(told.pointer(address).is_some(), "{path}: {told}");
     }
     let answer = client.send("DELETE", &http, "/ring", Bytes::new()).await.unwrap();

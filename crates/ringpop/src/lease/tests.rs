@@ -294,8 +294,7 @@ fn history(seed: u64, bug: Bug, fences: bool) -> Seen {
     });
     drop(local);
     drop(runtime);
-    let seen = std::mem::take(&mut *seen.borrow_mut());
-    seen
+    std::mem::take(&mut *seen.borrow_mut())
 }
 
 /// `RINGPOP_LEASE_SEEDS` says how many, for a campaign.
