@@ -49,6 +49,7 @@ const TARGETS: &[Target] = &[
             "ringpop/v1/membership.proto",
             "ringpop/v1/admin.proto",
             "ringpop/v1/ring.proto",
+            "ringpop/v1/moves.proto",
         ],
         imports_from: Some("::swim_core::wire::pb"),
         forward_path: None,

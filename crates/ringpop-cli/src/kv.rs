@@ -1,11 +1,10 @@
 //! The service that a member of the demonstration serves: keys and values in the memory of the
-//! key's owner.
+//! key's owner. They move with their keys.
 
 pub(crate) mod http;
 mod service;
-mod store;
 
-pub(crate) use service::KvService;
+pub(crate) use service::{KvService, store};
 
 /// Types and services of `proto/ringpop/demo/v1/kv.proto`.
 #[allow(clippy::all, missing_docs, unreachable_pub, unused_qualifications, clippy::pedantic)]

@@ -2,10 +2,12 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use swim_core::{ConfigError, LabelError};
 use swim_driver::NoRandomness;
 
+use crate::limits::{HAND_OFF_LIMIT_MAX, HAND_OFF_LIMIT_MIN};
 use crate::placement::PlacementError;
 
 /// What to do when a port cannot be taken.
@@ -110,6 +112,15 @@ pub enum BindError {
     /// The identity is an empty text.
     #[error("the identity is empty; give the member a name, or leave the identity out")]
     IdentityEmpty,
+    /// The time for handing state over is out of its range.
+    #[error(
+        "the limit of a hand-off is {limit:?}, it must be from {HAND_OFF_LIMIT_MIN:?} to \
+         {HAND_OFF_LIMIT_MAX:?}"
+    )]
+    HandOffLimit {
+        /// The time.
+        limit: Duration,
+    },
     /// The certificate of this process is not valid any more.
     #[error("the certificate in {path} expired {days} days ago, others would refuse it; renew it")]
     CertificateExpired {

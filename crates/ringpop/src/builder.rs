@@ -2,6 +2,7 @@
 
 mod bind;
 mod forwarding;
+mod hand_off;
 mod membership;
 mod placing;
 mod serving;
@@ -21,11 +22,12 @@ use swim_core::Config;
 use crate::admin::AdminAccess;
 use crate::hooks::Hooks;
 use crate::inner::Expected;
-use crate::limits::{ALONE_AFTER, LAME_DUCK};
+use crate::limits::{ALONE_AFTER, HAND_OFF_LIMIT, LAME_DUCK};
 use crate::listen::Listen;
 use crate::log_control::LogControl;
 use crate::member::OffRingSettings;
 use crate::placement::PlacementChoice;
+use crate::planned::HandOffSettings;
 use crate::security::Security;
 use crate::view::{Definition, ZoneOrder};
 
@@ -74,6 +76,9 @@ pub struct Builder {
     log_control: Option<Box<dyn LogControl>>,
     /// The pace of beacons in the whole cluster.
     pub(crate) beacons: Option<Duration>,
+    hand_off: HandOffSettings,
+    #[cfg(feature = "testing")]
+    clock_skew_us: i64,
     #[cfg(feature = "metrics")]
     metrics: bool,
 }
@@ -118,6 +123,9 @@ impl Builder {
             admin_access: AdminAccess::default(),
             log_control: None,
             beacons: None,
+            hand_off: HandOffSettings { hook: None, limit: HAND_OFF_LIMIT },
+            #[cfg(feature = "testing")]
+            clock_skew_us: 0,
             #[cfg(feature = "metrics")]
             metrics: false,
         }

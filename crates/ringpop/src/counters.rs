@@ -41,6 +41,7 @@ impl Counters {
         all.extend(ring.chain(inner.ring_watchers.counters()).map(named("ring")));
         all.extend(inner.own_stats.health_checks.counters().map(named("health")));
         all.extend(inner.own_stats.leases.counters().map(named("lease")));
+        all.extend(inner.planner.counters().into_iter().map(named("moves")));
         all.extend(inner.admin.counters().into_iter().map(named("admin")));
         all.extend(security.accept_stats().iter().map(named("server")));
         all.extend(security.server_stats().iter().map(named("server")));

@@ -4,12 +4,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ringpop_forward::{Forwarder, ServerLimits};
-use swim_core::{Address, Isolation, Stats};
+use swim_core::{Address, CommandError, Isolation, Stats};
 use swim_driver::{Handle, Hosts};
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant as Clock;
 
 use crate::admin::AdminState;
+use crate::command_error::SetLabelsError;
 use crate::event::{Event, Listeners};
 use crate::gossip::GossipThread;
 use crate::health_check::HealthCheckStats;
@@ -17,6 +18,7 @@ use crate::hooks::Hooks;
 use crate::labels::OwnLabels;
 use crate::lease::LeaseStats;
 use crate::lifecycle::Lifecycle;
+use crate::planned::Planner;
 use crate::problem::Problems;
 use crate::ring_watch::RingWatchers;
 use crate::security::Security;
@@ -76,8 +78,26 @@ pub(crate) struct Inner {
     pub(crate) status_changes: Arc<StatusChanges>,
     pub(crate) hooks: Hooks,
     pub(crate) own_stats: OwnStats,
+    pub(crate) planner: Arc<Planner>,
     pub(crate) start: Clock,
     /// What the machine had counted when it ended.
     pub(crate) last_stats: Arc<Mutex<Stats>>,
     pub(crate) ring_watchers: RingWatchers,
+}
+
+impl Inner {
+    /// Changes what this member says of itself, all or nothing.
+    pub(crate) async fn update_labels(
+        &self,
+        change: impl FnOnce(&mut OwnLabels) -> Result<(), SetLabelsError>,
+    ) -> Result<(), SetLabelsError> {
+        // Held while the machine takes them: concurrent changes follow one another.
+        let mut own = self.labels.lock().await;
+        let mut changed = own.clone();
+        change(&mut changed)?;
+        let labels = changed.labels(&self.address).map_err(CommandError::Labels)?;
+        self.handle.with(move |node, now| node.set_labels(now, &labels)).await??;
+        *own = changed;
+        Ok(())
+    }
 }

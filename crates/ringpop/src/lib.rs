@@ -59,6 +59,7 @@ mod generated {
     include!("generated/ringpop.v1.rs");
 }
 mod gossip;
+pub mod hand_off;
 #[cfg(feature = "health")]
 mod health;
 mod health_check;
@@ -87,6 +88,7 @@ mod owned;
 mod owner;
 mod peer_clocks;
 mod placement;
+mod planned;
 mod problem;
 mod propagation;
 mod ring_client;

@@ -24,6 +24,82 @@ pub const NEXT_WEIGHT_LABEL: &str = "ring-next";
 /// an answer, and a pause that nobody notices when a clock is wrong.
 pub const SWITCH_LEAD_MAX: Duration = Duration::from_secs(2);
 
+/// How far ahead the instant of a switch is at least, beside two of the slowest round trips:
+/// members on a busy machine hear of it in time, and a leave takes no longer than anybody notices.
+pub(crate) const SWITCH_LEAD_MIN: Duration = Duration::from_millis(30);
+
+/// How long state may be handed over in one planned move, by default: a gigabyte over a common
+/// network, and a third of what Kubernetes gives a process to stop.
+pub const HAND_OFF_LIMIT: Duration = Duration::from_secs(10);
+
+/// Shortest such time that can be set: a few round trips.
+pub const HAND_OFF_LIMIT_MIN: Duration = Duration::from_millis(10);
+
+/// Longest such time that can be set. A member that joins owns nothing until then.
+pub const HAND_OFF_LIMIT_MAX: Duration = Duration::from_secs(10 * 60);
+
+/// How long after a switch an old owner still passes on what is written: requests that came before
+/// it end within this time, or are slow ones.
+pub const HAND_OFF_GRACE: Duration = Duration::from_secs(1);
+
+/// Beyond its deadline, a planned move whose end nobody announces is over after the longest lead of
+/// a switch and this time, in which gossip tells of the end.
+pub(crate) const MOVE_END_MARGIN: Duration = Duration::from_secs(5);
+
+/// Largest chunk of state that one member sends another, in bytes: a value of the largest message
+/// of gRPC's default, with room for its key.
+pub const HAND_OFF_CHUNK_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Largest message with a chunk.
+pub(crate) const HAND_OFF_MESSAGE_BYTES_MAX: usize = HAND_OFF_CHUNK_BYTES_MAX + 64 * 1024;
+
+/// Bytes that the entries of a map have in one chunk: enough for the throughput of a connection,
+/// and a connection that breaks costs no more than this.
+pub(crate) const HAND_OFF_CHUNK_BYTES: usize = 256 * 1024;
+
+/// Bytes of state that one member sends in one planned move.
+pub const HAND_OFF_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+
+/// Chunks of one member that are under way at a time: one is read while the next ones travel.
+pub const HAND_OFF_CHUNKS_UNDER_WAY_MAX: usize = 4;
+
+/// How long a chunk may take before it is sent again on another connection.
+pub(crate) const GIVE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Shortest pause before a chunk is sent again: the receiver may hear of the move a moment later.
+pub(crate) const GIVE_PAUSE_MIN: Duration = Duration::from_millis(10);
+
+/// Longest such pause.
+pub(crate) const GIVE_PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// Connections of planned moves that are open at a time.
+pub(crate) const MOVE_CHANNELS_MAX: usize = 1024;
+
+/// Other members with which a planned move is agreed. In larger clusters they follow one after the
+/// other: asking all takes as long as gossip does.
+pub const MOVE_MEMBERS_MAX: usize = 1024;
+
+/// Mean pause of a member whose planned move comes after another one, before it looks again: longer
+/// than two switches without state.
+pub(crate) const MOVE_RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// Members that are asked at a time.
+pub(crate) const ANNOUNCED_AT_ONCE_MAX: usize = 64;
+
+/// How long a member may take to answer an announcement, or to tell its clock. Nobody waits longer
+/// for one that does not answer: it follows by gossip.
+pub(crate) const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a member that hears of a plan waits until it sees the one that plans: a newcomer is
+/// dialled first. Shorter than [`ANNOUNCE_TIMEOUT`].
+pub(crate) const MOVER_SEEN_LIMIT: Duration = Duration::from_millis(800);
+
+/// Planned moves in which a member has a part at a time. They follow one another as a rule.
+pub(crate) const MOVES_UNDER_WAY_MAX: usize = 64;
+
+/// Locks of a map whose entries move: more than cores that write at a time.
+pub(crate) const MAP_SHARDS: usize = 64;
+
 /// Clocks of others that a member remembers: one for each change of weight that is planned at a
 /// time, and many more.
 pub(crate) const PEER_CLOCKS_MAX: usize = 4096;

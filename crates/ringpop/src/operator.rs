@@ -15,6 +15,7 @@ use crate::labels::with_limits;
 use crate::lifecycle::State;
 use crate::limits::HEAL_LIMIT;
 use crate::member::Ringpop;
+use crate::planned;
 
 /// How a healing ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -182,7 +183,11 @@ impl Ringpop {
             SwimEvent::LeaveComplete { acknowledged, .. } => Some(*acknowledged),
             _ => None,
         };
-        match timeout(limit, self.0.handle.until(go, over)).await {
+        let leaving = async {
+            planned::off_ring(&self.0, limit / 2).await;
+            self.0.handle.until(go, over).await
+        };
+        match timeout(limit, leaving).await {
             Ok(left) => Ok(left?),
             Err(_elapsed) => Ok(0),
         }
@@ -208,7 +213,13 @@ impl Ringpop {
             return Err(RejoinError::NotAway);
         }
         self.0.hooks.run(HookPoint::BeforeRejoin, &self.0.address).await;
-        let joined = timeout(limit, self.join()).await.map_err(|_| RejoinError::TimedOut)??;
+        let joining = async {
+            self.stay_off_ring().await?;
+            let joined = self.join().await?;
+            self.come_onto_ring().await?;
+            Ok::<_, BootstrapError>(joined)
+        };
+        let joined = timeout(limit, joining).await.map_err(|_| RejoinError::TimedOut)??;
         self.0.hooks.run(HookPoint::AfterRejoin, &self.0.address).await;
         Ok(joined.bootstrapped)
     }

@@ -1,5 +1,4 @@
 //! The wall clock of this member, and how far the clocks of others are from it.
-#![allow(dead_code, reason = "the coordinator of planned moves is the next commit")]
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -18,12 +18,16 @@ use tower_service::Service;
 
 use crate::admin;
 use crate::generated::membership_server::MembershipServer;
+use crate::generated::planned_moves_server::PlannedMovesServer;
 use crate::generated::ring_watch_server::RingWatchServer;
 use crate::gossip::MembershipService;
 #[cfg(feature = "health")]
 use crate::health::Health;
 use crate::inner::Inner;
-use crate::limits::{MESSAGE_BYTES_MAX, RING_BYTES_MAX, SERVER_ENDED_LIMIT};
+use crate::limits::{
+    HAND_OFF_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX, RING_BYTES_MAX, SERVER_ENDED_LIMIT,
+};
+use crate::planned::PlannedMovesService;
 use crate::problem::{Problem, Problems};
 use crate::ring_watch::WatchService;
 use crate::security::CHECKED;
@@ -155,7 +159,12 @@ where
     let admin = admin::server(inner, inner.admin.access.clone());
     let ring = RingWatchServer::new(WatchService::new(Arc::downgrade(inner)))
         .max_encoding_message_size(RING_BYTES_MAX);
+    let (planner, handle) = (Arc::clone(&inner.planner), inner.handle.downgrade());
+    let moves = PlannedMovesService::new(planner, handle, inner.security.clone());
+    let moves =
+        PlannedMovesServer::new(moves).max_decoding_message_size(HAND_OFF_MESSAGE_BYTES_MAX);
     let services = services.add_service(membership).add_service(admin).add_service(ring);
+    let services = services.add_service(moves);
     #[cfg(feature = "health")]
     let (health, health_service) = Health::new(inner.lifecycle.watch(), inner.views.unreachable());
     #[cfg(feature = "health")]

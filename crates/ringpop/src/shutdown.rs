@@ -1,6 +1,7 @@
 //! Stopping without loss.
 //!
-//! First the others learn that this member has left, and forward to the new owners. Meanwhile it
+//! First this member hands its state over, all others switch to the new owners together, and it
+//! leaves. Meanwhile it
 //! goes on serving: what still arrives is forwarded to the new owner or handled, for as long as
 //! clients and load balancers need to notice (the *lame duck* time). Then connections end in an
 //! order in which nobody loses a request, and the member stops.
@@ -18,6 +19,7 @@ use crate::gossip::reachable;
 use crate::hooks::HookPoint;
 use crate::inner::Inner;
 use crate::lifecycle::State;
+use crate::planned;
 use crate::server::Server;
 
 /// How a shutdown went.
@@ -62,7 +64,7 @@ fn far_away() -> Instant {
 }
 
 /// Leaves, tells the others within `limit`, and gives how many confirmed it.
-pub(crate) async fn leave_within(inner: &Inner, limit: Duration) -> usize {
+pub(crate) async fn leave_within(inner: &Arc<Inner>, limit: Duration) -> usize {
     let deadline = Instant::now().checked_add(limit).unwrap_or_else(far_away);
     let (_unchanged, changes) = watch::channel(deadline);
     let was_ready = begin_to_drain(inner);
@@ -156,7 +158,7 @@ async fn stop(inner: &Arc<Inner>, was_ready: bool, mut deadline: Deadline) -> Sh
 }
 
 /// Leaves, between the hooks of the application when this member was ready until now.
-async fn leave_with_hooks(inner: &Inner, was_ready: bool, deadline: Deadline) -> usize {
+async fn leave_with_hooks(inner: &Arc<Inner>, was_ready: bool, deadline: Deadline) -> usize {
     if !was_ready {
         return leave(inner, deadline).await;
     }
@@ -166,8 +168,9 @@ async fn leave_with_hooks(inner: &Inner, was_ready: bool, deadline: Deadline) ->
     told
 }
 
-/// Leaves and waits until the others know; gives how many confirmed it.
-async fn leave(inner: &Inner, deadline: Deadline) -> usize {
+/// Hands state over, leaves and waits until the others know; gives how many confirmed it.
+async fn leave(inner: &Arc<Inner>, deadline: Deadline) -> usize {
+    planned::off_ring(inner, deadline.remaining() / 2).await;
     let leave = |node: &mut Node, now: SwimInstant| {
         node.cancel_join(now);
         node.leave(now)

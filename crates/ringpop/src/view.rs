@@ -326,6 +326,11 @@ impl Views {
         }
     }
 
+    /// Changes with each view from now on.
+    pub(crate) fn published(&self) -> watch::Receiver<Arc<View>> {
+        self.watched.subscribe()
+    }
+
     pub(crate) fn load(&self) -> Arc<View> {
         self.latest.load()
     }

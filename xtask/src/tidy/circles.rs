@@ -25,6 +25,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "counters",
             "inner",
             "member",
+            "planned",
             "ring_watch",
             "security",
             "server",

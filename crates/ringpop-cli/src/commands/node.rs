@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use ringpop::discovery::{Address, Discovery, DiscoveryError, DiscoveryUrl, JsonFile, url};
 use ringpop::forward::{Explain, Policy, Routes};
+use ringpop::hand_off::Map;
 use ringpop::swim::Config;
 use ringpop::{BindError, Problem, Ringpop, State, TracingReload};
 use tokio::net::lookup_host;
@@ -93,9 +94,10 @@ impl Member {
         };
         let admin_listener = admin_http::bind(&args.admin).await?;
         let recorder = listener.is_some().then(metrics::install).transpose()?;
-        let node = bind(args, log, faults).await?;
+        let store = kv::store();
+        let node = bind(args, log, faults, &store).await?;
         let reporter = Reporter::start(Output::new(args.run.json), node.events());
-        let server = KvServer::new(KvService::new());
+        let server = KvServer::new(KvService::new(store));
         let client = KvClient::new(node.forwarder().client(server.clone()));
         node.serve(tonic::service::Routes::new(server)).map_err(Failure::failed)?;
         reporter.tell(&NodeEvent::Listening {
@@ -175,6 +177,7 @@ async fn bind(
     args: &NodeArgs,
     log: TracingReload,
     faults: Option<&Faults>,
+    store: &Arc<Map>,
 ) -> Result<Ringpop, Failure> {
     let listen = resolve(&args.listen).await?;
     if let Some(address) = &args.advertise {
@@ -191,6 +194,7 @@ async fn bind(
         .start_alone_after(args.alone_after)
         .lame_duck(args.lame_duck)
         .placement(args.placement)
+        .hand_off(Arc::clone(store))
         .routes(Routes::new().table(KV_ROUTES))
         .policy(policy(args))
         // The demonstration shows which member answers.

@@ -1,11 +1,14 @@
 //! The gRPC service over the store of this member. It knows nothing of rings: requests reach it at
 //! the owner.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ringpop::hand_off::Map;
 use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status};
 
 use super::pb;
-use super::store::Store;
 use crate::limits::{KEY_BYTES_MAX, STORE_BYTES_MAX, STORE_ENTRIES_MAX, VALUE_BYTES_MAX};
 
 /// Metadata that tells a full store from an overload, which has the same code.
@@ -18,19 +21,20 @@ pub(super) fn store_full(reason: &str) -> Status {
     status
 }
 
+/// An empty store for the service.
+pub(crate) fn store() -> Arc<Map> {
+    Arc::new(Map::new(STORE_ENTRIES_MAX, STORE_BYTES_MAX))
+}
+
 /// The service over the store of this member.
 #[derive(Debug)]
 pub(crate) struct KvService {
-    store: Store,
+    store: Arc<Map>,
 }
 
 impl KvService {
-    /// A service over an empty store.
-    pub(crate) fn new() -> Self {
-        Self::over(Store::new(STORE_ENTRIES_MAX, STORE_BYTES_MAX))
-    }
-
-    const fn over(store: Store) -> Self {
+    /// A service over a store.
+    pub(crate) const fn new(store: Arc<Map>) -> Self {
         Self { store }
     }
 }
@@ -43,7 +47,7 @@ impl pb::kv_server::Kv for KvService {
     ) -> Result<Response<pb::GetResponse>, Status> {
         let key = request.into_inner().key;
         check_key(&key)?;
-        match self.store.get(&key) {
+        match self.store.get(key.as_bytes()) {
             Some(value) => Ok(Response::new(pb::GetResponse { value })),
             None => Err(Status::not_found("the key has no value")),
         }
@@ -61,7 +65,9 @@ impl pb::kv_server::Kv for KvService {
                 value.len()
             )));
         }
-        self.store.put(key, &value).map_err(|full| store_full(&full.to_string()))?;
+        // It shares the buffer of its message: a copy makes the bytes counted those held.
+        let value = Bytes::copy_from_slice(&value);
+        self.store.put(key, value).map_err(|full| store_full(&full.to_string()))?;
         Ok(Response::new(pb::PutResponse {}))
     }
 
@@ -71,7 +77,7 @@ impl pb::kv_server::Kv for KvService {
     ) -> Result<Response<pb::DeleteResponse>, Status> {
         let key = request.into_inner().key;
         check_key(&key)?;
-        let existed = self.store.delete(&key);
+        let existed = self.store.delete(key.as_bytes());
         Ok(Response::new(pb::DeleteResponse { existed }))
     }
 }
@@ -101,7 +107,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_store_is_told_from_a_bad_request() {
-        let service = KvService::over(Store::new(1, 100));
+        let service = KvService::new(Arc::new(Map::new(1, 100)));
         assert!(put(&service, "a", b"1").await.is_ok());
         let full = put(&service, "b", b"1").await.unwrap_err();
         assert_eq!(full.code(), Code::ResourceExhausted);
@@ -114,7 +120,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_put_is_there_until_it_is_deleted() {
-        let service = KvService::new();
+        let service = KvService::new(store());
         put(&service, "a", b"1").await.unwrap();
         let key = || "a".to_owned();
         let get = || service.get(Request::new(pb::GetRequest { key: key() }));

@@ -7,6 +7,7 @@ mod command_lines;
 mod dev;
 mod discovery;
 mod faults;
+mod hand_off;
 mod node;
 mod operate;
 mod questions;

@@ -20,7 +20,7 @@ use crate::inner::{Inner, OwnStats};
 use crate::labels::{OwnLabels, with_room};
 use crate::latency::Latency;
 use crate::lifecycle::Lifecycle;
-use crate::limits::{CHANNELS_MAX, PAGE_BYTES_MAX};
+use crate::limits::{CHANNELS_MAX, HAND_OFF_LIMIT_MAX, HAND_OFF_LIMIT_MIN, PAGE_BYTES_MAX};
 use crate::member::{Ringpop, attended};
 use crate::named_ring::NamedRing;
 use crate::observing;
@@ -48,7 +48,7 @@ impl Builder {
         let (listener, bound) = mem::take(&mut self.listen).open().await?;
         let (address, local) = self.addresses(bound)?;
         let gossip_listener = self.open_gossip(&mut labels)?;
-        let (start, clocks) = clocks()?;
+        let (start, clocks) = self.clocks()?;
         let node = self.node(&local, &labels, &start)?;
         let views = self.views(&local)?;
         let (listeners, events) = Listeners::new();
@@ -61,6 +61,7 @@ impl Builder {
         let (routed, off_ring) = (self.routed(), self.off_ring.clone());
         let admin = self.admin_state();
         let timings = self.timings(&local);
+        let planner = self.planner(&local, &views, &clocks);
         let forwarder = self.forwarder(&views, &local, &admin.latency)?;
         let (status_changes, last_stats) = (Arc::<StatusChanges>::default(), Arc::default());
         let (isolation, isolation_now) = watch::channel(node.isolation());
@@ -72,7 +73,7 @@ impl Builder {
             isolation,
             status_changes: Arc::clone(&status_changes),
             timings: timings.clone(),
-            clocks: Arc::clone(&clocks),
+            clocks,
             last_stats: Arc::clone(&last_stats),
             propagation: Arc::clone(&admin.propagation),
         });
@@ -109,6 +110,7 @@ impl Builder {
             status_changes,
             hooks,
             own_stats: OwnStats::default(),
+            planner,
             start: start.clock(),
             last_stats,
             ring_watchers: RingWatchers::default(),
@@ -149,6 +151,7 @@ impl Builder {
         check_page(&self.config)?;
         self.placement.check()?;
         self.check_rings()?;
+        check_hand_off(self.hand_off.limit)?;
         if self.identity.as_ref().is_some_and(|identity| identity.trim().is_empty()) {
             return Err(BindError::IdentityEmpty);
         }
@@ -159,11 +162,22 @@ impl Builder {
         Ok(self.server_limits.check()?)
     }
 
+    /// The clock of this member, and those of others.
+    fn clocks(&self) -> Result<(Start, Arc<PeerClocks>), BindError> {
+        let start = Start::now()?;
+        let clocks = PeerClocks::new(start.clock());
+        #[cfg(feature = "testing")]
+        let clocks = clocks.skewed(self.clock_skew_us);
+        Ok((start, Arc::new(clocks)))
+    }
+
     fn own_labels(&self) -> Result<OwnLabels, BindError> {
         let mut labels = OwnLabels::new(self.labels.clone(), self.weight, self.zone.clone())?;
         labels.placement = self.placement;
         labels.limits = self.config.label_limits();
         labels.standing.warming = self.off_ring.slow_start.as_ref().map(SlowStart::first);
+        // What others hold of its keys comes before it owns them.
+        labels.waits = self.hand_off.hook.is_some();
         Ok(labels)
     }
 
@@ -241,12 +255,6 @@ impl Builder {
     }
 }
 
-fn clocks() -> Result<(Start, Arc<PeerClocks>), BindError> {
-    let start = Start::now()?;
-    let clocks = Arc::new(PeerClocks::new(start.clock()));
-    Ok((start, clocks))
-}
-
 fn state_and_problems(local: &Address, listeners: &Listeners) -> (Arc<Lifecycle>, Arc<Problems>) {
     let lifecycle = Lifecycle::new(local.clone(), listeners.clone());
     (Arc::new(lifecycle), Arc::new(Problems::new(local.clone(), listeners.clone())))
@@ -298,6 +306,13 @@ const fn check_page(config: &Config) -> Result<(), ConfigError> {
         return Err(ConfigError::OutOfRange { field, value, min: 512, max: PAGE_BYTES_MAX });
     }
     Ok(())
+}
+
+fn check_hand_off(limit: Duration) -> Result<(), BindError> {
+    if (HAND_OFF_LIMIT_MIN..=HAND_OFF_LIMIT_MAX).contains(&limit) {
+        return Ok(());
+    }
+    Err(BindError::HandOffLimit { limit })
 }
 
 /// The discovery of a cluster of one.

@@ -5,6 +5,8 @@ use swim_core::{CommandError, Labels};
 use super::Ringpop;
 use crate::command_error::SetLabelsError;
 use crate::labels::{OwnLabels, check_weight};
+use crate::lifecycle::State;
+use crate::planned;
 
 impl Ringpop {
     /// Replaces the labels that all members see of this one. Identity, weight
@@ -105,17 +107,26 @@ impl Ringpop {
         Ok(own.labels(&self.0.address).map_err(CommandError::Labels)?)
     }
 
+    /// Changes what this member says of itself. A ready member changes its weight by a planned
+    /// move, after the rest.
     pub(crate) async fn update_labels(
         &self,
         change: impl FnOnce(&mut OwnLabels) -> Result<(), SetLabelsError>,
     ) -> Result<(), SetLabelsError> {
-        // Held while the machine takes them: concurrent changes follow one another.
-        let mut own = self.0.labels.lock().await;
-        let mut changed = own.clone();
-        change(&mut changed)?;
-        let labels = changed.labels(&self.0.address).map_err(CommandError::Labels)?;
-        self.0.handle.with(move |node, now| node.set_labels(now, &labels)).await??;
-        *own = changed;
-        Ok(())
+        let (is_ready, mut planned) = (self.state() == State::Ready, None);
+        let all_but_weight = |own: &mut OwnLabels| {
+            let before = own.weight;
+            change(own)?;
+            if is_ready && own.weight != before {
+                planned = Some(own.weight);
+                own.weight = before;
+            }
+            Ok(())
+        };
+        self.0.update_labels(all_but_weight).await?;
+        let Some(weight) = planned else { return Ok(()) };
+        let limit = self.0.planner.limit();
+        let settle = move |own: &mut OwnLabels| own.weight = weight;
+        planned::change_weight(&self.0, weight.unwrap_or(1), limit, settle).await
     }
 }

@@ -16,8 +16,10 @@ use tower_service::Service;
 use super::Ringpop;
 use crate::bootstrap::{self, BootstrapError, Bootstrapped, Joined};
 use crate::inner::Expected;
+use crate::labels::OwnLabels;
 use crate::lifecycle::{Lifecycle, State};
 use crate::own_address;
+use crate::planned;
 use crate::server::{ServeError, Server};
 use crate::shutdown::{self, ShutdownReport};
 
@@ -135,10 +137,37 @@ impl Ringpop {
                 members = expected => members.map_err(|_| BootstrapError::Stopped)?,
             };
         }
+        self.come_onto_ring().await?;
         lifecycle
             .advance(&[State::Bootstrapping], State::Ready)
             .map_err(|_| BootstrapError::Stopped)?;
         Ok(bootstrapped)
+    }
+
+    /// Has a member whose state is handed over own nothing when it joins, and forgets what it had
+    /// planned before it left.
+    pub(crate) async fn stay_off_ring(&self) -> Result<(), BootstrapError> {
+        let waits = self.0.planner.hands_over();
+        let change = |own: &mut OwnLabels| {
+            own.next = None;
+            own.waits = waits;
+            Ok(())
+        };
+        self.0.update_labels(change).await.map_err(|_| BootstrapError::Stopped)
+    }
+
+    /// Owns keys from now on, once others have handed over what they hold of them.
+    pub(crate) async fn come_onto_ring(&self) -> Result<(), BootstrapError> {
+        let weight = {
+            let own = self.0.labels.lock().await;
+            if !own.waits {
+                return Ok(());
+            }
+            own.weight.unwrap_or(1)
+        };
+        let limit = self.0.planner.limit();
+        let moved = planned::change_weight(&self.0, weight, limit, |own| own.waits = false);
+        moved.await.map_err(|_| BootstrapError::Stopped)
     }
 
     pub(crate) async fn join(&self) -> Result<Joined, BootstrapError> {

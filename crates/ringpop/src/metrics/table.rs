@@ -50,6 +50,18 @@ const OTHERS: &[(&str, &str)] = &[
         "Attempts at a lease that did not get it, because another process holds it or the store gave no answer",
     ),
     ("lease.renewals_failed", "Renewals of leases that failed"),
+    ("moves.bytes_taken", "Bytes of state that old owners handed over to this member"),
+    ("moves.chunks_refused", "Chunks of state that this member did not take"),
+    ("moves.chunks_taken", "Chunks of state that old owners handed over to this member"),
+    (
+        "moves.hand_offs_failed",
+        "Planned moves in which this member could not hand over or get ready",
+    ),
+    ("moves.switched_alone", "Planned moves of this member that others followed one by one"),
+    (
+        "moves.switched_together",
+        "Planned moves of this member that took effect at one agreed instant",
+    ),
     ("ring.draining", "Gauge: members that are drained and off the ring"),
     ("ring.evicted", "Gauge: members that operators evicted from the ring"),
     ("ring.evictions_unreadable", "Labels about evictions that could not be read, or not whole"),

@@ -18,6 +18,7 @@ use crate::builder::Builder;
 use crate::lifecycle::State;
 use crate::member::Ringpop;
 use crate::server::{ServeError, Server};
+use crate::shutdown::ShutdownReport;
 
 /// How long a cluster waits by default: a busy machine is no failure.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -64,6 +65,7 @@ fn unique_app() -> String {
 }
 
 type Settings = dyn Fn(usize, Builder) -> Builder + Send + Sync;
+type ClockSkew = dyn Fn(usize) -> i64 + Send + Sync;
 type MakeServices = dyn Fn(usize, &Ringpop) -> Services + Send + Sync;
 
 /// Sets up a [`Cluster`].
@@ -74,6 +76,7 @@ pub struct ClusterBuilder {
     patience: Duration,
     settings: Box<Settings>,
     services: Box<MakeServices>,
+    clock_skew: Box<ClockSkew>,
 }
 
 /// Members in one process that have found each other over loopback. Each has the settings of
@@ -119,6 +122,7 @@ impl ClusterBuilder {
             patience: PATIENCE,
             settings: Box::new(|_, builder| builder),
             services: Box::new(|_, _| Services::default()),
+            clock_skew: Box::new(|_| 0),
         }
     }
 
@@ -145,6 +149,13 @@ impl ClusterBuilder {
         services: impl Fn(usize, &Ringpop) -> Services + Send + Sync + 'static,
     ) -> Self {
         self.services = Box::new(services);
+        self
+    }
+
+    /// By how many milliseconds the wall clock of member `i` is ahead; behind when negative.
+    /// Default: all are right.
+    pub fn clock_skew_ms(mut self, skew: impl Fn(usize) -> i64 + Send + Sync + 'static) -> Self {
+        self.clock_skew = Box::new(skew);
         self
     }
 
@@ -193,7 +204,8 @@ impl ClusterBuilder {
         let builder = Ringpop::builder(self.app.clone())
             .discovery(Arc::new(discovery))
             .config(Config::local());
-        Ok((self.settings)(i, builder).network(&addresses[i], network))
+        let skew_us = (self.clock_skew)(i).saturating_mul(1000);
+        Ok((self.settings)(i, builder).network(&addresses[i], network).clock_skew(skew_us))
     }
 }
 
@@ -247,6 +259,17 @@ impl Cluster {
     #[must_use]
     pub const fn network(&self) -> &Network {
         &self.network
+    }
+
+    /// Stops member `i` in order, within `limit`, as when its process is told to end.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    pub async fn stop(&mut self, i: usize, limit: Duration) -> ShutdownReport {
+        let place = &mut self.places[i];
+        place.runs = false;
+        place.member.shutdown(limit).await
     }
 
     /// Ends member `i` without a leave, as when its process is killed: its port is closed, and it

@@ -7,6 +7,7 @@ use hashring::{Edit, Node as RingNode, Placement as _};
 use ringpop_forward::{Owner, Peer};
 use swim_core::{Address, Member, MemberList};
 
+use super::moves::place;
 use super::{Cap, MemberRing, RingChange};
 use crate::identity::SharedIdentity;
 use crate::off_ring::OffRing;
@@ -191,13 +192,6 @@ fn wanted<'a>(
         wanted.iter_mut().for_each(|(_, weight)| *weight = (*weight).min(cap.weight_max));
     }
     (wanted, cap)
-}
-
-fn place(member: &Member, weight: u32, owner: Owner) -> RingNode<Owner> {
-    RingNode::new(member.address.as_str())
-        .with_identity(member.identity())
-        .with_weight(weight)
-        .with_data(owner)
 }
 
 fn address_of(node: &RingNode<Owner>) -> Address {

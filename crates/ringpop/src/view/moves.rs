@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use hashring::{Movement, Placement as _};
-use ringpop_forward::Owner;
+use hashring::{Edit, Movement, Node, Placement as _};
+use ringpop_forward::{Owner, Peer};
+use swim_core::Member;
 
 use super::MemberRing;
 use crate::limits::MOVES_BYTES_MAX;
@@ -15,6 +16,21 @@ use crate::limits::MOVES_BYTES_MAX;
 pub struct Moves {
     before: Arc<MemberRing>,
     after: Arc<MemberRing>,
+}
+
+/// A member as it stands on the ring.
+pub(super) fn place(member: &Member, weight: u32, owner: Owner) -> Node<Owner> {
+    Node::new(member.address.as_str())
+        .with_identity(member.identity())
+        .with_weight(weight)
+        .with_data(owner)
+}
+
+fn owner(member: &Member, is_local: bool) -> Option<Owner> {
+    if is_local {
+        return Some(Owner::Local);
+    }
+    Peer::new(member.address.as_str()).ok().map(|peer| Owner::Remote(Arc::new(peer)))
 }
 
 /// A key that has another owner than before.
@@ -30,6 +46,26 @@ pub struct Moved<'c> {
 impl Moves {
     pub(super) fn new(before: &Arc<MemberRing>, after: &Arc<MemberRing>) -> Self {
         Self { before: Arc::clone(before), after: Arc::clone(after) }
+    }
+
+    /// The keys that move when a member has another weight, 0 to take it off the ring, and nothing
+    /// else changes. `None` when that is no change.
+    pub(crate) fn planned(
+        before: &Arc<MemberRing>,
+        member: &Member,
+        weight: u32,
+        is_local: bool,
+    ) -> Option<Self> {
+        let node = before.node(member.address.as_str());
+        let edit = match (node, weight) {
+            (None, 0) => return None,
+            (Some(node), weight) if node.weight() == weight => return None,
+            (Some(node), 0) => Edit::remove(node.shared_id().clone()),
+            (Some(node), weight) => Edit::replace(place(member, weight, node.data().clone())),
+            (None, weight) => Edit::add(place(member, weight, owner(member, is_local)?)),
+        };
+        let after = before.next(before.placement(), vec![edit]).ok()?;
+        Some(Self::new(before, &Arc::new(after)))
     }
 
     /// The owners of a key before and now, when they differ. Costs a lookup on either ring.

@@ -107,6 +107,8 @@ async fn whoever_hears_of_a_change_finds_it_in_the_view() {
             let event = events.next().await.expect("the member runs");
             if let Event::Membership(swim::Event::MemberChanged { after: Some(member), .. }) = event
                 && member.address.as_str() == about
+                // Before, it says what it plans.
+                && member.labels == labels
             {
                 return members[0].view();
             }

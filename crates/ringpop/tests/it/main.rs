@@ -18,6 +18,8 @@ mod convergence;
 mod counters;
 mod discovery;
 mod echo;
+#[cfg(feature = "testing")]
+mod hand_off;
 #[cfg(feature = "health")]
 mod health;
 #[cfg(feature = "http-admin")]
@@ -34,6 +36,9 @@ mod ring_list;
 #[cfg(feature = "testing")]
 mod rings;
 mod rolls;
+#[cfg(feature = "testing")]
+#[path = "../../../swim-sim/tests/it/runs_all.rs"]
+mod runs_all;
 mod shutdown;
 mod silent;
 #[cfg(feature = "tls")]

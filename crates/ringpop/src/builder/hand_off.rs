@@ -1,0 +1,63 @@
+//! State that moves with its keys.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use swim_core::Address;
+
+use super::Builder;
+use crate::hand_off::HandOff;
+use crate::peer_clocks::PeerClocks;
+use crate::planned::Planner;
+use crate::view::Views;
+
+impl Builder {
+    /// Hands the state of keys over before a planned change of the ring: before this member leaves,
+    /// when others join, leave or change their weight, and to this member before it owns keys. See
+    /// [`hand_off`](crate::hand_off) for a map whose entries move by themselves. Default: nothing
+    /// is handed over.
+    ///
+    /// A member with a hook is a member from its join on and owns keys when
+    /// [`Ringpop::bootstrap`](crate::Ringpop::bootstrap) is done. A graceful stop takes as much
+    /// longer as the hand-off takes.
+    pub fn hand_off(mut self, hook: Arc<impl HandOff>) -> Self {
+        self.hand_off.hook = Some(hook);
+        self
+    }
+
+    /// How long state may be handed over in one planned move: 10 ms to
+    /// [`HAND_OFF_LIMIT_MAX`](crate::limits::HAND_OFF_LIMIT_MAX), and at most half of the time that
+    /// a [shutdown](crate::Ringpop::shutdown) has. Then the ring changes, whoever is done. Default:
+    /// [`HAND_OFF_LIMIT`](crate::limits::HAND_OFF_LIMIT).
+    ///
+    /// ```
+    /// # use std::{sync::Arc, time::Duration};
+    /// # use ringpop::{Ringpop, hand_off::Map};
+    /// let sessions = Arc::new(Map::new(100_000, 64 * 1024 * 1024));
+    /// let builder = Ringpop::builder("rides")
+    ///     .hand_off(Arc::clone(&sessions))
+    ///     .hand_off_limit(Duration::from_secs(3));
+    /// ```
+    pub const fn hand_off_limit(mut self, limit: Duration) -> Self {
+        self.hand_off.limit = limit;
+        self
+    }
+
+    pub(super) fn planner(
+        &self,
+        local: &Address,
+        views: &Arc<Views>,
+        clocks: &Arc<PeerClocks>,
+    ) -> Arc<Planner> {
+        let (views, clocks) = (Arc::clone(views), Arc::clone(clocks));
+        let (security, settings) = (self.security.clone(), self.hand_off.clone());
+        Arc::new(Planner::new(local.clone(), views, clocks, security, settings))
+    }
+
+    /// Sets the clock of this member wrong.
+    #[cfg(feature = "testing")]
+    pub(crate) const fn clock_skew(mut self, ahead_us: i64) -> Self {
+        self.clock_skew_us = ahead_us;
+        self
+    }
+}

@@ -1,0 +1,163 @@
+//! Planned moves: this member and the others change the ring together, after state was handed over.
+//!
+//! The member that changes its weight leads its own move ([`mover`]). It compares its clock with
+//! those of the others, announces the weight to come, waits until all members have handed over the
+//! state of the keys that move, and announces the instant at which all switch. Whatever fails on
+//! the way only makes the switch come sooner, or one member after the other as without a plan.
+
+mod mover;
+mod part;
+mod service;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use swim_core::{Address, Member, Status};
+use tokio::time::{Instant as Clock, timeout_at};
+
+pub(crate) use self::mover::{change_weight, off_ring};
+pub(crate) use self::service::PlannedMovesService;
+use crate::hand_off::{HandOff, PlannedMove, Sending};
+use crate::peer_clocks::PeerClocks;
+use crate::security::Security;
+use crate::view::{View, Views};
+use crate::weight::NextWeight;
+
+/// What planned moves need of a member.
+#[derive(Debug)]
+pub(crate) struct Planner {
+    local: Address,
+    views: Arc<Views>,
+    clocks: Arc<PeerClocks>,
+    sending: Arc<Sending>,
+    hook: Option<Arc<dyn HandOff>>,
+    /// How long state may be handed over in one move.
+    limit: Duration,
+    /// Held by the move of this member: one follows the other.
+    own: tokio::sync::Mutex<()>,
+    /// The moves in which this member hands over or gets state, by the member that planned them.
+    parts: Mutex<BTreeMap<Address, PlannedMove>>,
+    counts: Counts,
+}
+
+/// What is counted.
+#[derive(Debug, Default)]
+struct Counts {
+    switched_together: AtomicU64,
+    switched_alone: AtomicU64,
+    hand_offs_failed: AtomicU64,
+    chunks_taken: AtomicU64,
+    bytes_taken: AtomicU64,
+    chunks_refused: AtomicU64,
+}
+
+/// The hook of an application, and its time.
+#[derive(Debug, Clone)]
+pub(crate) struct HandOffSettings {
+    pub(crate) hook: Option<Arc<dyn HandOff>>,
+    pub(crate) limit: Duration,
+}
+
+impl Planner {
+    pub(crate) fn new(
+        local: Address,
+        views: Arc<Views>,
+        clocks: Arc<PeerClocks>,
+        security: Security,
+        settings: HandOffSettings,
+    ) -> Self {
+        let sending = Arc::new(Sending::new(local.clone(), security));
+        Self {
+            local,
+            views,
+            clocks,
+            sending,
+            hook: settings.hook,
+            limit: settings.limit,
+            own: tokio::sync::Mutex::new(()),
+            parts: Mutex::default(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// How long state may be handed over in one move.
+    pub(crate) const fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// Whether state is handed over to this member before it owns keys.
+    pub(crate) const fn hands_over(&self) -> bool {
+        self.hook.is_some()
+    }
+
+    /// The counters, by name.
+    pub(crate) fn counters(&self) -> [(&'static str, u64); 6] {
+        let Counts {
+            switched_together,
+            switched_alone,
+            hand_offs_failed,
+            chunks_taken,
+            bytes_taken,
+            chunks_refused,
+        } = &self.counts;
+        [
+            ("switched_together", switched_together),
+            ("switched_alone", switched_alone),
+            ("hand_offs_failed", hand_offs_failed),
+            ("chunks_taken", chunks_taken),
+            ("bytes_taken", bytes_taken),
+            ("chunks_refused", chunks_refused),
+        ]
+        .map(|(name, count)| (name, count.load(Ordering::Relaxed)))
+    }
+
+    /// The other members that are alive. Suspect ones may be dead, and nobody waits for them.
+    fn others(&self) -> Vec<Address> {
+        let view = self.views.load();
+        let alive = view.members.iter().filter(|member| member.status == Status::Alive);
+        let others = alive.map(|member| member.address.clone());
+        others.filter(|address| *address != self.local).collect()
+    }
+
+    /// Waits until a condition holds in the view; `false` when it does not in time.
+    async fn until(&self, deadline: Clock, mut condition: impl FnMut(&View) -> bool) -> bool {
+        let holds = async {
+            let mut published = self.views.published();
+            while !condition(&self.views.load()) {
+                if published.changed().await.is_err() {
+                    // The member has stopped: nothing changes any more.
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        timeout_at(deadline, holds).await.is_ok()
+    }
+
+    /// The member whose planned move comes before that of `mover`: one with an instant, which is
+    /// near, and else the first by address. Two at a time would hand state to members that lose it
+    /// at once.
+    fn comes_first(&self, mover: &Address) -> Option<Address> {
+        let view = self.views.load();
+        // Where nobody owns keys, as at the start of a whole cluster, there is nothing to hand
+        // over.
+        if view.ring.is_empty() {
+            return None;
+        }
+        let planned = |member: &&Member| {
+            let plan = NextWeight::of(&member.labels);
+            plan.is_some_and(|plan| plan.at_ms.is_some() || member.address < *mover)
+        };
+        let others = view.reachable().filter(|member| member.address != *mover);
+        others.filter(planned).map(|member| member.address.clone()).next()
+    }
+
+    fn parts(&self) -> MutexGuard<'_, BTreeMap<Address, PlannedMove>> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn count(counter: &AtomicU64, by: u64) {
+    counter.fetch_add(by, Ordering::Relaxed);
+}

@@ -1,0 +1,331 @@
+//! The move of this member.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use swim_core::wire::{self, pb};
+use swim_core::{Address, Body, Change, Member, Message, Node};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant as Clock, sleep, sleep_until, timeout_at};
+
+use super::{Planner, count};
+use crate::command_error::SetLabelsError;
+use crate::generated::{AnnounceRequest, AnnounceResponse, CompareRequest};
+use crate::inner::Inner;
+use crate::labels::OwnLabels;
+use crate::lifecycle::State;
+use crate::limits::{
+    ANNOUNCE_TIMEOUT, ANNOUNCED_AT_ONCE_MAX, MOVE_MEMBERS_MAX, MOVE_RETRY_PAUSE, SWITCH_LEAD_MAX,
+    SWITCH_LEAD_MIN,
+};
+use crate::peer_clocks::RoundTrip;
+use crate::weight::NextWeight;
+
+/// Changes the weight of this member on the ring together with all others, after state was handed
+/// over, within `limit`; then `settle` makes it what this member says of itself. When there is
+/// nobody to plan with, or it cannot be planned, only that is done, and the others follow one after
+/// the other.
+///
+/// It goes on when the future is dropped.
+///
+/// # Errors
+///
+/// When this member begins to stop, which changes its weight to nothing, or has stopped.
+pub(crate) async fn change_weight(
+    inner: &Arc<Inner>,
+    weight: u32,
+    limit: Duration,
+    settle: impl FnOnce(&mut OwnLabels) + Send + 'static,
+) -> Result<(), SetLabelsError> {
+    let inner = Arc::clone(inner);
+    let moving = tokio::spawn(async move {
+        let planned = async {
+            let _one_at_a_time = inner.planner.own.lock().await;
+            plan(&inner, weight, limit).await;
+            let settle = |own: &mut OwnLabels| {
+                own.next = None;
+                settle(own);
+                Ok(())
+            };
+            inner.update_labels(settle).await
+        };
+        tokio::select! {
+            biased;
+            () = inner.lifecycle.reached(State::Draining) => Err(SetLabelsError::Stopped),
+            changed = planned => changed,
+        }
+    });
+    moving.await.unwrap_or(Err(SetLabelsError::Stopped))
+}
+
+/// Takes this member off the ring together with all others, after its state was handed over, within
+/// `limit`. It says so until it leaves, which has to follow.
+///
+/// It goes on when the future is dropped.
+pub(crate) async fn off_ring(inner: &Arc<Inner>, limit: Duration) {
+    let inner = Arc::clone(inner);
+    let moving = tokio::spawn(async move {
+        let _one_at_a_time = inner.planner.own.lock().await;
+        plan(&inner, 0, limit).await;
+    });
+    // It ends early with the runtime.
+    let _ = moving.await;
+}
+
+/// How an attempt ended.
+enum Attempt {
+    Switched,
+    /// The planned move of this member comes first.
+    After(Address),
+    /// Nobody answers, or the label has no room.
+    Impossible,
+}
+
+/// Has all members that can be reached switch together.
+async fn plan(inner: &Inner, weight: u32, limit: Duration) {
+    let planner = &inner.planner;
+    let now = planner
+        .views
+        .with(|view| view.ring.node(planner.local.as_str()).map_or(0, |node| node.weight()));
+    let others = planner.others();
+    if now == weight || others.is_empty() {
+        return;
+    }
+    let deadline = Clock::now() + limit.min(planner.limit);
+    let is_switched = switch(inner, weight, others, deadline).await;
+    let counts = &planner.counts;
+    count(if is_switched { &counts.switched_together } else { &counts.switched_alone }, 1);
+}
+
+/// Whether all members that could be reached switch together.
+async fn switch(inner: &Inner, weight: u32, mut others: Vec<Address>, deadline: Clock) -> bool {
+    let planner = &inner.planner;
+    while !others.is_empty() && others.len() <= MOVE_MEMBERS_MAX {
+        match attempt(inner, weight, others, deadline).await {
+            Attempt::Switched => return true,
+            Attempt::Impossible => return false,
+            Attempt::After(first) => {
+                tracing::debug!(member = %planner.local, %first, "another planned move comes first");
+                if take_back(inner).await.is_err() {
+                    return false;
+                }
+                // The other plan may not have come here yet: it is not asked for in a hurry.
+                sleep(MOVE_RETRY_PAUSE.mul_f32(0.5 + fastrand::f32())).await;
+                if !planner.is_over(&first, deadline).await {
+                    return false;
+                }
+            }
+        }
+        others = planner.others();
+    }
+    false
+}
+
+async fn take_back(inner: &Inner) -> Result<(), SetLabelsError> {
+    let change = |own: &mut OwnLabels| {
+        own.next = None;
+        Ok(())
+    };
+    inner.update_labels(change).await
+}
+
+async fn attempt(inner: &Inner, weight: u32, others: Vec<Address>, deadline: Clock) -> Attempt {
+    let planner = &inner.planner;
+    let compared = planner.compare_all(others).await;
+    if compared.is_empty() {
+        return Attempt::Impossible;
+    }
+    let Some(ping) = announced(inner, NextWeight { weight, at_ms: None }).await else {
+        return Attempt::Impossible;
+    };
+    if let Some(first) = planner.all_ready(&compared, &ping, deadline).await {
+        return Attempt::After(first);
+    }
+    let slowest = compared.iter().map(|(_, trip)| trip.time_us()).max().unwrap_or(0);
+    let slowest = Duration::from_micros(u64::try_from(slowest).unwrap_or(0));
+    let lead = (SWITCH_LEAD_MIN + 2 * slowest).min(SWITCH_LEAD_MAX / 2);
+    let at_us = planner.clocks.now_us().saturating_add(lead.as_micros().try_into().unwrap_or(0));
+    // The label holds milliseconds: the next whole one.
+    let at_ms = u64::try_from(at_us / 1000).unwrap_or(0) + 1;
+    let Some(ping) = announced(inner, NextWeight { weight, at_ms: Some(at_ms) }).await else {
+        return Attempt::Impossible;
+    };
+    let at = planner.clocks.when(at_ms);
+    let told = timeout_at(at, planner.tell_all(&compared, &ping)).await;
+    if told.is_err() {
+        tracing::debug!(member = %planner.local, "not all members were told of a switch in time");
+    }
+    sleep_until(at).await;
+    Attempt::Switched
+}
+
+/// Has this member announce its plan; gives the ping that says so. `None` when the label does not
+/// fit, or the member has stopped.
+async fn announced(inner: &Inner, plan: NextWeight) -> Option<pb::Message> {
+    let change = |own: &mut OwnLabels| {
+        own.next = Some(plan);
+        Ok(())
+    };
+    if let Err(error) = inner.update_labels(change).await {
+        tracing::debug!(member = %inner.address, %error, "a change of the weight cannot be announced");
+        return None;
+    }
+    let app = inner.app.clone();
+    let ping = move |node: &mut Node, _| {
+        let member = node.local().clone();
+        let changes = vec![Change { member: member.clone(), source: None }];
+        let body = Body::Ping { checksum: node.checksum(), changes };
+        let (from, from_incarnation) = (member.address, member.incarnation);
+        // The numbers of the machine grow from 1: these are never among them.
+        let seq = u64::MAX - fastrand::u64(..u64::from(u32::MAX));
+        Message { app: app.into(), from, from_incarnation, seq, body }
+    };
+    inner.handle.with(ping).await.ok().map(wire::to_proto)
+}
+
+type Asked<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// What came of announcing the plan to one member.
+enum Answer {
+    Ready,
+    ComesFirst(Address),
+}
+
+impl Planner {
+    /// Compares the clocks of others with that of this member; leaves out those that do not answer.
+    async fn compare_all(self: &Arc<Self>, others: Vec<Address>) -> Vec<(Address, RoundTrip)> {
+        let compare = async |other: Address| {
+            let mut client = self.sending.client(&other)?;
+            let mut best: Option<RoundTrip> = None;
+            // The first round trip opens the connection.
+            for _ in 0..2 {
+                let sent = self.clocks.now_us();
+                let answer = client.compare(CompareRequest {}).await.ok()?.into_inner();
+                let returned = self.clocks.now_us();
+                let (received, answered) = (answer.received_us, answer.answered_us);
+                let trip = RoundTrip { sent, received, answered, returned };
+                let is_better = best.is_none_or(|best| trip.time_us() < best.time_us());
+                best = if is_better { Some(trip) } else { best };
+            }
+            Some((other, best?))
+        };
+        let until = Clock::now() + ANNOUNCE_TIMEOUT;
+        let comparing = futures_util::stream::iter(others)
+            .map(|other| async { timeout_at(until, compare(other)).await.ok().flatten() })
+            .buffer_unordered(ANNOUNCED_AT_ONCE_MAX);
+        comparing.filter_map(std::future::ready).collect().await
+    }
+
+    /// Announces the plan, and waits until all are done with their part, at most until the
+    /// deadline. Gives the member whose planned move comes first, if there is one.
+    async fn all_ready(
+        self: &Arc<Self>,
+        compared: &[(Address, RoundTrip)],
+        ping: &pb::Message,
+        deadline: Clock,
+    ) -> Option<Address> {
+        let places = Arc::new(Semaphore::new(ANNOUNCED_AT_ONCE_MAX));
+        let mut asked: FuturesUnordered<Asked<Answer>> = compared
+            .iter()
+            .map(|(other, trip)| {
+                let request = request(ping, trip, deadline);
+                let asking = Arc::clone(self).ask(other.clone(), request, Arc::clone(&places));
+                Box::pin(async move { asking.await.unwrap_or(Answer::Ready) }) as Asked<Answer>
+            })
+            .collect();
+        let view = self.views.load();
+        let own = view.member(self.local.as_str());
+        let limit = deadline.saturating_duration_since(Clock::now());
+        if let Some(ready) = own.and_then(|own| self.begin(own, limit)) {
+            asked.push(Box::pin(async move {
+                let _done_or_failed = ready.await;
+                Answer::Ready
+            }));
+        }
+        let all = async {
+            while let Some(answer) = asked.next().await {
+                if let Answer::ComesFirst(first) = answer {
+                    return Some(first);
+                }
+            }
+            None
+        };
+        timeout_at(deadline, all).await.ok().flatten()
+    }
+
+    /// Announces the plan to one member. `None` when it has no part in the move, or is gone.
+    async fn ask(
+        self: Arc<Self>,
+        other: Address,
+        request: AnnounceRequest,
+        places: Arc<Semaphore>,
+    ) -> Option<Answer> {
+        let mut client = self.sending.client(&other)?;
+        let place = places.acquire_owned().await.ok()?;
+        let until = Clock::now() + ANNOUNCE_TIMEOUT;
+        let answers = timeout_at(until, client.announce(request)).await.ok()?;
+        let mut answers = answers.ok()?.into_inner();
+        let first = timeout_at(until, answers.message()).await.ok()?.ok()??;
+        drop(place);
+        let AnnounceResponse { is_under_way, comes_first, .. } = first;
+        if !comes_first.is_empty() {
+            return Address::new(&comes_first).ok().map(Answer::ComesFirst);
+        }
+        if is_under_way {
+            let is_gone = self.is_gone(&other);
+            tokio::select! {
+                last = answers.message() => {
+                    let failure = last.ok().flatten().map(|last| last.failure)?;
+                    if !failure.is_empty() {
+                        tracing::warn!(member = %self.local, %other, failure, "state does not move with its keys");
+                    }
+                }
+                () = is_gone => {}
+            }
+        }
+        Some(Answer::Ready)
+    }
+
+    /// Tells the agreed instant.
+    async fn tell_all(&self, compared: &[(Address, RoundTrip)], ping: &pb::Message) {
+        let tell = async |(other, trip): &(Address, RoundTrip)| {
+            let mut client = self.sending.client(other)?;
+            client.announce(request(ping, trip, Clock::now())).await.ok()
+        };
+        let telling =
+            futures_util::stream::iter(compared).map(tell).buffer_unordered(ANNOUNCED_AT_ONCE_MAX);
+        telling.for_each(async |_told| {}).await;
+    }
+
+    /// Waits until a member is not alive any more.
+    async fn is_gone(&self, other: &Address) {
+        let mut published = self.views.published();
+        let is_there = |member: Option<&Member>| member.is_some_and(Member::is_reachable);
+        while self.views.with(|view| is_there(view.member(other.as_str()))) {
+            if published.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Waits until a member plans nothing any more; `false` when that takes until the deadline.
+    async fn is_over(&self, first: &Address, deadline: Clock) -> bool {
+        self.until(deadline, |view| {
+            let member = view.member(first.as_str()).filter(|member| member.is_reachable());
+            member.is_none_or(|member| NextWeight::of(&member.labels).is_none())
+        })
+        .await
+    }
+}
+
+fn request(ping: &pb::Message, trip: &RoundTrip, deadline: Clock) -> AnnounceRequest {
+    let limit = deadline.saturating_duration_since(Clock::now());
+    AnnounceRequest {
+        ping: Some(ping.clone()),
+        limit_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
+        // This member is ahead of the other by as much as the other is behind.
+        mover_ahead_us: trip.ahead_us().saturating_neg(),
+    }
+}

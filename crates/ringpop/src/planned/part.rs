@@ -1,0 +1,138 @@
+//! The part of one member in a planned move: it hands over what it holds of the keys that move, or
+//! gets ready to own them.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use swim_core::{Address, Member};
+use tokio::sync::oneshot;
+use tokio::time::{Instant as Clock, sleep, timeout_at};
+
+use super::{Planner, count};
+use crate::hand_off::Outset;
+use crate::hand_off::{HandOff, HandOffError, MoveEnd, PlannedMove};
+use crate::limits::{HAND_OFF_GRACE, MOVE_END_MARGIN, MOVES_UNDER_WAY_MAX, SWITCH_LEAD_MAX};
+use crate::view::Moves;
+use crate::weight::NextWeight;
+
+/// Resolves when a member is done with its part.
+pub(super) type Ready = oneshot::Receiver<Result<(), HandOffError>>;
+
+impl Planner {
+    /// Begins the part of this member in a move, which may take until `limit` has passed. `None`
+    /// when it has none. Dropping what it gives gives the move up.
+    pub(super) fn begin(self: &Arc<Self>, mover: &Member, limit: Duration) -> Option<Ready> {
+        let hook = Arc::clone(self.hook.as_ref()?);
+        let after = NextWeight::of(&mover.labels)?.weight;
+        let view = self.views.load();
+        let before = view.ring.node(mover.address.as_str()).map_or(0, |node| node.weight());
+        let moves = Moves::planned(&view.ring, mover, after, mover.address == self.local)?;
+        let deadline = Clock::now() + limit.min(self.limit);
+        let outset = Outset {
+            mover: mover.address.clone(),
+            weights: (before, after),
+            moves,
+            deadline,
+            end: deadline + SWITCH_LEAD_MAX + MOVE_END_MARGIN,
+        };
+        let planned = PlannedMove::new(outset, &self.local, &self.views, &self.sending);
+        {
+            let mut parts = self.parts();
+            // A second move of one member takes the place of the first.
+            if parts.len() >= MOVES_UNDER_WAY_MAX && !parts.contains_key(&mover.address) {
+                tracing::warn!(mover = %mover.address, "too many planned moves are under way");
+                return None;
+            }
+            parts.insert(mover.address.clone(), planned.clone());
+        }
+        // Who grows gets keys of all others, and who shrinks gives to all others.
+        let gives = (after > before) != (mover.address == self.local);
+        let (tell, ready) = oneshot::channel();
+        let registered = Registered { planner: Arc::clone(self), planned: planned.clone() };
+        tokio::spawn(take_part(registered, hook, planned, gives, tell));
+        Some(ready)
+    }
+
+    async fn ended(&self, planned: &PlannedMove) -> MoveEnd {
+        let mut end = MoveEnd::GivenUp;
+        let is_over = |view: &crate::view::View| {
+            planned.ended(view).is_some_and(|ended| {
+                end = ended;
+                true
+            })
+        };
+        self.until(planned.end(), is_over).await;
+        end
+    }
+
+    /// The move of a member in which this one gets state.
+    pub(super) fn part_of(&self, mover: &Address) -> Option<PlannedMove> {
+        self.parts().get(mover).cloned()
+    }
+}
+
+/// Takes a move off the list at its end, also when its hook panics.
+struct Registered {
+    planner: Arc<Planner>,
+    planned: PlannedMove,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        let mut parts = self.planner.parts();
+        parts.retain(|_, planned| !planned.is_same(&self.planned));
+        if parts.is_empty() {
+            self.planner.sending.close();
+        }
+    }
+}
+
+async fn take_part(
+    registered: Registered,
+    hook: Arc<dyn HandOff>,
+    planned: PlannedMove,
+    gives: bool,
+    mut tell: oneshot::Sender<Result<(), HandOffError>>,
+) {
+    let planner = &registered.planner;
+    let work = async {
+        match gives {
+            true => hook.give(planned.clone()).await,
+            false => hook.prepare(planned.clone()).await,
+        }
+    };
+    let done = tokio::select! {
+        biased;
+        done = timeout_at(planned.deadline(), work) => Some(done.unwrap_or(Err(HandOffError::Deadline))),
+        // The member that planned the move is gone, or took it back.
+        () = tell.closed() => None,
+    };
+    let follows = gives && matches!(done, Some(Ok(())));
+    if let Some(done) = done {
+        if let Err(error) = &done {
+            count(&planner.counts.hand_offs_failed, 1);
+            let (member, mover) = (&planner.local, planned.mover());
+            tracing::warn!(%member, mover, %error, "state does not move with its keys");
+        }
+        // Nobody may wait any more.
+        let _ = tell.send(done);
+    }
+    let keeps_up = async {
+        if follows {
+            hook.keep_up(planned.clone()).await;
+        }
+        std::future::pending::<Infallible>().await
+    };
+    let mut keeps_up = std::pin::pin!(keeps_up);
+    let end = tokio::select! {
+        end = planner.ended(&planned) => end,
+        never = &mut keeps_up => match never {},
+    };
+    // Requests that came before the switch may write until they are answered.
+    tokio::select! {
+        () = sleep(HAND_OFF_GRACE) => {}
+        never = &mut keeps_up => match never {},
+    }
+    hook.ended(&planned, end);
+}
