@@ -12,7 +12,8 @@ fn keys() -> impl Iterator<Item = String> {
 async fn write(cluster: &Cluster) {
     let (client, node) = (Client::new(), cluster.ports.http(0));
     for key in keys() {
-        let written = client.put(&node, &key, &format!("value of {key}")).await.unwrap();
+        let written =
+            client.put(&node, &key, &format!("value of {key}")).await.expect("it answers");
         assert_eq!(written.code, 204, "{written:?}");
     }
 }
@@ -21,7 +22,7 @@ async fn write(cluster: &Cluster) {
 async fn found(node: &str) -> usize {
     let (client, mut found) = (Client::new(), 0);
     for key in keys() {
-        let read = client.get(node, &key).await.unwrap();
+        let read = client.get(node, &key).await.expect("it answers");
         let expected = format!("value of {key}");
         match read.code {
             200 => assert_eq!(&read.body[..], expected.as_bytes(), "{key}"),

@@ -44,7 +44,7 @@ impl Builder {
     /// When the port cannot be taken, or a setting is wrong.
     pub async fn bind(mut self) -> Result<Ringpop, BindError> {
         self.check()?;
-        let (security, mut labels) = (self.security.clone(), self.own_labels()?);
+        let mut labels = self.own_labels()?;
         let (listener, bound) = mem::take(&mut self.listen).open().await?;
         let (address, local) = self.addresses(bound)?;
         let gossip_listener = self.open_gossip(&mut labels)?;
@@ -53,15 +53,10 @@ impl Builder {
         let views = self.views(&local)?;
         let (listeners, events) = Listeners::new();
         let (lifecycle, problems) = state_and_problems(&local, &listeners);
-        let (app, lame_duck, expected) = (self.app.clone(), self.lame_duck, self.expected);
-        let (server_limits, hooks) = (self.server_limits.clone(), self.hooks.clone());
-        let checks_address = self.advertise.is_some() && local.as_str() != bound.to_string();
         let (hosts, alone_after, is_meant_to_be_alone) = self.whom_to_join(address)?;
         self.add_ring_routes(&views, &listeners);
-        let (routed, off_ring) = (self.routed(), self.off_ring.clone());
-        let admin = self.admin_state();
-        let timings = self.timings(&local);
-        let planner = self.planner(&local, &views, &clocks);
+        let routed = self.routed();
+        let (admin, timings) = (self.admin_state(), self.timings(&local));
         let forwarder = self.forwarder(&views, &local, &admin.latency)?;
         let (status_changes, last_stats) = (Arc::<StatusChanges>::default(), Arc::default());
         let (isolation, isolation_now) = watch::channel(node.isolation());
@@ -73,23 +68,24 @@ impl Builder {
             isolation,
             status_changes: Arc::clone(&status_changes),
             timings: timings.clone(),
-            clocks,
+            clocks: Arc::clone(&clocks),
             last_stats: Arc::clone(&last_stats),
             propagation: Arc::clone(&admin.propagation),
         });
-        let calls = Calls::new(Channels::new(security.clone(), CHANNELS_MAX), timings);
+        let calls = Calls::new(Channels::new(self.security.clone(), CHANNELS_MAX), timings);
         let (handle, queue) = queue();
         let driver = Driver::new(queue, node, calls, publishing).started(&start);
         let gossip_thread = run(driver.discovery(hosts.clone()).run(), gossip_listener)?;
         let inner = Inner {
-            app,
+            planner: self.planner(&local, &views, &clocks),
+            checks_address: self.advertise.is_some() && local.as_str() != bound.to_string(),
+            app: self.app,
             address: local,
             alone_after,
             is_meant_to_be_alone,
-            lame_duck,
-            server_limits,
+            lame_duck: self.lame_duck,
+            server_limits: self.server_limits,
             instance: start.seed(),
-            checks_address,
             labels: tokio::sync::Mutex::new(labels),
             routed,
             problems,
@@ -103,19 +99,18 @@ impl Builder {
             isolation: isolation_now,
             forwarder,
             hosts,
-            expected,
-            security,
+            expected: self.expected,
+            security: self.security,
             server: Mutex::new(Server::Bound(listener)),
             admin,
             status_changes,
-            hooks,
+            hooks: self.hooks,
             own_stats: OwnStats::default(),
-            planner,
             start: start.clock(),
             last_stats,
             ring_watchers: RingWatchers::default(),
         };
-        Ok(attended(inner, off_ring))
+        Ok(attended(inner, self.off_ring))
     }
 
     fn admin_state(&mut self) -> AdminState {
@@ -223,7 +218,7 @@ impl Builder {
     }
 
     fn forwarder(
-        self,
+        &mut self,
         views: &Arc<Views>,
         local: &Address,
         latency: &Arc<Latency>,
@@ -235,8 +230,8 @@ impl Builder {
         let metrics = false;
         let forwarder = Forwarder::builder(Arc::clone(views))
             .name(local.as_str())
-            .routes(self.routes)
-            .policy(self.policy)
+            .routes(mem::take(&mut self.routes))
+            .policy(self.policy.clone())
             .missing_key(self.missing_key)
             .max_hops(self.max_hops)
             .replay_limit(self.replay_limit)
@@ -249,8 +244,8 @@ impl Builder {
             // A client that is believed although it is no member only has its
             // own request handled at the wrong one.
             .trust_hop_headers(move |head| security.is_member(&head.extensions))
-            .transport(self.security.transport(self.forward_connections)?);
-        let given = self.forward_observer;
+            .transport(self.security.transport(self.forward_connections.clone())?);
+        let given = self.forward_observer.take();
         Ok(observing::with(forwarder, given, metrics, latency, local).build()?)
     }
 }
