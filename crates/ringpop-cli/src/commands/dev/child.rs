@@ -219,7 +219,7 @@ async fn killed(orders: &mut mpsc::Receiver<Order>) {
             return;
         }
     }
-    std::future::pending().await;
+    std::future::pending::<()>().await;
 }
 
 /// Passes on what a process writes to its standard error.
