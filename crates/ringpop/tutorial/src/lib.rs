@@ -86,6 +86,9 @@ pub mod pages {
     #[doc = include_str!("../../../../docs/migration.md")]
     pub struct Migration;
 
+    #[doc = include_str!("../../../../docs/rings.md")]
+    pub struct Rings;
+
     #[doc = include_str!("../../../../docs/security.md")]
     pub struct Security;
 

@@ -21,7 +21,8 @@ fn every_scenario_ends_with_one_view() {
     for scenario in scenario::all() {
         let outcome = play(scenario, &params);
         let never = values(&outcome, "views that never agreed");
-        assert_eq!(never, [0.0, 0.0], "{}", scenario.name);
+        assert!(!never.is_empty(), "{}", scenario.name);
+        assert!(never.iter().all(|count| *count == 0.0), "{}: {never:?}", scenario.name);
         assert!(!values(&outcome, "messages").is_empty(), "{}", scenario.name);
     }
 }
