@@ -124,7 +124,7 @@ pub trait HandOff: Debug + Send + Sync + 'static {
     }
 
     /// Called at a member that has given everything, until shortly after the ring has changed:
-    /// sends what is written meanwhile. Default: nothing.
+    /// sends later writes. Default: nothing.
     async fn keep_up(&self, planned: PlannedMove) {
         let _ = planned;
     }

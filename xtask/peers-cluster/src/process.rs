@@ -90,7 +90,8 @@ impl Remote {
     pub(crate) fn memory_mib(&self) -> Result<f64> {
         let statm = fs::read_to_string(format!("/proc/{}/statm", self.child.id()))?;
         let pages = statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok());
-        let bytes = pages.context("statm has no resident pages")? * rustix::param::page_size() as u64;
+        let bytes =
+            pages.context("statm has no resident pages")? * rustix::param::page_size() as u64;
         Ok(bytes as f64 / f64::from(1 << 20))
     }
 

@@ -163,7 +163,7 @@ impl Map {
         true
     }
 
-    /// Remembers what is written here while a move brings entries.
+    /// Remembers the keys of writes here while a move brings entries.
     fn begin_to_take(&self, planned: &PlannedMove) {
         let mut takes = takes(&self.takes);
         if !takes.iter().any(|known| known.is_same(planned)) {
@@ -194,7 +194,7 @@ impl Map {
         Ok(())
     }
 
-    /// Sends what was written since it was sent, until nothing is left of it.
+    /// Sends entries that were written since they were sent, until nothing is left of it.
     async fn give_written(&self, give: &Give) -> Result<(), HandOffError> {
         let mut failure = Ok(());
         loop {

@@ -37,7 +37,8 @@ pub(crate) fn run(report: &mut Report, full: bool) -> Result<()> {
         ours.push(ring);
         direct.push(known);
     }
-    let mut ratios: Vec<f64> = ours.iter().zip(&direct).map(|(ours, direct)| ours / direct).collect();
+    let mut ratios: Vec<f64> =
+        ours.iter().zip(&direct).map(|(ours, direct)| ours / direct).collect();
     let row = Row::new("call of a client on the ring p50", "us", median(&mut ours));
     let row = row.peer("direct call", median(&mut direct)).bar(Bar::RatioAtMost(1.08));
     let spread = (quantile(&mut ratios, 0.25), quantile(&mut ratios, 0.75));
@@ -125,7 +126,8 @@ async fn watching(cut_for: Duration) -> Result<Vec<Row>> {
     }
     let age = Row::new("age of the ring of a client, at most", "ms", quantile(&mut ages, 1.0));
     let age = age.bar(Bar::ValueAtMost(1_000.0));
-    let age = age.note(format!("p50 {:.1} ms, from the change at another member", median(&mut ages)));
+    let age =
+        age.note(format!("p50 {:.1} ms, from the change at another member", median(&mut ages)));
 
     let mut calls = Client::new(ring.channel());
     let refused_before = ring.stats().failures;

@@ -59,7 +59,8 @@ pub(crate) fn run(report: &mut Report) -> Result<()> {
     let faulty = median(&mut faulty);
     let row = Row::new("SIGKILL to faulty everywhere", "ms", faulty);
     let row = row.peer(recorded::GO, recorded::GO_FAULTY_MS).bar(Bar::ValueAtMost(most));
-    let note = format!("median of {KILLS}, at most {slowest:.0} ms; the suspicion is {suspicion:?}");
+    let note =
+        format!("median of {KILLS}, at most {slowest:.0} ms; the suspicion is {suspicion:?}");
     report.add(&row.note(note));
     let row = Row::new("the same beside memberlist", "ms", faulty);
     report.add(&row.peer(recorded::MEMBERLIST, recorded::MEMBERLIST_FAULTY_MS));
@@ -149,7 +150,8 @@ impl Seen {
 
     fn listen(&mut self, lines: &Receiver<Line>, time: Duration) {
         let deadline = Instant::now() + time;
-        while let Ok(line) = lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        while let Ok(line) = lines.recv_timeout(deadline.saturating_duration_since(Instant::now()))
+        {
             self.take(&line);
         }
     }

@@ -30,7 +30,8 @@ const CHANGE_INTERVAL: Duration = Duration::from_millis(10);
 pub(crate) fn run(report: &mut Report) -> Result<()> {
     let runtime = runtime_of(1)?;
     let placement = PlacementChoice::Ring { points: POINTS };
-    let mut crowd = runtime.block_on(runtime.handle().spawn(Crowd::gather(MEMBERS, placement)))??;
+    let mut crowd =
+        runtime.block_on(runtime.handle().spawn(Crowd::gather(MEMBERS, placement)))??;
     let keys: Vec<String> = (0..KEYS).map(|i| format!("driver-{}", mixed(i))).collect();
     let member = crowd.member.clone();
     let alone = Ring::builder().points_per_weight_unit(POINTS).nodes(nodes(&crowd)).build()?;

@@ -36,7 +36,8 @@ async fn measure() -> Result<Vec<f64>> {
     for _ in 0..ROUNDS {
         let sides = [[address(0), address(1)], [address(2), address(3)]];
         cluster.network().partition(&[&sides[0], &sides[1]]);
-        let apart = |cluster: &Cluster| cluster.running().all(|m| m.view().reachable().count() == 2);
+        let apart =
+            |cluster: &Cluster| cluster.running().all(|m| m.view().reachable().count() == 2);
         cluster.until("each side is alone", apart).await?;
         tokio::time::sleep(SETTLED).await;
         let repaired = Instant::now();

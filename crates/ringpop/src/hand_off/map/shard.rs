@@ -1,4 +1,4 @@
-//! One part of a map, and what is written in it while entries move.
+//! One part of a map, and writes in it while entries move.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
