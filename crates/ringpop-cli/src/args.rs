@@ -164,8 +164,8 @@ pub(crate) struct NodeArgs {
           value_parser = clap::value_parser!(u32).range(0..=i64::from(WEIGHT_MAX)))]
     pub(crate) weight: Option<u32>,
 
-    /// How keys are placed on members: rendezvous, ring:POINTS or local-rendezvous:POINTS; all use
-    /// what most ask for
+    /// How keys are placed on members: rendezvous, ring:POINTS, local-rendezvous:POINTS or ringpop;
+    /// all use the one that most ask for
     #[arg(long, value_name = "PLACEMENT", default_value_t)]
     pub(crate) placement: PlacementChoice,
 
@@ -302,7 +302,7 @@ pub(crate) struct DevArgs {
           value_parser = clap::value_parser!(u32).range(0..=i64::from(DEV_LOAD_RATE_MAX)))]
     pub(crate) load: u32,
 
-    /// How keys are placed on members: rendezvous, ring:POINTS or local-rendezvous:POINTS
+    /// How keys are placed on members: rendezvous, ring:POINTS, local-rendezvous:POINTS or ringpop
     #[arg(long, value_name = "PLACEMENT", default_value_t)]
     pub(crate) placement: PlacementChoice,
 
