@@ -12,6 +12,7 @@ use futures_util::stream::FuturesUnordered;
 use ringpop::admin_client::{
     GetMembersRequest, GetStatusRequest, GetStatusResponse, LookupRequest, MemberStatus, Status,
 };
+use ringpop::swim;
 use serde::Serialize;
 
 use crate::admin::{Admin, Client, Unanswered};
@@ -23,14 +24,7 @@ use crate::progress::Progress;
 
 /// The name of a status; a newer member may know one that has no name here.
 pub(crate) fn status_name(status: i32) -> &'static str {
-    match Status::try_from(status) {
-        Ok(Status::Alive) => "alive",
-        Ok(Status::Suspect) => "suspect",
-        Ok(Status::Faulty) => "faulty",
-        Ok(Status::Leave) => "leave",
-        Ok(Status::Tombstone) => "tombstone",
-        Ok(Status::Unspecified) | Err(_) => "unknown",
-    }
+    swim::wire::status(status).map_or("unknown", swim::Status::as_str)
 }
 
 /// What all members said that could be asked.

@@ -69,7 +69,7 @@ impl Stop {
     }
 }
 
-/// What is done with a line of standard input.
+/// Takes a line of standard input.
 pub(crate) type TakeLine = Box<dyn FnMut(&str) + Send>;
 
 /// Reads standard input to its end.

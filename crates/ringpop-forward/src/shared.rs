@@ -128,7 +128,7 @@ impl<T> Shared<T> {
         owner_of(&*self.resolver, key)
     }
 
-    /// Who says who owns the keys of a method.
+    /// The resolver that names the owners of the keys of a method.
     pub(crate) fn resolver_of<'a>(&'a self, route: &'a Route) -> &'a Arc<dyn Resolver> {
         route.resolver.as_ref().unwrap_or(&self.resolver)
     }

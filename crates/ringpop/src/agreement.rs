@@ -65,6 +65,10 @@ async fn round(inner: &Inner, watching: &mut Watching) {
         watching.answered(now, address, checksum);
     }
     watching.forget(&known);
+    if watching.differ.is_empty() {
+        inner.problems.end(ProblemKind::Views);
+        return;
+    }
     let Ok(config) = inner.handle.with(|node, _| node.config().clone()).await else { return };
     let patience = Propagation::patience(&config, known.len() + 1);
     match watching.split(now, patience) {
@@ -76,7 +80,7 @@ async fn round(inner: &Inner, watching: &mut Watching) {
     }
 }
 
-/// What is known of the views of others.
+/// The views of others, as far as they are known.
 #[derive(Debug, Default)]
 struct Watching {
     /// The checksums of this member, the latest last, and since when.

@@ -2,8 +2,12 @@
 
 use std::time::{Duration, SystemTime};
 
-/// The wall clock in milliseconds of the Unix epoch; 0 for one that is before it.
+/// The wall clock as time since the Unix epoch; zero for one that is before it.
+pub(crate) fn unix_time() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
+
+/// The same in milliseconds.
 pub(crate) fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    u64::try_from(since.unwrap_or(Duration::ZERO).as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(unix_time().as_millis()).unwrap_or(u64::MAX)
 }

@@ -45,7 +45,7 @@ pub(crate) use sending::Sending;
 /// [`Builder::hand_off`](crate::Builder::hand_off).
 ///
 /// Everything here is bounded in time: at the deadline of a move, the future that runs is dropped
-/// and the ring changes all the same. What was given until then stays with the new owner.
+/// and the ring changes all the same. The new owner keeps all that it was given until then.
 ///
 /// Write `#[ringpop::tonic::async_trait]` above an implementation.
 ///

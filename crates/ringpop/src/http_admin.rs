@@ -1,7 +1,7 @@
 //! Feature `http-admin`: administration as JSON over HTTP, and a page for people that shows it.
 //!
 //! Everything is asked through the gRPC service of administration, in this process or over the
-//! network. Who may give commands is decided there and nowhere else.
+//! network. That service alone decides which callers may give commands.
 
 mod answers;
 mod api;

@@ -127,7 +127,7 @@ pub(crate) const OWN_LABELS_MAX: usize = 8;
 /// all members depend on, than of the members; Envoy's panic threshold is the same.
 pub const UNHEALTHY_PART_MAX: usize = 2;
 
-/// Longest time of an eviction. What is to last longer is a member to be stopped.
+/// Longest time of an eviction. Stop a member that is to stay away for longer.
 pub const EVICTION_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Shortest time of an eviction: beyond the seconds that it may take to reach all members.

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use swim_core::{Address, Instant};
 use tokio::time::Instant as Clock;
 
+use crate::clock::unix_time;
 use crate::limits::PEER_CLOCKS_MAX;
 
 /// The clock of this member and of those that were compared with it.
@@ -26,8 +26,7 @@ pub(crate) struct PeerClocks {
 impl PeerClocks {
     /// The clocks of a member whose machine began at `zero`.
     pub(crate) fn new(zero: Clock) -> Self {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now_us = i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX);
+        let now_us = i64::try_from(unix_time().as_micros()).unwrap_or(i64::MAX);
         let since_zero = i64::try_from(zero.elapsed().as_micros()).unwrap_or(0);
         Self { zero, zero_us: now_us.saturating_sub(since_zero), ahead_us: Mutex::default() }
     }

@@ -42,7 +42,7 @@ pub(crate) struct Planner {
     counts: Counts,
 }
 
-/// What is counted.
+/// The counters of moves.
 #[derive(Debug, Default)]
 struct Counts {
     switched_together: AtomicU64,

@@ -7,11 +7,12 @@ mod sending;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use swim_core::{Cause, Config, Member};
 
 pub(crate) use self::sending::start;
+use crate::clock::unix_time;
 use crate::generated as proto;
 use crate::limits::{
     AGREEMENT_PATIENCE_MAX, AGREEMENT_PATIENCE_MIN, BEACON_AGE_MAX, BEACON_AHEAD_MAX, BEACON_LABEL,
@@ -36,11 +37,6 @@ pub(crate) struct Figures {
     pub(crate) p99: Duration,
     /// `None` where the simulator has no figure.
     pub(crate) predicted: Option<(Duration, Duration)>,
-}
-
-/// Time since the Unix epoch.
-fn unix_time() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 impl Propagation {

@@ -42,6 +42,7 @@ mod write;
 use crate::address::AddressError;
 use crate::message::Message;
 
+pub use self::convert::status;
 pub use crate::limits::MESSAGE_BYTES_MAX;
 
 /// A message that arrived.

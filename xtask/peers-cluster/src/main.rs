@@ -11,8 +11,13 @@ mod cut;
 mod measure;
 mod process;
 mod recorded;
+#[path = "../../shared/report.rs"]
+#[allow(dead_code, reason = "the bench of forwarding uses the rest")]
 mod report;
 mod roles;
+#[path = "../../shared/spread.rs"]
+#[allow(dead_code, reason = "the bench of forwarding uses the rest")]
+mod spread;
 
 use std::process::ExitCode;
 
@@ -50,7 +55,7 @@ fn main() -> Result<ExitCode> {
         process::runtime()?.block_on(roles::run(role, &args.listen, &args.hosts))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut report = Report::new(args.json);
+    let mut report = Report::new("cluster", args.json);
     for (name, case) in CASES {
         if args.case.as_ref().is_some_and(|wanted| !name.contains(wanted.as_str())) {
             continue;

@@ -1,8 +1,10 @@
-//! Quantiles, and waiting for a condition.
+//! Middles of rounds, and waiting for a condition.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+
+use crate::spread::quantile;
 
 /// How long anything may take before the bench fails: a busy machine makes figures worse, and is no
 /// error.
@@ -10,15 +12,6 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often a condition is looked at. It is the resolution of what is measured so.
 const LOOK_INTERVAL: Duration = Duration::from_millis(1);
-
-/// The `q`th quantile; reorders `values`.
-pub(crate) fn quantile(values: &mut [f64], q: f64) -> f64 {
-    if values.is_empty() {
-        return f64::NAN;
-    }
-    values.sort_by(f64::total_cmp);
-    values[((values.len() - 1) as f64 * q).round() as usize]
-}
 
 pub(crate) fn median(values: &mut [f64]) -> f64 {
     quantile(values, 0.5)

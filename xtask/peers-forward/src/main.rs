@@ -13,8 +13,11 @@ mod measure;
 #[allow(dead_code, reason = "the bench uses a part of it")]
 mod peek;
 mod process;
+#[path = "../../shared/report.rs"]
 mod report;
 mod roles;
+#[path = "../../shared/spread.rs"]
+mod spread;
 
 /// What the scanner finds under this name in its own crate.
 mod limits {
@@ -61,7 +64,7 @@ fn main() -> Result<ExitCode> {
         runtime(args.workers)?.block_on(roles::serve(role, args.owner))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut report = Report::new(args.json);
+    let mut report = Report::new("forward", args.json);
     let cores = allowed()?;
     if let Some(bytes) = args.load {
         Placement::OneCore.apply(&cores)?;

@@ -7,6 +7,7 @@ use futures_util::future::try_join_all;
 use tonic::Request;
 
 use crate::api::{Ask, BenchClient, GET};
+use crate::spread::quantile;
 
 /// A deadline that no call of the bench reaches. Every call has one, because a call in production
 /// has one.
@@ -94,15 +95,6 @@ pub(crate) async fn burst(subject: &Subject, calls: usize, in_flight: usize) -> 
     Ok(begin.elapsed().as_secs_f64())
 }
 
-/// The `q`th quantile; reorders `values`.
-pub(crate) fn quantile(values: &mut [f64], q: f64) -> f64 {
-    if values.is_empty() {
-        return f64::NAN;
-    }
-    values.sort_by(f64::total_cmp);
-    values[((values.len() - 1) as f64 * q).round() as usize]
-}
-
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     quantile(&mut values.into_iter().collect::<Vec<_>>(), 0.5)
 }
@@ -111,24 +103,6 @@ pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
 /// A tail, most of all, is that of the other processes when there are any.
 pub(crate) fn quiet(values: impl IntoIterator<Item = f64>) -> f64 {
     quantile(&mut values.into_iter().collect::<Vec<_>>(), 0.25)
-}
-
-/// One ratio for each set of processes, as its middle and the quartiles around it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Spread {
-    pub(crate) low: f64,
-    pub(crate) median: f64,
-    pub(crate) high: f64,
-}
-
-impl Spread {
-    pub(crate) fn of(mut ratios: Vec<f64>) -> Self {
-        Self {
-            low: quantile(&mut ratios, 0.25),
-            median: quantile(&mut ratios, 0.5),
-            high: quantile(&mut ratios, 0.75),
-        }
-    }
 }
 
 /// The median of the ratios of two lists, turn by turn.

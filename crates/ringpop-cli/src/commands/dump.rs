@@ -127,9 +127,9 @@ fn read(path: &Path) -> Result<Dump, Failure> {
 /// A difference between two dumps: of what a member says of itself, or of how another sees it.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Difference {
-    /// Who says it.
+    /// The member that says it.
     by: String,
-    /// Of whom.
+    /// The member that it says it of.
     of: String,
     what: String,
     before: Option<String>,

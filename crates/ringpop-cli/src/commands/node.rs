@@ -26,7 +26,6 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use self::admin_http::AdminServer;
 use self::event::NodeEvent;
 pub(super) use self::faults::Fault;
 use self::faults::Faults;
@@ -69,7 +68,7 @@ pub(crate) async fn run(args: NodeArgs) -> Result<(), Failure> {
 struct Member {
     node: Ringpop,
     http: Option<HttpServer>,
-    admin_http: Option<AdminServer>,
+    admin_http: Option<HttpServer>,
     registered: Option<Registered>,
     lame_duck: Duration,
     reporter: Reporter,
@@ -116,7 +115,7 @@ impl Member {
         }
         let http = listener.map(|listener| HttpServer::start(listener, router));
         let admin_http =
-            admin_listener.map(|listener| AdminServer::start(listener, &node, &args.admin));
+            admin_listener.map(|listener| admin_http::start(listener, &node, &args.admin));
         let register = |url| Registered::start(url, args, &node);
         let registered = args.register.as_ref().map(register).transpose()?;
         Ok(Self { node, http, admin_http, registered, lame_duck: args.lame_duck, reporter })

@@ -105,7 +105,7 @@ pub(crate) struct Route {
     pub(crate) idempotent: bool,
     /// A stream does not outlive the ownership of its key.
     pub(crate) end_when_moved: bool,
-    /// Who says who owns the keys, unless it is the resolver of the forwarder.
+    /// Names the owners of the keys in place of the resolver of the forwarder.
     pub(crate) resolver: Option<Arc<dyn Resolver>>,
 }
 

@@ -240,7 +240,7 @@ impl<T> Call<T> {
         self.find_place(key)
     }
 
-    /// Who says who owns its key.
+    /// The resolver that names the owners of its key.
     pub(crate) fn resolver(&self) -> &Arc<dyn Resolver> {
         self.shared.resolver_of(&self.route)
     }

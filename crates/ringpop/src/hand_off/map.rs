@@ -20,7 +20,7 @@ use crate::limits::{HAND_OFF_CHUNK_BYTES, MAP_SHARDS};
 /// [`Builder::hand_off`](crate::Builder::hand_off), its entries move to the new owners of their
 /// keys before a planned change of the ring.
 ///
-/// What is written while entries move is sent after them, until shortly after the switch. A value
+/// Writes while entries move are sent after them, until shortly after the switch. A value
 /// that the new owner has written itself is not overwritten. Once the ring has changed, entries
 /// that moved are dropped here. What a crash takes along is lost: this is a cache, or the state of
 /// sessions, and no store.

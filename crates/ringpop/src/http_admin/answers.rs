@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use swim_core::wire::pb;
+use swim_core::wire::{self, pb};
 
 use crate::generated as proto;
 use crate::generated::setting::Value;
@@ -43,22 +43,8 @@ pub(super) fn labels(labels: Vec<pb::Label>) -> BTreeMap<String, String> {
 }
 
 /// `None` for a status that has no name here, as `unknown` members have before a change.
-const fn status_name(status: pb::Status) -> Option<&'static str> {
-    match status {
-        pb::Status::Unspecified => None,
-        pb::Status::Alive => Some("alive"),
-        pb::Status::Suspect => Some("suspect"),
-        pb::Status::Faulty => Some("faulty"),
-        pb::Status::Leave => Some("leave"),
-        pb::Status::Tombstone => Some("tombstone"),
-    }
-}
-
-/// The status of this name.
-pub(super) fn status_of(name: &str) -> Option<pb::Status> {
-    use pb::Status::{Alive, Faulty, Leave, Suspect, Tombstone};
-    let all = [Alive, Suspect, Faulty, Leave, Tombstone];
-    all.into_iter().find(|status| status_name(*status) == Some(name))
+fn status_name(status: i32) -> Option<&'static str> {
+    wire::status(status).map(swim_core::Status::as_str)
 }
 
 #[derive(Debug, Serialize)]
@@ -160,10 +146,7 @@ impl From<proto::MemberStatus> for Member {
         let off_ring = off_ring(&told);
         let labels = labels(told.labels);
         Self {
-            status: pb::Status::try_from(told.status)
-                .ok()
-                .and_then(status_name)
-                .unwrap_or("unknown"),
+            status: status_name(told.status).unwrap_or("unknown"),
             address: told.address,
             identity: told.identity,
             incarnation: told.incarnation,

@@ -5,6 +5,9 @@ use axum::extract::{DefaultBodyLimit, RawQuery, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+use swim_core::Status;
+use swim_core::wire::pb;
+
 use super::answers::{self, Json};
 use super::asking::{Caller, Client, client, within};
 use super::query::values;
@@ -58,12 +61,12 @@ async fn stats(State(mut client): State<Client>, query: RawQuery) -> Answer<answ
 async fn members(State(mut client): State<Client>, query: RawQuery) -> Answer<answers::Members> {
     let [statuses] = values(query.0.as_deref(), ["status"])?;
     let known = |name: &str| {
-        let status = answers::status_of(name);
+        let status = Status::ALL.into_iter().find(|status| status.as_str() == name);
         let unknown = || {
             let reason = "use alive, suspect, faulty, leave or tombstone, with commas between them";
             Refusal::invalid(format!("status {name:?} does not exist: {reason}"))
         };
-        status.map(i32::from).ok_or_else(unknown)
+        status.map(|status| pb::Status::from(status).into()).ok_or_else(unknown)
     };
     let statuses = statuses.as_deref().map(|statuses| statuses.split(',').map(known).collect());
     let statuses = statuses.transpose()?.unwrap_or_default();

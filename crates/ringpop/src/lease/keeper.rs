@@ -18,7 +18,7 @@ use crate::limits::{LEASE_CALLS_MAX, LEASE_PAUSE_MIN};
 /// What keeps the leases of a process.
 pub(super) struct Keeper<S> {
     pub(super) store: S,
-    /// Who owns which slot.
+    /// Names the owner of each slot.
     pub(super) resolver: Arc<dyn Resolver>,
     pub(super) holder: String,
     pub(super) settings: LeaseSettings,

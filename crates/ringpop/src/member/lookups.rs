@@ -1,4 +1,4 @@
-//! Who owns a key.
+//! The owners of keys.
 
 use ringpop_forward::{Key, Ownership};
 

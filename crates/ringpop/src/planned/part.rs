@@ -46,7 +46,7 @@ impl Planner {
             }
             parts.insert(mover.address.clone(), planned.clone());
         }
-        // Who grows gets keys of all others, and who shrinks gives to all others.
+        // A member that grows gets keys of all others; one that shrinks gives to all others.
         let gives = (after > before) != (mover.address == self.local);
         let (tell, ready) = oneshot::channel();
         let registered = Registered { planner: Arc::clone(self), planned: planned.clone() };

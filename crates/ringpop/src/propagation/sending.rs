@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::unix_time;
 use crate::builder::Builder;
+use crate::clock::unix_time;
 use crate::inner::Inner;
 use crate::lifecycle::State;
 use crate::limits::BEACON_INTERVAL_MIN;

@@ -119,7 +119,7 @@ impl Withdrawn {
 /// What a change of a member meant.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Noted {
-    /// What is said of evictions is different.
+    /// The evictions that members tell have changed.
     pub(super) evictions: bool,
     /// There are entries that could not be read, or too many.
     pub(super) unreadable: bool,

@@ -199,7 +199,7 @@ async fn scripted(
     (cluster, hooks)
 }
 
-/// Whose deadline is never waited for.
+/// A limit of moves that no test waits for.
 const LONG: Duration = Duration::from_secs(600);
 
 #[tokio::test]

@@ -244,8 +244,9 @@ fn change(change: pb::Change) -> Option<Change> {
     Some(Change { member, source })
 }
 
-/// `None` for a status of a later version.
-pub(super) fn status(code: i32) -> Option<Status> {
+/// The status that a number stands for in messages; `None` for one of a later version.
+#[must_use]
+pub fn status(code: i32) -> Option<Status> {
     match pb::Status::try_from(code).ok()? {
         pb::Status::Unspecified => None,
         pb::Status::Alive => Some(Status::Alive),

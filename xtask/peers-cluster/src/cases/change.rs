@@ -10,9 +10,10 @@ use metrics::{
 use ringpop::PlacementChoice;
 
 use crate::crowd::Crowd;
-use crate::measure::{median, micros, quantile};
+use crate::measure::{median, micros};
 use crate::process::runtime_of;
 use crate::report::{Bar, Report, Row};
+use crate::spread::quantile;
 
 const MEMBERS: usize = 1_000;
 const CHANGES: usize = 1_000;
@@ -60,7 +61,7 @@ async fn measure(placement: PlacementChoice, published: Published) -> Result<Vec
     let [mut one, mut ten] = <[Vec<f64>; 2]>::try_from(batches).unwrap_or_default();
     let case = format!("batch of {BATCH} to view p50, {placement}");
     let batch = Row::new(case, "us", median(&mut ten)).peer("one change", median(&mut one));
-    Ok(vec![all, batch.bar(Bar::RatioAtMost(2.0))])
+    Ok(vec![all, batch.bar(Bar::AtMost(2.0))])
 }
 
 /// Records how long views take, in microseconds.

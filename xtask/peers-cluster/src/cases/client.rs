@@ -15,10 +15,11 @@ use tonic::transport::Endpoint;
 
 use crate::call::{Ask, Client, EchoServer, routes};
 use crate::cut::Cut;
-use crate::measure::{PATIENCE, median, micros, millis, quantile, until};
+use crate::measure::{PATIENCE, median, micros, millis, until};
 use crate::process::{Remote, on_one_core, runtime, runtime_of};
 use crate::report::{Bar, Report, Row};
 use crate::roles::Role;
+use crate::spread::quantile;
 
 /// Owners that are started anew: where a process has its memory makes some per cent of a call.
 const SETS: usize = 5;
@@ -40,7 +41,7 @@ pub(crate) fn run(report: &mut Report, full: bool) -> Result<()> {
     let mut ratios: Vec<f64> =
         ours.iter().zip(&direct).map(|(ours, direct)| ours / direct).collect();
     let row = Row::new("call of a client on the ring p50", "us", median(&mut ours));
-    let row = row.peer("direct call", median(&mut direct)).bar(Bar::RatioAtMost(1.08));
+    let row = row.peer("direct call", median(&mut direct)).bar(Bar::AtMost(1.08));
     let spread = (quantile(&mut ratios, 0.25), quantile(&mut ratios, 0.75));
     report.add(&row.note(format!("quartiles {:.3} to {:.3}", spread.0, spread.1)));
     let runtime = runtime_of(2)?;

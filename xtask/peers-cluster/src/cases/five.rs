@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use ringpop::swim::Config;
 
-use crate::measure::{PATIENCE, median, quantile};
+use crate::measure::{PATIENCE, median};
 use crate::process::{Line, Remote};
 use crate::recorded;
 use crate::report::{Bar, Report, Row};
 use crate::roles::{Role, SETTLE};
+use crate::spread::quantile;
 
 const MEMBERS: usize = 5;
 /// Clusters that are started, one after the other.

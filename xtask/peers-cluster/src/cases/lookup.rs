@@ -10,9 +10,10 @@ use hashring::{Node, Ring};
 use ringpop::PlacementChoice;
 
 use crate::crowd::Crowd;
-use crate::measure::{quantile, quiet};
+use crate::measure::quiet;
 use crate::process::runtime_of;
 use crate::report::{Bar, Report, Row};
+use crate::spread::quantile;
 
 const MEMBERS: usize = 1_000;
 const POINTS: u32 = 100;
@@ -51,7 +52,7 @@ pub(crate) fn run(report: &mut Report) -> Result<()> {
     for (name, ours) in [("lookup", ours), ("owns", owns)] {
         let case = format!("{name}, {MEMBERS} members x {POINTS} points");
         let row = Row::new(case, "ns", ours).peer("hashring", bare);
-        report.add(&row.bar(Bar::RatioAtMost(1.5)));
+        report.add(&row.bar(Bar::AtMost(1.5)));
     }
     let counted = allocation_counter::measure(|| {
         for key in keys.iter().take(TURN) {
@@ -80,7 +81,7 @@ pub(crate) fn run(report: &mut Report) -> Result<()> {
     let changes = runtime.block_on(changing).context("changes ended")??;
     let rate = changes as f64 / WATCHED.as_secs_f64();
     let row = Row::new("lookup p99, 100 changes a second", "ns", changed).peer("no changes", still);
-    report.add(&row.bar(Bar::RatioAtMost(2.0)).note(format!("{rate:.0} changes a second")));
+    report.add(&row.bar(Bar::AtMost(2.0)).note(format!("{rate:.0} changes a second")));
     Ok(())
 }
 

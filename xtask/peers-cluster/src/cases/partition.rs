@@ -6,10 +6,11 @@ use anyhow::Result;
 use ringpop::swim::Config;
 use ringpop::testing::Cluster;
 
-use crate::measure::{PATIENCE, median, millis, quantile};
+use crate::measure::{PATIENCE, median, millis};
 use crate::process::runtime_of;
 use crate::recorded;
 use crate::report::{Bar, Report, Row};
+use crate::spread::quantile;
 
 const ROUNDS: usize = 3;
 /// How long each side has been alone when the way is whole again: nothing of the partition is

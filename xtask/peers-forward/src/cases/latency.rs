@@ -3,10 +3,11 @@
 use anyhow::Result;
 
 use super::{SETS, Stage};
-use crate::measure::{Latency, Spread, Subject, latencies, median, quiet};
+use crate::measure::{Latency, Subject, latencies, median, quiet};
 use crate::process::Placement;
 use crate::report::{Bar, Report, Row};
 use crate::roles::{HERE, THERE};
+use crate::spread::Spread;
 
 /// Calls of one turn: enough for a 99th percentile.
 const CALLS: usize = 400;

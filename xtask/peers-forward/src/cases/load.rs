@@ -7,10 +7,11 @@ use futures_util::future::try_join_all;
 
 use super::{SETS, Stage};
 use crate::api::BenchClient;
-use crate::measure::{Spread, Subject, burst, median, quantile, quiet};
+use crate::measure::{Subject, burst, median, quiet};
 use crate::process::Placement;
 use crate::report::{Bar, Report, Row};
 use crate::roles::{FIRST, HERE, THERE};
+use crate::spread::{Spread, quantile};
 
 /// Calls of one turn.
 const CALLS: usize = 10_000;

@@ -8,9 +8,9 @@ use prost::Message;
 use ringpop_forward::Key;
 
 use crate::api::Ask;
-use crate::measure::quantile;
 use crate::peek::{PeekError, Value, find};
 use crate::report::{Bar, Report, Row};
+use crate::spread::quantile;
 
 /// Repetitions of one turn, and turns.
 const REPETITIONS: u32 = 20_000;

@@ -225,7 +225,7 @@ impl Cluster {
         (!settled).then(|| format!("there are {} views; {}", groups.len(), self.describe()))
     }
 
-    /// Who of the other live members sees one in another status; `None` when nobody does.
+    /// A running member that sees another status than `status`, for people; `None` when all see it.
     pub(super) fn missing_status(&self, of: usize, status: &str) -> Option<String> {
         let Some(node) = self.nodes.get(of) else {
             return Some(format!("there is no member {of}"));

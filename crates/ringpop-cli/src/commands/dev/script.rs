@@ -4,6 +4,7 @@ mod run;
 
 use std::time::Duration;
 
+use ringpop::swim::Status;
 use serde::{Deserialize, Deserializer, de};
 
 pub(super) use self::run::Script;
@@ -110,31 +111,10 @@ struct Views {
 #[serde(deny_unknown_fields)]
 struct Seen {
     of: usize,
-    is: StatusName,
+    #[serde(deserialize_with = "status")]
+    is: Status,
     #[serde(default = "within", deserialize_with = "duration")]
     within: Duration,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum StatusName {
-    Alive,
-    Suspect,
-    Faulty,
-    Leave,
-    Tombstone,
-}
-
-impl StatusName {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Alive => "alive",
-            Self::Suspect => "suspect",
-            Self::Faulty => "faulty",
-            Self::Leave => "leave",
-            Self::Tombstone => "tombstone",
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -167,6 +147,15 @@ fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
 
 fn some_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
     duration(from).map(Some)
+}
+
+fn status<'de, D: Deserializer<'de>>(from: D) -> Result<Status, D::Error> {
+    let name = String::deserialize(from)?;
+    let status = Status::ALL.into_iter().find(|status| status.as_str() == name);
+    status.ok_or_else(|| {
+        let names = Status::ALL.map(|status| format!("`{status}`")).join(", ");
+        de::Error::custom(format!("unknown variant `{name}`, expected one of {names}"))
+    })
 }
 
 /// A script as it was read: how many members it wants, and its steps with the texts that name them.

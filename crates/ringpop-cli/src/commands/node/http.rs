@@ -51,10 +51,18 @@ pub(super) async fn bind(address: &Address, option: &str) -> Result<TcpListener,
 }
 
 impl HttpServer {
+    /// Serves HTTP for the application.
     pub(super) fn start(listener: TcpListener, router: Router) -> Self {
-        let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(serve(listener, LimitLayer::default().layer(router), stopped));
-        Self { stop, task }
+        Self::run(|stopped| serve(listener, LimitLayer::default().layer(router), stopped))
+    }
+
+    /// Runs a server that ends, when it is told to, after the requests under way.
+    pub(super) fn run<F>(server: impl FnOnce(oneshot::Receiver<()>) -> F) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (stop, stopped) = oneshot::channel();
+        Self { stop, task: tokio::spawn(server(stopped)) }
     }
 
     /// Takes no more requests and waits, within a bound, for those under way.

@@ -70,8 +70,8 @@ impl Event {
     pub(in crate::http_admin) fn told(event: proto::WatchEventsResponse) -> Option<Self> {
         let kind = match event.event? {
             Told::MemberChanged(changed) => Kind::Member(MemberChanged {
-                before: status_name(changed.before()),
-                after: status_name(changed.after()),
+                before: status_name(changed.before),
+                after: status_name(changed.after),
                 address: changed.address,
                 identity: changed.identity,
                 incarnation: changed.incarnation,

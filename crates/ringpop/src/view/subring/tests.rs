@@ -42,7 +42,7 @@ fn per_zone(members: &Members, chosen: &BTreeSet<String>) -> Vec<usize> {
     counts
 }
 
-/// Whoever else comes and goes, in whichever zone, and whether zones come and go with them.
+/// That holds for any member in any zone, and when zones come and go with their members.
 #[test]
 fn a_member_more_or_less_changes_at_most_one_other() {
     let mut random = Random(1);

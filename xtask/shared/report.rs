@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use crate::measure::Spread;
+use crate::spread::Spread;
 
 /// What a row must satisfy.
 #[derive(Clone, Copy, Debug)]
@@ -141,6 +141,7 @@ impl Row {
 
 /// Prints rows as they come.
 pub(crate) struct Report {
+    bench: &'static str,
     json: bool,
     heading_printed: bool,
     broken: usize,
@@ -148,8 +149,8 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(json: bool) -> Self {
-        Self { json, heading_printed: false, broken: 0, undecided: 0 }
+    pub(crate) fn new(bench: &'static str, json: bool) -> Self {
+        Self { bench, json, heading_printed: false, broken: 0, undecided: 0 }
     }
 
     pub(crate) fn add(&mut self, row: &Row) {
@@ -164,7 +165,7 @@ impl Report {
 
     fn print_json(&self, row: &Row) {
         let line = Line {
-            bench: "forward",
+            bench: self.bench,
             case: &row.case,
             ours: row.ours,
             peer: row.peer.map(|peer| peer.0),
@@ -187,7 +188,7 @@ impl Report {
         if !self.heading_printed {
             self.heading_printed = true;
             println!(
-                "{:44} {:>10} {:5} {:>22} {:>7}  bar, note",
+                "{:44} {:>10} {:5} {:>32} {:>7}  bar, note",
                 "case", "ours", "unit", "peer", "ratio"
             );
         }
@@ -204,7 +205,7 @@ impl Report {
         let note = Some(row.note.clone()).filter(|note| !note.is_empty());
         let end: Vec<_> = [bar, spread, note].into_iter().flatten().collect();
         println!(
-            "{:44} {:>10} {:5} {:>22} {:>7}  {}",
+            "{:44} {:>10} {:5} {:>32} {:>7}  {}",
             row.case,
             number(row.ours),
             row.unit,
@@ -226,6 +227,7 @@ impl Report {
 fn number(value: f64) -> String {
     match value.abs() {
         0.0 => "0".to_owned(),
+        x if x < 0.1 => format!("{value:.4}"),
         x if x < 10.0 => format!("{value:.2}"),
         x if x < 1_000.0 => format!("{value:.1}"),
         _ => format!("{value:.0}"),
