@@ -1,7 +1,10 @@
 //! What can be typed.
 
+mod cert;
 mod cluster;
+mod grammar;
 mod operate;
+mod ring;
 mod settings;
 
 use std::ffi::OsString;
@@ -17,17 +20,22 @@ use ringpop::discovery::{Address, DiscoveryUrl, StaticList};
 use ringpop::limits::WEIGHT_MAX;
 use ringpop::swim::Config;
 
+pub(crate) use self::cert::{AUTHORITY, CertArgs};
 pub(crate) use self::cluster::{
     AgreedArgs, ClusterArgs, CountArgs, Counted, DiffArgs, DumpArgs, LookupArgs, PingArgs,
     RangesArgs, StatusArgs, TopArgs, WaitArgs, WatchArgs,
 };
+pub(crate) use self::grammar::{CompletionsArgs, ManArgs};
 pub(crate) use self::operate::{
     AdminArgs, ConfigArgs, DrainArgs, EventsArgs, EvictArgs, GossipArgs, GossipWord, HealArgs,
     LabelsArgs, MemberStatus, MembersArgs, ReapArgs, StatsArgs, Target, TargetArgs, WeightArgs,
 };
+pub(crate) use self::ring::{
+    DiffArgs as RingDiffArgs, LayoutArgs, OwnershipArgs, PickArgs, PlacementName, PlanArgs,
+    RingArgs, RingCommand, SchemeName, TokenArgs,
+};
 pub(crate) use self::settings::Settings;
 use self::settings::{Complete, SettingsError};
-use crate::commands::{CertArgs, CompletionsArgs, ManArgs, RingArgs};
 use crate::duration::{parse_duration, parse_wait};
 use crate::failure::{EXIT_CODES, Failure};
 use crate::limits::{
@@ -305,6 +313,14 @@ pub(crate) struct DevArgs {
     /// How keys are placed on members: rendezvous, ring:POINTS, local-rendezvous:POINTS or ringpop
     #[arg(long, value_name = "PLACEMENT", default_value_t)]
     pub(crate) placement: PlacementChoice,
+
+    /// Open the dashboard in a browser
+    #[arg(long)]
+    pub(crate) open: bool,
+
+    /// Port of the dashboard, on loopback; 0 is any that is free
+    #[arg(long, value_name = "PORT", default_value_t = 0, allow_negative_numbers = true)]
+    pub(crate) dashboard_port: u16,
 
     #[command(flatten)]
     pub(crate) limits: LimitArgs,

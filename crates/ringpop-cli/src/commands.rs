@@ -26,9 +26,6 @@ mod top;
 mod views;
 mod wait;
 
-pub(crate) use self::cert::CertArgs;
-pub(crate) use self::grammar::{CompletionsArgs, ManArgs};
-pub(crate) use self::ring::RingArgs;
 use crate::args::Command;
 use crate::failure::Failure;
 

@@ -110,7 +110,7 @@ pub(crate) const HEAL_PAUSE: Duration = Duration::from_secs(1);
 /// remembers, with labels.
 pub(crate) const STATUS_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Most owners that `lookup` asks for: as many as a member tells.
+/// Most owners that `lookup` asks for, and `ring pick` finds: as many as a member tells.
 pub(crate) const LOOKUP_OWNERS_MAX: u32 = 64;
 
 /// For how long `evict` evicts by default: a person finds out what is wrong with a member.
@@ -197,6 +197,19 @@ pub(crate) const DEV_NODES_MAX: u16 = 64;
 
 /// How far the HTTP ports of `dev` lie above the gRPC ports. Scripts compute them from it.
 pub(crate) const DEV_HTTP_OFFSET: u16 = 1000;
+
+/// Bytes of the secret in the URL of the dashboard of `dev`: nobody guesses 128 bits.
+pub(crate) const DEV_TOKEN_BYTES: usize = 16;
+
+/// Largest request of the dashboard of `dev` in bytes: the addresses of [`DEV_NODES_MAX`] members
+/// several times over.
+pub(crate) const DEV_REQUEST_BYTES_MAX: usize = 16 * 1024;
+
+/// Requests of the dashboard of `dev` that wait: they are taken at once, and a person has one.
+pub(crate) const DEV_REQUESTS_MAX: usize = 64;
+
+/// Messages that the dashboard of `dev` shows when it is opened: a screen of them.
+pub(crate) const DEV_MESSAGES_MAX: usize = 50;
 
 /// How often `dev` asks each member for its status: as often as members probe each other.
 pub(crate) const DEV_POLL_INTERVAL: Duration = Duration::from_millis(200);

@@ -34,8 +34,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     // An event carries what these tell by it.
     ("ringpop", &["event", "lifecycle", "problem"]),
-    // The words of the command, and their arguments.
-    ("ringpop-cli", &["args", "commands"]),
 ];
 
 static USE: LazyLock<Regex> =

@@ -1,31 +1,11 @@
 //! `ringpop completions` and `man`: what can be typed, for shells and for readers.
 
 use std::io::{self, Write as _};
-use std::path::PathBuf;
 
-use clap::Args;
-use clap_complete::Shell;
-
-use crate::args::grammar;
-use crate::failure::{EXIT_CODES, Failure};
+use crate::args::{CompletionsArgs, ManArgs, grammar};
+use crate::failure::Failure;
 
 const NAME: &str = "ringpop";
-
-#[derive(Args, Debug)]
-#[command(after_help = EXIT_CODES)]
-pub(crate) struct CompletionsArgs {
-    /// The shell
-    #[arg(value_enum)]
-    shell: Shell,
-}
-
-#[derive(Args, Debug)]
-#[command(after_help = EXIT_CODES)]
-pub(crate) struct ManArgs {
-    /// Write a page for each word into this directory, instead of the first page to standard output
-    #[arg(long, value_name = "DIRECTORY")]
-    dir: Option<PathBuf>,
-}
 
 pub(super) fn completions(args: &CompletionsArgs) {
     let mut text = Vec::new();

@@ -4,7 +4,6 @@
 //! Data flows one way: `backends` reads the file, `layout` makes the ring, one module for each word
 //! asks the ring its question and says the answer, and `picture` draws what `ownership` found.
 
-mod args;
 mod backends;
 mod diff;
 mod layout;
@@ -16,10 +15,9 @@ mod placed;
 mod plan;
 mod report;
 
-pub(crate) use self::args::RingArgs;
-use self::args::RingCommand;
 pub(crate) use self::diff::Report as RangeMoves;
 pub(crate) use self::placed::Moved as ShareMoves;
+use crate::args::{RingArgs, RingCommand};
 use crate::failure::Failure;
 
 pub(crate) fn run(args: RingArgs) -> Result<(), Failure> {

@@ -6,17 +6,17 @@ use std::fmt;
 use hashring::{Move, Movement, Ring, Scheme};
 use serde::Serialize;
 
-use super::args::DiffArgs;
 use super::backends::Backends;
 use super::layout::place;
 use super::limits::RANGES_MAX;
 use super::placed::{Moved, Numbers};
+use crate::args::RingDiffArgs;
 use crate::failure::Failure;
 use crate::output::{Output, columns, printable};
 use crate::percent::{grouped, percent};
 use crate::source::check_stdin_is_read_once;
 
-pub(super) fn run(args: DiffArgs) -> Result<(), Failure> {
+pub(super) fn run(args: RingDiffArgs) -> Result<(), Failure> {
     check_stdin_is_read_once(&args.before, &args.after)?;
     let before = args.layout.ring(&Backends::read(&args.before)?)?;
     let after = args.layout.ring(&Backends::read(&args.after)?)?;
@@ -30,7 +30,7 @@ pub(super) fn run(args: DiffArgs) -> Result<(), Failure> {
                 "only a ring has ranges that move: leave --ranges or --placement out".to_owned(),
             ));
         }
-        let share = before.moved(&after);
+        let share = before.moved(&*after);
         let moved = Moved::new(before.name(), &before.shares(), &after.shares(), share);
         Output::new(args.json).emit(&moved);
         return Ok(());

@@ -2,50 +2,12 @@
 
 use std::sync::Arc;
 
-use clap::{Args, ValueEnum};
 use hashring::{BuildError, Crc32, EnvoyRingHash, Ketama, Ring, Ringpop, Scheme, Xxh3};
 
 use super::backends::{BackendRing, Backends};
-use super::placed::{Numbers, Placed, PlacementName};
+use super::placed::{self, Numbers, Placed};
+use crate::args::{LayoutArgs, PlacementName, SchemeName};
 use crate::failure::Failure;
-
-#[derive(Args, Debug)]
-pub(super) struct LayoutArgs {
-    /// How keys are placed on backends; all but the first two have neither a scheme nor points
-    #[arg(long, value_enum, default_value_t)]
-    placement: PlacementName,
-
-    /// Hash and names of the points
-    #[arg(long, value_enum, default_value_t = SchemeName::Xxh3)]
-    scheme: SchemeName,
-
-    /// Points per weight unit, for the schemes that do not decide themselves [default: 100]
-    #[arg(long, value_name = "P", value_parser = clap::value_parser!(u32).range(1..))]
-    points: Option<u32>,
-
-    /// Fewest points of a ring of scheme envoy [default: 1024]
-    #[arg(long, value_name = "POINTS", requires = "max_ring_size")]
-    min_ring_size: Option<u32>,
-
-    /// Most points of a ring of scheme envoy [default: 8388608, as Envoy; gRPC takes 4096]
-    #[arg(long, value_name = "POINTS", requires = "min_ring_size")]
-    max_ring_size: Option<u32>,
-}
-
-/// The schemes by the names that they have in the ring library.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum SchemeName {
-    /// XXH3-64 on a circle of 64 bits: the one to take where nobody else has to agree
-    Xxh3,
-    /// CRC-32 on a circle of 32 bits, as Java rings of a `TreeMap` have it; shares are uneven
-    Crc32,
-    /// FarmHash Fingerprint32 on a circle of 32 bits, as ringpop-go and ringpop-node have it
-    Ringpop,
-    /// XXH64, as `ring_hash` of Envoy and gRPC has it
-    Envoy,
-    /// MD5 on a circle of 32 bits, as memcached clients with libketama have it
-    Ketama,
-}
 
 impl LayoutArgs {
     /// The ring of these backends. None of them needs to have points.
@@ -73,7 +35,7 @@ impl LayoutArgs {
         &self,
         ring: BackendRing,
         numbers: &Numbers,
-    ) -> Result<Option<Placed>, Failure> {
+    ) -> Result<Option<Box<dyn Placed>>, Failure> {
         let has_points =
             matches!(self.placement, PlacementName::Ring | PlacementName::LocalRendezvous);
         if !has_points && (self.points.is_some() || self.scheme != SchemeName::Xxh3) {
@@ -82,7 +44,7 @@ impl LayoutArgs {
                     .to_owned(),
             ));
         }
-        Placed::new(self.placement, ring, numbers).map_err(Failure::failed)
+        placed::place(self.placement, ring, numbers).map_err(Failure::failed)
     }
 
     fn scheme(&self) -> Result<Arc<dyn Scheme>, Failure> {

@@ -8,9 +8,6 @@ pub(super) const BACKENDS_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// with their owners.
 pub(super) const TOKENS_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// Most owners that `pick` finds for a token: as many as `lookup` asks a member for.
-pub(super) const OWNERS_MAX: u32 = crate::limits::LOOKUP_OWNERS_MAX;
-
 /// Most ranges that `diff --ranges` shows, at about a hundred bytes each.
 pub(super) const RANGES_MAX: usize = 1_000_000;
 

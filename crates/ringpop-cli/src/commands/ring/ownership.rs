@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use super::args::OwnershipArgs;
 use super::backends::Backends;
 use super::picture;
 use super::placed::Numbers;
 use super::report::Report;
+use crate::args::OwnershipArgs;
 use crate::failure::Failure;
 use crate::output::Output;
 
@@ -16,7 +16,7 @@ pub(super) fn run(args: OwnershipArgs) -> Result<(), Failure> {
     let ring = args.layout.owned_ring(&backends)?;
     let placed = args.layout.placed(ring.clone(), &Numbers::new(&ring, &Numbers::default()))?;
     let report = match &placed {
-        Some(placed) => Report::placed(placed, &ring, backends.left_out),
+        Some(placed) => Report::placed(&**placed, &ring, backends.left_out),
         None => Report::new(&ring, backends.left_out),
     };
     if args.svg.is_some() || args.png.is_some() {

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use hashring::Node;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
-use super::args::{PickArgs, TokenArgs};
 use super::backends::{BackendRing, Backends};
 use super::limits::TOKENS_BYTES_MAX;
 use super::placed::Numbers;
+use crate::args::{PickArgs, TokenArgs};
 use crate::failure::Failure;
 use crate::output::{Output, columns, printable};
 use crate::source::check_stdin_is_read_once;

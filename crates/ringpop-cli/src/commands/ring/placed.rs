@@ -1,138 +1,93 @@
 //! Backends by a placement that is not a ring.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::Arc;
 
-use clap::ValueEnum;
 use hashring::limits::MAGLEV_TABLE_SIZE;
 use hashring::{
-    BuildError, Jump, LocalRendezvous, Maglev, Node, Placement, Rendezvous, Scheme, Shares,
+    BuildError, Jump, LocalRendezvous, Maglev, Node, Placement, Rendezvous, Shares,
     SpreadMinimizing,
 };
 use serde::Serialize;
 
 use super::backends::BackendRing;
 use super::limits::SPREAD_POINTS;
+use crate::args::PlacementName;
 use crate::output::{columns, printable};
 use crate::percent::percent;
 
 type Zone = Option<String>;
 
-/// The placements by the names that they have in the ring library.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(super) enum PlacementName {
-    /// A backend owns the keys before its points on a circle
-    #[default]
-    Ring,
-    /// The best of the points near a key on such a circle: evener with the same points
-    LocalRendezvous,
-    /// The best of all backends: exactly by weight, in time that grows with their number
-    Rendezvous,
-    /// A table that all backends fill in turns: one read, and some keys move needlessly
-    Maglev,
-    /// Numbered backends, computed without a table
-    Jump,
-    /// Numbered backends whose points are chosen for even shares
-    SpreadMinimizing,
-}
+/// Backends by a placement, whichever it is: what the words of `ring` ask of it.
+pub(super) trait Placed {
+    fn name(&self) -> &'static str;
 
-impl PlacementName {
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ring => "ring",
-            Self::LocalRendezvous => "local-rendezvous",
-            Self::Rendezvous => "rendezvous",
-            Self::Maglev => "maglev",
-            Self::Jump => "jump",
-            Self::SpreadMinimizing => "spread-minimizing",
-        }
-    }
-}
+    fn checksum(&self) -> u64;
 
-/// Backends by any placement but the ring by itself.
-pub(super) enum Placed {
-    LocalRendezvous(LocalRendezvous<Zone, Arc<dyn Scheme>>),
-    Rendezvous(Rendezvous<Zone>),
-    Maglev(Maglev<Zone>),
-    Jump(Jump<Zone>),
-    SpreadMinimizing(SpreadMinimizing<Zone>),
-}
-
-/// Evaluates an expression on the placement, whichever it is.
-macro_rules! on_placement {
-    ($placed:expr, $placement:ident => $value:expr) => {
-        match $placed {
-            Placed::LocalRendezvous($placement) => $value,
-            Placed::Rendezvous($placement) => $value,
-            Placed::Maglev($placement) => $value,
-            Placed::Jump($placement) => $value,
-            Placed::SpreadMinimizing($placement) => $value,
-        }
-    };
-}
-
-impl Placed {
-    /// Backends by this placement, `None` by the ring itself. Where backends need numbers, they
-    /// have the lowest in the order of their ids.
-    pub(super) fn new(
-        name: PlacementName,
-        ring: BackendRing,
-        numbers: &Numbers,
-    ) -> Result<Option<Self>, BuildError> {
-        let nodes = || ring.nodes().iter().map(|node| Node::clone(node));
-        let numbered = || nodes().map(|node| numbers.give(node));
-        Ok(Some(match name {
-            PlacementName::Ring => return Ok(None),
-            PlacementName::Rendezvous => Self::Rendezvous(Rendezvous::new(nodes())?),
-            PlacementName::Maglev => {
-                Self::Maglev(Maglev::with_table_size(MAGLEV_TABLE_SIZE, nodes())?)
-            }
-            PlacementName::Jump => Self::Jump(Jump::new(numbered())?),
-            PlacementName::SpreadMinimizing => {
-                Self::SpreadMinimizing(SpreadMinimizing::new(SPREAD_POINTS, numbered())?)
-            }
-            PlacementName::LocalRendezvous => Self::LocalRendezvous(LocalRendezvous::new(ring)),
-        }))
-    }
-
-    pub(super) fn name(&self) -> &'static str {
-        on_placement!(self, placement => placement.name())
-    }
-
-    pub(super) fn checksum(&self) -> u64 {
-        on_placement!(self, placement => placement.checksum())
-    }
-
-    pub(super) fn shares(&self) -> Shares<'_, Zone> {
-        on_placement!(self, placement => placement.shares())
-    }
+    fn shares(&self) -> Shares<'_, Zone>;
 
     /// The part of the keys that moves; both must be one placement.
-    pub(super) fn moved(&self, next: &Self) -> f64 {
-        let moved = match (self, next) {
-            (Self::LocalRendezvous(old), Self::LocalRendezvous(new)) => old.moved(new),
-            (Self::Rendezvous(old), Self::Rendezvous(new)) => old.moved(new),
-            (Self::Maglev(old), Self::Maglev(new)) => old.moved(new),
-            (Self::Jump(old), Self::Jump(new)) => old.moved(new),
-            (Self::SpreadMinimizing(old), Self::SpreadMinimizing(new)) => old.moved(new),
-            _ => Ok(1.0),
-        };
-        moved.unwrap_or(1.0)
+    fn moved(&self, next: &dyn Placed) -> f64;
+
+    fn owners(&self, token: &str, wanted: usize, spread: bool) -> Vec<String>;
+
+    fn as_any(&self) -> &dyn Any;
+}
+
+impl<P: Placement<Data = Zone> + 'static> Placed for P {
+    fn name(&self) -> &'static str {
+        Placement::name(self)
     }
 
-    pub(super) fn owners(&self, token: &str, wanted: usize, spread: bool) -> Vec<String> {
-        let token = token.as_bytes();
-        on_placement!(self, placement => {
-            let mut owners = Vec::new();
-            if spread {
-                placement.owners_spread(token, wanted, Node::data, &mut owners);
-            } else {
-                placement.lookup_n(token, wanted, &mut owners);
-            }
-            owners.into_iter().map(|owner| owner.id().to_owned()).collect()
-        })
+    fn checksum(&self) -> u64 {
+        Placement::checksum(self)
     }
+
+    fn shares(&self) -> Shares<'_, Zone> {
+        Placement::shares(self)
+    }
+
+    fn moved(&self, next: &dyn Placed) -> f64 {
+        let next = next.as_any().downcast_ref();
+        next.and_then(|next| Placement::moved(self, next).ok()).unwrap_or(1.0)
+    }
+
+    fn owners(&self, token: &str, wanted: usize, spread: bool) -> Vec<String> {
+        let token = token.as_bytes();
+        let mut owners = Vec::new();
+        if spread {
+            self.owners_spread(token, wanted, Node::data, &mut owners);
+        } else {
+            self.lookup_n(token, wanted, &mut owners);
+        }
+        owners.into_iter().map(|owner| owner.id().to_owned()).collect()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// Backends by this placement, `None` by the ring itself. Where backends need numbers, they have
+/// the lowest in the order of their ids.
+pub(super) fn place(
+    name: PlacementName,
+    ring: BackendRing,
+    numbers: &Numbers,
+) -> Result<Option<Box<dyn Placed>>, BuildError> {
+    let nodes = || ring.nodes().iter().map(|node| Node::clone(node));
+    let numbered = || nodes().map(|node| numbers.give(node));
+    Ok(Some(match name {
+        PlacementName::Ring => return Ok(None),
+        PlacementName::Rendezvous => Box::new(Rendezvous::new(nodes())?),
+        PlacementName::Maglev => Box::new(Maglev::with_table_size(MAGLEV_TABLE_SIZE, nodes())?),
+        PlacementName::Jump => Box::new(Jump::new(numbered())?),
+        PlacementName::SpreadMinimizing => {
+            Box::new(SpreadMinimizing::new(SPREAD_POINTS, numbered())?)
+        }
+        PlacementName::LocalRendezvous => Box::new(LocalRendezvous::new(ring)),
+    }))
 }
 
 /// The numbers of backends, as many for each as its weight.

@@ -14,11 +14,10 @@ use hashring::plan::{
 };
 use serde::Serialize;
 
-use super::args::PlanArgs;
 use super::limits::{
     NODE_BYTES_MAX, NUMBER_BYTES_MAX, POINT_BYTES_MAX, SAMPLE_POINTS_MAX, SPREAD_POINT_BYTES_MAX,
 };
-use super::placed::PlacementName;
+use crate::args::{PlacementName, PlanArgs};
 use crate::failure::Failure;
 use crate::output::{Output, columns};
 use crate::percent::grouped;

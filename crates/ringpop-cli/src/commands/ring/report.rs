@@ -67,7 +67,7 @@ impl Report {
 
     /// The same of a placement that is not the ring itself. Its points, or entries of a table, or
     /// numbers, are those that it has.
-    pub(super) fn placed(placed: &Placed, ring: &BackendRing, left_out: Vec<String>) -> Self {
+    pub(super) fn placed(placed: &dyn Placed, ring: &BackendRing, left_out: Vec<String>) -> Self {
         let shares = placed.shares();
         Self {
             placement: placed.name(),

@@ -5,7 +5,7 @@ use hashring::{
 };
 
 use super::Parameter;
-use crate::commands::ring::placed::PlacementName;
+use crate::args::PlacementName;
 
 /// The peak of backends of these weights by this placement.
 pub(super) fn peak(
