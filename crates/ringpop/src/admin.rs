@@ -31,6 +31,8 @@ use tonic::{Request, Response, Status};
 use tower_service::Service;
 
 pub use self::access::AdminAccess;
+#[cfg(feature = "http-admin")]
+pub(crate) use self::access::{BEARER, is_same};
 pub(crate) use self::checksums::Comparing;
 use self::events::EventStream;
 use self::members::{millis, short};

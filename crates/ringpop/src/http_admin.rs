@@ -13,6 +13,7 @@ mod page;
 mod query;
 mod refusal;
 mod source;
+mod token;
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use tonic::transport::Channel;
 
 use self::guard::Guard;
 use self::source::Source;
+use self::token::Token;
 use crate::admin::AdminAccess;
 use crate::member::Ringpop;
 use crate::security::Security;
@@ -59,6 +61,7 @@ pub struct AdminHttp {
     limits: ServerLimits,
     hosts: Vec<String>,
     controller: Option<Routes>,
+    token: Option<Token>,
 }
 
 impl AdminHttp {
@@ -70,12 +73,13 @@ impl AdminHttp {
             limits: member.0.server_limits.clone(),
             hosts: Vec::new(),
             controller: None,
+            token: None,
         }
     }
 
     /// Of a member that is asked over the network, on a plain listener. `choose` says for each
     /// request which one. That member takes commands from this process, so every caller of the
-    /// listener gives them in its name: listen on loopback.
+    /// listener gives them in its name: listen on loopback, and set a [token](Self::token).
     pub fn remote(choose: impl Fn() -> Option<Channel> + Send + Sync + 'static) -> Self {
         Self {
             source: Source::Remote(Arc::new(choose)),
@@ -83,6 +87,7 @@ impl AdminHttp {
             limits: ServerLimits::default(),
             hosts: Vec::new(),
             controller: None,
+            token: None,
         }
     }
 
@@ -93,9 +98,16 @@ impl AdminHttp {
         self
     }
 
+    /// Takes commands, by `POST`, only from callers that send this secret as `authorization: Bearer
+    /// TOKEN`. The page takes it from the fragment of its own URL: `http://HOST:PORT/#token=TOKEN`.
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.token = Some(Token::new(token.into()));
+        self
+    }
+
     /// Routes below `/api/v1/dev` that start and stop the processes of a cluster, behind the same
-    /// checks of host and origin. The page sends `{"nodes": ["HOST:PORT"]}` by `POST` to `kill`,
-    /// `suspend` and `revive` there.
+    /// checks of host, origin and token. The page asks for `cluster` there every second, and sends
+    /// what a person wants by `POST`.
     pub fn controller(mut self, routes: Routes) -> Self {
         self.controller = Some(routes);
         self
@@ -112,15 +124,17 @@ impl AdminHttp {
         listener: TcpListener,
         stop: impl Future<Output = ()>,
     ) -> Result<(), tonic::transport::Error> {
-        let Self { source, security, limits, hosts, controller } = self;
-        let mut router = api::router(source, controller.is_some()).merge(page::router());
+        let Self { source, security, limits, hosts, controller, token } = self;
+        let has_controller = controller.is_some();
+        let own = api::Listener { has_controller, token: token.clone() };
+        let mut router = api::router(source, own).merge(page::router());
         if let Some(routes) = controller {
             router = router.merge(routes.into_axum_router());
         }
         let router = router
             .fallback(refusal::no_such_path)
             .method_not_allowed_fallback(refusal::no_such_method)
-            .layer(from_fn_with_state(Guard::new(hosts), guard::guard));
+            .layer(from_fn_with_state(Guard::new(hosts, token), guard::guard));
         security.serve_http(Routes::from(router), listener, &limits, stop).await
     }
 }

@@ -3,12 +3,13 @@
 //!
 //! `plan` says which ports and processes there are, `child` runs a process, `watch` asks it for its
 //! status, `cluster` folds what both report into the state of the whole, and `screen` shows that.
-//! `action` is everything that can be done, `keys` and `script` ask for it, and `load` sends
-//! requests meanwhile.
+//! `action` is everything that can be done, `keys`, `script` and the `dashboard` ask for it, and
+//! `load` sends requests meanwhile.
 
 mod action;
 mod child;
 mod cluster;
+mod dashboard;
 mod event;
 mod histogram;
 mod keys;
@@ -31,6 +32,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use self::action::Action;
 use self::child::Children;
 use self::cluster::{Cluster, Update};
+use self::dashboard::{Dashboard, PageRequest, Wish};
 use self::event::DevEvent;
 use self::keys::{HELP, Pressed};
 use self::load::Load;
@@ -60,7 +62,9 @@ pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
     let stop = Stop::new(args.run.duration, None)?;
     let has_keys = io::stdin().is_terminal() && io::stdout().is_terminal();
     let has_keys = has_keys && !args.run.json && steps.is_none();
-    let mut dev = Dev::new(plan, args.run.json, has_keys, stop)?;
+    let dashboard = Dashboard::start(args.dashboard_port).await?;
+    let mut dev = Dev::new(plan, args.run.json, has_keys, stop, dashboard)?;
+    dev.show_url(args.open);
     dev.load.set_rate(args.load);
     dev.script = steps.map(Script::new);
     let result = dev.watch().await;
@@ -72,6 +76,7 @@ struct Dev {
     plan: Plan,
     cluster: Cluster,
     screen: Screen,
+    dashboard: Dashboard,
     children: Children,
     load: Load,
     stop: Stop,
@@ -105,7 +110,13 @@ enum Ending {
 }
 
 impl Dev {
-    fn new(plan: Plan, json: bool, has_keys: bool, stop: Stop) -> Result<Self, Failure> {
+    fn new(
+        plan: Plan,
+        json: bool,
+        has_keys: bool,
+        stop: Stop,
+        dashboard: Dashboard,
+    ) -> Result<Self, Failure> {
         let (updates, inbox) = mpsc::channel(DEV_UPDATES_MAX);
         let mut children = Children::new(updates.clone())?;
         let ids = (0..plan.nodes.len()).map(|index| children.start(&plan, index));
@@ -116,6 +127,7 @@ impl Dev {
         let mut dev = Self {
             cluster: Cluster::new(&plan, &ids),
             screen: Screen::new(json, plan.nodes.len(), has_keys),
+            dashboard,
             children,
             load: Load::start(),
             stop,
@@ -138,9 +150,30 @@ impl Dev {
             dev.keys = Keys::read().unwrap_or(Keys::none());
         }
         for event in dev.cluster.started() {
-            dev.screen.tell(&event);
+            dev.tell(&event);
         }
         Ok(dev)
+    }
+
+    /// Tells people, wherever they look.
+    fn tell(&mut self, event: &DevEvent) {
+        self.dashboard.note(event);
+        self.screen.tell(event);
+    }
+
+    /// Tells where the dashboard is, and opens it.
+    fn show_url(&mut self, open: bool) {
+        let url = self.dashboard.url();
+        self.tell(&DevEvent::Dashboard { url: url.clone() });
+        if !open {
+            return;
+        }
+        let updates = self.updates.clone();
+        tokio::spawn(async move {
+            if let Err(reason) = dashboard::open(&url).await {
+                let _ = updates.send(Update::NoBrowser { reason }).await;
+            }
+        });
     }
 
     /// Shows what happens until no process is left.
@@ -161,10 +194,13 @@ impl Dev {
                         ending = self.end(ending);
                     }
                 }
+                request = self.dashboard.next() => self.obey(request, ending),
                 _ = seconds.tick() => shown.load = self.report_load(ending),
                 _ = redraw.tick() => {
                     shown.selected = self.selected;
                     self.screen.draw(&self.cluster, &shown);
+                    self.dashboard.follow(&self.cluster);
+                    self.show_processes();
                 }
             }
             if ending == Ending::No && self.is_to_end() {
@@ -177,8 +213,10 @@ impl Dev {
 
     /// Whether there are processes, or somebody who may start some again.
     fn goes_on(&self, ending: Ending) -> bool {
-        let may_start =
-            self.keys.may_come() || self.script.is_some() || !self.restarting.is_empty();
+        let may_start = self.keys.may_come()
+            || self.dashboard.is_used()
+            || self.script.is_some()
+            || !self.restarting.is_empty();
         self.cluster.running() > 0 || ending == Ending::No && may_start
     }
 
@@ -188,7 +226,7 @@ impl Dev {
         self.roll();
         if let Some(verdict) = self.run_script() {
             let reason = verdict.as_ref().err().cloned();
-            self.screen.tell(&DevEvent::Script { passed: verdict.is_ok(), reason });
+            self.tell(&DevEvent::Script { passed: verdict.is_ok(), reason });
             self.verdict = Some(verdict);
         }
         self.verdict.is_some() || !self.screen.is_read()
@@ -221,14 +259,14 @@ impl Dev {
                     self.refused = Some(reason.clone());
                 }
             }
-            Update::Status { .. } | Update::Message { .. } => {}
+            Update::Status { .. } | Update::Message { .. } | Update::NoBrowser { .. } => {}
         }
         let ended = match &update {
             Update::Exited { index, .. } => Some(*index),
             _ => None,
         };
         for event in self.cluster.apply(update) {
-            self.screen.tell(&event);
+            self.tell(&event);
         }
         let Some(index) = ended.filter(|index| self.restarting.contains(index)) else { return };
         self.restarting.retain(|other| *other != index);
@@ -252,8 +290,31 @@ impl Dev {
             return None;
         }
         let report = self.load.last_second();
-        self.screen.tell(&DevEvent::Load(report.clone()));
+        self.tell(&DevEvent::Load(report.clone()));
         Some(report)
+    }
+
+    /// Does what the dashboard asks for. A script alone acts on its cluster.
+    fn obey(&mut self, request: PageRequest, ending: Ending) {
+        let done = match request.wish(&self.cluster) {
+            Err(reason) => Err(reason),
+            Ok(Wish::Ask(address)) => {
+                self.dashboard.ask(&address);
+                Ok(())
+            }
+            Ok(Wish::Act(_)) if ending != Ending::No => Err("the cluster stops".to_owned()),
+            Ok(Wish::Act(_)) if self.script.is_some() => {
+                Err("a script runs, and it alone acts on the cluster".to_owned())
+            }
+            Ok(Wish::Act(actions)) => actions.iter().try_for_each(|action| self.act(action)),
+        };
+        self.show_processes();
+        request.end(done);
+    }
+
+    /// Shows the processes on the dashboard.
+    fn show_processes(&self) {
+        self.dashboard.show(&self.cluster, self.load.rate(), self.is_partitioned);
     }
 
     /// Does what a key stands for. Whether the run is to end.
@@ -301,7 +362,7 @@ impl Dev {
     }
 
     fn text(&mut self, text: String) -> Result<(), String> {
-        self.screen.tell(&DevEvent::Text { text });
+        self.tell(&DevEvent::Text { text });
         Ok(())
     }
 
@@ -313,7 +374,7 @@ impl Dev {
         match ending {
             Ending::No => {
                 let event = self.cluster.stop();
-                self.screen.tell(&event);
+                self.tell(&event);
                 // Those that are cut off would tell nobody that they leave.
                 if self.is_partitioned {
                     let _ = self.act(&Action::Restore);

@@ -4,6 +4,7 @@
 mod bad_input;
 mod cluster;
 mod command_lines;
+mod dashboard;
 mod dev;
 mod discovery;
 mod faults;

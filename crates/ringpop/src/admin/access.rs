@@ -13,7 +13,7 @@ use crate::limits::{ADMIN_NAMES_MAX, ADMIN_TOKEN_BYTES_MAX, ADMIN_TOKEN_BYTES_MI
 /// The metadata that carries a token, after `Bearer ` (RFC 6750, section 2.1).
 const AUTHORIZATION: &str = "authorization";
 
-const BEARER: &str = "Bearer ";
+pub(crate) const BEARER: &str = "Bearer ";
 
 /// The callers that may have a member do something by its administration service: leave the ring,
 /// change labels or settings, reap, heal, stop gossip. Reading is open to all callers that reach
@@ -220,7 +220,7 @@ fn is_token(token: &[u8]) -> bool {
 }
 
 /// Takes as long wherever the two differ: a caller cannot find a token out byte by byte.
-fn is_same(one: &[u8], other: &[u8]) -> bool {
+pub(crate) fn is_same(one: &[u8], other: &[u8]) -> bool {
     let differences = one.iter().zip(other).fold(0, |sum, (a, b)| sum | (a ^ b));
     one.len() == other.len() && std::hint::black_box(differences) == 0
 }

@@ -392,6 +392,15 @@ impl Access {
     pub(super) fn of(told: proto::CheckAccessResponse, controller: bool) -> Self {
         Self { commands: told.allowed, reason: some(told.reason), controller }
     }
+
+    pub(super) fn refused(reason: &str) -> Self {
+        Self { commands: false, reason: Some(reason.to_owned()), controller: false }
+    }
+
+    /// Of a listener whose cluster has no member that answers.
+    pub(super) fn to_controller() -> Self {
+        Self { commands: false, reason: Some("no member answers".to_owned()), controller: true }
+    }
 }
 
 #[derive(Debug, Serialize)]

@@ -13,11 +13,20 @@ use super::asking::{Caller, Client, client, within};
 use super::query::values;
 use super::refusal::Refusal;
 use super::source::Source;
+use super::token::{TOKEN_WANTED, Token};
 use super::{commands, events};
 use crate::generated as proto;
 use crate::limits::{ADMIN_REQUEST_BYTES_MAX, HTTP_ADMIN_READ_LIMIT, LOOKUP_OWNERS_MAX};
 
-pub(super) fn router(source: Source, has_controller: bool) -> Router {
+/// What a listener adds to the service behind it.
+#[derive(Clone)]
+pub(super) struct Listener {
+    /// Whether the processes of the cluster can be started and stopped here.
+    pub(super) has_controller: bool,
+    pub(super) token: Option<Token>,
+}
+
+pub(super) fn router(source: Source, listener: Listener) -> Router {
     let client = client(source);
     Router::new()
         .route("/api/v1/status", get(status))
@@ -29,10 +38,7 @@ pub(super) fn router(source: Source, has_controller: bool) -> Router {
         .route("/api/v1/stats", get(stats))
         .route("/api/v1/config", get(config).merge(commands::reconfigure()))
         .route("/api/v1/propagation", get(propagation))
-        .route(
-            "/api/v1/access",
-            get(move |client, request| access(client, request, has_controller)),
-        )
+        .route("/api/v1/access", get(move |client, request| access(client, request, listener)))
         .route("/api/v1/events", get(watch))
         .merge(commands::router())
         .layer(DefaultBodyLimit::max(ADMIN_REQUEST_BYTES_MAX))
@@ -127,11 +133,19 @@ async fn propagation(
 async fn access(
     State(mut client): State<Client>,
     request: Request,
-    has_controller: bool,
+    Listener { has_controller, token }: Listener,
 ) -> Answer<answers::Access> {
     let [] = values(request.uri().query(), [])?;
+    if token.is_some_and(|token| !token.is_sent(request.headers())) {
+        return Ok(Json(answers::Access::refused(TOKEN_WANTED)));
+    }
     let question = Caller::of(&request).asks(proto::CheckAccessRequest {});
-    Ok(Json(answers::Access::of(read(client.check_access(question)).await?, has_controller)))
+    match read(client.check_access(question)).await {
+        Ok(told) => Ok(Json(answers::Access::of(told, has_controller))),
+        // Processes can be started also when no member is there to be asked.
+        Err(_) if has_controller => Ok(Json(answers::Access::to_controller())),
+        Err(refusal) => Err(refusal),
+    }
 }
 
 async fn watch(State(mut client): State<Client>, query: RawQuery) -> Result<Response, Refusal> {

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
 
 use super::refusal::Refusal;
+use super::token::Token;
 use crate::limits::HTTP_ADMIN_REQUESTS_MAX;
 
 /// What every answer says to browsers: nothing from elsewhere is loaded, no script or style stands
@@ -34,12 +35,14 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 #[derive(Clone)]
 pub(super) struct Guard {
     hosts: Arc<[String]>,
+    token: Option<Token>,
     places: Arc<Semaphore>,
 }
 
 impl Guard {
-    pub(super) fn new(hosts: Vec<String>) -> Self {
-        Self { hosts: hosts.into(), places: Arc::new(Semaphore::new(HTTP_ADMIN_REQUESTS_MAX)) }
+    pub(super) fn new(hosts: Vec<String>, token: Option<Token>) -> Self {
+        let places = Arc::new(Semaphore::new(HTTP_ADMIN_REQUESTS_MAX));
+        Self { hosts: hosts.into(), token, places }
     }
 
     fn check(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
@@ -68,7 +71,7 @@ impl Guard {
         if is_foreign && !opens_page {
             return Err(foreign());
         }
-        Ok(())
+        self.token.as_ref().map_or(Ok(()), |token| token.check(method, headers))
     }
 
     fn is_known(&self, host: &str) -> bool {
@@ -135,7 +138,7 @@ mod tests {
 
     #[test]
     fn names_that_others_may_point_here_are_refused() {
-        let guard = Guard::new(vec!["ring.example".to_owned()]);
+        let guard = Guard::new(vec!["ring.example".to_owned()], None);
         for host in
             ["127.0.0.1", "127.0.0.1:80", "[::1]:9", "localhost:7", "10.0.0.1:1", "Ring.example:9"]
         {
@@ -160,7 +163,7 @@ mod tests {
 
     #[test]
     fn pages_of_other_origins_are_refused() {
-        let guard = Guard::new(Vec::new());
+        let guard = Guard::new(Vec::new(), None);
         let from = |origin: &str| {
             let headers = [("host", "127.0.0.1:90"), ("origin", origin)];
             check(&guard, Method::POST, "/api/v1/leave", &headers)
@@ -183,5 +186,23 @@ mod tests {
         assert_eq!(site("cross-site", Method::GET, "/"), 200, "a link leads to the page");
         assert_eq!(site("cross-site", Method::GET, "/api/v1/status"), 403);
         assert_eq!(site("same-site", Method::POST, "/"), 403);
+    }
+
+    #[test]
+    fn commands_need_the_token_where_there_is_one() {
+        let guard = Guard::new(Vec::new(), Some(Token::new("correct-horse".to_owned())));
+        let with = |method: Method, headers: &[(&str, &str)]| {
+            let headers = [&[("host", "127.0.0.1")], headers].concat();
+            check(&guard, method, "/api/v1/leave", &headers)
+        };
+        assert_eq!(with(Method::GET, &[]), 200, "questions are open");
+        assert_eq!(with(Method::POST, &[]), 401);
+        for wrong in ["correct-horse", "Bearer correct-hors", "Bearer correct-horses", "Bearer "] {
+            assert_eq!(with(Method::POST, &[("authorization", wrong)]), 401, "{wrong}");
+        }
+        assert_eq!(with(Method::POST, &[("authorization", "Bearer correct-horse")]), 200);
+        let elsewhere =
+            [("authorization", "Bearer correct-horse"), ("origin", "http://evil.example")];
+        assert_eq!(with(Method::POST, &elsewhere), 403, "it opens nothing to other origins");
     }
 }

@@ -35,6 +35,7 @@ pub(super) const FILES: &[(&str, &str, &str)] = &[
     page_file!("/members.js", "members.js", SCRIPT),
     page_file!("/model.js", "model.js", SCRIPT),
     page_file!("/panels.js", "panels.js", SCRIPT),
+    page_file!("/processes.js", "processes.js", SCRIPT),
     page_file!("/ring.js", "ring.js", SCRIPT),
     ("/api/v1/openapi.json", JSON, OPENAPI),
 ];

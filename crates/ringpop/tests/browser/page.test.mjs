@@ -9,6 +9,7 @@ import { execFile, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
+import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { FakeCluster } from './fake.mjs';
@@ -39,7 +40,8 @@ async function open(url, options = {}) {
   const complaints = [];
   page.on('console', (message) => { if (['error', 'warning'].includes(message.type())) complaints.push(message.text()); });
   page.on('pageerror', (error) => complaints.push(String(error)));
-  page.on('request', (request) => { if (!request.url().startsWith(url)) complaints.push(`asks for ${request.url()}`); });
+  const { origin } = new URL(url);
+  page.on('request', (request) => { if (!request.url().startsWith(`${origin}/`)) complaints.push(`asks for ${request.url()}`); });
   await page.goto(url);
   await page.waitForSelector('#connection.on');
   await page.waitForSelector('#members-body tr[data-address]');
@@ -156,7 +158,10 @@ test('a thousand members are there within two seconds and stay smooth while ten 
 
 for (const [name, options] of [['light', {}], ['dark', { colorScheme: 'dark' }], ['phone', { viewport: PHONE }]]) {
   test(`axe finds nothing: ${name}`, () => withFake(30, async (cluster, url) => {
+    // As in `ringpop dev`, which shows more.
+    cluster.controller = true;
     const { page, close } = await open(url, { axe: true, ...options });
+    await page.waitForSelector('#process-rows tr[data-process]');
     cluster.change(3, 'suspect');
     cluster.change(4, 'faulty');
     cluster.change(5, 'leave');
@@ -179,13 +184,15 @@ for (const [name, options] of [['light', {}], ['dark', { colorScheme: 'dark' }],
 }
 
 test('everything can be reached by the keyboard, and the ring speaks', () => withFake(5, async (cluster, url) => {
+  cluster.controller = true;
   const { page, close } = await open(url);
+  await page.waitForSelector('#process-rows tr[data-process]');
   const reached = new Set();
-  for (let step = 0; step < 60; step += 1) {
+  for (let step = 0; step < 90; step += 1) {
     await page.keyboard.press('Tab');
-    reached.add(await page.evaluate(() => document.activeElement.id || document.activeElement.textContent));
+    reached.add(await page.evaluate(() => document.activeElement.id || document.activeElement.textContent || document.activeElement.value));
   }
-  for (const wanted of ['ring', 'lookup-key', 'Look up', 'filter', 'filter-status', 'members-scroll', 'Status', 'log-box', 'Heal']) {
+  for (const wanted of ['ring', 'lookup-key', 'Look up', 'filter', 'filter-status', 'members-scroll', 'Status', 'log-box', 'Heal', cluster.members[0].address, 'Kill', 'Evict for a minute', 'Cut in two', 'process-box']) {
     assert.ok(reached.has(wanted), `${wanted}: ${[...reached]}`);
   }
   await page.focus('#ring');
@@ -220,6 +227,18 @@ async function freePort() {
   return new Promise((resolve) => {
     const server = createServer().listen(0, '127.0.0.1', () => { const { port } = server.address(); server.close(() => resolve(port)); });
   });
+}
+
+/** The first of so many ports that are free, with those 1,000 above them. */
+async function freeBlock(count) {
+  const isFree = (port) => new Promise((resolve) => {
+    const server = createServer().once('error', () => resolve(false)).listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
+  for (let base = 18_100; base < 18_900; base += count) {
+    const ports = Array.from({ length: count }, (_, index) => [base + index, base + index + 1000]).flat();
+    if ((await Promise.all(ports.map(isFree))).every(Boolean)) return base;
+  }
+  throw new Error('no ports are free');
 }
 
 /** Members in processes of their own, and the URL of the first one's page. */
@@ -288,4 +307,41 @@ test('the page finds the owners that the command finds', live, async () => {
     }
     await close();
   } finally { cluster.close(); }
+});
+
+test('the dashboard of dev kills a member and revives it, and goes on with another one', live, async () => {
+  const base = await freeBlock(3);
+  const dev = spawn(command, ['dev', '--nodes', '3', '--base-port', String(base), '--json'], { stdio: ['ignore', 'pipe', 'ignore'] });
+  try {
+    const url = await new Promise((resolve, reject) => {
+      createInterface({ input: dev.stdout }).on('line', (line) => {
+        const event = JSON.parse(line);
+        if (event.event === 'dashboard') resolve(event.url);
+      });
+      dev.on('exit', () => reject(new Error('dev has ended')));
+    });
+    const begun = Date.now();
+    while (!(await fetch(new URL('/api/v1/status', url)).catch(() => null))?.ok) {
+      assert.ok(Date.now() - begun < PATIENCE, 'no member answers');
+      await new Promise((resolve) => { setTimeout(resolve, 100); });
+    }
+    const { page, complaints, close } = await open(url);
+    await page.waitForSelector('#process-rows tr:nth-child(3)');
+    const asked = await page.locator('#member-name').textContent();
+    await page.check(`input[name=process][value="${asked}"]`);
+    await page.getByRole('button', { name: 'Kill' }).click();
+    await page.waitForFunction((asked) => document.querySelector(`tr[data-process="${asked}"]`).textContent.includes('killed (signal 9)'), asked);
+    await page.waitForFunction((asked) => document.querySelector('#member-name').textContent !== asked, asked);
+    await page.waitForFunction((asked) => document.querySelector(`tr[data-address="${asked}"] .status`)?.textContent === 'faulty', asked);
+    await page.getByRole('button', { name: 'Revive', exact: true }).click();
+    await page.waitForFunction((asked) => document.querySelector(`tr[data-address="${asked}"] .status`)?.textContent === 'alive', asked);
+    await page.waitForFunction(() => document.querySelector('#processes-note').textContent.startsWith('All that run agree'));
+    // That a member is gone is the only complaint.
+    const others = complaints.filter((text) => !/503|ERR_INCOMPLETE_CHUNKED|504/.test(text));
+    assert.deepEqual(others, []);
+    await close();
+  } finally {
+    dev.kill('SIGTERM');
+    await new Promise((resolve) => { dev.on('exit', resolve); });
+  }
 });

@@ -122,7 +122,7 @@ impl Dev {
     }
 
     pub(super) fn told(&mut self, text: &str) {
-        self.screen.tell(&DevEvent::Action { text: text.to_owned() });
+        self.tell(&DevEvent::Action { text: text.to_owned() });
     }
 
     /// Does something to a member that runs, and tells it.
@@ -167,7 +167,7 @@ impl Dev {
     pub(super) fn start(&mut self, index: usize) -> Result<(), Failure> {
         let pid = self.children.start(&self.plan, index)?;
         let event = self.cluster.restarted(index, pid);
-        self.screen.tell(&event);
+        self.tell(&event);
         if let Some(fault) = &self.fault {
             self.children.say(index, &line(fault));
         }

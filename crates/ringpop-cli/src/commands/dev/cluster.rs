@@ -21,6 +21,8 @@ pub(super) enum Update {
     Exited { index: usize, how: String },
     /// What it says to what it was asked to do.
     Answer { index: usize, answer: Result<String, String> },
+    /// The dashboard could not be opened.
+    NoBrowser { reason: String },
 }
 
 /// The state of the whole cluster.
@@ -146,6 +148,11 @@ impl Cluster {
                 let ok = answer.is_ok();
                 let text = answer.unwrap_or_else(|reason| reason);
                 events.push(DevEvent::Answer { address, ok, text });
+            }
+            Update::NoBrowser { reason } => {
+                // Its URL is a secret, and this is shown on the page as well.
+                let text = format!("no browser was opened ({reason}): open the URL above yourself");
+                events.push(DevEvent::Action { text });
             }
         }
         if !self.stopping {

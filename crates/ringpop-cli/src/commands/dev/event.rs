@@ -12,6 +12,8 @@ use crate::output::{checksum, printable};
 pub(super) enum DevEvent {
     /// A process was started.
     Started { address: String, http: String, pid: Option<u32> },
+    /// Where the dashboard is. Who has the URL may do what the keys do.
+    Dashboard { url: String },
     /// A member says something new.
     Status {
         address: String,
@@ -103,6 +105,7 @@ impl fmt::Display for DevEvent {
                 write!(f, "{address} started, http://{http}")?;
                 pid.map_or(Ok(()), |pid| write!(f, ", process {pid}"))
             }
+            Self::Dashboard { url } => write!(f, "dashboard {url}"),
             Self::Status { address, state, members, checksum: sum, share } => write!(
                 f,
                 "{address} is {}, sees {members}, checksum {}, owns {:.1} %",

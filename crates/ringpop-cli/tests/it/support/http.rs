@@ -61,7 +61,18 @@ impl Client {
         path: &str,
         body: Bytes,
     ) -> Result<Reply, String> {
-        let request = build(method, node, path, body);
+        self.send_with(method, node, path, &[], body).await
+    }
+
+    pub(crate) async fn send_with(
+        &self,
+        method: &str,
+        node: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Reply, String> {
+        let request = build(method, node, path, headers, body);
         let exchange = async {
             let response = self.0.request(request).await.map_err(|error| format!("{error:?}"))?;
             let (head, body) = response.into_parts();
@@ -81,10 +92,17 @@ impl Client {
     }
 }
 
-fn build(method: &str, node: &str, path: &str, body: Bytes) -> axum::http::Request<Full<Bytes>> {
-    axum::http::Request::builder()
-        .method(method)
-        .uri(format!("http://{node}{path}"))
+fn build(
+    method: &str,
+    node: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Bytes,
+) -> axum::http::Request<Full<Bytes>> {
+    let request = axum::http::Request::builder().method(method).uri(format!("http://{node}{path}"));
+    headers
+        .iter()
+        .fold(request, |request, (name, value)| request.header(*name, *value))
         .body(Full::new(body))
         .expect("a request that is valid")
 }

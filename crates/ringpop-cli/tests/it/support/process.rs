@@ -30,8 +30,11 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let mut child =
-            ringpop(arguments).stdout(Stdio::piped()).spawn().expect("the command starts");
+        Self::run(ringpop(arguments))
+    }
+
+    pub(crate) fn run(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the command starts");
         let events = Arc::default();
         let stdout = child.stdout.take().expect("a pipe");
         tokio::spawn(collect(stdout, Arc::clone(&events)));

@@ -3,6 +3,7 @@
 import { byId, make, say } from './dom.js';
 import { get, post, useToken } from './api.js';
 import { state } from './model.js';
+import { selectProcess, showProcesses } from './processes.js';
 
 const COMMANDS = [
   ['Heal', 'heal', {}, null],
@@ -15,7 +16,6 @@ const COMMANDS = [
 
 let chosen = null;
 let mayCommand = false;
-let controller = false;
 
 /** Whether a person agrees. */
 function agreed(question) {
@@ -49,10 +49,10 @@ const button = ([name, path, body, question]) => make('button', { type: 'button'
 export async function updateAccess() {
   const access = await get('access');
   mayCommand = access.commands;
-  controller = access.controller;
+  showProcesses(access.controller);
   const note = mayCommand ? `to ${state.status?.address ?? 'the member'}` : 'read only';
   say(byId('access-note'), note);
-  byId('token-form').hidden = mayCommand;
+  byId('token-form').hidden = mayCommand || access.controller;
   byId('commands').replaceChildren(...(mayCommand ? COMMANDS.map(button) : [make('p', { class: 'quiet' }, access.reason ?? '')]));
   drawRowActions();
 }
@@ -60,6 +60,7 @@ export async function updateAccess() {
 /** What can be done with the member that was chosen in the table. */
 export function chooseMember(address) {
   chosen = address;
+  selectProcess(address);
   drawRowActions();
 }
 
@@ -68,12 +69,6 @@ function drawRowActions() {
   const actions = [];
   if (chosen && mayCommand && ['faulty', 'leave'].includes(state.members.get(chosen)?.status)) {
     actions.push(['Forget it', 'reap', { address: chosen }, `Have the cluster forget ${chosen}?`]);
-  }
-  if (chosen && controller) {
-    const nodes = { nodes: [chosen] };
-    actions.push(['Kill', 'dev/kill', nodes, `Kill the process of ${chosen}?`]);
-    actions.push(['Suspend', 'dev/suspend', nodes, null]);
-    actions.push(['Revive', 'dev/revive', nodes, null]);
   }
   box.hidden = !chosen || actions.length === 0;
   box.replaceChildren(make('b', { class: 'mono' }, chosen ?? ''), ...actions.map(button));
@@ -86,7 +81,7 @@ export function startActions() {
     byId('token').value = '';
     try {
       await updateAccess();
-      if (!mayCommand) say(byId('command-result'), 'The member does not take this token.');
+      if (!mayCommand) say(byId('command-result'), 'This token is not the right one.');
     } catch (error) {
       say(byId('command-result'), error.message);
     }

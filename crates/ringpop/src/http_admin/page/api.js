@@ -1,7 +1,8 @@
 // The JSON interface of the member, and its stream of events.
 
 const BASE = '/api/v1/';
-let token = '';
+/** The URL of a listener that wants a token has it behind its `#`, which no request sends. */
+let token = new URLSearchParams(location.hash.slice(1)).get('token') ?? '';
 
 export function useToken(text) { token = text.trim(); }
 
@@ -27,19 +28,24 @@ export function post(path, body = {}) {
 /**
  * Events from now on. `opened` is called at each connection: what happened before it is not told,
  * and has to be asked for. The browser connects again by itself, but not after every failure.
+ * Gives what begins anew, as with another member.
  */
 export function watch({ opened, closed, told }) {
   let source;
+  let timer;
   const connect = () => {
+    clearTimeout(timer);
+    source?.close();
     source = new EventSource(`${BASE}events`);
     source.onopen = opened;
     source.onmessage = (message) => told(JSON.parse(message.data));
     source.onerror = () => {
       closed();
-      if (source.readyState === EventSource.CLOSED) setTimeout(connect, 1000);
+      if (source.readyState === EventSource.CLOSED) timer = setTimeout(connect, 1000);
     };
   };
   connect();
+  return connect;
 }
 
 /** Calls `job` again and again, `pause()` milliseconds after it has ended, and not while nobody looks. */

@@ -5,7 +5,7 @@ import { get, repeat, watch } from './api.js';
 import { applyMember, beginChange, isChanging, setChecksums, setMembers, setRing, state } from './model.js';
 import { drawRing, startRing } from './ring.js';
 import { drawMembers, startMembers } from './members.js';
-import { drawCharts, updateTraffic } from './charts.js';
+import { drawCharts, forgetTraffic, updateTraffic } from './charts.js';
 import { drawFigures, drawHeader, drawPropagation, drawTimeline, drawViews } from './panels.js';
 import { startLookup } from './lookup.js';
 import { note, sentence, startLog } from './log.js';
@@ -35,11 +35,22 @@ const changing = () => {
 
 async function loadAll() {
   const [status, members, ring] = await Promise.all([get('status'), get('members'), get('ring')]);
-  state.status = status;
+  takeStatus(status);
   setMembers(members.members);
   setRing(ring);
   draw();
   performance.mark('members-shown');
+}
+
+/** When another member answers than before, its events are read from now on. */
+function takeStatus(status) {
+  const before = state.status;
+  state.status = status;
+  if (before && before.address !== status.address) {
+    forgetTraffic();
+    readAgain();
+  }
+  draw();
 }
 
 let ringWanted = false;
@@ -74,7 +85,7 @@ function told(event) {
   }
   if (event.type === 'ring') loadRing();
   if (event.type === 'off_ring' || event.type === 'missed' || event.type === 'identity') loadAll().catch(() => {});
-  if (event.type === 'state' || event.type === 'problem') get('status').then((status) => { state.status = status; draw(); }, () => {});
+  if (event.type === 'state' || event.type === 'problem') get('status').then(takeStatus, () => {});
   draw();
 }
 
@@ -83,19 +94,20 @@ function connected(is) {
   say(byId('connection-text'), is ? 'Live' : 'No connection: trying again');
 }
 
+updateAccess().catch(() => {});
 startRing();
 startMembers(chooseMember);
 startLog();
 startActions();
 const compare = repeat(async () => { setChecksums(await get('checksums')); draw(); }, changing);
-watch({
+const readAgain = watch({
   opened: () => { connected(true); loadAll().then(updateAccess).catch(() => connected(false)); },
   closed: () => connected(false),
   told,
 });
 repeat(updateTraffic, () => 2000);
 repeat(async () => drawPropagation(await get('propagation')), () => 5000);
-repeat(async () => { state.status = await get('status'); draw(); }, () => 2000);
+repeat(async () => takeStatus(await get('status')), () => 2000);
 // What is suspect, and since when, changes without events.
 repeat(async () => {
   if ([...state.members.values()].some((member) => member.status === 'suspect')) setMembers((await get('members')).members);

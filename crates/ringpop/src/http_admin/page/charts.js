@@ -19,6 +19,12 @@ let lastBuckets = null;
 const latencies = [];
 export const traffic = { total: 0, retries: 0, p99: null, known: false };
 
+/** Another member counts: what the former one counted is no beginning. */
+export function forgetTraffic() {
+  last = null;
+  lastBuckets = null;
+}
+
 /** Asks for the counters and draws. */
 export async function updateTraffic() {
   const [stats, destinations] = await Promise.all([get('stats', { prefix: 'forward.' }), get('destinations')]);

@@ -67,7 +67,7 @@ impl Dev {
             match self.step(&step, begun, is_new) {
                 Outcome::Done => {
                     let elapsed_ms = begun.at.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
-                    self.screen.tell(&DevEvent::Step { number, step: label, elapsed_ms });
+                    self.tell(&DevEvent::Step { number, step: label, elapsed_ms });
                     script.next += 1;
                     script.begun = None;
                 }
