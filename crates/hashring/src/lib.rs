@@ -41,6 +41,7 @@ mod health;
 pub mod limits;
 mod movement;
 mod node;
+mod node_id;
 mod ownership;
 pub mod placement;
 pub mod plan;
@@ -61,6 +62,7 @@ pub use self::{
     limits::{DEFAULT_POINTS_PER_WEIGHT_UNIT, NODES_MAX, POINTS_MAX, POINTS_MAX_DEFAULT},
     movement::{DiffError, Move, Movement, diff},
     node::Node,
+    node_id::NodeId,
     ownership::{PlaceRange, Share, Shares},
     placement::{
         Jump, LocalRendezvous, LocalRendezvousWalk, Maglev, MaglevWalk, Placement, ProbeWalk,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::node_id::NodeId;
+
 /// A node of a ring: an id, a weight and whatever the application attaches to it.
 ///
 /// The **id** is unique in the ring. The **identity** is the name that places the node on the
@@ -20,7 +22,7 @@ use std::sync::Arc;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node<N = ()> {
-    id: Arc<str>,
+    id: NodeId,
     identity: Option<Arc<str>>,
     weight: u32,
     ordinals: Option<Arc<[u32]>>,
@@ -29,7 +31,7 @@ pub struct Node<N = ()> {
 
 impl Node {
     /// A node of weight 1 whose identity is its id and that carries no data.
-    pub fn new(id: impl Into<Arc<str>>) -> Self {
+    pub fn new(id: impl Into<NodeId>) -> Self {
         Self { id: id.into(), identity: None, weight: 1, ordinals: None, data: () }
     }
 }
@@ -42,7 +44,7 @@ impl<N> Node<N> {
     #[must_use]
     pub fn with_identity(mut self, identity: impl Into<Arc<str>>) -> Self {
         let identity = identity.into();
-        self.identity = (identity != self.id).then_some(identity);
+        self.identity = (*identity != *self.id).then_some(identity);
         self
     }
 
@@ -87,6 +89,7 @@ impl<N> Node<N> {
     }
 
     /// The name that is unique in the ring.
+    #[inline]
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
@@ -94,7 +97,7 @@ impl<N> Node<N> {
 
     /// The id as a handle that is cheap to clone.
     #[must_use]
-    pub fn shared_id(&self) -> &Arc<str> {
+    pub fn shared_id(&self) -> &NodeId {
         &self.id
     }
 

@@ -3,28 +3,24 @@
 //! All callers that reach the port may ask. A command is carried out for those that
 //! [`AdminAccess`] admits; each is logged with its caller, and counted.
 
-mod access;
+pub(crate) mod access;
 pub(crate) mod checksums;
 mod commands;
+pub(crate) mod comparing;
 mod events;
 mod log_level;
 mod members;
 mod off_ring;
 mod settings;
+pub(crate) mod state;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::sync::{Arc, Weak};
 
 use http::Request as HttpRequest;
 use http::Response as HttpResponse;
 use ringpop_forward::ConnectionEnds;
-use swim_core::Address;
 use swim_core::wire::pb;
-use tokio::sync::Semaphore;
-use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::server::NamedService;
 use tonic::{Request, Response, Status};
@@ -33,23 +29,18 @@ use tower_service::Service;
 pub use self::access::AdminAccess;
 #[cfg(feature = "http-admin")]
 pub(crate) use self::access::{BEARER, is_same};
-pub(crate) use self::checksums::Comparing;
 use self::events::EventStream;
 use self::members::{millis, short};
+use self::state::count;
 use crate::counters::Counters;
 use crate::generated as proto;
 use crate::generated::admin_server::{Admin, AdminServer};
 use crate::inner::Inner;
-use crate::latency::Latency;
-use crate::lifecycle::State;
 use crate::limits::{
-    ADMIN_LOG_INTERVAL, ADMIN_READERS_MAX, ADMIN_REQUEST_BYTES_MAX, LOOKUP_KEY_BYTES_MAX,
-    LOOKUP_OWNERS_MAX,
+    ADMIN_READERS_MAX, ADMIN_REQUEST_BYTES_MAX, LOOKUP_KEY_BYTES_MAX, LOOKUP_OWNERS_MAX,
 };
-use crate::log_control::LogControl;
 use crate::member::Ringpop;
-use crate::propagation::Propagation;
-use crate::security::Security;
+use crate::state::State;
 use crate::view::View;
 
 /// The gRPC service of administration.
@@ -58,82 +49,6 @@ pub(crate) struct AdminService {
     /// It does not keep the member running.
     member: Weak<Inner>,
     access: AdminAccess,
-}
-
-/// What the administration service of a member counts and bounds.
-#[derive(Debug)]
-pub(crate) struct AdminState {
-    /// The callers that may give commands on the port of the member.
-    pub(crate) access: AdminAccess,
-    /// Places for readers of events.
-    readers: Arc<Semaphore>,
-    commands: AtomicU64,
-    commands_refused: AtomicU64,
-    readers_refused: AtomicU64,
-    /// When a refused command was told last.
-    refusal_told: Mutex<Option<Instant>>,
-    /// How the application has its log controlled.
-    log_control: Option<Box<dyn LogControl>>,
-    pub(crate) comparing: Comparing,
-    /// How long answered attempts at owners took.
-    pub(crate) latency: Arc<Latency>,
-    pub(crate) propagation: Arc<Propagation>,
-    /// The pace of beacons in the whole cluster.
-    pub(crate) beacons: Option<Duration>,
-}
-
-impl AdminState {
-    pub(crate) fn new(
-        access: AdminAccess,
-        log_control: Option<Box<dyn LogControl>>,
-        security: Security,
-        beacons: Option<Duration>,
-    ) -> Self {
-        Self {
-            access,
-            readers: Arc::new(Semaphore::new(ADMIN_READERS_MAX)),
-            commands: AtomicU64::new(0),
-            commands_refused: AtomicU64::new(0),
-            readers_refused: AtomicU64::new(0),
-            refusal_told: Mutex::new(None),
-            log_control,
-            comparing: Comparing::new(security),
-            latency: Arc::default(),
-            propagation: Arc::default(),
-            beacons,
-        }
-    }
-
-    /// Tells the log of a refused command, at most once in an interval: callers without access must
-    /// not be able to fill the log.
-    fn tell_refusal(&self, member: &Address, command: &str, peer: Option<SocketAddr>) {
-        let mut told = self.refusal_told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.is_some_and(|told| told.elapsed() < ADMIN_LOG_INTERVAL) {
-            return;
-        }
-        *told = Some(Instant::now());
-        drop(told);
-        tracing::warn!(
-            %member,
-            command,
-            ?peer,
-            "a command was refused: the caller is not authorised"
-        );
-    }
-
-    /// The counters by name.
-    pub(crate) fn counters(&self) -> [(&'static str, u64); 3] {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        [
-            ("commands", read(&self.commands)),
-            ("commands_refused", read(&self.commands_refused)),
-            ("readers_refused", read(&self.readers_refused)),
-        ]
-    }
-}
-
-fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
 }
 
 /// The service of a member, bounded.

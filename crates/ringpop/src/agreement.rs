@@ -12,12 +12,12 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::admin::checksums::own;
 use crate::inner::Inner;
-use crate::lifecycle::State;
 use crate::limits::{
     AGREEMENT_ASKED_MAX, AGREEMENT_CHANGES_MAX, AGREEMENT_INTERVAL, CHECKSUM_ANSWER_LIMIT,
 };
 use crate::problem::{Problem, ProblemKind};
 use crate::propagation::Propagation;
+use crate::state::State;
 
 /// How long a checksum of this member is remembered: others may be so far behind.
 const MEMORY: Duration = Duration::from_secs(30);

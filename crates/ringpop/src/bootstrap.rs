@@ -8,8 +8,9 @@ use swim_core::{Address, CommandError, JoinFailure};
 use swim_driver::limits::DISCOVERY_TIMEOUT;
 use swim_driver::{Bootstrap, BootstrapError as DriverError, Handle, Hosts};
 
-use crate::lifecycle::{Lifecycle, State};
+use crate::lifecycle::Lifecycle;
 use crate::problem::Problem;
+use crate::state::State;
 
 /// How a bootstrap ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

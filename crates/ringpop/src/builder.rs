@@ -19,13 +19,13 @@ use ringpop_forward::{
 };
 use swim_core::Config;
 
-use crate::admin::AdminAccess;
+use crate::admin::access::AdminAccess;
 use crate::hooks::Hooks;
 use crate::inner::Expected;
 use crate::limits::{ALONE_AFTER, HAND_OFF_LIMIT, LAME_DUCK};
 use crate::listen::Listen;
 use crate::log_control::LogControl;
-use crate::member::OffRingSettings;
+use crate::member::off_ring::OffRingSettings;
 use crate::placement::PlacementChoice;
 use crate::planned::HandOffSettings;
 use crate::security::Security;

@@ -7,7 +7,8 @@ use tokio::time::sleep;
 
 use crate::bind_error::BindError;
 use crate::limits::{CERTIFICATE_WARNING_PART, CERTIFICATE_WARNINGS};
-use crate::problem::{Problem, ProblemKind, Problems};
+use crate::problem::{Problem, ProblemKind};
+use crate::problems::Problems;
 
 /// Refuses a certificate that is not valid any more: every peer would.
 pub(crate) fn check(tls: &Tls, now: SystemTime) -> Result<(), BindError> {

@@ -8,9 +8,9 @@ use swim_driver::Stopped;
 
 use crate::bind_error::BindError;
 use crate::bootstrap::BootstrapError;
-use crate::lifecycle::State;
 use crate::limits::{EVICTION_MAX, EVICTION_MIN, EVICTIONS_MAX};
 use crate::placement::PlacementError;
+use crate::state::State;
 
 /// Why the labels of a member stay as they were.
 #[derive(Debug, thiserror::Error)]

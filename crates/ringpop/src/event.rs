@@ -11,10 +11,10 @@ use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use tokio_stream::{Stream, StreamExt};
 
 use crate::identity::SharedIdentity;
-use crate::lifecycle::State;
 use crate::limits::EVENTS_MAX;
 use crate::off_ring::OffRing;
 use crate::problem::Problem;
+use crate::state::State;
 use crate::view::RingChange;
 
 /// Something that happened. The [`View`](crate::View) has it already.

@@ -10,7 +10,7 @@ use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::{Health as Service, HealthServer};
 use tonic_health::server::{HealthReporter, health_reporter};
 
-use crate::lifecycle::State;
+use crate::state::State;
 
 /// The name of the server as a whole.
 const WHOLE: &str = "";

@@ -9,7 +9,7 @@ use swim_driver::{Handle, Hosts};
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant as Clock;
 
-use crate::admin::AdminState;
+use crate::admin::state::AdminState;
 use crate::command_error::SetLabelsError;
 use crate::event::{Event, Listeners};
 use crate::gossip::GossipThread;
@@ -19,11 +19,11 @@ use crate::labels::OwnLabels;
 use crate::lease::LeaseStats;
 use crate::lifecycle::Lifecycle;
 use crate::planned::Planner;
-use crate::problem::Problems;
-use crate::ring_watch::RingWatchers;
+use crate::problems::Problems;
+use crate::ring_watch::watchers::RingWatchers;
 use crate::security::Security;
-use crate::server::Server;
-use crate::shutdown::Shutdown;
+use crate::server::phase::Server;
+use crate::shutdown::begun::Shutdown;
 use crate::status_changes::StatusChanges;
 use crate::view::Views;
 

@@ -32,7 +32,8 @@ pub use self::stores::ConsulLeases;
 #[cfg(feature = "kubernetes")]
 pub use self::stores::KubernetesLeases;
 use crate::event::{Event, Listeners};
-use crate::problem::{Problem, ProblemKind, Problems};
+use crate::problem::{Problem, ProblemKind};
+use crate::problems::Problems;
 
 /// The leases of a member, on the slots of the keys that it owns; made by
 /// [`Ringpop::leases`](crate::Ringpop::leases).

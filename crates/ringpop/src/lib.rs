@@ -83,6 +83,7 @@ mod named_ring;
 mod observing;
 mod off_ring;
 mod operator;
+mod outermost;
 mod own_address;
 mod owned;
 mod owner;
@@ -90,6 +91,7 @@ mod peer_clocks;
 mod placement;
 mod planned;
 mod problem;
+mod problems;
 mod propagation;
 mod ring_client;
 #[cfg(feature = "ring-list")]
@@ -101,6 +103,7 @@ mod security;
 mod server;
 mod shutdown;
 mod slow_start;
+mod state;
 mod status_changes;
 mod switches;
 #[cfg(feature = "testing")]
@@ -129,7 +132,6 @@ pub use lease::KubernetesLeases;
 pub use lease::{
     Lease, LeaseError, LeaseSettings, LeaseSettingsError, LeaseStore, Leases, MemoryLeases, Session,
 };
-pub use lifecycle::State;
 #[cfg(feature = "tracing-reload")]
 pub use log_control::TracingReload;
 pub use log_control::{LogControl, LogControlError};
@@ -149,6 +151,7 @@ pub use ring_options::RingOptions;
 pub use server::ServeError;
 pub use shutdown::ShutdownReport;
 pub use slow_start::SlowStart;
+pub use state::State;
 pub use view::{
     MemberRing, MemberWalk, Moved, Moves, NamedRings, RingChange, Subring, View, ZoneOrder,
 };

@@ -7,7 +7,7 @@ mod labels;
 mod leases;
 mod life;
 mod lookups;
-mod off_ring;
+pub(crate) mod off_ring;
 mod placing;
 mod stats;
 mod warming;
@@ -25,7 +25,7 @@ use crate::inner::Inner;
 use crate::problem::Problem;
 use crate::view::View;
 
-pub(crate) use self::off_ring::{OffRingSettings, attended};
+pub(crate) use self::off_ring::attended;
 
 /// One member of a cluster: its membership, its ring, its forwarder and its
 /// server. Clones are the same member.

@@ -12,10 +12,10 @@ use crate::bootstrap::{BootstrapError, Bootstrapped};
 use crate::command_error::{HealError, LeaveRingError, ReapError, RejoinError, SetLabelsError};
 use crate::hooks::HookPoint;
 use crate::labels::with_limits;
-use crate::lifecycle::State;
 use crate::limits::HEAL_LIMIT;
 use crate::member::Ringpop;
 use crate::planned;
+use crate::state::State;
 
 /// How a healing ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

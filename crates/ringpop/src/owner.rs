@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::Arc;
 
-use hashring::Node;
+use hashring::{Node, NodeId};
 use ringpop_forward::Owner as Reached;
 
 /// The member that owns a key: its address, and whether it is this member.
@@ -30,29 +30,29 @@ use ringpop_forward::Owner as Reached;
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct Owner(Known);
-
-#[derive(Clone)]
-enum Known {
-    /// A lookup has just read the node; its address is elsewhere in memory.
-    Node(Arc<Node<Reached>>),
-    #[cfg(feature = "testing")]
-    Address { address: Arc<str>, is_local: bool },
+pub struct Owner {
+    address: NodeId,
+    is_local: bool,
 }
 
 impl Owner {
     /// One that need not be on a ring.
     #[cfg(feature = "testing")]
-    pub(crate) const fn new(address: Arc<str>, is_local: bool) -> Self {
-        Self(Known::Address { address, is_local })
+    pub(crate) fn new(address: Arc<str>, is_local: bool) -> Self {
+        Self { address: address.into(), is_local }
     }
 
     /// The member at a place of a ring.
+    #[inline]
     pub(crate) fn of(node: &Arc<Node<Reached>>) -> Self {
-        Self(Known::Node(Arc::clone(node)))
+        // Up to a certain length it is copied: counting one more reference would make the
+        // processor wait for all loads before.
+        let address = node.shared_id().clone();
+        Self { address, is_local: Self::is_here(node) }
     }
 
     /// Whether a place of a ring is that of the member that looks it up.
+    #[inline]
     pub(crate) fn is_here(node: &Arc<Node<Reached>>) -> bool {
         matches!(node.data(), Reached::Local)
     }
@@ -60,21 +60,13 @@ impl Owner {
     /// The address of the owner, as `host:port`.
     #[must_use]
     pub fn address(&self) -> &str {
-        match &self.0 {
-            Known::Node(node) => node.id(),
-            #[cfg(feature = "testing")]
-            Known::Address { address, .. } => address,
-        }
+        &self.address
     }
 
     /// Whether the member that looked the key up owns it.
     #[must_use]
-    pub fn is_local(&self) -> bool {
-        match &self.0 {
-            Known::Node(node) => Self::is_here(node),
-            #[cfg(feature = "testing")]
-            Known::Address { is_local, .. } => *is_local,
-        }
+    pub const fn is_local(&self) -> bool {
+        self.is_local
     }
 }
 

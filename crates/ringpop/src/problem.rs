@@ -3,14 +3,11 @@
 //! Each is told three times: by a line in the log at level WARN when it begins, by an
 //! [`Event`](crate::Event), and by the status of the member for as long as it lasts.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use swim_core::{Address, Isolation};
+use swim_core::Isolation;
 
-use crate::event::{Event, Listeners};
 use crate::placement::PlacementChoice;
 
 /// Something that a person should look after. Its text says what to do.
@@ -242,45 +239,4 @@ fn write_capped(
         write!(f, "; {left_out} members own no keys")?;
     }
     f.write_str("; lower the weights or the points for each unit, or look for invented members")
-}
-
-/// The problems that one member has now.
-#[derive(Debug)]
-pub(crate) struct Problems {
-    /// Tells the members of one process apart in the log.
-    member: Address,
-    current: Mutex<BTreeMap<ProblemKind, Problem>>,
-    listeners: Listeners,
-}
-
-impl Problems {
-    pub(crate) const fn new(member: Address, listeners: Listeners) -> Self {
-        Self { member, current: Mutex::new(BTreeMap::new()), listeners }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<ProblemKind, Problem>> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A problem begins or has changed. Told when it was not told before.
-    pub(crate) fn begin(&self, problem: Problem) {
-        let before = self.lock().insert(problem.kind(), problem.clone());
-        if before.as_ref() != Some(&problem) {
-            tracing::warn!(member = %self.member, "{problem}");
-            self.listeners.tell(Event::ProblemBegan(problem));
-        }
-    }
-
-    /// A problem is over, if there was one.
-    pub(crate) fn end(&self, kind: ProblemKind) {
-        let ended = self.lock().remove(&kind);
-        if let Some(problem) = ended {
-            tracing::info!(member = %self.member, %problem, "a problem is over");
-            self.listeners.tell(Event::ProblemEnded(problem));
-        }
-    }
-
-    pub(crate) fn list(&self) -> Vec<Problem> {
-        self.lock().values().cloned().collect()
-    }
 }

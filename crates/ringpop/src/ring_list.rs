@@ -19,9 +19,9 @@ use tonic::codegen::Bytes;
 use tower_service::Service;
 
 use crate::inner::Inner;
-use crate::lifecycle::State;
 use crate::limits::{RING_LIST_WAIT_MAX, RING_LIST_WAITERS_MAX};
 use crate::member::Ringpop;
+use crate::state::State;
 use crate::view::MemberRing;
 
 /// The end of the path under which Envoy asks for endpoints (xDS over REST).

@@ -1,21 +1,22 @@
 //! The ring, told to processes that are no members.
 
+pub(crate) mod watchers;
+
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use futures_util::stream::{Stream, unfold};
 use hashring::Node;
 use ringpop_forward::{Owner, Resolver as _};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 use tonic::{Request, Response, Status};
 
 use crate::generated as proto;
 use crate::generated::ring_watch_server::RingWatch;
 use crate::inner::Inner;
-use crate::lifecycle::State;
-use crate::limits::{RING_WATCH_HEARTBEAT, RING_WATCHERS_MAX};
+use crate::limits::RING_WATCH_HEARTBEAT;
+use crate::state::State;
 use crate::view::MemberRing;
 
 /// The gRPC service that tells the ring.
@@ -27,38 +28,6 @@ pub(crate) struct WatchService {
 impl WatchService {
     pub(crate) const fn new(member: Weak<Inner>) -> Self {
         Self { member }
-    }
-}
-
-/// The clients that watch the ring of a member, and those that could not.
-#[derive(Debug)]
-pub(crate) struct RingWatchers {
-    /// One for each watcher that there may be.
-    places: Arc<Semaphore>,
-    refused: AtomicU64,
-}
-
-impl Default for RingWatchers {
-    fn default() -> Self {
-        let places = Arc::new(Semaphore::new(RING_WATCHERS_MAX));
-        Self { places, refused: AtomicU64::new(0) }
-    }
-}
-
-impl RingWatchers {
-    fn enter(&self) -> Result<OwnedSemaphorePermit, Status> {
-        Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-            Status::resource_exhausted(format!(
-                "{RING_WATCHERS_MAX} clients watch the ring of this member: ask another one"
-            ))
-        })
-    }
-
-    /// The figures by name.
-    pub(crate) fn counters(&self) -> [(&'static str, u64); 2] {
-        let watching = RING_WATCHERS_MAX.saturating_sub(self.places.available_permits());
-        [("watchers", watching as u64), ("watchers_refused", self.refused.load(Ordering::Relaxed))]
     }
 }
 
@@ -168,24 +137,5 @@ pub(crate) fn member(node: &Node<Owner>) -> proto::RingMember {
         address: node.id().to_owned(),
         identity: node.identity().to_owned(),
         weight: node.weight(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_watcher_without_a_place_is_refused_and_counted() {
-        let watchers = RingWatchers::default();
-        assert_eq!(watchers.counters(), [("watchers", 0), ("watchers_refused", 0)]);
-        let mut places: Vec<_> =
-            (0..RING_WATCHERS_MAX).map(|_| watchers.enter().expect("there is room")).collect();
-        let refused = watchers.enter().expect_err("all places are taken");
-        assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
-        let all = RING_WATCHERS_MAX as u64;
-        assert_eq!(watchers.counters(), [("watchers", all), ("watchers_refused", 1)]);
-        places.pop();
-        places.push(watchers.enter().expect("one went"));
     }
 }

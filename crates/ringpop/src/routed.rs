@@ -13,7 +13,8 @@ use tonic::{Code, Status};
 use tower_service::Service as _;
 
 use crate::limits::ROUTES_ASKED_MAX;
-use crate::problem::{Problem, Problems};
+use crate::problem::Problem;
+use crate::problems::Problems;
 
 /// What no server decodes.
 const UNKNOWN_ENCODING: &str = "ringpop-route-check";

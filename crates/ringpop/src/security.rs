@@ -24,8 +24,8 @@ use ringpop_forward::{Tls, is_verified};
 use crate::bind_error::BindError;
 #[cfg(feature = "tls")]
 use crate::certificate;
-use crate::problem::Problems;
-use crate::server::Outermost;
+use crate::outermost::Outermost;
+use crate::problems::Problems;
 
 /// The layers around the services of a member, the outermost last.
 type Layers<L> = Stack<ForwardLayer, Stack<L, Stack<LimitLayer, Identity>>>;

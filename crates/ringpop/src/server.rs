@@ -1,21 +1,19 @@
 //! One port for everything: membership, administration, and the services of
 //! the application behind the forwarder.
 
+pub(crate) mod phase;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
-use http::{Request, Response};
 use ringpop_forward::ForwardService;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tonic::body::Body;
-use tonic::codegen::{Body as HttpBody, Bytes, StdError};
 use tonic::service::Routes as Services;
 use tower_layer::Layer;
-use tower_service::Service;
 
+use self::phase::Server;
 use crate::admin;
 use crate::generated::membership_server::MembershipServer;
 use crate::generated::planned_moves_server::PlannedMovesServer;
@@ -27,50 +25,13 @@ use crate::inner::Inner;
 use crate::limits::{
     HAND_OFF_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX, RING_BYTES_MAX, SERVER_ENDED_LIMIT,
 };
+use crate::outermost::Outermost;
 use crate::planned::PlannedMovesService;
-use crate::problem::{Problem, Problems};
+use crate::problem::Problem;
+use crate::problems::Problems;
 use crate::ring_watch::WatchService;
 use crate::security::CHECKED;
 use crate::{agreement, propagation, routed, shutdown};
-
-/// The services of a member inside a layer of the application, as [`Ringpop::serve_with`]
-/// describes it.
-///
-/// [`Ringpop::serve_with`]: crate::Ringpop::serve_with
-pub(crate) trait Outermost:
-    Service<
-        Request<Body>,
-        Response = Response<Self::Body>,
-        Error: Into<StdError> + Send,
-        Future: Send,
-    > + Clone
-    + Send
-    + 'static
-{
-    type Body: HttpBody<Data = Bytes, Error: Into<StdError>> + Send + 'static;
-}
-
-impl<S, B> Outermost for S
-where
-    S: Service<Request<Body>, Response = Response<B>, Error: Into<StdError> + Send, Future: Send>
-        + Clone
-        + Send
-        + 'static,
-    B: HttpBody<Data = Bytes, Error: Into<StdError>> + Send + 'static,
-{
-    type Body = B;
-}
-
-/// The server of a member.
-#[derive(Debug)]
-pub(crate) enum Server {
-    /// Has the port and does not serve yet.
-    Bound(TcpListener),
-    /// Serves. Dropping `stop` lets it finish the calls under way and end.
-    Running { stop: oneshot::Sender<()>, task: JoinHandle<()> },
-    /// Has stopped.
-    Stopped,
-}
 
 /// Why a member does not start to serve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -205,8 +166,8 @@ where
 mod tests {
     use super::*;
     use crate::event::Event;
-    use crate::lifecycle::State;
     use crate::member::Ringpop;
+    use crate::state::State;
 
     #[tokio::test]
     async fn a_member_whose_server_ended_stops_and_says_why() {

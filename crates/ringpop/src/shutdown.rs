@@ -8,6 +8,8 @@
 //!
 //! All of it runs in a task of its own: a caller may stop waiting for it.
 
+pub(crate) mod begun;
+
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -15,31 +17,14 @@ use swim_core::{Event as SwimEvent, Instant as SwimInstant, Node};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use self::begun::Shutdown;
+pub use self::begun::ShutdownReport;
 use crate::gossip::reachable;
 use crate::hooks::HookPoint;
 use crate::inner::Inner;
-use crate::lifecycle::State;
 use crate::planned;
-use crate::server::Server;
-
-/// How a shutdown went.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ShutdownReport {
-    /// Members that confirmed that they know of the leave.
-    pub told: usize,
-    /// Requests that were still under way when the time was over, and were
-    /// cut off.
-    pub cut_off: u64,
-}
-
-/// A shutdown that was begun.
-#[derive(Debug)]
-pub(crate) struct Shutdown {
-    /// The earliest time that anybody gave.
-    deadline: watch::Sender<Instant>,
-    report: watch::Receiver<Option<ShutdownReport>>,
-}
+use crate::server::phase::Server;
+use crate::state::State;
 
 /// Begins to stop, or hurries a stop that was begun, and waits within `limit`.
 pub(crate) async fn run(inner: &Arc<Inner>, limit: Duration) -> ShutdownReport {

@@ -14,26 +14,6 @@ use super::File;
 const ALLOWED: &[(&str, &[&str])] = &[
     // A builder and what it builds.
     ("ringpop-forward", &["builder", "direct", "forwarder"]),
-    // The state of a member, and the parts that act on all of it.
-    (
-        "ringpop",
-        &[
-            "admin",
-            "admin::checksums",
-            "agreement",
-            "builder",
-            "counters",
-            "inner",
-            "member",
-            "planned",
-            "ring_watch",
-            "security",
-            "server",
-            "shutdown",
-        ],
-    ),
-    // An event carries what these tell by it.
-    ("ringpop", &["event", "lifecycle", "problem"]),
 ];
 
 static USE: LazyLock<Regex> =

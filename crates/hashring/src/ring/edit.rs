@@ -5,7 +5,7 @@ use std::{iter::Peekable, sync::Arc};
 use thiserror::Error;
 
 use super::{BuildError, Ring, assemble::NodePlan};
-use crate::{node::Node, scheme::Scheme};
+use crate::{node::Node, node_id::NodeId, scheme::Scheme};
 
 /// One change of a ring's nodes, for [`Ring::apply`].
 #[derive(Clone, Debug)]
@@ -14,9 +14,9 @@ pub enum Edit<N = ()> {
     /// A node comes; its id must be new.
     Add(Arc<Node<N>>),
     /// The node of this id goes.
-    Remove(Arc<str>),
+    Remove(NodeId),
     /// The node of this id gets another weight.
-    Reweight(Arc<str>, u32),
+    Reweight(NodeId, u32),
     /// A node takes the place of the one with its id: other data, weight or identity.
     Replace(Arc<Node<N>>),
 }
@@ -28,12 +28,12 @@ impl<N> Edit<N> {
     }
 
     /// The node of this id goes.
-    pub fn remove(id: impl Into<Arc<str>>) -> Self {
+    pub fn remove(id: impl Into<NodeId>) -> Self {
         Self::Remove(id.into())
     }
 
     /// The node of this id gets another weight.
-    pub fn reweight(id: impl Into<Arc<str>>, weight: u32) -> Self {
+    pub fn reweight(id: impl Into<NodeId>, weight: u32) -> Self {
         Self::Reweight(id.into(), weight)
     }
 

@@ -1,79 +1,16 @@
 //! The checksums of all members, asked of each: whether they have one view.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 
 use futures_util::{StreamExt as _, stream};
 use swim_core::{Address, Status as MemberStatus};
-use tokio::time::{Instant, timeout_at};
-use tonic::Status;
-use tonic::transport::Channel;
+use tokio::time::Instant;
 
+use super::comparing::{Answer, Compared};
 use super::members::millis;
 use crate::generated as proto;
-use crate::generated::admin_client::AdminClient;
-use crate::gossip::Channels;
 use crate::inner::Inner;
-use crate::limits::{
-    CHECKSUM_ANSWER_LIMIT, CHECKSUM_CHANNELS_MAX, CHECKSUMS_AT_ONCE_MAX, CHECKSUMS_INTERVAL,
-    CHECKSUMS_LIMIT,
-};
-use crate::security::Security;
-
-/// The latest comparison, and the connections that it takes.
-#[derive(Debug)]
-pub(crate) struct Comparing {
-    /// Held while members are asked: all that want to know wait for the same answers.
-    latest: tokio::sync::Mutex<Option<Compared>>,
-    channels: Mutex<Channels>,
-}
-
-#[derive(Debug, Clone)]
-struct Compared {
-    at: Instant,
-    groups: Vec<proto::ChecksumGroup>,
-    unreached: Vec<proto::Unreached>,
-}
-
-/// The checksums of a member, or why there are none.
-type Answer = Result<proto::GetChecksumsResponse, String>;
-
-impl Comparing {
-    pub(crate) fn new(security: Security) -> Self {
-        let channels = Channels::new(security, CHECKSUM_CHANNELS_MAX);
-        Self { latest: tokio::sync::Mutex::new(None), channels: Mutex::new(channels) }
-    }
-
-    /// Asks one member until `deadline`.
-    pub(crate) async fn ask(&self, address: &Address, deadline: Instant) -> Answer {
-        let channel = {
-            let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-            channels.get(address, None, true)
-        };
-        let channel = channel.ok_or_else(|| "no URL can name it".to_owned())?;
-        let limit = deadline.min(Instant::now() + CHECKSUM_ANSWER_LIMIT);
-        match timeout_at(limit, get(channel)).await {
-            Ok(Ok(checksums)) => Ok(checksums),
-            Ok(Err(status)) => Err(reason(&status)),
-            Err(_) => Err("it did not answer in time".to_owned()),
-        }
-    }
-}
-
-async fn get(channel: Channel) -> Result<proto::GetChecksumsResponse, Status> {
-    let question = proto::GetChecksumsRequest {};
-    Ok(AdminClient::new(channel).get_checksums(question).await?.into_inner())
-}
-
-fn reason(status: &Status) -> String {
-    match std::error::Error::source(status) {
-        Some(cause) => ringpop_forward::explain_failure(cause),
-        None if status.code() == tonic::Code::Unimplemented => {
-            "it runs an earlier version, which does not tell its checksum".to_owned()
-        }
-        None => status.message().to_owned(),
-    }
-}
+use crate::limits::{CHECKSUMS_AT_ONCE_MAX, CHECKSUMS_INTERVAL, CHECKSUMS_LIMIT};
 
 pub(crate) fn own(inner: &Inner) -> proto::GetChecksumsResponse {
     inner.views.with(|view| proto::GetChecksumsResponse {

@@ -13,7 +13,7 @@ use crate::clock::unix_ms;
 use crate::event::{Event, Events};
 use crate::generated as proto;
 use crate::generated::watch_events_response::Event as Told;
-use crate::lifecycle::State;
+use crate::state::State;
 use crate::status_changes::named;
 
 /// The events of a member until it begins to stop: a reader must not hold up its end.

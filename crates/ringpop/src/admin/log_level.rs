@@ -4,7 +4,7 @@ use std::future::ready;
 
 use tonic::Status;
 
-use super::AdminState;
+use super::state::AdminState;
 use crate::generated as proto;
 use crate::limits::ADMIN_LOG_DIRECTIVES_BYTES_MAX;
 use crate::log_control::{LogControl, LogControlError};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ringpop_forward::ServerLimits;
 
 use super::Builder;
-use crate::admin::AdminAccess;
+use crate::admin::access::AdminAccess;
 use crate::hooks::HookPoint;
 use crate::listen::Listen;
 use crate::log_control::LogControl;

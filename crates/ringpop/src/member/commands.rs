@@ -7,7 +7,7 @@ use swim_core::{Address, Config, Node as Machine};
 use super::Ringpop;
 use crate::command_error::{ReapError, ReconfigureError};
 use crate::labels::{OwnLabels, with_room};
-use crate::lifecycle::State;
+use crate::state::State;
 
 impl Ringpop {
     /// Takes other membership settings while the member runs; what that means

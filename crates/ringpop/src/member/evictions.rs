@@ -12,9 +12,9 @@ use super::Ringpop;
 use crate::clock::unix_ms;
 use crate::inner::Inner;
 use crate::labels::OwnLabels;
-use crate::lifecycle::State;
 use crate::limits::{EVICTION_MAX, EVICTIONS_LOOK_INTERVAL, EVICTIONS_MAX};
 use crate::off_ring::Eviction;
+use crate::state::State;
 
 /// When the entries that this member holds end, by the clock that no one sets. One that the wall
 /// clock would keep longer than an eviction may last ends all the same.

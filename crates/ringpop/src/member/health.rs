@@ -10,8 +10,8 @@ use crate::clock::unix_ms;
 use crate::health_check::{HealthCheck, Outcome, Standing};
 use crate::inner::Inner;
 use crate::labels::OwnLabels;
-use crate::lifecycle::State;
 use crate::problem::{Problem, ProblemKind};
+use crate::state::State;
 
 /// Checks until the member begins to stop.
 pub(super) async fn attend(check: HealthCheck, member: Weak<Inner>) {

@@ -5,8 +5,8 @@ use swim_core::{CommandError, Labels};
 use super::Ringpop;
 use crate::command_error::SetLabelsError;
 use crate::labels::{OwnLabels, check_weight};
-use crate::lifecycle::State;
 use crate::planned;
+use crate::state::State;
 
 impl Ringpop {
     /// Replaces the labels that all members see of this one. Identity, weight

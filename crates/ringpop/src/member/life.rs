@@ -17,11 +17,13 @@ use super::Ringpop;
 use crate::bootstrap::{self, BootstrapError, Bootstrapped, Joined};
 use crate::inner::Expected;
 use crate::labels::OwnLabels;
-use crate::lifecycle::{Lifecycle, State};
+use crate::lifecycle::Lifecycle;
 use crate::own_address;
 use crate::planned;
-use crate::server::{ServeError, Server};
+use crate::server::ServeError;
+use crate::server::phase::Server;
 use crate::shutdown::{self, ShutdownReport};
+use crate::state::State;
 
 impl Ringpop {
     /// Starts to serve on one port: membership, administration, and the

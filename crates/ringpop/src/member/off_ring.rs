@@ -11,10 +11,10 @@ use crate::clock::unix_ms;
 use crate::command_error::{EvictError, SetLabelsError};
 use crate::health_check::HealthCheck;
 use crate::inner::Inner;
-use crate::lifecycle::State;
 use crate::limits::{EVICTION_MAX, EVICTION_MIN, EVICTIONS_MAX};
 use crate::off_ring::Eviction;
 use crate::slow_start::SlowStart;
+use crate::state::State;
 
 /// What the application asks of a member for its times off the ring.
 #[derive(Debug, Default, Clone)]

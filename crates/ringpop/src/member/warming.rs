@@ -7,9 +7,9 @@ use tokio::time::{sleep, timeout};
 use super::Ringpop;
 use crate::inner::Inner;
 use crate::labels::OwnLabels;
-use crate::lifecycle::State;
 use crate::limits::SLOW_START_MAX;
 use crate::slow_start::{SlowStart, Step};
+use crate::state::State;
 use crate::view::another_ring;
 
 /// Goes from step to step whenever this member is on the ring, and back to the first one

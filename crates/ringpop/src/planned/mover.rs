@@ -15,12 +15,12 @@ use crate::command_error::SetLabelsError;
 use crate::generated::{AnnounceRequest, AnnounceResponse, CompareRequest};
 use crate::inner::Inner;
 use crate::labels::OwnLabels;
-use crate::lifecycle::State;
 use crate::limits::{
     ANNOUNCE_TIMEOUT, ANNOUNCED_AT_ONCE_MAX, MOVE_MEMBERS_MAX, MOVE_RETRY_PAUSE, SWITCH_LEAD_MAX,
     SWITCH_LEAD_MIN,
 };
 use crate::peer_clocks::RoundTrip;
+use crate::state::State;
 use crate::weight::NextWeight;
 
 /// Changes the weight of this member on the ring together with all others, after state was handed

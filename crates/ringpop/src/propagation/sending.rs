@@ -8,9 +8,9 @@ use tokio::time::sleep;
 use crate::builder::Builder;
 use crate::clock::unix_time;
 use crate::inner::Inner;
-use crate::lifecycle::State;
 use crate::limits::BEACON_INTERVAL_MIN;
 use crate::member::Ringpop;
+use crate::state::State;
 
 impl Builder {
     /// Has this member take part in measuring how long news takes: in the whole cluster one member

@@ -15,10 +15,11 @@ use super::Network;
 use crate::bind_error::BindError;
 use crate::bootstrap::BootstrapError;
 use crate::builder::Builder;
-use crate::lifecycle::State;
 use crate::member::Ringpop;
-use crate::server::{ServeError, Server};
+use crate::server::ServeError;
+use crate::server::phase::Server;
 use crate::shutdown::ShutdownReport;
+use crate::state::State;
 
 /// How long a cluster waits by default: a busy machine is no failure.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -120,7 +120,7 @@ impl Candidates {
                 zones.push(Box::from(zone));
                 zones.len() - 1
             });
-            Node::new(Arc::clone(node.shared_id()))
+            Node::new(node.shared_id())
                 .with_identity(node.identity())
                 .with_weight(node.weight())
                 .with_data(Candidate { node, zone })

@@ -29,14 +29,20 @@ fn sequences(members: u8) -> impl Strategy<Value = Sequence> {
     parts.prop_map(move |(joined, config, ops)| Sequence { members, joined, config, ops })
 }
 
-/// A hundred thousand sequences in a run of all tests.
-fn cases() -> ProptestConfig {
-    let runs_all = crate::runs_all::runs_all("24,000 of 34,000 sequences of inputs");
-    ProptestConfig::with_cases(if runs_all { 34_000 } else { 10_000 })
+/// Sequences for each number of members: a hundred thousand in a run of all tests.
+fn sequences_of_each() -> ProptestConfig {
+    let runs_all = crate::runs_all::runs_all("30,000 of 34,000 sequences of inputs");
+    ProptestConfig::with_cases(if runs_all { 34_000 } else { 4_000 })
+}
+
+/// Sequences that are run more than once, or until all agree.
+fn sequences_twice() -> ProptestConfig {
+    let runs_all = crate::runs_all::runs_all("2,500 of 4,000 sequences that are compared");
+    ProptestConfig::with_cases(if runs_all { 4_000 } else { 1_500 })
 }
 
 proptest! {
-    #![proptest_config(cases())]
+    #![proptest_config(sequences_of_each())]
 
     #[test]
     fn any_sequence_for_one_member_keeps_the_invariants(sequence in sequences(1)) {
@@ -55,7 +61,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4_000))]
+    #![proptest_config(sequences_twice())]
 
     #[test]
     fn after_any_sequence_a_fair_network_brings_agreement(sequence in sequences(3)) {
