@@ -7,7 +7,7 @@ use std::time::Duration;
 use swim_core::{ConfigError, LabelError};
 use swim_driver::NoRandomness;
 
-use crate::limits::{HAND_OFF_LIMIT_MAX, HAND_OFF_LIMIT_MIN};
+use crate::limits::{HAND_OFF_LIMIT_MAX, HAND_OFF_LIMIT_MIN, ROLL_WAIT_MAX};
 use crate::placement::PlacementError;
 
 /// What to do when a port cannot be taken.
@@ -121,6 +121,15 @@ pub enum BindError {
         /// The time.
         limit: Duration,
     },
+    /// The time for which a member stands by in a roll is too long.
+    #[error("a member stands by in a roll for {wait:?}, it must be at most {ROLL_WAIT_MAX:?}")]
+    RollWait {
+        /// The time.
+        wait: Duration,
+    },
+    /// A member without a version takes part in no roll.
+    #[error("`roll_wait` is set and no version is; set `version` as well")]
+    RollWithoutVersion,
     /// The certificate of this process is not valid any more.
     #[error("the certificate in {path} expired {days} days ago, others would refuse it; renew it")]
     CertificateExpired {

@@ -5,6 +5,7 @@ mod forwarding;
 mod hand_off;
 mod membership;
 mod placing;
+mod rolls;
 mod serving;
 
 use std::fmt;
@@ -123,7 +124,7 @@ impl Builder {
             admin_access: AdminAccess::default(),
             log_control: None,
             beacons: None,
-            hand_off: HandOffSettings { hook: None, limit: HAND_OFF_LIMIT },
+            hand_off: HandOffSettings { hook: None, limit: HAND_OFF_LIMIT, roll_wait: None },
             #[cfg(feature = "testing")]
             clock_skew_us: 0,
             #[cfg(feature = "metrics")]

@@ -12,6 +12,7 @@ use tokio_stream::{Stream, StreamExt};
 
 use crate::identity::SharedIdentity;
 use crate::limits::EVENTS_MAX;
+use crate::move_event::MoveEvent;
 use crate::off_ring::OffRing;
 use crate::problem::Problem;
 use crate::state::State;
@@ -42,6 +43,8 @@ pub enum Event {
         /// How it changed.
         change: RingChange,
     },
+    /// A [planned move](crate::hand_off) was announced, went on or ended.
+    PlannedMove(MoveEvent),
     /// Leases were lost, because they could not be renewed or the store ended them: nothing may be
     /// written with them any more.
     LeasesLost {

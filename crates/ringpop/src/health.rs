@@ -2,8 +2,9 @@
 //! Kubernetes.
 //!
 //! It answers for the server as a whole, which the protocol names by the empty string: SERVING
-//! while the member is ready. A member that has not joined, or leaves, or that the others cannot
-//! reach, forwards what it gets, but new work should go elsewhere.
+//! while the member is ready. A member that has not joined, or leaves, that the others cannot
+//! reach, or that its health check keeps off the ring, forwards what it gets, but new work should
+//! go elsewhere.
 
 use tokio::sync::watch;
 use tonic_health::ServingStatus;
@@ -20,17 +21,17 @@ const WHOLE: &str = "";
 pub(crate) struct Health {
     reporter: HealthReporter,
     state: watch::Receiver<State>,
-    unreachable: watch::Receiver<bool>,
+    unfit: watch::Receiver<bool>,
 }
 
 impl Health {
     /// The service, and what keeps it in step.
     pub(crate) fn new(
         state: watch::Receiver<State>,
-        unreachable: watch::Receiver<bool>,
+        unfit: watch::Receiver<bool>,
     ) -> (Self, HealthServer<impl Service>) {
         let (reporter, service) = health_reporter();
-        (Self { reporter, state, unreachable }, service)
+        (Self { reporter, state, unfit }, service)
     }
 
     /// Serves by `serving`, and has the service tell the truth from before it begins.
@@ -47,7 +48,7 @@ impl Health {
         let mut reported = false;
         loop {
             let ready = *self.state.borrow_and_update() == State::Ready;
-            let serves = ready && !*self.unreachable.borrow_and_update();
+            let serves = ready && !*self.unfit.borrow_and_update();
             if serves != reported {
                 let status =
                     if serves { ServingStatus::Serving } else { ServingStatus::NotServing };
@@ -56,7 +57,7 @@ impl Health {
             }
             let changed = tokio::select! {
                 changed = self.state.changed() => changed,
-                changed = self.unreachable.changed() => changed,
+                changed = self.unfit.changed() => changed,
             };
             if changed.is_err() {
                 // The member is gone, and its server ends.

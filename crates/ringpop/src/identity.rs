@@ -1,15 +1,19 @@
 //! The holder of an identity, the stable name that places a member on the ring.
 //!
-//! Two members may claim one. For a moment they do when a process that died is
-//! replaced at another address and its former self has not been missed yet: the
-//! newer incarnation is the successor and gets the keys at once. When both live,
-//! somebody gave two processes one name, and one of them owns nothing.
+//! Two members may claim one. They do so for a while in a version-aware roll, where the place of a
+//! member that leaves is taken over ([`crate::place`]): the member that leaves has it until it is
+//! off the ring. For a moment they do when a process that died is replaced at another address and
+//! its former self has not been missed yet: the newer incarnation is the successor and gets the
+//! keys at once. When both live, somebody gave two processes one name, and one of them owns
+//! nothing.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use swim_core::{Address, IDENTITY_LABEL, Instant, Member, MemberList};
+use swim_core::{Address, Instant, Member, MemberList};
+
+use crate::place::{former_holder, given_place, place_name, place_stamp};
 
 /// An identity that several members claim.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,7 +22,7 @@ pub struct SharedIdentity {
     /// The identity.
     pub identity: String,
     /// The member that owns its keys: the one of the newest incarnation, of
-    /// equal ones that of the lowest address.
+    /// equal ones that of the lowest address. In a version-aware roll, the member that leaves.
     pub owner: Address,
     /// The others, which own nothing. Sorted.
     pub others: Vec<Address>,
@@ -42,7 +46,7 @@ impl Claims {
         members: &MemberList,
     ) {
         for member in before.into_iter().filter(|member| member.is_reachable()) {
-            let Some(identity) = given_identity(member) else { continue };
+            let Some(identity) = given_place(member) else { continue };
             if let Some(claimants) = self.given.get_mut(identity) {
                 claimants.remove(&member.address);
                 if claimants.is_empty() {
@@ -51,14 +55,14 @@ impl Claims {
             }
         }
         for member in after.into_iter().filter(|member| member.is_reachable()) {
-            if let Some(identity) = given_identity(member) {
+            if let Some(identity) = given_place(member) {
                 let claimants = self.given.entry(identity.to_owned()).or_default();
                 claimants.insert(member.address.clone());
             }
         }
         for member in before.into_iter().chain(after) {
             // The address is the identity of a member that has no other.
-            for identity in [member.identity(), member.address.as_str()] {
+            for identity in [place_name(member), member.address.as_str()] {
                 if self.claimants(identity, members).nth(1).is_some() {
                     self.contested.insert(identity.to_owned());
                 } else {
@@ -76,7 +80,7 @@ impl Claims {
     ) -> impl Iterator<Item = &'a Member> + use<'a> {
         let by_address = members.get(identity);
         let by_address =
-            by_address.filter(|member| member.is_reachable() && given_identity(member).is_none());
+            by_address.filter(|member| member.is_reachable() && given_place(member).is_none());
         let given = self.given.get(identity).into_iter().flatten();
         given.filter_map(|address| members.get(address.as_str())).chain(by_address)
     }
@@ -91,7 +95,13 @@ impl Claims {
         let of_one = |identity: &String| {
             let mut claimants: Vec<_> = self.claimants(identity, members).collect();
             claimants.retain(|member| counts(member));
-            claimants.sort_unstable_by_key(|m| (Reverse(m.incarnation), &m.address));
+            let stamps: BTreeMap<&str, u64> =
+                claimants.iter().map(|m| (m.address.as_str(), place_stamp(m))).collect();
+            let waits = |m: &Member| {
+                let former = former_holder(m).and_then(|former| stamps.get(former));
+                former.is_some_and(|former| *former < place_stamp(m))
+            };
+            claimants.sort_unstable_by_key(|m| (waits(m), Reverse(m.incarnation), &m.address));
             let (owner, others) = claimants.split_first()?;
             let mut others: Vec<_> = others.iter().map(|m| m.address.clone()).collect();
             others.sort_unstable();
@@ -100,10 +110,6 @@ impl Claims {
         };
         self.contested.iter().filter_map(of_one).collect()
     }
-}
-
-fn given_identity(member: &Member) -> Option<&str> {
-    member.labels.get(IDENTITY_LABEL)
 }
 
 /// Tells of identities that live members share, once each, when they have done
@@ -153,9 +159,10 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
-    use swim_core::{Labels, Status};
+    use swim_core::{IDENTITY_LABEL, Labels, Status};
 
     use super::*;
+    use crate::limits::PLACE_LABEL;
 
     fn member(i: u32, identity: Option<&str>, incarnation: u64) -> Member {
         let address = Address::new(&format!("10.0.0.{i}:7100")).unwrap();
@@ -199,6 +206,32 @@ mod tests {
         assert_eq!(owners(&members).len(), 1);
         assert!(owners(&[member(1, None, 5), member(2, None, 5)]).is_empty());
         assert!(owners(&[member(1, Some("a"), 5), member(2, Some("b"), 5)]).is_empty());
+    }
+
+    /// Whoever says so first, and whatever the incarnations are.
+    #[test]
+    fn a_place_is_its_former_holders_until_that_is_off_the_ring() {
+        let heir = |i, text: &str| {
+            let address = Address::new(&format!("10.0.0.{i}:7100")).unwrap();
+            let labels = Labels::new([(PLACE_LABEL, text)]).unwrap();
+            Member::new(address, Status::Alive, 100, labels)
+        };
+        let taken = heir(2, "10.0.0.1:7100 5 10.0.0.1:7100");
+        let mut leaver = member(1, None, 5);
+        let expected = [("10.0.0.1:7100".to_owned(), vec!["10.0.0.2:7100".to_owned()])];
+        assert_eq!(owners(&[leaver.clone(), taken.clone()]), expected);
+        assert_eq!(owners(&[taken.clone(), leaver.clone()]), expected);
+        leaver.status = Status::Leave;
+        assert!(owners(&[leaver, taken.clone()]).is_empty());
+        // It hands on what it took over.
+        let next = heir(3, "10.0.0.2:7100 6 10.0.0.1:7100");
+        assert_eq!(owners(&[next, taken.clone()])[0].0, "10.0.0.2:7100");
+        // And back to the one from which it came.
+        let back = heir(1, "10.0.0.2:7100 6 10.0.0.1:7100");
+        assert_eq!(owners(&[back, taken])[0].0, "10.0.0.2:7100");
+        // Of two that chose one free place, the lower address, when both are as new.
+        let own = |i: u32| heir(i, &format!("10.0.0.{i}:7100 5 free"));
+        assert_eq!(owners(&[own(5), own(4)])[0].0, "10.0.0.4:7100");
     }
 
     #[test]

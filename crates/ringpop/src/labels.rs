@@ -9,19 +9,22 @@ use swim_core::{Address, Config, LabelError, LabelLimits, Labels};
 use crate::bind_error::BindError;
 use crate::limits::{
     BEACON_LABEL, DRAINING_LABEL, EVICTIONS_LABEL, GOSSIP_PORT_LABEL, NEXT_WEIGHT_LABEL,
-    OWN_LABELS_MAX, PLACEMENT_LABEL, UNHEALTHY_LABEL, WARMING_LABEL, WEIGHT_LABEL, WEIGHT_MAX,
-    ZONE_LABEL,
+    OWN_LABELS_MAX, PLACE_LABEL, PLACEMENT_LABEL, STANDBY_LABEL, UNHEALTHY_LABEL, WARMING_LABEL,
+    WEIGHT_LABEL, WEIGHT_MAX, ZONE_LABEL,
 };
 use crate::off_ring::OwnStanding;
+use crate::place::OwnPlace;
 use crate::placement::PlacementChoice;
 use crate::weight::NextWeight;
 
 /// Labels that a member sets by itself, and nobody else may.
-const RESERVED: [&str; 8] = [
+const RESERVED: [&str; 10] = [
     GOSSIP_PORT_LABEL,
     BEACON_LABEL,
     PLACEMENT_LABEL,
     NEXT_WEIGHT_LABEL,
+    PLACE_LABEL,
+    STANDBY_LABEL,
     UNHEALTHY_LABEL,
     DRAINING_LABEL,
     EVICTIONS_LABEL,
@@ -41,6 +44,7 @@ pub(crate) struct OwnLabels {
     pub(crate) next: Option<NextWeight>,
     /// Whether this member is off the ring until its planned move onto it is done.
     pub(crate) waits: bool,
+    pub(crate) place: OwnPlace,
     pub(crate) standing: OwnStanding,
     /// What the application may set, its placement included.
     pub(crate) limits: LabelLimits,
@@ -132,7 +136,8 @@ impl OwnLabels {
         let gossip_port =
             self.gossip_port.map(|port| (GOSSIP_PORT_LABEL.to_owned(), port.to_string()));
         let beacon = self.beacon.map(|beacon| (BEACON_LABEL.to_owned(), beacon.to_string()));
-        let own = waits.into_iter().chain(next).chain(gossip_port).chain(beacon);
+        let place = self.place.label();
+        let own = waits.into_iter().chain(next).chain(place).chain(gossip_port).chain(beacon);
         Labels::new(set.chain(own).chain(self.standing.labels(local)))
     }
 

@@ -20,6 +20,39 @@ pub const PLACEMENT_LABEL: &str = "ring-placement";
 /// epoch.
 pub const NEXT_WEIGHT_LABEL: &str = "ring-next";
 
+/// Label with the version of a member, which [`Builder::version`](crate::Builder::version) sets.
+pub const VERSION_LABEL: &str = "version";
+
+/// Label of a member that took over the place of another one on the ring: the address of that one,
+/// when that was in milliseconds of the Unix epoch, and the identity by which the member is placed
+/// instead of its own, with spaces between them.
+pub const PLACE_LABEL: &str = "ring-place";
+
+/// Label of a member that stands by in a roll: it owns nothing and takes over the place of the next
+/// member of another version that leaves.
+pub const STANDBY_LABEL: &str = "ring-standby";
+
+/// How long a new member stands by for a member of another version to leave, by default: the pause
+/// between two steps of a roll, in which a new process starts and becomes ready.
+pub const ROLL_WAIT: Duration = Duration::from_secs(60);
+
+/// Longest such time that can be set. A member that waits in vain owns nothing as long.
+pub const ROLL_WAIT_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// How often a member in a roll looks whether its time is over, beside each change of the view.
+pub(crate) const ROLL_LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How long another member may have the place of this one before this one takes a free place: a
+/// leave that was begun ends sooner, or shows as a planned move.
+pub(crate) const PLACE_LOST_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Members that stand by which a leaving one asks, one after the other, to take its place over: a
+/// leave waits no longer for those that do not answer than two of their timeouts.
+pub(crate) const SUCCESSORS_ASKED_MAX: usize = 2;
+
+/// Requests to take a place over that wait at a member that stands by; it grants one.
+pub(crate) const PLACE_OFFERS_MAX: usize = 4;
+
 /// How far ahead an agreed switch may be: longer than the slowest round trip that still counts as
 /// an answer, and a pause that nobody notices when a clock is wrong.
 pub const SWITCH_LEAD_MAX: Duration = Duration::from_secs(2);
@@ -118,8 +151,7 @@ pub const EVICTIONS_LABEL: &str = "ring-evictions";
 pub const WARMING_LABEL: &str = "ring-warming";
 
 /// Labels that a member sets by itself, beyond the limits on those of the application: the four of
-/// members off the ring, those of a planned weight, of the gossip port and of beacons, and some for
-/// later versions.
+/// members off the ring, those of a planned weight, of a place, of the gossip port and of beacons.
 pub(crate) const OWN_LABELS_MAX: usize = 8;
 
 /// The largest part of the members, as a divisor, that failing health checks keep off the ring:

@@ -9,6 +9,7 @@ mod life;
 mod lookups;
 pub(crate) mod off_ring;
 mod placing;
+mod rolls;
 mod stats;
 mod warming;
 

@@ -224,9 +224,29 @@ impl Ringpop {
         Ok(joined.bootstrapped)
     }
 
-    /// Sets some labels and removes others, all in one step that other members see as one. A label
+    /// Sets some labels and removes others, in one step that other members see as one. A label
     /// `weight` or `zone` is the same as [`set_weight`](Self::set_weight) or
     /// [`set_zone`](Self::set_zone). Gives all labels as the others see them, with weight and zone.
+    ///
+    /// A label is removed before others are set: one that is among both has its new value. When one
+    /// is refused, none changes.
+    ///
+    /// The weight of a ready member is a step of its own, after the rest: a
+    /// [planned move](crate::hand_off), for which this waits as long as state is handed over, at
+    /// most the [limit of a hand-off](crate::Builder::hand_off_limit). Dropping the future does not
+    /// end the move.
+    ///
+    /// ```
+    /// # use ringpop::Ringpop;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let member = Ringpop::builder("rides").listen("127.0.0.1:0".parse()?).bind().await?;
+    /// let set = [("role", "dispatch"), ("weight", "3")];
+    /// let labels = member.change_labels(set, ["rack"]).await?;
+    /// assert_eq!((labels.get("role"), labels.get("weight")), (Some("dispatch"), Some("3")));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

@@ -6,8 +6,11 @@
 //! the way only makes the switch come sooner, or one member after the other as without a plan.
 
 mod mover;
+mod offers;
 mod part;
+mod ping;
 mod service;
+mod succession;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,11 +18,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use swim_core::{Address, Member, Status};
+use tokio::sync::mpsc;
 use tokio::time::{Instant as Clock, timeout_at};
 
 pub(crate) use self::mover::{change_weight, off_ring};
+use self::offers::PlaceOffer;
+pub(crate) use self::offers::PlaceOffers;
 pub(crate) use self::service::PlannedMovesService;
+pub(crate) use self::succession::take_place;
+use crate::event::Listeners;
 use crate::hand_off::{HandOff, PlannedMove, Sending};
+use crate::limits::PLACE_OFFERS_MAX;
 use crate::peer_clocks::PeerClocks;
 use crate::security::Security;
 use crate::view::{View, Views};
@@ -39,6 +48,12 @@ pub(crate) struct Planner {
     own: tokio::sync::Mutex<()>,
     /// The moves in which this member hands over or gets state, by the member that planned them.
     parts: Mutex<BTreeMap<Address, PlannedMove>>,
+    /// How long this member stands by in a roll; `None`: it takes no part in rolls by version.
+    roll_wait: Option<Duration>,
+    offers: mpsc::Sender<PlaceOffer>,
+    /// Taken by the task that answers them.
+    offered: Mutex<Option<PlaceOffers>>,
+    listeners: Listeners,
     counts: Counts,
 }
 
@@ -51,13 +66,17 @@ struct Counts {
     chunks_taken: AtomicU64,
     bytes_taken: AtomicU64,
     chunks_refused: AtomicU64,
+    places_taken: AtomicU64,
 }
 
-/// The hook of an application, and its time.
+/// The hook of an application and its time, and the part of a member in rolls.
 #[derive(Debug, Clone)]
 pub(crate) struct HandOffSettings {
     pub(crate) hook: Option<Arc<dyn HandOff>>,
     pub(crate) limit: Duration,
+    /// How long a new member stands by for a member of another version to leave; `None`: the
+    /// version of members means nothing.
+    pub(crate) roll_wait: Option<Duration>,
 }
 
 impl Planner {
@@ -67,8 +86,10 @@ impl Planner {
         clocks: Arc<PeerClocks>,
         security: Security,
         settings: HandOffSettings,
+        listeners: Listeners,
     ) -> Self {
         let sending = Arc::new(Sending::new(local.clone(), security));
+        let (offers, offered) = mpsc::channel(PLACE_OFFERS_MAX);
         Self {
             local,
             views,
@@ -78,6 +99,10 @@ impl Planner {
             limit: settings.limit,
             own: tokio::sync::Mutex::new(()),
             parts: Mutex::default(),
+            roll_wait: settings.roll_wait,
+            offers,
+            offered: Mutex::new(Some(offered)),
+            listeners,
             counts: Counts::default(),
         }
     }
@@ -87,13 +112,24 @@ impl Planner {
         self.limit
     }
 
-    /// Whether state is handed over to this member before it owns keys.
-    pub(crate) const fn hands_over(&self) -> bool {
-        self.hook.is_some()
+    /// Whether this member joins without keys: state is handed over to it first, or it may have to
+    /// stand by.
+    pub(crate) const fn joins_without_keys(&self) -> bool {
+        self.hook.is_some() || self.roll_wait.is_some()
+    }
+
+    /// How long this member stands by in a roll; `None` when it takes no part in rolls by version.
+    pub(crate) const fn roll_wait(&self) -> Option<Duration> {
+        self.roll_wait
+    }
+
+    /// The places that are offered to this member, for the one task that answers them.
+    pub(crate) fn take_offers(&self) -> Option<PlaceOffers> {
+        self.offered.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// The counters, by name.
-    pub(crate) fn counters(&self) -> [(&'static str, u64); 6] {
+    pub(crate) fn counters(&self) -> [(&'static str, u64); 7] {
         let Counts {
             switched_together,
             switched_alone,
@@ -101,6 +137,7 @@ impl Planner {
             chunks_taken,
             bytes_taken,
             chunks_refused,
+            places_taken,
         } = &self.counts;
         [
             ("switched_together", switched_together),
@@ -109,6 +146,7 @@ impl Planner {
             ("chunks_taken", chunks_taken),
             ("bytes_taken", bytes_taken),
             ("chunks_refused", chunks_refused),
+            ("places_taken", places_taken),
         ]
         .map(|(name, count)| (name, count.load(Ordering::Relaxed)))
     }

@@ -127,7 +127,7 @@ where
     let services = services.add_service(membership).add_service(admin).add_service(ring);
     let services = services.add_service(moves);
     #[cfg(feature = "health")]
-    let (health, health_service) = Health::new(inner.lifecycle.watch(), inner.views.unreachable());
+    let (health, health_service) = Health::new(inner.lifecycle.watch(), inner.views.unfit());
     #[cfg(feature = "health")]
     let services = services.add_service(health_service);
     let limits = inner.server_limits.clone();

@@ -75,6 +75,11 @@ impl Switches {
         self.due.first().map(|(due, _)| *due)
     }
 
+    /// Whether the announced instant of a member has come.
+    pub(crate) fn has_switched(&self, address: &Address) -> bool {
+        self.switched.contains(address)
+    }
+
     /// The members whose announced instant has come.
     pub(crate) fn switched(&self) -> Arc<BTreeSet<Address>> {
         Arc::clone(&self.switched)

@@ -212,8 +212,9 @@ pub(crate) struct Views {
     ring_epochs: Vec<watch::Sender<u64>>,
     definitions: Vec<Definition>,
     zone_order: ZoneOrder,
-    /// Whether others took this member for faulty and nobody reaches it.
-    unreachable: watch::Sender<bool>,
+    /// Whether new work should go elsewhere: nobody reaches this member, or its health check keeps
+    /// it off the ring.
+    unfit: watch::Sender<bool>,
     /// Told when what members say of evictions changes.
     evictions: watch::Sender<()>,
     local: Address,
@@ -273,7 +274,7 @@ impl Views {
             ring_epochs,
             definitions,
             zone_order,
-            unreachable: watch::Sender::new(false),
+            unfit: watch::Sender::new(false),
             evictions: watch::Sender::new(()),
             local,
             evictions_unreadable: AtomicU64::new(0),
@@ -339,11 +340,11 @@ impl Views {
         self.watched.subscribe()
     }
 
-    /// Whether others took this member for faulty and nobody reaches it, to be
+    /// Whether nobody reaches this member, or its health check keeps it off the ring, to be
     /// watched.
     #[cfg(feature = "health")]
-    pub(crate) fn unreachable(&self) -> watch::Receiver<bool> {
-        self.unreachable.subscribe()
+    pub(crate) fn unfit(&self) -> watch::Receiver<bool> {
+        self.unfit.subscribe()
     }
 
     pub(crate) const fn rings(&self) -> &Arc<Rings> {
@@ -354,12 +355,10 @@ impl Views {
     fn replace(&self, view: View) {
         // A member of this crate leaves, and never declares itself faulty.
         let local = view.member(self.local.as_str());
-        let unreachable = local.is_some_and(|local| local.status == Status::Faulty);
-        self.unreachable.send_if_modified(|known| {
-            let changed = *known != unreachable;
-            *known = unreachable;
-            changed
-        });
+        let is_unreachable = local.is_some_and(|local| local.status == Status::Faulty);
+        let is_unwell = view.off_ring(self.local.as_str()) == Some(&OffRing::Unhealthy);
+        let unfit = is_unreachable || is_unwell;
+        self.unfit.send_if_modified(|known| std::mem::replace(known, unfit) != unfit);
         let ring_checksum = view.ring_checksum;
         let evictions_changed = self.with(|former| former.evictions != view.evictions);
         if self.with(|former| former.ring_checksum != ring_checksum) {

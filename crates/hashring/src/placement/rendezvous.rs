@@ -5,7 +5,7 @@ use std::{cmp::Reverse, fmt, iter::FusedIterator, sync::Arc};
 use twox_hash::XxHash3_64;
 
 use super::{
-    Placement, node_list,
+    Placement, moved_between, node_list,
     score::{Scores, neg_ln},
 };
 use crate::{movement::DiffError, node::Node, ownership::Shares, ring::BuildError};
@@ -164,6 +164,9 @@ impl<N> Placement for Rendezvous<N> {
     }
 
     fn moved(&self, next: &Self) -> Result<f64, DiffError> {
+        if has_moved_identity(self, next) {
+            return Ok(moved_between(self, next));
+        }
         Ok(moved(&weights(self, next)))
     }
 }
@@ -257,6 +260,16 @@ fn weights<N>(old: &Rendezvous<N>, new: &Rendezvous<N>) -> Vec<(f64, f64)> {
     }
     weights.extend(after.map(|added| (0.0, weight(added))));
     weights
+}
+
+/// Whether a node has the identity that another one had: both draw the same for each key.
+fn has_moved_identity<N>(old: &Rendezvous<N>, new: &Rendezvous<N>) -> bool {
+    let mut before: Vec<&Node<N>> = old.nodes.iter().map(|node| &**node).collect();
+    before.sort_unstable_by(|one, other| one.identity().cmp(other.identity()));
+    new.nodes.iter().any(|node| {
+        let at = before.binary_search_by(|old| old.identity().cmp(node.identity()));
+        at.is_ok_and(|at| before[at].id() != node.id())
+    })
 }
 
 /// The part of the keys that moves between these weights.

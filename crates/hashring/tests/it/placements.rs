@@ -280,3 +280,13 @@ fn check_zones_and_loads<P: Placement<Data = ()>>(
     }
     Ok(())
 }
+
+/// It draws for each key what the other one drew: its keys move, and no others.
+#[test]
+fn a_node_that_takes_the_identity_of_another_gets_exactly_its_keys() {
+    let node = |id: &str, identity: &str| Node::new(id).with_identity(identity);
+    let before = Rendezvous::new([node("a", "a"), node("b", "b"), node("c", "c"), node("d", "d")]);
+    let after = Rendezvous::new([node("b", "b"), node("c", "c"), node("d", "d"), node("e", "a")]);
+    let moved = before.unwrap().moved(&after.unwrap()).unwrap();
+    assert!((moved - 0.25).abs() < 0.005, "{moved}");
+}

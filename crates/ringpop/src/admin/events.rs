@@ -13,6 +13,7 @@ use crate::clock::unix_ms;
 use crate::event::{Event, Events};
 use crate::generated as proto;
 use crate::generated::watch_events_response::Event as Told;
+use crate::move_event::MoveEvent;
 use crate::state::State;
 use crate::status_changes::named;
 
@@ -86,6 +87,12 @@ fn told(event: Event) -> Option<Told> {
         }),
         // Operators see the main ring; the rings beside it are the application's.
         Event::NamedRingChanged { .. } => return None,
+        Event::PlannedMove(MoveEvent { mover, weight, step }) => {
+            Told::Membership(proto::MembershipEvent {
+                name: "planned_move".to_owned(),
+                text: format!("the move of {mover} to weight {weight} {step}"),
+            })
+        }
         Event::LeasesLost { reason, leases } => Told::Membership(proto::MembershipEvent {
             name: "leases_lost".to_owned(),
             text: format!("{leases} leases were lost: {reason}"),

@@ -77,7 +77,7 @@ impl Builder {
         let driver = Driver::new(queue, node, calls, publishing).started(&start);
         let gossip_thread = run(driver.discovery(hosts.clone()).run(), gossip_listener)?;
         let inner = Inner {
-            planner: self.planner(&local, &views, &clocks),
+            planner: self.planner(&local, &views, &clocks, &listeners),
             checks_address: self.advertise.is_some() && local.as_str() != bound.to_string(),
             app: self.app,
             address: local,
@@ -147,6 +147,7 @@ impl Builder {
         self.placement.check()?;
         self.check_rings()?;
         check_hand_off(self.hand_off.limit)?;
+        self.check_roll()?;
         if self.identity.as_ref().is_some_and(|identity| identity.trim().is_empty()) {
             return Err(BindError::IdentityEmpty);
         }
@@ -172,7 +173,7 @@ impl Builder {
         labels.limits = self.config.label_limits();
         labels.standing.warming = self.off_ring.slow_start.as_ref().map(SlowStart::first);
         // What others hold of its keys comes before it owns them.
-        labels.waits = self.hand_off.hook.is_some();
+        labels.waits = self.hand_off.hook.is_some() || self.hand_off.roll_wait.is_some();
         Ok(labels)
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use swim_core::Address;
 
 use super::Builder;
+use crate::event::Listeners;
 use crate::hand_off::HandOff;
 use crate::peer_clocks::PeerClocks;
 use crate::planned::Planner;
@@ -48,10 +49,12 @@ impl Builder {
         local: &Address,
         views: &Arc<Views>,
         clocks: &Arc<PeerClocks>,
+        listeners: &Listeners,
     ) -> Arc<Planner> {
         let (views, clocks) = (Arc::clone(views), Arc::clone(clocks));
         let (security, settings) = (self.security.clone(), self.hand_off.clone());
-        Arc::new(Planner::new(local.clone(), views, clocks, security, settings))
+        let listeners = listeners.clone();
+        Arc::new(Planner::new(local.clone(), views, clocks, security, settings, listeners))
     }
 
     /// Sets the clock of this member wrong.

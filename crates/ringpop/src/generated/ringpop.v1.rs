@@ -3365,6 +3365,21 @@ pub struct GiveRequest {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GiveResponse {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TakePlaceRequest {
+    /// Address of the member that leaves.
+    #[prost(string, tag = "1")]
+    pub leaver: ::prost::alloc::string::String,
+    /// The name by which it is placed on the ring.
+    #[prost(string, tag = "2")]
+    pub place: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TakePlaceResponse {
+    /// A ping of the successor. Its labels tell the place.
+    #[prost(message, optional, tag = "1")]
+    pub ping: ::core::option::Option<::swim_core::wire::pb::Message>,
+}
 /// A chunk of `ringpop::hand_off::Map`.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MapEntries {
@@ -3534,6 +3549,32 @@ pub mod planned_moves_client {
                 .insert(GrpcMethod::new("ringpop.v1.PlannedMoves", "Give"));
             self.inner.unary(req, path, codec).await
         }
+        /// A member that leaves hands its place on the ring to one that stands by, which owns the keys of
+        /// that place as soon as the other is off the ring. Refused by a member that does not stand by.
+        pub async fn take_place(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TakePlaceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::TakePlaceResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ringpop.v1.PlannedMoves/TakePlace",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("ringpop.v1.PlannedMoves", "TakePlace"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -3572,6 +3613,15 @@ pub mod planned_moves_server {
             &self,
             request: tonic::Request<super::GiveRequest>,
         ) -> std::result::Result<tonic::Response<super::GiveResponse>, tonic::Status>;
+        /// A member that leaves hands its place on the ring to one that stands by, which owns the keys of
+        /// that place as soon as the other is off the ring. Refused by a member that does not stand by.
+        async fn take_place(
+            &self,
+            request: tonic::Request<super::TakePlaceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::TakePlaceResponse>,
+            tonic::Status,
+        >;
     }
     /// Planned changes of the weight of a member, 0 included, which takes it off the ring. Members only.
     #[derive(Debug)]
@@ -3769,6 +3819,51 @@ pub mod planned_moves_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GiveSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ringpop.v1.PlannedMoves/TakePlace" => {
+                    #[allow(non_camel_case_types)]
+                    struct TakePlaceSvc<T: PlannedMoves>(pub Arc<T>);
+                    impl<
+                        T: PlannedMoves,
+                    > tonic::server::UnaryService<super::TakePlaceRequest>
+                    for TakePlaceSvc<T> {
+                        type Response = super::TakePlaceResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::TakePlaceRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as PlannedMoves>::take_place(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = TakePlaceSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

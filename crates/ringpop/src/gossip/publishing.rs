@@ -144,6 +144,10 @@ impl Publishing {
                     self.tell_dissent(published.dissent);
                 }
                 self.tell_off_ring(published.off_ring);
+                for event in published.moves {
+                    tracing::debug!(member = %node.local().address, mover = %event.mover, weight = event.weight, "a planned move {}", event.step);
+                    self.to.listeners.tell(Event::PlannedMove(event));
+                }
                 if let Some(change) = published.change {
                     log_placement(&change, &node.local().address);
                     self.to.timings.ring_changed(&change);

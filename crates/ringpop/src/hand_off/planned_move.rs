@@ -139,6 +139,15 @@ impl PlannedMove {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    pub(crate) fn mover_address(&self) -> &Address {
+        &self.0.mover
+    }
+
+    /// The weight of the mover that is planned.
+    pub(crate) fn weight_after(&self) -> u32 {
+        self.0.weights.1
+    }
+
     pub(crate) fn deadline(&self) -> Clock {
         self.0.deadline
     }

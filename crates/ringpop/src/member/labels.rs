@@ -117,7 +117,8 @@ impl Ringpop {
         let all_but_weight = |own: &mut OwnLabels| {
             let before = own.weight;
             change(own)?;
-            if is_ready && own.weight != before {
+            // One that waits for its keys has the new weight when it gets them.
+            if is_ready && !own.waits && own.weight != before {
                 planned = Some(own.weight);
                 own.weight = before;
             }

@@ -19,7 +19,7 @@ use crate::inner::Expected;
 use crate::labels::OwnLabels;
 use crate::lifecycle::Lifecycle;
 use crate::own_address;
-use crate::planned;
+use crate::place::OwnPlace;
 use crate::server::ServeError;
 use crate::server::phase::Server;
 use crate::shutdown::{self, ShutdownReport};
@@ -146,30 +146,30 @@ impl Ringpop {
         Ok(bootstrapped)
     }
 
-    /// Has a member whose state is handed over own nothing when it joins, and forgets what it had
-    /// planned before it left.
+    /// Has a member own nothing when it joins, where it has to wait, and forgets what it had
+    /// planned and whose place it had before it left.
     pub(crate) async fn stay_off_ring(&self) -> Result<(), BootstrapError> {
-        let waits = self.0.planner.hands_over();
+        let waits = self.0.planner.joins_without_keys();
         let change = |own: &mut OwnLabels| {
             own.next = None;
             own.waits = waits;
+            own.place = OwnPlace::default();
             Ok(())
         };
         self.0.update_labels(change).await.map_err(|_| BootstrapError::Stopped)
     }
 
-    /// Owns keys from now on, once others have handed over what they hold of them.
+    /// Owns keys from now on, once others have handed over what they hold of them; in a roll, once
+    /// a member of another version leaves.
     pub(crate) async fn come_onto_ring(&self) -> Result<(), BootstrapError> {
-        let weight = {
-            let own = self.0.labels.lock().await;
-            if !own.waits {
-                return Ok(());
-            }
-            own.weight.unwrap_or(1)
-        };
-        let limit = self.0.planner.limit();
-        let moved = planned::change_weight(&self.0, weight, limit, |own| own.waits = false);
-        moved.await.map_err(|_| BootstrapError::Stopped)
+        if !self.0.labels.lock().await.waits {
+            return Ok(());
+        }
+        let stands_by = self.stand_by_in_a_roll().await.map_err(|_| BootstrapError::Stopped)?;
+        if stands_by {
+            return Ok(());
+        }
+        self.take_keys().await.map_err(|_| BootstrapError::Stopped)
     }
 
     pub(crate) async fn join(&self) -> Result<Joined, BootstrapError> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use swim_core::{Address, CommandError};
 
-use super::{Ringpop, evictions, health, warming};
+use super::{Ringpop, evictions, health, rolls, warming};
 use crate::bind_error::BindError;
 use crate::clock::unix_ms;
 use crate::command_error::{EvictError, SetLabelsError};
@@ -40,6 +40,9 @@ pub(crate) fn attended(inner: Inner, settings: OffRingSettings) -> Ringpop {
     tokio::spawn(evictions::attend(Arc::downgrade(&inner)));
     if let Some(check) = health_check {
         tokio::spawn(health::attend(check, Arc::downgrade(&inner)));
+    }
+    if let (Some(wait), Some(offers)) = (inner.planner.roll_wait(), inner.planner.take_offers()) {
+        tokio::spawn(rolls::attend(wait, offers, Arc::downgrade(&inner)));
     }
     if let Some(slow_start) = slow_start {
         tokio::spawn(warming::attend(slow_start, Arc::downgrade(&inner)));

@@ -51,6 +51,7 @@ const OTHERS: &[(&str, &str)] = &[
     ),
     ("lease.renewals_failed", "Renewals of leases that failed"),
     ("moves.bytes_taken", "Bytes of state that old owners handed over to this member"),
+    ("moves.places_taken", "Places on the ring that this member took over in rolls"),
     ("moves.chunks_refused", "Chunks of state that this member did not take"),
     ("moves.chunks_taken", "Chunks of state that old owners handed over to this member"),
     (

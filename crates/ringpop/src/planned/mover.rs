@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use swim_core::wire::{self, pb};
-use swim_core::{Address, Body, Change, Member, Message, Node};
+use swim_core::wire::pb;
+use swim_core::{Address, Member};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant as Clock, sleep, sleep_until, timeout_at};
 
+use super::ping::ping;
+use super::succession::hand_place_on;
 use super::{Planner, count};
 use crate::command_error::SetLabelsError;
 use crate::generated::{AnnounceRequest, AnnounceResponse, CompareRequest};
@@ -43,7 +45,7 @@ pub(crate) async fn change_weight(
     let moving = tokio::spawn(async move {
         let planned = async {
             let _one_at_a_time = inner.planner.own.lock().await;
-            plan(&inner, weight, limit).await;
+            plan(&inner, &Aim { weight, successor: None }, limit).await;
             let settle = |own: &mut OwnLabels| {
                 own.next = None;
                 settle(own);
@@ -68,10 +70,18 @@ pub(crate) async fn off_ring(inner: &Arc<Inner>, limit: Duration) {
     let inner = Arc::clone(inner);
     let moving = tokio::spawn(async move {
         let _one_at_a_time = inner.planner.own.lock().await;
-        plan(&inner, 0, limit).await;
+        let successor = hand_place_on(&inner, limit).await;
+        plan(&inner, &Aim { weight: 0, successor }, limit).await;
     });
     // It ends early with the runtime.
     let _ = moving.await;
+}
+
+/// What a member plans.
+struct Aim {
+    weight: u32,
+    /// The member that takes its place over.
+    successor: Option<Address>,
 }
 
 /// How an attempt ended.
@@ -84,26 +94,26 @@ enum Attempt {
 }
 
 /// Has all members that can be reached switch together.
-async fn plan(inner: &Inner, weight: u32, limit: Duration) {
+async fn plan(inner: &Inner, aim: &Aim, limit: Duration) {
     let planner = &inner.planner;
     let now = planner
         .views
         .with(|view| view.ring.node(planner.local.as_str()).map_or(0, |node| node.weight()));
     let others = planner.others();
-    if now == weight || others.is_empty() {
+    if now == aim.weight || others.is_empty() {
         return;
     }
     let deadline = Clock::now() + limit.min(planner.limit);
-    let is_switched = switch(inner, weight, others, deadline).await;
+    let is_switched = switch(inner, aim, others, deadline).await;
     let counts = &planner.counts;
     count(if is_switched { &counts.switched_together } else { &counts.switched_alone }, 1);
 }
 
 /// Whether all members that could be reached switch together.
-async fn switch(inner: &Inner, weight: u32, mut others: Vec<Address>, deadline: Clock) -> bool {
+async fn switch(inner: &Inner, aim: &Aim, mut others: Vec<Address>, deadline: Clock) -> bool {
     let planner = &inner.planner;
     while !others.is_empty() && others.len() <= MOVE_MEMBERS_MAX {
-        match attempt(inner, weight, others, deadline).await {
+        match attempt(inner, aim, others, deadline).await {
             Attempt::Switched => return true,
             Attempt::Impossible => return false,
             Attempt::After(first) => {
@@ -131,13 +141,14 @@ async fn take_back(inner: &Inner) -> Result<(), SetLabelsError> {
     inner.update_labels(change).await
 }
 
-async fn attempt(inner: &Inner, weight: u32, others: Vec<Address>, deadline: Clock) -> Attempt {
+async fn attempt(inner: &Inner, aim: &Aim, others: Vec<Address>, deadline: Clock) -> Attempt {
+    let weight = aim.weight;
     let planner = &inner.planner;
     let compared = planner.compare_all(others).await;
     if compared.is_empty() {
         return Attempt::Impossible;
     }
-    let Some(ping) = announced(inner, NextWeight { weight, at_ms: None }).await else {
+    let Some(ping) = announced(inner, aim, NextWeight { weight, at_ms: None }).await else {
         return Attempt::Impossible;
     };
     if let Some(first) = planner.all_ready(&compared, &ping, deadline).await {
@@ -149,7 +160,7 @@ async fn attempt(inner: &Inner, weight: u32, others: Vec<Address>, deadline: Clo
     let at_us = planner.clocks.now_us().saturating_add(lead.as_micros().try_into().unwrap_or(0));
     // The label holds milliseconds: the next whole one.
     let at_ms = u64::try_from(at_us / 1000).unwrap_or(0) + 1;
-    let Some(ping) = announced(inner, NextWeight { weight, at_ms: Some(at_ms) }).await else {
+    let Some(ping) = announced(inner, aim, NextWeight { weight, at_ms: Some(at_ms) }).await else {
         return Attempt::Impossible;
     };
     let at = planner.clocks.when(at_ms);
@@ -163,7 +174,7 @@ async fn attempt(inner: &Inner, weight: u32, others: Vec<Address>, deadline: Clo
 
 /// Has this member announce its plan; gives the ping that says so. `None` when the label does not
 /// fit, or the member has stopped.
-async fn announced(inner: &Inner, plan: NextWeight) -> Option<pb::Message> {
+async fn announced(inner: &Inner, aim: &Aim, plan: NextWeight) -> Option<pb::Message> {
     let change = |own: &mut OwnLabels| {
         own.next = Some(plan);
         Ok(())
@@ -172,17 +183,7 @@ async fn announced(inner: &Inner, plan: NextWeight) -> Option<pb::Message> {
         tracing::debug!(member = %inner.address, %error, "a change of the weight cannot be announced");
         return None;
     }
-    let app = inner.app.clone();
-    let ping = move |node: &mut Node, _| {
-        let member = node.local().clone();
-        let changes = vec![Change { member: member.clone(), source: None }];
-        let body = Body::Ping { checksum: node.checksum(), changes };
-        let (from, from_incarnation) = (member.address, member.incarnation);
-        // The numbers of the machine grow from 1: these are never among them.
-        let seq = u64::MAX - fastrand::u64(..u64::from(u32::MAX));
-        Message { app: app.into(), from, from_incarnation, seq, body }
-    };
-    inner.handle.with(ping).await.ok().map(wire::to_proto)
+    ping(inner, aim.successor.clone()).await
 }
 
 type Asked<T> = Pin<Box<dyn Future<Output = T> + Send>>;

@@ -10,9 +10,12 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant as Clock, sleep, timeout_at};
 
 use super::{Planner, count};
+use crate::event::Event;
 use crate::hand_off::Outset;
 use crate::hand_off::{HandOff, HandOffError, MoveEnd, PlannedMove};
 use crate::limits::{HAND_OFF_GRACE, MOVE_END_MARGIN, MOVES_UNDER_WAY_MAX, SWITCH_LEAD_MAX};
+use crate::move_event::{MoveEvent, MoveStep};
+use crate::rolls;
 use crate::view::Moves;
 use crate::weight::NextWeight;
 
@@ -27,7 +30,8 @@ impl Planner {
         let after = NextWeight::of(&mover.labels)?.weight;
         let view = self.views.load();
         let before = view.ring.node(mover.address.as_str()).map_or(0, |node| node.weight());
-        let moves = Moves::planned(&view.ring, mover, after, mover.address == self.local)?;
+        let successor = rolls::successor_of(&view, mover);
+        let moves = Moves::planned(&view.ring, mover, after, successor, &self.local)?;
         let deadline = Clock::now() + limit.min(self.limit);
         let outset = Outset {
             mover: mover.address.clone(),
@@ -64,6 +68,15 @@ impl Planner {
         };
         self.until(planned.end(), is_over).await;
         end
+    }
+
+    fn tell_part(&self, planned: &PlannedMove, done: &Result<(), HandOffError>) {
+        let step = match done {
+            Ok(()) => MoveStep::HandedOff,
+            Err(error) => MoveStep::HandOffFailed { reason: error.to_string() },
+        };
+        let (mover, weight) = (planned.mover_address().clone(), planned.weight_after());
+        self.listeners.tell(Event::PlannedMove(MoveEvent { mover, weight, step }));
     }
 
     /// The move of a member in which this one gets state.
@@ -110,6 +123,7 @@ async fn take_part(
     };
     let follows = gives && matches!(done, Some(Ok(())));
     if let Some(done) = done {
+        planner.tell_part(&planned, &done);
         if let Err(error) = &done {
             count(&planner.counts.hand_offs_failed, 1);
             let (member, mover) = (&planner.local, planned.mover());

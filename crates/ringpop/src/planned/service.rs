@@ -113,6 +113,16 @@ impl PlannedMoves for PlannedMovesService {
         Ok(Response::new(Box::pin(stream::iter([Ok(first)]).chain(rest))))
     }
 
+    async fn take_place(
+        &self,
+        request: Request<proto::TakePlaceRequest>,
+    ) -> Result<Response<proto::TakePlaceResponse>, Status> {
+        self.security.admit(&request)?;
+        let proto::TakePlaceRequest { leaver, place } = request.into_inner();
+        let ping = self.planner.offered(&leaver, place).await?;
+        Ok(Response::new(proto::TakePlaceResponse { ping: Some(ping) }))
+    }
+
     async fn give(
         &self,
         request: Request<proto::GiveRequest>,

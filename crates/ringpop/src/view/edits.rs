@@ -11,6 +11,7 @@ use super::moves::place;
 use super::{Cap, MemberRing, RingChange};
 use crate::identity::SharedIdentity;
 use crate::off_ring::OffRing;
+use crate::place::place_name;
 use crate::ring_options::RingOptions;
 use crate::weight::weight_of;
 
@@ -54,8 +55,8 @@ impl Eligible<'_> {
         if self.options.is_some_and(|options| !options.includes(&member.labels)) {
             return 0;
         }
-        let identity = member.identity();
-        let shared = self.shared.binary_search_by(|one| one.identity.as_str().cmp(identity));
+        let place = place_name(member);
+        let shared = self.shared.binary_search_by(|one| one.identity.as_str().cmp(place));
         if shared.is_ok_and(|i| self.shared[i].others.binary_search(&member.address).is_ok()) {
             return 0;
         }
@@ -165,7 +166,7 @@ impl Edits {
                 self.edits.push(Edit::remove(node.shared_id().clone()));
             }
             Some((member, weight))
-                if node.identity() != member.identity() || node.weight() != weight =>
+                if node.identity() != place_name(member) || node.weight() != weight =>
             {
                 self.change.updated.push(member.address.clone());
                 self.edits.push(Edit::replace(place(member, weight, node.data().clone())));

@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use hashring::{Edit, Movement, Node, Placement as _};
 use ringpop_forward::{Owner, Peer};
-use swim_core::Member;
+use swim_core::{Address, Member};
 
 use super::MemberRing;
 use crate::limits::MOVES_BYTES_MAX;
+use crate::place::place_name;
+use crate::weight::weight_of;
 
 /// The keys that a change of the ring moves; see [`RingChange::moves`](super::RingChange::moves).
 /// Keeps both rings in memory.
@@ -21,7 +23,7 @@ pub struct Moves {
 /// A member as it stands on the ring.
 pub(super) fn place(member: &Member, weight: u32, owner: Owner) -> Node<Owner> {
     Node::new(member.address.as_str())
-        .with_identity(member.identity())
+        .with_identity(place_name(member))
         .with_weight(weight)
         .with_data(owner)
 }
@@ -49,22 +51,30 @@ impl Moves {
     }
 
     /// The keys that move when a member has another weight, 0 to take it off the ring, and nothing
-    /// else changes. `None` when that is no change.
+    /// else changes but that its successor, when it has one, takes its place. `None` when that is
+    /// no change.
     pub(crate) fn planned(
         before: &Arc<MemberRing>,
         member: &Member,
         weight: u32,
-        is_local: bool,
+        successor: Option<&Member>,
+        local: &Address,
     ) -> Option<Self> {
+        let add = |member: &Member, weight| {
+            Some(Edit::add(place(member, weight, owner(member, member.address == *local)?)))
+        };
         let node = before.node(member.address.as_str());
         let edit = match (node, weight) {
             (None, 0) => return None,
             (Some(node), weight) if node.weight() == weight => return None,
             (Some(node), 0) => Edit::remove(node.shared_id().clone()),
             (Some(node), weight) => Edit::replace(place(member, weight, node.data().clone())),
-            (None, weight) => Edit::add(place(member, weight, owner(member, is_local)?)),
+            (None, weight) => add(member, weight)?,
         };
-        let after = before.next(before.placement(), vec![edit]).ok()?;
+        let successor = successor.filter(|_| weight == 0);
+        let successor = successor.and_then(|member| add(member, weight_of(&member.labels, false)));
+        let edits = std::iter::once(edit).chain(successor).collect();
+        let after = before.next(before.placement(), edits).ok()?;
         Some(Self::new(before, &Arc::new(after)))
     }
 
@@ -76,8 +86,9 @@ impl Moves {
         (moved.from != moved.to).then_some(moved)
     }
 
-    /// The part of all keys that moves, from 0 to 1: exact from rendezvous to rendezvous and from
-    /// ring to ring of one kind, and counted on 2^17 places otherwise.
+    /// The part of all keys that moves, from 0 to 1: exact from rendezvous to rendezvous, unless a
+    /// member takes the place of another one, and from ring to ring of one kind, and counted on
+    /// 2^17 places otherwise.
     #[must_use]
     pub fn share(&self) -> f64 {
         self.before.moved(&self.after).unwrap_or(1.0)

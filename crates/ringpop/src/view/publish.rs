@@ -15,11 +15,13 @@ use super::votes::Votes;
 use super::withdrawn::Withdrawn;
 use super::{Cap, MemberRing, NamedRings, RingChange, View, Views};
 use crate::identity::{Claims, SharedIdentity};
-use crate::limits::{PLACEMENT_LABEL, RING_POINTS_MAX, ZONE_LABEL};
+use crate::limits::{PLACE_LABEL, PLACEMENT_LABEL, RING_POINTS_MAX, ZONE_LABEL};
+use crate::move_event::{MoveEvent, MoveStep};
 use crate::off_ring::{Eviction, OffRing};
 use crate::peer_clocks::PeerClocks;
 use crate::placement::PlacementChoice;
 use crate::switches::Switches;
+use crate::weight::NextWeight;
 
 /// The ring of the next view.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +45,8 @@ pub(crate) struct Published {
     pub(crate) change: Option<RingChange>,
     /// The further rings that changed, by name.
     pub(crate) ring_changes: Vec<(Arc<str>, RingChange)>,
+    /// What became of planned moves.
+    pub(crate) moves: Vec<MoveEvent>,
     /// Set when the members want more points than a ring may have.
     pub(crate) cap: Option<Cap>,
     /// Members that are kept off the ring from now on or for another reason, or no more.
@@ -89,6 +93,8 @@ pub(crate) struct Publisher {
     clocks: Arc<PeerClocks>,
     /// The planned changes of weights.
     switches: Switches,
+    /// What became of planned moves since the latest view.
+    move_events: Vec<MoveEvent>,
     withdrawn: Withdrawn,
     named_rings: NamedRingsPublisher,
     /// The zone of a member has changed since the latest view.
@@ -110,6 +116,7 @@ impl Publisher {
             votes: Votes::default(),
             clocks: Arc::new(PeerClocks::new(Clock::now())),
             switches: Switches::default(),
+            move_events: Vec::new(),
             withdrawn: Withdrawn::default(),
             waiting: Waiting::default(),
             points_max: RING_POINTS_MAX,
@@ -139,7 +146,15 @@ impl Publisher {
         let former = self.views.load();
         let (members, evictions) = self.members_after(&former, changes);
         self.touched.extend(differing(&former.damped, &damped).cloned());
-        self.touched.extend(self.switches.take_due(self.clocks.now()));
+        let mut move_events = std::mem::take(&mut self.move_events);
+        for address in self.switches.take_due(self.clocks.now()) {
+            let member = members.get(address.as_str());
+            if let Some(plan) = member.and_then(|member| NextWeight::of(&member.labels)) {
+                let (mover, weight) = (address.clone(), plan.weight);
+                move_events.push(MoveEvent { mover, weight, step: MoveStep::Switched });
+            }
+            self.touched.insert(address);
+        }
         let off = self.off(&former, &members, &damped, &evictions);
         let plan = self.plan(&former, &members, (&damped, &off), on_ring);
         let Plan { placement, edits, shared_identities, cap, mut named_rings, ring_changes } = plan;
@@ -186,7 +201,7 @@ impl Publisher {
             return Err(error);
         }
         let change = (!change.is_empty()).then(|| change.with_moves(self.waiting.keep(moves)));
-        Ok(Published { change, ring_changes, cap, off_ring, dissent })
+        Ok(Published { change, ring_changes, moves: move_events, cap, off_ring, dissent })
     }
 
     /// The ring of these members, as edits of the former one.
@@ -281,9 +296,12 @@ impl Publisher {
         }
     }
 
-    /// The identities that live members share, damped ones included. Sorted.
+    /// The identities that live members share, damped ones included. Sorted. Members that took over
+    /// a place look for another one by themselves.
     pub(crate) fn shared_by_live_members(&self) -> Vec<SharedIdentity> {
-        let alive = |member: &Member| member.status == Status::Alive;
+        let alive = |member: &Member| {
+            member.status == Status::Alive && member.labels.get(PLACE_LABEL).is_none()
+        };
         self.claims.shared(&self.views.load().members, alive)
     }
 
@@ -321,6 +339,8 @@ impl Publisher {
             self.claims.changed(before.as_ref(), after.as_ref(), &members);
             let now = self.clocks.now();
             let its_now_us = self.clocks.now_us_of(&address, now);
+            let is_switched = self.switches.has_switched(&address);
+            self.move_events.extend(MoveEvent::of(before.as_ref(), after.as_ref(), is_switched));
             let labels = after.as_ref().map(|member| &member.labels);
             self.switches.note(&address, labels, now, its_now_us);
             let noted = self.withdrawn.changed(before.as_ref(), after.as_ref());

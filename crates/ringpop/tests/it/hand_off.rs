@@ -10,7 +10,7 @@ use ringpop::hand_off::{HandOff, HandOffError, Map, MoveEnd, PlannedMove};
 use ringpop::swim::Config;
 use ringpop::testing::Cluster;
 use ringpop::tonic::codegen::Bytes;
-use ringpop::{Event, PlacementChoice, Ringpop};
+use ringpop::{Event, MoveEvent, MoveStep, PlacementChoice, Ringpop};
 use tokio::sync::watch;
 use tonic::Status;
 use tonic::body::Body;
@@ -467,4 +467,56 @@ fn last_off(cluster: &Cluster) -> usize {
     let view = cluster.member(0).view();
     let off = view.reachable().find(|member| view.ring.node(member.address.as_str()).is_none());
     cluster.index_of(off.unwrap().address.as_str()).unwrap()
+}
+
+/// The steps of moves that a listener was told so far, by mover.
+struct Told(ringpop::Events, Vec<(String, u32, MoveStep)>);
+
+impl Told {
+    async fn until(&mut self, mover: &str, wanted: impl Fn(&MoveStep) -> bool) {
+        let is_there = |told: &[(String, u32, MoveStep)]| {
+            told.iter().any(|(of, _, step)| of == mover && wanted(step))
+        };
+        while !is_there(&self.1) {
+            let next = tokio::time::timeout(Duration::from_secs(60), self.0.next()).await;
+            let event = next.unwrap_or_else(|_| panic!("no such step: {:?}", self.1));
+            if let Some(Event::PlannedMove(MoveEvent { mover, weight, step, .. })) = event {
+                self.1.push((mover.to_string(), weight, step));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn listeners_are_told_of_each_step_of_a_move_and_of_its_end() {
+    let steps = |i| if i == 1 { [Step::Fails, Step::Done, Step::Done] } else { Script::all_done() };
+    let (cluster, _hooks) = scripted(3, LONG, steps).await;
+    let mut told = Told(cluster.member(0).events(), Vec::new());
+    let mut at_failing = Told(cluster.member(1).events(), Vec::new());
+    let mover = cluster.address(2).to_owned();
+    cluster.member(2).set_weight(3).await.unwrap();
+    told.until(&mover, |step| *step == MoveStep::Switched).await;
+    let expected = [MoveStep::Announced, MoveStep::HandedOff, MoveStep::Switched];
+    let expected: Vec<_> = expected.into_iter().map(|step| (mover.clone(), 3, step)).collect();
+    assert_eq!(told.1, expected);
+    at_failing
+        .until(&mover, |step| matches!(step, MoveStep::HandOffFailed { reason } if reason.contains("it fails")))
+        .await;
+    at_failing.until(&mover, |step| *step == MoveStep::Switched).await;
+    // A crash in the midst of a move: member 0 hangs while it gives.
+    let (mut hanging, hooks_2) = scripted(3, LONG, |i| {
+        if i == 0 { [Step::Hangs, Step::Done, Step::Done] } else { Script::all_done() }
+    })
+    .await;
+    let mut told = Told(hanging.member(1).events(), Vec::new());
+    let (mover, grower) = (hanging.address(2).to_owned(), hanging.member(2).clone());
+    let growing = tokio::spawn(async move { grower.set_weight(5).await });
+    hooks_2.of(0).saw("give").await;
+    hanging.kill(2).await;
+    growing.abort();
+    told.until(
+        &mover,
+        |step| matches!(step, MoveStep::GivenUp { reason } if reason.contains("gone")),
+    )
+    .await;
 }

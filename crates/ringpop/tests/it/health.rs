@@ -1,5 +1,9 @@
 //! The standard health service says whether a member is ready.
 
+#[cfg(feature = "testing")]
+use std::sync::Arc;
+#[cfg(feature = "testing")]
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ringpop::{Ringpop, State};
@@ -52,6 +56,38 @@ async fn a_member_serves_when_it_is_ready_and_no_longer_than_that() {
     assert_eq!(next(&mut watch).await, None, "a watch does not hold up the end of the server");
     let (report, state) = timeout(PATIENCE, stopping).await.expect("it stops").unwrap();
     assert_eq!((report.cut_off, state), (0, State::Stopped));
+}
+
+/// It forwards its keys, and new work should go elsewhere.
+#[cfg(feature = "testing")]
+#[tokio::test]
+async fn a_member_that_its_health_check_keeps_off_the_ring_does_not_serve_until_it_passes() {
+    let is_healthy = Arc::new(AtomicBool::new(true));
+    let switch = Arc::clone(&is_healthy);
+    let settings = move |i, builder: ringpop::Builder| {
+        let switch = Arc::clone(&switch);
+        let check = move || {
+            let passes = i != 1 || switch.load(Ordering::Relaxed);
+            async move { if passes { Ok(()) } else { Err("stuck") } }
+        };
+        builder.health_check(ringpop::HealthCheck::new(check).interval(Duration::from_millis(20)))
+    };
+    let cluster = ringpop::testing::Cluster::builder(3).settings(settings).start().await.unwrap();
+    let mut watches = Vec::new();
+    for member in [1, 2] {
+        let endpoint: Endpoint = format!("http://{}", cluster.address(member)).parse().unwrap();
+        let mut health = HealthClient::new(endpoint.connect().await.unwrap());
+        watches.push(health.watch(whole()).await.unwrap().into_inner());
+    }
+    assert_eq!(next(&mut watches[0]).await, Some(ServingStatus::Serving));
+    is_healthy.store(false, Ordering::Relaxed);
+    assert_eq!(next(&mut watches[0]).await, Some(ServingStatus::NotServing));
+    is_healthy.store(true, Ordering::Relaxed);
+    assert_eq!(next(&mut watches[0]).await, Some(ServingStatus::Serving));
+    // What others have to say of themselves is nothing of its own.
+    assert_eq!(next(&mut watches[1]).await, Some(ServingStatus::Serving));
+    let more = timeout(Duration::from_millis(1), watches[1].message()).await;
+    assert!(more.is_err(), "{more:?}");
 }
 
 #[tokio::test]

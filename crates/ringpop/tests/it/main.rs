@@ -48,3 +48,5 @@ mod testing;
 #[cfg(feature = "tls")]
 mod tls;
 mod undialable;
+#[cfg(feature = "testing")]
+mod version_rolls;
