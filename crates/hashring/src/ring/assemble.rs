@@ -5,6 +5,8 @@
 
 use std::sync::{Arc, OnceLock};
 
+use twox_hash::XxHash3_64;
+
 use super::{BuildError, Ring};
 use crate::{
     circle::Circle,
@@ -133,8 +135,15 @@ impl<N, S: Scheme + Clone> Ring<N, S> {
         let rule = self.scheme.point_rule();
         let counts = self.next_counts(&plan, rule)?;
         let mut edits = PointEdits::default();
+        let mut points_sum = self.points_sum;
         for change in plan.candidates(rule) {
+            let (removed, added) = (edits.removed.len(), edits.added.len());
             self.edit_points(change, &plan, &counts, &mut edits)?;
+            let old = change.old.map(|index| &self.circle.nodes[index]);
+            let new = change.new.map(|index| &plan.nodes[index]);
+            points_sum = points_sum
+                .wrapping_sub(sum_of(old, &edits.removed[removed..]))
+                .wrapping_add(sum_of(new, &edits.added[added..]));
         }
         let points = self.circle.points.merged(edits, &plan.renumber()).ok_or_else(|| {
             self.broken_scheme("it gave other points for a node than the first time".to_owned())
@@ -144,6 +153,7 @@ impl<N, S: Scheme + Clone> Ring<N, S> {
             points_per_weight_unit: self.points_per_weight_unit,
             max_points: self.max_points,
             circle: Circle::new(plan.nodes, counts, points),
+            points_sum,
             checksum: OnceLock::new(),
         })
     }
@@ -258,6 +268,18 @@ impl<N, S: Scheme + Clone> Ring<N, S> {
     fn broken_scheme(&self, reason: String) -> BuildError {
         BuildError::BrokenScheme { scheme: self.scheme.name().to_owned(), reason }
     }
+}
+
+/// A fingerprint of these points of a node, to which those of others can be added in any order.
+fn sum_of<N>(node: Option<&Arc<Node<N>>>, points: &[(u64, u32)]) -> u64 {
+    let Some(node) = node.filter(|_| !points.is_empty()) else { return 0 };
+    let owner = XxHash3_64::oneshot(node.id().as_bytes());
+    points.iter().fold(0, |sum, (place, _)| {
+        let mut point = [0; 16];
+        point[..8].copy_from_slice(&place.to_le_bytes());
+        point[8..].copy_from_slice(&owner.to_le_bytes());
+        sum.wrapping_add(XxHash3_64::oneshot(&point))
+    })
 }
 
 fn name_of<N>(node: &Node<N>) -> NodeName<'_> {
