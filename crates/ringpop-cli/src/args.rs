@@ -8,6 +8,7 @@ mod ring;
 mod settings;
 
 use std::ffi::OsString;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -28,7 +29,8 @@ pub(crate) use self::cluster::{
 pub(crate) use self::grammar::{CompletionsArgs, ManArgs};
 pub(crate) use self::operate::{
     AdminArgs, ConfigArgs, DrainArgs, EventsArgs, EvictArgs, GossipArgs, GossipWord, HealArgs,
-    LabelsArgs, MemberStatus, MembersArgs, ReapArgs, StatsArgs, Target, TargetArgs, WeightArgs,
+    LabelsArgs, LogLevelArgs, MemberStatus, MembersArgs, ReapArgs, StatsArgs, Target, TargetArgs,
+    WeightArgs,
 };
 pub(crate) use self::ring::{
     DiffArgs as RingDiffArgs, LayoutArgs, OwnershipArgs, PickArgs, PlacementName, PlanArgs,
@@ -121,6 +123,8 @@ pub(crate) enum Command {
     Gossip(GossipArgs),
     /// Show or change settings of the membership protocol of a member
     Config(ConfigArgs),
+    /// Show or change what a member writes to its log
+    LogLevel(LogLevelArgs),
     /// Lay out a ring from a file of backends and ask it: no member needs to run
     Ring(RingArgs),
     /// Make an authority and a certificate, to try a cluster with encrypted connections
@@ -219,6 +223,11 @@ pub(crate) struct NodeArgs {
     /// one in this time [default: none are sent]
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = parse_duration)]
     pub(crate) beacons: Option<Duration>,
+
+    /// Count the keys of one call in so many that this member handles, for `top` and the page to
+    /// show the most frequent ones to those who may give commands [default: none]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) hot_keys: Option<NonZeroU32>,
 
     /// Log what happens on standard error (RUST_LOG overrides it)
     #[arg(long, short)]

@@ -12,6 +12,7 @@ mod grammar;
 mod heal;
 mod labels;
 mod leave;
+mod log_level;
 mod lookup;
 mod members;
 mod node;
@@ -60,6 +61,7 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
         Command::Weight(args) => labels::weight(args).await,
         Command::Gossip(args) => gossip::run(args).await,
         Command::Config(args) => config::run(args).await,
+        Command::LogLevel(args) => log_level::run(args).await,
         Command::Cert(args) => cert::run(&args),
         Command::Completions(args) => {
             grammar::completions(&args);

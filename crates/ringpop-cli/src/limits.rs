@@ -154,6 +154,12 @@ pub(crate) const TOP_PERIOD_MIN: Duration = Duration::from_millis(250);
 /// See [`TOP_PERIOD_MIN`].
 pub(crate) const TOP_PERIOD_MAX: Duration = Duration::from_secs(60);
 
+/// Hot keys that `top` shows of all members together, and asks each for.
+pub(crate) const TOP_HOT_KEYS_MAX: usize = 10;
+
+/// Lines of hot keys that `top` shows at most where it shows members too.
+pub(crate) const TOP_HOT_KEYS_LINES: u16 = 6;
+
 /// The smallest terminal in which `top` shows something that can be read.
 pub(crate) const TOP_COLUMNS_MIN: u16 = 40;
 

@@ -67,11 +67,19 @@ pub(crate) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     text
 }
 
-/// Text of another process without what a terminal would obey.
+/// Text of another process without what a terminal would obey, and without what shows nothing or
+/// turns the text around it.
 pub(crate) fn printable(text: &str) -> String {
+    let is_format = |c: char| {
+        matches!(
+            c,
+            '\u{ad}' | '\u{61c}' | '\u{feff}' | '\u{180e}'
+                | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        )
+    };
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() {
+        if c.is_control() || is_format(c) {
             safe.extend(c.escape_default());
         } else {
             safe.push(c);
@@ -99,6 +107,7 @@ mod tests {
 
     #[test]
     fn a_terminal_obeys_nothing_from_another_process() {
+        assert_eq!(printable("a\u{202e}b\u{200b}"), "a\\u{202e}b\\u{200b}");
         assert_eq!(printable("zone\u{1b}[2Jä\n"), "zone\\u{1b}[2Jä\\n");
     }
 }

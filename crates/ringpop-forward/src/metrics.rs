@@ -211,7 +211,8 @@ impl Observer for MetricsObserver {
             ForwardEvent::HedgeWon { method } => {
                 self.count("ringpop_request_proxy_hedge_succeeded_total", method_label(method));
             }
-            ForwardEvent::Forwarded { attempts: 0 | 1, .. } => {}
+            // Keys are no labels: there are too many, and they are nobody else's business.
+            ForwardEvent::Placed { .. } | ForwardEvent::Forwarded { attempts: 0 | 1, .. } => {}
             ForwardEvent::Forwarded { method, .. } => {
                 self.count("ringpop_request_proxy_retry_succeeded_total", method_label(method));
             }

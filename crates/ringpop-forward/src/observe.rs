@@ -71,6 +71,14 @@ pub enum ForwardEvent<'a> {
     },
     /// A call had no key, or one that cannot be read.
     BadKey,
+    /// It was decided where a call with this key goes. Keys are bytes of callers, and may be
+    /// secret.
+    Placed {
+        /// The key.
+        key: &'a [u8],
+        /// Whether the call is handled in this process.
+        here: bool,
+    },
     /// A call is handled in this process.
     Handled {
         /// The method.

@@ -336,6 +336,21 @@ impl Admin for AdminService {
         Ok(Response::new(log_level::get(&self.inner()?.admin)?))
     }
 
+    async fn get_hot_keys(
+        &self,
+        request: Request<proto::GetHotKeysRequest>,
+    ) -> Result<Response<proto::GetHotKeysResponse>, Status> {
+        // Keys may be names of people.
+        let inner = self.inner()?;
+        if let Err(refused) = self.access.admit(&request).await {
+            count(&inner.admin.commands_refused);
+            return Err(refused);
+        }
+        let n = request.into_inner().n;
+        let told = inner.admin.hot_keys.as_ref().map(|hot| hot.told(n));
+        Ok(Response::new(told.unwrap_or_default()))
+    }
+
     async fn reconfigure(
         &self,
         request: Request<proto::ReconfigureRequest>,

@@ -3,6 +3,7 @@
 mod bind;
 mod forwarding;
 mod hand_off;
+mod hot_keys;
 mod membership;
 mod placing;
 mod rolls;
@@ -10,6 +11,7 @@ mod serving;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,6 +79,8 @@ pub struct Builder {
     log_control: Option<Box<dyn LogControl>>,
     /// The pace of beacons in the whole cluster.
     pub(crate) beacons: Option<Duration>,
+    /// One call in so many has its key counted.
+    hot_keys: Option<NonZeroU32>,
     hand_off: HandOffSettings,
     #[cfg(feature = "testing")]
     clock_skew_us: i64,
@@ -124,6 +128,7 @@ impl Builder {
             admin_access: AdminAccess::default(),
             log_control: None,
             beacons: None,
+            hot_keys: None,
             hand_off: HandOffSettings { hook: None, limit: HAND_OFF_LIMIT, roll_wait: None },
             #[cfg(feature = "testing")]
             clock_skew_us: 0,

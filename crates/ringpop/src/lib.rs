@@ -64,6 +64,7 @@ pub mod hand_off;
 mod health;
 mod health_check;
 mod hooks;
+mod hot_keys;
 #[cfg(feature = "http-admin")]
 pub mod http_admin;
 mod identity;
@@ -170,16 +171,17 @@ pub mod admin_client {
         ChecksumGroup, CompareChecksumsRequest, CompareChecksumsResponse, ControlGossipRequest,
         ControlGossipResponse, Counter, Destination, DrainRequest, DrainResponse, EvictRequest,
         EvictResponse, GetChecksumsRequest, GetChecksumsResponse, GetConfigRequest,
-        GetConfigResponse, GetDestinationsRequest, GetDestinationsResponse, GetLogLevelRequest,
-        GetLogLevelResponse, GetMembersRequest, GetMembersResponse, GetPropagationRequest,
-        GetPropagationResponse, GetRingRequest, GetRingResponse, GetStatusRequest,
-        GetStatusResponse, GetSummaryRequest, GossipAction, HealRequest, HealResponse,
-        IdentityShared, LatencyBucket, LeaveRequest, LeaveResponse, LookupRequest, LookupResponse,
-        MemberChanged, MemberStatus, MembershipEvent, OffRing, OffRingChanged, ProblemChanged,
-        ReapRequest, ReapResponse, ReconfigureRequest, ReconfigureResponse, RejoinRequest,
-        RejoinResponse, RingChanged, RingShare, SetLogLevelRequest, SetLogLevelResponse, Setting,
-        Suspicion, UndoEvictRequest, UndoEvictResponse, UndrainRequest, UndrainResponse, Unreached,
-        WatchEventsRequest, WatchEventsResponse,
+        GetConfigResponse, GetDestinationsRequest, GetDestinationsResponse, GetHotKeysRequest,
+        GetHotKeysResponse, GetLogLevelRequest, GetLogLevelResponse, GetMembersRequest,
+        GetMembersResponse, GetPropagationRequest, GetPropagationResponse, GetRingRequest,
+        GetRingResponse, GetStatusRequest, GetStatusResponse, GetSummaryRequest, GossipAction,
+        HealRequest, HealResponse, HotKey, IdentityShared, LatencyBucket, LeaveRequest,
+        LeaveResponse, LookupRequest, LookupResponse, MemberChanged, MemberStatus, MembershipEvent,
+        OffRing, OffRingChanged, ProblemChanged, ReapRequest, ReapResponse, ReconfigureRequest,
+        ReconfigureResponse, RejoinRequest, RejoinResponse, RingChanged, RingShare,
+        SetLogLevelRequest, SetLogLevelResponse, Setting, Suspicion, UndoEvictRequest,
+        UndoEvictResponse, UndrainRequest, UndrainResponse, Unreached, WatchEventsRequest,
+        WatchEventsResponse,
     };
     pub use swim_core::wire::pb::{Label, Status};
 }

@@ -471,3 +471,19 @@ pub const BEACON_INTERVAL_MIN: Duration = Duration::from_millis(100);
 
 /// Label with the time of the latest beacon of a member, in microseconds of the Unix epoch.
 pub const BEACON_LABEL: &str = "propagation-beacon";
+
+/// Keys with a counter of their own: every key of more than 0.4 % of the calls is found.
+pub(crate) const HOT_KEYS_COUNTED_MAX: usize = 256;
+
+/// Bytes of a hot key that are kept to show it; most keys are shorter.
+pub(crate) const HOT_KEY_BYTES_MAX: usize = 64;
+
+/// How long calls are counted together. What is told is of this window and the one before: a person
+/// sees what is hot now, and enough calls of it.
+pub(crate) const HOT_KEYS_WINDOW: Duration = Duration::from_secs(30);
+
+/// Hot keys that are told when nobody says how many: as many as a screen has room for.
+pub(crate) const HOT_KEYS_TOLD: usize = 10;
+
+/// Most hot keys that are told.
+pub(crate) const HOT_KEYS_TOLD_MAX: usize = 100;

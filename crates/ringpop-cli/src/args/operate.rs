@@ -223,6 +223,17 @@ pub(crate) struct ConfigArgs {
     pub(crate) settings: Vec<String>,
 }
 
+#[derive(Args, Debug)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct LogLevelArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+
+    /// What to log from now on, such as info,ringpop=debug; without it the present level is shown
+    #[arg(value_name = "DIRECTIVES")]
+    pub(crate) directives: Option<String>,
+}
+
 /// The callers that may give commands to a member.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Commands of operators")]

@@ -205,6 +205,9 @@ async fn bind(
     if let Some(interval) = args.beacons {
         builder = builder.beacons(interval);
     }
+    if let Some(one_in) = args.hot_keys {
+        builder = builder.hot_keys(one_in);
+    }
     if let Some(identity) = &args.identity {
         builder = builder.identity(identity);
     }

@@ -1,5 +1,6 @@
 //! `ringpop top`: all members and what they do, live on a terminal, or once elsewhere.
 
+mod hot_keys;
 mod screen;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use ringpop::admin_client::GetStatusResponse;
 use serde::Serialize;
 use tokio::time::{Instant, sleep_until};
 
+use self::hot_keys::HotKey;
 use self::screen::{Position, Screen};
 use crate::admin::Admin;
 use crate::args::TopArgs;
@@ -111,6 +113,8 @@ pub(super) struct Top {
     /// Groups of members that have one view.
     views: usize,
     members: Vec<Row>,
+    /// The keys of most calls; none where members count none, or do not tell this process.
+    hot_keys: Vec<HotKey>,
     unreached: Vec<Unreached>,
 }
 
@@ -133,22 +137,28 @@ impl Samples {
     async fn take(&mut self, admin: &Admin) -> Result<Top, Failure> {
         let cluster = Cluster::crawl_from(admin.clone(), admin.status().await?).await?;
         let ask = |address: String| async move {
-            let status = admin.beside(&address)?.status_within(CRAWL_ANSWER_TIMEOUT).await;
-            Ok::<_, Failure>((address, status))
+            let member = admin.beside(&address)?;
+            let status = member.status_within(CRAWL_ANSWER_TIMEOUT);
+            let (status, keys) = tokio::join!(status, hot_keys::ask(&member));
+            Ok::<_, Failure>((address, status, keys))
         };
         let addresses: Vec<_> = cluster.members.keys().cloned().collect();
         let mut answers = stream::iter(addresses.into_iter().map(ask)).buffered(CRAWL_CONCURRENCY);
-        let mut members = Vec::new();
+        let (mut members, mut hot_keys) = (Vec::new(), Vec::new());
         let mut unreached = cluster.unreached.clone();
         while let Some(answer) = answers.next().await {
             match answer? {
-                (address, Ok(status)) => members.push(self.row(&cluster, address, &status)),
-                (address, Err(failure)) => {
+                (address, Ok(status), keys) => {
+                    members.push(self.row(&cluster, address, &status));
+                    hot_keys.extend(keys);
+                }
+                (address, Err(failure), _) => {
                     unreached.push(Unreached { address, reason: failure.to_string() });
                 }
             }
         }
-        Ok(Top { views: cluster.views.len(), members, unreached })
+        let hot_keys = hot_keys::most(hot_keys);
+        Ok(Top { views: cluster.views.len(), members, hot_keys, unreached })
     }
 
     fn row(&mut self, cluster: &Cluster, address: String, status: &GetStatusResponse) -> Row {
@@ -237,6 +247,11 @@ impl fmt::Display for Top {
         let mut rows = vec![HEAD.map(str::to_owned)];
         rows.extend(self.members.iter().map(Row::cells));
         f.write_str(columns(&rows).trim_end())?;
+        if !self.hot_keys.is_empty() {
+            let mut rows = vec![hot_keys::HEAD.map(str::to_owned)];
+            rows.extend(self.hot_keys.iter().map(HotKey::cells));
+            write!(f, "\n\n{}", columns(&rows).trim_end())?;
+        }
         f.write_str(&unreached_lines(&self.unreached))
     }
 }

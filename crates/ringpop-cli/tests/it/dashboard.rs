@@ -4,9 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use rustix::process::Signal;
-use serde_json::{Value, json};
+use serde_json::{Value, json as object};
 
 use crate::bad_input::{FAILED, complains};
+use crate::operate::{json, text};
 use crate::runs_all::runs_all;
 use crate::support::eventually;
 use crate::support::http::{Client, Reply};
@@ -53,7 +54,7 @@ impl Dashboard {
     async fn press(&self, word: &str, members: &[&str]) -> Reply {
         let token = format!("Bearer {}", self.token);
         let headers = [JSON, ("authorization", &token)];
-        self.post(&format!("dev/{word}"), &headers, &json!({"members": members})).await
+        self.post(&format!("dev/{word}"), &headers, &object!({"members": members})).await
     }
 
     async fn pressed(&self, word: &str, members: &[&str]) {
@@ -108,6 +109,7 @@ async fn it_survives_the_member_that_it_asks() {
     let reply = page.client.send("GET", &page.listener, "/", "".into()).await.unwrap();
     assert!(String::from_utf8_lossy(&reply.body).contains("id=\"processes\""));
 
+    hot_keys_are_told_to_those_who_may_give_commands(&page).await;
     let asked = page.asked().await;
     page.pressed("kill", &[&asked]).await;
     page.said(&format!("{asked} killed (signal 9)")).await;
@@ -138,7 +140,7 @@ async fn its_buttons_do_what_the_keys_do() {
     page.sees(&one, "faulty").await;
     page.pressed("restore", &[]).await;
     let token = format!("Bearer {}", page.token);
-    let heal = page.post("heal", &[JSON, ("authorization", &token)], &json!({})).await;
+    let heal = page.post("heal", &[JSON, ("authorization", &token)], &object!({})).await;
     assert_eq!(heal.code, 200, "{:?}", heal.body);
     page.agree(3).await;
 
@@ -184,7 +186,7 @@ async fn nobody_else_may(page: &Dashboard) {
     let victim = page.ports.grpc(0);
     let token = format!("Bearer {}", page.token);
     let token = ("authorization", &*token);
-    let kill = json!({"members": [victim]});
+    let kill = object!({"members": [victim]});
     for (headers, code) in [
         (&[JSON][..], 401),
         (&[JSON, ("authorization", "Bearer 00000000000000000000000000000000")], 401),
@@ -198,16 +200,45 @@ async fn nobody_else_may(page: &Dashboard) {
         assert_eq!(reply.code, code, "{headers:?}: {:?}", reply.body);
     }
     // Commands to the member are guarded as well.
-    assert_eq!(page.post("leave", &[JSON], &json!({})).await.code, 401);
+    assert_eq!(page.post("leave", &[JSON], &object!({})).await.code, 401);
     assert_eq!(page.get("access").await.unwrap()["controller"], false);
     assert_eq!(page.press("explode", &[]).await.code, 409);
     assert_eq!(page.press("kill", &["127.0.0.1:1"]).await.code, 409);
-    let reply = page.post("dev/kill", &[JSON, token], &json!({"member": victim})).await;
+    let reply = page.post("dev/kill", &[JSON, token], &object!({"member": victim})).await;
     assert_eq!(reply.code, 400, "{:?}", reply.body);
     let cluster = page.get("dev/cluster").await.unwrap();
     let runs = |process: &Value| process["pid"].is_number();
     assert!(cluster["processes"].as_array().unwrap().iter().all(runs), "{cluster}");
     assert!(!cluster.to_string().contains(&page.token), "questions do not give it away");
+}
+
+/// Keys may be names of people: only those see them who may give commands.
+async fn hot_keys_are_told_to_those_who_may_give_commands(page: &Dashboard) {
+    let hot = "driver\u{202e}-42";
+    for i in 0..60 {
+        // Of ten keys one has half of the calls.
+        let key =
+            if i % 2 == 0 { "driver%E2%80%AE-42".to_owned() } else { format!("rider-{}", i % 18) };
+        let put = page.client.put(&page.ports.http(i % 3), &key, "x").await.unwrap();
+        assert_eq!(put.code, 204);
+    }
+    let top = json(&["top", &page.ports.grpc(0)]).await;
+    let first = &top["hot_keys"][0];
+    assert_eq!(first["key"], hot, "{top}");
+    assert!(first["calls"].as_f64().unwrap() > 0.0, "{top}");
+    let shown = text(&["top", &page.ports.grpc(0)]).await;
+    assert!(shown.contains("driver\\u{202e}-42"), "{shown}");
+
+    let owner = first["address"].as_str().unwrap();
+    page.pressed("ask", &[owner]).await;
+    let path = "/api/v1/hot-keys";
+    let refused = page.client.send("GET", &page.listener, path, "".into()).await.unwrap();
+    assert_eq!(refused.code, 401);
+    let token = format!("Bearer {}", page.token);
+    let headers = [("authorization", &*token)];
+    let told = page.client.send_with("GET", &page.listener, path, &headers, "".into()).await;
+    let told: Value = serde_json::from_slice(&told.unwrap().body).unwrap();
+    assert_eq!((&told["keys"][0]["key"], &told["keys"][0]["calls"]), (&hot.into(), &30.into()));
 }
 
 /// The desktop of this machine is a script that a test wrote.

@@ -69,7 +69,7 @@ async fn it_stops_by_itself_when_its_time_is_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_shows_a_cluster_that_works_and_stops_it_on_a_signal() {
-    let mut dev = Dev::start(&[]);
+    let mut dev = Dev::start(&["--load", "20"]);
     let pids = dev.pids().await;
     let converged = dev.converged(NODES).await;
     println!("{NODES} nodes agree after {} ms", converged["elapsed_ms"]);
@@ -81,6 +81,10 @@ async fn it_shows_a_cluster_that_works_and_stops_it_on_a_signal() {
     for address in dev.ports.all_http() {
         assert_eq!(client.get(&address, "greeting").await.unwrap().body, "hello");
     }
+    let answered = |event: &Value| {
+        event["event"] == "load" && event["answered"].as_u64().is_some_and(|count| count > 0)
+    };
+    dev.process.told("requests are answered", answered).await;
     dev.process.signal(Signal::INT);
     assert_eq!(dev.process.ended().await.code(), Some(0));
     dev.nothing_is_left(&pids).await;

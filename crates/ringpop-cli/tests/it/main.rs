@@ -7,10 +7,13 @@ mod command_lines;
 mod dashboard;
 mod dev;
 mod discovery;
+mod every_command;
 mod faults;
 mod hand_off;
+mod large;
 mod node;
 mod operate;
+mod propagation;
 mod questions;
 mod ring;
 #[path = "../../../swim-sim/tests/it/runs_all.rs"]

@@ -67,11 +67,21 @@ async fn an_operator_looks_at_a_member_and_changes_it() {
     let changed = json(&changed).await;
     assert_eq!(changed, serde_json::json!({"suspect_timeout": "1s 500ms", "buddy": "false"}));
 
+    let quiet = json(&["log-level", address]).await["directives"].clone();
+    let loud = json(&["log-level", address, "info,ringpop=debug"]).await;
+    assert_eq!(loud["before"], quiet);
+    let directives = loud["directives"].as_str().unwrap();
+    assert!(directives.contains("ringpop=debug"), "{directives}");
+    let said = text(&["log-level", address]).await;
+    assert_eq!(said, format!("{directives}\n"));
+    let wrong = ["log-level", address, "ringpop=loud"];
+    complains(&wrong, FAILED, &["these are no directives", "info,ringpop=debug"]).await;
+
     assert_eq!(json(&["gossip", address, "stop"]).await["gossip"], "stopped");
     assert!(text(&["status", address]).await.contains("gossip is stopped"));
     assert_eq!(json(&["gossip", address, "tick"]).await["probed"], true);
     assert_eq!(json(&["gossip", address, "start"]).await["gossip"], "started");
-    assert_eq!(json(&["stats", address, "admin"]).await["counters"]["admin.commands"], 7);
+    assert_eq!(json(&["stats", address, "admin"]).await["counters"]["admin.commands"], 9);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -152,6 +162,9 @@ async fn a_member_takes_commands_only_when_it_was_started_to() {
         &["gossip", "stop"],
         &["config", "buddy=false"],
         &["reap", "--all"],
+        &["log-level", "info"],
+        &["drain"],
+        &["evict", "127.0.0.1:1"],
     ] {
         let line = |address| [&words[..1], &[address], &words[1..]].concat();
         complains(&line(&closed), FAILED, &["takes no commands", "--admin-loopback"]).await;
@@ -166,7 +179,7 @@ async fn a_member_takes_commands_only_when_it_was_started_to() {
 async fn questions_that_cannot_be_answered_say_why() {
     let ports = Ports::claim(1);
     let nobody = ports.grpc(0);
-    for word in ["members", "stats", "events", "destinations", "leave", "config"] {
+    for word in ["members", "stats", "events", "destinations", "leave", "config", "log-level"] {
         complains(&[word, &nobody], FAILED, &[&nobody, "cannot be asked"]).await;
     }
     complains(&["weight", &nobody, "--token-file", "/nowhere"], FAILED, &["/nowhere"]).await;

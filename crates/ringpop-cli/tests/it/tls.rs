@@ -16,7 +16,7 @@ fn is_ready(event: &Value) -> bool {
 
 /// Writes an authority, and a certificate for members on this machine. Gives the flags that name
 /// them.
-fn certificates(directory: &Path) -> Vec<String> {
+pub(crate) fn certificates(directory: &Path) -> Vec<String> {
     let mut params = CertificateParams::new(Vec::new()).expect("certificates can be made");
     params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(

@@ -237,7 +237,10 @@ impl<T> Call<T> {
             let resolver = Arc::clone(self.resolver());
             self.ownership = Some(Ownership::new(resolver, key.clone()));
         }
-        self.find_place(key)
+        let place = self.find_place(key);
+        let here = matches!(place, Placement::Local);
+        self.shared.tell(ForwardEvent::Placed { key: key.as_bytes(), here });
+        place
     }
 
     /// The resolver that names the owners of its key.

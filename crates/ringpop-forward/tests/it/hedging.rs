@@ -184,6 +184,7 @@ impl Observer for Log {
             }
             ForwardEvent::AttemptEnded { attempt, .. } => format!("ended {attempt}"),
             ForwardEvent::Forwarded { attempts, .. } => format!("forwarded {attempts}"),
+            ForwardEvent::Placed { .. } => return,
             other => format!("{other:?}"),
         };
         self.0.lock().unwrap().push(text);

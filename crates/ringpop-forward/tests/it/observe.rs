@@ -38,6 +38,8 @@ impl Observer for Log {
             ForwardEvent::Failed { attempts, exhausted, .. } => {
                 format!("failed {attempts} {exhausted}")
             }
+            // It has a test of its own.
+            ForwardEvent::Placed { .. } => return,
             other => format!("{other:?}"),
         };
         self.0.lock().unwrap().push(text);
@@ -84,6 +86,38 @@ async fn an_observer_hears_of_every_step() {
     client.unary_at(ONCE, Ask::new("", "")).await.unwrap_err();
     client.unary_at(UNROUTED, Ask::new("k", "")).await.unwrap();
     assert_eq!(log.take(), ["BadKey"]);
+}
+
+/// The keys of calls, and whether each is handled here.
+#[derive(Clone, Default)]
+struct Placed(Arc<Mutex<Vec<(Vec<u8>, bool)>>>);
+
+impl Observer for Placed {
+    fn event(&self, event: &ForwardEvent<'_>) {
+        if let ForwardEvent::Placed { key, here } = event {
+            self.0.lock().unwrap().push((key.to_vec(), *here));
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_key_is_told_once_by_each_process_with_its_place() {
+    let ring = Ring::default();
+    let [placed, by_owner] = [Placed::default(), Placed::default()];
+    let (one, other) = (placed.clone(), by_owner.clone());
+    let asked = Node::start_with(&ring, |builder| builder.observer(one));
+    let owner = Node::start_with(&ring, |builder| builder.observer(other));
+    ring.set("mine", &[&asked.address]);
+    ring.set("theirs", &[&owner.address]);
+    let mut client = asked.client().await;
+    for key in ["mine", "theirs"] {
+        client.unary_at(ONCE, Ask::new(key, "")).await.unwrap();
+    }
+    client.unary_at(ONCE, Ask::new("", "")).await.unwrap_err();
+    client.unary_at(UNROUTED, Ask::new("mine", "")).await.unwrap();
+    let told = |placed: &Placed| std::mem::take(&mut *placed.0.lock().unwrap());
+    assert_eq!(told(&placed), [(b"mine".to_vec(), true), (b"theirs".to_vec(), false)]);
+    assert_eq!(told(&by_owner), [(b"theirs".to_vec(), true)]);
 }
 
 /// An owner that takes calls and answers none.

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::access::AdminAccess;
 use super::comparing::Comparing;
+use crate::hot_keys::HotKeys;
 use crate::latency::Latency;
 use crate::limits::{ADMIN_LOG_INTERVAL, ADMIN_READERS_MAX};
 use crate::log_control::LogControl;
@@ -34,6 +35,8 @@ pub(crate) struct AdminState {
     pub(crate) comparing: Comparing,
     /// How long answered attempts at owners took.
     pub(crate) latency: Arc<Latency>,
+    /// The keys of most calls, where they are counted.
+    pub(crate) hot_keys: Option<Arc<HotKeys>>,
     pub(crate) propagation: Arc<Propagation>,
     /// The pace of beacons in the whole cluster.
     pub(crate) beacons: Option<Duration>,
@@ -45,6 +48,7 @@ impl AdminState {
         log_control: Option<Box<dyn LogControl>>,
         security: Security,
         beacons: Option<Duration>,
+        hot_keys: Option<Arc<HotKeys>>,
     ) -> Self {
         Self {
             access,
@@ -56,6 +60,7 @@ impl AdminState {
             log_control,
             comparing: Comparing::new(security),
             latency: Arc::default(),
+            hot_keys,
             propagation: Arc::default(),
             beacons,
         }

@@ -16,9 +16,9 @@ use crate::admin::state::AdminState;
 use crate::bind_error::BindError;
 use crate::event::Listeners;
 use crate::gossip::{Audience, Calls, Channels, GossipThread, Publishing};
+use crate::hot_keys::HotKeys;
 use crate::inner::{Inner, OwnStats};
 use crate::labels::{OwnLabels, with_room};
-use crate::latency::Latency;
 use crate::lifecycle::Lifecycle;
 use crate::limits::{CHANNELS_MAX, HAND_OFF_LIMIT_MAX, HAND_OFF_LIMIT_MIN, PAGE_BYTES_MAX};
 use crate::member::{Ringpop, attended};
@@ -57,7 +57,7 @@ impl Builder {
         self.add_ring_routes(&views, &listeners);
         let routed = self.routed();
         let (admin, timings) = (self.admin_state(), self.timings(&local));
-        let forwarder = self.forwarder(&views, &local, &admin.latency)?;
+        let forwarder = self.forwarder(&views, &local, &admin)?;
         let (status_changes, last_stats) = (Arc::<StatusChanges>::default(), Arc::default());
         let (isolation, isolation_now) = watch::channel(node.isolation());
         let publishing = Publishing::new(Audience {
@@ -115,7 +115,8 @@ impl Builder {
 
     fn admin_state(&mut self) -> AdminState {
         let (access, log_control) = (self.admin_access.clone(), self.log_control.take());
-        AdminState::new(access, log_control, self.security.clone(), self.beacons)
+        let hot_keys = self.hot_keys.map(|one_in| Arc::new(HotKeys::new(one_in)));
+        AdminState::new(access, log_control, self.security.clone(), self.beacons, hot_keys)
     }
 
     /// The address that others are told, in the form of discovery and in that of the machine.
@@ -222,7 +223,7 @@ impl Builder {
         &mut self,
         views: &Arc<Views>,
         local: &Address,
-        latency: &Arc<Latency>,
+        admin: &AdminState,
     ) -> Result<Forwarder, BindError> {
         let security = self.security.clone();
         #[cfg(feature = "metrics")]
@@ -247,7 +248,7 @@ impl Builder {
             .trust_hop_headers(move |head| security.is_member(&head.extensions))
             .transport(self.security.transport(self.forward_connections.clone())?);
         let given = self.forward_observer.take();
-        Ok(observing::with(forwarder, given, metrics, latency, local).build()?)
+        Ok(observing::with(forwarder, given, metrics, admin, local).build()?)
     }
 }
 

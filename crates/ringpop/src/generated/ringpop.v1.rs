@@ -875,6 +875,44 @@ pub struct GetPropagationResponse {
     #[prost(uint64, tag = "8")]
     pub implausible: u64,
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetHotKeysRequest {
+    /// How many keys to return; 0 means 10, at most 100 are returned.
+    #[prost(uint32, tag = "1")]
+    pub n: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetHotKeysResponse {
+    /// Whether the member counts keys; otherwise all that follows is empty.
+    #[prost(bool, tag = "1")]
+    pub enabled: bool,
+    /// One call in so many is counted; all counts here are of all calls.
+    #[prost(uint32, tag = "2")]
+    pub one_in: u32,
+    /// Over how long calls were counted, in milliseconds: at most a minute until now.
+    #[prost(uint64, tag = "3")]
+    pub window_ms: u64,
+    /// Calls with a key that the member handled in this time.
+    #[prost(uint64, tag = "4")]
+    pub calls: u64,
+    /// The most frequent first.
+    #[prost(message, repeated, tag = "5")]
+    pub keys: ::prost::alloc::vec::Vec<HotKey>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HotKey {
+    /// The first 64 bytes of the key.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub key: ::prost::bytes::Bytes,
+    /// Bytes of the whole key.
+    #[prost(uint64, tag = "2")]
+    pub key_bytes: u64,
+    #[prost(uint64, tag = "3")]
+    pub calls: u64,
+    /// The number of calls may be too large by this.
+    #[prost(uint64, tag = "4")]
+    pub calls_error: u64,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum GossipAction {
@@ -1308,6 +1346,32 @@ pub mod admin_client {
                 .insert(GrpcMethod::new("ringpop.v1.Admin", "GetPropagation"));
             self.inner.unary(req, path, codec).await
         }
+        /// The keys of most calls that this member handles. Keys may be names of people: as for a command,
+        /// the caller must be authorised.
+        pub async fn get_hot_keys(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetHotKeysRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetHotKeysResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ringpop.v1.Admin/GetHotKeys",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("ringpop.v1.Admin", "GetHotKeys"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Command: changes settings of the membership protocol, all or none.
         pub async fn reconfigure(
             &mut self,
@@ -1689,6 +1753,15 @@ pub mod admin_server {
             request: tonic::Request<super::GetPropagationRequest>,
         ) -> std::result::Result<
             tonic::Response<super::GetPropagationResponse>,
+            tonic::Status,
+        >;
+        /// The keys of most calls that this member handles. Keys may be names of people: as for a command,
+        /// the caller must be authorised.
+        async fn get_hot_keys(
+            &self,
+            request: tonic::Request<super::GetHotKeysRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetHotKeysResponse>,
             tonic::Status,
         >;
         /// Command: changes settings of the membership protocol, all or none.
@@ -2402,6 +2475,49 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetPropagationSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ringpop.v1.Admin/GetHotKeys" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetHotKeysSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::GetHotKeysRequest>
+                    for GetHotKeysSvc<T> {
+                        type Response = super::GetHotKeysResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetHotKeysRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::get_hot_keys(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetHotKeysSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -13,8 +13,10 @@ use crate::generated::setting::Value;
 use crate::limits::ZONE_LABEL;
 
 mod events;
+mod hot_keys;
 
 pub(super) use self::events::Event;
+pub(super) use self::hot_keys::HotKeys;
 
 /// A value as the body of an answer.
 #[derive(Debug)]
@@ -377,6 +379,17 @@ impl From<proto::GetConfigResponse> for Config {
             Setting { name, flag, number, micros }
         };
         Self { settings: told.settings.into_iter().map(setting).collect() }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct LogLevel {
+    directives: String,
+}
+
+impl From<proto::GetLogLevelResponse> for LogLevel {
+    fn from(told: proto::GetLogLevelResponse) -> Self {
+        Self { directives: told.directives }
     }
 }
 

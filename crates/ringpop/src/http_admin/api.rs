@@ -16,7 +16,9 @@ use super::source::Source;
 use super::token::{TOKEN_WANTED, Token};
 use super::{commands, events};
 use crate::generated as proto;
-use crate::limits::{ADMIN_REQUEST_BYTES_MAX, HTTP_ADMIN_READ_LIMIT, LOOKUP_OWNERS_MAX};
+use crate::limits::{
+    ADMIN_REQUEST_BYTES_MAX, HOT_KEYS_TOLD_MAX, HTTP_ADMIN_READ_LIMIT, LOOKUP_OWNERS_MAX,
+};
 
 /// What a listener adds to the service behind it.
 #[derive(Clone)]
@@ -37,7 +39,9 @@ pub(super) fn router(source: Source, listener: Listener) -> Router {
         .route("/api/v1/destinations", get(destinations))
         .route("/api/v1/stats", get(stats))
         .route("/api/v1/config", get(config).merge(commands::reconfigure()))
+        .route("/api/v1/log-level", get(log_level).merge(commands::set_log_level()))
         .route("/api/v1/propagation", get(propagation))
+        .route("/api/v1/hot-keys", get(hot_keys))
         .route("/api/v1/access", get(move |client, request| access(client, request, listener)))
         .route("/api/v1/events", get(watch))
         .merge(commands::router())
@@ -122,12 +126,32 @@ async fn config(State(mut client): State<Client>, query: RawQuery) -> Answer<ans
     Ok(Json(read(client.get_config(proto::GetConfigRequest {})).await?.into()))
 }
 
+async fn log_level(State(mut client): State<Client>, query: RawQuery) -> Answer<answers::LogLevel> {
+    let [] = values(query.0.as_deref(), [])?;
+    Ok(Json(read(client.get_log_level(proto::GetLogLevelRequest {})).await?.into()))
+}
+
 async fn propagation(
     State(mut client): State<Client>,
     query: RawQuery,
 ) -> Answer<answers::Propagation> {
     let [] = values(query.0.as_deref(), [])?;
     Ok(Json(read(client.get_propagation(proto::GetPropagationRequest {})).await?.into()))
+}
+
+/// Needs an authorised caller, unlike other questions.
+async fn hot_keys(State(mut client): State<Client>, request: Request) -> Answer<answers::HotKeys> {
+    let [n] = values(request.uri().query(), ["n"])?;
+    let n = match n.map(|n| n.parse()) {
+        None => 0,
+        Some(Ok(n)) if (1..=HOT_KEYS_TOLD_MAX as u32).contains(&n) => n,
+        Some(_) => {
+            let reason = format!("n is a number of keys, 1 to {HOT_KEYS_TOLD_MAX}");
+            return Err(Refusal::invalid(reason));
+        }
+    };
+    let question = Caller::of(&request).asks(proto::GetHotKeysRequest { n });
+    Ok(Json(read(client.get_hot_keys(question)).await?.into()))
 }
 
 async fn access(

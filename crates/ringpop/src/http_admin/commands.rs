@@ -3,6 +3,9 @@
 //! All take JSON only: a form of another site cannot send that, and its scripts would have to ask
 //! first.
 
+mod log_level;
+mod off_ring;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -32,10 +35,18 @@ pub(super) fn router() -> Router<Client> {
         .route("/api/v1/heal", post(heal))
         .route("/api/v1/gossip", post(gossip))
         .route("/api/v1/labels", post(change_labels))
+        .route("/api/v1/evict", post(off_ring::evict))
+        .route("/api/v1/undo-evict", post(off_ring::undo_evict))
+        .route("/api/v1/drain", post(off_ring::drain))
+        .route("/api/v1/undrain", post(off_ring::undrain))
 }
 
 pub(super) fn reconfigure() -> MethodRouter<Client> {
     post(change_config)
+}
+
+pub(super) fn set_log_level() -> MethodRouter<Client> {
+    post(log_level::set)
 }
 
 /// A command, and the caller that gives it.

@@ -71,7 +71,7 @@ impl Guard {
         if is_foreign && !opens_page {
             return Err(foreign());
         }
-        self.token.as_ref().map_or(Ok(()), |token| token.check(method, headers))
+        self.token.as_ref().map_or(Ok(()), |token| token.check(method, uri.path(), headers))
     }
 
     fn is_known(&self, host: &str) -> bool {
@@ -196,6 +196,8 @@ mod tests {
             check(&guard, method, "/api/v1/leave", &headers)
         };
         assert_eq!(with(Method::GET, &[]), 200, "questions are open");
+        let keys = check(&guard, Method::GET, "/api/v1/hot-keys", &[("host", "127.0.0.1")]);
+        assert_eq!(keys, 401, "but for the one about keys");
         assert_eq!(with(Method::POST, &[]), 401);
         for wrong in ["correct-horse", "Bearer correct-hors", "Bearer correct-horses", "Bearer "] {
             assert_eq!(with(Method::POST, &[("authorization", wrong)]), 401, "{wrong}");

@@ -31,6 +31,7 @@ pub(super) const FILES: &[(&str, &str, &str)] = &[
     page_file!("/charts.js", "charts.js", SCRIPT),
     page_file!("/dom.js", "dom.js", SCRIPT),
     page_file!("/log.js", "log.js", SCRIPT),
+    page_file!("/hot-keys.js", "hot-keys.js", SCRIPT),
     page_file!("/lookup.js", "lookup.js", SCRIPT),
     page_file!("/members.js", "members.js", SCRIPT),
     page_file!("/model.js", "model.js", SCRIPT),

@@ -99,6 +99,8 @@ test('what members say is shown as text and runs nothing', () => withFake(3, asy
   cluster.members[1].labels.version = evil;
   cluster.members[2].zone = evil;
   cluster.problems = [evil];
+  const hot = (key) => ({ key, key_hex: Buffer.from(key).toString('hex'), key_bytes: key.length, calls: 10, calls_error: 0 });
+  cluster.hotKeys = [hot(evil), hot('\u202egnp.exe'), { ...hot(''), key: null, key_hex: 'ff00', key_bytes: 2 }];
   const { page, complaints, close } = await open(url);
   cluster.tell({ type: 'problem', began: true, text: evil });
   cluster.tell({ type: 'membership', name: 'x', text: evil });
@@ -106,6 +108,9 @@ test('what members say is shown as text and runs nothing', () => withFake(3, asy
   await page.press('#lookup-key', 'Enter');
   await page.waitForFunction(() => document.querySelector('#problems').textContent.includes('<img'));
   await page.waitForFunction(() => document.querySelector('#log').textContent.includes('<script>'));
+  await page.waitForFunction(() => document.querySelector('#hot-keys').textContent.includes('<img'));
+  const keys = await page.locator('#hot-keys').textContent();
+  assert.ok(keys.includes('\\u{202e}gnp.exe') && keys.includes('0xff00'), keys);
   assert.equal(await page.evaluate(() => window.evil), undefined);
   assert.equal(await page.locator('main img, main script').count(), 0);
   assert.deepEqual(complaints, []);

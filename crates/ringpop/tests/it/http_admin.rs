@@ -4,10 +4,12 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::Mutex;
 
 use ringpop::http_admin::{AdminHttp, OPENAPI};
 use ringpop::swim::{Config, Status};
-use ringpop::{AdminAccess, Ringpop};
+use ringpop::{AdminAccess, LogControl, LogControlError, Ringpop};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -93,11 +95,30 @@ fn unchunked(mut text: &str) -> String {
     whole
 }
 
+/// A log that knows two words.
+#[derive(Default)]
+struct Log(Mutex<Option<String>>);
+
+impl LogControl for Log {
+    fn directives(&self) -> Result<String, LogControlError> {
+        Ok(self.0.lock().unwrap().clone().unwrap_or_else(|| "info".to_owned()))
+    }
+
+    fn set_directives(&self, directives: &str) -> Result<(), LogControlError> {
+        if !["info", "debug"].contains(&directives) {
+            return Err(LogControlError::Invalid { reason: "it is no level".to_owned() });
+        }
+        *self.0.lock().unwrap() = Some(directives.to_owned());
+        Ok(())
+    }
+}
+
 /// Two members, the first of which takes commands, and one that has failed.
 async fn cluster() -> (Vec<Ringpop>, Served) {
     let started = Cell::new(0);
     let mut members = cluster_with(3, |builder| {
         let i = started.replace(started.get() + 1);
+        let builder = builder.log_control(Log::default()).hot_keys(NonZeroU32::MIN);
         builder.label("version", format!("1.{i}")).zone(["a", "b", "a"][i % 3])
     })
     .await;
@@ -131,8 +152,11 @@ async fn every_answer_is_as_described_and_every_path_is_served() {
         "/api/v1/stats",
         "/api/v1/stats?prefix=forward.",
         "/api/v1/propagation",
+        "/api/v1/hot-keys",
+        "/api/v1/hot-keys?n=100",
         "/api/v1/access",
         "/api/v1/config",
+        "/api/v1/log-level",
         "/api/v1/openapi.json",
     ] {
         let answer = served.get(path).await;
@@ -142,7 +166,13 @@ async fn every_answer_is_as_described_and_every_path_is_served() {
         asked.insert(("get", path));
     }
     let heal = served.post("/api/v1/heal", &json!({})).await;
+    let other = members[1].whoami();
     for (path, body) in [
+        ("/api/v1/evict", json!({"address": other, "time_ms": 60_000})),
+        ("/api/v1/undo-evict", json!({"address": other})),
+        ("/api/v1/drain", json!({})),
+        ("/api/v1/undrain", json!({})),
+        ("/api/v1/log-level", json!({"directives": "debug"})),
         ("/api/v1/gossip", json!({"action": "tick"})),
         ("/api/v1/labels", json!({"set": {"role": "api"}, "remove": ["version"]})),
         ("/api/v1/config", json!({"settings": [{"name": "buddy", "flag": true}]})),
@@ -238,8 +268,20 @@ async fn only_json_of_authorised_callers_of_this_origin_gives_commands() {
 
     // The same callers as by gRPC.
     let read_only = serve(&members[1], AdminAccess::read_only()).await;
-    let refused = read_only.post("/api/v1/leave", &json!({})).await;
-    assert_eq!(refused.status, 403);
+    let member = members[0].whoami();
+    for (path, body) in [
+        ("leave", json!({})),
+        ("evict", json!({"address": member, "time_ms": 60_000})),
+        ("undo-evict", json!({"address": member})),
+        ("drain", json!({})),
+        ("undrain", json!({})),
+        ("log-level", json!({"directives": "debug"})),
+    ] {
+        let refused = read_only.post(&format!("/api/v1/{path}"), &body).await;
+        assert_eq!(refused.status, 403, "{path}: {}", refused.body);
+    }
+    let keys = read_only.get("/api/v1/hot-keys").await;
+    assert_eq!(keys.status, 403, "keys may be names of people: {}", keys.body);
     let access = read_only.get("/api/v1/access").await.json();
     assert_eq!(access["commands"], false);
     assert!(access["reason"].as_str().unwrap().contains("--admin-loopback"), "{access}");
@@ -259,7 +301,7 @@ async fn only_json_of_authorised_callers_of_this_origin_gives_commands() {
         let answer = with_token.send("POST /api/v1/gossip", &headers, tick).await;
         assert_eq!(answer.status, status, "{}", answer.body);
     }
-    assert_eq!(members[1].counters().await.get("admin.commands_refused"), Some(2));
+    assert_eq!(members[1].counters().await.get("admin.commands_refused"), Some(8));
 }
 
 #[tokio::test]
@@ -271,6 +313,8 @@ async fn wrong_requests_are_told_what_is_wrong() {
         ("/api/v1/lookup?key=a&n=0", 400),
         ("/api/v1/lookup?key=a&n=65", 400),
         ("/api/v1/lookup?key=a&m=1", 400),
+        ("/api/v1/hot-keys?n=0", 400),
+        ("/api/v1/hot-keys?n=101", 400),
         ("/api/v1/members?status=dead", 400),
         ("/api/v1/status?x=1", 400),
         ("/api/v1/nothing", 404),
@@ -290,6 +334,9 @@ async fn wrong_requests_are_told_what_is_wrong() {
         ("/api/v1/config", json!({"settings": [{"name": "buddy", "flag": true, "number": 1}]})),
         ("/api/v1/config", json!({"settings": [{"name": "none", "flag": true}]})),
         ("/api/v1/labels", json!([1])),
+        ("/api/v1/evict", json!({"address": "10.0.0.1:1"})),
+        ("/api/v1/evict", json!({"address": member.whoami(), "time_ms": 1})),
+        ("/api/v1/log-level", json!({"directives": 1})),
     ] {
         let answer = served.post(path, &body).await;
         assert_eq!(answer.status, 400, "{path} {body}: {}", answer.body);
@@ -298,6 +345,9 @@ async fn wrong_requests_are_told_what_is_wrong() {
     assert_eq!(served.post("/api/v1/labels", &large).await.status, 413);
     assert_eq!(served.post("/api/v1/reap", &json!({"address": "10.0.0.1:1"})).await.status, 404);
     assert_eq!(served.post("/api/v1/join", &json!({})).await.status, 409);
+    let unknown = json!({"address": "10.0.0.1:1", "time_ms": 60_000});
+    assert_eq!(served.post("/api/v1/evict", &unknown).await.status, 404);
+    assert_eq!(served.get("/api/v1/log-level").await.status, 409, "there is no way to control it");
     let page = served.get("/").await;
     for header in ["content-security-policy: default-src 'none'", "x-content-type-options: nosniff"]
     {

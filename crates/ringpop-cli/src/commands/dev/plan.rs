@@ -76,6 +76,9 @@ impl Plan {
             "--peers",
             &peers.join(","),
             "--admin-loopback",
+            // The keys are those of a trial.
+            "--hot-keys",
+            "1",
             "--preset",
             "local",
         ];

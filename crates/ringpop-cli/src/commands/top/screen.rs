@@ -8,8 +8,9 @@ use ratatui::style::Stylize as _;
 use ratatui::widgets::{Row, Table};
 use ratatui::{DefaultTerminal, Frame};
 
+use super::hot_keys::{self, HotKey};
 use super::{HEAD, Top};
-use crate::limits::{TOP_COLUMNS_MIN, TOP_LINES_MIN};
+use crate::limits::{TOP_COLUMNS_MIN, TOP_HOT_KEYS_LINES, TOP_LINES_MIN};
 
 /// Where the reader is.
 #[derive(Debug, Default)]
@@ -52,9 +53,13 @@ fn render(top: &Top, position: &Position, period: Duration, frame: &mut Frame<'_
         frame.render_widget(text, area);
         return;
     }
-    let [head, rows, foot] =
-        Layout::vertical([Constraint::Length(1), Constraint::Fill(1), Constraint::Length(1)])
-            .areas(area);
+    let [head, rows, keys, foot] = Layout::vertical([
+        Constraint::Length(1),
+        Constraint::Fill(1),
+        Constraint::Length(key_lines(top, area.height)),
+        Constraint::Length(1),
+    ])
+    .areas(area);
     let state = match (&position.trouble, position.is_paused) {
         (Some(trouble), _) => trouble.clone(),
         (None, true) => format!("{}, paused", top.summary()),
@@ -62,21 +67,38 @@ fn render(top: &Top, position: &Position, period: Duration, frame: &mut Frame<'_
     };
     frame.render_widget(state.bold(), head);
     let cells = top.members.iter().skip(position.first).map(super::Row::cells);
-    let shown: Vec<_> = cells.take(usize::from(rows.height)).collect();
-    let width = |column: usize| {
-        let widest = shown.iter().map(|cells| cells[column].chars().count()).max().unwrap_or(0);
-        Constraint::Length(u16::try_from(widest.max(HEAD[column].len())).unwrap_or(u16::MAX))
-    };
-    let widths: Vec<_> = (0..HEAD.len()).map(width).collect();
-    let table = Table::new(shown.into_iter().map(Row::new), widths)
-        .header(Row::new(HEAD).bold())
-        .column_spacing(2);
-    frame.render_widget(table, rows);
+    let shown = cells.take(usize::from(rows.height)).collect();
+    frame.render_widget(table(HEAD, shown), rows);
+    if keys.height > 0 {
+        let shown = top.hot_keys.iter().map(HotKey::cells).take(usize::from(keys.height)).collect();
+        frame.render_widget(table(hot_keys::HEAD, shown), keys);
+    }
     let missing = match top.unreached.len() {
         0 => String::new(),
         missing => format!("{missing} not asked - "),
     };
     frame.render_widget(format!("{missing}up/down scroll, +/- period, space pause, q quit"), foot);
+}
+
+/// Lines for hot keys: none where members would have fewer than as many.
+fn key_lines(top: &Top, height: u16) -> u16 {
+    let wanted = match top.hot_keys.len() {
+        0 => 0,
+        count => u16::try_from(count + 1).unwrap_or(u16::MAX).min(TOP_HOT_KEYS_LINES),
+    };
+    if height >= 2 * wanted + 2 { wanted } else { 0 }
+}
+
+/// A table whose columns are as wide as their widest cells.
+fn table<const N: usize>(head: [&'static str; N], rows: Vec<[String; N]>) -> Table<'static> {
+    let width = |column: usize| {
+        let widest = rows.iter().map(|cells| cells[column].chars().count()).max().unwrap_or(0);
+        Constraint::Length(u16::try_from(widest.max(head[column].len())).unwrap_or(u16::MAX))
+    };
+    let widths: Vec<_> = (0..N).map(width).collect();
+    Table::new(rows.into_iter().map(Row::new), widths)
+        .header(Row::new(head).bold())
+        .column_spacing(2)
 }
 
 #[cfg(test)]
@@ -101,7 +123,9 @@ mod tests {
             in_flight: 3,
             problems: 0,
         };
-        let top = Top { views: 2, members: (0..4).map(row).collect(), unreached: Vec::new() };
+        let (members, unreached) = ((0..4).map(row).collect(), Vec::new());
+        let hot_keys = hot_keys::example();
+        let top = Top { views: 2, members, hot_keys, unreached };
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
         terminal.draw(|frame| render(&top, position, Duration::from_secs(2), frame)).unwrap();
         let line = |y| {
@@ -126,6 +150,15 @@ mod tests {
         let trouble = Some("it is gone".to_owned());
         let text = shown(120, 6, &Position { first: 3, is_paused: false, trouble });
         assert!(text[0] == "it is gone" && text[2].starts_with("127.0.0.1:7103"), "{text:?}");
+    }
+
+    #[test]
+    fn hot_keys_are_shown_where_there_is_room() {
+        let text = shown(120, 12, &Position::default());
+        let head = text.iter().position(|line| line.starts_with("KEY ")).expect("a heading");
+        assert!(text[head + 1].starts_with("user-42  5.0"), "{text:?}");
+        let text = shown(120, 5, &Position::default());
+        assert!(!text.iter().any(|line| line.starts_with("KEY ")), "{text:?}");
     }
 
     #[test]

@@ -12,10 +12,11 @@ const COMMANDS = [
   ['Start gossip', 'gossip', { action: 'start' }, null],
   ['Leave the ring', 'leave', {}, 'Have this member leave the ring? It serves on and forwards what it gets.'],
   ['Join again', 'join', {}, null],
+  ['Drain', 'drain', {}, 'Take this member off the ring? It serves on and forwards what it gets.'],
+  ['End the drain', 'undrain', {}, null],
 ];
 
 let chosen = null;
-let mayCommand = false;
 
 /** Whether a person agrees. */
 function agreed(question) {
@@ -48,12 +49,12 @@ const button = ([name, path, body, question]) => make('button', { type: 'button'
 
 export async function updateAccess() {
   const access = await get('access');
-  mayCommand = access.commands;
+  state.mayCommand = access.commands;
   showProcesses(access.controller);
-  const note = mayCommand ? `to ${state.status?.address ?? 'the member'}` : 'read only';
+  const note = state.mayCommand ? `to ${state.status?.address ?? 'the member'}` : 'read only';
   say(byId('access-note'), note);
-  byId('token-form').hidden = mayCommand || access.controller;
-  byId('commands').replaceChildren(...(mayCommand ? COMMANDS.map(button) : [make('p', { class: 'quiet' }, access.reason ?? '')]));
+  byId('token-form').hidden = state.mayCommand || access.controller;
+  byId('commands').replaceChildren(...(state.mayCommand ? COMMANDS.map(button) : [make('p', { class: 'quiet' }, access.reason ?? '')]));
   drawRowActions();
 }
 
@@ -67,8 +68,12 @@ export function chooseMember(address) {
 function drawRowActions() {
   const box = byId('row-actions');
   const actions = [];
-  if (chosen && mayCommand && ['faulty', 'leave'].includes(state.members.get(chosen)?.status)) {
+  if (chosen && state.mayCommand && ['faulty', 'leave'].includes(state.members.get(chosen)?.status)) {
     actions.push(['Forget it', 'reap', { address: chosen }, `Have the cluster forget ${chosen}?`]);
+  }
+  if (chosen && state.mayCommand && ['alive', 'suspect'].includes(state.members.get(chosen)?.status)) {
+    actions.push(['Evict for an hour', 'evict', { address: chosen, time_ms: 3_600_000 }, `Keep ${chosen} off the ring for an hour?`]);
+    actions.push(['End its eviction', 'undo-evict', { address: chosen }, null]);
   }
   box.hidden = !chosen || actions.length === 0;
   box.replaceChildren(make('b', { class: 'mono' }, chosen ?? ''), ...actions.map(button));
@@ -81,7 +86,7 @@ export function startActions() {
     byId('token').value = '';
     try {
       await updateAccess();
-      if (!mayCommand) say(byId('command-result'), 'This token is not the right one.');
+      if (!state.mayCommand) say(byId('command-result'), 'This token is not the right one.');
     } catch (error) {
       say(byId('command-result'), error.message);
     }

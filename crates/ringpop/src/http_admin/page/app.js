@@ -7,6 +7,7 @@ import { drawRing, startRing } from './ring.js';
 import { drawMembers, startMembers } from './members.js';
 import { drawCharts, forgetTraffic, updateTraffic } from './charts.js';
 import { drawFigures, drawHeader, drawPropagation, drawTimeline, drawViews } from './panels.js';
+import { updateHotKeys } from './hot-keys.js';
 import { startLookup } from './lookup.js';
 import { note, sentence, startLog } from './log.js';
 import { chooseMember, startActions, updateAccess } from './actions.js';
@@ -106,6 +107,7 @@ const readAgain = watch({
   told,
 });
 repeat(updateTraffic, () => 2000);
+repeat(updateHotKeys, () => 3000);
 repeat(async () => drawPropagation(await get('propagation')), () => 5000);
 repeat(async () => takeStatus(await get('status')), () => 2000);
 // What is suspect, and since when, changes without events.

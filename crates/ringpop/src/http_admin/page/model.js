@@ -4,6 +4,8 @@ import { naturally } from './dom.js';
 
 export const state = {
   status: null,
+  /** Whether this reader may give commands. */
+  mayCommand: false,
   members: new Map(),
   /** The place of each address in the order that people expect. */
   ranks: new Map(),
