@@ -170,7 +170,7 @@ pub use observe::{AttemptEnd, ForwardEvent, Observer, RetriedAt};
 pub use replicate::{
     Failed, FanOut, ReplicateError, Replicated, Replicator, ReplicatorBuilder, Reply,
 };
-pub use resolver::{Changed, InvalidAddress, Owner, Owners, Peer, Resolver, StaticResolver};
+pub use resolver::{Changed, Held, InvalidAddress, Owner, Owners, Peer, Resolver, StaticResolver};
 pub use retry::peer_state::PeerState;
 pub use retry::policy::{AttemptOutcome, Evidence, FailureClass, Policy, RetryTarget, Schedule};
 pub use route::key::{Key, MissingKey, RoutingKey};

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use http::uri::Authority;
 use smallvec::SmallVec;
 use thiserror::Error;
+use tonic::Status;
 use twox_hash::XxHash3_64;
 
 use crate::retry::policy::AttemptOutcome;
@@ -17,6 +18,9 @@ pub type Owners = SmallVec<[Owner; 3]>;
 
 /// Resolves when the answers of a [`Resolver`] may have changed.
 pub type Changed = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Resolves when a call may be placed, or with the answer to a call that may not.
+pub type Held = Pin<Box<dyn Future<Output = Result<(), Status>> + Send>>;
 
 /// Answers who owns a key.
 ///
@@ -62,6 +66,16 @@ pub trait Resolver: Send + Sync + 'static {
         let _ = seen;
         Box::pin(pending())
     }
+
+    /// What a call waits for that this process would handle, when its key is about to move to
+    /// another owner. Afterwards it is placed anew. The wait must have bounds of its own; the
+    /// deadline of the call ends it as well.
+    ///
+    /// Runs on the request path: it must not block. The default holds no call.
+    fn hold(&self, key: &[u8]) -> Option<Held> {
+        let _ = key;
+        None
+    }
 }
 
 impl<R: Resolver + ?Sized> Resolver for Arc<R> {
@@ -83,6 +97,10 @@ impl<R: Resolver + ?Sized> Resolver for Arc<R> {
 
     fn changed(&self, seen: u64) -> Changed {
         (**self).changed(seen)
+    }
+
+    fn hold(&self, key: &[u8]) -> Option<Held> {
+        (**self).hold(key)
     }
 }
 

@@ -111,6 +111,11 @@ counters! {
         doubtful_skips,
         /// Calls that were refused because the drain had ended or too many were in flight.
         refused,
+        /// Calls that waited here because their key was about to move; see
+        /// [`Resolver::hold`](crate::Resolver::hold).
+        held,
+        /// Calls whose key was about to move, and that could not wait for it or not long enough.
+        held_refused,
         /// Calls that were refused because their key was missing or unreadable.
         bad_keys,
         /// Direct requests that were refused because of their keys or their size.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use swim_core::{ConfigError, LabelError};
 use swim_driver::NoRandomness;
 
-use crate::limits::{HAND_OFF_LIMIT_MAX, HAND_OFF_LIMIT_MIN, ROLL_WAIT_MAX};
+use crate::limits::{HAND_OFF_LIMIT_MAX, HAND_OFF_LIMIT_MIN, MOVING_CALLS_MAX, ROLL_WAIT_MAX};
 use crate::placement::PlacementError;
 
 /// What to do when a port cannot be taken.
@@ -120,6 +120,17 @@ pub enum BindError {
     HandOffLimit {
         /// The time.
         limit: Duration,
+    },
+    /// Calls for keys that move wait too long, or too many of them.
+    #[error(
+        "calls for keys that move wait {limit:?}, {calls_max} of them at most; the time must be 1 ms \
+         to {HAND_OFF_LIMIT_MAX:?} and the number 1 to {MOVING_CALLS_MAX}"
+    )]
+    WhileMoving {
+        /// The time.
+        limit: Duration,
+        /// How many may wait.
+        calls_max: usize,
     },
     /// The time for which a member stands by in a roll is too long.
     #[error("a member stands by in a roll for {wait:?}, it must be at most {ROLL_WAIT_MAX:?}")]

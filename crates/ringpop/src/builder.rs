@@ -29,6 +29,7 @@ use crate::limits::{ALONE_AFTER, HAND_OFF_LIMIT, LAME_DUCK};
 use crate::listen::Listen;
 use crate::log_control::LogControl;
 use crate::member::off_ring::OffRingSettings;
+use crate::moving::WhileMoving;
 use crate::placement::PlacementChoice;
 use crate::planned::HandOffSettings;
 use crate::security::Security;
@@ -129,7 +130,12 @@ impl Builder {
             log_control: None,
             beacons: None,
             hot_keys: None,
-            hand_off: HandOffSettings { hook: None, limit: HAND_OFF_LIMIT, roll_wait: None },
+            hand_off: HandOffSettings {
+                hook: None,
+                limit: HAND_OFF_LIMIT,
+                roll_wait: None,
+                while_moving: WhileMoving::Serve,
+            },
             #[cfg(feature = "testing")]
             clock_skew_us: 0,
             #[cfg(feature = "metrics")]

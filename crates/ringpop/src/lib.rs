@@ -81,6 +81,7 @@ mod member;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 mod move_event;
+mod moving;
 mod named_ring;
 mod observing;
 mod off_ring;
@@ -142,6 +143,7 @@ pub use log_control::{LogControl, LogControlError};
 pub use lookup::Lookup;
 pub use member::Ringpop;
 pub use move_event::{MoveEvent, MoveStep};
+pub use moving::WhileMoving;
 pub use named_ring::{NamedRing, RingEvent, RingEvents};
 pub use off_ring::OffRing;
 pub use operator::Healed;

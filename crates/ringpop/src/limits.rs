@@ -75,6 +75,13 @@ pub const HAND_OFF_LIMIT_MAX: Duration = Duration::from_secs(10 * 60);
 /// it end within this time, or are slow ones.
 pub const HAND_OFF_GRACE: Duration = Duration::from_secs(1);
 
+/// Calls that wait for the end of a move by default: those that a thousand callers have under way.
+/// Each holds its request in memory.
+pub const MOVING_CALLS: usize = 1_000;
+
+/// Most such calls that can be set.
+pub const MOVING_CALLS_MAX: usize = 100_000;
+
 /// Beyond its deadline, a planned move whose end nobody announces is over after the longest lead of
 /// a switch and this time, in which gossip tells of the end.
 pub(crate) const MOVE_END_MARGIN: Duration = Duration::from_secs(5);

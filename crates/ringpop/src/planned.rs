@@ -29,6 +29,7 @@ pub(crate) use self::succession::take_place;
 use crate::event::Listeners;
 use crate::hand_off::{HandOff, PlannedMove, Sending};
 use crate::limits::PLACE_OFFERS_MAX;
+use crate::moving::{MovingKeys, WhileMoving};
 use crate::peer_clocks::PeerClocks;
 use crate::security::Security;
 use crate::view::{View, Views};
@@ -54,6 +55,8 @@ pub(crate) struct Planner {
     /// Taken by the task that answers them.
     offered: Mutex<Option<PlaceOffers>>,
     listeners: Listeners,
+    /// The keys whose calls wait; `None`: none do.
+    moving: Option<Arc<MovingKeys>>,
     counts: Counts,
 }
 
@@ -77,6 +80,8 @@ pub(crate) struct HandOffSettings {
     /// How long a new member stands by for a member of another version to leave; `None`: the
     /// version of members means nothing.
     pub(crate) roll_wait: Option<Duration>,
+    /// What becomes of calls whose keys are about to move.
+    pub(crate) while_moving: WhileMoving,
 }
 
 impl Planner {
@@ -86,7 +91,7 @@ impl Planner {
         clocks: Arc<PeerClocks>,
         security: Security,
         settings: HandOffSettings,
-        listeners: Listeners,
+        (listeners, moving): (Listeners, Option<Arc<MovingKeys>>),
     ) -> Self {
         let sending = Arc::new(Sending::new(local.clone(), security));
         let (offers, offered) = mpsc::channel(PLACE_OFFERS_MAX);
@@ -103,6 +108,7 @@ impl Planner {
             offers,
             offered: Mutex::new(Some(offered)),
             listeners,
+            moving,
             counts: Counts::default(),
         }
     }

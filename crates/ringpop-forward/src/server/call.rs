@@ -19,7 +19,7 @@ use crate::limits::{
 };
 use crate::observe::ForwardEvent;
 use crate::origin::{Origin, Target};
-use crate::resolver::{Owner, Owners, Resolver};
+use crate::resolver::{Held, Owner, Owners, Resolver};
 use crate::route::key::{self, HeadKey, Key, KeyError, KeySource, MissingKey, checked};
 use crate::route::routes::Route;
 use crate::server::answer::{Protocol, answer, refuse};
@@ -260,6 +260,12 @@ impl<T> Call<T> {
                 Placement::Disputed(Disagreement::Loop, owner)
             }
         }
+    }
+
+    /// What a call that is placed here waits for first, because its key is about to move.
+    pub(crate) fn held(&self, placement: &Placement, key: &Key) -> Option<Held> {
+        let is_here = matches!(placement, Placement::Local) && self.only_owner.is_none();
+        is_here.then(|| self.resolver().hold(key.as_bytes()))?
     }
 
     /// Decides about a call that another member sent here.

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use http::{Request, Response};
 use pin_project_lite::pin_project;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use tonic::body::Body;
 use tonic::server::NamedService;
 use tower_layer::Layer;
@@ -16,6 +16,7 @@ use tower_service::Service;
 
 use crate::body::ReplayBuffer;
 use crate::origin::Origin;
+use crate::resolver::Held;
 use crate::retry::attempts::forward;
 use crate::route::first_message::{MessageKey, message_key};
 use crate::route::key::{HeadKey, Key, KeyError, KeySource};
@@ -114,7 +115,15 @@ where
         };
         let mut call = call;
         let place = match key {
-            HeadKey::Found(key) => (call.place(&key), key),
+            HeadKey::Found(key) => {
+                let placement = call.place(&key);
+                if let Some(held) = call.held(&placement, &key) {
+                    let buffer = call.buffer(body);
+                    let future = Box::pin(place_later(held, call, key, buffer, self.local.clone()));
+                    return ForwardFuture { state: State::There { future } };
+                }
+                (placement, key)
+            }
             HeadKey::Missing => match call.place_without_key() {
                 Ok(placed) => placed,
                 Err(error) => return ForwardFuture::answered(call.refuse_key(error)),
@@ -303,7 +312,14 @@ where
     fn into_state(self, key: Result<Option<Key>, PeekFailure>) -> State<S, T> {
         let Self { mut call, buffer, local, .. } = self;
         let placed = match key {
-            Ok(Some(key)) => Ok((call.place(&key), key)),
+            Ok(Some(key)) => {
+                let placement = call.place(&key);
+                if let Some(held) = call.held(&placement, &key) {
+                    let future = Box::pin(place_later(held, call, key, buffer, local));
+                    return State::There { future };
+                }
+                Ok((placement, key))
+            }
             Ok(None) => call.place_without_key(),
             Err(PeekFailure::Key(error)) => Err(error),
             Err(PeekFailure::Body(status)) => {
@@ -326,6 +342,43 @@ where
             }
             Err(error) => State::Answered { response: Some(call.refuse_key(error)) },
         }
+    }
+}
+
+/// Places a call when its key has moved, or answers it.
+async fn place_later<S, T>(
+    held: Held,
+    mut call: Call<T>,
+    key: Key,
+    buffer: ReplayBuffer,
+    local: S,
+) -> Result<Response<Body>, S::Error>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Send,
+    T: PeerTransport,
+{
+    call.shared.counters.held.add_one();
+    let released = match call.deadline {
+        None => Ok(held.await),
+        Some(deadline) => timeout_at(deadline.answer_at, held).await,
+    };
+    match released {
+        Ok(Ok(())) => {}
+        Ok(Err(status)) => {
+            call.shared.counters.held_refused.add_one();
+            return Ok(call.answer(status));
+        }
+        Err(_) => return Ok(call.answer_exceeded()),
+    }
+    match call.place(&key) {
+        Placement::Local => {
+            let body = Body::new(buffer.into_body());
+            ForwardFuture { state: State::here(call, body, local) }.await
+        }
+        Placement::Remote(owner) => forward(call, key, owner, buffer, local).await,
+        Placement::Disputed(why, owner) => Ok(call.refuse_disagreement(why, owner.as_ref())),
     }
 }
 

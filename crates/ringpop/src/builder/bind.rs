@@ -22,6 +22,7 @@ use crate::labels::{OwnLabels, with_room};
 use crate::lifecycle::Lifecycle;
 use crate::limits::{CHANNELS_MAX, HAND_OFF_LIMIT_MAX, HAND_OFF_LIMIT_MIN, PAGE_BYTES_MAX};
 use crate::member::{Ringpop, attended};
+use crate::moving::MovingKeys;
 use crate::named_ring::NamedRing;
 use crate::observing;
 use crate::peer_clocks::PeerClocks;
@@ -57,7 +58,8 @@ impl Builder {
         self.add_ring_routes(&views, &listeners);
         let routed = self.routed();
         let (admin, timings) = (self.admin_state(), self.timings(&local));
-        let forwarder = self.forwarder(&views, &local, &admin)?;
+        let moving = self.moving(&views);
+        let forwarder = self.forwarder((&views, moving.as_ref()), &local, &admin)?;
         let (status_changes, last_stats) = (Arc::<StatusChanges>::default(), Arc::default());
         let (isolation, isolation_now) = watch::channel(node.isolation());
         let publishing = Publishing::new(Audience {
@@ -77,7 +79,7 @@ impl Builder {
         let driver = Driver::new(queue, node, calls, publishing).started(&start);
         let gossip_thread = run(driver.discovery(hosts.clone()).run(), gossip_listener)?;
         let inner = Inner {
-            planner: self.planner(&local, &views, &clocks, &listeners),
+            planner: self.planner(&local, &views, &clocks, &listeners, moving),
             checks_address: self.advertise.is_some() && local.as_str() != bound.to_string(),
             app: self.app,
             address: local,
@@ -148,6 +150,7 @@ impl Builder {
         self.placement.check()?;
         self.check_rings()?;
         check_hand_off(self.hand_off.limit)?;
+        self.hand_off.while_moving.check()?;
         self.check_roll()?;
         if self.identity.as_ref().is_some_and(|identity| identity.trim().is_empty()) {
             return Err(BindError::IdentityEmpty);
@@ -221,7 +224,7 @@ impl Builder {
 
     fn forwarder(
         &mut self,
-        views: &Arc<Views>,
+        (views, moving): (&Arc<Views>, Option<&Arc<MovingKeys>>),
         local: &Address,
         admin: &AdminState,
     ) -> Result<Forwarder, BindError> {
@@ -230,7 +233,12 @@ impl Builder {
         let metrics = self.metrics;
         #[cfg(not(feature = "metrics"))]
         let metrics = false;
-        let forwarder = Forwarder::builder(Arc::clone(views))
+        // A resolver of its own costs each call a little, and is for those who want it.
+        let forwarder = match moving {
+            Some(moving) => Forwarder::builder(Arc::clone(moving)),
+            None => Forwarder::builder(Arc::clone(views)),
+        };
+        let forwarder = forwarder
             .name(local.as_str())
             .routes(mem::take(&mut self.routes))
             .policy(self.policy.clone())

@@ -8,6 +8,7 @@ use swim_core::Address;
 use super::Builder;
 use crate::event::Listeners;
 use crate::hand_off::HandOff;
+use crate::moving::{MovingKeys, WhileMoving};
 use crate::peer_clocks::PeerClocks;
 use crate::planned::Planner;
 use crate::view::Views;
@@ -44,17 +45,37 @@ impl Builder {
         self
     }
 
+    /// What becomes of calls whose keys are about to move away from this member, where it has a
+    /// [hook](Self::hand_off). Default: the old owner serves them until the ring changes.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use ringpop::{Ringpop, WhileMoving};
+    /// // State that must not change while it is copied.
+    /// let builder = Ringpop::builder("rides").while_moving(WhileMoving::wait(Duration::from_secs(2)));
+    /// ```
+    pub const fn while_moving(mut self, policy: WhileMoving) -> Self {
+        self.hand_off.while_moving = policy;
+        self
+    }
+
+    /// The keys whose calls wait while they move, where they do.
+    pub(super) fn moving(&self, views: &Arc<Views>) -> Option<Arc<MovingKeys>> {
+        MovingKeys::new(self.hand_off.while_moving, Arc::clone(views)).map(Arc::new)
+    }
+
     pub(super) fn planner(
         &self,
         local: &Address,
         views: &Arc<Views>,
         clocks: &Arc<PeerClocks>,
         listeners: &Listeners,
+        moving: Option<Arc<MovingKeys>>,
     ) -> Arc<Planner> {
         let (views, clocks) = (Arc::clone(views), Arc::clone(clocks));
         let (security, settings) = (self.security.clone(), self.hand_off.clone());
-        let listeners = listeners.clone();
-        Arc::new(Planner::new(local.clone(), views, clocks, security, settings, listeners))
+        let audience = (listeners.clone(), moving);
+        Arc::new(Planner::new(local.clone(), views, clocks, security, settings, audience))
     }
 
     /// Sets the clock of this member wrong.

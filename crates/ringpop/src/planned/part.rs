@@ -53,6 +53,9 @@ impl Planner {
         // A member that grows gets keys of all others; one that shrinks gives to all others.
         let gives = (after > before) != (mover.address == self.local);
         let (tell, ready) = oneshot::channel();
+        if let Some(moving) = self.moving.as_ref().filter(|_| gives) {
+            moving.begin(&planned);
+        }
         let registered = Registered { planner: Arc::clone(self), planned: planned.clone() };
         tokio::spawn(take_part(registered, hook, planned, gives, tell));
         Some(ready)
@@ -68,6 +71,13 @@ impl Planner {
         };
         self.until(planned.end(), is_over).await;
         end
+    }
+
+    /// Places the calls that wait for the end of a move.
+    fn release(&self, planned: &PlannedMove) {
+        if let Some(moving) = &self.moving {
+            moving.end(planned);
+        }
     }
 
     fn tell_part(&self, planned: &PlannedMove, done: &Result<(), HandOffError>) {
@@ -95,6 +105,7 @@ impl Drop for Registered {
     fn drop(&mut self) {
         let mut parts = self.planner.parts();
         parts.retain(|_, planned| !planned.is_same(&self.planned));
+        self.planner.release(&self.planned);
         if parts.is_empty() {
             self.planner.sending.close();
         }
@@ -143,6 +154,7 @@ async fn take_part(
         end = planner.ended(&planned) => end,
         never = &mut keeps_up => match never {},
     };
+    planner.release(&planned);
     // Requests that came before the switch may write until they are answered.
     tokio::select! {
         () = sleep(HAND_OFF_GRACE) => {}
