@@ -411,6 +411,8 @@ mod tests {
             "circuits_open{} 0",
             "replays_unkept_total{} 5",
             "hedges_unaffordable_total{} 0",
+            "held_refused_total{} 0",
+            "held_total{} 0",
             "doubtful_skips_total{} 0",
             "streams_moved_total{} 0",
             "bad_direct_requests_total{} 0",

@@ -32,7 +32,7 @@ impl PeerClocks {
     }
 
     /// The same, wrong by so much, for tests.
-    #[cfg(feature = "testing")]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) const fn skewed(mut self, ahead_us: i64) -> Self {
         self.zero_us = self.zero_us.saturating_add(ahead_us);
         self

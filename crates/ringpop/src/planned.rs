@@ -9,8 +9,11 @@ mod mover;
 mod offers;
 mod part;
 mod ping;
+mod reach;
 mod service;
 mod succession;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

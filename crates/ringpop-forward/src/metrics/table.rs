@@ -223,6 +223,18 @@ impl MetricsObserver {
             "Streams that were ended because their key moved",
         ),
         metric(
+            "ringpop_request_proxy_held_total",
+            MetricKind::Counter,
+            &[],
+            "Calls that waited because their key was about to move",
+        ),
+        metric(
+            "ringpop_request_proxy_held_refused_total",
+            MetricKind::Counter,
+            &[],
+            "Calls whose key was about to move, and that could not wait for it or not long enough",
+        ),
+        metric(
             "ringpop_request_proxy_hedges_unaffordable_total",
             MetricKind::Counter,
             &[],

@@ -10,11 +10,11 @@ use swim_core::{Address, Member};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant as Clock, sleep, sleep_until, timeout_at};
 
-use super::ping::ping;
+use super::reach::{Answers as _, Reach};
 use super::succession::hand_place_on;
 use super::{Planner, count};
 use crate::command_error::SetLabelsError;
-use crate::generated::{AnnounceRequest, AnnounceResponse, CompareRequest};
+use crate::generated::{AnnounceRequest, AnnounceResponse};
 use crate::inner::Inner;
 use crate::labels::OwnLabels;
 use crate::limits::{
@@ -45,7 +45,7 @@ pub(crate) async fn change_weight(
     let moving = tokio::spawn(async move {
         let planned = async {
             let _one_at_a_time = inner.planner.own.lock().await;
-            plan(&inner, &Aim { weight, successor: None }, limit).await;
+            plan(&inner, &inner.planner, &Aim { weight, successor: None }, limit).await;
             let settle = |own: &mut OwnLabels| {
                 own.next = None;
                 settle(own);
@@ -71,17 +71,17 @@ pub(crate) async fn off_ring(inner: &Arc<Inner>, limit: Duration) {
     let moving = tokio::spawn(async move {
         let _one_at_a_time = inner.planner.own.lock().await;
         let successor = hand_place_on(&inner, limit).await;
-        plan(&inner, &Aim { weight: 0, successor }, limit).await;
+        plan(&inner, &inner.planner, &Aim { weight: 0, successor }, limit).await;
     });
     // It ends early with the runtime.
     let _ = moving.await;
 }
 
 /// What a member plans.
-struct Aim {
-    weight: u32,
+pub(super) struct Aim {
+    pub(super) weight: u32,
     /// The member that takes its place over.
-    successor: Option<Address>,
+    pub(super) successor: Option<Address>,
 }
 
 /// How an attempt ended.
@@ -94,8 +94,12 @@ enum Attempt {
 }
 
 /// Has all members that can be reached switch together.
-async fn plan(inner: &Inner, aim: &Aim, limit: Duration) {
-    let planner = &inner.planner;
+pub(super) async fn plan<R: Reach>(
+    reach: &Arc<R>,
+    planner: &Arc<Planner>,
+    aim: &Aim,
+    limit: Duration,
+) {
     let now = planner
         .views
         .with(|view| view.ring.node(planner.local.as_str()).map_or(0, |node| node.weight()));
@@ -104,21 +108,26 @@ async fn plan(inner: &Inner, aim: &Aim, limit: Duration) {
         return;
     }
     let deadline = Clock::now() + limit.min(planner.limit);
-    let is_switched = switch(inner, aim, others, deadline).await;
+    let is_switched = switch(reach, planner, aim, others, deadline).await;
     let counts = &planner.counts;
     count(if is_switched { &counts.switched_together } else { &counts.switched_alone }, 1);
 }
 
 /// Whether all members that could be reached switch together.
-async fn switch(inner: &Inner, aim: &Aim, mut others: Vec<Address>, deadline: Clock) -> bool {
-    let planner = &inner.planner;
+async fn switch<R: Reach>(
+    reach: &Arc<R>,
+    planner: &Arc<Planner>,
+    aim: &Aim,
+    mut others: Vec<Address>,
+    deadline: Clock,
+) -> bool {
     while !others.is_empty() && others.len() <= MOVE_MEMBERS_MAX {
-        match attempt(inner, aim, others, deadline).await {
+        match attempt(reach, planner, aim, others, deadline).await {
             Attempt::Switched => return true,
             Attempt::Impossible => return false,
             Attempt::After(first) => {
                 tracing::debug!(member = %planner.local, %first, "another planned move comes first");
-                if take_back(inner).await.is_err() {
+                if reach.say(None, None).await.is_none() {
                     return false;
                 }
                 // The other plan may not have come here yet: it is not asked for in a hurry.
@@ -133,25 +142,23 @@ async fn switch(inner: &Inner, aim: &Aim, mut others: Vec<Address>, deadline: Cl
     false
 }
 
-async fn take_back(inner: &Inner) -> Result<(), SetLabelsError> {
-    let change = |own: &mut OwnLabels| {
-        own.next = None;
-        Ok(())
-    };
-    inner.update_labels(change).await
-}
-
-async fn attempt(inner: &Inner, aim: &Aim, others: Vec<Address>, deadline: Clock) -> Attempt {
+async fn attempt<R: Reach>(
+    reach: &Arc<R>,
+    planner: &Arc<Planner>,
+    aim: &Aim,
+    others: Vec<Address>,
+    deadline: Clock,
+) -> Attempt {
     let weight = aim.weight;
-    let planner = &inner.planner;
-    let compared = planner.compare_all(others).await;
+    let say = async |plan| reach.say(Some(plan), aim.successor.as_ref()).await;
+    let compared = planner.compare_all(reach, others).await;
     if compared.is_empty() {
         return Attempt::Impossible;
     }
-    let Some(ping) = announced(inner, aim, NextWeight { weight, at_ms: None }).await else {
+    let Some(ping) = say(NextWeight { weight, at_ms: None }).await else {
         return Attempt::Impossible;
     };
-    if let Some(first) = planner.all_ready(&compared, &ping, deadline).await {
+    if let Some(first) = planner.all_ready(reach, &compared, &ping, deadline).await {
         return Attempt::After(first);
     }
     let slowest = compared.iter().map(|(_, trip)| trip.time_us()).max().unwrap_or(0);
@@ -160,30 +167,16 @@ async fn attempt(inner: &Inner, aim: &Aim, others: Vec<Address>, deadline: Clock
     let at_us = planner.clocks.now_us().saturating_add(lead.as_micros().try_into().unwrap_or(0));
     // The label holds milliseconds: the next whole one.
     let at_ms = u64::try_from(at_us / 1000).unwrap_or(0) + 1;
-    let Some(ping) = announced(inner, aim, NextWeight { weight, at_ms: Some(at_ms) }).await else {
+    let Some(ping) = say(NextWeight { weight, at_ms: Some(at_ms) }).await else {
         return Attempt::Impossible;
     };
     let at = planner.clocks.when(at_ms);
-    let told = timeout_at(at, planner.tell_all(&compared, &ping)).await;
+    let told = timeout_at(at, planner.tell_all(reach, &compared, &ping)).await;
     if told.is_err() {
         tracing::debug!(member = %planner.local, "not all members were told of a switch in time");
     }
     sleep_until(at).await;
     Attempt::Switched
-}
-
-/// Has this member announce its plan; gives the ping that says so. `None` when the label does not
-/// fit, or the member has stopped.
-async fn announced(inner: &Inner, aim: &Aim, plan: NextWeight) -> Option<pb::Message> {
-    let change = |own: &mut OwnLabels| {
-        own.next = Some(plan);
-        Ok(())
-    };
-    if let Err(error) = inner.update_labels(change).await {
-        tracing::debug!(member = %inner.address, %error, "a change of the weight cannot be announced");
-        return None;
-    }
-    ping(inner, aim.successor.clone()).await
 }
 
 type Asked<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -196,14 +189,17 @@ enum Answer {
 
 impl Planner {
     /// Compares the clocks of others with that of this member; leaves out those that do not answer.
-    async fn compare_all(self: &Arc<Self>, others: Vec<Address>) -> Vec<(Address, RoundTrip)> {
+    async fn compare_all<R: Reach>(
+        &self,
+        reach: &Arc<R>,
+        others: Vec<Address>,
+    ) -> Vec<(Address, RoundTrip)> {
         let compare = async |other: Address| {
-            let mut client = self.sending.client(&other)?;
             let mut best: Option<RoundTrip> = None;
             // The first round trip opens the connection.
             for _ in 0..2 {
                 let sent = self.clocks.now_us();
-                let answer = client.compare(CompareRequest {}).await.ok()?.into_inner();
+                let answer = reach.compare(&other).await?;
                 let returned = self.clocks.now_us();
                 let (received, answered) = (answer.received_us, answer.answered_us);
                 let trip = RoundTrip { sent, received, answered, returned };
@@ -221,8 +217,9 @@ impl Planner {
 
     /// Announces the plan, and waits until all are done with their part, at most until the
     /// deadline. Gives the member whose planned move comes first, if there is one.
-    async fn all_ready(
+    async fn all_ready<R: Reach>(
         self: &Arc<Self>,
+        reach: &Arc<R>,
         compared: &[(Address, RoundTrip)],
         ping: &pb::Message,
         deadline: Clock,
@@ -232,7 +229,8 @@ impl Planner {
             .iter()
             .map(|(other, trip)| {
                 let request = request(ping, trip, deadline);
-                let asking = Arc::clone(self).ask(other.clone(), request, Arc::clone(&places));
+                let (reach, places) = (Arc::clone(reach), Arc::clone(&places));
+                let asking = Arc::clone(self).ask(reach, other.clone(), request, places);
                 Box::pin(async move { asking.await.unwrap_or(Answer::Ready) }) as Asked<Answer>
             })
             .collect();
@@ -257,18 +255,17 @@ impl Planner {
     }
 
     /// Announces the plan to one member. `None` when it has no part in the move, or is gone.
-    async fn ask(
+    async fn ask<R: Reach>(
         self: Arc<Self>,
+        reach: Arc<R>,
         other: Address,
         request: AnnounceRequest,
         places: Arc<Semaphore>,
     ) -> Option<Answer> {
-        let mut client = self.sending.client(&other)?;
         let place = places.acquire_owned().await.ok()?;
         let until = Clock::now() + ANNOUNCE_TIMEOUT;
-        let answers = timeout_at(until, client.announce(request)).await.ok()?;
-        let mut answers = answers.ok()?.into_inner();
-        let first = timeout_at(until, answers.message()).await.ok()?.ok()??;
+        let mut answers = timeout_at(until, reach.announce(&other, request)).await.ok()??;
+        let first = timeout_at(until, answers.next()).await.ok()??;
         drop(place);
         let AnnounceResponse { is_under_way, comes_first, .. } = first;
         if !comes_first.is_empty() {
@@ -277,8 +274,8 @@ impl Planner {
         if is_under_way {
             let is_gone = self.is_gone(&other);
             tokio::select! {
-                last = answers.message() => {
-                    let failure = last.ok().flatten().map(|last| last.failure)?;
+                last = answers.next() => {
+                    let failure = last.map(|last| last.failure)?;
                     if !failure.is_empty() {
                         tracing::warn!(member = %self.local, %other, failure, "state does not move with its keys");
                     }
@@ -290,10 +287,14 @@ impl Planner {
     }
 
     /// Tells the agreed instant.
-    async fn tell_all(&self, compared: &[(Address, RoundTrip)], ping: &pb::Message) {
+    async fn tell_all<R: Reach>(
+        &self,
+        reach: &Arc<R>,
+        compared: &[(Address, RoundTrip)],
+        ping: &pb::Message,
+    ) {
         let tell = async |(other, trip): &(Address, RoundTrip)| {
-            let mut client = self.sending.client(other)?;
-            client.announce(request(ping, trip, Clock::now())).await.ok()
+            reach.announce(other, request(ping, trip, Clock::now())).await
         };
         let telling =
             futures_util::stream::iter(compared).map(tell).buffer_unordered(ANNOUNCED_AT_ONCE_MAX);

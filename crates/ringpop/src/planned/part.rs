@@ -11,6 +11,7 @@ use tokio::time::{Instant as Clock, sleep, timeout_at};
 
 use super::{Planner, count};
 use crate::event::Event;
+use crate::generated::AnnounceResponse;
 use crate::hand_off::Outset;
 use crate::hand_off::{HandOff, HandOffError, MoveEnd, PlannedMove};
 use crate::limits::{HAND_OFF_GRACE, MOVE_END_MARGIN, MOVES_UNDER_WAY_MAX, SWITCH_LEAD_MAX};
@@ -22,7 +23,39 @@ use crate::weight::NextWeight;
 /// Resolves when a member is done with its part.
 pub(super) type Ready = oneshot::Receiver<Result<(), HandOffError>>;
 
+/// The answer of a member that is done with its part.
+pub(super) async fn last_answer(ready: Ready) -> AnnounceResponse {
+    let failure = match ready.await {
+        Ok(Ok(())) => String::new(),
+        Ok(Err(error)) => error.to_string(),
+        Err(_ended) => "the hook ended without an answer".to_owned(),
+    };
+    AnnounceResponse { failure, ..AnnounceResponse::default() }
+}
+
 impl Planner {
+    /// Takes part in a move that another member announces, which the view has already: the first
+    /// answer, and what the last one waits for.
+    pub(super) fn take_part(
+        self: &Arc<Self>,
+        mover: &Address,
+        plan: NextWeight,
+        limit: Duration,
+    ) -> (AnnounceResponse, Option<Ready>) {
+        let mut first = AnnounceResponse::default();
+        if plan.at_ms.is_some() {
+            return (first, None);
+        }
+        if let Some(other) = self.hook.as_ref().and_then(|_| self.comes_first(mover)) {
+            first.comes_first = other.to_string();
+            return (first, None);
+        }
+        let view = self.views.load();
+        let ready = view.member(mover.as_str()).and_then(|member| self.begin(member, limit));
+        first.is_under_way = ready.is_some();
+        (first, ready)
+    }
+
     /// Begins the part of this member in a move, which may take until `limit` has passed. `None`
     /// when it has none. Dropping what it gives gives the move up.
     pub(super) fn begin(self: &Arc<Self>, mover: &Member, limit: Duration) -> Option<Ready> {

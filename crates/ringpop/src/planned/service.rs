@@ -11,6 +11,7 @@ use swim_driver::WeakHandle;
 use tokio::time::Instant as Clock;
 use tonic::{Request, Response, Status};
 
+use super::part::last_answer;
 use super::{Planner, count};
 use crate::generated as proto;
 use crate::generated::planned_moves_server::PlannedMoves;
@@ -88,28 +89,8 @@ impl PlannedMoves for PlannedMovesService {
         }
         planner.clocks.compare(&mover, mover_ahead_us);
         self.take_in(message, plan).await?;
-        let mut first = proto::AnnounceResponse::default();
-        if plan.at_ms.is_some() {
-            return Ok(Response::new(Box::pin(stream::iter([Ok(first)]))));
-        }
-        let comes_first = planner.hook.as_ref().and_then(|_| planner.comes_first(&mover));
-        if let Some(comes_first) = comes_first {
-            first.comes_first = comes_first.to_string();
-            return Ok(Response::new(Box::pin(stream::iter([Ok(first)]))));
-        }
-        let view = planner.views.load();
-        let member = view.member(mover.as_str());
-        let limit = Duration::from_millis(limit_ms);
-        let ready = member.and_then(|member| planner.begin(member, limit));
-        first.is_under_way = ready.is_some();
-        let rest = stream::iter(ready).then(async |ready| {
-            let failure = match ready.await {
-                Ok(Ok(())) => String::new(),
-                Ok(Err(error)) => error.to_string(),
-                Err(_ended) => "the hook ended without an answer".to_owned(),
-            };
-            Ok(proto::AnnounceResponse { failure, ..Default::default() })
-        });
+        let (first, ready) = planner.take_part(&mover, plan, Duration::from_millis(limit_ms));
+        let rest = stream::iter(ready).then(async |ready| Ok(last_answer(ready).await));
         Ok(Response::new(Box::pin(stream::iter([Ok(first)]).chain(rest))))
     }
 
@@ -164,7 +145,7 @@ impl PlannedMoves for PlannedMovesService {
 }
 
 /// What the mover says of itself.
-fn read(ping: Option<wire::pb::Message>) -> Result<(Message, NextWeight), Status> {
+pub(super) fn read(ping: Option<wire::pb::Message>) -> Result<(Message, NextWeight), Status> {
     let ping = ping.ok_or_else(|| Status::invalid_argument("the announcement has no ping"))?;
     let Decoded { message, .. } =
         wire::from_proto(ping).map_err(|error| Status::invalid_argument(error.to_string()))?;
