@@ -82,6 +82,10 @@ async fn an_operator_looks_at_a_member_and_changes_it() {
     assert_eq!(json(&["gossip", address, "tick"]).await["probed"], true);
     assert_eq!(json(&["gossip", address, "start"]).await["gossip"], "started");
     assert_eq!(json(&["stats", address, "admin"]).await["counters"]["admin.commands"], 9);
+    // Nobody has this address.
+    complains(&["evict", address, "127.0.0.1:1"], FAILED, &["127.0.0.1:1"]).await;
+    complains(&["evict", address, "127.0.0.1:1", "--undo"], FAILED, &["127.0.0.1:1"]).await;
+    complains(&["evict", address, &other, "--for", "1ms"], FAILED, &["1ms"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -100,6 +100,7 @@ export class FakeCluster {
       case 'propagation': return { samples: 214, p50_us: 268_000, p99_us: 871_000, predicted_p50_us: 258_000, predicted_p99_us: 900_000, sent: 21, received: 214, implausible: 0 };
       case 'access': return { commands: true, reason: null, controller: this.controller ?? false };
       case 'hot-keys': return { enabled: true, one_in: 1, window_ms: 45_000, calls: 45_000, keys: this.hotKeys ?? [['driver-42', 9000], ['rider-7', 1200]].map(([key, calls]) => ({ key, key_hex: Buffer.from(key).toString('hex'), key_bytes: key.length, calls, calls_error: 0 })) };
+      case 'evict': return { until_unix_ms: Date.now() + 3_600_000 };
       case 'dev/cluster': return this.controller ? {
         processes: this.members.map(({ address, status }, index) => ({ address, pid: status === 'faulty' ? null : 4000 + index, condition: status === 'faulty' ? 'killed (signal 9)' : 'ready', members: status === 'faulty' ? null : this.members.length, checksum: status === 'faulty' ? null : checksum(this.version), is_asked: index === 0 })),
         agreed: true, is_partitioned: false, load: 0, messages: [{ number: 1, text: 'all agree' }],

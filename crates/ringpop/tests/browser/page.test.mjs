@@ -206,6 +206,31 @@ test('everything can be reached by the keyboard, and the ring speaks', () => wit
   await close();
 }));
 
+test('a member far down is chosen by the keyboard, and evicted', () => withFake(300, async (cluster, url) => {
+  const { page, complaints, close } = await open(url);
+  await page.focus('#members-scroll');
+  await page.keyboard.press('Tab');
+  while (await page.evaluate(() => document.activeElement.closest('#members-body') === null)) await page.keyboard.press('Tab');
+  await page.keyboard.press('End');
+  const last = await page.evaluate(() => document.activeElement.closest('tr').dataset.address);
+  assert.equal(last, cluster.members.at(-1).address);
+  await page.keyboard.press('ArrowUp');
+  // A row that is drawn anew keeps the keyboard.
+  cluster.change(298, 'suspect');
+  await page.waitForFunction((address) => document.querySelector(`tr[data-address="${address}"] .status`)?.textContent === 'suspect', cluster.members[298].address);
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('#row-actions:not([hidden])');
+  assert.equal(await page.evaluate(() => document.activeElement.getAttribute('aria-pressed')), 'true');
+  await page.getByRole('button', { name: 'Evict for an hour' }).click();
+  const sent = page.waitForRequest((request) => request.url().endsWith('/api/v1/evict'));
+  await page.keyboard.press('Tab');
+  await page.getByRole('button', { name: 'Do it' }).click();
+  assert.deepEqual((await sent).postDataJSON(), { address: cluster.members[298].address, time_ms: 3_600_000 });
+  await page.waitForFunction(() => document.querySelector('#command-result').textContent.includes('done'));
+  assert.deepEqual(complaints, []);
+  await close();
+}));
+
 test('pictures for the documentation', { skip: !screenshots && 'RINGPOP_SCREENSHOTS is not set' }, async () => {
   for (const [name, options] of [['light', {}], ['dark', { colorScheme: 'dark' }], ['phone', { viewport: PHONE }]]) {
     await withFake(12, async (cluster, url) => {

@@ -24,6 +24,8 @@ let sort = { column: 0, down: false };
 let rows = [];
 let choose = () => {};
 let chosen = null;
+/** The member whose row the keyboard is at. */
+let current = null;
 let largest = 0;
 
 function text(content, className) {
@@ -33,7 +35,9 @@ function text(content, className) {
 function addressCell(member) {
   const name = member.identity === member.address ? member.address : `${member.identity} · ${member.address}`;
   const self = member.address === state.status?.address ? ' (asked)' : '';
-  return make('th', { scope: 'row', class: 'mono name', title: name }, name + self);
+  // One of them takes part in the order of the keyboard; arrow keys lead to the others.
+  const button = make('button', { type: 'button', class: 'pick', tabindex: -1, 'aria-pressed': String(member.address === chosen) }, name + self);
+  return make('th', { scope: 'row', class: 'mono name', title: name }, button);
 }
 
 function shareCell(member) {
@@ -97,11 +101,41 @@ function drawRows() {
     next.set(member.address, row);
     return row.element;
   });
-  const kept = [...byId('members-body').children].slice(1, -1);
+  const body = byId('members-body');
+  const kept = [...body.children].slice(1, -1);
+  const isHere = body.contains(document.activeElement);
   drawn = next;
+  markCurrent(shown);
   if (kept.length === shown.length && kept.every((element, index) => element === shown[index]) && padded === `${first} ${rows.length}`) return;
   padded = `${first} ${rows.length}`;
-  byId('members-body').replaceChildren(pad(first), ...shown, pad(rows.length - last));
+  const { scrollTop } = scroll;
+  body.replaceChildren(pad(first), ...shown, pad(rows.length - last));
+  if (!isHere) return;
+  // The browser moved to what was left while the row with the keyboard was away.
+  scroll.scrollTop = scrollTop;
+  next.get(current)?.element.querySelector('.pick').focus({ preventScroll: true });
+}
+
+/** The keyboard comes to the row where it was, or to the first one that exists. */
+function markCurrent(shown) {
+  const here = shown.find((row) => row.dataset.address === current) ?? shown[0];
+  for (const row of shown) row.querySelector('.pick').tabIndex = row === here ? 0 : -1;
+}
+
+/** Arrow keys go from row to row, also to those that do not exist yet. */
+function step(event) {
+  const at = rows.findIndex(({ address }) => address === event.target.closest('tr')?.dataset.address);
+  const places = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: rows.length - 1 };
+  const place = Math.min(rows.length - 1, Math.max(0, places[event.key] ?? -1));
+  if (at < 0 || !(event.key in places)) return;
+  event.preventDefault();
+  current = rows[place].address;
+  const scroll = byId('members-scroll');
+  const [top, bottom] = [place * ROW, (place + 2) * ROW];
+  if (top < scroll.scrollTop) scroll.scrollTop = top;
+  if (bottom > scroll.scrollTop + scroll.clientHeight) scroll.scrollTop = bottom - scroll.clientHeight;
+  drawRows();
+  drawn.get(current)?.element.querySelector('.pick').focus({ preventScroll: true });
 }
 
 /** The rows in the table, by address, and what stands before and after them. */
@@ -152,6 +186,8 @@ export function startMembers(onChoose) {
   drawHead();
   byId('members-scroll').addEventListener('scroll', () => requestAnimationFrame(drawRows), { passive: true });
   for (const id of ['filter', 'filter-status']) byId(id).addEventListener('input', drawMembers);
+  byId('members-body').addEventListener('keydown', step);
+  byId('members-body').addEventListener('focusin', (event) => { current = event.target.closest('tr')?.dataset.address ?? current; });
   byId('members-body').addEventListener('click', (event) => {
     const address = event.target.closest('tr')?.dataset.address;
     if (!address) return;
