@@ -7,6 +7,7 @@ use std::sync::mpsc::Sender;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::Runtime;
@@ -36,6 +37,14 @@ pub(crate) fn on_one_core<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
     let result = f();
     sched_setaffinity(None, &before).context("cannot choose the former cores")?;
     result
+}
+
+/// How many descriptors this process may have; the limit is raised as far as it may be.
+pub(crate) fn descriptors_max() -> Result<usize> {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).context("cannot raise the limit of descriptors")?;
+    Ok(limit.maximum.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX)))
 }
 
 /// The processor time that this process has used, in seconds.
