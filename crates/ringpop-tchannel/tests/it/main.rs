@@ -12,5 +12,8 @@ mod hostile;
 #[cfg(unix)]
 mod interop;
 #[cfg(unix)]
+#[path = "../../../swim-sim/tests/it/runs_all.rs"]
+mod runs_all;
+#[cfg(unix)]
 mod suite;
 mod support;

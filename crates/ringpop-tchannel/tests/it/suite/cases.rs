@@ -1,6 +1,7 @@
 //! The cases, by the files of the suite.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use ringpop_tchannel::fingerprint32;
@@ -9,10 +10,15 @@ use serde_json::{Value, json};
 use super::{
     DEADLINE, Fakes, INCARNATION, JOIN, PING, PING_REQ, SIZES, Suite, checksum, member, said,
 };
+use crate::runs_all::runs_all;
 use crate::support::{hosts_file, seen, until};
 
+/// The numbers of members that a case is tried with: the least and the most, or all of them.
 fn sizes(least: usize) -> impl Iterator<Item = usize> {
-    SIZES.into_iter().filter(move |n| *n >= least)
+    static ALL: LazyLock<bool> =
+        LazyLock::new(|| runs_all("clusters of sizes between least and most"));
+    let most = SIZES.into_iter().max();
+    SIZES.into_iter().filter(move |n| *n == least || *n > least && (*ALL || Some(*n) == most))
 }
 
 /// Resident memory of a member may take so much.
