@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use http::request::Parts;
 
+use crate::control::ForwarderControl;
 use crate::error::ConfigError;
 use crate::forwarder::Forwarder;
 use crate::hop::arrival::Divergence;
@@ -199,7 +200,18 @@ impl<T> Builder<T> {
         Builder { resolver: self.resolver, transport, settings: self.settings }
     }
 
-    /// Makes the forwarder.
+    /// Makes the forwarder, and what takes it out of service at the end of a process that serves.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Self::build).
+    pub fn build_with_control(self) -> Result<(Forwarder<T>, ForwarderControl<T>), ConfigError> {
+        let forwarder = self.build()?;
+        let control = ForwarderControl::new(Arc::clone(forwarder.shared()));
+        Ok((forwarder, control))
+    }
+
+    /// Makes the forwarder of a process that only calls others, or that need not stop gracefully.
     ///
     /// # Errors
     ///

@@ -19,6 +19,32 @@ pub fn explain_failure(error: &(dyn Error + 'static)) -> String {
     explain(error)
 }
 
+/// What an error says, and after it what each of its causes says: for errors that leave their
+/// causes to [`Error::source`]. A cause that says what the error before it said is left out.
+///
+/// ```
+/// use ringpop_forward::{TlsFiles, Tls, with_causes};
+///
+/// # #[cfg(feature = "tls")] {
+/// let error = Tls::new(TlsFiles::new("/none.pem", "/none.key", "/none.ca")).unwrap_err();
+/// assert!(with_causes(&error).contains("/none"));
+/// # }
+/// ```
+#[must_use]
+pub fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = error.source();
+    }
+    text
+}
+
 pub(crate) fn explain(error: &(dyn Error + 'static)) -> String {
     let (mut cause, mut advice) = (error, None);
     loop {

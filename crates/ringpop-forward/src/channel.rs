@@ -13,6 +13,7 @@ use tonic::body::Body;
 use tower_service::Service;
 
 use crate::forwarder::Forwarder;
+use crate::options::CallOptions;
 use crate::origin::Target;
 use crate::route::key::Key;
 use crate::server::answer::{Protocol, answer};
@@ -45,8 +46,12 @@ pub struct RingChannel<T = H2Transport> {
 }
 
 impl<T: PeerTransport> RingChannel<T> {
-    pub(crate) fn new(forwarder: Forwarder<T>, key: Option<Key>) -> Self {
-        let target = Target { key, owner: None, is_channel: true };
+    pub(crate) fn new(
+        forwarder: Forwarder<T>,
+        key: Option<Key>,
+        options: Option<CallOptions>,
+    ) -> Self {
+        let target = Target { key, owner: None, options, is_channel: true };
         Self { service: forwarder.service(NoService, target), forwarder }
     }
 
@@ -54,7 +59,14 @@ impl<T: PeerTransport> RingChannel<T> {
     /// connections.
     #[must_use]
     pub fn with_key(&self, key: impl Into<Key>) -> Self {
-        Self::new(self.forwarder.clone(), Some(key.into()))
+        Self::new(self.forwarder.clone(), Some(key.into()), None)
+    }
+
+    /// A channel whose calls all have these settings, unless they bring their own. It shares all
+    /// connections.
+    #[must_use]
+    pub fn with_options(&self, options: CallOptions) -> Self {
+        Self::new(self.forwarder.clone(), None, Some(options))
     }
 
     /// The forwarder behind this channel, for its figures and for the owners of keys.
@@ -69,7 +81,7 @@ impl<T: PeerTransport> Forwarder<T> {
     /// owner of its key.
     #[must_use]
     pub fn channel(&self) -> RingChannel<T> {
-        RingChannel::new(self.clone(), None)
+        RingChannel::new(self.clone(), None, None)
     }
 }
 

@@ -22,6 +22,7 @@ pub(crate) mod generated {
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
@@ -41,7 +42,8 @@ use self::generated::{HandleRequest, HandleResponse};
 pub use self::many::GroupOutcome;
 pub use self::service::{DirectHandler, DirectService};
 use crate::forwarder::Forwarder;
-use crate::limits::{DIRECT_BYTES_MAX, DIRECT_KEYS_MAX, IDEMPOTENT_HEADER};
+use crate::limits::{DIRECT_BYTES_MAX, DIRECT_KEYS_MAX};
+use crate::options::CallOptions;
 use crate::origin::Target;
 use crate::route::key::Key;
 use crate::transport::PeerTransport;
@@ -65,8 +67,7 @@ pub struct DirectRequest {
     content_type: String,
     body: Bytes,
     headers: HeaderMap,
-    idempotent: bool,
-    timeout: Option<Duration>,
+    options: CallOptions,
 }
 
 impl DirectRequest {
@@ -79,8 +80,7 @@ impl DirectRequest {
             content_type: String::new(),
             body: body.into(),
             headers: HeaderMap::new(),
-            idempotent: false,
-            timeout: None,
+            options: CallOptions::new(),
         }
     }
 
@@ -101,13 +101,20 @@ impl DirectRequest {
     /// States that handling the request twice has the effect of handling it once, so it is
     /// sent again when it is unknown whether it was handled.
     pub fn idempotent(mut self) -> Self {
-        self.idempotent = true;
+        self.options = self.options.idempotent();
         self
     }
 
     /// How long everything may take together, retries included. By default there is no limit.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
+        self.options = self.options.timeout(timeout);
+        self
+    }
+
+    /// Replaces all settings of the call: where it goes, when it is sent again, when it is hedged,
+    /// how long it may take. A request to a stated member has one key at most.
+    pub fn options(mut self, options: CallOptions) -> Self {
+        self.options = options;
         self
     }
 
@@ -158,7 +165,7 @@ impl DirectRequest {
         for (name, value) in metadata.as_ref().iter().filter(|(name, _)| !is_reserved(name)) {
             headers.append(name, value.clone());
         }
-        Self { keys, endpoint, content_type, body, headers, idempotent: false, timeout: None }
+        Self { keys, endpoint, content_type, body, headers, options: CallOptions::new() }
     }
 }
 
@@ -258,9 +265,44 @@ impl<T: PeerTransport> Forwarder<T> {
         self.send_direct(DirectRequest { keys: vec![key.into()], ..request }).await
     }
 
-    /// Sends a request that has its keys to the owner of the first.
+    /// Gives `request` back if this process is the member of this id or address, and otherwise has
+    /// that member handle it and nobody else; see [`CallOptions::to_member`]. It has no key.
+    ///
+    /// # Errors
+    ///
+    /// As [`handle_or_forward`](Self::handle_or_forward); FAILED_PRECONDITION when the resolver
+    /// knows no such member.
+    ///
+    /// ```
+    /// use ringpop_forward::{DirectRequest, Forwarder, Outcome, StaticResolver};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let resolver = StaticResolver::new("a:1", ["a:1"])?;
+    /// let forwarder = Forwarder::builder(resolver).name("a:1").build()?;
+    /// let request = DirectRequest::new("caches/clear", "");
+    /// let outcome = forwarder.handle_at("a:1", request.clone()).await?;
+    /// assert!(matches!(outcome, Outcome::Handle(_)), "this is the process");
+    /// assert!(forwarder.handle_at("b:1", request).await.is_err(), "there is no such member");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn handle_at(
+        &self,
+        member: impl Into<Arc<str>>,
+        request: DirectRequest,
+    ) -> Result<Outcome, Status> {
+        let options = request.options.clone().to_member(member);
+        self.send_direct(DirectRequest { keys: Vec::new(), options, ..request }).await
+    }
+
+    /// Sends a request that has its keys to the owner of the first, or to the stated member.
     async fn send_direct(&self, request: DirectRequest) -> Result<Outcome, Status> {
-        check(&request)?;
+        let keys = match request.options.member {
+            Some(_) => 0..=1,
+            None => 1..=DIRECT_KEYS_MAX,
+        };
+        check(&request, keys)?;
         let here = Here::default();
         let key = request.keys.first().cloned();
         let service = self.service(here.clone(), Target { key, ..Target::default() });
@@ -269,12 +311,7 @@ impl<T: PeerTransport> Forwarder<T> {
             .max_encoding_message_size(DIRECT_BYTES_MAX);
         let mut call = tonic::Request::new(request.to_message());
         call.metadata_mut().as_mut().extend(request.headers.clone());
-        if request.idempotent {
-            call.metadata_mut().as_mut().insert(IDEMPOTENT_HEADER, HeaderValue::from_static("1"));
-        }
-        if let Some(timeout) = request.timeout {
-            call.set_timeout(timeout);
-        }
+        call.extensions_mut().insert(request.options.clone());
         let reply = client.handle(call).await;
         if here.was_asked() {
             return Ok(Outcome::Handle(request));
@@ -285,10 +322,11 @@ impl<T: PeerTransport> Forwarder<T> {
 }
 
 /// What every member refuses: senders before they send, receivers before they handle.
-fn check(request: &DirectRequest) -> Result<(), Status> {
+fn check(request: &DirectRequest, allowed: RangeInclusive<usize>) -> Result<(), Status> {
     let keys = request.keys.len();
-    if !(1..=DIRECT_KEYS_MAX).contains(&keys) {
-        let message = format!("request has {keys} keys, it must have 1 to {DIRECT_KEYS_MAX}");
+    if !allowed.contains(&keys) {
+        let (min, max) = allowed.into_inner();
+        let message = format!("request has {keys} keys, it must have {min} to {max}");
         return Err(Status::invalid_argument(message));
     }
     for key in &request.keys {

@@ -1,4 +1,4 @@
-//! The forwarder: its entry points, its drain and its figures.
+//! The forwarder: its entry points and its figures.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use crate::builder::Builder;
 use crate::limits::OWNERS_LIMIT;
+use crate::options::CallOptions;
 use crate::origin::{Origin, Target};
-use crate::resolver::{Owner, Owners, Peer, Resolver};
+use crate::resolver::{Owner, Owners, Resolver};
 use crate::retry::peer_state::PeerState;
 use crate::route::key::Key;
 use crate::server::layer::{ForwardLayer, ForwardService};
@@ -20,7 +21,8 @@ use crate::transport::{H2Transport, PeerConnections, PeerTransport};
 ///
 /// A forwarder has two entry points: [`layer`](Self::layer) makes the services of a server sharded,
 /// and [`client`](Self::client) is the transport of a generated client. Both share connections,
-/// counters and the drain. Clones are the same forwarder.
+/// counters and the drain, which its [`ForwarderControl`](crate::ForwarderControl) begins. Clones
+/// are the same forwarder.
 ///
 /// ```
 /// use ringpop_forward::{Forwarder, Routes, StaticResolver};
@@ -38,10 +40,10 @@ use crate::transport::{H2Transport, PeerConnections, PeerTransport};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// From the first client to the end of the process:
+/// Its clients, and questions:
 ///
 /// ```
-/// use ringpop_forward::{Forwarder, Owner, Peer, PeerState, StaticResolver};
+/// use ringpop_forward::{CallOptions, Forwarder, Owner, StaticResolver};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -53,7 +55,8 @@ use crate::transport::{H2Transport, PeerConnections, PeerTransport};
 /// // or for one key, whatever the messages say.
 /// let by_message = forwarder.client(KvServer);
 /// let by_key = forwarder.client_for("user-42", KvServer);
-/// # let _ = (by_message, by_key);
+/// let at_one_member = forwarder.client_with(CallOptions::new().to_member("b:1"), KvServer);
+/// # let _ = (by_message, by_key, at_one_member);
 ///
 /// // Questions that need no call.
 /// let groups = forwarder.group_by_owner(["user-1", "user-2", "user-3", "user-4"]);
@@ -61,17 +64,7 @@ use crate::transport::{H2Transport, PeerConnections, PeerTransport};
 /// let ownership = forwarder.ownership("user-42");
 /// assert_eq!(ownership.is_held(), forwarder.owner_of(b"user-42") == Some(Owner::Local));
 ///
-/// // What the membership hears of a peer.
-/// let peer = Peer::new("b:1")?;
-/// forwarder.set_peer_state(&peer, PeerState::Doubtful);
-/// forwarder.set_peer_state(&peer, PeerState::Good);
-/// forwarder.reset_backoff(&peer);
-/// forwarder.forget(&peer);
-///
-/// // A shutdown in three steps.
-/// forwarder.drain();
-/// forwarder.refuse_new_work();
-/// forwarder.drained().await;
+/// forwarder.drained().await; // whatever is in flight
 /// assert_eq!(forwarder.stats().in_flight, 0);
 /// assert!(forwarder.destinations().is_empty());
 /// # Ok(())
@@ -100,14 +93,14 @@ pub struct OwnerGroup {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Destination {
-    /// What others know of it; see [`Forwarder::set_peer_state`].
+    /// What others know of it; see
+    /// [`ForwarderControl::set_peer_state`](crate::ForwarderControl::set_peer_state).
     pub state: PeerState,
     /// What the transport knows of it.
     pub connections: PeerConnections,
 }
 
 impl<T> Forwarder<T> {
-    #[cfg(feature = "direct")]
     pub(crate) fn shared(&self) -> &Arc<Shared<T>> {
         &self.0
     }
@@ -135,6 +128,12 @@ impl<T: PeerTransport> Forwarder<T> {
     /// say. The owner is looked up for each call.
     pub fn client_for<S>(&self, key: impl Into<Key>, local: S) -> ForwardService<S, T> {
         self.service(local, Target { key: Some(key.into()), ..Target::default() })
+    }
+
+    /// A transport for a generated client whose calls all have these settings, unless they bring
+    /// their own.
+    pub fn client_with<S>(&self, options: CallOptions, local: S) -> ForwardService<S, T> {
+        self.service(local, Target { options: Some(options), ..Target::default() })
     }
 
     /// Transports for generated clients of the first `n` owners of `key` at this moment, best
@@ -216,53 +215,6 @@ impl<T: PeerTransport> Forwarder<T> {
             groups[place].keys.push(key);
         }
         groups
-    }
-
-    /// Closes the connections to `peer` when the calls on them have ended. For members that left.
-    pub fn forget(&self, peer: &Peer) {
-        self.0.transport.forget(peer);
-        self.0.budgets.forget(peer);
-        self.0.peers.set(peer, PeerState::Good);
-    }
-
-    /// Tells what others know of `peer`, such as a failure detector, so no call
-    /// waits for an owner that others know to be silent. It holds until something else is said.
-    ///
-    /// [`Doubtful`](PeerState::Doubtful): idempotent attempts under way are hedged to the next
-    /// owner at once, as a hedge does, and the first good answer counts. Streams and long uploads
-    /// that may be sent again go on at the next owner instead. New calls go past the owner,
-    /// whatever their method, because nothing of them was sent; unless the owner answered one
-    /// within the last second, or there is nobody else, or
-    /// [`RetryTarget::Reroute`](crate::RetryTarget) forbids it.
-    ///
-    /// [`Gone`](PeerState::Gone): every attempt at it ends at once. Idempotent ones, and those of
-    /// which nothing was sent, go on at the next owner; others fail with a status that says that
-    /// they may have been executed. Its connections close.
-    pub fn set_peer_state(&self, peer: &Peer, state: PeerState) {
-        self.0.peers.set(peer, state);
-        if state == PeerState::Gone {
-            self.0.transport.abandon(peer);
-            self.0.budgets.forget(peer);
-        }
-    }
-
-    /// Says that `peer` lives, for example because the membership heard of its restart. If calls
-    /// skip it, the next one has it dialled in the background without the pause that grows with
-    /// each failed dial.
-    pub fn reset_backoff(&self, peer: &Peer) {
-        self.0.transport.reset_backoff(peer);
-    }
-
-    /// Begins to drain. Calls are still handled and forwarded, and a call that another member
-    /// forwarded here for a key that is no longer ours may go one hop further.
-    pub fn drain(&self) {
-        self.0.gate.drain();
-    }
-
-    /// Ends the drain: calls of routed methods are refused from now on, with an answer that makes a
-    /// forwarding member ask the next owner. Calls in flight go on.
-    pub fn refuse_new_work(&self) {
-        self.0.gate.close();
     }
 
     /// Resolves when no call of a routed method is in flight.

@@ -99,6 +99,7 @@ mod builder;
 mod cause;
 mod channel;
 mod connections;
+mod control;
 #[cfg(feature = "direct")]
 mod direct;
 mod error;
@@ -111,6 +112,7 @@ mod log_limit;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod observe;
+mod options;
 mod origin;
 mod range;
 mod replicate;
@@ -129,7 +131,7 @@ mod transport;
 
 pub use body::RequestBody;
 pub use builder::Builder;
-pub use cause::explain_failure;
+pub use cause::{explain_failure, with_causes};
 pub use channel::{ChannelFuture, RingChannel};
 pub use connections::accept::{AcceptStats, Accepted};
 pub use connections::incoming::{AcceptCounters, Incoming, incoming};
@@ -137,6 +139,7 @@ pub use connections::{
     Bounded, ConnectionEnds, ConnectionHandle, LimitLayer, Limited, LimitedFuture, LimitedServer,
     ServerLimits, ServerStats, server, server_with,
 };
+pub use control::ForwarderControl;
 #[cfg(feature = "direct")]
 pub use direct::{
     DirectHandler, DirectReply, DirectRequest, DirectService, ForwardServer, GroupOutcome, Outcome,
@@ -167,6 +170,7 @@ pub use limits::{DIRECT_BYTES_MAX, DIRECT_KEYS_MAX};
 #[cfg(feature = "metrics")]
 pub use metrics::{MetricDescription, MetricKind, MetricsObserver};
 pub use observe::{AttemptEnd, ForwardEvent, Observer, RetriedAt};
+pub use options::CallOptions;
 pub use replicate::{
     Failed, FanOut, ReplicateError, Replicated, Replicator, ReplicatorBuilder, Reply,
 };

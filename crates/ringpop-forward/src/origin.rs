@@ -1,5 +1,6 @@
 //! Where a call comes from, and what it is meant for.
 
+use crate::options::CallOptions;
 use crate::resolver::Owner;
 use crate::route::key::Key;
 
@@ -19,6 +20,8 @@ pub(crate) struct Target {
     pub(crate) key: Option<Key>,
     /// The owner that is asked, and nobody else.
     pub(crate) owner: Option<Owner>,
+    /// Of all calls that bring none of their own.
+    pub(crate) options: Option<CallOptions>,
     /// This process is no member: its calls count as no hop among members, and those without a key
     /// go to anyone.
     pub(crate) is_channel: bool,

@@ -39,6 +39,14 @@ pub trait Resolver: Send + Sync + 'static {
         0
     }
 
+    /// The member of this id or address, if it can be asked now: for calls to a stated member.
+    ///
+    /// The default knows nobody.
+    fn member(&self, id: &str) -> Option<Owner> {
+        let _ = id;
+        None
+    }
+
     /// Learns how an attempt at `peer` ended, so a selection of backends can keep away from
     /// one that fails. What an outcome says about it is in the table of
     /// [`AttemptOutcome::evidence`]. Failed attempts of one call at one peer are reported once;
@@ -85,6 +93,10 @@ impl<R: Resolver + ?Sized> Resolver for Arc<R> {
 
     fn epoch(&self) -> u64 {
         (**self).epoch()
+    }
+
+    fn member(&self, id: &str) -> Option<Owner> {
+        (**self).member(id)
     }
 
     fn report(&self, peer: &Peer, outcome: AttemptOutcome) {
@@ -205,6 +217,8 @@ type OwnersFn = Box<dyn Fn(&[u8], usize, &mut Owners) + Send + Sync>;
 /// ```
 pub struct StaticResolver {
     owners: OwnersFn,
+    /// The members, sorted by address; empty when only the function knows them.
+    members: Arc<[Candidate]>,
     epoch: u64,
 }
 
@@ -237,10 +251,12 @@ impl StaticResolver {
         let epoch = candidates
             .iter()
             .fold(0, |epoch, c| XxHash3_64::oneshot_with_seed(epoch, c.address.as_bytes()));
-        Ok(Self {
-            owners: Box::new(move |key, n, out| rendezvous(&candidates, key, n, out)),
-            epoch,
-        })
+        let members: Arc<[Candidate]> = candidates.into();
+        let candidates = Arc::clone(&members);
+        let owners = Box::new(move |key: &[u8], n: usize, out: &mut Owners| {
+            rendezvous(&candidates, key, n, out);
+        });
+        Ok(Self { owners, members, epoch })
     }
 
     /// Spreads keys over `members` as [`new`](Self::new) does, for a process that is none of them.
@@ -253,15 +269,21 @@ impl StaticResolver {
         Self::new("", members)
     }
 
-    /// Asks `owners`, which follows the contract of [`Resolver::owners`]. The epoch is unknown.
+    /// Asks `owners`, which follows the contract of [`Resolver::owners`]. The epoch is unknown, and
+    /// so are members by their addresses.
     pub fn from_fn(owners: impl Fn(&[u8], usize, &mut Owners) + Send + Sync + 'static) -> Self {
-        Self { owners: Box::new(owners), epoch: 0 }
+        Self { owners: Box::new(owners), members: Arc::default(), epoch: 0 }
     }
 }
 
 impl Resolver for StaticResolver {
     fn owners(&self, key: &[u8], n: usize, out: &mut Owners) {
         (self.owners)(key, n, out);
+    }
+
+    fn member(&self, id: &str) -> Option<Owner> {
+        let place = self.members.binary_search_by(|member| member.address.as_str().cmp(id));
+        place.ok().map(|place| self.members[place].owner.clone())
     }
 
     fn epoch(&self) -> u64 {
@@ -352,6 +374,14 @@ mod tests {
             .filter(|i| owners_of(&resolver, &i.to_be_bytes(), 1)[0] == Owner::Local)
             .count();
         assert!((800..1200).contains(&local), "{local} of 4000 keys are local, 1000 expected");
+    }
+
+    #[test]
+    fn members_are_known_by_address() {
+        let resolver = StaticResolver::new("b:1", MEMBERS).unwrap();
+        assert_eq!(resolver.member("b:1"), Some(Owner::Local));
+        assert_eq!(address(&resolver.member("d:1").unwrap(), ""), "d:1");
+        assert_eq!(resolver.member("e:1"), None);
     }
 
     #[test]

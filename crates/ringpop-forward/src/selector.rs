@@ -127,6 +127,11 @@ impl<S: Scheme + Clone + Send + Sync + 'static> Resolver for SelectorResolver<S>
         self.pickers.lock().unwrap_or_else(PoisonError::into_inner).push(lookup);
     }
 
+    fn member(&self, id: &str) -> Option<Owner> {
+        let ring = self.selector.ring();
+        ring.node(id).and_then(|node| self.peer_of(node)).map(Owner::Remote)
+    }
+
     fn report_attempt(&self, key: &[u8], peer: &Peer, outcome: AttemptOutcome) {
         let Some(known) = peer.id().and_then(|id| self.known.get(id)) else { return };
         let outcome = match outcome.evidence() {

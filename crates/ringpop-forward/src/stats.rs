@@ -107,7 +107,7 @@ counters! {
         /// for them.
         hedges_unaffordable,
         /// Calls that went past an owner in doubt; see
-        /// [`Forwarder::set_peer_state`](crate::Forwarder::set_peer_state).
+        /// [`ForwarderControl::set_peer_state`](crate::ForwarderControl::set_peer_state).
         doubtful_skips,
         /// Calls that were refused because the drain had ended or too many were in flight.
         refused,

@@ -1,56 +1,61 @@
 //! A member of a Ringpop cluster: what the application holds.
 
 use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ringpop_discovery::Discovery;
-use swim_core::{
-    Address, AddressError, CommandError, Config, ConfigError, Init, Isolation, Labels, Node,
-};
+use swim_core::{Address, Config, Init, Isolation, Labels, Node};
 use swim_driver::limits::ALONE_AFTER;
-use swim_driver::{Driver, Handle, Hosts, Joined, NoRandomness, Start, queue};
+use swim_driver::{Driver, Handle, Hosts, Start, Stopped, queue};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
 
 use crate::admin::Admin;
+use crate::bind_error::BindError;
+use crate::bootstrap::{BootstrapError, Bootstrapped};
 use crate::channel::{Peers, Shared, listen};
+use crate::command_error::{LeaveRingError, RejoinError, SetLabelsError};
 use crate::commands::{self, Expected, Joiner, Nobody};
 use crate::counters::{Counters, TransportStats};
 use crate::dialect::ChecksumForm;
-use crate::join_error::JoinError;
 use crate::limits::CHANGES_BYTES_MAX;
-use crate::publishing::Publishing;
+use crate::publishing::{Publishing, Watched};
 use crate::service::Service;
 use crate::transport::{Calls, Findings};
 use crate::view::View;
 
 /// A member of a cluster of ringpop-go or ringpop-node processes.
 ///
-/// It gossips, places itself on the ring that all of them share, and serves
+/// It has the words of the member of the crate `ringpop` where it does the same. It gossips,
+/// places itself on the ring that all of them share, and serves
 /// their protocol and their endpoints for operators. It forwards no requests:
 /// how those travel is the application's own agreement with its peers.
 ///
 /// ```no_run
+/// use std::time::Duration;
+///
 /// use ringpop_tchannel::Bridge;
 /// use ringpop_tchannel::discovery::JsonFile;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let bridge = Bridge::builder("rides")
-///     .listen("10.0.0.7:3000")
+///     .listen("10.0.0.7:3000".parse()?)
 ///     .discovery(JsonFile::new("hosts.json"))
 ///     .bind()
 ///     .await?;
-/// let joined = bridge.join().await?;
-/// println!("joined {:?}", joined.peers);
+/// let bootstrapped = bridge.bootstrap().await?;
+/// println!("joined {:?}", bootstrapped.joined);
 ///
 /// let view = bridge.view();
 /// println!("driver-42 belongs to {:?}", view.lookup(b"driver-42"));
 ///
 /// // Others hear of it before the process ends.
-/// bridge.evict().await;
+/// bridge.evict_self(Duration::from_secs(5)).await?;
 /// # Ok(())
 /// # }
 /// ```
@@ -59,9 +64,12 @@ use crate::view::View;
 #[derive(Debug)]
 #[must_use = "dropping it closes all connections"]
 pub struct Bridge {
+    app: Arc<str>,
     address: Address,
     handle: Handle,
     views: watch::Receiver<Arc<View>>,
+    watched: Watched,
+    start: Instant,
     counters: Arc<Counters>,
     joiner: Joiner,
     tasks: [JoinHandle<()>; 2],
@@ -71,41 +79,15 @@ pub struct Bridge {
 #[must_use = "a builder does nothing until `bind` is called"]
 pub struct BridgeBuilder {
     app: String,
-    listen: String,
+    listen: SocketAddr,
     advertise: Option<String>,
     identity: Option<String>,
-    labels: Labels,
+    labels: Vec<(String, String)>,
     config: Config,
     checksum_form: Option<ChecksumForm>,
     discovery: Option<Arc<dyn Discovery>>,
     alone_after: Option<Duration>,
     expected: Option<Expected>,
-}
-
-/// Why there is no member. Nothing is left behind.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BindError {
-    /// The port cannot be had.
-    #[error("cannot listen on {address}: {cause}")]
-    Listen {
-        /// Where it was to listen.
-        address: String,
-        /// What the system says.
-        cause: std::io::Error,
-    },
-    /// The address that others are told is none.
-    #[error(transparent)]
-    Address(#[from] AddressError),
-    /// The name of the application, the labels or the identity are refused.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The system gives no random numbers.
-    #[error(transparent)]
-    Randomness(#[from] NoRandomness),
-    /// The ring cannot be laid out.
-    #[error(transparent)]
-    Ring(#[from] hashring::BuildError),
 }
 
 impl Bridge {
@@ -114,10 +96,10 @@ impl Bridge {
     pub fn builder(app: impl Into<String>) -> BridgeBuilder {
         BridgeBuilder {
             app: app.into(),
-            listen: "127.0.0.1:0".to_owned(),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             advertise: None,
             identity: None,
-            labels: Labels::default(),
+            labels: Vec::new(),
             config: Config::ringpop(),
             checksum_form: None,
             discovery: None,
@@ -133,46 +115,57 @@ impl Bridge {
     ///
     /// # Errors
     ///
-    /// [`JoinError`] when nobody answers within the configuration's `join_duration_max`, discovery
-    /// could not be asked for all that time, the checksums of the cluster have another form than
-    /// the one that was chosen, or this member has joined already.
-    pub async fn join(&self) -> Result<Joined, JoinError> {
-        commands::join(self.joiner.clone()).await
+    /// [`BootstrapError`] when nobody answers within the configuration's `join_duration_max`,
+    /// discovery could not be asked for all that time, the checksums of the cluster have another
+    /// form than the one that was chosen, or this member has joined already.
+    pub async fn bootstrap(&self) -> Result<Bootstrapped, BootstrapError> {
+        commands::bootstrap(self.joiner.clone()).await
     }
 
-    /// Declares this member faulty, as Ringpop does when a process ends, and
-    /// waits until two in five of the others were told, or had the time of a
-    /// ping to answer. Does nothing when it has not joined or has left.
-    pub async fn evict(&self) {
-        commands::evict(&self.handle).await;
-    }
-
-    /// Leaves the cluster: off the ring, but still answering.
+    /// Declares this member faulty, as Ringpop does when a process ends, and waits within `limit`
+    /// until two in five of the others were told, or had the time of a ping to answer; gives how
+    /// many confirmed it. It comes back by [`rejoin`](Self::rejoin).
     ///
     /// # Errors
     ///
-    /// When this member has not joined, or has left already.
-    pub async fn leave(&self) -> Result<(), CommandError> {
-        self.handle.with(Node::leave).await.unwrap_or(Err(CommandError::NotJoined))
+    /// When this member has not joined, or has left already. Members that did not confirm within
+    /// `limit` are no error: they learn it by gossip.
+    pub async fn evict_self(&self, limit: Duration) -> Result<usize, LeaveRingError> {
+        commands::go(&self.handle, limit, Node::evict_self).await
     }
 
-    /// Comes back after a leave.
+    /// Leaves the ring and tells the others, within `limit`; gives how many confirmed it. This
+    /// member goes on to answer, and comes back by [`rejoin`](Self::rejoin).
+    ///
+    /// # Errors
+    ///
+    /// As [`evict_self`](Self::evict_self).
+    pub async fn leave_ring(&self, limit: Duration) -> Result<usize, LeaveRingError> {
+        commands::go(&self.handle, limit, Node::leave).await
+    }
+
+    /// Comes back after [`leave_ring`](Self::leave_ring) or [`evict_self`](Self::evict_self); a
+    /// leave of which the others are still being told ends first, within `limit`. As in Ringpop
+    /// nobody is asked: this member has heard of the cluster all the time, and spreads that it is
+    /// alive.
     ///
     /// # Errors
     ///
     /// When this member has not left.
-    pub async fn rejoin(&self) -> Result<(), CommandError> {
-        commands::rejoin(&self.handle).await
+    pub async fn rejoin(&self, limit: Duration) -> Result<(), RejoinError> {
+        match timeout(limit, commands::rejoin(&self.handle)).await {
+            Ok(rejoined) => rejoined,
+            Err(_elapsed) => Err(RejoinError::TimedOut),
+        }
     }
 
     /// Replaces the labels of this member.
     ///
     /// # Errors
     ///
-    /// When the labels exceed the limits or use the reserved prefix.
-    pub async fn set_labels(&self, labels: Labels) -> Result<(), CommandError> {
-        let set = self.handle.with(move |node, now| node.set_labels(now, &labels));
-        set.await.unwrap_or(Err(CommandError::NotJoined))
+    /// When the labels exceed the limits or use the reserved prefix; when the member has stopped.
+    pub async fn set_labels(&self, labels: Labels) -> Result<(), SetLabelsError> {
+        Ok(self.handle.with(move |node, now| node.set_labels(now, &labels)).await??)
     }
 
     /// Members and ring at this moment.
@@ -187,10 +180,34 @@ impl Bridge {
         self.views.clone()
     }
 
-    /// Where others reach this member.
+    /// The address at which others reach this member.
     #[must_use]
-    pub const fn address(&self) -> &Address {
-        &self.address
+    pub fn whoami(&self) -> &str {
+        self.address.as_str()
+    }
+
+    /// The application name.
+    #[must_use]
+    pub fn app(&self) -> &str {
+        &self.app
+    }
+
+    /// Checksum of the membership, in the form of the cluster: equal at members with equal views.
+    #[must_use]
+    pub fn membership_checksum(&self) -> u32 {
+        self.views.borrow().membership_checksum
+    }
+
+    /// Checksum of the ring, which ringpop-go's `Checksum` is as well.
+    #[must_use]
+    pub fn ring_checksum(&self) -> u32 {
+        self.views.borrow().ring_checksum
+    }
+
+    /// How long ago this member was [bound](BridgeBuilder::bind).
+    #[must_use]
+    pub fn uptime(&self) -> Duration {
+        self.start.elapsed()
     }
 
     /// What the transport counted.
@@ -199,15 +216,20 @@ impl Bridge {
         self.counters.snapshot()
     }
 
-    /// Whether this member is cut off from its cluster, as far as it can tell; `None` when its task
-    /// has ended.
-    pub async fn isolation(&self) -> Option<Isolation> {
-        self.handle.with(|node, _| node.isolation()).await.ok()
+    /// Whether this member is in touch with the others. One that is [`Isolation::Alone`] or
+    /// [`Isolation::Partial`] may own keys that are owned by others on the other side of a
+    /// partition.
+    #[must_use]
+    pub fn isolation(&self) -> Isolation {
+        *self.watched.isolation.borrow()
     }
 
-    /// What the membership machine counted; `None` when its task has ended.
-    pub async fn protocol_stats(&self) -> Option<swim_core::Stats> {
-        self.handle.with(|node, _| *node.stats()).await.ok()
+    /// Counters of the membership protocol. They stay as they were when the member has stopped.
+    pub async fn membership_stats(&self) -> swim_core::Stats {
+        match self.handle.with(|node, _| *node.stats()).await {
+            Ok(stats) => stats,
+            Err(Stopped) => self.watched.last_stats(),
+        }
     }
 }
 
@@ -218,10 +240,10 @@ impl Drop for Bridge {
 }
 
 impl BridgeBuilder {
-    /// Listens here, as `ip:port`. The default is a free port on loopback. TChannel has neither
-    /// encryption nor authentication: every process that reaches the port is believed.
-    pub fn listen(mut self, address: impl Into<String>) -> Self {
-        self.listen = address.into();
+    /// Where to listen. Default: loopback, a free port. TChannel has neither encryption nor
+    /// authentication: every process that reaches the port is believed.
+    pub const fn listen(mut self, listen: SocketAddr) -> Self {
+        self.listen = listen;
         self
     }
 
@@ -239,9 +261,9 @@ impl BridgeBuilder {
         self
     }
 
-    /// What this member says about itself. ringpop-node does not know labels.
-    pub fn labels(mut self, labels: Labels) -> Self {
-        self.labels = labels;
+    /// A label that all members see of this one. ringpop-node does not know labels.
+    pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.labels.push((key.into(), value.into()));
         self
     }
 
@@ -276,15 +298,15 @@ impl BridgeBuilder {
         self
     }
 
-    /// Has a join wait until `members` are reachable, this one included, or until `within` is over,
-    /// which the log tells. Default: it waits for nobody.
+    /// Has a bootstrap wait until `members` are reachable, this one included, or until `within` is
+    /// over, which the log tells. Default: it waits for nobody.
     pub const fn expect(mut self, members: usize, within: Duration) -> Self {
         self.expected = Some(Expected { members, within });
         self
     }
 
     /// Takes the port and starts to answer. The member gossips after
-    /// [`Bridge::join`].
+    /// [`Bridge::bootstrap`].
     ///
     /// # Errors
     ///
@@ -294,14 +316,14 @@ impl BridgeBuilder {
     ///
     /// Outside of a tokio runtime.
     pub async fn bind(self) -> Result<Bridge, BindError> {
-        let cannot = |cause| BindError::Listen { address: self.listen.clone(), cause };
-        let listener = TcpListener::bind(&self.listen).await.map_err(cannot)?;
+        let cannot = |source| BindError::Listen { address: self.listen, source };
+        let listener = TcpListener::bind(self.listen).await.map_err(cannot)?;
         let local = listener.local_addr().map_err(cannot)?.to_string();
         let address = Address::verbatim(self.advertise.as_deref().unwrap_or(&local))?;
         let (start, app): (_, Arc<str>) = (Start::now()?, self.app.into());
         let init = Init {
             identity: self.identity,
-            labels: self.labels,
+            labels: Labels::new(self.labels)?,
             ..start.init(app.clone(), address.clone())
         };
         let form = self.checksum_form.unwrap_or_default();
@@ -322,7 +344,7 @@ impl BridgeBuilder {
             findings: findings.clone(),
             start: start.clock(),
         };
-        let service = Arc::new(Service::new(app, admin));
+        let service = Arc::new(Service::new(app.clone(), admin));
         let shared = Arc::new(Shared::new(address.to_string(), service, counters.clone()));
         let calls = Calls::new(Peers::new(shared.clone()), self.checksum_form, findings.clone());
         let joiner = Joiner {
@@ -333,10 +355,12 @@ impl BridgeBuilder {
             alone_after: self.alone_after,
             expected: self.expected,
         };
-        let driver = Driver::new(inputs, node, calls, Publishing::new(sender)).started(&start);
+        let (publishing, watched) = Publishing::new(sender, node.isolation());
+        let driver = Driver::new(inputs, node, calls, publishing).started(&start);
         let driver = driver.discovery(hosts);
         let tasks = [tokio::spawn(driver.run()), tokio::spawn(listen(listener, shared))];
-        Ok(Bridge { address, handle, views, counters, joiner, tasks })
+        let start = start.clock();
+        Ok(Bridge { app, address, handle, views, watched, start, counters, joiner, tasks })
     }
 }
 
@@ -353,6 +377,8 @@ impl fmt::Debug for BridgeBuilder {
 mod tests {
     use super::*;
 
+    const PATIENCE: Duration = Duration::from_secs(60);
+
     /// Tasks of an application share it and wait in it, on any thread.
     #[test]
     fn it_is_shared_between_threads() {
@@ -360,7 +386,7 @@ mod tests {
         fn may_move<T: Send>(_: &T) {}
         any_thread::<Bridge>();
         may_move(&Bridge::builder("rides").bind());
-        let waits = |bridge: &Bridge| may_move(&bridge.join());
+        let waits = |bridge: &Bridge| may_move(&bridge.bootstrap());
         let _: &dyn Fn(&Bridge) = &waits;
     }
 
@@ -369,9 +395,9 @@ mod tests {
         let nameless = Bridge::builder("").bind().await;
         assert!(matches!(nameless, Err(BindError::Config(_))), "{nameless:?}");
         let spaced = Bridge::builder("rides").advertise("no address").bind().await;
-        assert!(matches!(spaced, Err(BindError::Address(_))), "{spaced:?}");
+        assert!(matches!(spaced, Err(BindError::Advertise(_))), "{spaced:?}");
         let taken = Bridge::builder("rides").bind().await.unwrap();
-        let twice = Bridge::builder("rides").listen(taken.address().as_str()).bind().await;
+        let twice = Bridge::builder("rides").listen(taken.whoami().parse().unwrap()).bind().await;
         assert!(matches!(twice, Err(BindError::Listen { .. })), "{twice:?}");
     }
 
@@ -379,18 +405,21 @@ mod tests {
     async fn a_member_alone_owns_everything_until_it_leaves() {
         let bridge = Bridge::builder("rides").bind().await.unwrap();
         assert_eq!(bridge.view().lookup(b"key"), None, "not before it has joined");
-        let joined = bridge.join().await.unwrap();
-        assert_eq!((joined.peers, joined.members), (vec![], 1));
-        assert!(matches!(bridge.join().await, Err(JoinError::Refused(_))), "once is enough");
-        let own = bridge.address().as_str();
+        let begun = bridge.bootstrap().await.unwrap();
+        assert_eq!((begun.joined, begun.members), (vec![], 1));
+        let again = bridge.bootstrap().await;
+        assert!(matches!(again, Err(BootstrapError::Command(_))), "once is enough");
+        let own = bridge.whoami();
         assert_eq!(bridge.view().lookup(b"key"), Some(own));
         assert_eq!(bridge.view().lookup_n(b"key", 3), [own]);
-        bridge.leave().await.unwrap();
+        assert_eq!(bridge.rejoin(PATIENCE).await, Err(RejoinError::NotAway));
+        assert_eq!(bridge.leave_ring(PATIENCE).await, Ok(0), "nobody is there to confirm it");
         assert_eq!(bridge.view().lookup(b"key"), None);
-        bridge.rejoin().await.unwrap();
+        bridge.rejoin(PATIENCE).await.unwrap();
         assert_eq!(bridge.view().lookup(b"key"), Some(own));
-        bridge.evict().await;
+        bridge.evict_self(PATIENCE).await.unwrap();
         assert_eq!(bridge.view().member(own).unwrap().status.as_str(), "faulty");
-        bridge.evict().await;
+        let twice = bridge.evict_self(PATIENCE).await;
+        assert!(matches!(twice, Err(LeaveRingError::Refused(_))), "{twice:?}");
     }
 }

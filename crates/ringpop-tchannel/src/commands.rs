@@ -8,12 +8,14 @@ use ringpop_discovery::{Discovery, DiscoveryError, PeersFuture};
 use swim_core::{Address, CommandError, Event, Instant, Node, State};
 use swim_driver::limits::DISCOVERY_TIMEOUT;
 use swim_driver::{
-    Bootstrap, BootstrapError, Bootstrapped, Discover as _, Handle, Hosts, Joined, WaitError,
+    Bootstrap, BootstrapError as DriverError, Bootstrapped as Begun, Discover as _, Handle, Hosts,
+    Joined, WaitError,
 };
-use tokio::time::Instant as Clock;
+use tokio::time::{Instant as Clock, timeout};
 
+use crate::bootstrap::{BootstrapError, Bootstrapped};
+use crate::command_error::{LeaveRingError, RejoinError};
 use crate::counters::{Counters, count};
-use crate::join_error::JoinError;
 use crate::transport::Findings;
 
 /// The discovery of a cluster of one.
@@ -34,14 +36,14 @@ impl Discovery for Nobody {
     }
 }
 
-/// How many members a join waits for, this one included, and for how long.
+/// How many members a bootstrap waits for, this one included, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Expected {
     pub(crate) members: usize,
     pub(crate) within: Duration,
 }
 
-/// What a join needs of its member.
+/// What a bootstrap needs of its member.
 #[derive(Clone, Debug)]
 pub(crate) struct Joiner {
     pub(crate) handle: Handle,
@@ -64,29 +66,30 @@ pub(crate) enum Healed {
 
 /// Joins the members that discovery lists. The join goes on when the future is
 /// dropped.
-pub(crate) async fn join(joiner: Joiner) -> Result<Joined, JoinError> {
-    tokio::spawn(joiner.join()).await.unwrap_or(Err(JoinError::Ended))
+pub(crate) async fn bootstrap(joiner: Joiner) -> Result<Bootstrapped, BootstrapError> {
+    tokio::spawn(joiner.bootstrap()).await.unwrap_or(Err(BootstrapError::Stopped))
 }
 
 impl Joiner {
-    async fn join(self) -> Result<Joined, JoinError> {
+    async fn bootstrap(self) -> Result<Bootstrapped, BootstrapError> {
         let begun = Clock::now();
         // What an earlier join found.
         drop(self.findings.take_mismatch());
         let bootstrap =
             Bootstrap::new(&self.handle, &self.hosts).start_alone_after(self.alone_after);
-        let bootstrapped = bootstrap.run().await.map_err(|error| self.error(error))?;
-        self.tell(&bootstrapped);
-        let mut joined = bootstrapped.joined;
+        let begun_now = bootstrap.run().await.map_err(|error| self.error(error))?;
+        self.tell(&begun_now);
+        let Joined { peers, members, .. } = begun_now.joined;
+        let mut bootstrapped = Bootstrapped { joined: peers, members };
         if let Some(Expected { members, within }) = self.expected {
             let expected = self.handle.expect_members(members, begun, within).await;
-            joined.members = expected.map_err(|_| JoinError::Ended)?;
+            bootstrapped.members = expected.map_err(|_| BootstrapError::Stopped)?;
         }
-        Ok(joined)
+        Ok(bootstrapped)
     }
 
-    fn tell(&self, bootstrapped: &Bootstrapped) {
-        match &bootstrapped.alone {
+    fn tell(&self, begun: &Begun) {
+        match &begun.alone {
             Some(_) if self.hosts.is_fixed() => tracing::info!("this member is a cluster of one"),
             Some(reason) => {
                 count(&self.counters.alone);
@@ -103,30 +106,39 @@ impl Joiner {
         }
     }
 
-    fn error(&self, error: BootstrapError<DiscoveryError>) -> JoinError {
+    fn error(&self, error: DriverError<DiscoveryError>) -> BootstrapError {
         match error {
-            BootstrapError::Discovery(error) => JoinError::Discovery(error),
-            BootstrapError::DiscoveryTimeout { origin } => {
+            DriverError::Discovery(error) => error.into(),
+            DriverError::DiscoveryTimeout { origin } => {
                 let timeout_ms = DISCOVERY_TIMEOUT.as_millis();
-                JoinError::Discovery(DiscoveryError::TimedOut { origin, timeout_ms })
+                DiscoveryError::TimedOut { origin, timeout_ms }.into()
             }
-            BootstrapError::Nobody { reason } => JoinError::Nobody { reason },
-            BootstrapError::NoPeer { failure, .. } => JoinError::Failed(failure),
-            BootstrapError::Refused(error) => JoinError::Refused(error),
+            DriverError::Nobody { reason } => BootstrapError::Nobody { reason },
+            DriverError::NoPeer { failure, failures, origin } => {
+                BootstrapError::NoPeer { failure, failures, origin }
+            }
+            DriverError::Refused(error) => error.into(),
             // The transport cancels a join of a cluster with another form of checksums.
-            _ => self.findings.take_mismatch().unwrap_or(JoinError::Ended),
+            _ => self.findings.take_mismatch().unwrap_or(BootstrapError::Stopped),
         }
     }
 }
 
-/// Declares this member faulty, and waits until those who are told had their time.
-pub(crate) async fn evict(handle: &Handle) {
-    // Refused when there is nothing to evict from.
-    let _ = handle.until(Node::evict_self, left).await;
+/// Goes as the machine is told, and waits until those who are told had their time; gives how many
+/// confirmed it.
+pub(crate) async fn go(
+    handle: &Handle,
+    limit: Duration,
+    go: fn(&mut Node, Instant) -> Result<(), CommandError>,
+) -> Result<usize, LeaveRingError> {
+    match timeout(limit, handle.until(go, left)).await {
+        Ok(told) => Ok(told?),
+        Err(_elapsed) => Ok(0),
+    }
 }
 
 /// Comes back after a leave; the member knows the cluster already.
-pub(crate) async fn rejoin(handle: &Handle) -> Result<(), CommandError> {
+pub(crate) async fn rejoin(handle: &Handle) -> Result<(), RejoinError> {
     // Others are being told of the leave first.
     let is_leaving = |node: &mut Node, _: Instant| match node.state() {
         State::Leaving => Ok(()),
@@ -134,15 +146,18 @@ pub(crate) async fn rejoin(handle: &Handle) -> Result<(), CommandError> {
     };
     let _ = handle.until(is_leaving, left).await;
     let rejoin = |node: &mut Node, now: Instant| match node.state() {
-        State::Leaving | State::Left => node.join(now, Vec::new()),
-        State::Idle | State::Joining => Err(CommandError::NotJoined),
-        State::Ready => Err(CommandError::AlreadyJoined),
+        State::Leaving | State::Left => Ok(node.join(now, Vec::new())?),
+        State::Idle | State::Joining => Err(RejoinError::NotJoined),
+        State::Ready => Err(RejoinError::NotAway),
     };
-    handle.with(rejoin).await.unwrap_or(Err(CommandError::NotJoined))
+    handle.with(rejoin).await?
 }
 
-fn left(_: &Node, event: &Event) -> Option<()> {
-    matches!(event, Event::LeaveComplete { .. }).then_some(())
+fn left(_: &Node, event: &Event) -> Option<usize> {
+    match event {
+        Event::LeaveComplete { acknowledged, .. } => Some(*acknowledged),
+        _ => None,
+    }
 }
 
 /// Compares member lists with the hosts that discovery lists. `None` when the member

@@ -1,20 +1,22 @@
 //! A member of live Ringpop clusters.
 //!
 //! ```
+//! use std::time::Duration;
 //! use ringpop_tchannel::Bridge;
 //! use ringpop_tchannel::discovery::StaticList;
 //!
 //! #[tokio::main(flavor = "current_thread")]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     let first = Bridge::builder("rides").listen("127.0.0.1:0").bind().await?;
-//!     first.join().await?; // nobody to join: a cluster of one
+//!     let first = Bridge::builder("rides").listen("127.0.0.1:0".parse()?).bind().await?;
+//!     first.bootstrap().await?; // nobody to join: a cluster of one
 //!
-//!     let seeds = StaticList::parse(first.address().as_str())?;
-//!     let second = Bridge::builder("rides").listen("127.0.0.1:0").discovery(seeds).bind().await?;
-//!     let joined = second.join().await?;
-//!     assert_eq!(joined.peers, [first.address().clone()]);
+//!     let seeds = StaticList::parse(first.whoami())?;
+//!     let second = Bridge::builder("rides").discovery(seeds).bind().await?;
+//!     let bootstrapped = second.bootstrap().await?;
+//!     assert_eq!(bootstrapped.joined[0].as_str(), first.whoami());
 //!     println!("driver-42 belongs to {:?}", second.view().lookup(b"driver-42"));
-//!     second.evict().await; // others hear of it before the process ends
+//!     // Others hear of it before the process ends.
+//!     second.evict_self(Duration::from_secs(5)).await?;
 //!     Ok(())
 //! }
 //! ```
@@ -34,14 +36,16 @@
 //! `docs/glossary.md` of the project explains the terms.
 
 mod admin;
+mod bind_error;
 pub mod body;
+mod bootstrap;
 mod bridge;
 mod channel;
+mod command_error;
 mod commands;
 mod counters;
 mod dialect;
 pub mod frame;
-mod join_error;
 pub mod limits;
 mod publishing;
 mod service;
@@ -50,13 +54,15 @@ mod view;
 
 pub use ringpop_discovery as discovery;
 pub use swim_core::{Address, Config, Isolation, Labels, Member, Status};
+pub use swim_driver::NoRandomness;
 pub use swim_driver::limits::ALONE_AFTER;
-pub use swim_driver::{Joined, NoRandomness};
 
-pub use bridge::{BindError, Bridge, BridgeBuilder};
+pub use bind_error::BindError;
+pub use bootstrap::{BootstrapError, Bootstrapped};
+pub use bridge::{Bridge, BridgeBuilder};
+pub use command_error::{LeaveRingError, RejoinError, SetLabelsError};
 pub use counters::TransportStats;
 pub use dialect::{ChecksumForm, fingerprint32};
-pub use join_error::JoinError;
 pub use view::View;
 
 /// The examples of the readme, compiled as tests.

@@ -1,9 +1,9 @@
 //! What follows from membership events: the next view, and the log.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use swim_core::{Address, Event, Instant, Isolation, Node, State};
+use swim_core::{Address, Event, Instant, Isolation, Node, State, Stats};
 use swim_driver::{Batch, Hooks};
 use tokio::sync::watch;
 
@@ -14,11 +14,30 @@ pub(crate) struct Publishing {
     views: watch::Sender<Arc<View>>,
     /// Members that changed since the last view.
     changed: BTreeSet<Address>,
+    isolation: watch::Sender<Isolation>,
+    last_stats: Arc<Mutex<Stats>>,
+}
+
+/// What the application sees of the machine beside its views.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    pub(crate) isolation: watch::Receiver<Isolation>,
+    last_stats: Arc<Mutex<Stats>>,
+}
+
+impl Watched {
+    /// What the machine had counted when it ended.
+    pub(crate) fn last_stats(&self) -> Stats {
+        *self.last_stats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Publishing {
-    pub(crate) const fn new(views: watch::Sender<Arc<View>>) -> Self {
-        Self { views, changed: BTreeSet::new() }
+    pub(crate) fn new(views: watch::Sender<Arc<View>>, isolation: Isolation) -> (Self, Watched) {
+        let (isolation, watched) = watch::channel(isolation);
+        let last_stats = Arc::<Mutex<Stats>>::default();
+        let watched = Watched { isolation: watched, last_stats: Arc::clone(&last_stats) };
+        (Self { views, changed: BTreeSet::new(), isolation, last_stats }, watched)
     }
 
     /// Publishes the view of now. Only the members that changed are looked at.
@@ -45,7 +64,12 @@ impl Hooks for Publishing {
         if joined || !self.changed.is_empty() {
             self.publish_view(node);
         }
-        batch.events.iter().for_each(log);
+        for event in &batch.events {
+            if let Event::IsolationChanged { isolation, .. } = event {
+                self.isolation.send_replace(*isolation);
+            }
+            log(event);
+        }
     }
 
     /// Without any change the checksum is another one in another dialect.
@@ -53,6 +77,10 @@ impl Hooks for Publishing {
         if self.views.borrow().membership_checksum != checksum(node) {
             self.publish_view(node);
         }
+    }
+
+    fn end(&mut self, node: &Node) {
+        *self.last_stats.lock().unwrap_or_else(PoisonError::into_inner) = *node.stats();
     }
 }
 

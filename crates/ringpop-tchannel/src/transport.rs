@@ -21,10 +21,10 @@ use tokio::time::{Instant as Clock, timeout};
 use self::form::{Form, Verdict};
 use self::lists::Lists;
 use crate::body::{Envelope, Read, read_refusal, read_reply, write_request};
+use crate::bootstrap::BootstrapError;
 use crate::channel::{Call, CallError, Peers, Reply};
 use crate::counters::count;
 use crate::dialect::ChecksumForm;
-use crate::join_error::JoinError;
 use crate::limits::{CALL_TIMEOUT_MARGIN, OUTGOING_MAX, TIMINGS_MAX};
 
 /// The requests under way.
@@ -47,7 +47,7 @@ struct Found {
     /// Whether a list of the cluster had a checksum of a known form.
     knows_form: bool,
     /// Why the transport cancelled the join.
-    mismatch: Option<JoinError>,
+    mismatch: Option<BootstrapError>,
 }
 
 /// How a request ended.
@@ -137,7 +137,7 @@ impl Calls {
                 true
             }
             Verdict::Differs(theirs) => {
-                let failure = JoinError::OtherForm { peer, theirs, ours: self.form.used() };
+                let failure = BootstrapError::OtherForm { peer, theirs, ours: self.form.used() };
                 if node.state() == State::Joining {
                     self.findings.lock().mismatch = Some(failure);
                     node.cancel_join(now);
@@ -220,7 +220,7 @@ impl Findings {
     }
 
     /// Why the transport cancelled the join, if it did.
-    pub(crate) fn take_mismatch(&self) -> Option<JoinError> {
+    pub(crate) fn take_mismatch(&self) -> Option<BootstrapError> {
         self.lock().mismatch.take()
     }
 

@@ -26,9 +26,7 @@ use tonic::server::NamedService;
 use tonic::{Request, Response, Status};
 use tower_service::Service;
 
-pub use self::access::AdminAccess;
-#[cfg(feature = "http-admin")]
-pub(crate) use self::access::{BEARER, is_same};
+pub use self::access::{AdminAccess, AdminAccessError};
 use self::events::EventStream;
 use self::members::{millis, short};
 use self::state::count;

@@ -73,7 +73,7 @@ async fn round(inner: &Inner, watching: &mut Watching) {
     let patience = Propagation::patience(&config, known.len() + 1);
     match watching.split(now, patience) {
         Some(address) => {
-            let address = address.to_string();
+            let address = address.clone();
             inner.problems.begin(Problem::ViewsDiffer { address });
         }
         None => inner.problems.end(ProblemKind::Views),

@@ -7,8 +7,13 @@ use std::time::Duration;
 use swim_core::{ConfigError, LabelError};
 use swim_driver::NoRandomness;
 
+use crate::admin::access::AdminAccessError;
+use crate::health_check::HealthCheckError;
+use crate::hooks::HooksError;
+use crate::labels::OwnLabelError;
 use crate::limits::{HAND_OFF_LIMIT_MAX, HAND_OFF_LIMIT_MIN, MOVING_CALLS_MAX, ROLL_WAIT_MAX};
 use crate::placement::PlacementError;
+use crate::slow_start::SlowStartError;
 
 /// What to do when a port cannot be taken.
 fn listen_advice(error: &io::Error) -> &'static str {
@@ -29,7 +34,7 @@ fn listen_advice(error: &io::Error) -> &'static str {
 #[non_exhaustive]
 pub enum BindError {
     /// The port could not be taken.
-    #[error("cannot listen on {address}: {source}; {}", listen_advice(source))]
+    #[error("cannot listen on {address}; {}", listen_advice(source))]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -37,10 +42,10 @@ pub enum BindError {
         source: io::Error,
     },
     /// The socket that was given cannot be used.
-    #[error("cannot serve on the socket that was given: {0}; give one that listens for TCP")]
+    #[error("cannot serve on the socket that was given; give one that listens")]
     Listener(#[source] io::Error),
     /// The thread of the membership protocol could not be started.
-    #[error("cannot start a thread for gossip: {0}; raise the limits of this process")]
+    #[error("cannot start a thread for gossip; raise the limits of this process")]
     GossipThread(#[source] io::Error),
     /// The member listens on all interfaces and was not told which address
     /// others reach it at.
@@ -50,11 +55,8 @@ pub enum BindError {
         bound: SocketAddr,
     },
     /// The address to advertise is none.
-    #[error("cannot advertise this address: {reason}")]
-    Advertise {
-        /// The fault.
-        reason: String,
-    },
+    #[error(transparent)]
+    Advertise(#[from] AdvertiseError),
     /// A setting of the membership protocol is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -89,26 +91,9 @@ pub enum BindError {
         /// The name.
         name: String,
     },
-    /// The weight is none, or larger than it may be.
-    #[error("weight is {value:?}, it must be a number from 0 to {max}")]
-    Weight {
-        /// The given value.
-        value: String,
-        /// The largest weight.
-        max: u32,
-    },
-    /// A label was given twice, or beside the setting that stands for it.
-    #[error("label `{key}` is given more than once; give each label one value")]
-    LabelTwice {
-        /// The label.
-        key: String,
-    },
-    /// The label is one that the member sets by itself.
-    #[error("label `{key}` is set by the member itself; give the label another name")]
-    LabelReserved {
-        /// The label.
-        key: String,
-    },
+    /// A label, or the weight, is wrong.
+    #[error(transparent)]
+    OwnLabel(#[from] OwnLabelError),
     /// The identity is an empty text.
     #[error("the identity is empty; give the member a name, or leave the identity out")]
     IdentityEmpty,
@@ -150,11 +135,8 @@ pub enum BindError {
         days: u64,
     },
     /// The callers that may give commands are not well defined.
-    #[error("access to administration: {reason}")]
-    AdminAccess {
-        /// The fault.
-        reason: String,
-    },
+    #[error(transparent)]
+    AdminAccess(#[from] AdminAccessError),
     /// The machine cannot be seeded.
     #[error(transparent)]
     Randomness(#[from] NoRandomness),
@@ -162,45 +144,30 @@ pub enum BindError {
     #[error(transparent)]
     Placement(#[from] PlacementError),
     /// A setting of the health check is out of its range.
-    #[error("the health check: {reason}")]
-    HealthCheck {
-        /// The fault.
-        reason: String,
-    },
+    #[error(transparent)]
+    HealthCheck(#[from] HealthCheckError),
     /// A hook has no time or too long a one, or there are too many.
-    #[error("the hooks: {reason}")]
-    Hooks {
-        /// The fault.
-        reason: String,
-    },
+    #[error(transparent)]
+    Hooks(#[from] HooksError),
     /// A setting of the slow start is out of its range, or there is nothing to divide.
-    #[error("the slow start: {reason}")]
-    SlowStart {
-        /// The fault.
-        reason: String,
-    },
+    #[error(transparent)]
+    SlowStart(#[from] SlowStartError),
     /// A setting of the ring is wrong.
-    #[error("ring: {reason}")]
-    Ring {
-        /// The fault.
-        reason: String,
-    },
+    #[error(transparent)]
+    Ring(#[from] hashring::BuildError),
     /// A setting of forwarding is wrong.
-    #[error("forwarding: {reason}")]
-    Forwarder {
-        /// The fault.
-        reason: String,
-    },
+    #[error(transparent)]
+    Forwarder(#[from] ringpop_forward::ConfigError),
 }
 
-impl From<ringpop_forward::ConfigError> for BindError {
-    fn from(error: ringpop_forward::ConfigError) -> Self {
-        Self::Forwarder { reason: error.to_string() }
-    }
-}
-
-impl From<hashring::BuildError> for BindError {
-    fn from(error: hashring::BuildError) -> Self {
-        Self::Ring { reason: error.to_string() }
-    }
+/// Why an address cannot be told to others.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdvertiseError {
+    /// The text is no address.
+    #[error("cannot advertise what is no address: {0}")]
+    Invalid(ringpop_discovery::AddressError),
+    /// Others cannot dial it.
+    #[error("cannot advertise this address: {0}")]
+    Undiallable(swim_core::AddressError),
 }

@@ -6,8 +6,8 @@ use ringpop_discovery::DiscoveryError;
 use swim_core::{CommandError, LabelError};
 use swim_driver::Stopped;
 
-use crate::bind_error::BindError;
 use crate::bootstrap::BootstrapError;
+use crate::labels::OwnLabelError;
 use crate::limits::{EVICTION_MAX, EVICTION_MIN, EVICTIONS_MAX};
 use crate::placement::PlacementError;
 use crate::state::State;
@@ -16,12 +16,9 @@ use crate::state::State;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetLabelsError {
-    /// The weight is none, or larger than it may be.
-    #[error("{reason}")]
-    Weight {
-        /// The fault.
-        reason: String,
-    },
+    /// A label, or the weight, is wrong.
+    #[error(transparent)]
+    OwnLabel(#[from] OwnLabelError),
     /// The placement has a number of points that is out of its range.
     #[error(transparent)]
     Placement(#[from] PlacementError),
@@ -31,12 +28,6 @@ pub enum SetLabelsError {
     /// The member has stopped.
     #[error("this member has stopped")]
     Stopped,
-}
-
-impl SetLabelsError {
-    pub(crate) fn weight(error: BindError) -> Self {
-        Self::Weight { reason: error.to_string() }
-    }
 }
 
 /// Why the settings of a member stay as they were.

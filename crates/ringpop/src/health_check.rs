@@ -9,7 +9,6 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::bind_error::BindError;
 use crate::limits::{HEALTH_CHECK_COUNT_MAX, HEALTH_CHECK_TIMES};
 
 pub(crate) type Outcome = Result<(), String>;
@@ -117,18 +116,15 @@ impl HealthCheck {
         (self.interval + self.timeout) * self.failures
     }
 
-    pub(crate) fn check(&self) -> Result<(), BindError> {
-        let refused = |reason: String| Err(BindError::HealthCheck { reason });
+    pub(crate) fn check(&self) -> Result<(), HealthCheckError> {
         for (field, time) in [("interval", self.interval), ("timeout", self.timeout)] {
             if !HEALTH_CHECK_TIMES.contains(&time) {
-                let (min, max) = (HEALTH_CHECK_TIMES.start(), HEALTH_CHECK_TIMES.end());
-                return refused(format!("{field} is {time:?}, it must be from {min:?} to {max:?}"));
+                return Err(HealthCheckError::Time { field, time });
             }
         }
         for (field, count) in [("failures", self.failures), ("successes", self.successes)] {
             if !(1..=HEALTH_CHECK_COUNT_MAX).contains(&count) {
-                let max = HEALTH_CHECK_COUNT_MAX;
-                return refused(format!("{field} is {count}, it must be from 1 to {max}"));
+                return Err(HealthCheckError::Count { field, count });
             }
         }
         Ok(())
@@ -152,6 +148,32 @@ impl HealthCheck {
             }
         }
     }
+}
+
+/// Why a health check cannot be as it was set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HealthCheckError {
+    /// A time is out of its range.
+    #[error(
+        "the health check: {field} is {time:?}, it must be from {:?} to {:?}",
+        HEALTH_CHECK_TIMES.start(),
+        HEALTH_CHECK_TIMES.end()
+    )]
+    Time {
+        /// The setting.
+        field: &'static str,
+        /// The given time.
+        time: Duration,
+    },
+    /// A number of answers is out of its range.
+    #[error("the health check: {field} is {count}, it must be from 1 to {HEALTH_CHECK_COUNT_MAX}")]
+    Count {
+        /// The setting.
+        field: &'static str,
+        /// The given number.
+        count: u32,
+    },
 }
 
 impl fmt::Debug for HealthCheck {

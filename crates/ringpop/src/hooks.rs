@@ -8,7 +8,6 @@ use std::time::Duration;
 use swim_core::Address;
 use tokio::time::timeout;
 
-use crate::bind_error::BindError;
 use crate::limits::{HOOK_LIMIT_MAX, HOOKS_MAX};
 
 /// When a hook runs.
@@ -29,6 +28,26 @@ pub enum HookPoint {
     AfterEvictSelf,
 }
 
+/// Why the hooks cannot be as they were set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HooksError {
+    /// There are too many.
+    #[error("there are {hooks} hooks, at most {HOOKS_MAX} may be; do several things in one")]
+    TooMany {
+        /// How many there are.
+        hooks: usize,
+    },
+    /// A hook has no time, or too long a one.
+    #[error("the hook {point:?} has {limit:?}, it must be from 1 ns to {HOOK_LIMIT_MAX:?}")]
+    Limit {
+        /// When the hook runs.
+        point: HookPoint,
+        /// The given time.
+        limit: Duration,
+    },
+}
+
 type Action = dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync;
 
 /// The hooks of a member, in the order in which they were given.
@@ -47,16 +66,13 @@ impl Hooks {
         self.0.push((point, limit, Arc::new(move || Box::pin(hook()))));
     }
 
-    pub(crate) fn check(&self) -> Result<(), BindError> {
-        let refused = |reason: String| Err(BindError::Hooks { reason });
+    pub(crate) fn check(&self) -> Result<(), HooksError> {
         if self.0.len() > HOOKS_MAX {
-            return refused(format!("there are {}, at most {HOOKS_MAX} may be", self.0.len()));
+            return Err(HooksError::TooMany { hooks: self.0.len() });
         }
-        match self.0.iter().find(|(_, limit, _)| limit.is_zero() || *limit > HOOK_LIMIT_MAX) {
-            Some((point, limit, _)) => {
-                let most = HOOK_LIMIT_MAX.as_secs();
-                refused(format!("{point:?} has {limit:?}, it must be from 1 ns to {most} s"))
-            }
+        let is_wrong = |limit: &Duration| limit.is_zero() || *limit > HOOK_LIMIT_MAX;
+        match self.0.iter().find(|(_, limit, _)| is_wrong(limit)) {
+            Some((point, limit, _)) => Err(HooksError::Limit { point: *point, limit: *limit }),
             None => Ok(()),
         }
     }

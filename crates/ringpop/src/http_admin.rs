@@ -27,7 +27,7 @@ use tonic::transport::Channel;
 use self::guard::Guard;
 use self::source::Source;
 use self::token::Token;
-use crate::admin::AdminAccess;
+use crate::admin::access::AdminAccess;
 use crate::member::Ringpop;
 use crate::security::Security;
 

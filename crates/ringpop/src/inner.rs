@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ringpop_forward::{Forwarder, ServerLimits};
+use ringpop_forward::{Forwarder, ForwarderControl, ServerLimits};
 use swim_core::{Address, CommandError, Isolation, Stats};
 use swim_driver::{Handle, Hosts};
 use tokio::sync::{broadcast, watch};
@@ -50,6 +50,8 @@ pub(crate) struct Inner {
     pub(crate) is_meant_to_be_alone: bool,
     pub(crate) lame_duck: Duration,
     pub(crate) server_limits: ServerLimits,
+    /// Whether callers may speak HTTP/1.
+    pub(crate) http1: bool,
     /// Tells this process from others.
     pub(crate) instance: u64,
     /// Whether another process may have the advertised address.
@@ -69,6 +71,8 @@ pub(crate) struct Inner {
     pub(crate) gossip_thread: Option<GossipThread>,
     pub(crate) isolation: watch::Receiver<Isolation>,
     pub(crate) forwarder: Forwarder,
+    /// Nobody outside of the member drains it.
+    pub(crate) forwarder_control: ForwarderControl,
     pub(crate) hosts: Hosts,
     /// The members that a bootstrap waits for.
     pub(crate) expected: Option<Expected>,

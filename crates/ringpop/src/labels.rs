@@ -6,7 +6,6 @@
 use swim_core::limits::{LABEL_KEY_BYTES_MAX, LABEL_VALUE_BYTES_MAX, PUBLIC_LABELS_MAX};
 use swim_core::{Address, Config, LabelError, LabelLimits, Labels};
 
-use crate::bind_error::BindError;
 use crate::limits::{
     BEACON_LABEL, DRAINING_LABEL, EVICTIONS_LABEL, GOSSIP_PORT_LABEL, NEXT_WEIGHT_LABEL,
     OWN_LABELS_MAX, PLACE_LABEL, PLACEMENT_LABEL, STANDBY_LABEL, UNHEALTHY_LABEL, WARMING_LABEL,
@@ -30,6 +29,30 @@ const RESERVED: [&str; 10] = [
     EVICTIONS_LABEL,
     WARMING_LABEL,
 ];
+
+/// Why a member cannot say this of itself.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OwnLabelError {
+    /// The weight is none, or larger than it may be.
+    #[error("weight is {value:?}, it must be a number from 0 to {WEIGHT_MAX}")]
+    Weight {
+        /// The given value.
+        value: String,
+    },
+    /// A label was given twice, or beside the setting that stands for it.
+    #[error("label `{key}` is given more than once; give each label one value")]
+    Twice {
+        /// The label.
+        key: String,
+    },
+    /// The label is one that the member sets by itself.
+    #[error("label `{key}` is set by the member itself; give the label another name")]
+    Reserved {
+        /// The label.
+        key: String,
+    },
+}
 
 /// The labels of this member.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,7 +83,7 @@ impl OwnLabels {
         labels: Vec<(String, String)>,
         weight: Option<u32>,
         zone: Option<String>,
-    ) -> Result<Self, BindError> {
+    ) -> Result<Self, OwnLabelError> {
         let mut own = Self::default();
         if let Some(weight) = weight {
             own.weight = Some(check_weight(&weight.to_string())?);
@@ -71,7 +94,7 @@ impl OwnLabels {
                 WEIGHT_LABEL => own.weight.replace(check_weight(&value)?).is_some(),
                 ZONE_LABEL => own.zone.replace(value).is_some(),
                 reserved if RESERVED.contains(&reserved) => {
-                    return Err(BindError::LabelReserved { key });
+                    return Err(OwnLabelError::Reserved { key });
                 }
                 _ => {
                     let is_twice = own.others.iter().any(|(other, _)| *other == key);
@@ -80,7 +103,7 @@ impl OwnLabels {
                 }
             };
             if is_twice {
-                return Err(BindError::LabelTwice { key });
+                return Err(OwnLabelError::Twice { key });
             }
         }
         Ok(own)
@@ -88,7 +111,7 @@ impl OwnLabels {
 
     /// Replaces the labels that `labels` has room for: all but weight and zone,
     /// and those two when they are among them.
-    pub(crate) fn replace(&mut self, labels: &Labels) -> Result<(), BindError> {
+    pub(crate) fn replace(&mut self, labels: &Labels) -> Result<(), OwnLabelError> {
         let pairs = labels.iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
         let new = Self::new(pairs.collect(), None, None)?;
         self.others = new.others;
@@ -98,12 +121,12 @@ impl OwnLabels {
     }
 
     /// Sets one label, weight or zone.
-    pub(crate) fn set(&mut self, key: String, value: String) -> Result<(), BindError> {
+    pub(crate) fn set(&mut self, key: String, value: String) -> Result<(), OwnLabelError> {
         match key.as_str() {
             WEIGHT_LABEL => self.weight = Some(check_weight(&value)?),
             ZONE_LABEL => self.zone = Some(value),
             reserved if RESERVED.contains(&reserved) => {
-                return Err(BindError::LabelReserved { key });
+                return Err(OwnLabelError::Reserved { key });
             }
             _ => match self.others.iter_mut().find(|(other, _)| *other == key) {
                 Some((_, old)) => *old = value,
@@ -166,9 +189,9 @@ pub(crate) fn with_limits(config: &Config, limits: LabelLimits) -> Config {
 }
 
 /// Others would take anything else for one, or for the largest.
-pub(crate) fn check_weight(text: &str) -> Result<u32, BindError> {
+pub(crate) fn check_weight(text: &str) -> Result<u32, OwnLabelError> {
     let weight = text.parse().ok().filter(|weight| *weight <= WEIGHT_MAX);
-    weight.ok_or_else(|| BindError::Weight { value: text.to_owned(), max: WEIGHT_MAX })
+    weight.ok_or_else(|| OwnLabelError::Weight { value: text.to_owned() })
 }
 
 #[cfg(test)]

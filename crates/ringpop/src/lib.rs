@@ -46,6 +46,7 @@ mod clock;
 mod command_error;
 mod counters;
 mod event;
+mod front_end;
 #[allow(
     missing_docs,
     unreachable_pub,
@@ -117,8 +118,8 @@ mod timings;
 mod view;
 mod weight;
 
-pub use admin::AdminAccess;
-pub use bind_error::BindError;
+pub use admin::{AdminAccess, AdminAccessError};
+pub use bind_error::{AdvertiseError, BindError};
 pub use bootstrap::{BootstrapError, Bootstrapped};
 pub use builder::Builder;
 pub use client::{ChannelError, DiscoveredChannel};
@@ -127,9 +128,11 @@ pub use command_error::{
 };
 pub use counters::Counters;
 pub use event::{Event, Events};
-pub use health_check::HealthCheck;
-pub use hooks::HookPoint;
+pub use front_end::FrontEnd;
+pub use health_check::{HealthCheck, HealthCheckError};
+pub use hooks::{HookPoint, HooksError};
 pub use identity::SharedIdentity;
+pub use labels::OwnLabelError;
 #[cfg(feature = "consul")]
 pub use lease::ConsulLeases;
 #[cfg(feature = "kubernetes")]
@@ -157,7 +160,7 @@ pub use ring_list::RingList;
 pub use ring_options::RingOptions;
 pub use server::ServeError;
 pub use shutdown::ShutdownReport;
-pub use slow_start::SlowStart;
+pub use slow_start::{SlowStart, SlowStartError};
 pub use state::State;
 pub use view::{
     MemberRing, MemberWalk, Moved, Moves, NamedRings, RingChange, Subring, View, ZoneOrder,
@@ -188,11 +191,18 @@ pub mod admin_client {
     pub use swim_core::wire::pb::{Label, Status};
 }
 
+/// The HTTP library whose types stand in signatures here, such as the requests of a layer.
+pub use http;
+
 /// The ring by itself: [`View::ring`] is one of its snapshots.
 pub use hashring;
 pub use ringpop_discovery as discovery;
 pub use ringpop_forward as forward;
 pub use swim_core as swim;
+/// The address of a member: where a value of its own tells of one, as in events, problems and
+/// errors. Questions take `&str` and answers lend it, as [`Owner`] does, because that costs
+/// nothing; sockets listen at a `SocketAddr`. `Address::new` and `as_str` lead to and fro.
+pub use swim_core::Address;
 pub use swim_driver::{NoRandomness, Stopped};
 /// The gRPC library whose types stand in signatures here, such as `tonic::service::Routes`.
 pub use tonic;

@@ -1,6 +1,8 @@
 //! The level of the log of the process, which operators ask and change.
 
+use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
 /// Asks and changes what the process logs, for the administration service: see
 /// [`Builder::log_control`](crate::Builder::log_control). With feature `tracing-reload`,
@@ -24,21 +26,27 @@ pub trait LogControl: Send + Sync + 'static {
 }
 
 /// Why the level of the log was not told or changed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum LogControlError {
-    /// The text is none.
-    #[error("these are no directives ({reason}); give some such as info,ringpop=debug")]
-    Invalid {
-        /// The fault.
-        reason: String,
-    },
+    /// The text is none, as the cause says.
+    #[error("these are no directives; give some such as info,ringpop=debug")]
+    Invalid(#[source] Arc<dyn Error + Send + Sync>),
+    /// The log cannot be reached, as the cause says.
+    #[error("the log cannot be controlled; see that this process still logs")]
+    Unavailable(#[source] Arc<dyn Error + Send + Sync>),
+}
+
+impl LogControlError {
+    /// The directives are none.
+    pub fn invalid(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Invalid(cause.into().into())
+    }
+
     /// The log cannot be reached.
-    #[error("the log cannot be controlled: {reason}")]
-    Unavailable {
-        /// The cause.
-        reason: String,
-    },
+    pub fn unavailable(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Unavailable(cause.into().into())
+    }
 }
 
 #[cfg(feature = "tracing-reload")]
@@ -79,19 +87,14 @@ mod reload {
         }
     }
 
-    fn unavailable(error: &tracing_subscriber::reload::Error) -> LogControlError {
-        LogControlError::Unavailable { reason: error.to_string() }
-    }
-
     impl LogControl for TracingReload {
         fn directives(&self) -> Result<String, LogControlError> {
-            self.0.with_current(EnvFilter::to_string).map_err(|error| unavailable(&error))
+            self.0.with_current(EnvFilter::to_string).map_err(LogControlError::unavailable)
         }
 
         fn set_directives(&self, directives: &str) -> Result<(), LogControlError> {
-            let filter = EnvFilter::try_new(directives)
-                .map_err(|error| LogControlError::Invalid { reason: error.to_string() })?;
-            self.0.reload(filter).map_err(|error| unavailable(&error))
+            let filter = EnvFilter::try_new(directives).map_err(LogControlError::invalid)?;
+            self.0.reload(filter).map_err(LogControlError::unavailable)
         }
     }
 }

@@ -155,6 +155,10 @@ impl Resolver for NamedRing {
         self.with(|view, ring| self.views.fill(view, ring, key, n, out));
     }
 
+    fn member(&self, id: &str) -> Option<ringpop_forward::Owner> {
+        self.views.member(id)
+    }
+
     fn epoch(&self) -> u64 {
         self.checksum()
     }

@@ -264,7 +264,7 @@ impl Ringpop {
                 own.remove(key);
             }
             for (key, value) in set {
-                own.set(key, value).map_err(SetLabelsError::weight)?;
+                own.set(key, value)?;
             }
             Ok(())
         })

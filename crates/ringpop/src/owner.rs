@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use hashring::{Node, NodeId};
 use ringpop_forward::Owner as Reached;
+use swim_core::Address;
 
 /// The member that owns a key: its address, and whether it is this member.
 ///
@@ -25,6 +26,8 @@ use ringpop_forward::Owner as Reached;
 /// let owner = member.lookup(b"driver-42").expect("this member is on the ring");
 /// assert!(owner.is_local());
 /// assert_eq!(owner, member.whoami());
+/// let address = ringpop::Address::from(&owner); // for what outlives the lookup
+/// assert!(member.view().member(address.as_str()).is_some());
 /// # member.shutdown(std::time::Duration::from_secs(5)).await;
 /// # Ok(())
 /// # }
@@ -143,6 +146,12 @@ impl PartialEq<Owner> for &str {
 impl PartialEq<Owner> for String {
     fn eq(&self, other: &Owner) -> bool {
         other == self
+    }
+}
+
+impl From<&Owner> for Address {
+    fn from(owner: &Owner) -> Self {
+        Self::verbatim(owner.address()).expect("what is on a ring has an address")
     }
 }
 

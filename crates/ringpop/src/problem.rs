@@ -6,7 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use swim_core::Isolation;
+use swim_core::{Address, Isolation};
 
 use crate::placement::PlacementChoice;
 
@@ -24,7 +24,7 @@ pub enum Problem {
     /// for faulty, and it owns no keys until one of them does.
     Unreachable {
         /// The address.
-        address: String,
+        address: Address,
     },
     /// This member hears from nobody, or lost more of the others in a short time
     /// than are left: they failed, or it is cut off from them, and then its keys
@@ -54,7 +54,7 @@ pub enum Problem {
         /// The placement in use.
         in_use: PlacementChoice,
         /// One of those that ask for another one.
-        address: String,
+        address: Address,
         /// What that one asks for.
         asks_for: String,
         /// How many there are.
@@ -74,7 +74,7 @@ pub enum Problem {
     /// An operator evicted this member from the ring.
     Evicted {
         /// The member that the operator asked.
-        by: String,
+        by: Address,
         /// When it ends by itself, in milliseconds of the Unix epoch.
         until_unix_ms: u64,
     },
@@ -82,7 +82,7 @@ pub enum Problem {
     /// cluster is split, and members do not agree on owners.
     ViewsDiffer {
         /// The address of such a member.
-        address: String,
+        address: Address,
     },
     /// The ring could not be changed and is that of an earlier time.
     RingStale {

@@ -111,11 +111,11 @@ pub struct RingClientStats {
 impl RingClient {
     /// Begins a client of the application `app`, whose members `discovery` lists; after the first
     /// ring those on it are asked, too.
-    pub fn builder(app: impl Into<String>, discovery: Arc<dyn Discovery>) -> RingClientBuilder {
+    pub fn builder(app: impl Into<String>, discovery: impl Discovery) -> RingClientBuilder {
         RingClientBuilder {
             app: app.into(),
             name: None,
-            discovery,
+            discovery: Arc::new(discovery),
             routes: Routes::new(),
             policy: Policy::default(),
             connections: H2Config::between_members(),

@@ -33,6 +33,10 @@ type Layers<L> = Stack<ForwardLayer, Stack<L, Stack<LimitLayer, Identity>>>;
 /// Why limits are within their bounds.
 pub(crate) const CHECKED: &str = "limits are checked when a member is bound";
 
+/// In the extensions of requests that came by a front end, where no members are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ByFrontEnd;
+
 /// How members recognize each other.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Security {
@@ -105,13 +109,15 @@ impl Security {
     /// Whether a request comes from a member.
     ///
     /// Members and clients share the port. Without certificates nothing tells them apart, and every
-    /// caller that reaches the port is believed.
+    /// caller that reaches the port is believed. On front ends nobody is.
     pub(crate) fn is_member(&self, extensions: &Extensions) -> bool {
+        if extensions.get::<ByFrontEnd>().is_some() {
+            return false;
+        }
         #[cfg(feature = "tls")]
         if self.tls.is_some() {
             return is_verified(extensions);
         }
-        let _ = extensions;
         true
     }
 

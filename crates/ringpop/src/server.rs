@@ -131,8 +131,9 @@ where
     #[cfg(feature = "health")]
     let services = services.add_service(health_service);
     let limits = inner.server_limits.clone();
-    let server = ringpop_forward::server_with(&limits).expect(CHECKED);
-    let server = server.layer(layer).layer(inner.forwarder.layer()).add_routes(services);
+    let server = ringpop_forward::server_with(&limits).expect(CHECKED).accept_http1(inner.http1);
+    let mut server = server.layer(layer).layer(inner.forwarder.layer());
+    let server = server.add_routes(services);
     let security = inner.security.clone();
     let (member, problems) = (Arc::downgrade(inner), Arc::clone(&inner.problems));
     async move {

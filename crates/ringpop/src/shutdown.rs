@@ -64,7 +64,7 @@ fn begin_to_drain(inner: &Inner) -> bool {
     let [bound, bootstrapping, ready] = [State::Bound, State::Bootstrapping, State::Ready];
     let was_ready = inner.lifecycle.advance(&[ready], State::Draining).is_ok();
     let _ = inner.lifecycle.advance(&[bound, bootstrapping, ready], State::Draining);
-    inner.forwarder.drain();
+    inner.forwarder_control.drain();
     was_ready
 }
 
@@ -190,7 +190,7 @@ async fn stop_server(inner: &Inner, deadline: &mut Deadline) -> u64 {
         std::mem::replace(&mut *server, Server::Stopped)
     };
     let Server::Running { stop, mut task } = server else {
-        inner.forwarder.refuse_new_work();
+        inner.forwarder_control.refuse_new_work();
         return 0;
     };
     drop(stop);
@@ -198,14 +198,14 @@ async fn stop_server(inner: &Inner, deadline: &mut Deadline) -> u64 {
         // It fails when it panicked, which has been told as such.
         let _ = (&mut task).await;
         // Calls of this process itself, which have no connection.
-        inner.forwarder.refuse_new_work();
+        inner.forwarder_control.refuse_new_work();
         inner.forwarder.drained().await;
     };
     if deadline.bound(ended).await.is_some() {
         return 0;
     }
     let cut_off = inner.forwarder.stats().in_flight;
-    inner.forwarder.refuse_new_work();
+    inner.forwarder_control.refuse_new_work();
     if !task.is_finished() {
         task.abort();
         // The port is free when the task is gone.

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use swim_core::Labels;
 
-use crate::bind_error::BindError;
 use crate::limits::{SLOW_START_MAX, SLOW_START_STEPS_MAX, WARMING_LABEL};
 
 /// How a member that comes onto the ring gets its weight: in steps of equal length, for instance
@@ -28,6 +27,33 @@ pub struct SlowStart {
     steps: u32,
 }
 
+/// Why a member cannot start as slowly as was set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SlowStartError {
+    /// The time is none, or too long.
+    #[error("the slow start takes {time:?}, it must be from 1 ns to {SLOW_START_MAX:?}")]
+    Time {
+        /// The given time.
+        time: Duration,
+    },
+    /// The number of steps is out of its range.
+    #[error("the slow start has {steps} steps, it must be 2 to {SLOW_START_STEPS_MAX}")]
+    Steps {
+        /// The given number.
+        steps: u32,
+    },
+    /// The weight has no parts.
+    #[error(
+        "the slow start: the weight is {weight}, which has no parts; give all members a larger one, \
+         such as 10"
+    )]
+    Weight {
+        /// The weight of the member.
+        weight: u32,
+    },
+}
+
 impl SlowStart {
     /// Over this time, up to an hour, in five steps.
     #[must_use]
@@ -42,22 +68,16 @@ impl SlowStart {
         self
     }
 
-    pub(crate) fn check(&self, weight: u32) -> Result<(), BindError> {
-        let refused = |reason: String| Err(BindError::SlowStart { reason });
-        if self.time.is_zero() || self.time > SLOW_START_MAX {
-            let (time, most) = (self.time, SLOW_START_MAX.as_secs());
-            return refused(format!("it takes {time:?}, it must be from 1 ns to {most} s"));
+    pub(crate) fn check(&self, weight: u32) -> Result<(), SlowStartError> {
+        let (time, steps) = (self.time, self.steps);
+        if time.is_zero() || time > SLOW_START_MAX {
+            return Err(SlowStartError::Time { time });
         }
-        if !(2..=SLOW_START_STEPS_MAX).contains(&self.steps) {
-            let steps = self.steps;
-            return refused(format!(
-                "it has {steps} steps, it must be 2 to {SLOW_START_STEPS_MAX}"
-            ));
+        if !(2..=SLOW_START_STEPS_MAX).contains(&steps) {
+            return Err(SlowStartError::Steps { steps });
         }
         if weight < 2 {
-            return refused(format!(
-                "the weight is {weight}, which has no parts; give all members a larger one, such as 10"
-            ));
+            return Err(SlowStartError::Weight { weight });
         }
         Ok(())
     }

@@ -436,6 +436,15 @@ impl Resolver for Views {
         self.with(|view| self.fill(view, &view.ring, key, n, out));
     }
 
+    /// A reachable member by address or, which takes a look at each of them, by identity.
+    fn member(&self, id: &str) -> Option<ringpop_forward::Owner> {
+        self.with(|view| {
+            let by_address = view.members.get(id).filter(|member| member.is_reachable());
+            let member = by_address.or_else(|| view.reachable().find(|m| m.identity() == id))?;
+            moves::owner(member, member.address == self.local)
+        })
+    }
+
     fn epoch(&self) -> u64 {
         self.with(|view| view.ring_checksum)
     }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringpop::discovery::{Address, Discovery, DiscoveryError, DiscoveryUrl, JsonFile, url};
-use ringpop::forward::{Explain, Policy, Routes};
+use ringpop::forward::{Explain, Policy, Routes, with_causes};
 use ringpop::hand_off::Map;
 use ringpop::swim::Config;
 use ringpop::{BindError, Problem, Ringpop, State, TracingReload};
@@ -224,13 +224,12 @@ async fn bind(
         builder = faults.apply(builder, &args.listen, listen)?;
     }
     builder.bind().await.map_err(|error| match error {
-        BindError::Weight { .. }
-        | BindError::LabelTwice { .. }
+        BindError::OwnLabel(_)
         | BindError::IdentityEmpty
         | BindError::Label(_)
         | BindError::Config(_)
-        | BindError::Forwarder { .. } => Failure::Usage(error.to_string()),
-        error => Failure::failed(error),
+        | BindError::Forwarder(_) => Failure::Usage(error.to_string()),
+        error => Failure::failed(with_causes(&error)),
     })
 }
 

@@ -12,7 +12,7 @@ use super::generated::{HandleRequest, HandleResponse};
 use super::{DirectReply, DirectRequest, check};
 use crate::forwarder::Forwarder;
 use crate::hop::arrival::Divergence;
-use crate::limits::{DIRECT_BYTES_MAX, KEYS_DIVERGED_HEADER};
+use crate::limits::{DIRECT_BYTES_MAX, DIRECT_KEYS_MAX, KEYS_DIVERGED_HEADER};
 use crate::resolver::{Owner, Owners};
 use crate::shared::Shared;
 use crate::transport::PeerTransport;
@@ -67,7 +67,9 @@ impl<H: DirectHandler, T: PeerTransport> Forward for DirectService<H, T> {
         request: Request<HandleRequest>,
     ) -> Result<Response<HandleResponse>, Status> {
         let request = DirectRequest::from_call(request);
-        check(&request).inspect_err(|_| self.shared.counters.bad_direct_requests.add_one())?;
+        // Whether it may have no key was decided where it was placed.
+        check(&request, 0..=DIRECT_KEYS_MAX)
+            .inspect_err(|_| self.shared.counters.bad_direct_requests.add_one())?;
         self.verify(&request)?;
         let reply = self.handler.handle(request).await.map_err(|mut status| {
             // The handler has run. A status that it got from elsewhere must not say that it has

@@ -2,8 +2,9 @@
 //!
 //! `ringpop-fwd: 1;h=<hops>;e=<epoch in hex>;f=<name of the sender>`, and where they differ from
 //! the ordinary, `;n=<owners>` when the sender chose the receiver among more owners than one, and
-//! `;p=<names>` for who forwarded the request before the sender, oldest first. Version 1 ignores
-//! parameters that it does not know, so members of different releases understand each other.
+//! `;p=<names>` for who forwarded the request before the sender, oldest first, and `;s=1` when the
+//! sender means the receiver itself, whatever the key. Version 1 ignores parameters that it
+//! does not know, so members of different releases understand each other.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -28,6 +29,8 @@ pub(crate) struct Hop<'a> {
     pub(crate) path: &'a str,
     /// The sender chose the receiver among so many owners of the key.
     pub(crate) chosen_among: usize,
+    /// The sender means the receiver itself, whatever the key.
+    pub(crate) is_stated: bool,
 }
 
 /// A hop header that cannot be read.
@@ -44,7 +47,7 @@ pub(crate) enum BadHop {
 impl<'a> Hop<'a> {
     /// The hop from `sender` to the first owner.
     pub(crate) fn first(sender: &'a str, epoch: u64) -> Self {
-        Self { hops: 1, epoch, sender, path: "", chosen_among: 1 }
+        Self { hops: 1, epoch, sender, path: "", chosen_among: 1, is_stated: false }
     }
 
     pub(crate) fn parse(value: &'a HeaderValue) -> Result<Self, BadHop> {
@@ -67,6 +70,7 @@ impl<'a> Hop<'a> {
                 }
                 ("f", value) => hop.sender = value,
                 ("p", value) => hop.path = value,
+                ("s", value) => hop.is_stated = value == "1",
                 ("n", value) => hop.chosen_among = value.parse().map_err(|_| BadHop::Malformed)?,
                 _ => {}
             }
@@ -76,10 +80,13 @@ impl<'a> Hop<'a> {
     }
 
     pub(crate) fn to_value(self) -> HeaderValue {
-        let Self { hops, epoch, sender, chosen_among, .. } = self;
+        let Self { hops, epoch, sender, chosen_among, is_stated, .. } = self;
         let mut text = format!("1;h={hops};e={epoch:x};f={sender}");
         if chosen_among > 1 {
             text.push_str(&format!(";n={chosen_among}"));
+        }
+        if is_stated {
+            text.push_str(";s=1");
         }
         let room = HOP_HEADER_BYTES_MAX.saturating_sub(text.len() + ";p=".len());
         let path = newest(self.path, room);
@@ -200,6 +207,9 @@ mod tests {
         assert_eq!(first.to_value(), "1;h=1;e=beef;f=10.0.0.1:7100");
         let later = Hop { hops: 3, chosen_among: 2, path: "a,b", ..first };
         assert_eq!(later.to_value(), "1;h=3;e=beef;f=10.0.0.1:7100;n=2;p=a,b");
+        let stated = Hop { is_stated: true, ..first };
+        assert_eq!(stated.to_value(), "1;h=1;e=beef;f=10.0.0.1:7100;s=1");
+        assert_eq!(Hop::parse(&stated.to_value()), Ok(stated));
     }
 
     /// Exactly what releases without paths read and wrote.
@@ -314,9 +324,9 @@ mod tests {
         #[test]
         fn what_is_written_is_read_back(
             hops in 1..=u8::MAX, epoch: u64, sender in "[!-+\\--:<-~]{1,261}", path in "[a-z]{1,9}(,[a-z]{1,9}){0,9}",
-            chosen_among in 1..=OWNERS_WALK_MAX,
+            chosen_among in 1..=OWNERS_WALK_MAX, is_stated: bool,
         ) {
-            let hop = Hop { hops, epoch, sender: &sender, path: &path, chosen_among };
+            let hop = Hop { hops, epoch, sender: &sender, path: &path, chosen_among, is_stated };
             let value = hop.to_value();
             prop_assert_eq!(Hop::parse(&value), Ok(hop));
         }

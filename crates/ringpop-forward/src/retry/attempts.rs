@@ -140,7 +140,7 @@ impl<T: PeerTransport> Attempts<T> {
     fn go_past_doubt(&mut self) {
         let shared = &self.call.shared;
         let Some(Next { owner: Owner::Remote(peer), .. }) = &self.next else { return };
-        if !shared.settings.policy.walks() || !shared.peers.avoids(peer) {
+        if !self.call.policy().walks() || !shared.peers.avoids(peer) {
             return;
         }
         let other = untried(&self.call, &self.key, &self.trail, false);
@@ -171,7 +171,6 @@ impl<T: PeerTransport> Attempts<T> {
         failure: Failure<T::Body>,
         replay: &Replay,
     ) -> Option<(Failure<T::Body>, GiveUp)> {
-        let shared = Arc::clone(&self.call.shared);
         let epoch = self.call.resolver().epoch();
         let class = failure.class();
         let untried = self.untried();
@@ -187,7 +186,7 @@ impl<T: PeerTransport> Attempts<T> {
             pushback: failure.pushback(),
             jitter: fastrand::f64(),
         };
-        let decision = decide(&shared.settings.policy, &situation);
+        let decision = decide(self.call.policy(), &situation);
         tracing::debug!(?class, ?decision, attempts = self.trail.made, "attempt failed");
         if class != FailureClass::NeverSent || decision != Decision::NextOwner {
             self.trail.counted += 1;

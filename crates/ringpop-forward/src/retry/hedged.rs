@@ -95,7 +95,7 @@ impl Trail {
 /// The first owner that was not asked yet, looked up now. Owners that could not be reached do not
 /// count among those that the policy allows, and those in doubt come after all others.
 pub(crate) fn untried<T>(call: &Call<T>, key: &Key, trail: &Trail, remote: bool) -> Option<Next> {
-    let (policy, peers) = (&call.shared.settings.policy, &call.shared.peers);
+    let (policy, peers) = (call.policy(), &call.shared.peers);
     let (allowed, walks) = (policy.owners(), policy.walks());
     if walks && trail.tried.len() - trail.unreached >= allowed {
         return None;
@@ -192,7 +192,7 @@ impl<T: PeerTransport> Asking<'_, T> {
     /// The times of an attempt that begins now.
     fn times(&self, peer: &Peer) -> Times {
         let shared = &self.call.shared;
-        let policy = &shared.settings.policy;
+        let policy = self.call.policy();
         let now = || HedgeContext {
             unary: self.call.route.unary,
             idempotent: self.idempotent,
@@ -228,7 +228,7 @@ impl<T: PeerTransport> Asking<'_, T> {
             Signal::SlowDial => Reaction::GoOn,
             Signal::InDoubt => {
                 let is_allowed = self.idempotent
-                    && self.trail.counted < shared.settings.policy.attempts_max()
+                    && self.trail.counted < self.call.policy().attempts_max()
                     && self.replay.is_replayable();
                 let Some(next) = is_allowed.then(|| self.untried(false)).flatten() else {
                     return Reaction::GoOn;

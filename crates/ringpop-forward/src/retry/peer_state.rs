@@ -16,7 +16,7 @@ use crate::limits::{DOUBT_ANSWER_AGE_MAX, DOUBT_HEDGE_AFTER, PEERS_MAX};
 use crate::resolver::Peer;
 
 /// The state of a peer as known from elsewhere; see
-/// [`Forwarder::set_peer_state`](crate::Forwarder::set_peer_state).
+/// [`ForwarderControl::set_peer_state`](crate::ForwarderControl::set_peer_state).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PeerState {

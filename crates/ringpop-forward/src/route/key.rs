@@ -25,6 +25,11 @@ impl Key {
         &self.0
     }
 
+    /// Stands for the key of a call that needs none.
+    pub(crate) fn none() -> Self {
+        Self(SmallVec::new())
+    }
+
     /// The key that the field of a message is; a group is none.
     pub(crate) fn of_field(value: Value<'_>) -> Option<Self> {
         match value {
@@ -128,6 +133,16 @@ pub(crate) enum HeadKey {
     Found(Key),
     InMessage,
     Missing,
+}
+
+impl HeadKey {
+    /// The key, if the head has it.
+    pub(crate) fn found(self) -> Option<Key> {
+        match self {
+            Self::Found(key) => Some(key),
+            Self::InMessage | Self::Missing => None,
+        }
+    }
 }
 
 impl KeySource {

@@ -14,12 +14,14 @@ use crate::connections::{ConnectionHandle, InFlight};
 use crate::hop::arrival::{Arrival, Disagreement, Verdict, judge};
 use crate::hop::header::{BadHop, Hop};
 use crate::limits::{
-    GRPC_TIMEOUT_HEADER, HOP_HEADER, HOPS_UNTRUSTED_MAX, OWNERS_LIMIT, REFUSED_HEADER,
-    RESERVE_PART, UNNAMED, VIEW_HEADER,
+    GRPC_TIMEOUT_HEADER, HOP_HEADER, HOPS_UNTRUSTED_MAX, IDEMPOTENT_HEADER, OWNERS_LIMIT,
+    REFUSED_HEADER, RESERVE_PART, UNNAMED, VIEW_HEADER,
 };
 use crate::observe::ForwardEvent;
-use crate::origin::{Origin, Target};
+use crate::options::CallOptions;
+use crate::origin::Origin;
 use crate::resolver::{Held, Owner, Owners, Resolver};
+use crate::retry::policy::Policy;
 use crate::route::key::{self, HeadKey, Key, KeyError, KeySource, MissingKey, checked};
 use crate::route::routes::Route;
 use crate::server::answer::{Protocol, answer, refuse};
@@ -43,6 +45,10 @@ pub(crate) struct Call<T> {
     is_received: bool,
     /// The owner that this call is meant for, if it is not for the owner of its key.
     only_owner: Option<Owner>,
+    /// The call is for a stated member, whatever its key.
+    is_stated: bool,
+    /// In place of the one of the forwarder.
+    policy: Option<Arc<Policy>>,
     /// The call comes from a process that is no member.
     is_channel: bool,
     /// The ownership of a stream's key, until a handler is chosen.
@@ -101,8 +107,11 @@ pub(crate) enum Admission<T> {
 
 /// Looks at the head of a request.
 pub(crate) fn admit<T>(shared: &Arc<Shared<T>>, origin: &Origin, mut head: Parts) -> Admission<T> {
+    let options = options(&mut head, origin);
+    let is_stated = options.as_ref().is_some_and(|options| options.member.is_some());
     let route = match (shared.settings.routes.find(&head), origin) {
         (Some(route), _) => Arc::clone(route),
+        (None, _) if is_stated => Arc::new(Route::new(KeySource::Header)),
         // A target key routes every method. A method that is not in the table is treated with the
         // most care.
         (None, Origin::Client(target)) if target.key.is_some() || target.is_channel => {
@@ -111,6 +120,11 @@ pub(crate) fn admit<T>(shared: &Arc<Shared<T>>, origin: &Origin, mut head: Parts
         (None, _) => return Admission::Unrouted(head),
     };
     let protocol = Protocol::of(&head.headers);
+    let options = options.unwrap_or_default();
+    let member = match check(shared, origin, &options) {
+        Ok(member) => member,
+        Err(status) => return Admission::Answered(answer(status, protocol)),
+    };
     let ticket = match enter(shared, &head) {
         Ok(ticket) => ticket,
         Err(refusal) => {
@@ -126,9 +140,9 @@ pub(crate) fn admit<T>(shared: &Arc<Shared<T>>, origin: &Origin, mut head: Parts
     if via.hops > 0 {
         shared.tell(ForwardEvent::Received { method: route.method(), hops: via.hops });
     }
-    let Target { key: target_key, owner: only_owner, is_channel } = match origin {
-        Origin::Server => Target::default(),
-        Origin::Client(target) => target.clone(),
+    let (target_key, only_owner, is_channel) = match origin {
+        Origin::Server => (None, None, false),
+        Origin::Client(target) => (target.key.clone(), target.owner.clone(), target.is_channel),
     };
     let is_fixed = target_key.is_some();
     let key = match target_key {
@@ -137,6 +151,8 @@ pub(crate) fn admit<T>(shared: &Arc<Shared<T>>, origin: &Origin, mut head: Parts
     };
     let key = match key {
         Ok(key) => key,
+        // It is not asked for.
+        Err(_) if is_stated => HeadKey::Missing,
         Err(error) => {
             shared.record(&shared.counters.bad_keys, ForwardEvent::BadKey);
             return Admission::Answered(answer(error.into(), protocol));
@@ -147,7 +163,10 @@ pub(crate) fn admit<T>(shared: &Arc<Shared<T>>, origin: &Origin, mut head: Parts
     {
         key::write(&mut head.headers, key);
     }
-    let mut deadline = Deadline::from_headers(&head.headers);
+    if options.idempotent {
+        head.headers.insert(IDEMPOTENT_HEADER, HeaderValue::from_static("1"));
+    }
+    let mut deadline = Deadline::sooner(&head.headers, options.timeout);
     if deadline.is_none() && head.headers.contains_key(GRPC_TIMEOUT_HEADER) {
         shared.counters.bad_timeouts.add_one();
     }
@@ -164,11 +183,43 @@ pub(crate) fn admit<T>(shared: &Arc<Shared<T>>, origin: &Origin, mut head: Parts
         protocol,
         ticket,
         is_received,
-        only_owner,
+        only_owner: member.or(only_owner),
+        is_stated,
+        policy: options.policy,
         is_channel,
         ownership: None,
     };
+    let key = if is_stated { HeadKey::Found(key.found().unwrap_or_else(Key::none)) } else { key };
     Admission::Admitted(call, key)
+}
+
+/// What the call decides for itself, or its client does for it.
+fn options(head: &mut Parts, origin: &Origin) -> Option<CallOptions> {
+    head.extensions.remove::<CallOptions>().or_else(|| match origin {
+        Origin::Client(target) => target.options.clone(),
+        Origin::Server => None,
+    })
+}
+
+/// Refuses options that cannot be met, and gives the stated member if there is one.
+fn check<T>(
+    shared: &Shared<T>,
+    origin: &Origin,
+    options: &CallOptions,
+) -> Result<Option<Owner>, Status> {
+    if let Some(policy) = &options.policy {
+        policy.check().map_err(|error| Status::invalid_argument(error.to_string()))?;
+    }
+    let Some(id) = &options.member else { return Ok(None) };
+    if matches!(origin, Origin::Client(target) if target.is_channel) {
+        let message = "only members send calls to a stated member, and this process is none";
+        return Err(Status::failed_precondition(message));
+    }
+    let member = shared.resolver.member(id);
+    member.map(Some).ok_or_else(|| {
+        let message = format!("no member that can be asked has the id or address {id}");
+        Status::failed_precondition(message)
+    })
 }
 
 /// Lets a call in. When as many are inside as may be, those make room that wait for their callers.
@@ -232,7 +283,7 @@ fn via<T>(shared: &Shared<T>, route: &Route, head: &mut Parts, is_received: bool
 impl<T> Call<T> {
     /// Decides where a call with this key goes, and begins to follow the key of a stream.
     pub(crate) fn place(&mut self, key: &Key) -> Placement {
-        if !self.route.unary && self.only_owner.is_none() {
+        if !self.route.unary && self.only_owner.is_none() && !self.arrived_stated() {
             // Before the decision, so no change of the ring falls between the two.
             let resolver = Arc::clone(self.resolver());
             self.ownership = Some(Ownership::new(resolver, key.clone()));
@@ -241,6 +292,16 @@ impl<T> Call<T> {
         let here = matches!(place, Placement::Local);
         self.shared.tell(ForwardEvent::Placed { key: key.as_bytes(), here });
         place
+    }
+
+    /// When and where it is sent again.
+    pub(crate) fn policy(&self) -> &Policy {
+        self.policy.as_deref().unwrap_or(&self.shared.settings.policy)
+    }
+
+    /// Whether a member that is believed means this process, whatever the key.
+    fn arrived_stated(&self) -> bool {
+        self.via.hop().is_some_and(|hop| hop.is_stated)
     }
 
     /// The resolver that names the owners of its key.
@@ -264,17 +325,21 @@ impl<T> Call<T> {
 
     /// What a call that is placed here waits for first, because its key is about to move.
     pub(crate) fn held(&self, placement: &Placement, key: &Key) -> Option<Held> {
-        let is_here = matches!(placement, Placement::Local) && self.only_owner.is_none();
+        let is_for_key = self.only_owner.is_none() && !self.arrived_stated();
+        let is_here = matches!(placement, Placement::Local) && is_for_key;
         is_here.then(|| self.resolver().hold(key.as_bytes()))?
     }
 
     /// Decides about a call that another member sent here.
     fn place_arrived(&self, key: &Key) -> Placement {
+        if self.arrived_stated() {
+            return Placement::Local;
+        }
         let shared = &self.shared;
         let hop = self.via.hop();
         let chosen_among = hop.map_or(1, |hop| hop.chosen_among);
         let mut owners = Owners::new();
-        let n = shared.settings.policy.owners().max(chosen_among);
+        let n = self.policy().owners().max(chosen_among);
         self.resolver().owners(key.as_bytes(), n, &mut owners);
         let arrival = Arrival {
             hops: self.via.hops,
@@ -316,7 +381,7 @@ impl<T> Call<T> {
         let path = self.via.hop().map(|hop| hop.path_behind()).unwrap_or_default();
         let hops = self.via.hops_on_arrival();
         let hop = Hop::first(&shared.settings.name, self.resolver().epoch());
-        Some(Hop { hops, path: &path, chosen_among, ..hop }.to_value())
+        Some(Hop { hops, path: &path, chosen_among, is_stated: self.is_stated, ..hop }.to_value())
     }
 
     /// The first `n` owners that may be asked, best first, as of now.
@@ -336,8 +401,11 @@ impl<T> Call<T> {
             let key = Key::from(fastrand::u64(..));
             return Ok((self.find_place(&key), key));
         }
+        if self.arrived_stated() {
+            return Ok((Placement::Local, Key::none()));
+        }
         match self.shared.settings.missing_key {
-            MissingKey::Local => Ok((Placement::Local, Key::from(""))),
+            MissingKey::Local => Ok((Placement::Local, Key::none())),
             MissingKey::Refuse => Err(KeyError::Missing(self.route.key.describe())),
         }
     }

@@ -26,11 +26,24 @@ impl Deadline {
     /// Reads the deadline of a request that arrived at this moment. A value that is not a timeout
     /// is ignored, as tonic and gRPC's own servers do.
     pub(crate) fn from_headers(headers: &HeaderMap) -> Option<Self> {
-        let timeout = parse(headers.get(GRPC_TIMEOUT_HEADER)?)?;
+        Self::after(parse(headers.get(GRPC_TIMEOUT_HEADER)?)?)
+    }
+
+    /// The deadline of a call that says how long it may take from now on.
+    fn after(timeout: Duration) -> Option<Self> {
         let now = Instant::now();
         let end = now.checked_add(timeout)?;
         let margin = DEADLINE_MARGIN_MAX.min(timeout / DEADLINE_MARGIN_DIVISOR);
         Some(Self { end, answer_at: end - margin, is_callers: true })
+    }
+
+    /// The deadline of a request, or `timeout` if that is sooner.
+    pub(crate) fn sooner(headers: &HeaderMap, timeout: Option<Duration>) -> Option<Self> {
+        let (stated, given) = (Self::from_headers(headers), timeout.and_then(Self::after));
+        match (stated, given) {
+            (Some(stated), Some(given)) if given.end < stated.end => Some(given),
+            _ => stated.or(given),
+        }
     }
 
     /// The deadline of a call whose caller has set none. Every process has its own, so it is not
@@ -132,6 +145,19 @@ mod tests {
             let deadline = Deadline::from_headers(&headers).unwrap();
             assert_eq!(deadline.end - deadline.answer_at, margin_max);
         }
+    }
+
+    #[test]
+    fn the_sooner_of_two_deadlines_counts() {
+        let mut headers = HeaderMap::new();
+        assert!(Deadline::sooner(&headers, None).is_none());
+        let second = Duration::from_secs(1);
+        let alone = Deadline::sooner(&headers, Some(second)).unwrap();
+        assert!(alone.is_callers && alone.remaining() <= second);
+        headers.insert(GRPC_TIMEOUT_HEADER, "60S".parse().unwrap());
+        assert!(Deadline::sooner(&headers, Some(second)).unwrap().remaining() <= second);
+        let later = Deadline::sooner(&headers, Some(second * 600)).unwrap();
+        assert!(later.remaining() <= second * 60);
     }
 
     proptest! {

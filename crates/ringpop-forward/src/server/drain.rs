@@ -1,9 +1,10 @@
 //! Counts calls in flight and, at the end of a process's life, lets no more in.
 //!
-//! The order of a stop without loss: leave the ring; [`drain`](crate::Forwarder::drain), so
-//! calls that others still send here are forwarded to their new owner; when the others have heard
-//! of the leave, [`refuse_new_work`](crate::Forwarder::refuse_new_work), which makes senders move
-//! on; await [`drained`](crate::Forwarder::drained); stop the server.
+//! The order of a stop without loss: leave the ring;
+//! [`drain`](crate::ForwarderControl::drain), so calls that others still send here are forwarded to
+//! their new owner; when the others have heard of the leave,
+//! [`refuse_new_work`](crate::ForwarderControl::refuse_new_work), which makes senders move on;
+//! await [`drained`](crate::Forwarder::drained); stop the server.
 
 use std::sync::Arc;
 

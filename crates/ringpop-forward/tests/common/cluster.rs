@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use ringpop_forward::{
-    Builder, Changed, ForwardLayer, Forwarder, Owner, Owners, Peer, Resolver, Routes, incoming,
-    server,
+    Builder, Changed, ForwardLayer, Forwarder, ForwarderControl, Owner, Owners, Peer, Resolver,
+    Routes, incoming, server,
 };
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -52,6 +52,12 @@ impl Resolver for View {
         }));
     }
 
+    fn member(&self, id: &str) -> Option<Owner> {
+        // Tests listen on loopback only.
+        let peer = Peer::new(id).ok().filter(|_| id.starts_with("127.0.0.1:"))?;
+        Some(if id == self.me { Owner::Local } else { Owner::Remote(Arc::new(peer)) })
+    }
+
     fn epoch(&self) -> u64 {
         *self.ring.epoch.borrow()
     }
@@ -91,6 +97,7 @@ pub fn builder(me: &str, ring: &Ring) -> Builder {
 pub struct Node {
     pub address: String,
     pub forwarder: Forwarder,
+    pub control: ForwarderControl,
     pub handler: Handler,
     stop: Option<oneshot::Sender<()>>,
     stopped: Option<oneshot::Receiver<()>>,
@@ -129,7 +136,7 @@ impl Node {
     }
 
     pub fn start_on(listener: std::net::TcpListener, address: &str, builder: Builder) -> Self {
-        let forwarder = builder.build().unwrap();
+        let (forwarder, control) = builder.build_with_control().unwrap();
         let handler = Handler::new(address);
         let runtime = one_worker();
         let (stop, stop_wanted) = oneshot::channel::<()>();
@@ -144,6 +151,7 @@ impl Node {
         Self {
             address: address.to_owned(),
             forwarder,
+            control,
             handler,
             stop: Some(stop),
             stopped: Some(stopped),

@@ -231,7 +231,7 @@ mod selection {
         let refusing = Node::start(&ring);
         let other = backend();
         let (selector, channel) = select(&[&refusing.address, &other.address]);
-        refusing.forwarder.refuse_new_work();
+        refusing.control.refuse_new_work();
         let mut client = TestClient::new(channel);
         for key in keys_of(&selector, &refusing.address).take(6) {
             let tell = client.unary_at(ONCE, Ask::new(&key, "")).await.unwrap().into_inner();

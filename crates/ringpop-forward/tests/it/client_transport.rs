@@ -109,7 +109,7 @@ async fn a_forgotten_peer_keeps_its_running_calls_and_then_no_connection() {
     client.unary(Ask::new("k", "")).await.unwrap();
     let mut tells = client.download(Ask::new("k", "2 then hang")).await.unwrap().into_inner();
     assert_eq!(here.forwarder.stats().connections, 2);
-    here.forwarder.forget(&Peer::new(&owner.address).unwrap());
+    here.control.forget(&Peer::new(&owner.address).unwrap());
     eventually("the idle connection closes", || here.forwarder.stats().connections == 1).await;
     for _ in 0..2 {
         assert!(next(&mut tells).await.unwrap().is_ok());

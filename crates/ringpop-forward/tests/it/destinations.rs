@@ -87,7 +87,7 @@ async fn a_destination_that_was_heard_from_is_tried_by_the_next_call() {
     };
     soon("failed dials", pauses_grow).await;
     // The pause is 800 ms now, and a single call is made in it.
-    asked.forwarder.reset_backoff(&Peer::new(&dead).unwrap());
+    asked.control.reset_backoff(&Peer::new(&dead).unwrap());
     client.unary(Ask::new("k", "")).await.unwrap();
     eventually("one more dial", || asked.forwarder.stats().dial_failures == 6).await;
 }

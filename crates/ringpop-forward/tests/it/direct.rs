@@ -10,8 +10,8 @@ use tonic::{Code, Status};
 use crate::common::cluster::{Node, Ring, builder, dead_address, listener, one_worker};
 use crate::common::{eventually, soon};
 use ringpop_forward::{
-    Builder, DirectHandler, DirectReply, DirectRequest, Divergence, Forwarder, Outcome, Owner,
-    Policy, incoming, server,
+    Builder, CallOptions, DirectHandler, DirectReply, DirectRequest, Divergence, Forwarder,
+    Outcome, Owner, Policy, RetryTarget, incoming, server,
 };
 use tokio::runtime::Runtime;
 
@@ -134,6 +134,56 @@ async fn headers_travel_with_a_request_and_none_that_are_not_the_applications() 
         assert_eq!(status.code(), Code::InvalidArgument);
         assert!(status.message().contains(reserved), "{status:?}");
     }
+}
+
+#[tokio::test]
+async fn a_stated_member_handles_a_request_without_a_key() {
+    let ring = Ring::default();
+    let (a, b) = (Member::start(&ring), Member::start(&ring));
+    ring.set("mine", &[&a.address]);
+    let request = DirectRequest::new("note", "hello");
+    let at = |member: &Member| a.forwarder.handle_at(member.address.clone(), request.clone());
+    let reply = text(soon("request", at(&b)).await.unwrap());
+    assert_eq!(reply, format!(" {} note  hello", b.address));
+    assert_eq!(text(soon("request", at(&a)).await.unwrap()), "here note");
+    assert_eq!((a.handled(), b.handled()), (0, 1));
+
+    // With the key of another member, which it gets to see.
+    let options = CallOptions::new().to_member(b.address.as_str());
+    let reply = text(a.ask("mine", request.clone().options(options.clone())).await.unwrap());
+    assert_eq!(reply, format!(" {} note mine hello", b.address));
+    let all = a.forwarder.handle_or_forward_all(["mine", "mine too"], request.clone());
+    assert_eq!(all.await.len(), 2, "nobody owns the second key");
+    let unknown = a.forwarder.handle_at("10.255.0.1:1", request.clone()).await.unwrap_err();
+    assert_eq!(unknown.code(), Code::FailedPrecondition);
+    // Without a member there has to be a key.
+    let keyless = a.forwarder.handle_or_forward("", request).await.unwrap_err();
+    assert_eq!(keyless.code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn a_request_decides_when_it_is_sent_again_and_hedged() {
+    let ring = Ring::default();
+    let (a, slow, next) = (Member::start(&ring), Member::start(&ring), Member::start(&ring));
+    ring.set("k", &[&dead_address(), &next.address]);
+    let careful =
+        CallOptions::new().policy(Policy::default().target(RetryTarget::Reroute).max_attempts(1));
+    let note = DirectRequest::new("note", "");
+    let status = a.ask("k", note.clone().options(careful)).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    a.ask("k", note).await.unwrap();
+    assert_eq!(next.handled(), 1);
+
+    ring.set("slow", &[&slow.address, &next.address]);
+    let hedged = CallOptions::new()
+        .idempotent()
+        .timeout(Duration::from_millis(300))
+        .policy(Policy::default().hedge_after(Duration::from_millis(5)));
+    let hang = DirectRequest::new("hang", "").options(hedged);
+    let status = a.ask("slow", hang).await.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert_eq!((slow.handled(), next.handled()), (1, 2), "both were asked");
+    assert_eq!(a.forwarder.stats().hedges, 1);
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ async fn while_draining_a_call_for_a_lost_key_travels_on() {
     let mut client = asked.client().await;
     // Without a drain, the hop limit keeps it here.
     assert_eq!(client.unary(Ask::new("k", "")).await.unwrap().into_inner().node, leaving.address);
-    leaving.forwarder.drain();
+    leaving.control.drain();
     let response = client.unary(Ask::new("k", "")).await.unwrap();
     assert_eq!(response.metadata().get("ringpop-hops").unwrap(), "2");
     assert_eq!(response.into_inner().node, heir.address);
@@ -31,7 +31,7 @@ async fn after_the_drain_senders_move_on_and_callers_are_told() {
     let (asked, leaving, next) = (Node::start(&ring), Node::start(&ring), Node::start(&ring));
     ring.set("k", &[&leaving.address, &next.address]);
     let mut client = asked.client().await;
-    leaving.forwarder.refuse_new_work();
+    leaving.control.refuse_new_work();
     // Not idempotent: a refusal is known to have executed nothing.
     assert_eq!(
         client.unary_at(ONCE, Ask::new("k", "")).await.unwrap().into_inner().node,
@@ -60,7 +60,7 @@ async fn drained_waits_for_calls_of_every_kind() {
     eventually("both calls run", || Seen::get(&owner.seen().begun) == 2).await;
     for node in [&asked, &owner] {
         assert_eq!(node.forwarder.stats().in_flight, 2);
-        node.forwarder.refuse_new_work();
+        node.control.refuse_new_work();
     }
     owner.handler.go.add_permits(1);
     soon("unary call", call).await.unwrap().unwrap();

@@ -15,7 +15,7 @@ use tower::Service;
 use crate::common::cluster::{Ring, builder, listener};
 use crate::common::raw;
 use crate::common::service::{Ask, ONCE};
-use ringpop_forward::{Forwarder, incoming, server};
+use ringpop_forward::{Forwarder, ForwarderControl, incoming, server};
 
 /// Stands for a service behind a layer of gRPC-Web: its trailers are in its body.
 #[derive(Clone)]
@@ -47,15 +47,15 @@ impl Service<Request<Body>> for Web {
     }
 }
 
-fn start(ring: &Ring) -> (String, Forwarder) {
+fn start(ring: &Ring) -> (String, Forwarder, ForwarderControl) {
     let (listener, address) = listener();
-    let forwarder = builder(&address, ring).build().unwrap();
+    let (forwarder, control) = builder(&address, ring).build_with_control().unwrap();
     let serve = server().layer(forwarder.layer()).add_service(Web);
     tokio::spawn(async move {
         let listener = TcpListener::from_std(listener).unwrap();
         serve.serve_with_incoming(incoming(listener)).await.unwrap();
     });
-    (address, forwarder)
+    (address, forwarder, control)
 }
 
 async fn post(
@@ -93,7 +93,7 @@ fn framed(key: &str) -> Vec<u8> {
 #[tokio::test]
 async fn a_forwarded_response_is_what_the_local_one_is() {
     let ring = Ring::default();
-    let ((asked, forwarder), (owner, _)) = (start(&ring), start(&ring));
+    let ((asked, forwarder, _), (owner, ..)) = (start(&ring), start(&ring));
     ring.set("here", &[&asked]);
     ring.set("there", &[&owner]);
     for content_type in ["application/grpc-web", "application/grpc-web+proto"] {
@@ -112,7 +112,7 @@ async fn a_forwarded_response_is_what_the_local_one_is() {
 #[tokio::test]
 async fn text_needs_its_key_in_metadata_and_says_so_in_its_own_language() {
     let ring = Ring::default();
-    let ((asked, forwarder), (owner, _)) = (start(&ring), start(&ring));
+    let ((asked, forwarder, _), (owner, ..)) = (start(&ring), start(&ring));
     ring.set("there", &[&owner]);
     let content_type = "application/grpc-web-text+proto";
     let body = || b"AAAAAAcKBXRoZXJl".to_vec();
@@ -128,8 +128,8 @@ async fn text_needs_its_key_in_metadata_and_says_so_in_its_own_language() {
 #[tokio::test]
 async fn refusals_are_in_the_language_of_the_caller() {
     let ring = Ring::default();
-    let (asked, forwarder) = start(&ring);
-    forwarder.refuse_new_work();
+    let (asked, _, control) = start(&ring);
+    control.refuse_new_work();
     for (content_type, answered) in [
         ("application/grpc-web", "application/grpc-web+proto"),
         ("application/grpc-web-text", "application/grpc-web-text+proto"),

@@ -136,7 +136,7 @@ async fn peers_with_connections_are_limited_and_the_next_owner_is_asked() {
     assert_eq!(tell.node, first.address);
     assert_eq!(asked.forwarder.stats().connections, 1);
     // A call that has left makes room.
-    asked.forwarder.forget(&ringpop_forward::Peer::new(&first.address).unwrap());
+    asked.control.forget(&ringpop_forward::Peer::new(&first.address).unwrap());
     let tell = client.unary_at(ONCE, Ask::new("second", "")).await.unwrap().into_inner();
     assert_eq!(tell.node, second.address);
 }

@@ -7,6 +7,7 @@ mod common;
 
 mod bad_input;
 mod c_core;
+mod call_options;
 mod call_shapes;
 mod caller_faults;
 mod callers_give_up;

@@ -168,7 +168,7 @@ async fn failures_and_refusals_are_heard_as_well() {
     let mut heard = log.take();
     heard.sort();
     assert_eq!(heard[..2], ["ended 1 Abandoned", "failed 0 false"]);
-    asked.forwarder.refuse_new_work();
+    asked.control.refuse_new_work();
     client.unary(Ask::new("k", "")).await.unwrap_err();
     assert_eq!(log.take(), ["Refused { reason: \"draining\" }"]);
 }

@@ -36,7 +36,7 @@ impl Cluster {
     }
 
     fn say(&self, state: PeerState) {
-        self.asked.forwarder.set_peer_state(&Peer::new(&self.silent.address).unwrap(), state);
+        self.asked.control.set_peer_state(&Peer::new(&self.silent.address).unwrap(), state);
     }
 
     /// Begins a call at the silent owner.
@@ -97,7 +97,7 @@ async fn company_that_falls_silent_gets_company_too() {
     eventually("company", || Seen::get(&cluster.second.seen().begun) == 1).await;
     third.handler.go.add_permits(1);
     let second = Peer::new(&cluster.second.address).unwrap();
-    cluster.asked.forwarder.set_peer_state(&second, PeerState::Doubtful);
+    cluster.asked.control.set_peer_state(&second, PeerState::Doubtful);
     assert_eq!(node_of(call).await, third.address);
 }
 
@@ -160,7 +160,7 @@ async fn an_owner_in_doubt_is_asked_when_there_is_nobody_else() {
     assert_eq!(tell.unwrap().into_inner().node, cluster.silent.address);
     // And when all of them are in doubt.
     let second = Peer::new(&cluster.second.address).unwrap();
-    cluster.asked.forwarder.set_peer_state(&second, PeerState::Doubtful);
+    cluster.asked.control.set_peer_state(&second, PeerState::Doubtful);
     let tell = cluster.asked.client().await.unary_at(ONCE, Ask::new("k", "")).await;
     assert_eq!(tell.unwrap().into_inner().node, cluster.silent.address);
 }
@@ -197,7 +197,7 @@ async fn a_host_that_is_cut_off_costs_no_idempotent_call() {
         })
         .collect();
     eventually("they wait", || asked.forwarder.stats().in_flight == 20).await;
-    asked.forwarder.set_peer_state(&Peer::new(&wire.address).unwrap(), PeerState::Doubtful);
+    asked.control.set_peer_state(&Peer::new(&wire.address).unwrap(), PeerState::Doubtful);
     for call in calls {
         assert_eq!(node_of(call).await, second.address);
     }

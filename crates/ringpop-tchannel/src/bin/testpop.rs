@@ -10,6 +10,7 @@
 //! with success; on SIGINT it ends at once.
 
 use std::io::{Write as _, stdout};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -19,9 +20,12 @@ use ringpop_tchannel::{Bridge, ChecksumForm, Config};
 /// The name under which the suite knows its cluster.
 const APP: &str = "ringpop";
 
+/// How long this process goes on at its end to tell others.
+const EVICTION_LIMIT: Duration = Duration::from_secs(10);
+
 struct Options {
     hosts: String,
-    listen: String,
+    listen: SocketAddr,
     identity: Option<String>,
     suspect_period: Duration,
     faulty_period: Duration,
@@ -34,7 +38,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             hosts: "./hosts.json".to_owned(),
-            listen: "127.0.0.1:3000".to_owned(),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 3000)),
             identity: None,
             suspect_period: Duration::from_secs(5),
             faulty_period: Duration::from_secs(24 * 60 * 60),
@@ -53,7 +57,7 @@ impl Options {
                 .ok_or_else(|| format!("{arg}: every option has the form --name=value"))?;
             match name {
                 "--hosts" => options.hosts = value.to_owned(),
-                "--listen" => options.listen = value.to_owned(),
+                "--listen" => options.listen = socket(name, value)?,
                 "--identity" => options.identity = Some(value.to_owned()),
                 "--suspect-period" => options.suspect_period = period(name, value)?,
                 "--faulty-period" => options.faulty_period = period(name, value)?,
@@ -64,6 +68,10 @@ impl Options {
         }
         Ok(options)
     }
+}
+
+fn socket(name: &str, value: &str) -> Result<SocketAddr, String> {
+    value.parse().map_err(|_| format!("{name}: `{value}` is no IP:PORT"))
 }
 
 fn period(name: &str, value: &str) -> Result<Duration, String> {
@@ -103,16 +111,22 @@ async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
     let end = end()?;
     let bridge = builder.bind().await?;
     let joined_and_for_ever = async {
-        let joined = bridge.join().await?;
+        let bootstrapped = bridge.bootstrap().await?;
         // The parent of this process may have closed the other end.
-        let _ = writeln!(stdout(), "joined by {} of {}", joined.peers.len(), joined.members);
+        let _ = writeln!(
+            stdout(),
+            "joined by {} of {}",
+            bootstrapped.joined.len(),
+            bootstrapped.members
+        );
         std::future::pending::<Result<(), Box<dyn std::error::Error>>>().await
     };
     tokio::select! {
         failed = joined_and_for_ever => failed,
         others_are_told = end => {
             if others_are_told {
-                bridge.evict().await;
+                // Refused when it has not joined: then there is nobody to tell.
+                let _ = bridge.evict_self(EVICTION_LIMIT).await;
             }
             Ok(())
         }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use ringpop_tchannel::discovery::{
     ChannelSender, Discovery, DiscoveryError, Feed, PeersFuture, Record, channel,
 };
-use ringpop_tchannel::{Bridge, BridgeBuilder, Config, Isolation, JoinError};
+use ringpop_tchannel::{BootstrapError, Bridge, BridgeBuilder, Config, Isolation};
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -26,7 +26,7 @@ fn registry() -> (ChannelSender, Arc<Feed>) {
 }
 
 fn list(members: &[&Bridge]) -> Vec<Record> {
-    members.iter().map(|member| Record::new(member.address().as_str().parse().unwrap())).collect()
+    members.iter().map(|member| Record::new(member.whoami().parse().unwrap())).collect()
 }
 
 async fn sees(member: &Bridge, count: usize) {
@@ -42,20 +42,20 @@ fn reachable(view: &ringpop_tchannel::View) -> usize {
 #[tokio::test]
 async fn a_member_that_waits_joins_whoever_appears() {
     let first = Bridge::builder("rides").bind().await.unwrap();
-    first.join().await.unwrap();
+    first.bootstrap().await.unwrap();
     let (registry, feed) = registry();
     let member = Arc::new(patient().discovery(feed).start_alone_after(None).bind().await.unwrap());
     registry.send(list(&[&member]));
     let joining = tokio::spawn({
         let member = member.clone();
-        async move { member.join().await }
+        async move { member.bootstrap().await }
     });
     // It lists only this member for a while; then the other one is there.
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(!joining.is_finished());
     registry.send(list(&[&member, &first]));
     let joined = timeout(PATIENCE / 2, joining).await.expect("no pause was waited for");
-    assert_eq!(joined.unwrap().unwrap().peers.len(), 1);
+    assert_eq!(joined.unwrap().unwrap().joined.len(), 1);
     assert_eq!(member.transport_stats().alone, 0);
 }
 
@@ -67,9 +67,9 @@ async fn members_that_began_apart_are_one_cluster_when_discovery_can_tell() {
         let wait = Duration::from_millis(50);
         let member = patient().discovery(feed).start_alone_after(wait).bind().await.unwrap();
         registry.send(list(&[&member]));
-        timeout(PATIENCE / 2, member.join()).await.unwrap().unwrap();
+        timeout(PATIENCE / 2, member.bootstrap()).await.unwrap().unwrap();
         assert_eq!(member.transport_stats().alone, 1, "it is told");
-        assert_eq!(member.isolation().await, Some(Isolation::Alone));
+        assert_eq!(member.isolation(), Isolation::Alone);
         registries.push(registry);
         members.push(member);
     }
@@ -111,23 +111,23 @@ impl Discovery for Told {
 #[tokio::test]
 async fn discovery_that_fails_lists_nobody_or_only_this_member_is_asked_again() {
     let first = Bridge::builder("rides").bind().await.unwrap();
-    first.join().await.unwrap();
+    first.bootstrap().await.unwrap();
     for before in [Err("the registry is down"), Ok(Vec::new()), Ok(vec!["own".to_owned()])] {
         let told = Told::new();
         let builder = Bridge::builder("rides").discovery(told.clone()).start_alone_after(PATIENCE);
         let member = builder.bind().await.unwrap();
-        let own = member.address().to_string();
+        let own = member.whoami().to_owned();
         let own_instead = |peers: Vec<String>| peers.iter().map(|_| own.clone()).collect();
         *told.peers.lock().unwrap() = before.clone().map(own_instead);
         let later = async {
             while told.asked.load(Ordering::SeqCst) < 2 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            *told.peers.lock().unwrap() = Ok(vec![own.clone(), first.address().to_string()]);
+            *told.peers.lock().unwrap() = Ok(vec![own.clone(), first.whoami().to_owned()]);
         };
-        let both = async { tokio::join!(member.join(), later).0 };
+        let both = async { tokio::join!(member.bootstrap(), later).0 };
         let joined = timeout(PATIENCE, both).await.unwrap().unwrap();
-        assert_eq!(joined.peers.len(), 1, "after {before:?}");
+        assert_eq!(joined.joined.len(), 1, "after {before:?}");
     }
 }
 
@@ -139,9 +139,9 @@ async fn a_member_that_may_not_start_alone_fails_in_the_end() {
     let builder = Bridge::builder("rides").config(config).discovery(told).start_alone_after(None);
     let member = builder.bind().await.unwrap();
     let begun = Instant::now();
-    let error = timeout(PATIENCE, member.join()).await.unwrap().unwrap_err();
+    let error = timeout(PATIENCE, member.bootstrap()).await.unwrap().unwrap_err();
     assert!(begun.elapsed() >= limit);
-    assert!(matches!(error, JoinError::Nobody { .. }), "{error:?}");
+    assert!(matches!(error, BootstrapError::Nobody { .. }), "{error:?}");
     assert!(error.to_string().contains("start the other members"), "{error}");
 }
 
@@ -152,11 +152,11 @@ async fn a_member_waits_for_those_that_it_expects_and_not_for_ever() {
     let first = builder().expect(2, Duration::from_millis(400)).bind().await.unwrap();
     registry.send(list(&[&first]));
     let begun = Instant::now();
-    let joined = timeout(PATIENCE / 2, first.join()).await.unwrap().unwrap();
+    let joined = timeout(PATIENCE / 2, first.bootstrap()).await.unwrap().unwrap();
     assert!(begun.elapsed() >= Duration::from_millis(400));
     assert_eq!(joined.members, 1);
     let second = builder().expect(2, 2 * PATIENCE).bind().await.unwrap();
     registry.send(list(&[&first, &second]));
-    let joined = timeout(PATIENCE / 2, second.join()).await.unwrap().unwrap();
+    let joined = timeout(PATIENCE / 2, second.bootstrap()).await.unwrap().unwrap();
     assert_eq!(joined.members, 2);
 }

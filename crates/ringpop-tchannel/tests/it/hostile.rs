@@ -16,12 +16,12 @@ const PING: &str = "/protocol/ping";
 /// A member of a cluster of its own.
 async fn alone() -> Bridge {
     let bridge = Bridge::builder("ringpop").bind().await.unwrap();
-    bridge.join().await.unwrap();
+    bridge.bootstrap().await.unwrap();
     bridge
 }
 
 fn address(bridge: &Bridge) -> &str {
-    bridge.address().as_str()
+    bridge.whoami()
 }
 
 async fn client(bridge: &Bridge) -> Client {
@@ -59,7 +59,7 @@ async fn another_application_is_refused_at_every_endpoint_that_names_one() {
         let answer = client.call(endpoint, &body.to_string()).await.unwrap();
         assert!(answer.refusal().contains("different app"), "{answer:?}");
     }
-    assert_eq!(bridge.protocol_stats().await.unwrap().rejected_app, 2);
+    assert_eq!(bridge.membership_stats().await.rejected_app, 2);
     assert_unharmed(&bridge, &mut client).await;
 }
 
@@ -119,7 +119,7 @@ async fn bodies_that_are_none_are_bad_requests() {
         }
     }
     assert_eq!(bridge.transport_stats().malformed_bodies, 27);
-    assert_eq!(bridge.protocol_stats().await.unwrap().rejected_invalid, 27);
+    assert_eq!(bridge.membership_stats().await.rejected_invalid, 27);
     let nested = "[".repeat(100_000);
     let answer = client.call(PING, &nested).await.unwrap();
     assert_eq!(answer.frame().code, ErrorCode::BadRequest, "nested too deep");
@@ -160,7 +160,7 @@ async fn changes_that_cannot_be_read_are_left_out_and_counted() {
     assert!(faulty.labels.is_empty());
     // Five that cannot be read and labels beyond bounds; an incarnation beyond bounds is a wrong
     // clock.
-    let stats = bridge.protocol_stats().await.unwrap();
+    let stats = bridge.membership_stats().await;
     assert_eq!((stats.rejected_invalid, stats.rejected_clock), (6, 1));
 }
 
@@ -174,7 +174,7 @@ async fn more_changes_than_a_message_may_carry_are_cut_and_counted() {
     client.checksum = ChecksumKind::Crc32;
     client.call(PING, &ping(&changes).to_string()).await.unwrap().json();
     assert_eq!(bridge.view().members.len(), 4097);
-    assert_eq!(bridge.protocol_stats().await.unwrap().rejected_invalid, 904);
+    assert_eq!(bridge.membership_stats().await.rejected_invalid, 904);
 }
 
 #[tokio::test]

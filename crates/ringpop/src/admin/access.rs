@@ -1,13 +1,13 @@
 //! The callers that may give commands to a member.
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use ringpop_forward::ConnectionEnds;
 use tonic::{Request, Status};
 
-use crate::bind_error::BindError;
 use crate::limits::{ADMIN_NAMES_MAX, ADMIN_TOKEN_BYTES_MAX, ADMIN_TOKEN_BYTES_MIN};
 
 /// The metadata that carries a token, after `Bearer ` (RFC 6750, section 2.1).
@@ -31,9 +31,51 @@ pub(crate) const BEARER: &str = "Bearer ";
 #[derive(Debug, Clone, Default)]
 pub struct AdminAccess {
     loopback: bool,
+    unix_socket: bool,
     names: Vec<Pattern>,
     organizations: Vec<Pattern>,
     token_file: Option<PathBuf>,
+}
+
+/// Why callers cannot be admitted as was set.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdminAccessError {
+    /// Names of certificates are authorised, and there are no certificates.
+    #[error(
+        "access to administration: names of certificates are authorised, and connections are not \
+         encrypted; set `Builder::tls` as well"
+    )]
+    Unencrypted,
+    /// There are too many names and organisations.
+    #[error(
+        "access to administration: {names} names are given, at most {ADMIN_NAMES_MAX} may be; use a \
+         pattern for several"
+    )]
+    TooManyNames {
+        /// How many there are.
+        names: usize,
+    },
+    /// A name or an organisation is no pattern.
+    #[error("access to administration: {text:?} is no pattern; write a text with at most one `*`")]
+    Pattern {
+        /// The text.
+        text: String,
+    },
+    /// The token file cannot be read.
+    #[error("access to administration: {} cannot be read; check path and permissions", path.display())]
+    TokenFile {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The token file has no token.
+    #[error("access to administration: {} has no token; {TOKEN}", path.display())]
+    Token {
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 /// A text, or one with a single `*` that stands for any text.
@@ -84,6 +126,14 @@ impl AdminAccess {
         self
     }
 
+    /// Admits callers that come over a Unix socket, on a [`FrontEnd`](crate::FrontEnd): the
+    /// processes that the permissions of its file let in. The log names their users.
+    #[must_use]
+    pub const fn unix_socket(mut self) -> Self {
+        self.unix_socket = true;
+        self
+    }
+
     /// Admits callers with a certificate of the cluster's authority that has this alternative
     /// name: a DNS name in lower case, a URI, an email address or an IP address. One `*` stands
     /// for any text, as in `spiffe://prod/operators/*`. Such callers exist with
@@ -114,26 +164,23 @@ impl AdminAccess {
     }
 
     /// Refuses what admits nobody or cannot be read. `encrypted`: callers may have certificates.
-    pub(crate) fn check(&self, encrypted: bool) -> Result<(), BindError> {
-        let refuse = |reason: String| Err(BindError::AdminAccess { reason });
-        let patterns = self.names.len() + self.organizations.len();
-        if patterns > 0 && !encrypted {
-            let reason = "names of certificates are authorised, and connections are not encrypted; \
-                          set `Builder::tls` as well";
-            return refuse(reason.to_owned());
+    pub(crate) fn check(&self, encrypted: bool) -> Result<(), AdminAccessError> {
+        let names = self.names.len() + self.organizations.len();
+        if names > 0 && !encrypted {
+            return Err(AdminAccessError::Unencrypted);
         }
-        if patterns > ADMIN_NAMES_MAX {
-            return refuse(format!("{patterns} names are given, at most {ADMIN_NAMES_MAX} may be"));
+        if names > ADMIN_NAMES_MAX {
+            return Err(AdminAccessError::TooManyNames { names });
         }
         let mut patterns = self.names.iter().chain(&self.organizations);
         if let Some(Pattern(text)) = patterns.find(|pattern| !pattern.is_valid()) {
-            return refuse(format!("{text:?} is no pattern; write a text with at most one `*`"));
+            return Err(AdminAccessError::Pattern { text: text.clone() });
         }
         let Some(path) = &self.token_file else { return Ok(()) };
         match std::fs::read(path).map(|content| is_token(content.trim_ascii())) {
             Ok(true) => Ok(()),
-            Ok(false) => refuse(format!("{} has no token; {TOKEN}", path.display())),
-            Err(error) => refuse(format!("{} cannot be read ({error})", path.display())),
+            Ok(false) => Err(AdminAccessError::Token { path: path.clone() }),
+            Err(source) => Err(AdminAccessError::TokenFile { path: path.clone(), source }),
         }
     }
 
@@ -143,6 +190,12 @@ impl AdminAccess {
         let peer = ends.remote;
         if self.loopback && is_loopback(peer) && is_loopback(ends.local) {
             return Ok(Caller(format!("a process of this machine at {}", shown(peer))));
+        }
+        #[cfg(unix)]
+        if self.unix_socket
+            && let Some(user) = unix_user(request.extensions())
+        {
+            return Ok(Caller(user));
         }
         #[cfg(feature = "tls")]
         if let Some(name) = self.authorized_name(request.extensions()) {
@@ -178,6 +231,9 @@ impl AdminAccess {
         let mut ways = Vec::new();
         if self.loopback {
             ways.push("from this machine over loopback");
+        }
+        if self.unix_socket {
+            ways.push("over its Unix socket");
         }
         if !self.names.is_empty() || !self.organizations.is_empty() {
             ways.push("with a certificate that has one of the names in its settings");
@@ -223,6 +279,16 @@ fn is_token(token: &[u8]) -> bool {
 pub(crate) fn is_same(one: &[u8], other: &[u8]) -> bool {
     let differences = one.iter().zip(other).fold(0, |sum, (a, b)| sum | (a ^ b));
     one.len() == other.len() && std::hint::black_box(differences) == 0
+}
+
+/// The user of a caller that came over a Unix socket.
+#[cfg(unix)]
+fn unix_user(extensions: &http::Extensions) -> Option<String> {
+    let caller = extensions.get::<tonic::transport::server::UdsConnectInfo>()?;
+    Some(caller.peer_cred.map_or_else(
+        || "an unknown user over a Unix socket".to_owned(),
+        |user| format!("user {} over a Unix socket", user.uid()),
+    ))
 }
 
 fn is_loopback(address: Option<SocketAddr>) -> bool {

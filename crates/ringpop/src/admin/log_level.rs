@@ -2,6 +2,7 @@
 
 use std::future::ready;
 
+use ringpop_forward::with_causes;
 use tonic::Status;
 
 use super::state::AdminState;
@@ -19,9 +20,10 @@ fn control(state: &AdminState) -> Result<&dyn LogControl, Status> {
 }
 
 fn failed(error: &LogControlError) -> Status {
+    let text = with_causes(error);
     match error {
-        LogControlError::Invalid { .. } => Status::invalid_argument(error.to_string()),
-        LogControlError::Unavailable { .. } => Status::unavailable(error.to_string()),
+        LogControlError::Invalid(_) => Status::invalid_argument(text),
+        LogControlError::Unavailable(_) => Status::unavailable(text),
     }
 }
 

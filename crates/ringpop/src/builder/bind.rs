@@ -1,19 +1,20 @@
 //! Checks the settings, takes the port and starts the membership task.
 
+use std::future::ready;
 use std::mem;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ringpop_discovery::{Discovery, StaticList};
-use ringpop_forward::Forwarder;
+use ringpop_discovery::{Discovery, PeersFuture, Record};
+use ringpop_forward::{Forwarder, ForwarderControl};
 use swim_core::{Address, Config, ConfigError, Init, Node};
 use swim_driver::{Driver, Hosts, Start, queue};
 use tokio::sync::watch;
 
 use super::Builder;
 use crate::admin::state::AdminState;
-use crate::bind_error::BindError;
+use crate::bind_error::{AdvertiseError, BindError};
 use crate::event::Listeners;
 use crate::gossip::{Audience, Calls, Channels, GossipThread, Publishing};
 use crate::hot_keys::HotKeys;
@@ -54,18 +55,19 @@ impl Builder {
         let views = self.views(&local)?;
         let (listeners, events) = Listeners::new();
         let (lifecycle, problems) = state_and_problems(&local, &listeners);
-        let (hosts, alone_after, is_meant_to_be_alone) = self.whom_to_join(address)?;
+        let (hosts, alone_after, is_meant_to_be_alone) = self.whom_to_join(address);
         self.add_ring_routes(&views, &listeners);
         let routed = self.routed();
         let (admin, timings) = (self.admin_state(), self.timings(&local));
         let moving = self.moving(&views);
-        let forwarder = self.forwarder((&views, moving.as_ref()), &local, &admin)?;
+        let (forwarder, forwarder_control) =
+            self.forwarder((&views, moving.as_ref()), &local, &admin)?;
         let (status_changes, last_stats) = (Arc::<StatusChanges>::default(), Arc::default());
         let (isolation, isolation_now) = watch::channel(node.isolation());
         let publishing = Publishing::new(Audience {
             views: Arc::clone(&views),
             listeners: listeners.clone(),
-            forwarder: forwarder.clone(),
+            forwarder: forwarder_control.clone(),
             problems: Arc::clone(&problems),
             isolation,
             status_changes: Arc::clone(&status_changes),
@@ -87,6 +89,7 @@ impl Builder {
             is_meant_to_be_alone,
             lame_duck: self.lame_duck,
             server_limits: self.server_limits,
+            http1: self.http1,
             instance: start.seed(),
             labels: tokio::sync::Mutex::new(labels),
             routed,
@@ -100,6 +103,7 @@ impl Builder {
             gossip_thread,
             isolation: isolation_now,
             forwarder,
+            forwarder_control,
             hosts,
             expected: self.expected,
             security: self.security,
@@ -137,11 +141,11 @@ impl Builder {
     }
 
     /// Where the others are listed, how long they are waited for, and whether there are to be none.
-    fn whom_to_join(&self, address: ringpop_discovery::Address) -> Result<WhomToJoin, BindError> {
-        Ok(match &self.discovery {
+    fn whom_to_join(&self, address: ringpop_discovery::Address) -> WhomToJoin {
+        match &self.discovery {
             Some(discovery) => (Hosts::new(Arc::clone(discovery)), self.alone_after, false),
-            None => (Hosts::new(alone(address)?), Some(Duration::ZERO), true),
-        })
+            None => (Hosts::new(Arc::new(Alone(address))), Some(Duration::ZERO), true),
+        }
     }
 
     /// Checks what does not show by itself when it is used.
@@ -227,7 +231,7 @@ impl Builder {
         (views, moving): (&Arc<Views>, Option<&Arc<MovingKeys>>),
         local: &Address,
         admin: &AdminState,
-    ) -> Result<Forwarder, BindError> {
+    ) -> Result<(Forwarder, ForwarderControl), BindError> {
         let security = self.security.clone();
         #[cfg(feature = "metrics")]
         let metrics = self.metrics;
@@ -256,7 +260,7 @@ impl Builder {
             .trust_hop_headers(move |head| security.is_member(&head.extensions))
             .transport(self.security.transport(self.forward_connections.clone())?);
         let given = self.forward_observer.take();
-        Ok(observing::with(forwarder, given, metrics, admin, local).build()?)
+        Ok(observing::with(forwarder, given, metrics, admin, local).build_with_control()?)
     }
 }
 
@@ -277,19 +281,16 @@ fn advertised(
         if bound.ip().is_unspecified() {
             return Err(BindError::Unspecified { bound });
         }
-        return ringpop_discovery::Address::try_from(bound)
-            .map_err(|error| BindError::Advertise { reason: error.to_string() });
+        return Ok(ringpop_discovery::Address::try_from(bound).map_err(AdvertiseError::Invalid)?);
     };
-    text.parse().map_err(|error: ringpop_discovery::AddressError| BindError::Advertise {
-        reason: error.to_string(),
-    })
+    Ok(text.parse().map_err(AdvertiseError::Invalid)?)
 }
 
 /// The same address, when others can dial it as far as its text tells.
-fn diallable(address: &ringpop_discovery::Address) -> Result<Address, BindError> {
+fn diallable(address: &ringpop_discovery::Address) -> Result<Address, AdvertiseError> {
     Address::new(address.as_str())
         .and_then(|local| local.check_diallable().map(|()| local))
-        .map_err(|error| BindError::Advertise { reason: error.to_string() })
+        .map_err(AdvertiseError::Undiallable)
 }
 
 /// Runs the membership task, on a thread of its own when it has a port of its own.
@@ -321,8 +322,19 @@ fn check_hand_off(limit: Duration) -> Result<(), BindError> {
 }
 
 /// The discovery of a cluster of one.
-fn alone(address: ringpop_discovery::Address) -> Result<Arc<dyn Discovery>, BindError> {
-    let list = StaticList::from_addresses([address]);
-    let list = list.map_err(|error| BindError::Advertise { reason: error.to_string() })?;
-    Ok(Arc::new(list))
+#[derive(Debug)]
+struct Alone(ringpop_discovery::Address);
+
+impl Discovery for Alone {
+    fn peers(&self) -> PeersFuture<'_> {
+        Box::pin(ready(Ok(vec![Record::new(self.0.clone())])))
+    }
+
+    fn origin(&self) -> String {
+        "no discovery".to_owned()
+    }
+
+    fn is_fixed(&self) -> bool {
+        true
+    }
 }

@@ -55,9 +55,10 @@ impl Builder {
         self
     }
 
-    /// Where the other members come from. Default: nowhere, a cluster of one.
-    pub fn discovery(mut self, discovery: Arc<dyn Discovery>) -> Self {
-        self.discovery = Some(discovery);
+    /// Where the other members come from; an `Arc` of a source is one, too. Default: nowhere, a
+    /// cluster of one.
+    pub fn discovery(mut self, discovery: impl Discovery) -> Self {
+        self.discovery = Some(Arc::new(discovery));
         self
     }
 

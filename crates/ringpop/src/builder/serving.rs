@@ -127,6 +127,29 @@ impl Builder {
         self
     }
 
+    /// Whether callers may speak HTTP/1 beside HTTP/2, on the port of this member: for routes of
+    /// axum, or gRPC-Web, beside the services of gRPC. Members speak HTTP/2 in any case. HTTP/1 has
+    /// no bound on how long the head of a request takes to come; where strangers reach the port,
+    /// put a proxy before it. Default: no.
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use ringpop::Ringpop;
+    /// use ringpop::tonic::service::Routes;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let member = Ringpop::builder("rides").http1(true).bind().await?;
+    /// let router = Router::new().route("/hello", get(|| async { "hello" }));
+    /// member.serve(Routes::from(router))?; // `add_service` adds those of gRPC
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub const fn http1(mut self, accept: bool) -> Self {
+        self.http1 = accept;
+        self
+    }
+
     /// The callers that may have this member do something by its administration service. All
     /// callers that reach the port may ask it. Default: nobody, [`AdminAccess::read_only`].
     pub fn admin_access(mut self, access: AdminAccess) -> Self {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ringpop_forward::{Forwarder, Peer, PeerState};
+use ringpop_forward::{ForwarderControl, Peer, PeerState};
 use swim_core::{
     Address, Cause, Event as SwimEvent, Instant, Isolation, Member, Node, State, Stats, Status,
 };
@@ -28,7 +28,7 @@ pub(crate) struct Audience {
     pub(crate) views: Arc<Views>,
     pub(crate) listeners: Listeners,
     /// Told of members that are gone: it closes its connections.
-    pub(crate) forwarder: Forwarder,
+    pub(crate) forwarder: ForwarderControl,
     /// Told of a ring that is not as the members want it.
     pub(crate) problems: Arc<Problems>,
     /// Whether this member is in touch with the others.
@@ -175,7 +175,6 @@ impl Publishing {
         let Some(Dissent { in_use, address, asks_for, members }) = dissent else {
             return self.to.problems.end(ProblemKind::Placement);
         };
-        let address = address.to_string();
         self.to.problems.begin(Problem::PlacementsDiffer { in_use, address, asks_for, members });
     }
 
@@ -189,7 +188,7 @@ impl Publishing {
             if address == *member {
                 match &off {
                     Some(OffRing::Evicted { by, until_unix_ms }) => {
-                        let (by, until_unix_ms) = (by.to_string(), *until_unix_ms);
+                        let (by, until_unix_ms) = (by.clone(), *until_unix_ms);
                         self.to.problems.begin(Problem::Evicted { by, until_unix_ms });
                     }
                     _ => self.to.problems.end(ProblemKind::Evicted),
@@ -235,7 +234,7 @@ impl Publishing {
                 self.tell_forwarder(before.as_ref(), after.as_ref());
             }
             SwimEvent::Unreachable { address } => {
-                let address = address.to_string();
+                let address = address.clone();
                 self.to.problems.begin(Problem::Unreachable { address });
             }
             SwimEvent::JoinComplete { duration, .. } => self.to.timings.joined(*duration),

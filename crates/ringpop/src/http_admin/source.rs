@@ -11,7 +11,8 @@ use tonic::codegen::StdError;
 use tonic::transport::Channel;
 use tower_service::Service;
 
-use crate::admin::{self, AdminAccess, AdminService};
+use crate::admin::access::AdminAccess;
+use crate::admin::{self, AdminService};
 use crate::generated::admin_server::AdminServer;
 use crate::inner::Inner;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::refusal::Refusal;
-use crate::admin::{BEARER, is_same};
+use crate::admin::access::{BEARER, is_same};
 
 /// The question that only those may ask who may give commands.
 const HOT_KEYS_PATH: &str = "/api/v1/hot-keys";

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
-use ringpop_forward::{Owner, Owners, Resolver};
+use ringpop_forward::{Owner, Owners, Resolver, with_causes};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
@@ -41,7 +41,7 @@ impl<S: LeaseStore> Keeper<S> {
             let (session, term) = match opened {
                 Ok(opened) => opened,
                 Err(error) => {
-                    self.teller.begin(&error.to_string());
+                    self.teller.begin(&with_causes(&error));
                     tokio::select! {
                         () = &mut closed => return,
                         () = sleep(pause) => {}
@@ -59,7 +59,7 @@ impl<S: LeaseStore> Keeper<S> {
             };
             let lost = self.table.end(&self.table.slots());
             self.stats.lost(lost);
-            self.teller.lost(&reason.to_string(), lost);
+            self.teller.lost(&with_causes(&reason), lost);
         }
     }
 
@@ -182,5 +182,5 @@ async fn limited<T>(
 }
 
 fn unavailable(reason: &str) -> LeaseError {
-    LeaseError::Unavailable { reason: reason.to_owned() }
+    LeaseError::unavailable(reason)
 }

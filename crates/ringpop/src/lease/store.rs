@@ -1,5 +1,7 @@
 //! What a store of leases does.
 
+use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A store that decides who holds a lease, and numbers the grants.
@@ -52,7 +54,7 @@ pub struct Session {
 }
 
 /// Why a store does not do what it was asked for.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum LeaseError {
     /// Another session holds the slot.
@@ -61,10 +63,14 @@ pub enum LeaseError {
     /// The session has ended at the store.
     #[error("the session has ended at the store")]
     Ended,
+    /// The store gave no answer, or refused, as the cause says.
+    #[error("the store of leases cannot be used; see that it runs and admits this process")]
+    Unavailable(#[source] Arc<dyn Error + Send + Sync>),
+}
+
+impl LeaseError {
     /// The store gave no answer, or refused.
-    #[error("the store of leases: {reason}")]
-    Unavailable {
-        /// What it said.
-        reason: String,
-    },
+    pub fn unavailable(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Unavailable(cause.into().into())
+    }
 }

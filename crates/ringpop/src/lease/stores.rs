@@ -143,5 +143,5 @@ pub use self::kubernetes::KubernetesLeases;
 
 #[cfg(any(feature = "consul", feature = "kubernetes"))]
 fn unavailable(error: ringpop_discovery::DiscoveryError) -> super::LeaseError {
-    super::LeaseError::Unavailable { reason: error.to_string() }
+    super::LeaseError::unavailable(error)
 }

@@ -123,7 +123,7 @@ impl Way {
         call: impl Future<Output = Result<T, LeaseError>>,
     ) -> Result<T, LeaseError> {
         self.resumed().await;
-        let lost = || LeaseError::Unavailable { reason: "lost on the way".to_owned() };
+        let lost = || LeaseError::unavailable("lost on the way");
         let is_cut = || Instant::now() < *self.cut.lock().unwrap();
         sleep(Duration::from_millis(self.draw(60))).await;
         if is_cut() {

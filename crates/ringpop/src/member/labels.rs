@@ -18,7 +18,7 @@ impl Ringpop {
     /// prefix, or have a weight that is none; when the member has stopped. The
     /// labels stay as they were.
     pub async fn set_labels(&self, labels: Labels) -> Result<(), SetLabelsError> {
-        self.update_labels(|own| own.replace(&labels).map_err(SetLabelsError::weight)).await
+        self.update_labels(|own| Ok(own.replace(&labels)?)).await
     }
 
     /// The labels of this member without weight and zone, as the others see them.
@@ -54,7 +54,7 @@ impl Ringpop {
         value: impl Into<String>,
     ) -> Result<(), SetLabelsError> {
         let (key, value) = (key.into(), value.into());
-        self.update_labels(|own| own.set(key, value).map_err(SetLabelsError::weight)).await
+        self.update_labels(|own| Ok(own.set(key, value)?)).await
     }
 
     /// Removes a label; whether there was one. Without a label `weight` the weight
@@ -81,7 +81,7 @@ impl Ringpop {
     /// As [`set_labels`](Self::set_labels).
     pub async fn set_weight(&self, weight: u32) -> Result<(), SetLabelsError> {
         let change = |own: &mut OwnLabels| {
-            own.weight = Some(check_weight(&weight.to_string()).map_err(SetLabelsError::weight)?);
+            own.weight = Some(check_weight(&weight.to_string())?);
             Ok(())
         };
         self.update_labels(change).await

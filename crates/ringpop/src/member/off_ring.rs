@@ -29,7 +29,10 @@ impl OffRingSettings {
         if let Some(check) = &self.health_check {
             check.check()?;
         }
-        self.slow_start.map_or(Ok(()), |slow_start| slow_start.check(weight.unwrap_or(1)))
+        if let Some(slow_start) = &self.slow_start {
+            slow_start.check(weight.unwrap_or(1))?;
+        }
+        Ok(())
     }
 }
 

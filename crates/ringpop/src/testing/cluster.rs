@@ -32,7 +32,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 #[non_exhaustive]
 pub enum ClusterError {
     /// No port is free.
-    #[error("cannot listen on loopback: {0}")]
+    #[error("cannot listen on loopback; end processes that hold its ports")]
     Listen(#[source] std::io::Error),
     /// The list of members is none.
     #[error(transparent)]
@@ -293,7 +293,7 @@ impl Cluster {
             let _ = task.await;
             drop(stop);
         }
-        inner.forwarder.refuse_new_work();
+        inner.forwarder_control.refuse_new_work();
         inner.handle.stop().await;
         inner.handle.ended().await;
         if let Some(thread) = &inner.gossip_thread {

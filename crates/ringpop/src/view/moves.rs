@@ -28,7 +28,8 @@ pub(super) fn place(member: &Member, weight: u32, owner: Owner) -> Node<Owner> {
         .with_data(owner)
 }
 
-fn owner(member: &Member, is_local: bool) -> Option<Owner> {
+/// How a member is reached; `None` for one that cannot be dialled.
+pub(super) fn owner(member: &Member, is_local: bool) -> Option<Owner> {
     if is_local {
         return Some(Owner::Local);
     }

@@ -446,7 +446,7 @@ impl LogControl for Words {
 
     fn set_directives(&self, directives: &str) -> Result<(), LogControlError> {
         if directives.contains(' ') {
-            return Err(LogControlError::Invalid { reason: "several words".to_owned() });
+            return Err(LogControlError::invalid("several words"));
         }
         directives.clone_into(&mut self.0.lock().unwrap());
         Ok(())
@@ -475,6 +475,7 @@ async fn the_level_of_the_log_is_asked_by_all_and_set_by_those_who_may() {
     for bad in ["two words".to_owned(), "d".repeat(1025)] {
         let refused = operator.set_log_level(level(&bad)).await.unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+        assert!(!bad.contains(' ') || refused.message().contains("several words"), "{refused}");
     }
     assert_eq!(log.directives().unwrap(), "debug", "the former ones stay");
 

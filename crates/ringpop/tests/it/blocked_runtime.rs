@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ringpop::discovery::StaticList;
 use ringpop::swim::{Config, Event as SwimEvent, Status};
-use ringpop::{BindError, Builder, Event, Events, Ringpop, State};
+use ringpop::{BindError, Builder, Event, Events, OwnLabelError, Ringpop, State};
 use tokio::runtime::{self, Runtime};
 use tokio::time::{sleep, timeout};
 use tonic::service::Routes as Services;
@@ -165,7 +165,7 @@ async fn the_gossip_port_is_told_by_a_label_and_is_free_after_a_stop() {
     let next = start(builder(&[&first]).gossip_listen(address)).await;
     next.shutdown(PATIENCE).await;
     let reserved = builder(&[]).label("gossip-port", "1").bind().await.unwrap_err();
-    assert!(matches!(reserved, BindError::LabelReserved { .. }), "{reserved}");
+    assert!(matches!(reserved, BindError::OwnLabel(OwnLabelError::Reserved { .. })), "{reserved}");
 }
 
 /// One that is dropped without a shutdown ends its thread, too: its port is free.

@@ -1,12 +1,16 @@
 //! Members that really talk to each other, in one process.
 
+use std::error::Error as _;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ringpop::discovery::{JsonFile, StaticList};
 use ringpop::swim::{self, Config, Labels, Status};
-use ringpop::{BindError, BootstrapError, Builder, Event, ReapError, Ringpop, ServeError, State};
+use ringpop::{
+    AdvertiseError, BindError, BootstrapError, Builder, Event, OwnLabelError, ReapError, Ringpop,
+    ServeError, SetLabelsError, State,
+};
 use tokio::time::timeout;
 
 /// Only a failure waits this long: a busy machine is no failure.
@@ -267,13 +271,22 @@ async fn what_cannot_work_is_refused_with_a_reason() {
     let error = Ringpop::builder("test").listen(address).bind().await.unwrap_err();
     assert!(matches!(error, BindError::Listen { .. }));
     assert!(error.to_string().contains(&address.to_string()), "{error}");
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>()).unwrap();
+    assert_eq!(cause.kind(), std::io::ErrorKind::AddrInUse);
+    assert!(!error.to_string().contains(&cause.to_string()), "its cause is told once: {error}");
+    assert!(error.to_string().contains("stop the process that uses it"), "{error}");
 
     let everywhere = "0.0.0.0:0".parse().unwrap();
     let error = Ringpop::builder("test").listen(everywhere).bind().await.unwrap_err();
     assert!(matches!(error, BindError::Unspecified { .. }), "{error}");
 
     let error = Ringpop::builder("test").advertise("no port").bind().await.unwrap_err();
-    assert!(matches!(error, BindError::Advertise { .. }), "{error}");
+    assert!(matches!(error, BindError::Advertise(AdvertiseError::Invalid(_))), "{error}");
+
+    let error = Ringpop::builder("test").max_hops(9).bind().await.unwrap_err();
+    let range =
+        ringpop::forward::ConfigError::Range { field: "max_hops", value: 9, min: 1, max: 4 };
+    assert!(matches!(&error, BindError::Forwarder(cause) if *cause == range), "{error}");
 
     let error = Ringpop::builder("").bind().await.unwrap_err();
     assert!(matches!(error, BindError::Config(_)), "{error}");
@@ -282,6 +295,9 @@ async fn what_cannot_work_is_refused_with_a_reason() {
     assert!(error.to_string().contains("reserved"), "{error}");
 
     let member = Ringpop::builder("test").bind().await.unwrap();
+    let error = member.set_label("weight", "heavy").await.unwrap_err();
+    let weight = OwnLabelError::Weight { value: "heavy".to_owned() };
+    assert!(matches!(&error, SetLabelsError::OwnLabel(cause) if *cause == weight), "{error}");
     assert!(matches!(member.bootstrap().await, Err(BootstrapError::NotServing)));
     member.serve(tonic::service::Routes::default()).unwrap();
     let again = member.serve(tonic::service::Routes::default());

@@ -106,7 +106,7 @@ impl LogControl for Log {
 
     fn set_directives(&self, directives: &str) -> Result<(), LogControlError> {
         if !["info", "debug"].contains(&directives) {
-            return Err(LogControlError::Invalid { reason: "it is no level".to_owned() });
+            return Err(LogControlError::invalid("it is no level"));
         }
         *self.0.lock().unwrap() = Some(directives.to_owned());
         Ok(())

@@ -10,6 +10,8 @@ mod admin;
 mod after_stop;
 mod blocked_runtime;
 mod bootstrap;
+#[cfg(feature = "testing")]
+mod call_options;
 #[cfg(feature = "tls")]
 mod certificates;
 mod cluster;
@@ -18,6 +20,8 @@ mod convergence;
 mod counters;
 mod discovery;
 mod echo;
+#[cfg(all(feature = "testing", unix))]
+mod front_ends;
 #[cfg(feature = "testing")]
 mod hand_off;
 #[cfg(feature = "health")]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ringpop::hashring::{LoadBound, Node, Placement as _};
 use ringpop::swim::Config;
-use ringpop::{BindError, PlacementChoice, Problem, Ringpop, View};
+use ringpop::{BindError, OwnLabelError, PlacementChoice, Problem, Ringpop, View};
 use tokio::time::{sleep, timeout};
 use tonic::service::Routes as Services;
 
@@ -119,7 +119,7 @@ async fn the_first_of_a_roll_decides_nothing_and_everybody_says_so() {
     assert_eq!(members[3].placement(), RENDEZVOUS);
     let expected = [Problem::PlacementsDiffer {
         in_use: RENDEZVOUS,
-        address: members[3].whoami().to_owned(),
+        address: members[3].whoami().parse().unwrap(),
         asks_for: "ring:1".to_owned(),
         members: 1,
     }];
@@ -234,7 +234,7 @@ async fn a_placement_that_cannot_be_is_refused() {
 async fn the_label_of_the_placement_belongs_to_the_member() {
     let label = ringpop::limits::PLACEMENT_LABEL;
     let error = builder().label(label, "ring:7").bind().await.unwrap_err();
-    assert!(matches!(error, BindError::LabelReserved { .. }), "{error}");
+    assert!(matches!(error, BindError::OwnLabel(OwnLabelError::Reserved { .. })), "{error}");
     let member = builder().config(Config::local()).bind().await.unwrap();
     let error = member.set_label(label, "ring:7").await.unwrap_err();
     assert!(error.to_string().contains("`ring-placement`"), "{error}");

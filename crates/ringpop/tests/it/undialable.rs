@@ -106,7 +106,7 @@ async fn a_member_that_nobody_can_dial_is_off_the_rings_until_its_address_leads_
     let mut events = lost.events();
     let off_all = || others.iter().chain([&lost]).all(|m| !is_on_ring(m, advertised));
     until("it is off all rings, its own included", off_all).await;
-    let problem = Problem::Unreachable { address: advertised.to_string() };
+    let problem = Problem::Unreachable { address: advertised.to_string().parse().unwrap() };
     until("it says that nobody reaches it", || lost.problems().contains(&problem)).await;
     assert!(problem.to_string().contains(&advertised.to_string()), "{problem}");
     // Its own pings keep telling the others that it lives, for several suspicions.
@@ -153,7 +153,7 @@ async fn a_member_whose_address_stops_to_work_leaves_the_rings() {
     mapping.abort();
     let off_all = || others.iter().chain([&lost]).all(|m| !is_on_ring(m, advertised));
     until("it is off all rings", off_all).await;
-    let problem = Problem::Unreachable { address: advertised.to_string() };
+    let problem = Problem::Unreachable { address: advertised.to_string().parse().unwrap() };
     until("it says that nobody reaches it", || lost.problems().contains(&problem)).await;
 }
 

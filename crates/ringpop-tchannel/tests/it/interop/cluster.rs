@@ -89,7 +89,7 @@ impl Cluster {
             Kind::Bridge => {
                 let config = Config::ringpop().to_builder().suspect_timeout(SUSPECT_PERIOD);
                 let bridge = Bridge::builder("ringpop")
-                    .listen(listens)
+                    .listen(listens.parse().unwrap())
                     .advertise(address)
                     .discovery(JsonFile::new(&self.hosts))
                     .checksum_form(ChecksumForm::Node)
@@ -98,7 +98,7 @@ impl Cluster {
                     .await
                     .unwrap();
                 // The first of a cluster waits here until the second answers.
-                bridge.join().await.unwrap();
+                bridge.bootstrap().await.unwrap();
                 Running::Bridge(Box::new(bridge))
             }
         };

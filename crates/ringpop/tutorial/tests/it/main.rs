@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "a test that cannot go on panics")]
 
+mod bridge;
 mod cluster;
 mod docs;
 mod page;
