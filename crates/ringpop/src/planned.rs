@@ -127,6 +127,17 @@ impl Planner {
         self.hook.is_some() || self.roll_wait.is_some()
     }
 
+    /// Whether this member has state to hand over.
+    pub(crate) const fn hands_over(&self) -> bool {
+        self.hook.is_some()
+    }
+
+    /// Whether another member owns keys.
+    pub(crate) fn has_others_on_ring(&self) -> bool {
+        let local = self.local.as_str();
+        self.views.with(|view| view.ring.nodes().iter().any(|node| node.id() != local))
+    }
+
     /// How long this member stands by in a roll; `None` when it takes no part in rolls by version.
     pub(crate) const fn roll_wait(&self) -> Option<Duration> {
         self.roll_wait

@@ -11,8 +11,10 @@ use crate::clock::unix_ms;
 use crate::command_error::{EvictError, SetLabelsError};
 use crate::health_check::HealthCheck;
 use crate::inner::Inner;
+use crate::labels::OwnLabels;
 use crate::limits::{EVICTION_MAX, EVICTION_MIN, EVICTIONS_MAX};
 use crate::off_ring::Eviction;
+use crate::planned;
 use crate::slow_start::SlowStart;
 use crate::state::State;
 
@@ -57,7 +59,8 @@ impl Ringpop {
     /// Takes this member off the ring, until [`undrain`](Self::undrain). It stays ready, goes on to
     /// serve, and forwards what it gets to the owners. Gives whether it was not drained before.
     ///
-    /// The last member stays on the ring: nobody could take its keys over.
+    /// With a [hook](crate::Builder::hand_off) its state is handed over before, and this waits for
+    /// that. The last member stays on the ring: nobody could take its keys over.
     ///
     /// ```
     /// # use ringpop::Ringpop;
@@ -77,29 +80,45 @@ impl Ringpop {
     ///
     /// When the member has stopped.
     pub async fn drain(&self) -> Result<bool, SetLabelsError> {
-        let mut is_new = false;
-        self.update_labels(|own| {
-            is_new = own.standing.draining_since.is_none();
+        let is_new = self.0.labels.lock().await.standing.draining_since.is_none();
+        let settle = |own: &mut OwnLabels| {
             own.standing.draining_since.get_or_insert_with(unix_ms);
-            Ok(())
-        })
-        .await?;
+        };
+        let planner = &self.0.planner;
+        if is_new && self.hands_over() && planner.has_others_on_ring() {
+            planned::change_weight(&self.0, 0, planner.limit(), settle).await?;
+        } else {
+            let change = |own: &mut OwnLabels| {
+                settle(own);
+                Ok(())
+            };
+            self.0.update_labels(change).await?;
+        }
         Ok(is_new)
     }
 
     /// Puts this member back on the ring after [`drain`](Self::drain), in steps where there is a
-    /// [slow start](crate::Builder::slow_start). Gives whether it was drained.
+    /// [slow start](crate::Builder::slow_start), and once the state of its keys is here where there
+    /// is a [hook](crate::Builder::hand_off). Gives whether it was drained.
     ///
     /// # Errors
     ///
     /// When the member has stopped.
     pub async fn undrain(&self) -> Result<bool, SetLabelsError> {
-        let mut was_drained = false;
-        self.update_labels(|own| {
+        let hands_over = self.hands_over();
+        let (mut was_drained, mut weight) = (false, 1);
+        let change = |own: &mut OwnLabels| {
             was_drained = own.standing.draining_since.take().is_some();
+            weight = own.weight.unwrap_or(1);
+            // It owns nothing until its keys' state is here.
+            own.waits |= was_drained && hands_over;
             Ok(())
-        })
-        .await?;
+        };
+        self.0.update_labels(change).await?;
+        if was_drained && hands_over {
+            let limit = self.0.planner.limit();
+            planned::change_weight(&self.0, weight, limit, |own| own.waits = false).await?;
+        }
         Ok(was_drained)
     }
 
@@ -158,6 +177,11 @@ impl Ringpop {
         };
         // As long as a copy of what it undoes may come back from somewhere.
         self.hold_eviction(evicted.target, true, evicted.until).await
+    }
+
+    /// Whether its keys move together with their state.
+    fn hands_over(&self) -> bool {
+        self.0.planner.hands_over() && self.state() == State::Ready
     }
 
     fn evictable(&self, address: &str) -> Result<Address, EvictError> {

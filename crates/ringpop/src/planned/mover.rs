@@ -89,7 +89,7 @@ enum Attempt {
     Switched,
     /// The planned move of this member comes first.
     After(Address),
-    /// Nobody answers, or the label has no room.
+    /// Nobody answers or could own the keys, or the label has no room.
     Impossible,
 }
 
@@ -150,6 +150,10 @@ async fn attempt<R: Reach>(
     deadline: Clock,
 ) -> Attempt {
     let weight = aim.weight;
+    if weight == 0 && aim.successor.is_none() && !planner.has_others_on_ring() {
+        // Nobody could take the keys over: those who asked at the same time have gone before.
+        return Attempt::Impossible;
+    }
     let say = async |plan| reach.say(Some(plan), aim.successor.as_ref()).await;
     let compared = planner.compare_all(reach, others).await;
     if compared.is_empty() {

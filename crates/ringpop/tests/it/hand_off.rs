@@ -10,13 +10,15 @@ use ringpop::hand_off::{HandOff, HandOffError, Map, MoveEnd, PlannedMove};
 use ringpop::swim::Config;
 use ringpop::testing::Cluster;
 use ringpop::tonic::codegen::Bytes;
-use ringpop::{Event, MoveEvent, MoveStep, PlacementChoice, Ringpop, WhileMoving};
+use ringpop::{Event, MoveEvent, MoveStep, PlacementChoice, Ringpop};
 use tokio::sync::watch;
+use tonic::Status;
 use tonic::body::Body;
 use tonic::service::Routes as Services;
-use tonic::{Code, Status};
 
 use crate::echo::{METHOD, call, channel};
+
+mod waiting;
 
 /// The hooks of the members, by number; a member that starts again has a new one.
 struct Hooks<H>(Arc<Mutex<HashMap<usize, Arc<H>>>>);
@@ -101,6 +103,27 @@ async fn entries_move_with_their_keys_when_members_leave_join_and_change_weight(
         let counters = cluster.member(2).counters().await;
         assert!(counters.get("moves.switched_together") >= Some(3), "its join and two weights");
     }
+}
+
+#[tokio::test]
+async fn entries_move_when_a_member_is_drained_and_when_it_is_undrained() {
+    let (cluster, maps) = with_maps(3, PlacementChoice::Rendezvous).await;
+    let on_ring =
+        |n| move |cluster: &Cluster| cluster.running().all(|member| member.view().ring.len() == n);
+    assert!(cluster.member(1).drain().await.unwrap());
+    cluster.until("it is off the ring", on_ring(2)).await.unwrap();
+    assert_all_there(&cluster, &maps);
+    assert!(!cluster.member(1).drain().await.unwrap(), "it is drained already");
+    assert!(cluster.member(1).undrain().await.unwrap());
+    cluster.until("it is back on the ring", on_ring(3)).await.unwrap();
+    assert_all_there(&cluster, &maps);
+    let counters = cluster.member(1).counters().await;
+    assert_eq!(counters.get("moves.switched_together"), Some(3), "its join and both of these");
+    // All at once: the last one keeps its keys, and has those of the others.
+    let all = cluster.running().map(|member| async { member.drain().await.unwrap() });
+    futures_util::future::join_all(all).await;
+    cluster.until("one is on the ring", on_ring(1)).await.unwrap();
+    assert_all_there(&cluster, &maps);
 }
 
 /// What a hook does when it is called.
@@ -520,81 +543,4 @@ async fn listeners_are_told_of_each_step_of_a_move_and_of_its_end() {
         |step| matches!(step, MoveStep::GivenUp { reason } if reason.contains("gone")),
     )
     .await;
-}
-
-/// Two members with the echo service. The first one leaves, and its hook gives until the deadline;
-/// a key that moves, and the leave.
-async fn leaving(policy: WhileMoving) -> (Cluster, String, tokio::task::JoinHandle<()>) {
-    let hooks = Hooks::new();
-    let scripts = hooks.clone();
-    let settings = move |i, builder: ringpop::Builder| {
-        let hook = scripts.set(i, Script::new([Step::Hangs, Step::Done, Step::Done]));
-        let builder = builder.hand_off(hook).hand_off_limit(Duration::from_secs(1));
-        builder.while_moving(policy).routes(Routes::new().header(METHOD).unary())
-    };
-    let services = |_, _: &Ringpop| Services::new(crate::echo::Echo);
-    let cluster = Cluster::builder(2).settings(settings).services(services).start().await.unwrap();
-    hooks.of(0).is_armed.store(true, Ordering::SeqCst);
-    let leaver = cluster.member(0).clone();
-    let key = (0..).map(key).find(|key| leaver.owns(key.as_bytes())).unwrap();
-    let leave = tokio::spawn(async move {
-        leaver.leave(LONG).await.unwrap();
-    });
-    hooks.of(0).saw("give").await;
-    (cluster, key, leave)
-}
-
-#[tokio::test]
-async fn calls_for_keys_that_move_are_served_by_the_old_owner_unless_they_are_to_wait() {
-    let (cluster, key, leave) = leaving(WhileMoving::Serve).await;
-    call(&mut channel(cluster.member(0)).await, &key).await.unwrap();
-    assert!(!leave.is_finished());
-    let stats = cluster.member(0).forward_stats();
-    assert_eq!((stats.local, stats.held), (1, 0));
-    leave.abort();
-
-    let (cluster, key, leave) = leaving(WhileMoving::wait(LONG)).await;
-    // Asked are the old owner, and another member that forwards there.
-    let (mut old, mut other) = (channel(cluster.member(0)).await, channel(cluster.member(1)).await);
-    let (here, there) = tokio::join!(call(&mut old, &key), call(&mut other, &key));
-    here.unwrap();
-    there.unwrap();
-    let (old, new) = (cluster.member(0).forward_stats(), cluster.member(1).forward_stats());
-    assert_eq!((old.local, old.held, old.held_refused), (0, 2, 0));
-    assert_eq!(new.local, 2, "the new owner has handled both");
-    leave.await.unwrap();
-}
-
-#[tokio::test]
-async fn calls_that_wait_for_a_move_are_bounded_in_time_and_number() {
-    let one = WhileMoving::Wait { limit: LONG, calls_max: 1 };
-    let (cluster, key, leave) = leaving(one).await;
-    let (mut first, mut second) =
-        (channel(cluster.member(0)).await, channel(cluster.member(0)).await);
-    let key_of_first = key.clone();
-    let waiting = tokio::spawn(async move { call(&mut first, &key_of_first).await });
-    let held = |cluster: &Cluster| cluster.member(0).forward_stats().held == 1;
-    cluster.until("one waits", held).await.unwrap();
-    let refused = call(&mut second, &key).await.unwrap_err();
-    assert_eq!(refused.code(), Code::Aborted, "{refused:?}");
-    assert!(refused.message().contains("1 calls wait"), "{refused:?}");
-    assert_eq!(cluster.member(0).forward_stats().held_refused, 1);
-    waiting.await.unwrap().expect("it is served at the end of the move");
-    leave.await.unwrap();
-    // And a place is free again.
-    call(&mut second, &key).await.unwrap();
-
-    let short = WhileMoving::wait(Duration::from_millis(5));
-    let (cluster, key, leave) = leaving(short).await;
-    let late = call(&mut channel(cluster.member(0)).await, &key).await.unwrap_err();
-    assert_eq!(late.code(), Code::Aborted, "{late:?}");
-    assert!(late.message().contains("5ms"), "{late:?}");
-    assert!(!leave.is_finished(), "the move goes on");
-    for wrong in
-        [WhileMoving::wait(Duration::ZERO), WhileMoving::Wait { limit: LONG, calls_max: 0 }]
-    {
-        let error =
-            Ringpop::builder("test").while_moving(wrong).bind().await.unwrap_err().to_string();
-        assert!(error.contains("calls for keys that move wait"), "{error}");
-    }
 }
