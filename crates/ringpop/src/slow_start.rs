@@ -174,7 +174,7 @@ mod tests {
         assert!(SlowStart::new(second).check(2).is_ok());
         for (slow, weight, part) in [
             (SlowStart::new(Duration::ZERO), 2, "0ns"),
-            (SlowStart::new(second * 3601), 2, "3600 s"),
+            (SlowStart::new(second * 3601), 2, "to 3600s"),
             (SlowStart::new(second).steps(1), 2, "1 steps"),
             (SlowStart::new(second).steps(21), 2, "2 to 20"),
             (SlowStart::new(second), 1, "such as 10"),
