@@ -104,7 +104,7 @@ impl From<Arc<str>> for NodeId {
     }
 }
 
-impl From<&NodeId> for NodeId {
+impl From<&Self> for NodeId {
     fn from(id: &Self) -> Self {
         id.clone()
     }

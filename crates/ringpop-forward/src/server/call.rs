@@ -144,38 +144,21 @@ pub(crate) fn admit<T>(shared: &Arc<Shared<T>>, origin: &Origin, mut head: Parts
         Origin::Server => (None, None, false),
         Origin::Client(target) => (target.key.clone(), target.owner.clone(), target.is_channel),
     };
-    let is_fixed = target_key.is_some();
-    let key = match target_key {
-        Some(key) => checked(key).map(|key| key.map_or(HeadKey::Missing, HeadKey::Found)),
-        None => route.key.read(&head),
-    };
-    let key = match key {
+    let key = match head_key(&route, &mut head, target_key) {
         Ok(key) => key,
         // It is not asked for.
         Err(_) if is_stated => HeadKey::Missing,
-        Err(error) => {
+        Err(status) => {
             shared.record(&shared.counters.bad_keys, ForwardEvent::BadKey);
-            return Admission::Answered(answer(error.into(), protocol));
+            return Admission::Answered(answer(status, protocol));
         }
     };
-    if let HeadKey::Found(key) = &key
-        && (is_fixed || matches!(route.key, KeySource::Head(_)))
-    {
-        key::write(&mut head.headers, key);
-    }
     if options.idempotent {
         head.headers.insert(IDEMPOTENT_HEADER, HeaderValue::from_static("1"));
     }
-    let mut deadline = Deadline::sooner(&head.headers, options.timeout);
-    if deadline.is_none() && head.headers.contains_key(GRPC_TIMEOUT_HEADER) {
-        shared.counters.bad_timeouts.add_one();
-    }
-    if deadline.is_none() && route.unary {
-        deadline = Deadline::of_this_process(shared.settings.max_timeout);
-    }
     let call = Call {
         shared: Arc::clone(shared),
-        deadline,
+        deadline: deadline(shared, &route, &head, options.timeout),
         explain: shared.settings.explain.is_wanted(&mut head.headers),
         route,
         head,
@@ -191,6 +174,38 @@ pub(crate) fn admit<T>(shared: &Arc<Shared<T>>, origin: &Origin, mut head: Parts
     };
     let key = if is_stated { HeadKey::Found(key.found().unwrap_or_else(Key::none)) } else { key };
     Admission::Admitted(call, key)
+}
+
+/// The key as far as the head says it: that of the client, or what the route reads. A key that is
+/// known is written into the head.
+fn head_key(route: &Route, head: &mut Parts, target_key: Option<Key>) -> Result<HeadKey, Status> {
+    let is_fixed = target_key.is_some();
+    let key = match target_key {
+        Some(key) => checked(key).map(|key| key.map_or(HeadKey::Missing, HeadKey::Found)),
+        None => route.key.read(head),
+    };
+    let key = key.map_err(Status::from)?;
+    if let HeadKey::Found(key) = &key
+        && (is_fixed || matches!(route.key, KeySource::Head(_)))
+    {
+        key::write(&mut head.headers, key);
+    }
+    Ok(key)
+}
+
+/// When the call must be over; `None` for a stream that sets no time.
+fn deadline<T>(
+    shared: &Shared<T>,
+    route: &Route,
+    head: &Parts,
+    timeout: Option<Duration>,
+) -> Option<Deadline> {
+    let deadline = Deadline::sooner(&head.headers, timeout);
+    if deadline.is_none() && head.headers.contains_key(GRPC_TIMEOUT_HEADER) {
+        shared.counters.bad_timeouts.add_one();
+    }
+    let is_unlimited = deadline.is_none() && route.unary;
+    if is_unlimited { Deadline::of_this_process(shared.settings.max_timeout) } else { deadline }
 }
 
 /// What the call decides for itself, or its client does for it.
