@@ -123,6 +123,10 @@ impl<L> FrontEnd<L> {
     /// # Errors
     ///
     /// When the stream of connections fails.
+    #[allow(
+        clippy::missing_panics_doc,
+        reason = "the limits were checked when the member was bound"
+    )]
     pub async fn serve<I, S, E, B>(
         self,
         connections: I,

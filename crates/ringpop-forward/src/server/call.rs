@@ -3,6 +3,7 @@
 pub(crate) mod moved;
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use http::request::Parts;
 use http::{HeaderValue, Response};

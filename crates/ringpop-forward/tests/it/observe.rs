@@ -89,8 +89,10 @@ async fn an_observer_hears_of_every_step() {
 }
 
 /// The keys of calls, and whether each is handled here.
+type KeysWithPlaces = Vec<(Vec<u8>, bool)>;
+
 #[derive(Clone, Default)]
-struct Placed(Arc<Mutex<Vec<(Vec<u8>, bool)>>>);
+struct Placed(Arc<Mutex<KeysWithPlaces>>);
 
 impl Observer for Placed {
     fn event(&self, event: &ForwardEvent<'_>) {

@@ -10,12 +10,12 @@ use ringpop_discovery::{Discovery, PeersFuture, Record};
 use ringpop_forward::{Forwarder, ForwarderControl};
 use swim_core::{Address, Config, ConfigError, Init, Node};
 use swim_driver::{Driver, Hosts, Start, queue};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 use super::Builder;
 use crate::admin::state::AdminState;
 use crate::bind_error::{AdvertiseError, BindError};
-use crate::event::Listeners;
+use crate::event::{Event, Listeners};
 use crate::gossip::{Audience, Calls, Channels, GossipThread, Publishing};
 use crate::hot_keys::HotKeys;
 use crate::inner::{Inner, OwnStats};
@@ -53,13 +53,12 @@ impl Builder {
         let (start, clocks) = self.clocks()?;
         let node = self.node(&local, &labels, &start)?;
         let views = self.views(&local)?;
-        let (listeners, events) = Listeners::new();
-        let (lifecycle, problems) = state_and_problems(&local, &listeners);
+        let Told { listeners, events, lifecycle, problems } = told(&local);
         let (hosts, alone_after, is_meant_to_be_alone) = self.whom_to_join(address);
         self.add_ring_routes(&views, &listeners);
         let routed = self.routed();
-        let (admin, timings) = (self.admin_state(), self.timings(&local));
-        let moving = self.moving(&views);
+        let (admin, timings, moving) =
+            (self.admin_state(), self.timings(&local), self.moving(&views));
         let (forwarder, forwarder_control) =
             self.forwarder((&views, moving.as_ref()), &local, &admin)?;
         let (status_changes, last_stats) = (Arc::<StatusChanges>::default(), Arc::default());
@@ -264,9 +263,19 @@ impl Builder {
     }
 }
 
-fn state_and_problems(local: &Address, listeners: &Listeners) -> (Arc<Lifecycle>, Arc<Problems>) {
-    let lifecycle = Lifecycle::new(local.clone(), listeners.clone());
-    (Arc::new(lifecycle), Arc::new(Problems::new(local.clone(), listeners.clone())))
+/// The listeners of a member, and what they are told first of all.
+struct Told {
+    listeners: Listeners,
+    events: broadcast::Sender<Event>,
+    lifecycle: Arc<Lifecycle>,
+    problems: Arc<Problems>,
+}
+
+fn told(local: &Address) -> Told {
+    let (listeners, events) = Listeners::new();
+    let lifecycle = Arc::new(Lifecycle::new(local.clone(), listeners.clone()));
+    let problems = Arc::new(Problems::new(local.clone(), listeners.clone()));
+    Told { listeners, events, lifecycle, problems }
 }
 
 /// What [`Builder::whom_to_join`] gives.

@@ -435,11 +435,14 @@ struct Seen {
     longest: Duration,
 }
 
+fn holds(holds: bool, what: String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(what) }
+}
+
 /// Some moves, one after the other or two at a time, in whatever trouble.
 async fn history(seed: u64, bug: Bug) -> Result<Seen, String> {
-    let holds = |holds: bool, what: String| if holds { Ok(()) } else { Err(what) };
     // Every second history has nothing but slow, failing and hanging hooks.
-    let is_calm = seed % 2 == 0;
+    let is_calm = seed.is_multiple_of(2);
     let world = World::new(seed, bug);
     for i in 0..MEMBERS {
         let all = (0..MEMBERS).map(|of| (address(of), Some(world.member(of)))).collect();
@@ -495,6 +498,11 @@ async fn history(seed: u64, bug: Bug) -> Result<Seen, String> {
         sleep(GOSSIP_MAX + CUT_MAX + Duration::from_secs(2)).await;
         seen.moves += 1;
     }
+    checked_at_the_end(&world, seen).await
+}
+
+/// What must hold when all moves are over.
+async fn checked_at_the_end(world: &World, mut seen: Seen) -> Result<Seen, String> {
     sleep(LIMIT + SWITCH_LEAD_MAX + MOVE_END_MARGIN + HAND_OFF_GRACE).await;
     let rings: Vec<u64> = (0..MEMBERS)
         .filter(|i| !world.is_dead(*i))
