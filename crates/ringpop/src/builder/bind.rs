@@ -9,7 +9,7 @@ use std::time::Duration;
 use ringpop_discovery::{Discovery, PeersFuture, Record};
 use ringpop_forward::{Forwarder, ForwarderControl};
 use swim_core::{Address, Config, ConfigError, Init, Node};
-use swim_driver::{Driver, Hosts, Start, queue};
+use swim_driver::{Driver, Handle, Hosts, Start, queue};
 use tokio::sync::{broadcast, watch};
 
 use super::Builder;
@@ -51,22 +51,20 @@ impl Builder {
         let (address, local) = self.addresses(bound)?;
         let gossip_listener = self.open_gossip(&mut labels)?;
         let (start, clocks) = self.clocks()?;
-        let node = self.node(&local, &labels, &start)?;
-        let views = self.views(&local)?;
+        let (node, views) = (self.node(&local, &labels, &start)?, self.views(&local)?);
         let Told { listeners, events, lifecycle, problems } = told(&local);
         let (hosts, alone_after, is_meant_to_be_alone) = self.whom_to_join(address);
         self.add_ring_routes(&views, &listeners);
         let routed = self.routed();
         let (admin, timings, moving) =
             (self.admin_state(), self.timings(&local), self.moving(&views));
-        let (forwarder, forwarder_control) =
-            self.forwarder((&views, moving.as_ref()), &local, &admin)?;
+        let (forwarder, control) = self.forwarder((&views, moving.as_ref()), &local, &admin)?;
         let (status_changes, last_stats) = (Arc::<StatusChanges>::default(), Arc::default());
         let (isolation, isolation_now) = watch::channel(node.isolation());
         let publishing = Publishing::new(Audience {
             views: Arc::clone(&views),
             listeners: listeners.clone(),
-            forwarder: forwarder_control.clone(),
+            forwarder: control.clone(),
             problems: Arc::clone(&problems),
             isolation,
             status_changes: Arc::clone(&status_changes),
@@ -76,8 +74,7 @@ impl Builder {
             propagation: Arc::clone(&admin.propagation),
         });
         let calls = Calls::new(Channels::new(self.security.clone(), CHANNELS_MAX), timings);
-        let (handle, queue) = queue();
-        let driver = Driver::new(queue, node, calls, publishing).started(&start);
+        let (handle, driver) = driver(node, calls, publishing, &start);
         let gossip_thread = run(driver.discovery(hosts.clone()).run(), gossip_listener)?;
         let inner = Inner {
             planner: self.planner(&local, &views, &clocks, &listeners, moving),
@@ -102,7 +99,7 @@ impl Builder {
             gossip_thread,
             isolation: isolation_now,
             forwarder,
-            forwarder_control,
+            forwarder_control: control,
             hosts,
             expected: self.expected,
             security: self.security,
@@ -300,6 +297,17 @@ fn diallable(address: &ringpop_discovery::Address) -> Result<Address, AdvertiseE
     Address::new(address.as_str())
         .and_then(|local| local.check_diallable().map(|()| local))
         .map_err(AdvertiseError::Undiallable)
+}
+
+/// The membership task, and the handle to it.
+fn driver(
+    node: Node,
+    calls: Calls,
+    publishing: Publishing,
+    start: &Start,
+) -> (Handle, Driver<Calls, Publishing>) {
+    let (handle, queue) = queue();
+    (handle, Driver::new(queue, node, calls, publishing).started(start))
 }
 
 /// Runs the membership task, on a thread of its own when it has a port of its own.
