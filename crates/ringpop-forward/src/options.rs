@@ -85,3 +85,8 @@ impl CallOptions {
         request
     }
 }
+
+/// In the extensions of a request that a member which is believed sent to this one, whatever its
+/// key: it may have none.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ForStatedMember;

@@ -50,7 +50,7 @@ const CALLS: u64 = 300;
 const CALL_EVERY: Duration = Duration::from_millis(20);
 const FAULTS: usize = 4;
 /// As many as fit into the time of an ordinary test run, and of a run of all tests.
-const SEEDS_DEFAULT: u64 = 16;
+const SEEDS_DEFAULT: u64 = 8;
 const SEEDS_ALL: u64 = 60;
 
 fn name(member: usize) -> String {

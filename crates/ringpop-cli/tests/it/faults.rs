@@ -33,7 +33,7 @@ use self::clients::CLIENTS;
 const SHORT: Duration = Duration::from_secs(4);
 
 /// As many hostile clients as have the time of an ordinary run: those that take memory or slots.
-const FIRST: usize = 4;
+const FIRST: usize = 2;
 
 /// How long requests are watched before a hostile client begins, when the bars are decided: 750 of
 /// them.

@@ -13,6 +13,7 @@ use super::{DirectReply, DirectRequest, check};
 use crate::forwarder::Forwarder;
 use crate::hop::arrival::Divergence;
 use crate::limits::{DIRECT_BYTES_MAX, DIRECT_KEYS_MAX, KEYS_DIVERGED_HEADER};
+use crate::options::ForStatedMember;
 use crate::resolver::{Owner, Owners};
 use crate::shared::Shared;
 use crate::transport::PeerTransport;
@@ -66,9 +67,10 @@ impl<H: DirectHandler, T: PeerTransport> Forward for DirectService<H, T> {
         &self,
         request: Request<HandleRequest>,
     ) -> Result<Response<HandleResponse>, Status> {
+        let is_stated = request.extensions().get::<ForStatedMember>().is_some();
         let request = DirectRequest::from_call(request);
-        // Whether it may have no key was decided where it was placed.
-        check(&request, 0..=DIRECT_KEYS_MAX)
+        // The header that routes a request says nothing of the keys in it.
+        check(&request, usize::from(!is_stated)..=DIRECT_KEYS_MAX)
             .inspect_err(|_| self.shared.counters.bad_direct_requests.add_one())?;
         self.verify(&request)?;
         let reply = self.handler.handle(request).await.map_err(|mut status| {

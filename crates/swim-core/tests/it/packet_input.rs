@@ -142,8 +142,13 @@ fn outputs(node: &mut Node) -> Vec<Output> {
     std::iter::from_fn(|| node.poll_output()).collect()
 }
 
+fn cases() -> ProptestConfig {
+    let runs_all = crate::runs_all::runs_all("2,000 of 3,000 sequences of packets");
+    ProptestConfig::with_cases(if runs_all { 3_000 } else { 1_000 })
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3_000))]
+    #![proptest_config(cases())]
 
     #[test]
     fn a_packet_has_the_effects_of_the_message_in_it(packets in vec(packets(), 1..25)) {

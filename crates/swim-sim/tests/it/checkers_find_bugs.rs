@@ -48,5 +48,12 @@ bites! {
     an_event_that_is_repeated: RepeatedEvent => "no event is lost";
     a_refutation_for_another: RefutesForOthers => "nobody refutes for another";
     a_checksum_that_is_blind: BlindChecksum => "equal checksums mean equal views";
-    labels_of_another_incarnation: MixedLabels => "labels belong to their incarnation";
+}
+
+/// The seeds before the first that shows it take as long as those of all other bugs together.
+#[test]
+fn labels_of_another_incarnation() {
+    if crate::runs_all("the search for labels of another incarnation") {
+        find(Mutation::MixedLabels, "labels belong to their incarnation");
+    }
 }

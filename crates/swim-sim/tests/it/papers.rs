@@ -53,8 +53,10 @@ fn slow_members_accuse_others_and_hardly_anybody_believes_them() {
     let swim = anomalies(lifeguard::Parts::Swim, 50);
     assert!(swim.false_positives > 100, "{swim:?}");
     assert!(swim.at_healthy * 100 < swim.false_positives, "{swim:?}");
-    let late = anomalies(lifeguard::Parts::Swim, 600);
-    assert!(late.at_healthy * 100 > late.false_positives, "{late:?} after {swim:?}");
+    if crate::runs_all("accusations among slow members with packets of 600 us") {
+        let late = anomalies(lifeguard::Parts::Swim, 600);
+        assert!(late.at_healthy * 100 > late.false_positives, "{late:?} after {swim:?}");
+    }
     let lifeguard = anomalies(lifeguard::Parts::Lifeguard, 50);
     assert!(lifeguard.false_positives * 10 < swim.false_positives, "{lifeguard:?} of {swim:?}");
 }

@@ -9,6 +9,7 @@ use tonic::{Code, Status};
 
 use crate::body::UntilMoved;
 use crate::limits::MOVED_TO_HEADER;
+use crate::options::ForStatedMember;
 use crate::resolver::{Owner, Peer};
 use crate::server::answer::is_grpc;
 use crate::server::call::Call;
@@ -35,6 +36,9 @@ impl<T> Call<T> {
     /// Tells the handler of a stream in this process whose key it is. Resolves when the key moves,
     /// if the call is to end with that.
     pub(crate) fn follow_here(&mut self) -> Option<Lost> {
+        if self.arrived_stated() {
+            self.head.extensions.insert(ForStatedMember);
+        }
         let ownership = self.ownership.take()?.handled_by(Owner::Local);
         let lost = self.route.end_when_moved.then(|| ownership.lost());
         self.head.extensions.insert(ownership);
