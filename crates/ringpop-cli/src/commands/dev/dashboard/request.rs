@@ -151,6 +151,10 @@ fn refuse(code: StatusCode, message: &str) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use ringpop::http_admin::AdminHttp;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+
     use super::super::super::plan::Plan;
     use super::*;
 
@@ -162,9 +166,24 @@ mod tests {
         request.wish(&cluster)
     }
 
-    #[test]
-    fn the_buttons_of_the_page_mean_something() {
-        let script = include_str!("../../../../../ringpop/src/http_admin/page/processes.js");
+    /// The part of the page that has the buttons, as it is served.
+    async fn buttons() -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = AdminHttp::remote(|| None).serve(listener, std::future::pending());
+        let served = tokio::spawn(serving);
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let ask = "GET /processes.js HTTP/1.1\r\nconnection: close\r\n";
+        stream.write_all(format!("{ask}host: {address}\r\n\r\n").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        served.abort();
+        answer
+    }
+
+    #[tokio::test]
+    async fn the_buttons_of_the_page_mean_something() {
+        let script = buttons().await;
         let lists = script.split("const RATES").next().unwrap();
         let mut checked = 0;
         for word in lists.lines().filter(|line| line.starts_with("  [")) {
