@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ringpop_forward::{Changed, Held, Owners, Resolver};
+use ringpop_forward::{Changed, Held, Owner, Owners, Resolver};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tonic::Status;
@@ -127,6 +127,10 @@ impl Drop for Place {
 impl Resolver for MovingKeys {
     fn owners(&self, key: &[u8], n: usize, out: &mut Owners) {
         self.views.owners(key, n, out);
+    }
+
+    fn member(&self, id: &str) -> Option<Owner> {
+        self.views.member(id)
     }
 
     fn epoch(&self) -> u64 {

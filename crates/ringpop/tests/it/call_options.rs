@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use ringpop::Ringpop;
 use ringpop::forward::{
     CallOptions, DirectHandler, DirectReply, DirectRequest, Outcome, Policy, Routes,
 };
 use ringpop::testing::Cluster;
+use ringpop::{Ringpop, WhileMoving};
 use tonic::body::Body;
 use tonic::service::Routes as Services;
 use tonic::{Code, Status};
@@ -122,6 +122,26 @@ async fn a_stated_member_is_asked_by_identity_or_address_whoever_owns_the_key() 
         here.forwarder().handle_at("member-2", request).await.unwrap_err(),
     ] {
         assert_eq!(error.code(), Code::FailedPrecondition, "{error}");
+    }
+}
+
+/// Such members ask another resolver, which knows the same members.
+#[tokio::test]
+async fn a_stated_member_is_asked_where_calls_wait_for_keys_that_move() {
+    let waits = WhileMoving::wait(Duration::from_secs(1));
+    let cluster = Cluster::builder(2)
+        .settings(move |i, builder| builder.identity(format!("member-{i}")).while_moving(waits))
+        .services(|i, member| {
+            let direct = Direct(format!("member-{i}"), Arc::default());
+            Services::new(member.forwarder().direct_service(direct))
+        })
+        .start()
+        .await
+        .unwrap();
+    for id in ["member-1", cluster.address(1)] {
+        let request = DirectRequest::new("name", "");
+        let outcome = cluster.member(0).forwarder().handle_at(id, request).await.unwrap();
+        assert!(matches!(outcome, Outcome::Forwarded(reply) if reply.body() == "member-1"), "{id}");
     }
 }
 
