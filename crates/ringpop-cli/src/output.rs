@@ -94,6 +94,11 @@ pub(crate) fn checksum(value: u64) -> String {
     format!("{value:016x}")
 }
 
+/// Bytes as hexadecimal text.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

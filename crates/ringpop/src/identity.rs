@@ -101,7 +101,7 @@ impl Claims {
                 let former = former_holder(m).and_then(|former| stamps.get(former));
                 former.is_some_and(|former| *former < place_stamp(m))
             };
-            claimants.sort_unstable_by_key(|m| (waits(m), Reverse(m.incarnation), &m.address));
+            claimants.sort_unstable_by_key(|m| (waits(m), precedence(m)));
             let (owner, others) = claimants.split_first()?;
             let mut others: Vec<_> = others.iter().map(|m| m.address.clone()).collect();
             others.sort_unstable();
@@ -110,6 +110,11 @@ impl Claims {
         };
         self.contested.iter().filter_map(of_one).collect()
     }
+}
+
+/// Which of several members that claim one place has it: the one with the least of this.
+pub(crate) const fn precedence(member: &Member) -> (Reverse<u64>, &Address) {
+    (Reverse(member.incarnation), &member.address)
 }
 
 /// Tells of identities that live members share, once each, when they have done
@@ -208,7 +213,7 @@ mod tests {
         assert!(owners(&[member(1, Some("a"), 5), member(2, Some("b"), 5)]).is_empty());
     }
 
-    /// Whoever says so first, and whatever the incarnations are.
+    /// In either order of their claims, and with any incarnations.
     #[test]
     fn a_place_is_its_former_holders_until_that_is_off_the_ring() {
         let heir = |i, text: &str| {

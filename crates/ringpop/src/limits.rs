@@ -485,8 +485,8 @@ pub(crate) const HOT_KEYS_COUNTED_MAX: usize = 256;
 /// Bytes of a hot key that are kept to show it; most keys are shorter.
 pub(crate) const HOT_KEY_BYTES_MAX: usize = 64;
 
-/// How long calls are counted together. What is told is of this window and the one before: a person
-/// sees what is hot now, and enough calls of it.
+/// How long calls are counted together. Answers cover this window and the one before: a person sees
+/// the keys that are hot now, with enough calls to compare them.
 pub(crate) const HOT_KEYS_WINDOW: Duration = Duration::from_secs(30);
 
 /// Hot keys that are told when nobody says how many: as many as a screen has room for.

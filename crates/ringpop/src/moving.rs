@@ -1,11 +1,11 @@
 //! Calls for keys that are about to move to another owner.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ringpop_forward::{Changed, Held, Owner, Owners, Resolver};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tonic::Status;
 
@@ -64,7 +64,8 @@ pub(crate) struct MovingKeys {
     /// Whether there are any moves: nearly always there are none.
     is_any: AtomicBool,
     moves: Mutex<Vec<Moving>>,
-    waiting: Arc<AtomicUsize>,
+    /// One for each call that may wait.
+    places: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
@@ -79,7 +80,8 @@ impl MovingKeys {
     pub(crate) fn new(policy: WhileMoving, views: Arc<Views>) -> Option<Self> {
         let WhileMoving::Wait { limit, calls_max } = policy else { return None };
         let (is_any, moves) = (AtomicBool::new(false), Mutex::default());
-        Some(Self { views, limit, calls_max, is_any, moves, waiting: Arc::default() })
+        let places = Arc::new(Semaphore::new(calls_max));
+        Some(Self { views, limit, calls_max, is_any, moves, places })
     }
 
     /// Calls for the keys that this member loses wait from now on.
@@ -108,22 +110,6 @@ impl MovingKeys {
     }
 }
 
-/// The place of a call among those that wait.
-struct Place(Arc<AtomicUsize>);
-
-impl Place {
-    fn take(waiting: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
-        let place = Self(Arc::clone(waiting));
-        (waiting.fetch_add(1, Ordering::Relaxed) < max).then_some(place)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl Resolver for MovingKeys {
     fn owners(&self, key: &[u8], n: usize, out: &mut Owners) {
         self.views.owners(key, n, out);
@@ -147,9 +133,9 @@ impl Resolver for MovingKeys {
         }
         let mut over = self.end_for(key)?;
         let (limit, calls_max) = (self.limit, self.calls_max);
-        let place = Place::take(&self.waiting, calls_max);
+        let place = Arc::clone(&self.places).try_acquire_owned();
         Some(Box::pin(async move {
-            let Some(_place) = place else {
+            let Ok(_place) = place else {
                 return Err(Status::aborted(format!(
                     "the key moves to another member, and {calls_max} calls wait for that already; \
                      send this one again"

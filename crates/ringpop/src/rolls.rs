@@ -17,6 +17,7 @@ use std::collections::BTreeSet;
 
 use swim_core::{Address, Member};
 
+use crate::identity::precedence;
 use crate::limits::{STANDBY_LABEL, VERSION_LABEL};
 use crate::place::{TakenPlace, former_holder, place_name, place_stamp};
 use crate::view::View;
@@ -66,10 +67,7 @@ pub(crate) fn successor_of<'a>(view: &'a View, leaver: &Member) -> Option<&'a Me
             && view.off_ring(member.address.as_str()).is_none()
             && weight_of(&member.labels, false) > 0
     };
-    // The one of several is that of `Claims`.
-    view.reachable().filter(is_successor).max_by(|one, other| {
-        one.incarnation.cmp(&other.incarnation).then_with(|| other.address.cmp(&one.address))
-    })
+    view.reachable().filter(is_successor).min_by_key(|&member| precedence(member))
 }
 
 /// The place for a member that comes onto the ring without a predecessor: its own where that is

@@ -66,11 +66,14 @@ pub(crate) struct Via {
     header: Option<HeaderValue>,
     /// The sender is believed and sees another ring.
     epoch_differs: bool,
+    /// The sender is believed and means this process, whatever the key.
+    is_stated: bool,
 }
 
 impl Via {
     /// Of a request that no member has forwarded.
-    const DIRECT: Self = Self { hops: 0, trusted: true, header: None, epoch_differs: false };
+    const DIRECT: Self =
+        Self { hops: 0, trusted: true, header: None, epoch_differs: false, is_stated: false };
 
     /// How often the request has been forwarded when its next receiver has it.
     pub(crate) fn hops_on_arrival(&self) -> u8 {
@@ -285,7 +288,8 @@ fn via<T>(shared: &Shared<T>, route: &Route, head: &mut Parts, is_received: bool
             if epoch_differs {
                 shared.record(&shared.counters.epochs_differed, ForwardEvent::RingDiffers);
             }
-            Via { hops: hop.hops, trusted, header: Some(header), epoch_differs }
+            let Hop { hops, is_stated, .. } = hop;
+            Via { hops, trusted, header: Some(header), epoch_differs, is_stated }
         }
         // A member speaks a version that we do not read. However far the request came, it must not
         // go further.
@@ -299,7 +303,7 @@ fn via<T>(shared: &Shared<T>, route: &Route, head: &mut Parts, is_received: bool
 impl<T> Call<T> {
     /// Decides where a call with this key goes, and begins to follow the key of a stream.
     pub(crate) fn place(&mut self, key: &Key) -> Placement {
-        if !self.route.unary && self.only_owner.is_none() && !self.arrived_stated() {
+        if !self.route.unary && self.only_owner.is_none() && !self.via.is_stated {
             // Before the decision, so no change of the ring falls between the two.
             let resolver = Arc::clone(self.resolver());
             self.ownership = Some(Ownership::new(resolver, key.clone()));
@@ -313,11 +317,6 @@ impl<T> Call<T> {
     /// When and where it is sent again.
     pub(crate) fn policy(&self) -> &Policy {
         self.policy.as_deref().unwrap_or(&self.shared.settings.policy)
-    }
-
-    /// Whether a member that is believed means this process, whatever the key.
-    fn arrived_stated(&self) -> bool {
-        self.via.hop().is_some_and(|hop| hop.is_stated)
     }
 
     /// The resolver that names the owners of its key.
@@ -341,14 +340,14 @@ impl<T> Call<T> {
 
     /// What a call that is placed here waits for first, because its key is about to move.
     pub(crate) fn held(&self, placement: &Placement, key: &Key) -> Option<Held> {
-        let is_for_key = self.only_owner.is_none() && !self.arrived_stated();
+        let is_for_key = self.only_owner.is_none() && !self.via.is_stated;
         let is_here = matches!(placement, Placement::Local) && is_for_key;
         is_here.then(|| self.resolver().hold(key.as_bytes()))?
     }
 
     /// Decides about a call that another member sent here.
     fn place_arrived(&self, key: &Key) -> Placement {
-        if self.arrived_stated() {
+        if self.via.is_stated {
             return Placement::Local;
         }
         let shared = &self.shared;
@@ -417,7 +416,7 @@ impl<T> Call<T> {
             let key = Key::from(fastrand::u64(..));
             return Ok((self.find_place(&key), key));
         }
-        if self.arrived_stated() {
+        if self.via.is_stated {
             return Ok((Placement::Local, Key::none()));
         }
         match self.shared.settings.missing_key {

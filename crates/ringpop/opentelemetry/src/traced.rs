@@ -16,8 +16,8 @@ const OF_MEMBERS: &str = "/ringpop.";
 
 /// Reads and writes the header `traceparent` (W3C Trace Context).
 ///
-/// The forwarder sends the headers of a request on as they are. What is written here thus is the
-/// parent of the span at the owner.
+/// The forwarder sends the headers of a request on as they are: the span that is written here is
+/// the parent of the span at the owner.
 #[derive(Clone, Debug)]
 pub struct Traced<S> {
     inner: S,

@@ -10,8 +10,8 @@ impl Builder {
     /// each of 256 keys, and a call that is counted takes a microsecond more. Calls whose keys are
     /// only looked up are not counted.
     ///
-    /// Whoever may give commands to the member can read these keys then, which may be names of
-    /// people. Default: none are counted or kept.
+    /// Callers that may give commands to the member can read these keys then, and keys may be names
+    /// of people. Default: none are counted or kept.
     ///
     /// ```
     /// use std::num::NonZeroU32;

@@ -15,6 +15,7 @@ use crate::place::OwnPlace;
 use crate::planned::{self, PlaceOffers};
 use crate::rolls;
 use crate::state::State;
+use crate::view::View;
 
 /// Since when this member has no place on the ring.
 #[derive(Debug, Default)]
@@ -80,11 +81,11 @@ impl Ringpop {
 
     /// Gives the weight of this member.
     async fn take_a_free_place(&self) -> Result<u32, SetLabelsError> {
-        let is_aware = self.0.planner.roll_wait().is_some();
-        let free = self.0.views.with(|view| rolls::free_place(view, &self.0.address, unix_ms()));
+        let find = |view: &View| rolls::free_place(view, &self.0.address, unix_ms());
+        let free = self.0.planner.roll_wait().and_then(|_| self.0.views.with(find));
         let mut weight = 1;
         let change = |own: &mut OwnLabels| {
-            own.place = free.filter(|_| is_aware).map_or(OwnPlace::Identity, OwnPlace::Taken);
+            own.place = free.map_or(OwnPlace::Identity, OwnPlace::Taken);
             weight = own.weight.unwrap_or(1);
             Ok(())
         };

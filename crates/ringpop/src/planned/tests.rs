@@ -76,7 +76,7 @@ struct Says {
     incarnation: u64,
 }
 
-/// Who owned which key, as each member itself saw it.
+/// The owners of keys, as each member itself saw them.
 #[derive(Debug, Default)]
 struct Owned {
     /// By member and key: since when.

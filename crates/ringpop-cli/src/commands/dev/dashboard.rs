@@ -29,6 +29,7 @@ use super::cluster::{Cluster, Node};
 use super::event::DevEvent;
 use crate::failure::Failure;
 use crate::limits::{CONNECT_TIMEOUT, DEV_REQUEST_BYTES_MAX, DEV_REQUESTS_MAX, DEV_TOKEN_BYTES};
+use crate::output::hex;
 
 /// The page, which is served until the process ends.
 #[derive(Debug)]
@@ -79,7 +80,7 @@ impl Dashboard {
         Ok(Self { address, token, shared, requests, is_used: false })
     }
 
-    /// What a browser opens: who has it may do what the keys do.
+    /// The address for a browser, with the secret.
     pub(super) fn url(&self) -> String {
         format!("http://{}/#token={}", self.address, self.token)
     }
@@ -143,7 +144,7 @@ fn draw_token() -> Result<String, Failure> {
     let mut bytes = [0; DEV_TOKEN_BYTES];
     getrandom::fill(&mut bytes)
         .map_err(|error| Failure::failed(format!("no random numbers can be drawn: {error}")))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&bytes))
 }
 
 async fn cluster(State(shared): State<Arc<Shared>>) -> impl IntoResponse {

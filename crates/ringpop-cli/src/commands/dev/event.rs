@@ -12,7 +12,7 @@ use crate::output::{checksum, printable};
 pub(super) enum DevEvent {
     /// A process was started.
     Started { address: String, http: String, pid: Option<u32> },
-    /// Where the dashboard is. Who has the URL may do what the keys do.
+    /// The address of the dashboard. It is a secret: its holder can do all that the keys do.
     Dashboard { url: String },
     /// A member says something new.
     Status {

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::admin::{Admin, Client};
 use crate::limits::{CRAWL_ANSWER_TIMEOUT, TOP_HOT_KEYS_MAX};
-use crate::output::printable;
+use crate::output::{hex, printable};
 
 /// A key, and the member that handles its calls.
 #[derive(Debug, PartialEq, Serialize)]
@@ -35,7 +35,7 @@ fn keys(address: &str, told: GetHotKeysResponse) -> Vec<HotKey> {
     let seconds = told.window_ms.max(1) as f64 / 1000.0;
     let all = told.calls.max(1) as f64;
     let key = |Told { key, key_bytes, calls, .. }: Told| HotKey {
-        key_hex: key.iter().map(|byte| format!("{byte:02x}")).collect(),
+        key_hex: hex(&key),
         key: String::from_utf8(key.to_vec()).ok(),
         key_bytes,
         address: address.to_owned(),

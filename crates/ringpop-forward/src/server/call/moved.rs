@@ -36,7 +36,7 @@ impl<T> Call<T> {
     /// Tells the handler of a stream in this process whose key it is. Resolves when the key moves,
     /// if the call is to end with that.
     pub(crate) fn follow_here(&mut self) -> Option<Lost> {
-        if self.arrived_stated() {
+        if self.via.is_stated {
             self.head.extensions.insert(ForStatedMember);
         }
         let ownership = self.ownership.take()?.handled_by(Owner::Local);
