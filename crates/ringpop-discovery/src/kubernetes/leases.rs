@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use hyper::Method;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -34,7 +34,7 @@ pub struct Leases {
 #[derive(Debug, Default)]
 struct State {
     /// The version of each own session, as it was written last.
-    own: HashMap<String, String>,
+    own: HashMap<String, Metadata>,
     /// Sessions of others as they were seen, and since when they are like that.
     others: HashMap<String, (String, Instant)>,
 }
@@ -56,10 +56,13 @@ struct Lease {
     spec: Spec,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// Which object it is, and which version of it. An update names both: without the `uid`, one of a
+/// lease that was deleted creates it anew.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
 struct Metadata {
-    #[serde(default)]
+    #[serde(skip_serializing_if = "String::is_empty")]
+    uid: String,
     resource_version: String,
 }
 
@@ -101,7 +104,7 @@ impl Leases {
         });
         let answer = self.send(Method::POST, None, &self.object(&id, None, &spec)).await?;
         let lease: Lease = self.read(&self.succeeded(answer)?)?;
-        self.lock_state().own.insert(id.clone(), lease.metadata.resource_version);
+        self.lock_state().own.insert(id.clone(), lease.metadata);
         Ok(id)
     }
 
@@ -112,11 +115,11 @@ impl Leases {
     /// When the API server gives no answer or refuses.
     pub async fn renew(&self, id: &str, name: &str, ttl: Duration) -> Result<bool, DiscoveryError> {
         let known = self.lock_state().own.get(id).cloned();
-        let version = match known {
-            Some(version) => version,
+        let former = match known {
+            Some(former) => former,
             // The answer to a renewal was lost: it may have been done.
             None => match self.get(id).await? {
-                Some(lease) => lease.metadata.resource_version,
+                Some(lease) => lease.metadata,
                 None => return Ok(false),
             },
         };
@@ -126,15 +129,20 @@ impl Leases {
             "leaseDurationSeconds": seconds(ttl),
             "renewTime": micro_time(),
         });
-        let body = self.object(id, Some(&version), &spec);
+        let body = self.object(id, Some(&former), &spec);
         let answer = self.send(Method::PUT, Some(id), &body).await?;
         match answer.status {
             404 => Ok(false),
-            // Somebody else wrote it: it is looked at again.
-            409 => Err(refused_lease(&self.client.origin, 409)),
+            // Somebody else wrote it, or deleted it.
+            409 => match self.get(id).await? {
+                Some(lease) if lease.metadata.uid == former.uid => {
+                    Err(refused_lease(&self.client.origin, 409))
+                }
+                _ => Ok(false),
+            },
             _ => {
                 let lease: Lease = self.read(&self.succeeded(answer)?)?;
-                self.lock_state().own.insert(id.to_owned(), lease.metadata.resource_version);
+                self.lock_state().own.insert(id.to_owned(), lease.metadata);
                 Ok(true)
             }
         }
@@ -158,8 +166,7 @@ impl Leases {
             Some(holder) if !self.has_ended(holder).await? => return Ok(Locked::ByAnother),
             _ => {}
         }
-        let version = &lease.metadata.resource_version;
-        let body = self.object(&name, Some(version), &held_by(id, token + 1));
+        let body = self.object(&name, Some(&lease.metadata), &held_by(id, token + 1));
         let answer = self.send(Method::PUT, Some(&name), &body).await?;
         self.locked(answer, token + 1)
     }
@@ -176,7 +183,7 @@ impl Leases {
             return Ok(());
         }
         let token = lease.spec.lease_transitions.unwrap_or(0);
-        let body = self.object(&name, Some(&lease.metadata.resource_version), &held_by("", token));
+        let body = self.object(&name, Some(&lease.metadata), &held_by("", token));
         match self.send(Method::PUT, Some(&name), &body).await? {
             // Somebody else has it by now.
             answer if matches!(answer.status, 404 | 409) => Ok(()),
@@ -238,11 +245,9 @@ impl Leases {
         format!("{}-{key}", self.prefix)
     }
 
-    fn object(&self, name: &str, version: Option<&str>, spec: &Value) -> Value {
-        let mut metadata = json!({ "name": name });
-        if let Some(version) = version {
-            metadata["resourceVersion"] = json!(version);
-        }
+    fn object(&self, name: &str, former: Option<&Metadata>, spec: &Value) -> Value {
+        let mut metadata = former.map_or_else(|| json!({}), |former| json!(former));
+        metadata["name"] = json!(name);
         let (version, kind) = ("coordination.k8s.io/v1", "Lease");
         json!({ "apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec })
     }
@@ -346,7 +351,12 @@ mod tests {
     const TTL: Duration = Duration::from_millis(14_500);
 
     fn lease(version: u64, spec: &str) -> Reply {
-        let body = format!(r#"{{"metadata":{{"resourceVersion":"{version}"}},"spec":{{{spec}}}}}"#);
+        lease_of("u-1", version, spec)
+    }
+
+    fn lease_of(uid: &str, version: u64, spec: &str) -> Reply {
+        let metadata = format!(r#"{{"uid":"{uid}","resourceVersion":"{version}"}}"#);
+        let body = format!(r#"{{"metadata":{metadata},"spec":{{{spec}}}}}"#);
         Reply::Whole(200, String::new(), body)
     }
 
@@ -420,6 +430,35 @@ mod tests {
             .collect();
         assert_eq!(versions, [true; 3]);
         assert!(fake.requests()[0].contains(r#""leaseDurationSeconds":15"#));
+    }
+
+    /// The API server creates a lease that an update finds missing, unless the update names the
+    /// object that it means.
+    #[tokio::test]
+    async fn a_session_that_was_deleted_is_not_created_anew_by_its_renewal() {
+        let (fake, leases) = leases().await;
+        for gone in [status(404), lease_of("u-2", 9, "")] {
+            let asked = fake.requests().len();
+            fake.reply(lease(5, "")).await;
+            let id = leases.open("10.0.0.1:7100", TTL).await.unwrap();
+            fake.reply(status(409)).await;
+            fake.reply(gone).await;
+            assert!(!leases.renew(&id, "10.0.0.1:7100", TTL).await.unwrap());
+            let renewal = &fake.requests()[asked + 1];
+            assert!(renewal.contains(r#""uid":"u-1""#), "{renewal}");
+        }
+        // Somebody wrote into it: it lasts, and is renewed from there.
+        fake.reply(lease(5, "")).await;
+        let id = leases.open("10.0.0.1:7100", TTL).await.unwrap();
+        fake.reply(status(409)).await;
+        fake.reply(lease(6, "")).await;
+        leases.renew(&id, "10.0.0.1:7100", TTL).await.unwrap_err();
+        // The same for the keys.
+        let asked = fake.requests().len();
+        fake.reply(lease(9, r#""holderIdentity":"","leaseTransitions":7"#)).await;
+        fake.reply(status(409)).await;
+        assert_eq!(leases.lock(&id, "slot-3").await.unwrap(), Locked::ByAnother);
+        assert!(fake.requests()[asked + 1].contains(r#""uid":"u-1""#));
     }
 
     #[tokio::test]

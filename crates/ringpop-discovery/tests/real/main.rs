@@ -17,6 +17,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod api_server;
 mod consul;
 mod dnsmasq;
 mod kubernetes;

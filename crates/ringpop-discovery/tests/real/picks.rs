@@ -9,7 +9,7 @@ use ringpop_discovery::kubernetes::{ApiServer as Api, Kubernetes, Port};
 use ringpop_discovery::{Feed, feed_selector};
 use tokio::time::{sleep, timeout};
 
-use super::kubernetes::ApiServer;
+use super::api_server::ApiServer;
 use super::support::{ConsulAgent, PATIENCE, is_installed};
 
 /// Changes that are measured: the 99th percentile is the second largest.

@@ -1,10 +1,11 @@
-//! Registries as processes, for the tests of this crate and of the command.
+//! Registries as processes. The tests of other crates include this file.
 
 #![allow(dead_code, reason = "each test uses a part of what is shared")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::io::Write as _;
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -90,17 +91,18 @@ pub(crate) fn dnsmasq(port: u16, records: impl IntoIterator<Item = String>) -> P
     Process::start("dnsmasq", &arguments)
 }
 
-/// A Consul agent in development mode, which forgets everything when it ends.
+/// A Consul agent. Without a place for its storage it forgets everything when it ends.
 pub(crate) struct ConsulAgent {
     ports: [u16; 3],
     pub(crate) process: Option<Process>,
+    pub(crate) storage: Option<PathBuf>,
     /// The path of a file with more settings.
     pub(crate) configuration: Option<String>,
 }
 
 impl ConsulAgent {
     pub(crate) fn new() -> Self {
-        Self { ports: free_ports(), process: None, configuration: None }
+        Self { ports: free_ports(), process: None, storage: None, configuration: None }
     }
 
     pub(crate) async fn started() -> Self {
@@ -116,9 +118,19 @@ impl ConsulAgent {
     pub(crate) async fn start(&mut self) {
         let [http, server, serf] = self.ports;
         let mut arguments: Vec<String> =
-            ["agent", "-dev", "-node=node-a", "-bind=127.0.0.1", "-client=127.0.0.1"]
+            ["agent", "-node=node-a", "-bind=127.0.0.1", "-client=127.0.0.1"]
                 .map(str::to_owned)
                 .into();
+        match &self.storage {
+            None => arguments.push("-dev".to_owned()),
+            Some(storage) => arguments.extend([
+                "-server".to_owned(),
+                "-bootstrap-expect=1".to_owned(),
+                format!("-data-dir={}", storage.display()),
+                // An election takes a second instead of five.
+                "-hcl=performance { raft_multiplier = 1 }".to_owned(),
+            ]),
+        }
         for (name, port) in [
             ("http-port", http.to_string()),
             ("server-port", server.to_string()),

@@ -33,17 +33,18 @@ impl<S: LeaseStore> Keeper<S> {
         let closed = async move { while kept.changed().await.is_ok() {} };
         let mut closed = std::pin::pin!(closed);
         let mut pause = LEASE_PAUSE_MIN;
+        let mut former = None;
         loop {
             let opened = tokio::select! {
-                () = &mut closed => return,
-                opened = self.open() => opened,
+                () = &mut closed => return self.close(former.as_ref()).await,
+                opened = self.open(&mut former) => opened,
             };
             let (session, term) = match opened {
                 Ok(opened) => opened,
                 Err(error) => {
                     self.teller.begin(&with_causes(&error));
                     tokio::select! {
-                        () = &mut closed => return,
+                        () = &mut closed => return self.close(former.as_ref()).await,
                         () = sleep(pause) => {}
                     }
                     pause = (pause * 2).min(self.settings.ttl);
@@ -53,24 +54,36 @@ impl<S: LeaseStore> Keeper<S> {
             pause = LEASE_PAUSE_MIN;
             self.teller.end();
             let reason = tokio::select! {
-                () = &mut closed => return self.close(&session).await,
+                () = &mut closed => return self.close(Some(&session)).await,
                 reason = self.renew(&session, &term) => reason,
                 reason = self.follow(&session, &term) => reason,
             };
             let lost = self.table.end(&self.table.slots());
             self.stats.lost(lost);
             self.teller.lost(&with_causes(&reason), lost);
+            former = Some(session);
         }
     }
 
-    async fn close(&self, session: &Session) {
+    async fn close(&self, session: Option<&Session>) {
         self.table.end(&self.table.slots());
+        let Some(session) = session else { return };
         // The store ends it by itself when it cannot be told.
         let _ = timeout(self.settings.call_limit(), self.store.close(session)).await;
     }
 
     /// A session, and how long it lasts by the clock of this process: from before it was asked for.
-    async fn open(&self) -> Result<(Session, Arc<Term>), LeaseError> {
+    ///
+    /// The former one is closed first: it may last at the store for much longer than here, and
+    /// nobody else could take its slots meanwhile, the new session included.
+    async fn open(&self, former: &mut Option<Session>) -> Result<(Session, Arc<Term>), LeaseError> {
+        if let Some(session) = &*former {
+            let closed = limited(self.settings.call_limit(), self.store.close(session)).await;
+            match closed {
+                Ok(()) | Err(LeaseError::Ended) => *former = None,
+                Err(error) => return Err(error),
+            }
+        }
         let sent = Instant::now();
         let opened = self.store.open(&self.holder, self.settings.ttl);
         let session = limited(self.settings.call_limit(), opened).await?;

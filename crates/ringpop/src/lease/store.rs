@@ -38,7 +38,7 @@ pub trait LeaseStore: Send + Sync + 'static {
         slot: u32,
     ) -> impl Future<Output = Result<(), LeaseError>> + Send;
 
-    /// Ends a session, and frees what it holds.
+    /// Ends a session, and frees what it holds; nothing happens when it has ended.
     fn close(&self, session: &Session) -> impl Future<Output = Result<(), LeaseError>> + Send;
 }
 

@@ -366,6 +366,46 @@ async fn an_outage_ends_leases_before_the_store_does() {
     assert!(granted(&leases, 1).await.token() > lease.token());
 }
 
+/// A store whose sessions last longer than they have to, as those of Consul do.
+struct Lasting(Way);
+
+impl LeaseStore for Lasting {
+    async fn open(&self, holder: &str, ttl: Duration) -> Result<Session, LeaseError> {
+        self.0.open(holder, ttl * 100).await
+    }
+
+    async fn renew(&self, session: &Session) -> Result<(), LeaseError> {
+        self.0.renew(session).await
+    }
+
+    async fn acquire(&self, session: &Session, slot: u32) -> Result<u64, LeaseError> {
+        self.0.acquire(session, slot).await
+    }
+
+    async fn release(&self, session: &Session, slot: u32) -> Result<(), LeaseError> {
+        self.0.release(session, slot).await
+    }
+
+    async fn close(&self, session: &Session) -> Result<(), LeaseError> {
+        self.0.close(session).await
+    }
+}
+
+/// A member does not wait for its own former session.
+#[tokio::test(start_paused = true)]
+async fn after_an_outage_leases_are_granted_again_although_the_former_session_lasts() {
+    let (store, view) = (MemoryLeases::new(), View::new());
+    let way = Way::new(&store, 7);
+    view.become_owner(vec![1]);
+    let (leases, _) = alone(Lasting(way.clone()), &view);
+    let lease = granted(&leases, 1).await;
+    *way.cut.lock().unwrap() = Instant::now() + TTL * 2;
+    lease.ended().await;
+    let began = Instant::now();
+    assert!(granted(&leases, 1).await.token() > lease.token());
+    assert!(began.elapsed() < TTL * 5, "{:?}", began.elapsed());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_slot_that_moves_is_given_back_and_the_last_handle_gives_all_back() {
     let (store, view, other) = (MemoryLeases::new(), View::new(), View::new());
