@@ -1,7 +1,7 @@
 //! Processes: copies of this program, their lines, their memory, and processor time.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Sender;
 use std::time::Instant;
@@ -102,6 +102,17 @@ impl Remote {
         let bytes =
             pages.context("statm has no resident pages")? * rustix::param::page_size() as u64;
         Ok(bytes as f64 / f64::from(1 << 20))
+    }
+
+    /// Writes a line to its standard input.
+    pub(crate) fn tell(&mut self, line: &str) -> Result<()> {
+        let input = self.child.stdin.as_mut().context("the process was asked to stop")?;
+        writeln!(input, "{line}").context("the process reads no more")
+    }
+
+    /// Asks it to stop in order: its standard input ends.
+    pub(crate) fn stop(&mut self) {
+        self.child.stdin = None;
     }
 
     /// Ends it as a crash does: with SIGKILL.

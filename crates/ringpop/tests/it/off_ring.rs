@@ -318,8 +318,7 @@ async fn a_member_with_all_its_labels_can_still_be_drained_and_evict() {
 #[tokio::test(flavor = "multi_thread")]
 async fn off_all_rings_in_time_among_many() {
     let is_whole = std::env::var_os("RINGPOP_TEST_ALL").is_some_and(|value| value == "1");
-    // A hundred members in one process would need more descriptors than many systems allow.
-    let n = if is_whole { 40 } else { 12 };
+    let n = if is_whole { 20 } else { 12 };
     let (cluster, healthy) = with_health(n, 250).await;
     let began = Instant::now();
     set(&healthy, &[n - 1], false);

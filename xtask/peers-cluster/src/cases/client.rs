@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tonic::transport::Endpoint;
 
-use crate::call::{Ask, Client, EchoServer, routes};
+use crate::call::{Ask, Client, Server, routes};
 use crate::cut::Cut;
 use crate::measure::{PATIENCE, median, micros, millis, until};
 use crate::process::{Remote, on_one_core, runtime, runtime_of};
@@ -102,7 +102,7 @@ async fn members() -> Result<(Vec<Ringpop>, watch::Sender<bool>)> {
             builder = builder.discovery(Arc::new(StaticList::from_addresses([first.whoami()])?));
         }
         let member = builder.bind().await?;
-        member.serve_with(Services::new(EchoServer), Cut(cut.clone()))?;
+        member.serve_with(Services::new(Server::Echo), Cut(cut.clone()))?;
         member.bootstrap().await?;
         members.push(member);
     }
