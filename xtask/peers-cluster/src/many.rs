@@ -27,8 +27,8 @@ pub(crate) fn members_max() -> Result<usize> {
 }
 
 /// How many descriptors members in one process need: each has a connection to each other one, both
-/// ends of which are here. A quarter more is for those that are opened while others close: a process
-/// without a free one takes its neighbours for dead.
+/// ends of which are here. A quarter more is for those that are opened while others close: a
+/// process without a free one takes its neighbours for dead.
 const fn descriptors(members: usize) -> usize {
     members * (2 * (members - 1) * 5 / 4 + MEMBER_DESCRIPTORS) + OTHER_DESCRIPTORS
 }

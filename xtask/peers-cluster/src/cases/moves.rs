@@ -1,5 +1,5 @@
-//! Planned moves of twenty processes under load: whether all switch at one instant, and what callers
-//! notice.
+//! Planned moves of twenty processes under load: whether all switch at one instant, and what
+//! callers notice.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -94,8 +94,8 @@ async fn measure() -> Result<Vec<Move>> {
     Ok(moves)
 }
 
-/// Of calls around one move: those that the old owner of a key handled after the new one had handled
-/// one.
+/// Of calls around one move: those that the old owner of a key handled after the new one had
+/// handled one.
 fn twice(calls: &[Outcome]) -> usize {
     let mut by_key: HashMap<&str, Vec<(u64, &str)>> = HashMap::new();
     for answer in calls.iter().filter_map(|call| call.answer.as_ref().ok()) {

@@ -1,5 +1,5 @@
-//! Members that live and own no keys, a hundred of them in one process: how soon one is off all rings
-//! and back.
+//! Members that live and own no keys, a hundred of them in one process: how soon one is off all
+//! rings and back.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
