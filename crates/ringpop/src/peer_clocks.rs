@@ -48,6 +48,11 @@ impl PeerClocks {
         self.at_us(self.now())
     }
 
+    /// The same in milliseconds.
+    pub(crate) fn now_ms(&self) -> u64 {
+        u64::try_from(self.now_us() / 1000).unwrap_or(0)
+    }
+
     fn at_us(&self, now: Instant) -> i64 {
         let since_zero = i64::try_from(now.since_start().as_micros()).unwrap_or(i64::MAX);
         self.zero_us.saturating_add(since_zero)

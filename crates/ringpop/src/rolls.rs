@@ -14,14 +14,58 @@
 mod tests;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use swim_core::{Address, Member};
+use tokio::time::Instant as Clock;
 
 use crate::identity::precedence;
-use crate::limits::{STANDBY_LABEL, VERSION_LABEL};
+use crate::limits::{PLACE_LOST_PATIENCE, STANDBY_LABEL, VERSION_LABEL};
 use crate::place::{TakenPlace, former_holder, place_name, place_stamp};
 use crate::view::View;
 use crate::weight::{NextWeight, weight_of};
+
+/// Since when a member has no place on the ring.
+#[derive(Debug, Default)]
+pub(crate) struct Search {
+    stands_by: Option<Clock>,
+    lost: Option<Clock>,
+}
+
+/// What a member without a place on the ring does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// It comes onto the ring at a free place, in a planned move.
+    TakeKeys,
+    /// It chooses a free place: another member has its own.
+    ChoosePlace,
+}
+
+impl Search {
+    /// What a member does now. One that stands by waits for `wait` at most.
+    pub(crate) fn next(
+        &mut self,
+        view: &View,
+        local: &Address,
+        stands_by: bool,
+        wait: Duration,
+    ) -> Option<Step> {
+        if !stands_by {
+            self.stands_by = None;
+        } else if self.stands_by.get_or_insert_with(Clock::now).elapsed() >= wait
+            || !is_rolling(view, local)
+        {
+            return Some(Step::TakeKeys);
+        }
+        if !has_lost_its_place(view, local) {
+            self.lost = None;
+        } else if self.lost.get_or_insert_with(Clock::now).elapsed() >= PLACE_LOST_PATIENCE {
+            self.lost = None;
+            return Some(Step::ChoosePlace);
+        }
+        None
+    }
+}
 
 /// The version of a member, as its label tells it.
 fn version(member: &Member) -> Option<&str> {

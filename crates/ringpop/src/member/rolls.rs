@@ -3,31 +3,24 @@
 use std::sync::Weak;
 use std::time::Duration;
 
-use tokio::time::{Instant as Clock, sleep};
+use tokio::time::sleep;
 
 use super::Ringpop;
 use crate::clock::unix_ms;
 use crate::command_error::SetLabelsError;
 use crate::inner::Inner;
 use crate::labels::OwnLabels;
-use crate::limits::{PLACE_LOST_PATIENCE, ROLL_LOOK_INTERVAL};
+use crate::limits::ROLL_LOOK_INTERVAL;
 use crate::place::OwnPlace;
 use crate::planned::{self, PlaceOffers};
-use crate::rolls;
+use crate::rolls::{self, Search, Step};
 use crate::state::State;
 use crate::view::View;
-
-/// Since when this member has no place on the ring.
-#[derive(Debug, Default)]
-struct Since {
-    stands_by: Option<Clock>,
-    lost: Option<Clock>,
-}
 
 /// Takes places over that are offered, and a free one when none is, until the member begins to
 /// stop.
 pub(super) async fn attend(wait: Duration, mut offers: PlaceOffers, member: Weak<Inner>) {
-    let mut since = Since::default();
+    let mut search = Search::default();
     loop {
         let Some(inner) = member.upgrade() else { return };
         let member_now = Ringpop(inner);
@@ -35,7 +28,7 @@ pub(super) async fn attend(wait: Duration, mut offers: PlaceOffers, member: Weak
             return;
         }
         let mut published = member_now.0.views.published();
-        if let Err(error) = member_now.look_for_a_place(&mut since, wait).await {
+        if let Err(error) = member_now.look_for_a_place(&mut search, wait).await {
             // It is tried again with the next look.
             tracing::debug!(member = member_now.whoami(), %error, "no place on the ring is taken");
         }
@@ -96,27 +89,18 @@ impl Ringpop {
     /// Ends the time of a member that stands by in vain, or whose place another one has.
     async fn look_for_a_place(
         &self,
-        since: &mut Since,
+        search: &mut Search,
         wait: Duration,
     ) -> Result<(), SetLabelsError> {
         if self.state() != State::Ready {
             return Ok(());
         }
         let stands_by = self.0.labels.lock().await.place == OwnPlace::StandsBy;
-        let view = self.0.views.load();
-        if !stands_by {
-            since.stands_by = None;
-        } else if since.stands_by.get_or_insert_with(Clock::now).elapsed() >= wait
-            || !rolls::is_rolling(&view, &self.0.address)
-        {
-            return self.take_keys().await;
+        let step = search.next(&self.0.views.load(), &self.0.address, stands_by, wait);
+        match step {
+            Some(Step::TakeKeys) => self.take_keys().await,
+            Some(Step::ChoosePlace) => self.take_a_free_place().await.map(|_weight| ()),
+            None => Ok(()),
         }
-        if !rolls::has_lost_its_place(&view, &self.0.address) {
-            since.lost = None;
-        } else if since.lost.get_or_insert_with(Clock::now).elapsed() >= PLACE_LOST_PATIENCE {
-            since.lost = None;
-            self.take_a_free_place().await?;
-        }
-        Ok(())
     }
 }

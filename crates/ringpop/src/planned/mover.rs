@@ -70,7 +70,7 @@ pub(crate) async fn off_ring(inner: &Arc<Inner>, limit: Duration) {
     let inner = Arc::clone(inner);
     let moving = tokio::spawn(async move {
         let _one_at_a_time = inner.planner.own.lock().await;
-        let successor = hand_place_on(&inner, limit).await;
+        let successor = hand_place_on(&*inner, &inner.planner, limit).await;
         plan(&inner, &inner.planner, &Aim { weight: 0, successor }, limit).await;
     });
     // It ends early with the runtime.
@@ -255,7 +255,30 @@ impl Planner {
             }
             None
         };
-        timeout_at(deadline, all).await.ok().flatten()
+        // The view is looked at first: nobody may come first when the last answer comes.
+        let decided = async {
+            tokio::select! {
+                biased;
+                first = self.overtaken(), if self.hook.is_some() => Some(first),
+                first = all => first,
+            }
+        };
+        timeout_at(deadline, decided).await.ok().flatten()
+    }
+
+    /// Waits until another member announces a move that comes before that of this one. Members that
+    /// were asked before it did so have not named it.
+    async fn overtaken(&self) -> Address {
+        let mut published = self.views.published();
+        loop {
+            if let Some(first) = self.comes_first(&self.local) {
+                return first;
+            }
+            if published.changed().await.is_err() {
+                // The member has stopped: nothing changes any more.
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     /// Announces the plan to one member. `None` when it has no part in the move, or is gone.

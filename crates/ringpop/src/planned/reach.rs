@@ -1,16 +1,19 @@
 //! The way of a member to the others in its own planned moves.
 
 use swim_core::Address;
-use swim_core::wire::pb;
+use swim_core::wire::{self, pb};
 use tonic::Streaming;
 
 use super::ping::ping;
-use crate::generated::{AnnounceRequest, AnnounceResponse, CompareRequest, CompareResponse};
+use crate::generated::{
+    AnnounceRequest, AnnounceResponse, CompareRequest, CompareResponse, TakePlaceRequest,
+};
 use crate::inner::Inner;
 use crate::labels::OwnLabels;
+use crate::place::{OwnPlace, TakenPlace};
 use crate::weight::NextWeight;
 
-/// What the move of a member needs of the world around it; simulations have a world of their own.
+/// What the moves of a member need of the world around it; simulations have a world of their own.
 pub(super) trait Reach: Send + Sync + 'static {
     type Answers: Answers;
 
@@ -32,6 +35,18 @@ pub(super) trait Reach: Send + Sync + 'static {
         other: &Address,
         request: AnnounceRequest,
     ) -> impl Future<Output = Option<Self::Answers>> + Send;
+
+    /// Offers the place of this member to one that stands by, and takes in what that says of itself
+    /// when it has taken it. `None` when it has not.
+    fn offer(
+        &self,
+        successor: &Address,
+        place: &TakenPlace,
+    ) -> impl Future<Output = Option<()>> + Send;
+
+    /// Has this member take a place over, when it stands by. Gives the message that tells others
+    /// so; `None` when it does not, or has stopped.
+    fn take(&self, place: TakenPlace) -> impl Future<Output = Option<pb::Message>> + Send;
 }
 
 /// The answers of one member.
@@ -74,5 +89,32 @@ impl Reach for Inner {
     async fn announce(&self, other: &Address, request: AnnounceRequest) -> Option<Self::Answers> {
         let mut client = self.planner.sending.client(other)?;
         Some(client.announce(request).await.ok()?.into_inner())
+    }
+
+    async fn offer(&self, successor: &Address, place: &TakenPlace) -> Option<()> {
+        let mut client = self.planner.sending.client(successor)?;
+        let request =
+            TakePlaceRequest { leaver: place.from.to_string(), place: place.name.clone() };
+        let taken = client.take_place(request).await.inspect_err(|error| {
+            let member = &self.address;
+            tracing::debug!(%member, %successor, %error, "the place of this member is not taken over");
+        });
+        let ping = taken.ok()?.into_inner().ping?;
+        let message = wire::from_proto(ping).ok()?.message;
+        self.handle.request(message, 0).await.map(|_answer| ())
+    }
+
+    async fn take(&self, place: TakenPlace) -> Option<pb::Message> {
+        let mut is_taken = false;
+        let change = |own: &mut OwnLabels| {
+            is_taken = own.place == OwnPlace::StandsBy;
+            if is_taken {
+                own.place = OwnPlace::Taken(place);
+                own.waits = false;
+            }
+            Ok(())
+        };
+        self.update_labels(change).await.ok().filter(|()| is_taken)?;
+        ping(self, None).await
     }
 }

@@ -4,57 +4,49 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use swim_core::Address;
-use swim_core::wire::{self, pb};
+use swim_core::wire::pb;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant as Clock, timeout};
 use tonic::Status;
 
 use super::offers::PlaceOffer;
-use super::ping::ping;
+use super::reach::Reach;
 use super::{Planner, count};
-use crate::clock::unix_ms;
-use crate::generated::TakePlaceRequest;
 use crate::inner::Inner;
-use crate::labels::OwnLabels;
 use crate::limits::{ANNOUNCE_TIMEOUT, MOVER_SEEN_LIMIT, SUCCESSORS_ASKED_MAX};
-use crate::place::{OwnPlace, TakenPlace};
+use crate::place::TakenPlace;
 use crate::rolls;
 
 /// Takes a place over, when this member stands by.
 pub(crate) async fn take_place(inner: &Arc<Inner>, offer: PlaceOffer) {
+    answer(&**inner, &inner.planner, offer).await;
+}
+
+/// Answers an offer when this member stands by.
+pub(super) async fn answer<R: Reach>(reach: &R, planner: &Planner, offer: PlaceOffer) {
     let PlaceOffer { place, answer } = offer;
     let former = place.from.clone();
-    let mut is_taken = false;
-    let change = |own: &mut OwnLabels| {
-        is_taken = own.place == OwnPlace::StandsBy;
-        if is_taken {
-            own.place = OwnPlace::Taken(place);
-            own.waits = false;
-        }
-        Ok(())
-    };
-    let changed = inner.update_labels(change).await;
-    if changed.is_err() || !is_taken {
-        return;
-    }
-    count(&inner.planner.counts.places_taken, 1);
-    tracing::info!(member = %inner.address, %former, "this member takes the place of one that leaves");
-    if let Some(ping) = ping(inner, None).await {
-        // The one that leaves may have given up.
-        let _ = answer.send(ping);
-    }
+    let Some(ping) = reach.take(place).await else { return };
+    count(&planner.counts.places_taken, 1);
+    tracing::info!(member = %planner.local, %former, "this member takes the place of one that leaves");
+    // The one that leaves may have given up.
+    let _ = answer.send(ping);
 }
 
 /// Has a member that stands by take over the place of this one, which leaves; gives which one does.
-pub(super) async fn hand_place_on(inner: &Arc<Inner>, limit: Duration) -> Option<Address> {
-    inner.planner.roll_wait?;
-    let (place, successors) = inner.planner.views.with(|view| {
-        let place = rolls::place_of(view, &inner.address, unix_ms())?;
-        Some((place, rolls::successors(view, &inner.address)))
+pub(super) async fn hand_place_on<R: Reach>(
+    reach: &R,
+    planner: &Planner,
+    limit: Duration,
+) -> Option<Address> {
+    planner.roll_wait?;
+    let (place, successors) = planner.views.with(|view| {
+        let place = rolls::place_of(view, &planner.local, planner.clocks.now_ms())?;
+        Some((place, rolls::successors(view, &planner.local)))
     })?;
     let asking = async {
         for successor in successors.into_iter().take(SUCCESSORS_ASKED_MAX) {
-            if offer(inner, &successor, &place).await.is_some() {
+            if offer(reach, planner, &successor, &place).await.is_some() {
                 return Some(successor);
             }
         }
@@ -64,25 +56,19 @@ pub(super) async fn hand_place_on(inner: &Arc<Inner>, limit: Duration) -> Option
 }
 
 /// Offers the place of this member; `None` when it is not taken.
-async fn offer(inner: &Arc<Inner>, successor: &Address, place: &TakenPlace) -> Option<()> {
-    let planner = &inner.planner;
-    let mut client = planner.sending.client(successor)?;
-    let request = TakePlaceRequest { leaver: place.from.to_string(), place: place.name.clone() };
-    let taken = timeout(ANNOUNCE_TIMEOUT, client.take_place(request)).await.ok()?;
-    let taken = taken.inspect_err(|error| {
-        let member = &inner.address;
-        tracing::debug!(%member, %successor, %error, "the place of this member is not taken over");
-    });
-    let ping = taken.ok()?.into_inner().ping?;
-    let message = wire::from_proto(ping).ok()?.message;
-    inner.handle.request(message, 0).await?;
-    let deadline = tokio::time::Instant::now() + MOVER_SEEN_LIMIT;
+async fn offer<R: Reach>(
+    reach: &R,
+    planner: &Planner,
+    successor: &Address,
+    place: &TakenPlace,
+) -> Option<()> {
+    timeout(ANNOUNCE_TIMEOUT, reach.offer(successor, place)).await.ok()??;
     let is_seen = |view: &crate::view::View| {
-        let local = view.member(inner.address.as_str());
+        let local = view.member(planner.local.as_str());
         let seen = local.and_then(|local| rolls::successor_of(view, local));
         seen.is_some_and(|seen| seen.address == *successor)
     };
-    planner.until(deadline, is_seen).await.then_some(())
+    planner.until(Clock::now() + MOVER_SEEN_LIMIT, is_seen).await.then_some(())
 }
 
 impl Planner {
@@ -91,7 +77,7 @@ impl Planner {
     pub(super) async fn offered(&self, leaver: &str, name: String) -> Result<pb::Message, Status> {
         let from =
             Address::new(leaver).map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let place = self.views.with(|view| rolls::place_of(view, &from, unix_ms()));
+        let place = self.views.with(|view| rolls::place_of(view, &from, self.clocks.now_ms()));
         let place = place.filter(|place| place.name == name && from != self.local);
         let place = place.ok_or_else(|| {
             Status::failed_precondition("this member sees the one that leaves at another place")
