@@ -9,13 +9,13 @@ use crate::limits::{PLACE_LOST_PATIENCE, ROLL_LOOK_INTERVAL};
 use crate::place::OwnPlace;
 use crate::rolls::{self, Search, Step};
 
-const MEMBERS: usize = 4;
-/// As many as leave, one after the other.
-const NEWCOMERS: usize = 3;
+const MEMBERS: usize = 5;
+/// As many as leave.
+const NEWCOMERS: usize = 4;
 /// How long members stand by.
-const ROLL_WAIT: Duration = Duration::from_secs(12);
+const ROLL_WAIT: Duration = Duration::from_secs(40);
 
-/// A roll of all members but one, in whatever trouble.
+/// A roll of all members but one, one or two at a time, in whatever trouble.
 pub(super) async fn history(seed: u64, bug: Bug) -> Result<Seen, String> {
     let is_calm = seed.is_multiple_of(2);
     let (members, newcomers, roll_wait) = (MEMBERS, NEWCOMERS, Some(ROLL_WAIT));
@@ -25,28 +25,39 @@ pub(super) async fn history(seed: u64, bug: Bug) -> Result<Seen, String> {
         tokio::spawn(attend(Arc::clone(&world), i));
     }
     let mut seen = Seen::default();
-    for newcomer in MEMBERS..MEMBERS + NEWCOMERS {
-        let alive = world.alive();
-        world.join(newcomer, alive[world.draw(alive.len() as u64) as usize]);
-        tokio::spawn(come(Arc::clone(&world), newcomer));
-        // The next member may leave before all have heard of the new one.
-        sleep(Duration::from_millis(world.draw(2_500))).await;
-        let old: Vec<usize> = alive.into_iter().filter(|i| *i < MEMBERS).collect();
-        if old.len() < 2 {
+    let mut coming: Vec<usize> = (MEMBERS..MEMBERS + NEWCOMERS).rev().collect();
+    while !coming.is_empty() {
+        let count = if world.draw(3) == 0 { 2 } else { 1 };
+        let mut old: Vec<usize> = world.alive().into_iter().filter(|i| *i < MEMBERS).collect();
+        if old.len() <= count {
             break;
         }
-        let leaver = old[world.draw(old.len() as u64) as usize];
+        let new = coming.split_off(coming.len().saturating_sub(count));
+        for newcomer in &new {
+            let alive = world.alive();
+            world.join(*newcomer, alive[world.draw(alive.len() as u64) as usize]);
+            tokio::spawn(come(Arc::clone(&world), *newcomer));
+        }
+        // The next member may leave before all have heard of the new one.
+        sleep(Duration::from_millis(world.draw(2_500))).await;
         let before = owners(&world);
-        let leaving = tokio::spawn(leave(Arc::clone(&world), leaver));
-        sleep(Duration::from_millis(world.draw(1_300))).await;
-        let has_trouble = !is_calm && trouble(&world, leaver, newcomer);
-        seen.troubles += usize::from(has_trouble);
-        let successor = leaving.await.unwrap();
-        seen.moves += 1;
+        let mut leavers = Vec::new();
+        let mut leaving = Vec::new();
+        for _ in 0..count {
+            let leaver = old.remove(world.draw(old.len() as u64) as usize);
+            leavers.push(leaver);
+            leaving.push(tokio::spawn(leave(Arc::clone(&world), leaver)));
+            sleep(Duration::from_millis(world.draw(1_300))).await;
+        }
+        seen.troubles += usize::from(!is_calm && trouble(&world, &leavers, &new));
+        let mut moved = Vec::new();
+        for (leaving, leaver) in leaving.into_iter().zip(leavers) {
+            moved.push((leaver, leaving.await.unwrap()));
+        }
+        seen.moves += moved.len();
         sleep(GOSSIP_MAX + CUT_MAX + Duration::from_secs(2)).await;
-        if let Some(successor) = successor.filter(|_| is_calm) {
-            seen.successions += 1;
-            check_moved(&world, &before, leaver, world.index(successor.as_str()));
+        if is_calm {
+            seen.successions += check_moved(&world, &before, &moved);
         }
     }
     // Those that still stand by or have lost their place find one.
@@ -67,22 +78,31 @@ fn owners(world: &World) -> Vec<usize> {
     (0..KEYS).map(owner).collect()
 }
 
-/// The keys of the member that left are its successor's, and no other key moved.
-fn check_moved(world: &World, before: &[usize], leaver: usize, successor: usize) {
+/// The keys of members that left are their successors', and no other key moved. Gives how many had
+/// a successor.
+fn check_moved(world: &World, before: &[usize], moved: &[(usize, Option<Address>)]) -> usize {
+    let successor = |of: usize| moved.iter().find(|(leaver, _)| *leaver == of);
+    if moved.iter().any(|(_, successor)| successor.is_none()) {
+        // The keys of a member without a successor go to all.
+        return 0;
+    }
     for (k, (before, now)) in before.iter().zip(owners(world)).enumerate() {
-        let expected = if *before == leaver { successor } else { *before };
+        let successor = successor(*before).and_then(|(_, successor)| successor.as_ref());
+        let expected = successor.map_or(*before, |successor| world.index(successor.as_str()));
         world.must(now == expected, || format!("{now} has key {k} in place of {expected}"));
     }
+    moved.len()
 }
 
 /// Whether something happened.
-fn trouble(world: &Arc<World>, leaver: usize, newcomer: usize) -> bool {
+fn trouble(world: &Arc<World>, leavers: &[usize], new: &[usize]) -> bool {
     let alive = world.alive();
     let other = alive[world.draw(alive.len() as u64) as usize];
-    let who = [leaver, newcomer, other][world.draw(3) as usize];
-    let on_ring = alive.iter().filter(|i| **i != newcomer && **i != leaver && **i != who);
+    let one_of = |some: &[usize]| some[world.draw(some.len() as u64) as usize];
+    let who = [one_of(leavers), one_of(new), other][world.draw(3) as usize];
+    let stays = |i: &&usize| !new.contains(i) && !leavers.contains(i) && **i != who;
     match world.draw(3) {
-        0 if on_ring.count() > 1 => world.kill(who),
+        0 if alive.iter().filter(stays).count() > 0 => world.kill(who),
         1 => world.cut(who),
         _ => return false,
     }
