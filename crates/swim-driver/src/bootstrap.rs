@@ -133,6 +133,17 @@ impl Handle {
     }
 }
 
+/// Probes one member more than the first protocol period does. Of members that start together, some
+/// are joined before others: each probe spreads what is known of them, and the next period is some
+/// time away.
+async fn probe(handle: &Handle) -> Result<(), Stopped> {
+    let probe = |node: &mut Node, now: SwimInstant| {
+        // A member that has left again meanwhile probes nobody.
+        let _ = node.tick(now);
+    };
+    handle.tell(probe).await
+}
+
 /// What discovery says of the others.
 enum Listing<E> {
     Peers(Vec<Address>),
@@ -269,6 +280,7 @@ impl<'a, D: Discover> Search<'a, D> {
                     self.look_at = Some(Instant::now() + delay);
                 }
                 JoinProgress::Complete(joined) => {
+                    probe(self.setup.handle).await.map_err(|_| BootstrapError::Stopped)?;
                     return Ok(ControlFlow::Break(Bootstrapped { joined, alone: None }));
                 }
                 JoinProgress::Failed { failure, failures } => {
