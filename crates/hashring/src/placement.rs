@@ -3,7 +3,7 @@
 //! | placement | shares | needless movement | lookup | takes |
 //! |---|---|---|---|---|
 //! | [`Ring`] | uneven by `1 / sqrt(points)` | none | one search | points |
-//! | [`LocalRendezvous`] | a quarter of that unevenness | none | one search, about 16 points | points |
+//! | [`LocalRendezvous`] | a quarter of that unevenness | none | four searches | points |
 //! | [`SpreadMinimizing`] | even to `1 / points` | none while the last node stays | one search | points, numbered nodes |
 //! | [`Rendezvous`] | exactly by weight | none | time in the number of nodes | nothing |
 //! | [`Maglev`] | even to nodes by table size | some, as the table is filled anew | one read | a table |

@@ -42,7 +42,7 @@ pub fn points_for_peak(nodes: usize, peak: f64) -> Option<u32> {
 
 /// The part of a ring's excess that [`LocalRendezvous`](crate::LocalRendezvous) has with the same
 /// points. Measured on rings of 100 and more points a node; it fits them within 0.015 of the peak.
-const LOCAL_RENDEZVOUS_PART: f64 = 0.27;
+const LOCAL_RENDEZVOUS_PART: f64 = 0.25;
 
 /// As [`expected_peak`], by [`LocalRendezvous`](crate::LocalRendezvous).
 ///
@@ -56,8 +56,8 @@ pub fn expected_peak_of_local_rendezvous(nodes: usize, points: u32) -> f64 {
     1.0 + LOCAL_RENDEZVOUS_PART * (expected_peak(nodes, points) - 1.0)
 }
 
-/// As [`points_for_peak`], by [`LocalRendezvous`](crate::LocalRendezvous): about a fourteenth of
-/// the points of a ring.
+/// As [`points_for_peak`], by [`LocalRendezvous`](crate::LocalRendezvous): about a sixteenth of the
+/// points of a ring.
 #[must_use]
 pub fn points_for_peak_of_local_rendezvous(nodes: usize, peak: f64) -> Option<u32> {
     points_for_peak(nodes, 1.0 + (peak - 1.0) / LOCAL_RENDEZVOUS_PART)
