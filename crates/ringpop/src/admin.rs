@@ -26,6 +26,7 @@ use tonic::server::NamedService;
 use tonic::{Request, Response, Status};
 use tower_service::Service;
 
+use self::access::Caller;
 pub use self::access::{AdminAccess, AdminAccessError};
 use self::events::EventStream;
 use self::members::{millis, short};
@@ -150,6 +151,22 @@ impl AdminService {
         self.member.upgrade().ok_or_else(|| Status::unavailable("this member has stopped"))
     }
 
+    /// The caller, if it is admitted; a refusal is counted and told.
+    async fn admitted<Q>(
+        &self,
+        inner: &Inner,
+        name: &'static str,
+        request: &Request<Q>,
+    ) -> Result<Caller, Status> {
+        let admitted = self.access.admit(request).await;
+        if admitted.is_err() {
+            count(&inner.admin.commands_refused);
+            let peer = ConnectionEnds::of(request.extensions()).remote;
+            inner.admin.tell_refusal(&inner.address, name, peer);
+        }
+        admitted
+    }
+
     /// Carries out a command of an admitted caller.
     async fn command<Q, A, F>(
         &self,
@@ -162,16 +179,8 @@ impl AdminService {
         F: Future<Output = Result<A, Status>>,
     {
         let inner = self.inner()?;
+        let caller = self.admitted(&inner, name, &request).await?;
         let member = inner.address.clone();
-        let caller = match self.access.admit(&request).await {
-            Ok(caller) => caller,
-            Err(refused) => {
-                count(&inner.admin.commands_refused);
-                let peer = ConnectionEnds::of(request.extensions()).remote;
-                inner.admin.tell_refusal(&member, name, peer);
-                return Err(refused);
-            }
-        };
         count(&inner.admin.commands);
         let request = request.into_inner();
         tracing::info!(%member, command = name, %caller, ?request, "an operator gives a command");
@@ -338,12 +347,10 @@ impl Admin for AdminService {
         &self,
         request: Request<proto::GetHotKeysRequest>,
     ) -> Result<Response<proto::GetHotKeysResponse>, Status> {
-        // Keys may be names of people.
+        // Keys may be names of people. A screen asks for them every second, so the log has refusals
+        // only.
         let inner = self.inner()?;
-        if let Err(refused) = self.access.admit(&request).await {
-            count(&inner.admin.commands_refused);
-            return Err(refused);
-        }
+        self.admitted(&inner, "get hot keys", &request).await?;
         let n = request.into_inner().n;
         let told = inner.admin.hot_keys.as_ref().map(|hot| hot.told(n));
         Ok(Response::new(told.unwrap_or_default()))

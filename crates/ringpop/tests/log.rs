@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use rcgen::{CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
-use ringpop::admin_client::{AdminClient, ChangeLabelsRequest, Label};
+use ringpop::admin_client::{AdminClient, ChangeLabelsRequest, GetHotKeysRequest, Label};
 use ringpop::discovery::StaticList;
 use ringpop::forward::{Tls, TlsFiles};
 use ringpop::swim::Config;
@@ -19,7 +19,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
-use tonic::transport::Endpoint;
+use tonic::Code;
+use tonic::transport::{Channel, Endpoint};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -313,11 +314,7 @@ async fn commands_of_operators_are_told_with_their_caller() {
         (AdminAccess::read_only().loopback(), "an operator gives a command"),
         (AdminAccess::read_only(), "a command was refused"),
     ] {
-        let member = Ringpop::builder("test").admin_access(access).bind().await.unwrap();
-        member.serve(tonic::service::Routes::default()).unwrap();
-        member.bootstrap().await.unwrap();
-        let endpoint = Endpoint::from_shared(format!("http://{}", member.whoami())).unwrap();
-        let mut client = AdminClient::new(endpoint.connect_lazy());
+        let (member, mut client) = administered(access).await;
         let label = Label { key: "told".to_owned(), value: "in-the-log".to_owned() };
         let request = ChangeLabelsRequest { set: vec![label], remove: Vec::new() };
         let _ = client.change_labels(request).await;
@@ -325,4 +322,35 @@ async fn commands_of_operators_are_told_with_their_caller() {
         let told = log.line(&[line, "command=\"change labels\"", "127.0.0.1:", &name]).await;
         assert_eq!(told.contains("in-the-log"), line.contains("gives"), "{told}");
     }
+}
+
+/// Keys may be names of people: a caller that may give no commands may not read them, and the log
+/// says that it tried. One that may reads them without a line, as a screen does every second.
+#[tokio::test]
+async fn a_refused_reader_of_hot_keys_is_told_and_counted() {
+    let log = Log::get();
+    let (member, mut client) = administered(AdminAccess::read_only()).await;
+    let refused = client.get_hot_keys(GetHotKeysRequest { n: 1 }).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    let name = format!("member={}", member.whoami());
+    log.line(&["a command was refused", "command=\"get hot keys\"", "127.0.0.1:", &name]).await;
+    assert_eq!(member.counters().await.get("admin.commands_refused"), Some(1));
+
+    let (member, mut client) = administered(AdminAccess::read_only().loopback()).await;
+    client.get_hot_keys(GetHotKeysRequest { n: 1 }).await.unwrap();
+    let name = format!("member={}", member.whoami());
+    assert_eq!(log.find(&["get hot keys", &name]), None);
+    let counters = member.counters().await;
+    assert_eq!(counters.get("admin.commands_refused"), Some(0));
+    assert_eq!(counters.get("admin.commands"), Some(0));
+}
+
+/// A member with this access to its administration, and a client of that.
+async fn administered(access: AdminAccess) -> (Ringpop, AdminClient<Channel>) {
+    let member = Ringpop::builder("test").admin_access(access).bind().await.unwrap();
+    member.serve(tonic::service::Routes::default()).unwrap();
+    member.bootstrap().await.unwrap();
+    let endpoint = Endpoint::from_shared(format!("http://{}", member.whoami())).unwrap();
+    let client = AdminClient::new(endpoint.connect_lazy());
+    (member, client)
 }

@@ -2,21 +2,31 @@
 
 use std::error::Error;
 
+use swim_core::{Address, AddressError};
+
 /// Why state did not move with its keys. The ring changes all the same.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandOffError {
+    /// The receiver is no address, so it is no member.
+    #[error("the receiver {receiver:?} is no address: {source}; send to `PlannedMove::receiver`")]
+    Address {
+        /// The text.
+        receiver: String,
+        /// The fault.
+        source: AddressError,
+    },
     /// The new owner is gone: its keys go elsewhere.
     #[error("the receiver {receiver} is gone")]
     ReceiverGone {
         /// Its address.
-        receiver: String,
+        receiver: Address,
     },
     /// The new owner does not take it.
     #[error("the receiver {receiver} refuses: {reason}")]
     Refused {
         /// Its address.
-        receiver: String,
+        receiver: Address,
         /// What it says.
         reason: String,
     },

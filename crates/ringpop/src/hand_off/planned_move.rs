@@ -118,8 +118,8 @@ impl PlannedMove {
     ///
     /// # Errors
     ///
-    /// When the receiver refuses the chunk or is gone, the chunk or all of them together are too
-    /// large, or the move is over.
+    /// When the receiver is no address, refuses the chunk or is gone, the chunk or all of them
+    /// together are too large, or the move is over.
     pub async fn send(&self, receiver: &str, chunk: Bytes) -> Result<(), HandOffError> {
         let (bytes, max) = (chunk.len(), HAND_OFF_CHUNK_BYTES_MAX);
         if bytes > max {

@@ -54,8 +54,11 @@ impl Sending {
         chunk: Bytes,
         end: Clock,
     ) -> Result<(), HandOffError> {
-        let gone = || HandOffError::ReceiverGone { receiver: receiver.to_owned() };
-        let to = Address::new(receiver).map_err(|_| gone())?;
+        let to = Address::new(receiver).map_err(|source| {
+            let receiver = receiver.to_owned();
+            HandOffError::Address { receiver, source }
+        })?;
+        let gone = || HandOffError::ReceiverGone { receiver: to.clone() };
         let mut pause = GIVE_PAUSE_MIN;
         loop {
             let is_there = |view: &crate::view::View| {
@@ -74,7 +77,7 @@ impl Sending {
             match timeout_at(until, client.give(request)).await {
                 Ok(Ok(_taken)) => return Ok(()),
                 Ok(Err(status)) if is_final(status.code()) => {
-                    let (receiver, reason) = (receiver.to_owned(), status.message().to_owned());
+                    let (receiver, reason) = (to, status.message().to_owned());
                     return Err(HandOffError::Refused { receiver, reason });
                 }
                 // It has not heard of the move yet, or the connection broke.

@@ -18,6 +18,7 @@ use tonic::service::Routes as Services;
 
 use crate::echo::{METHOD, call, channel};
 
+mod errors;
 mod waiting;
 
 /// The hooks of the members, by number; a member that starts again has a new one.
