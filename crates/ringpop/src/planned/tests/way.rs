@@ -29,6 +29,9 @@ impl World {
 
     /// A planned move of a member, which must end in time.
     pub(super) async fn plan(self: &Arc<Self>, i: usize, aim: &Aim) {
+        if self.places[i].planner.others().len() + 1 < self.alive().len() {
+            self.all_known.store(false, Ordering::Relaxed);
+        }
         let began = Clock::now();
         plan(&self.way(i), &self.places[i].planner, aim, 600 * LIMIT).await;
         let took = began.elapsed();

@@ -91,6 +91,8 @@ pub(super) struct World {
     /// Of what was promised.
     broken: Mutex<Vec<String>>,
     began: Clock,
+    /// Each mover knew all members: nobody had to wait for gossip.
+    pub(super) all_known: AtomicBool,
     follows_state: AtomicBool,
 }
 
@@ -188,6 +190,7 @@ impl World {
                 parts: Mutex::default(),
                 broken: Mutex::default(),
                 began: Clock::now(),
+                all_known: AtomicBool::new(true),
                 follows_state: AtomicBool::new(false),
             }
         });
@@ -416,7 +419,8 @@ impl World {
         // Half of the round trip, and the millisecond to which labels are exact.
         let told = Duration::from_micros(DELAY_MAX_US) + Duration::from_millis(2);
         let gossip = GOSSIP_MAX + CUT_MAX + SWITCH_LEAD_MAX;
-        let most = if is_calm && self.all_together() { told } else { gossip };
+        let all_told = self.all_together() && self.all_known.load(Ordering::Relaxed);
+        let most = if is_calm && all_told { told } else { gossip };
         let (both, none) = (self.longest_overlap(), self.longest_gap());
         self.must(both <= most, || format!("two members owned a key for {both:?} of {most:?}"));
         self.must(none <= most, || format!("nobody owned a key for {none:?} of {most:?}"));
