@@ -33,9 +33,19 @@ const fn descriptors(members: usize) -> usize {
     members * (2 * (members - 1) * 5 / 4 + MEMBER_DESCRIPTORS) + OTHER_DESCRIPTORS
 }
 
+/// When members join.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Joins {
+    /// All at once: a hundred on two cores are busy with their connections for some seconds.
+    Together,
+    /// Each when the one before has joined.
+    InTurn,
+}
+
 /// Starts members, and waits until all have one view: gives the milliseconds from the last start.
 pub(crate) async fn start(
     size: usize,
+    joins: Joins,
     settings: impl Fn(usize, Builder) -> Builder,
 ) -> Result<(Vec<Ringpop>, f64)> {
     let listeners: Vec<TcpListener> =
@@ -54,9 +64,14 @@ pub(crate) async fn start(
         let builder = settings(i, builder.discovery(Arc::clone(&seeds)));
         let member = builder.bind().await?;
         member.serve(Services::default())?;
-        let join = member.clone();
-        joining.push(tokio::spawn(async move { join.bootstrap().await }));
         members.push(member);
+    }
+    for member in members.iter().cloned() {
+        let join = tokio::spawn(async move { member.bootstrap().await });
+        match joins {
+            Joins::Together => joining.push(join),
+            Joins::InTurn => drop(join.await??),
+        }
     }
     let last_start = Instant::now();
     until("one checksum at all members", || {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::many::{MEMBERS_MAX, members_max, start};
+use crate::many::{Joins, MEMBERS_MAX, members_max, start};
 use crate::process::{cpu_seconds, runtime_of};
 use crate::recorded;
 use crate::report::{Bar, Report, Row};
@@ -23,7 +23,7 @@ pub(crate) fn run(report: &mut Report) -> Result<()> {
 }
 
 async fn measure(size: usize) -> Result<Vec<Row>> {
-    let (_members, agreed) = start(size, |_, builder| builder).await?;
+    let (_members, agreed) = start(size, Joins::Together, |_, builder| builder).await?;
     let case = format!("{size} members in one process: one checksum");
     let agreed = Row::new(case, "ms", agreed).bar(Bar::ValueAtMost(3_000.0));
     let agreed = agreed.note(match size {

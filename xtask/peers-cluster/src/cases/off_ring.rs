@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use ringpop::{HealthCheck, Ringpop};
 
-use crate::many::{members_max, start};
+use crate::many::{Joins, members_max, start};
 use crate::measure::{median, millis, until};
 use crate::process::runtime_of;
 use crate::report::{Bar, Report, Row};
@@ -34,7 +34,7 @@ pub(crate) fn run(report: &mut Report) -> Result<()> {
 async fn measure(size: usize) -> Result<Vec<Row>> {
     let is_stuck: Arc<Vec<AtomicBool>> =
         Arc::new((0..size).map(|_| AtomicBool::new(false)).collect());
-    let (members, _) = start(size, |i, builder| {
+    let (members, _) = start(size, Joins::InTurn, |i, builder| {
         let is_stuck = Arc::clone(&is_stuck);
         let check = move || {
             let is_stuck = is_stuck[i].load(Ordering::Relaxed);
@@ -91,8 +91,15 @@ async fn until_on(members: &[Ringpop], size: usize) -> Result<()> {
     let changed = until("all rings have changed", || rings().all(|len| len == size)).await;
     changed.with_context(|| {
         let view = members[0].view();
-        let off = view.members.iter().filter_map(|it| view.off_ring(it.address.as_str()));
+        let is_off = |address: &str| view.ring.node(address).is_none();
+        let missing = view.members.iter().filter(|member| is_off(member.address.as_str()));
+        let missing = missing.map(|member| {
+            let damped = if view.damped.contains(&member.address) { ", damped" } else { "" };
+            let off = view.off_ring(member.address.as_str());
+            format!("{} {}{damped} {off:?}", member.address, member.status)
+        });
         let (fewest, most) = (rings().min(), rings().max());
-        format!("{size} expected, {fewest:?} to {most:?} seen; off: {:?}", off.collect::<Vec<_>>())
+        let missing: Vec<_> = missing.collect();
+        format!("{size} expected, {fewest:?} to {most:?} seen; at one: {}", missing.join(", "))
     })
 }
