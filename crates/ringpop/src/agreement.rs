@@ -7,13 +7,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use swim_core::{Address, Status};
+use swim_core::{Address, Member, Status};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::admin::checksums::own;
 use crate::inner::Inner;
 use crate::limits::{
     AGREEMENT_ASKED_MAX, AGREEMENT_CHANGES_MAX, AGREEMENT_INTERVAL, CHECKSUM_ANSWER_LIMIT,
+    GOSSIP_PORT_LABEL,
 };
 use crate::problem::{Problem, ProblemKind};
 use crate::propagation::Propagation;
@@ -45,13 +46,11 @@ pub(crate) fn watch(inner: &Arc<Inner>) {
 }
 
 async fn round(inner: &Inner, watching: &mut Watching) {
-    let (asked, known) = inner.views.with(|view| {
-        let may_live = |status| matches!(status, Status::Alive | Status::Suspect | Status::Faulty);
-        let others = view.members.iter().filter(|member| may_live(member.status));
-        let others = others.map(|member| &member.address).filter(|it| **it != inner.address);
-        let known: Vec<Address> = others.cloned().collect();
-        (watching.next(&known), known)
+    let (known, members) = inner.views.with(|view| {
+        let others = view.members.iter().filter(|member| can_be_asked(inner, member));
+        (others.map(|member| member.address.clone()).collect::<Vec<_>>(), view.members.len())
     });
+    let asked = watching.next(&known);
     let deadline = Instant::now() + CHECKSUM_ANSWER_LIMIT;
     let ask = |address: Address| async move {
         let answer = inner.admin.comparing.ask(&address, deadline).await;
@@ -70,13 +69,30 @@ async fn round(inner: &Inner, watching: &mut Watching) {
         return;
     }
     let Ok(config) = inner.handle.with(|node, _| node.config().clone()).await else { return };
-    let patience = Propagation::patience(&config, known.len() + 1);
+    let patience = Propagation::patience(&config, members);
     match watching.split(now, patience) {
         Some(address) => {
             let address = address.clone();
             inner.problems.begin(Problem::ViewsDiffer { address });
         }
         None => inner.problems.end(ProblemKind::Views),
+    }
+}
+
+/// Whether another member may live and can be asked over a connection that gossip has, or gossip
+/// will have none to it. All others are asked when gossip has met them: a second connection to each
+/// member would cost more than all else that an idle cluster does.
+fn can_be_asked(inner: &Inner, member: &Member) -> bool {
+    if member.address == inner.address {
+        return false;
+    }
+    match member.status {
+        Status::Faulty => true,
+        Status::Alive | Status::Suspect => {
+            member.labels.get(GOSSIP_PORT_LABEL).is_some()
+                || inner.admin.comparing.is_connected(&member.address)
+        }
+        _ => false,
     }
 }
 

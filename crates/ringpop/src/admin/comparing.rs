@@ -1,7 +1,5 @@
 //! The latest comparison of checksums, and the connections that it takes.
 
-use std::sync::{Mutex, PoisonError};
-
 use swim_core::Address;
 use tokio::time::{Instant, timeout_at};
 use tonic::Status;
@@ -18,7 +16,10 @@ use crate::security::Security;
 pub(crate) struct Comparing {
     /// Held while members are asked: all that want to know wait for the same answers.
     pub(super) latest: tokio::sync::Mutex<Option<Compared>>,
-    channels: Mutex<Channels>,
+    /// Those of gossip. Only its own runtime may open them.
+    gossip: Channels,
+    /// To members that gossip has no connection to.
+    own: Channels,
 }
 
 #[derive(Debug, Clone)]
@@ -32,17 +33,19 @@ pub(super) struct Compared {
 pub(super) type Answer = Result<proto::GetChecksumsResponse, String>;
 
 impl Comparing {
-    pub(crate) fn new(security: Security) -> Self {
-        let channels = Channels::new(security, CHECKSUM_CHANNELS_MAX);
-        Self { latest: tokio::sync::Mutex::new(None), channels: Mutex::new(channels) }
+    pub(crate) fn new(security: Security, gossip: Channels) -> Self {
+        let own = Channels::new(security, CHECKSUM_CHANNELS_MAX);
+        Self { latest: tokio::sync::Mutex::new(None), gossip, own }
+    }
+
+    /// Whether gossip has a connection to a member, so that to ask it opens none.
+    pub(crate) fn is_connected(&self, address: &Address) -> bool {
+        self.gossip.kept(address).is_some()
     }
 
     /// Asks one member until `deadline`.
     pub(crate) async fn ask(&self, address: &Address, deadline: Instant) -> Answer {
-        let channel = {
-            let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-            channels.get(address, None, true)
-        };
+        let channel = self.gossip.kept(address).or_else(|| self.own.get(address, None, true));
         let channel = channel.ok_or_else(|| "no URL can name it".to_owned())?;
         let limit = deadline.min(Instant::now() + CHECKSUM_ANSWER_LIMIT);
         match timeout_at(limit, get(channel)).await {

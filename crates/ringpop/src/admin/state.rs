@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::access::AdminAccess;
 use super::comparing::Comparing;
+use crate::gossip::Channels;
 use crate::hot_keys::HotKeys;
 use crate::latency::Latency;
 use crate::limits::{ADMIN_LOG_INTERVAL, ADMIN_READERS_MAX};
@@ -46,7 +47,7 @@ impl AdminState {
     pub(crate) fn new(
         access: AdminAccess,
         log_control: Option<Box<dyn LogControl>>,
-        security: Security,
+        (security, gossip): (Security, Channels),
         beacons: Option<Duration>,
         hot_keys: Option<Arc<HotKeys>>,
     ) -> Self {
@@ -58,7 +59,7 @@ impl AdminState {
             readers_refused: AtomicU64::new(0),
             refusal_told: Mutex::new(None),
             log_control,
-            comparing: Comparing::new(security),
+            comparing: Comparing::new(security, gossip),
             latency: Arc::default(),
             hot_keys,
             propagation: Arc::default(),

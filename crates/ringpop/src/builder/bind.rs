@@ -56,8 +56,9 @@ impl Builder {
         let (hosts, alone_after, is_meant_to_be_alone) = self.whom_to_join(address);
         self.add_ring_routes(&views, &listeners);
         let routed = self.routed();
+        let channels = Channels::new(self.security.clone(), CHANNELS_MAX);
         let (admin, timings, moving) =
-            (self.admin_state(), self.timings(&local), self.moving(&views));
+            (self.admin_state(&channels), self.timings(&local), self.moving(&views));
         let (forwarder, control) = self.forwarder((&views, moving.as_ref()), &local, &admin)?;
         let (status_changes, last_stats) = (Arc::<StatusChanges>::default(), Arc::default());
         let (isolation, isolation_now) = watch::channel(node.isolation());
@@ -73,8 +74,7 @@ impl Builder {
             last_stats: Arc::clone(&last_stats),
             propagation: Arc::clone(&admin.propagation),
         });
-        let calls = Calls::new(Channels::new(self.security.clone(), CHANNELS_MAX), timings);
-        let (handle, driver) = driver(node, calls, publishing, &start);
+        let (handle, driver) = driver(node, Calls::new(channels, timings), publishing, &start);
         let gossip_thread = run(driver.discovery(hosts.clone()).run(), gossip_listener)?;
         let inner = Inner {
             planner: self.planner(&local, &views, &clocks, &listeners, moving),
@@ -115,10 +115,11 @@ impl Builder {
         Ok(attended(inner, self.off_ring))
     }
 
-    fn admin_state(&mut self) -> AdminState {
+    fn admin_state(&mut self, gossip: &Channels) -> AdminState {
         let (access, log_control) = (self.admin_access.clone(), self.log_control.take());
         let hot_keys = self.hot_keys.map(|one_in| Arc::new(HotKeys::new(one_in)));
-        AdminState::new(access, log_control, self.security.clone(), self.beacons, hot_keys)
+        let connections = (self.security.clone(), gossip.clone());
+        AdminState::new(access, log_control, connections, self.beacons, hot_keys)
     }
 
     /// The address that others are told, in the form of discovery and in that of the machine.

@@ -1,6 +1,7 @@
 //! Connections of the membership protocol, by the address they lead to.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use swim_core::Address;
 use tonic::transport::{Channel, Endpoint};
@@ -9,15 +10,21 @@ use crate::limits::{CONNECT_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT};
 use crate::security::Security;
 
 /// The connections to members. To others there are connections for one call each:
-/// an address costs nothing for longer because somebody named it.
-#[derive(Debug)]
+/// an address costs nothing for longer because somebody named it. Clones share them.
+#[derive(Clone, Debug)]
 pub(crate) struct Channels {
+    table: Arc<Mutex<Table>>,
+    security: Security,
+}
+
+/// The connections that are kept.
+#[derive(Debug)]
+struct Table {
     kept: HashMap<Address, Kept>,
     /// Most that are kept.
     capacity: usize,
     /// Counts calls, to tell which connection was used least recently.
     calls: u64,
-    security: Security,
 }
 
 #[derive(Debug)]
@@ -30,21 +37,28 @@ struct Kept {
 
 impl Channels {
     pub(crate) fn new(security: Security, capacity: usize) -> Self {
-        Self { kept: HashMap::new(), capacity, calls: 0, security }
+        let table = Table { kept: HashMap::new(), capacity, calls: 0 };
+        Self { table: Arc::new(Mutex::new(table)), security }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A connection for one call, which opens it: to this port of the host when there is one. It
     /// stays open for further calls when it is to `keep`. `None` when no URL can name the
     /// address.
     pub(crate) fn get(
-        &mut self,
+        &self,
         to: &Address,
         gossip_port: Option<u16>,
         keep: bool,
     ) -> Option<Channel> {
-        self.calls += 1;
-        if let Some(kept) = self.kept.get_mut(to).filter(|kept| kept.gossip_port == gossip_port) {
-            kept.used = self.calls;
+        let mut table = self.table();
+        table.calls += 1;
+        let used = table.calls;
+        if let Some(kept) = table.kept.get_mut(to).filter(|kept| kept.gossip_port == gossip_port) {
+            kept.used = used;
             return Some(kept.channel.clone());
         }
         let url = match gossip_port.filter(|_| !self.security.has_link()) {
@@ -60,13 +74,32 @@ impl Channels {
             .keep_alive_while_idle(true);
         let channel = self.security.channel(&endpoint);
         if keep {
-            self.make_room();
-            let kept = Kept { channel: channel.clone(), gossip_port, used: self.calls };
-            self.kept.insert(to.clone(), kept);
+            table.make_room();
+            let kept = Kept { channel: channel.clone(), gossip_port, used };
+            table.kept.insert(to.clone(), kept);
         }
         Some(channel)
     }
 
+    /// The kept connection to all services of a member: not one to a port for gossip alone.
+    pub(crate) fn kept(&self, to: &Address) -> Option<Channel> {
+        let table = self.table();
+        let kept = table.kept.get(to).filter(|kept| kept.gossip_port.is_none())?;
+        Some(kept.channel.clone())
+    }
+
+    /// Closes the connection to a member that is gone, once its calls have ended.
+    pub(crate) fn forget(&self, address: &Address) {
+        self.table().kept.remove(address);
+    }
+
+    /// Closes all, once their calls have ended.
+    pub(crate) fn clear(&self) {
+        self.table().kept.clear();
+    }
+}
+
+impl Table {
     /// Closes the connection that was used least recently when there are as many as
     /// may be.
     fn make_room(&mut self) {
@@ -77,11 +110,6 @@ impl Channels {
         if let Some(address) = oldest.map(|(address, _)| address.clone()) {
             self.kept.remove(&address);
         }
-    }
-
-    /// Closes the connection to a member that is gone, once its calls have ended.
-    pub(crate) fn forget(&mut self, address: &Address) {
-        self.kept.remove(address);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Chunks of state on their way to new owners, over connections of their own.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use swim_core::Address;
 use tokio::time::{Instant as Clock, sleep, timeout_at};
@@ -22,27 +22,23 @@ use crate::view::Views;
 #[derive(Debug)]
 pub(crate) struct Sending {
     local: Address,
-    security: Security,
-    channels: Mutex<Channels>,
+    channels: Channels,
 }
 
 impl Sending {
     pub(crate) fn new(local: Address, security: Security) -> Self {
-        let channels = Mutex::new(Channels::new(security.clone(), MOVE_CHANNELS_MAX));
-        Self { local, security, channels }
+        Self { local, channels: Channels::new(security, MOVE_CHANNELS_MAX) }
     }
 
     /// A client of a member; `None` when no URL can name its address.
     pub(crate) fn client(&self, to: &Address) -> Option<PlannedMovesClient<Channel>> {
-        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-        let client = PlannedMovesClient::new(channels.get(to, None, true)?);
+        let client = PlannedMovesClient::new(self.channels.get(to, None, true)?);
         Some(client.max_encoding_message_size(HAND_OFF_MESSAGE_BYTES_MAX))
     }
 
     /// Closes all connections, once their calls have ended.
     pub(crate) fn close(&self) {
-        let none = Channels::new(self.security.clone(), MOVE_CHANNELS_MAX);
-        *self.channels.lock().unwrap_or_else(PoisonError::into_inner) = none;
+        self.channels.clear();
     }
 
     /// Sends a chunk until it has been taken, has been refused, or the time is over.
@@ -95,7 +91,7 @@ impl Sending {
 
     /// The next chunk opens a connection of its own: this one leads to a process that stands still.
     fn forget(&self, to: &Address) {
-        self.channels.lock().unwrap_or_else(PoisonError::into_inner).forget(to);
+        self.channels.forget(to);
     }
 }
 

@@ -1,9 +1,12 @@
 //! Layers of the application around everything that a member serves.
 
+use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ringpop::Ringpop;
+use ringpop::forward::ConnectionEnds;
 use tokio::time::timeout;
 use tonic::Code;
 use tonic::body::Body;
@@ -70,4 +73,35 @@ async fn a_layer_that_answers_keeps_requests_from_the_forwarder() {
     let refused = call(&mut channel(&member).await, "key").await.unwrap_err();
     assert_eq!(refused.code(), Code::Unauthenticated);
     assert_eq!(member.forward_stats().local, 0);
+}
+
+/// A cluster of a hundred has ten thousand connections by gossip alone: the comparison of views
+/// must not have as many again.
+#[tokio::test(flavor = "multi_thread")]
+async fn members_compare_their_views_over_the_connections_of_gossip() {
+    let asked = builder().bind().await.unwrap();
+    let requests = Arc::<Mutex<Vec<(SocketAddr, bool)>>>::default();
+    let noted = Arc::clone(&requests);
+    let layer = MapRequestLayer::new(move |request: http::Request<Body>| {
+        let compares = request.uri().path().ends_with("/GetChecksums");
+        let from = ConnectionEnds::of(request.extensions()).remote.unwrap();
+        noted.lock().unwrap().push((from, compares));
+        request
+    });
+    asked.serve_with(Services::new(Echo), layer).unwrap();
+    asked.bootstrap().await.unwrap();
+    let asker = builder().discovery(peers(&[&asked])).bind().await.unwrap();
+    asker.serve(Services::new(Echo)).unwrap();
+    asker.bootstrap().await.unwrap();
+    let of = |compares: bool| -> HashSet<SocketAddr> {
+        let requests = requests.lock().unwrap();
+        requests.iter().filter(|(_, is)| *is == compares).map(|(from, _)| *from).collect()
+    };
+    let compared = async {
+        while of(true).is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, compared).await.unwrap();
+    assert!(of(true).is_subset(&of(false)), "{:?} of {:?}", of(true), of(false));
 }
