@@ -412,8 +412,8 @@ pub(crate) const CHECKSUMS_LIMIT: Duration = Duration::from_secs(4);
 /// How old an answer for all members may be: many watchers cost no more than one.
 pub(crate) const CHECKSUMS_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Connections that stay open for asking after checksums. Larger clusters open some anew for each
-/// comparison.
+/// Connections that stay open for asking after checksums, beside those of gossip. Where more are
+/// needed, some are opened anew for each comparison.
 pub(crate) const CHECKSUM_CHANNELS_MAX: usize = 128;
 
 /// How often a member compares its view with those of a few others: a split is to be seen within

@@ -112,7 +112,7 @@ async fn hold(store: impl LeaseStore) {
         });
         sleep(Duration::from_millis(10)).await;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 #[tokio::test]
