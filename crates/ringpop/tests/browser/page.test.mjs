@@ -267,6 +267,8 @@ async function realCluster(count) {
     assert.ok(Date.now() - begun < PATIENCE, 'the members do not find each other');
     await new Promise((resolve) => { setTimeout(resolve, 100); });
   }
+  // What one of them sees, the others may not have heard of yet.
+  await promisify(execFile)(command, ['wait', addresses[0], '--members', String(count), '--converged']);
   return { addresses, children, url, ask, close: () => children.forEach((child) => child.kill('SIGKILL')) };
 }
 
@@ -331,7 +333,7 @@ test('the page finds the owners that the command finds', live, async () => {
   try {
     const { page, close } = await open(cluster.url);
     const keys = Array.from({ length: 100 }, (_, index) => `key ${index}/ü&=`);
-    const lookups = await promisify(execFile)('sh', ['-c', 'for key in "$@"; do "$0" lookup "$RINGPOP_ASKED" "$key" --json; done', command, ...keys], { env: { ...process.env, RINGPOP_ASKED: cluster.addresses[1] } });
+    const lookups = await promisify(execFile)('sh', ['-c', 'for key in "$@"; do "$0" lookup "$RINGPOP_ASKED" "$key" --json || exit; done', command, ...keys], { env: { ...process.env, RINGPOP_ASKED: cluster.addresses[1] } });
     const owners = lookups.stdout.trim().split('\n').map((line) => JSON.parse(line).owners[0]);
     assert.equal(owners.length, keys.length);
     for (const [index, key] of keys.entries()) {
