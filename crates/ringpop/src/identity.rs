@@ -112,7 +112,7 @@ impl Claims {
     }
 }
 
-/// Which of several members that claim one place has it: the one with the least of this.
+/// Orders members that claim one place: the least one has it.
 pub(crate) const fn precedence(member: &Member) -> (Reverse<u64>, &Address) {
     (Reverse(member.incarnation), &member.address)
 }

@@ -1,15 +1,14 @@
 //! A cluster of processes that keep values, under load.
 
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, TcpListener};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::time::Instant;
 
 use anyhow::{Result, bail};
 
 use crate::load::Serving;
-use crate::measure::PATIENCE;
-use crate::process::{Line, Remote};
+use crate::measure::{LOOK_INTERVAL, PATIENCE};
+use crate::process::{Line, Remote, listeners};
 use crate::roles::Role;
 
 /// The processes, and what they said.
@@ -32,14 +31,8 @@ pub(crate) struct Keepers {
 impl Keepers {
     /// Starts so many, and waits until all have one ring.
     pub(crate) async fn start(role: Role, size: usize) -> Result<Self> {
-        let listeners: Vec<TcpListener> = (0..size)
-            .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
-            .collect::<Result<_, _>>()?;
-        let addresses: Vec<String> = listeners
-            .iter()
-            .map(|listener| Ok(listener.local_addr()?.to_string()))
-            .collect::<Result<_>>()?;
-        drop(listeners);
+        // Ports that were free a moment ago.
+        let (_, addresses) = listeners(size)?;
         let (sender, lines) = channel();
         let mut all = Self {
             role,
@@ -113,7 +106,7 @@ impl Keepers {
             match self.lines.try_recv() {
                 Ok(line) => self.take(&line),
                 Err(TryRecvError::Empty) if began.elapsed() < PATIENCE => {
-                    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+                    tokio::time::sleep(LOOK_INTERVAL).await;
                 }
                 Err(error) => bail!("not within {PATIENCE:?}: {what} ({error})"),
             }

@@ -1,9 +1,10 @@
 //! Calls at a steady rate to all members of a cluster, whose keys are as uneven as those of users.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
+use ringpop::swim::SplitMix64;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 use tonic::transport::{Channel, Endpoint};
@@ -30,22 +31,18 @@ impl Serving {
     pub(crate) async fn add(&self, address: &str) -> Result<()> {
         let endpoint: Endpoint = format!("http://{address}").parse()?;
         let channel = endpoint.tcp_nodelay(true).connect().await?;
-        self.lock().push((address.to_owned(), channel));
+        lock(&self.0).push((address.to_owned(), channel));
         Ok(())
     }
 
     pub(crate) fn remove(&self, address: &str) {
-        self.lock().retain(|(serving, _)| serving != address);
+        lock(&self.0).retain(|(serving, _)| serving != address);
     }
 
-    fn any(&self, random: &mut Random) -> Option<Client<Channel>> {
-        let serving = self.lock();
-        let chosen = random.below(serving.len() as u64);
+    fn any(&self, random: &mut SplitMix64) -> Option<Client<Channel>> {
+        let serving = lock(&self.0);
+        let chosen = random.next().checked_rem(serving.len() as u64)?;
         serving.get(usize::try_from(chosen).ok()?).map(|(_, channel)| Client::new(channel.clone()))
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(String, Channel)>> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -60,7 +57,7 @@ impl Load {
         let outcomes: Arc<Mutex<Vec<Outcome>>> = Arc::default();
         let noted = Arc::clone(&outcomes);
         let calling = tokio::spawn(async move {
-            let (keys, mut random) = (Zipf::new(KEYS), Random(7));
+            let (keys, mut random) = (Zipf::new(KEYS), SplitMix64::new(7));
             let mut ticks = interval(Duration::from_micros(1_000_000 / RATE));
             ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
             loop {
@@ -71,7 +68,7 @@ impl Load {
                 tokio::spawn(async move {
                     let answer = client.get(Ask::new(&key)).await;
                     let outcome = Outcome { latency: due.elapsed(), answer };
-                    noted.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(outcome);
+                    lock(&noted).push(outcome);
                 });
             }
         });
@@ -80,8 +77,7 @@ impl Load {
 
     /// The calls that have ended since the last time.
     pub(crate) fn take(&self) -> Vec<Outcome> {
-        let mut outcomes = self.outcomes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        std::mem::take(&mut *outcomes)
+        std::mem::take(&mut *lock(&self.outcomes))
     }
 }
 
@@ -91,9 +87,13 @@ impl Drop for Load {
     }
 }
 
+fn lock<T>(shared: &Mutex<Vec<T>>) -> MutexGuard<'_, Vec<T>> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Asks once for each key.
 pub(crate) async fn fill(serving: &Serving) -> Result<()> {
-    let mut random = Random(1);
+    let mut random = SplitMix64::new(1);
     for i in 0..KEYS {
         let Some(mut client) = serving.any(&mut random) else { anyhow::bail!("nobody serves") };
         client.get(Ask::new(&key(i))).await?;
@@ -121,23 +121,9 @@ impl Zipf {
         Self { sums: sums.collect() }
     }
 
-    fn draw(&self, random: &mut Random) -> usize {
+    fn draw(&self, random: &mut SplitMix64) -> usize {
         let all = self.sums.last().copied().unwrap_or_default();
-        let drawn = random.below(1 << 53) as f64 / (1_u64 << 53) as f64 * all;
+        let drawn = (random.next() >> 11) as f64 / (1_u64 << 53) as f64 * all;
         self.sums.partition_point(|sum| *sum <= drawn).min(self.sums.len() - 1)
-    }
-}
-
-/// The generator SplitMix64 (Steele et al. 2014): the same calls in each run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let z = z ^ (z >> 31);
-        u64::try_from((u128::from(z) * u128::from(bound)) >> 64).unwrap_or_default()
     }
 }

@@ -1,6 +1,5 @@
 //! Members in one process, a hundred of them or as many as there are descriptors for.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,13 +10,16 @@ use ringpop::tonic::service::Routes as Services;
 use ringpop::{Builder, Ringpop};
 
 use crate::measure::{millis, until};
-use crate::process::descriptors_max;
+use crate::process::{descriptors_max, listeners};
 
 pub(crate) const MEMBERS_MAX: usize = 100;
 /// Descriptors of a process beside those of its members.
 const OTHER_DESCRIPTORS: usize = 100;
 /// Descriptors of a member beside its gossip connections.
 const MEMBER_DESCRIPTORS: usize = 3;
+
+/// Members that discovery lists.
+const SEEDS: usize = 5;
 
 /// How many members this process has descriptors for; at most [`MEMBERS_MAX`].
 pub(crate) fn members_max() -> Result<usize> {
@@ -48,15 +50,9 @@ pub(crate) async fn start(
     joins: Joins,
     settings: impl Fn(usize, Builder) -> Builder,
 ) -> Result<(Vec<Ringpop>, f64)> {
-    let listeners: Vec<TcpListener> =
-        (0..size).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<Result<_, _>>()?;
-    let seeds: Vec<String> = listeners
-        .iter()
-        .take(5)
-        .map(|listener| Ok(listener.local_addr()?.to_string()))
-        .collect::<Result<_>>()?;
-    let seeds: Arc<dyn Discovery> =
-        Arc::new(StaticList::from_addresses(seeds.iter().map(String::as_str))?);
+    let (listeners, addresses) = listeners(size)?;
+    let seeds = addresses.iter().take(SEEDS).map(String::as_str);
+    let seeds: Arc<dyn Discovery> = Arc::new(StaticList::from_addresses(seeds)?);
     let mut members = Vec::new();
     let mut joining = Vec::new();
     for (i, listener) in listeners.into_iter().enumerate() {

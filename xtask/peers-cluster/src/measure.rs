@@ -11,7 +11,7 @@ use crate::spread::quantile;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often a condition is looked at. It is the resolution of what is measured so.
-const LOOK_INTERVAL: Duration = Duration::from_millis(1);
+pub(crate) const LOOK_INTERVAL: Duration = Duration::from_millis(1);
 
 pub(crate) fn median(values: &mut [f64]) -> f64 {
     quantile(values, 0.5)

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write as _};
+use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Sender;
 use std::time::Instant;
@@ -37,6 +38,17 @@ pub(crate) fn on_one_core<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
     let result = f();
     sched_setaffinity(None, &before).context("cannot choose the former cores")?;
     result
+}
+
+/// Listeners on loopback, and their addresses.
+pub(crate) fn listeners(count: usize) -> Result<(Vec<TcpListener>, Vec<String>)> {
+    let listeners: Vec<TcpListener> = (0..count)
+        .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+        .collect::<Result<_, _>>()
+        .context("cannot listen")?;
+    let addresses = listeners.iter().map(|listener| Ok(listener.local_addr()?.to_string()));
+    let addresses = addresses.collect::<Result<_>>()?;
+    Ok((listeners, addresses))
 }
 
 /// How many descriptors this process may have; the limit is raised as far as it may be.

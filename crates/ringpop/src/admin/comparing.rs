@@ -38,9 +38,9 @@ impl Comparing {
         Self { latest: tokio::sync::Mutex::new(None), gossip, own }
     }
 
-    /// Whether gossip has a connection to a member, so that to ask it opens none.
+    /// Whether gossip has a connection to a member: a question then opens none.
     pub(crate) fn is_connected(&self, address: &Address) -> bool {
-        self.gossip.kept(address).is_some()
+        self.gossip.has(address)
     }
 
     /// Asks one member until `deadline`.

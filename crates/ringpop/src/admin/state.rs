@@ -11,13 +11,11 @@ use tokio::time::Instant;
 
 use super::access::AdminAccess;
 use super::comparing::Comparing;
-use crate::gossip::Channels;
 use crate::hot_keys::HotKeys;
 use crate::latency::Latency;
 use crate::limits::{ADMIN_LOG_INTERVAL, ADMIN_READERS_MAX};
 use crate::log_control::LogControl;
 use crate::propagation::Propagation;
-use crate::security::Security;
 
 /// What the administration service of a member counts and bounds.
 #[derive(Debug)]
@@ -47,7 +45,7 @@ impl AdminState {
     pub(crate) fn new(
         access: AdminAccess,
         log_control: Option<Box<dyn LogControl>>,
-        (security, gossip): (Security, Channels),
+        comparing: Comparing,
         beacons: Option<Duration>,
         hot_keys: Option<Arc<HotKeys>>,
     ) -> Self {
@@ -59,7 +57,7 @@ impl AdminState {
             readers_refused: AtomicU64::new(0),
             refusal_told: Mutex::new(None),
             log_control,
-            comparing: Comparing::new(security, gossip),
+            comparing,
             latency: Arc::default(),
             hot_keys,
             propagation: Arc::default(),

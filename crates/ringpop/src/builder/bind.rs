@@ -13,6 +13,7 @@ use swim_driver::{Driver, Handle, Hosts, Start, queue};
 use tokio::sync::{broadcast, watch};
 
 use super::Builder;
+use crate::admin::comparing::Comparing;
 use crate::admin::state::AdminState;
 use crate::bind_error::{AdvertiseError, BindError};
 use crate::event::{Event, Listeners};
@@ -118,8 +119,8 @@ impl Builder {
     fn admin_state(&mut self, gossip: &Channels) -> AdminState {
         let (access, log_control) = (self.admin_access.clone(), self.log_control.take());
         let hot_keys = self.hot_keys.map(|one_in| Arc::new(HotKeys::new(one_in)));
-        let connections = (self.security.clone(), gossip.clone());
-        AdminState::new(access, log_control, connections, self.beacons, hot_keys)
+        let comparing = Comparing::new(self.security.clone(), gossip.clone());
+        AdminState::new(access, log_control, comparing, self.beacons, hot_keys)
     }
 
     /// The address that others are told, in the form of discovery and in that of the machine.

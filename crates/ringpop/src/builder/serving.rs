@@ -128,9 +128,9 @@ impl Builder {
     }
 
     /// Whether callers may speak HTTP/1 beside HTTP/2, on the port of this member: for routes of
-    /// axum, or gRPC-Web, beside the services of gRPC. Members speak HTTP/2 in any case. Over
-    /// HTTP/1 the head of a request may take any time to come; where strangers reach the port, put
-    /// a proxy before it. Default: no.
+    /// axum, or gRPC-Web, beside the services of gRPC. Members always speak HTTP/2. The server
+    /// sets no limit on the time that the head of an HTTP/1 request takes; where strangers reach
+    /// the port, put a proxy before it. Default: no.
     ///
     /// ```
     /// use axum::{Router, routing::get};

@@ -83,9 +83,12 @@ impl Channels {
 
     /// The kept connection to all services of a member: not one to a port for gossip alone.
     pub(crate) fn kept(&self, to: &Address) -> Option<Channel> {
-        let table = self.table();
-        let kept = table.kept.get(to).filter(|kept| kept.gossip_port.is_none())?;
-        Some(kept.channel.clone())
+        self.table().to_all_services(to).map(|kept| kept.channel.clone())
+    }
+
+    /// Whether there is such a connection.
+    pub(crate) fn has(&self, to: &Address) -> bool {
+        self.table().to_all_services(to).is_some()
     }
 
     /// Closes the connection to a member that is gone, once its calls have ended.
@@ -100,6 +103,10 @@ impl Channels {
 }
 
 impl Table {
+    fn to_all_services(&self, to: &Address) -> Option<&Kept> {
+        self.kept.get(to).filter(|kept| kept.gossip_port.is_none())
+    }
+
     /// Closes the connection that was used least recently when there are as many as
     /// may be.
     fn make_room(&mut self) {

@@ -14,8 +14,13 @@ struct Consul {
     _storage: TempDir,
 }
 
-impl Consul {
-    /// `None`: it is not installed, which is told.
+pub(crate) fn store(url: &str) -> ConsulLeases {
+    ConsulLeases::new(&Agent::new(url).unwrap(), "leases/rides")
+}
+
+impl Server for Consul {
+    type Store = ConsulLeases;
+
     async fn start() -> Option<Self> {
         if !is_installed("consul") {
             return None;
@@ -26,14 +31,6 @@ impl Consul {
         agent.start().await;
         Some(Self { agent, _storage: storage })
     }
-}
-
-pub(crate) fn store(url: &str) -> ConsulLeases {
-    ConsulLeases::new(&Agent::new(url).unwrap(), "leases/rides")
-}
-
-impl Server for Consul {
-    type Store = ConsulLeases;
 
     fn store(&self) -> ConsulLeases {
         store(&self.agent.url())
@@ -69,32 +66,27 @@ impl Server for Consul {
 
 #[tokio::test]
 async fn leases_are_granted_renewed_and_given_back() {
-    let Some(server) = Consul::start().await else { return };
-    scenarios::granted_renewed_and_given_back(&server).await;
+    scenarios::granted_renewed_and_given_back::<Consul>().await;
 }
 
 #[tokio::test]
 async fn a_session_that_an_operator_destroys_is_lost_loudly() {
-    let Some(server) = Consul::start().await else { return };
-    scenarios::sessions_that_an_operator_ends(&server).await;
+    scenarios::sessions_that_an_operator_ends::<Consul>().await;
 }
 
 #[tokio::test]
 async fn two_members_that_do_not_see_each_other_never_hold_a_slot_at_a_time() {
-    let Some(server) = Consul::start().await else { return };
-    scenarios::two_members_contend(&server).await;
+    scenarios::two_members_contend::<Consul>().await;
 }
 
 #[tokio::test]
 async fn a_server_that_is_killed_and_comes_back_grants_again_at_once() {
-    let Some(mut server) = Consul::start().await else { return };
-    scenarios::killed_and_back(&mut server).await;
+    scenarios::killed_and_back::<Consul>().await;
 }
 
 #[tokio::test]
 async fn a_server_that_hangs_costs_the_leases_in_time() {
-    let Some(mut server) = Consul::start().await else { return };
-    scenarios::hangs_and_goes_on(&mut server).await;
+    scenarios::hangs_and_goes_on::<Consul>().await;
 }
 
 /// Consul ends a session after up to twice its time, which is 10 s at least.
@@ -103,8 +95,7 @@ async fn a_paused_process_finds_out_and_its_late_writes_are_refused() {
     if !runs_all("a process that is paused until Consul ends its session") {
         return;
     }
-    let Some(server) = Consul::start().await else { return };
-    scenarios::a_paused_process(&server).await;
+    scenarios::a_paused_process::<Consul>().await;
 }
 
 #[tokio::test]
@@ -112,6 +103,5 @@ async fn a_restart_within_the_time_of_a_lease_costs_nothing() {
     if !runs_all("a restart of Consul within the time of a lease") {
         return;
     }
-    let Some(mut server) = Consul::start().await else { return };
-    scenarios::a_short_restart(&mut server).await;
+    scenarios::a_short_restart::<Consul>().await;
 }

@@ -32,15 +32,12 @@ pub(crate) fn store(url: &str) -> KubernetesLeases {
     KubernetesLeases::new(&Api::new(url).unwrap(), "shop", "rides")
 }
 
-impl Kubernetes {
-    /// `None`: it is not installed, which is told.
+impl Server for Kubernetes {
+    type Store = KubernetesLeases;
+
     async fn start() -> Option<Self> {
         ApiServer::start_with(&leases()).await.map(Self)
     }
-}
-
-impl Server for Kubernetes {
-    type Store = KubernetesLeases;
 
     fn store(&self) -> KubernetesLeases {
         store(&self.0.url())
@@ -80,38 +77,32 @@ impl Server for Kubernetes {
 
 #[tokio::test]
 async fn leases_are_granted_renewed_and_given_back() {
-    let Some(server) = Kubernetes::start().await else { return };
-    scenarios::granted_renewed_and_given_back(&server).await;
+    scenarios::granted_renewed_and_given_back::<Kubernetes>().await;
 }
 
 #[tokio::test]
 async fn a_session_that_an_operator_deletes_is_lost_loudly() {
-    let Some(server) = Kubernetes::start().await else { return };
-    scenarios::sessions_that_an_operator_ends(&server).await;
+    scenarios::sessions_that_an_operator_ends::<Kubernetes>().await;
 }
 
 #[tokio::test]
 async fn two_members_that_do_not_see_each_other_never_hold_a_slot_at_a_time() {
-    let Some(server) = Kubernetes::start().await else { return };
-    scenarios::two_members_contend(&server).await;
+    scenarios::two_members_contend::<Kubernetes>().await;
 }
 
 #[tokio::test]
 async fn a_server_that_is_killed_and_comes_back_grants_again_at_once() {
-    let Some(mut server) = Kubernetes::start().await else { return };
-    scenarios::killed_and_back(&mut server).await;
+    scenarios::killed_and_back::<Kubernetes>().await;
 }
 
 #[tokio::test]
 async fn a_server_that_hangs_costs_the_leases_in_time() {
-    let Some(mut server) = Kubernetes::start().await else { return };
-    scenarios::hangs_and_goes_on(&mut server).await;
+    scenarios::hangs_and_goes_on::<Kubernetes>().await;
 }
 
 #[tokio::test]
 async fn a_paused_process_finds_out_and_its_late_writes_are_refused() {
-    let Some(server) = Kubernetes::start().await else { return };
-    scenarios::a_paused_process(&server).await;
+    scenarios::a_paused_process::<Kubernetes>().await;
 }
 
 #[tokio::test]
@@ -119,6 +110,5 @@ async fn a_restart_within_the_time_of_a_lease_costs_nothing() {
     if !runs_all("a restart of the API server within the time of a lease") {
         return;
     }
-    let Some(mut server) = Kubernetes::start().await else { return };
-    scenarios::a_short_restart(&mut server).await;
+    scenarios::a_short_restart::<Kubernetes>().await;
 }

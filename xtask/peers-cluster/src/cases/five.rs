@@ -1,7 +1,6 @@
 //! Five processes: how soon they agree, what they take, and how soon a killed one is faulty.
 
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, TcpListener};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -9,7 +8,7 @@ use anyhow::{Context as _, Result};
 use ringpop::swim::Config;
 
 use crate::measure::{PATIENCE, median};
-use crate::process::{Line, Remote};
+use crate::process::{Line, Remote, listeners};
 use crate::recorded;
 use crate::report::{Bar, Report, Row};
 use crate::roles::{Role, SETTLE};
@@ -68,16 +67,9 @@ pub(crate) fn run(report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Ports that were free a moment ago, as a list of addresses.
-fn addresses() -> Result<Vec<String>> {
-    let listeners: Vec<TcpListener> = (0..MEMBERS)
-        .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
-        .collect::<Result<_, _>>()?;
-    listeners.iter().map(|listener| Ok(listener.local_addr()?.to_string())).collect()
-}
-
 fn cluster(kill: bool) -> Result<Observed> {
-    let addresses = addresses()?;
+    // Ports that were free a moment ago.
+    let (_, addresses) = listeners(MEMBERS)?;
     let hosts = addresses.join(",");
     let (sender, lines) = channel();
     let began = Instant::now();

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use hashring::{Node, Ring};
 use ringpop::PlacementChoice;
+use ringpop::swim::SplitMix64;
 
 use crate::crowd::Crowd;
 use crate::measure::quiet;
@@ -33,7 +34,7 @@ pub(crate) fn run(report: &mut Report) -> Result<()> {
     let placement = PlacementChoice::Ring { points: POINTS };
     let mut crowd =
         runtime.block_on(runtime.handle().spawn(Crowd::gather(MEMBERS, placement)))??;
-    let keys: Vec<String> = (0..KEYS).map(|i| format!("driver-{}", mixed(i))).collect();
+    let keys: Vec<String> = (0..KEYS).map(|i| format!("driver-{}", SplitMix64::mix(i))).collect();
     let member = crowd.member.clone();
     let alone = Ring::builder().points_per_weight_unit(POINTS).nodes(nodes(&crowd)).build()?;
     let bare = |key: &[u8]| alone.lookup(key).map_or(0, |node| node.id().len() as u64);
@@ -116,12 +117,4 @@ fn watched(member: &ringpop::Ringpop, keys: &[String]) -> f64 {
         }
     }
     quantile(&mut samples, 0.99)
-}
-
-/// A well-mixed number (the finaliser of SplitMix64).
-fn mixed(number: u64) -> u64 {
-    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }

@@ -48,7 +48,7 @@ function shareCell(member) {
 
 /** Why a member is as it is. */
 function note(member) {
-  if (member.status === 'suspect' && member.suspicion) {
+  if (member.suspicion) {
     const { accusers, remaining_ms: remaining } = member.suspicion;
     return `suspected by ${accusers.length || 'others'}, faulty in ${time(remaining)}`;
   }

@@ -48,11 +48,12 @@ export function applyMember(event) {
   }
   const isNew = !known || known.status !== event.after;
   state.members.set(event.address, {
-    weight: 1, points: 0, share: 0, off_ring: null, warming: null, damped: false, identity_owner: null, suspicion: null,
+    weight: 1, points: 0, share: 0, off_ring: null, warming: null, damped: false, identity_owner: null,
     ...known,
     address: event.address,
     identity: event.identity,
     status: event.after,
+    suspicion: event.after === 'suspect' ? known?.suspicion ?? null : null,
     incarnation: event.incarnation,
     labels: event.labels,
     zone: event.labels.zone ?? null,
