@@ -52,16 +52,19 @@ impl Points {
     }
 
     /// Number of points.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.owners.len() - WINDOW
     }
 
     /// Places of the points, ascending.
+    #[inline]
     pub(crate) fn hashes(&self) -> &[u64] {
         &self.hashes[..self.len()]
     }
 
     /// Owners of the points, in their order.
+    #[inline]
     pub(crate) fn owners(&self) -> &[u32] {
         &self.owners[..self.len()]
     }
@@ -74,6 +77,7 @@ impl Points {
     }
 
     /// The highest place of the circle.
+    #[inline]
     pub(crate) fn last_place(&self) -> u64 {
         self.index.last_place()
     }

@@ -30,7 +30,7 @@ impl Report {
 
     pub fn row(&mut self, row: &Row<'_>) {
         let ratio = if row.peer_value == 0.0 {
-            if row.ours == 0.0 { 0.0 } else { f64::MAX }
+            if row.ours == 0.0 { 0.0 } else { f64::INFINITY }
         } else {
             row.ours / row.peer_value
         };

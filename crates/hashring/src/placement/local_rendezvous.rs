@@ -8,7 +8,7 @@ use std::{fmt, hash::Hasher as _, sync::Arc};
 use twox_hash::XxHash3_64;
 
 pub use self::walk::LocalRendezvousWalk;
-use super::{Placement, score::score};
+use super::Placement;
 use crate::{
     limits::LOCAL_RENDEZVOUS_PLACES,
     movement::DiffError,
@@ -67,19 +67,21 @@ impl<N, S> LocalRendezvous<N, S> {
     }
 }
 
-/// The places of a key on the circle: its own, and others that are drawn from it.
+/// The places of a key on the circle: its own, and multiples of it.
+///
+/// Multiplication by an odd number gives each place of the circle once, so that every one of them is
+/// spread as evenly as the first. That they look independent of each other depends on the numbers.
 #[inline]
 fn places(place: u64) -> [u64; LOCAL_RENDEZVOUS_PLACES] {
-    let mut places = [place; LOCAL_RENDEZVOUS_PLACES];
-    for (place, seed) in places[1..].iter_mut().zip(SEEDS) {
-        *place = score(*place, seed);
-    }
-    places
+    let [second, third, fourth] = MULTIPLIERS.map(|multiplier| place.wrapping_mul(multiplier));
+    [place, second, third, fourth]
 }
 
-/// Digits of pi.
-const SEEDS: [u64; LOCAL_RENDEZVOUS_PLACES - 1] =
-    [0x0801_f2e2_858e_fc16, 0x6369_20d8_7157_4e69, 0xa458_fea3_f493_3d7e];
+/// `2^64` divided by the first powers of the root of `x^4 = x + 1`, made odd. Multiples of these
+/// fill a cube evenly (Roberts, "The unreasonable effectiveness of quasirandom sequences"): the
+/// numbers are as far from any simple ratio as three numbers can be.
+const MULTIPLIERS: [u64; LOCAL_RENDEZVOUS_PLACES - 1] =
+    [0xd1b5_4a32_d192_ed03, 0xabc9_8388_fb8f_ac03, 0x8cb9_2ba7_2f3d_8dd7];
 
 impl<N, S: Scheme + Clone> Placement for LocalRendezvous<N, S> {
     type Data = N;

@@ -4,6 +4,10 @@ use std::hint::select_unpredictable;
 
 use super::Points;
 
+/// How many points from the first of a bucket on are compared at once. With about one point in a
+/// bucket they hold the answer in 98 % of all searches; one more costs more than it saves.
+const WINDOW: usize = 3;
+
 /// A point as seen from a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Near {
@@ -35,33 +39,43 @@ impl Points {
         if self.len() == 0 {
             return None;
         }
+        let places = places.map(|place| place & self.last_place());
+        // The index is asked for all of them first: the answers are on their way together.
+        let starts = places.map(|place| self.index.locate(place).1);
         let mut best = Near { distance: u64::MAX, position: 0 };
-        for place in places {
-            best = best.or_nearer(self.neighbour(place & self.last_place()));
+        for (place, start) in places.into_iter().zip(starts) {
+            best = best.or_nearer(self.neighbour(place, start));
         }
         Some(best)
     }
 
     /// The closer neighbour of a place, where there are points.
     #[inline]
-    fn neighbour(&self, place: u64) -> Near {
-        let hashes = self.hashes();
-        let ceil = self.ceil_without_branches(place);
-        if ceil == 0 || ceil >= hashes.len() {
-            return self.neighbour_across_the_end(place);
-        }
-        let after = Near { distance: hashes[ceil] - place, position: ceil };
-        let before = Near { distance: place - hashes[ceil - 1], position: ceil - 1 };
+    fn neighbour(&self, place: u64, start: usize) -> Near {
+        // The window of a search, and the point before it. The one comparison that it takes to read
+        // them also says that the end of the circle is not among them.
+        let first = start.wrapping_sub(1);
+        let Some(around) = self.hashes().get(first..start + WINDOW) else {
+            return self.neighbour_anywhere(place);
+        };
+        let below: usize = around[1..].iter().map(|hash| usize::from(*hash < place)).sum();
+        let (Some(before), Some(after)) = (around.get(below), around.get(below + 1)) else {
+            return self.neighbour_anywhere(place);
+        };
+        let before = Near { distance: place - before, position: first + below };
+        let after = Near { distance: after - place, position: start + below };
         after.or_nearer(before)
     }
 
-    /// The same where one of the two neighbours is on the other side of the end of the circle.
+    /// The same near the end of the circle, and where a bucket has many points.
     #[cold]
-    fn neighbour_across_the_end(&self, place: u64) -> Near {
-        let (hashes, last) = (self.hashes(), self.len() - 1);
+    fn neighbour_anywhere(&self, place: u64) -> Near {
+        let (hashes, ceil) = (self.hashes(), self.ceil_without_branches(place));
         let distance = |from: u64, to: u64| to.wrapping_sub(from) & self.last_place();
-        let after = Near { distance: distance(place, hashes[0]), position: 0 };
-        let before = Near { distance: distance(hashes[last], place), position: last };
+        let (before, after) =
+            (ceil.checked_sub(1).unwrap_or(hashes.len() - 1), ceil % hashes.len());
+        let after = Near { distance: distance(place, hashes[after]), position: after };
+        let before = Near { distance: distance(hashes[before], place), position: before };
         after.or_nearer(before)
     }
 }
