@@ -61,6 +61,7 @@ impl Owner {
     }
 
     /// The address of the owner, as `host:port`.
+    #[inline]
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address

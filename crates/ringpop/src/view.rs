@@ -404,6 +404,7 @@ impl Views {
     }
 
     /// Runs `f` on the latest view.
+    #[inline]
     pub(crate) fn with<T>(&self, f: impl FnOnce(&View) -> T) -> T {
         self.latest.with(f)
     }

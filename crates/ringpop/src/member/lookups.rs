@@ -10,6 +10,7 @@ use crate::view::Subring;
 impl Ringpop {
     /// The owner of a key; `None` when nobody is on the ring. Takes no lock in the
     /// steady state, allocates nothing and does no I/O.
+    #[inline]
     #[must_use]
     pub fn lookup(&self, key: &[u8]) -> Option<Owner> {
         self.0.views.with(|view| view.ring.lookup(key).map(Owner::of))
@@ -64,6 +65,7 @@ impl Ringpop {
     }
 
     /// Whether this member owns a key.
+    #[inline]
     #[must_use]
     pub fn owns(&self, key: &[u8]) -> bool {
         self.0.views.with(|view| view.ring.lookup(key).is_some_and(Owner::is_here))

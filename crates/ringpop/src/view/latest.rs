@@ -30,12 +30,13 @@ impl<T: Send + Sync + 'static> Latest<T> {
     }
 
     /// Runs `f` on the latest value.
+    #[inline]
     pub(crate) fn with<R>(&self, f: impl FnOnce(&T) -> R) -> R {
         let reader = self.readers.get_or(|| RefCell::new(self.shared.reader()));
-        match reader.try_borrow_mut() {
-            Ok(mut reader) => f(reader.load()),
-            // `f` of an outer call looks something up itself.
-            Err(_) => f(self.shared.reader().load()),
+        if let Ok(mut reader) = reader.try_borrow_mut() {
+            return f(reader.load());
         }
+        // `f` of an outer call looks something up itself.
+        f(&self.load())
     }
 }

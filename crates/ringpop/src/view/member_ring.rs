@@ -72,6 +72,15 @@ macro_rules! map_placed {
     };
 }
 
+impl Placed {
+    /// Apart from the ring: its lookup takes so little that it must not save the registers which
+    /// the others need.
+    #[inline(never)]
+    fn lookup(&self, key: &[u8]) -> Option<&Arc<Node<Owner>>> {
+        on_placed!(self, placement => Placement::lookup(placement, key))
+    }
+}
+
 impl MemberRing {
     /// Nobody, by this placement.
     pub(crate) fn new(placement: PlacementChoice) -> Result<Self, BuildError> {
@@ -170,7 +179,10 @@ impl MemberRing {
     #[inline]
     #[must_use]
     pub fn lookup(&self, key: &[u8]) -> Option<&Arc<Node<Owner>>> {
-        on_placed!(&self.0, placement => Placement::lookup(placement, key))
+        match &self.0 {
+            Placed::Ring(ring) => ring.lookup(key),
+            placed => placed.lookup(key),
+        }
     }
 
     /// The members for a key, best first, each once; failover to the first healthy one is `find`
