@@ -79,7 +79,7 @@ impl Curve {
             let below = sorted.partition_point(|value| *value <= place);
             (place, below as f64 / total.max(1) as f64)
         };
-        let points = (0..=PLACES).map(|i| share(last * i as f64 / PLACES as f64)).collect();
+        let points = (0..=PLACES).map(|i| share(last * (i as f64 / PLACES as f64))).collect();
         Self { name, x, y: "share of observers", points }
     }
 }
@@ -105,5 +105,11 @@ mod tests {
         let curve = Curve::shares("known", "s", &[1.0, 2.0, 3.0], 4);
         assert_eq!(curve.points.last(), Some(&(3.0, 0.75)));
         assert_eq!(curve.points[0], (0.0, 0.0));
+        // Of places that are no round numbers, too.
+        for tenths in 1..1_000 {
+            let last = f64::from(tenths) / 10.0;
+            let curve = Curve::shares("known", "s", &[last], 1);
+            assert_eq!(curve.points.last(), Some(&(last, 1.0)));
+        }
     }
 }

@@ -29,6 +29,7 @@ pub(crate) struct Stage {
     pub(crate) owner: Remote,
     pub(crate) node: Remote,
     pub(crate) typed: Remote,
+    pub(crate) pass: Remote,
 }
 
 impl Stage {
@@ -40,6 +41,7 @@ impl Stage {
             bare: Remote::start(Role::Bare, placement, None)?,
             node: Remote::start(Role::Node, placement, Some(&owner))?,
             typed: Remote::start(Role::Typed, placement, Some(&owner))?,
+            pass: Remote::start(Role::Pass, placement, Some(&owner))?,
             owner,
         })
     }

@@ -10,6 +10,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
 use crate::api::{BenchClient, BenchServer, DOWNLOAD, GET, HANG, PUT, TypedServer, UPLOAD};
+use crate::pass::PassServer;
 
 /// A key that every process handles by itself.
 pub(crate) const HERE: &str = "here";
@@ -29,6 +30,8 @@ pub(crate) enum Role {
     Node,
     /// The service with a forward that was written by hand, for one method.
     Typed,
+    /// The service, one method of which is passed on as it comes.
+    Pass,
 }
 
 impl Role {
@@ -37,6 +40,7 @@ impl Role {
             Self::Bare => "bare",
             Self::Node => "node",
             Self::Typed => "typed",
+            Self::Pass => "pass",
         }
     }
 }
@@ -70,6 +74,13 @@ pub(crate) async fn serve(role: Role, owner: Option<String>) -> Result<()> {
             let owner = BenchClient::connect(&owner).await?;
             say_address()?;
             let server = server().add_service(TypedServer { owner, local: service });
+            server.serve_with_incoming_shutdown(incoming, parent_is_gone).await?;
+        }
+        Role::Pass => {
+            let owner = owner.context("passing on needs --owner")?;
+            let passing = PassServer::connect(&owner, service).await?;
+            say_address()?;
+            let server = server().add_service(passing);
             server.serve_with_incoming_shutdown(incoming, parent_is_gone).await?;
         }
     }

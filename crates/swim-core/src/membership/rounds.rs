@@ -12,23 +12,44 @@
 
 use crate::rng::SplitMix64;
 
-/// Primes above any number of members, hence coprime to it.
-const STRIDES: [u64; 4] = [4_294_967_311, 4_294_967_357, 4_294_967_371, 4_294_967_377];
-
 /// The distance from a member to its target in a round: 1 to `others`.
 ///
-/// Rounds come in cycles of `others`. In each cycle every number occurs once, in
-/// an order that differs between cycles, so that each member probes each other
-/// within `2 * others - 1` rounds: the bound of round-robin probes (SWIM,
+/// Rounds come in cycles of `others`. In each cycle every number occurs once, so that each member
+/// probes each other within `2 * others - 1` rounds: the bound of round-robin probes (SWIM,
 /// section 4.3).
+///
+/// The order within a cycle looks drawn. Numbers at a fixed distance from each other would divide
+/// the members: while all are even, news from an even position reach no odd one.
 pub(crate) fn shift(round: u64, others: usize) -> usize {
     let others = (others as u64).max(1);
     let (cycle, step) = (round / others, round % others);
-    let random = SplitMix64::mix(cycle);
-    let stride = STRIDES[random as usize % STRIDES.len()] % others;
-    let start = (random >> 32) % others;
-    1 + ((start + stride * step) % others) as usize
+    1 + shuffled(step, others, cycle) as usize
 }
+
+/// The place of a number below `size` in a permutation that `key` chooses.
+///
+/// Each step of a pass can be undone, so the passes permute the numbers of the bits that `size - 1`
+/// has. A number beyond `size` goes through them again until it comes out below: one more time on
+/// average at most.
+fn shuffled(number: u64, size: u64, key: u64) -> u64 {
+    let bits = (u64::BITS - (size - 1).leading_zeros()).max(1);
+    let mask = u64::MAX >> (u64::BITS - bits);
+    let half = bits.div_ceil(2);
+    let mut number = number;
+    loop {
+        for pass in 0..PASSES {
+            let key = SplitMix64::mix(key.wrapping_mul(PASSES) + pass);
+            number = number.wrapping_add(key >> 32).wrapping_mul(key | 1) & mask;
+            number ^= number >> half;
+        }
+        if number < size {
+            return number;
+        }
+    }
+}
+
+/// Multiplications of a shuffle: with two, neighbours often stay at one distance.
+const PASSES: u64 = 3;
 
 #[cfg(test)]
 mod tests {
@@ -72,6 +93,35 @@ mod tests {
                 assert!(wait.unwrap() < 25, "{wait:?}");
             }
         }
+    }
+
+    /// Each member tells the one that it probes what it knows, and is told the same. Almost always,
+    /// news reach all members as soon as by orders that are drawn.
+    #[test]
+    fn news_reach_all_members_soon() {
+        for (members, rounds_max) in [(10, 5), (50, 8), (64, 8), (100, 8), (500, 10), (1_000, 11)] {
+            let starts = (0..1_000_000).step_by(5_003);
+            let mut rounds: Vec<usize> =
+                starts.map(|first| rounds_to_all(members, first)).collect();
+            rounds.sort_unstable();
+            let late = rounds[rounds.len() * 99 / 100 - 1];
+            assert!(late <= rounds_max, "{members} members: {late} rounds");
+        }
+    }
+
+    fn rounds_to_all(members: usize, first: u64) -> usize {
+        let mut told = vec![false; members];
+        told[0] = true;
+        let last = (first..).position(|round| {
+            let distance = shift(round, members - 1);
+            let known: Vec<usize> = (0..members).filter(|member| told[*member]).collect();
+            for from in known {
+                told[(from + distance) % members] = true;
+                told[(from + members - distance) % members] = true;
+            }
+            told.iter().all(|told| *told)
+        });
+        1 + last.unwrap()
     }
 
     #[test]
