@@ -7,7 +7,7 @@ use crate::address::Address;
 use crate::core::Core;
 use crate::dissemination::Issued;
 use crate::event::{Cause, Event};
-use crate::limits::{HELPERS_MAX, PROBE_DURATIONS_MAX, PROBES_MAX};
+use crate::limits::{HELPERS_MAX, PROBE_DURATIONS_MAX, PROBES_MAX, SUSPICION_PROBES};
 use crate::member::Status;
 use crate::membership::SlotId;
 use crate::message::Body;
@@ -21,6 +21,8 @@ pub(crate) struct Probes {
     open: Vec<Probe>,
     /// The last shared round in which this member probed.
     round: Option<u64>,
+    /// Whether others were probed in this period because of a suspicion.
+    told: bool,
     /// How the last probes ended.
     pace: Pace,
     /// How long the last probes took, when the period adapts to it.
@@ -127,11 +129,21 @@ impl Probes {
     /// Begins the probes of a period: one as a rule, more while most members
     /// are gone.
     pub(crate) fn start_period(&mut self, core: &mut Core) {
+        self.told = false;
         let probes = if lifeguard(core) { self.pace.probes() } else { 1 };
         self.start_next(core);
-        for _ in 1..probes {
+        self.start_further(core, probes - 1, core.local_slot);
+    }
+
+    /// Probes members of this member's own order, but for one.
+    fn start_further(&mut self, core: &mut Core, probes: usize, without: SlotId) {
+        for _ in 0..probes {
             if self.open.len() < core.config.probes_max() {
-                let next = core.members.next_in_order(&mut core.rng, self.wanted(core.local_slot));
+                let next = {
+                    let wanted = self.wanted(core.local_slot);
+                    let wanted = |slot| slot != without && wanted(slot);
+                    core.members.next_in_order(&mut core.rng, wanted)
+                };
                 next.into_iter().for_each(|slot| self.begin(core, slot));
             }
         }
@@ -428,6 +440,11 @@ impl Probes {
         if conclusive {
             core.stats.probes_failed += 1;
             core.declare(&target, Status::Suspect, incarnation, Cause::Probe);
+            // The suspicions of others end as much later as they hear of it. A member that nobody
+            // answers does not hurry.
+            if others_answer && !std::mem::replace(&mut self.told, true) {
+                self.start_further(core, SUSPICION_PROBES, slot);
+            }
         } else {
             core.stats.probes_inconclusive += 1;
         }

@@ -133,13 +133,17 @@ impl Handle {
     }
 }
 
-/// Probes one member more than the first protocol period does. Of members that start together, some
+/// Members that are probed after a join, besides the one of the first protocol period: all others
+/// of a cluster of five.
+const PROBES_AFTER_JOIN: usize = 3;
+
+/// Probes more members than the first protocol period does. Of members that start together, some
 /// are joined before others: each probe spreads what is known of them, and the next period is some
 /// time away.
 async fn probe(handle: &Handle) -> Result<(), Stopped> {
     let probe = |node: &mut Node, now: SwimInstant| {
         // A member that has left again meanwhile probes nobody.
-        let _ = node.tick(now);
+        let _ = (0..PROBES_AFTER_JOIN).all(|_| node.tick(now));
     };
     handle.tell(probe).await
 }

@@ -1,10 +1,9 @@
 //! `cargo xtask bench forward`: what a forwarded call costs beside a direct one, in the same run.
 //!
 //! This process is the caller. It starts copies of itself: the owner, a node that forwards to it,
-//! the service without a forwarder, a forward that was written by hand, and a node that only passes bodies
-//! on. Prints a table, or with
-//! `--json` one object per line. The exit code is 1 if a bar does not hold. An argument runs only
-//! the cases whose name contains it.
+//! the service without a forwarder, a forward that was written by hand, and a node that only passes
+//! bodies on. Prints a table, or with `--json` one object per line. The exit code is 1 if a bar
+//! does not hold. An argument runs only the cases whose name contains it.
 
 mod api;
 mod cases;

@@ -69,8 +69,8 @@ impl<N, S> LocalRendezvous<N, S> {
 
 /// The places of a key on the circle: its own, and multiples of it.
 ///
-/// Multiplication by an odd number gives each place of the circle once, so that every one of them is
-/// spread as evenly as the first. That they look independent of each other depends on the numbers.
+/// Multiplication by an odd number gives each place of the circle once, so that every one of them
+/// is spread as evenly as the first. Whether they look independent depends on the numbers.
 #[inline]
 fn places(place: u64) -> [u64; LOCAL_RENDEZVOUS_PLACES] {
     let [second, third, fourth] = MULTIPLIERS.map(|multiplier| place.wrapping_mul(multiplier));

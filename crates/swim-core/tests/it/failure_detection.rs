@@ -20,6 +20,21 @@ fn a_crashed_member_becomes_suspect_then_faulty_everywhere() {
     }
 }
 
+/// Their suspicions end as much later as they hear of it.
+#[test]
+fn a_suspicion_is_told_to_others_before_the_next_period() {
+    for seed in 0..20 {
+        let mut cluster = Cluster::joined(lan(), 5);
+        cluster.run_for(ms(170 * seed));
+        cluster.crash(4);
+        let suspects =
+            |c: &Cluster| (0..4).filter(|at| c.status(*at, 4) == Some(Status::Suspect)).count();
+        cluster.until("suspect", secs(5), |c| suspects(c) > 0);
+        cluster.run_for(ms(30));
+        assert_eq!(suspects(&cluster), 4, "after {} ms", 170 * seed);
+    }
+}
+
 #[test]
 fn an_undelivered_ping_is_followed_up_without_waiting() {
     let mut cluster = Cluster::joined(lan(), 3);

@@ -18,7 +18,7 @@ use crate::spread::quantile;
 const MEMBERS: usize = 1_000;
 const CHANGES: usize = 1_000;
 /// Time between two changes: a hundred in a second, more than any cluster of this size has. Without
-/// it the figure would say how long a view waits for the processor behind the work of the one before.
+/// it a view would wait for the processor behind the work of the one before.
 const CHANGE_INTERVAL: Duration = Duration::from_millis(10);
 /// Members that change at once.
 const BATCH: usize = 10;

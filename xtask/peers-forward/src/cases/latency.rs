@@ -41,8 +41,7 @@ async fn size(stage: &Stage, bytes: usize, report: &mut Report) -> Result<()> {
         let another = Stage::set(stage.placement, stage.rounds)?;
         sets.push(turns(&another, bytes).await?);
     }
-    // A ratio to a direct call swings with the machine; the one to a node that does nothing but pass
-    // bodies on hardly does.
+    // A ratio to a direct call swings with the machine; the one to passing bodies on hardly does.
     let local = (stage.placement == Placement::OneCore).then_some(Bar::AtMost(1.05));
     let rows: [(&str, Figure, usize, (&'static str, usize), Option<Bar>); 8] = [
         ("local p50", p50, LOCAL, ("bare", BARE), local),
