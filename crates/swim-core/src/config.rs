@@ -45,6 +45,7 @@ pub struct ConfigBuilder {
     ping_req_timeout: Duration,
     ping_req_helpers: usize,
     inconclusive_probes_max: u32,
+    suspicion_probes: usize,
     probes_max: usize,
     adaptive_period: bool,
     shared_rounds: bool,
@@ -147,6 +148,11 @@ fields! {
     /// when most of a cluster is gone, the members that remain must find out. LAN 1;
     /// Ringpop has no such bound.
     inconclusive_probes_max: u32;
+    /// Further members that are probed at once when a probe ends in a suspicion while
+    /// others answer, at most once in a period: they hear of it as soon, and so all
+    /// suspicions end together. 0 to 32; 3 everywhere, the others of a cluster of
+    /// five, and 0 in Ringpop.
+    suspicion_probes: usize;
     /// Probes under way at once; while there are that many, a period starts
     /// none. A period starts one, and four while most members are gone. 1 to 32;
     /// 32 everywhere, 1 in Ringpop, where a slow probe delays the next.
@@ -303,6 +309,7 @@ impl Config {
                 ping_req_timeout: Duration::from_millis(1500),
                 ping_req_helpers: 3,
                 inconclusive_probes_max: 1,
+                suspicion_probes: 3,
                 probes_max: limits::PROBES_MAX,
                 adaptive_period: false,
                 shared_rounds: true,
@@ -376,6 +383,7 @@ impl Config {
         config.fields.ping_timeout = Duration::from_millis(1500);
         config.fields.ping_req_timeout = Duration::from_secs(5);
         config.fields.inconclusive_probes_max = u32::MAX;
+        config.fields.suspicion_probes = 0;
         config.fields.probes_max = 1;
         config.fields.adaptive_period = true;
         config.fields.shared_rounds = false;
@@ -435,6 +443,7 @@ impl ConfigBuilder {
         at_least("ping_req_timeout", self.ping_req_timeout, self.ping_timeout)?;
         within("ping_req_helpers", self.ping_req_helpers, 0, limits::HELPERS_MAX)?;
         within("probes_max", self.probes_max, 1, limits::PROBES_MAX)?;
+        within("suspicion_probes", self.suspicion_probes, 0, limits::PROBES_MAX)?;
         within("awareness_max", self.awareness_max as usize, 1, 1000)?;
         Ok(())
     }

@@ -81,10 +81,6 @@ pub const PROBES_MAX: usize = 32;
 /// as often, and that ends when the dead members are known to be gone.
 pub const PROBES_PER_PERIOD_MAX: usize = 4;
 
-/// Members that are probed at once when a probe ends in a suspicion, at most once in a period: the
-/// other three of a cluster of five.
-pub const SUSPICION_PROBES: usize = 3;
-
 /// Members that answered last. Helpers are drawn from them first: as many as one
 /// indirect probe may ask.
 pub const RESPONDERS_MAX: usize = HELPERS_MAX;

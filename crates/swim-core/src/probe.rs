@@ -7,7 +7,7 @@ use crate::address::Address;
 use crate::core::Core;
 use crate::dissemination::Issued;
 use crate::event::{Cause, Event};
-use crate::limits::{HELPERS_MAX, PROBE_DURATIONS_MAX, PROBES_MAX, SUSPICION_PROBES};
+use crate::limits::{HELPERS_MAX, PROBE_DURATIONS_MAX, PROBES_MAX};
 use crate::member::Status;
 use crate::membership::SlotId;
 use crate::message::Body;
@@ -443,7 +443,7 @@ impl Probes {
             // The suspicions of others end as much later as they hear of it. A member that nobody
             // answers does not hurry.
             if others_answer && !std::mem::replace(&mut self.told, true) {
-                self.start_further(core, SUSPICION_PROBES, slot);
+                self.start_further(core, core.config.suspicion_probes(), slot);
             }
         } else {
             core.stats.probes_inconclusive += 1;

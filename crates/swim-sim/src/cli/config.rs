@@ -41,6 +41,7 @@ settings! {
     ping_req_timeout: duration,
     ping_req_helpers: number,
     inconclusive_probes_max: number,
+    suspicion_probes: number,
     probes_max: number,
     adaptive_period: truth,
     shared_rounds: truth,

@@ -89,7 +89,8 @@ impl Parts {
             .suspect_timeout(Duration::from_secs(1) * alpha)
             .suspect_timeout_max_factor(if has(Self::Suspicion) { beta } else { 1 })
             .suspect_confirmations(if has(Self::Suspicion) { 3 } else { 0 })
-            .inconclusive_probes_max(0);
+            .inconclusive_probes_max(0)
+            .suspicion_probes(0);
         builder.build().expect("alpha and beta are above 0, the rest is within its ranges")
     }
 }

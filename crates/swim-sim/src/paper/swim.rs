@@ -33,6 +33,7 @@ fn as_published(members: u32) -> ConfigBuilder {
         .ping_req_timeout(Duration::from_millis(1_200))
         .ping_req_helpers(1)
         .shared_rounds(false)
+        .suspicion_probes(0)
         .awareness_max(1)
         .buddy(false)
         .suspect_timeout(Duration::from_nanos(PERIOD).mul_f64(periods))
