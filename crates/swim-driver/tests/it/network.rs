@@ -68,14 +68,14 @@ async fn a_way_that_is_cut_between_two_does_not_make_either_faulty() {
 
 /// A period is 200 ms, and each brings one probe as a rule.
 #[tokio::test(start_paused = true)]
-async fn a_member_that_has_joined_probes_two_others_at_once() {
+async fn a_member_that_has_joined_probes_four_others_at_once() {
     let network = Network::new(4);
     let members = cluster(&network, 4).await;
     until_all_reach(&members, 4).await;
     let joined = Member::join(&network, 5).await;
     sleep(Duration::from_millis(20)).await;
     let pings = |node: &mut Node, _| node.stats().pings_sent;
-    assert_eq!(joined.handle.with(pings).await.unwrap(), 2);
+    assert_eq!(joined.handle.with(pings).await.unwrap(), 4);
 }
 
 async fn history(seed: u64) -> (Vec<String>, NetworkStats) {
