@@ -109,8 +109,7 @@ impl Points {
     }
 
     /// As [`Self::ceil`], of a place on the circle, without a branch that depends on it: for points
-    /// that are read at once, and for several searches that do not depend on each other. As long as
-    /// no branch is mispredicted, their reads of memory overlap.
+    /// that are read at once.
     #[inline]
     fn ceil_without_branches(&self, hash: u64) -> usize {
         let (bucket, start) = self.index.locate(hash);

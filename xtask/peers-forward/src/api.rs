@@ -196,7 +196,7 @@ where
 impl tower_service::Service<http::Request<Body>> for BenchServer {
     type Response = http::Response<Body>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = Coming;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -231,12 +231,49 @@ impl tower_service::Service<http::Request<Body>> for BenchServer {
     }
 }
 
-/// The same service by hand: it decodes a call, makes it again at the owner, and encodes the
-/// answer.
+/// An answer that comes.
+pub(crate) type Coming =
+    Pin<Box<dyn Future<Output = Result<http::Response<Body>, Infallible>> + Send>>;
+
+/// The same service, one method of which is answered elsewhere.
 #[derive(Clone)]
-pub(crate) struct TypedServer {
-    pub(crate) owner: BenchClient,
+pub(crate) struct GetElsewhere<G> {
+    pub(crate) get: G,
     pub(crate) local: BenchServer,
+}
+
+impl<G> NamedService for GetElsewhere<G> {
+    const NAME: &'static str = BenchServer::NAME;
+}
+
+impl<G> tower_service::Service<http::Request<Body>> for GetElsewhere<G>
+where
+    G: FnMut(http::Request<Body>) -> Coming,
+{
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Coming;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        match request.uri().path() {
+            GET => (self.get)(request),
+            _ => self.local.call(request),
+        }
+    }
+}
+
+/// The method by hand: it decodes a call, makes it again at the owner, and encodes the answer.
+pub(crate) fn typed(
+    owner: BenchClient,
+) -> impl FnMut(http::Request<Body>) -> Coming + Clone + Send + Sync {
+    move |request| {
+        let get = TypedGet(owner.clone());
+        Box::pin(async move { Ok(Grpc::new(codec()).unary(get, request).await) })
+    }
 }
 
 #[derive(Clone)]
@@ -249,28 +286,6 @@ impl UnaryService<Ask> for TypedGet {
     fn call(&mut self, request: Request<Ask>) -> Self::Future {
         let mut owner = self.0.clone();
         Box::pin(async move { owner.unary(GET, request).await })
-    }
-}
-
-impl NamedService for TypedServer {
-    const NAME: &'static str = BenchServer::NAME;
-}
-
-impl tower_service::Service<http::Request<Body>> for TypedServer {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        if request.uri().path() != GET {
-            return self.local.call(request);
-        }
-        let get = TypedGet(self.owner.clone());
-        Box::pin(async move { Ok(Grpc::new(codec()).unary(get, request).await) })
     }
 }
 

@@ -9,8 +9,8 @@ use ringpop_forward::{Forwarder, Owner, Owners, Peer, Routes, StaticResolver, in
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
-use crate::api::{BenchClient, BenchServer, DOWNLOAD, GET, HANG, PUT, TypedServer, UPLOAD};
-use crate::pass::PassServer;
+use crate::api::{BenchClient, BenchServer, DOWNLOAD, GET, GetElsewhere, HANG, PUT, UPLOAD, typed};
+use crate::pass::passed_on;
 
 /// A key that every process handles by itself.
 pub(crate) const HERE: &str = "here";
@@ -73,14 +73,14 @@ pub(crate) async fn serve(role: Role, owner: Option<String>) -> Result<()> {
             let owner = owner.context("a typed forward needs --owner")?;
             let owner = BenchClient::connect(&owner).await?;
             say_address()?;
-            let server = server().add_service(TypedServer { owner, local: service });
+            let server = server().add_service(GetElsewhere { get: typed(owner), local: service });
             server.serve_with_incoming_shutdown(incoming, parent_is_gone).await?;
         }
         Role::Pass => {
             let owner = owner.context("passing on needs --owner")?;
-            let passing = PassServer::connect(&owner, service).await?;
+            let get = passed_on(&owner).await?;
             say_address()?;
-            let server = server().add_service(passing);
+            let server = server().add_service(GetElsewhere { get, local: service });
             server.serve_with_incoming_shutdown(incoming, parent_is_gone).await?;
         }
     }
