@@ -9,7 +9,7 @@ use std::time::Duration;
 use ringpop::admin_client::{
     AdminClient, GetStatusRequest, GetStatusResponse, LookupRequest, LookupResponse,
 };
-use ringpop::forward::{Tls, explain_failure};
+use ringpop::forward::{TcpConnector, Tls, explain_failure};
 use tokio::time::timeout;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::{Channel, Endpoint};
@@ -39,10 +39,9 @@ impl Admin {
         let address = address.to_string();
         let endpoint = Endpoint::from_shared(format!("http://{address}"))
             .map_err(|error| Failure::failed(format!("{address} is no address: {error}")))?;
-        let endpoint = endpoint.connect_timeout(CONNECT_TIMEOUT);
         let channel = match tls {
-            Some(tls) => tls.channel(&endpoint),
-            None => endpoint.connect_lazy(),
+            Some(tls) => tls.channel(&endpoint.connect_timeout(CONNECT_TIMEOUT)),
+            None => endpoint.connect_with_connector_lazy(TcpConnector::within(CONNECT_TIMEOUT)),
         };
         let client = AdminClient::new(channel).max_decoding_message_size(STATUS_BYTES_MAX);
         Ok(Self { address, client, tls: tls.cloned(), token: None })

@@ -6,6 +6,8 @@ use std::io;
 #[cfg(feature = "tls")]
 use tokio_rustls::rustls::{self, AlertDescription, CertificateError};
 
+use crate::transport::Unresolved;
+
 /// Says why a connection could not be opened or used: what the innermost error says, and what to
 /// check where that is known. `error` may be wrapped in others, as in the status of a call.
 ///
@@ -83,6 +85,9 @@ fn advise(error: &(dyn Error + 'static)) -> Option<&'static str> {
     }
     if let Some(error) = error.downcast_ref::<h2::Error>() {
         return advise_http(error);
+    }
+    if error.is::<Unresolved>() {
+        return Some("the resolver is slow or silent: check the name servers of this host");
     }
     let Some(error) = error.downcast_ref::<io::Error>() else {
         // hyper's, whose type is not one of this crate's.

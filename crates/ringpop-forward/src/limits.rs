@@ -346,6 +346,13 @@ pub(crate) const TURN_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// a handful.
 pub(crate) const DIAL_ADDRESSES_MAX: usize = 16;
 
+/// Names that are looked up at a time. Each takes a thread until the resolver answers.
+pub(crate) const LOOKUPS_MAX: usize = 512;
+
+/// An answer of the resolver that came too late for the dial that asked is given to the next one
+/// within this time: less than most names live, and more than a dial that failed is put off for.
+pub(crate) const LOOKUP_KEPT_MAX: Duration = Duration::from_secs(10);
+
 /// After this time the next address of a name is dialled as well (RFC 8305 section 8).
 pub(crate) const DIAL_STAGGER: Duration = Duration::from_millis(250);
 

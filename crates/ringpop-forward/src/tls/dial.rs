@@ -25,12 +25,13 @@ impl Tls {
     /// [`H2Transport::with_connector`](crate::H2Transport::with_connector).
     #[must_use]
     pub fn connector(&self) -> TlsConnector {
-        TlsConnector(self.clone())
+        self.connector_within(TLS_HANDSHAKE_TIMEOUT)
     }
 
     /// A tonic channel to a member, for services beside the forwarder. The scheme of `endpoint` is
     /// `http`, because it is not tonic that encrypts; requests have the scheme `https` all the
-    /// same. Its first call connects it.
+    /// same. The endpoint's `connect_timeout` bounds each dial as a whole, lookup and handshake
+    /// included; without one it is 5 s. The first call connects it.
     #[must_use]
     pub fn channel(&self, endpoint: &Endpoint) -> Channel {
         let mut origin = endpoint.uri().clone().into_parts();
@@ -40,7 +41,14 @@ impl Tls {
             Ok(origin) => endpoint.clone().origin(origin),
             Err(_) => endpoint.clone(),
         };
-        endpoint.connect_with_connector_lazy(self.connector())
+        let limit = endpoint.get_connect_timeout().unwrap_or(TLS_HANDSHAKE_TIMEOUT);
+        // Cut off by the endpoint, the connector could not say what took the time.
+        let endpoint = endpoint.connect_timeout(limit + CONNECT_TIMEOUT);
+        endpoint.connect_with_connector_lazy(self.connector_within(limit))
+    }
+
+    fn connector_within(&self, limit: Duration) -> TlsConnector {
+        TlsConnector { tls: self.clone(), limit }
     }
 
     /// Dials `address`, which is `host:port`, within `limit`.
@@ -71,7 +79,11 @@ impl Tls {
 
 /// Dials peers over TLS; see [`Tls::connector`].
 #[derive(Clone, Debug)]
-pub struct TlsConnector(Tls);
+pub struct TlsConnector {
+    tls: Tls,
+    /// How long a dial for a channel may take.
+    limit: Duration,
+}
 
 impl Connector for TlsConnector {
     fn connect(&self, peer: &Peer) -> Dialing {
@@ -80,7 +92,7 @@ impl Connector for TlsConnector {
 
     fn connect_within(&self, peer: &Peer, limit: Duration) -> Dialing {
         let host = peer.authority().host().to_owned();
-        let dialing = self.0.clone().dial(host, peer.address().to_owned(), limit);
+        let dialing = self.tls.clone().dial(host, peer.address().to_owned(), limit);
         Box::pin(async move { Ok(Box::new(dialing.await?) as Box<dyn Io>) })
     }
 
@@ -99,11 +111,11 @@ impl Service<Uri> for TlsConnector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let tls = self.0.clone();
+        let (tls, limit) = (self.tls.clone(), self.limit);
         Box::pin(async move {
             let authority = uri.authority().ok_or_else(|| io::Error::other("URI has no host"))?;
             let (host, address) = (authority.host().to_owned(), authority.as_str().to_owned());
-            tls.dial(host, address, TLS_HANDSHAKE_TIMEOUT).await.map(TokioIo::new)
+            tls.dial(host, address, limit).await.map(TokioIo::new)
         })
     }
 }

@@ -47,9 +47,41 @@ pub trait Connector: Send + Sync + 'static {
 
 /// Dials over TCP, without delaying small writes. A name with several addresses is dialled as RFC
 /// 8305 has it.
-#[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
-pub struct TcpConnector;
+#[derive(Clone, Copy, Debug)]
+pub struct TcpConnector {
+    /// How long a dial for a channel may take.
+    limit: Duration,
+}
+
+impl TcpConnector {
+    /// A connector for a tonic channel whose dials take at most `limit`, the lookup of the name
+    /// included; by default [`CONNECT_TIMEOUT`]. Its errors say whether the name or the address
+    /// took the time; an endpoint whose `connect_timeout` cuts it off cannot.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use ringpop_forward::TcpConnector;
+    /// use tonic::transport::Endpoint;
+    ///
+    /// let endpoint = Endpoint::from_static("http://workers.internal:7100");
+    /// let connector = TcpConnector::within(Duration::from_millis(400));
+    /// let channel = endpoint.connect_with_connector_lazy(connector);
+    /// # drop(channel);
+    /// # }
+    /// ```
+    #[must_use]
+    pub const fn within(limit: Duration) -> Self {
+        Self { limit }
+    }
+}
+
+impl Default for TcpConnector {
+    fn default() -> Self {
+        Self::within(CONNECT_TIMEOUT)
+    }
+}
 
 impl Connector for TcpConnector {
     fn connect(&self, peer: &Peer) -> Dialing {
@@ -65,8 +97,8 @@ impl Connector for TcpConnector {
     }
 }
 
-/// For tonic's channels, which by themselves dial the addresses of one family one after the other:
-/// `Endpoint::connect_with_connector_lazy`. The endpoint bounds the time.
+/// For tonic's channels, which by themselves dial the addresses of one family one after the other;
+/// see [`TcpConnector::within`].
 impl Service<Uri> for TcpConnector {
     type Response = TokioIo<TcpStream>;
     type Error = io::Error;
@@ -77,9 +109,10 @@ impl Service<Uri> for TcpConnector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
+        let limit = self.limit;
         Box::pin(async move {
             let address = uri.authority().ok_or_else(|| io::Error::other("URI has no host"))?;
-            dial_any(address.as_str(), CONNECT_TIMEOUT, tcp).await.map(TokioIo::new)
+            dial_any(address.as_str(), limit, tcp).await.map(TokioIo::new)
         })
     }
 }
@@ -116,7 +149,7 @@ mod tests {
     async fn a_name_is_dialled_for_a_channel() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let dial = |uri: String| TcpConnector.call(uri.parse().unwrap());
+        let dial = |uri: String| TcpConnector::default().call(uri.parse().unwrap());
         let stream = dial(format!("http://localhost:{port}")).await.unwrap().into_inner();
         assert_eq!(stream.peer_addr().unwrap().port(), port);
         assert!(stream.nodelay().unwrap());

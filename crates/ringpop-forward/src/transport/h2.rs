@@ -43,7 +43,7 @@ impl H2Transport {
     ///
     /// [`ConfigError`] names the setting that is out of range.
     pub fn new(config: H2Config) -> Result<Self, ConfigError> {
-        Self::with_connector(config, TcpConnector)
+        Self::with_connector(config, TcpConnector::default())
     }
 
     /// A transport over the byte streams that `connector` opens.
@@ -64,7 +64,7 @@ impl H2Transport {
 impl Default for H2Transport {
     /// Over TCP, with the default times.
     fn default() -> Self {
-        let pool = Pool::new(Box::new(TcpConnector), H2Config::default());
+        let pool = Pool::new(Box::new(TcpConnector::default()), H2Config::default());
         Self { pool, scheme: Scheme::HTTP }
     }
 }

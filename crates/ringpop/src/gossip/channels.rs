@@ -67,12 +67,11 @@ impl Channels {
         };
         let endpoint = Endpoint::from_shared(url).ok()?;
         let endpoint = endpoint
-            .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .keep_alive_while_idle(true);
-        let channel = self.security.channel(&endpoint);
+        let channel = self.security.channel(endpoint, CONNECT_TIMEOUT);
         if keep {
             table.make_room();
             let kept = Kept { channel: channel.clone(), gossip_port, used };

@@ -16,6 +16,7 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
+use ringpop::forward::TcpConnector;
 use ringpop::http_admin::AdminHttp;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -131,7 +132,8 @@ impl Dashboard {
 impl Asked {
     fn at(address: &str) -> Self {
         let endpoint = Endpoint::from_shared(format!("http://{address}")).ok();
-        let channel = endpoint.map(|it| it.connect_timeout(CONNECT_TIMEOUT).connect_lazy());
+        let connector = TcpConnector::within(CONNECT_TIMEOUT);
+        let channel = endpoint.map(|it| it.connect_with_connector_lazy(connector));
         Self { address: address.to_owned(), channel }
     }
 }

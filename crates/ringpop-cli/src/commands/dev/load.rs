@@ -146,8 +146,9 @@ impl Shared {
         Some(match client {
             std::collections::hash_map::Entry::Occupied(known) => known.get().clone(),
             std::collections::hash_map::Entry::Vacant(place) => {
-                let endpoint = endpoint(place.key())?.connect_timeout(CONNECT_TIMEOUT);
-                let channel = endpoint.connect_with_connector_lazy(TcpConnector::default());
+                let endpoint = endpoint(place.key())?;
+                let channel =
+                    endpoint.connect_with_connector_lazy(TcpConnector::within(CONNECT_TIMEOUT));
                 place.insert(KvClient::new(channel)).clone()
             }
         })
