@@ -3,8 +3,9 @@
 //! The rest of the crate asks here and does not know whether TLS is compiled in.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 #[cfg(feature = "tls")]
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use http::Extensions;
 use ringpop_forward::{

@@ -167,13 +167,14 @@ async fn a_member_that_vanishes_becomes_faulty_and_may_come_back() {
     let peers = members[0].whoami().to_owned();
     // Without a shutdown: dropping the last handle stops everything.
     drop(gone);
-    until(&members, "faulty", |members| {
-        members.iter().all(|member| {
-            member.view().member(&address).is_some_and(|m| m.status == Status::Faulty)
+    // The ring waits while a member hears of many changes.
+    until(&members, "faulty and off the ring", |members| {
+        members.iter().map(Ringpop::view).all(|view| {
+            view.member(&address).is_some_and(|member| member.status == Status::Faulty)
+                && view.ring.len() == 2
         })
     })
     .await;
-    assert!(members.iter().all(|member| member.view().ring.len() == 2));
     let back = Ringpop::builder("test")
         .listen(address.parse().unwrap())
         .discovery(Arc::new(StaticList::parse(&peers).unwrap()))
