@@ -9,7 +9,7 @@ mod merge;
 mod nearest;
 
 use self::index::BucketIndex;
-pub(crate) use self::merge::{PointEdits, Renumber};
+pub(crate) use self::merge::{PointEdits, Renumber, Spare};
 use crate::scheme::TieOrder;
 
 /// How many points a search compares at once. With about one point in a bucket, four points hold

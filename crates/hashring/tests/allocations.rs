@@ -5,7 +5,7 @@
 use std::{alloc::System, hint::black_box, time::Instant};
 
 use hashring::{
-    BackendRecord, HealthConfig, LoadBound, Node, Outcome, Ring, Selector, SharedRing,
+    BackendRecord, Edit, HealthConfig, LoadBound, Node, Outcome, Ring, Selector, SharedRing,
     WhenAllQuarantined,
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -42,12 +42,32 @@ fn hot_paths_allocate_nothing() {
             u64::from(node.id().len() == 3) * 9
         }));
     });
+    check_update(&ring);
     let shared = SharedRing::new(ring.clone());
     let mut reader = shared.reader();
     assert_no_allocation("a reader's load", |key| {
         black_box(reader.load().lookup(key));
     });
     check_pick();
+}
+
+/// The next ring in the memory of an old one takes no more than its nodes, and the points that
+/// change.
+fn check_update(ring: &Ring<usize>) {
+    let edit = |weight| [Edit::reweight("n500", weight)];
+    let fits = |ring: &Ring<usize>, old| ring.apply_reusing(old, edit(1)).expect("the node exists");
+    let second = ring.apply(edit(2)).expect("the node exists");
+    let region = Region::new(ALLOCATOR);
+    let third = fits(&second, ring.clone());
+    drop(third);
+    let with_a_copy = region.change().bytes_allocated;
+    let copy = ring.clone();
+    let region = Region::new(ALLOCATOR);
+    let third = fits(&second, copy);
+    let reusing = region.change().bytes_allocated;
+    assert_eq!(third.checksum(), ring.checksum());
+    assert!(with_a_copy > ring.size_bytes(), "{with_a_copy} of {}", ring.size_bytes());
+    assert!(reusing < ring.size_bytes() / 20, "{reusing} of {}", ring.size_bytes());
 }
 
 fn check_pick() {

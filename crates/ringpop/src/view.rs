@@ -351,8 +351,8 @@ impl Views {
         &self.rings
     }
 
-    /// Makes a view the latest one.
-    fn replace(&self, view: View) {
+    /// Makes a view the latest one. Gives a ring that is not kept any more, if there is one.
+    fn replace(&self, view: View) -> Option<Arc<MemberRing>> {
         // A member of this crate leaves, and never declares itself faulty.
         let local = view.member(self.local.as_str());
         let is_unreachable = local.is_some_and(|local| local.status == Status::Faulty);
@@ -361,9 +361,8 @@ impl Views {
         self.unfit.send_if_modified(|known| std::mem::replace(known, unfit) != unfit);
         let ring_checksum = view.ring_checksum;
         let evictions_changed = self.with(|former| former.evictions != view.evictions);
-        if self.with(|former| former.ring_checksum != ring_checksum) {
-            self.rings.push(Arc::clone(&view.ring));
-        }
+        let is_other = self.with(|former| former.ring_checksum != ring_checksum);
+        let old = is_other.then(|| self.rings.push(Arc::clone(&view.ring))).flatten();
         let view = Arc::new(view);
         self.latest.publish(Arc::clone(&view));
         if evictions_changed {
@@ -374,6 +373,7 @@ impl Views {
             set_epoch(epoch, checksum);
         }
         self.watched.send_replace(view);
+        old
     }
 
     /// The subring of a tenant on the main ring.

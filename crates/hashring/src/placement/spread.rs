@@ -13,7 +13,7 @@ use crate::{
     limits::{POINTS_MAX_DEFAULT, SPREAD_POINTS_MAX, SPREAD_POINTS_MIN},
     node::Node,
     ownership::{Shares, places_by_owner},
-    points::{PointEdits, Points, Renumber},
+    points::{PointEdits, Points, Renumber, Spare},
     ring::BuildError,
     scheme::TieOrder,
 };
@@ -107,10 +107,11 @@ impl<N> SpreadMinimizing<N> {
             removed: sequence.points(new.min(old)..old),
             added: sequence.points(old.min(new)..new),
         };
-        let points = self.points.0.merged(edits, &Renumber::Same).ok_or_else(|| {
-            let reason = "it gave other points for a number than the first time".to_owned();
-            BuildError::BrokenScheme { scheme: self.name().to_owned(), reason }
-        })?;
+        let points =
+            self.points.0.merged(edits, &Renumber::Same, Spare::default()).ok_or_else(|| {
+                let reason = "it gave other points for a number than the first time".to_owned();
+                BuildError::BrokenScheme { scheme: self.name().to_owned(), reason }
+            })?;
         Ok(Self { sequence, points: Arc::new(NumberPoints(points)), numbered })
     }
 

@@ -1,5 +1,7 @@
 //! Where the points of each bucket begin. A bucket is a run of places that share their top bits.
 
+use super::merge::fitted;
+
 /// One entry per bucket and one behind the last. There are about as many buckets as points, rounded
 /// up to a power of two, so a bucket holds between half a point and one point on average; in rings
 /// of more than 262,144 points, twice that.
@@ -31,16 +33,17 @@ impl BucketIndex {
     ///
     /// `edits` are the places of those points in ascending order, each with what it adds to the
     /// count (1 or -1). Between two edits every start moves by the same distance, which is one
-    /// addition over a run of memory.
+    /// addition over a run of memory. It is written to `spare` where it fits.
     pub(super) fn shifted(
         &self,
         edits: impl Iterator<Item = (u64, i32)>,
         points: usize,
+        spare: Vec<u32>,
     ) -> Option<Self> {
         if bucket_bits(points, self.circle_bits) != self.bucket_bits {
             return None;
         }
-        let mut starts = Vec::with_capacity(self.starts.len());
+        let mut starts = fitted(spare, self.starts.len());
         let mut distance = 0_i32;
         for (hash, step) in edits {
             let end = self.bucket(hash) + 1;
@@ -67,6 +70,10 @@ impl BucketIndex {
     #[inline]
     pub(super) fn last_place(&self) -> u64 {
         u64::MAX >> (u64::BITS - self.circle_bits)
+    }
+
+    pub(super) fn into_starts(self) -> Vec<u32> {
+        self.starts
     }
 
     pub(super) fn circle_bits(&self) -> u32 {

@@ -17,16 +17,19 @@ impl Points {
     ///
     /// `renumber[owner]` is an owner's number after the change. It must ascend; an owner whose
     /// points all go has the number of the next one that stays. `None` if a point to take out does
-    /// not exist.
-    pub(crate) fn merged(&self, mut edits: PointEdits, renumber: &Renumber) -> Option<Self> {
+    /// not exist. They are written to the memory of `spare` where it fits.
+    pub(crate) fn merged(
+        &self,
+        mut edits: PointEdits,
+        renumber: &Renumber,
+        spare: Spare,
+    ) -> Option<Self> {
         self.sort(&mut edits.removed);
         self.sort(&mut edits.added);
         let removals = self.positions_of(&edits.removed)?;
-        let len = self.len() - removals.len() + edits.added.len();
-        let mut output = Output {
-            hashes: Vec::with_capacity(len + super::WINDOW),
-            owners: Vec::with_capacity(len + super::WINDOW),
-        };
+        let len = self.len() - removals.len() + edits.added.len() + super::WINDOW;
+        let Spare { hashes, owners, starts } = spare;
+        let mut output = Output { hashes: fitted(hashes, len), owners: fitted(owners, len) };
 
         let mut copied = 0;
         let mut removals = removals.iter().copied().peekable();
@@ -49,7 +52,7 @@ impl Points {
 
         let index = self
             .index
-            .shifted(steps(&edits), output.hashes.len())
+            .shifted(steps(&edits), output.hashes.len(), starts)
             .unwrap_or_else(|| BucketIndex::of(&output.hashes, self.index.circle_bits()));
         Some(Self::seal(output.hashes, output.owners, index, self.tie_order))
     }
@@ -123,6 +126,30 @@ impl Renumber {
             Self::Table(table) => table[owner as usize],
         }
     }
+}
+
+/// The memory of points that nobody needs any more.
+#[derive(Debug, Default)]
+pub(crate) struct Spare {
+    hashes: Vec<u64>,
+    owners: Vec<u32>,
+    starts: Vec<u32>,
+}
+
+impl From<Points> for Spare {
+    fn from(points: Points) -> Self {
+        let Points { hashes, owners, index, .. } = points;
+        Self { hashes, owners, starts: index.into_starts() }
+    }
+}
+
+/// An empty buffer for `len` entries: this one, unless it is too small or much too large.
+pub(super) fn fitted<T>(mut buffer: Vec<T>, len: usize) -> Vec<T> {
+    if !(len..=len * 2).contains(&buffer.capacity()) {
+        return Vec::with_capacity(len);
+    }
+    buffer.clear();
+    buffer
 }
 
 struct Output {

@@ -1,4 +1,4 @@
-use super::{PointEdits, Points, Renumber};
+use super::{PointEdits, Points, Renumber, Spare};
 use crate::scheme::TieOrder;
 
 /// Every point set of a toy circle against the definition: the first point at or after a place,
@@ -83,7 +83,7 @@ fn a_point_that_is_not_there_cannot_be_taken_out() {
     let points = points_of(8, &[(10, 0), (10, 2), (20, 1)]);
     for missing in [(10, 1), (11, 0), (255, 0)] {
         let edits = PointEdits { removed: vec![missing], added: vec![] };
-        assert_eq!(points.merged(edits, &Renumber::Same), None);
+        assert_eq!(points.merged(edits, &Renumber::Same, Spare::default()), None);
     }
 }
 
@@ -93,9 +93,15 @@ fn equal_places_stand_in_tie_order_whatever_came_first() {
         [(TieOrder::LowestIdFirst, [0, 1, 2]), (TieOrder::HighestIdFirst, [2, 1, 0])]
     {
         let empty = Points::empty(8, tie_order);
-        let first = empty.merged(added(&[(7, 1)]), &Renumber::Same).expect("nothing is taken out");
-        let second = first.merged(added(&[(7, 2)]), &Renumber::Same).expect("nothing is taken out");
-        let third = second.merged(added(&[(7, 0)]), &Renumber::Same).expect("nothing is taken out");
+        let first = empty
+            .merged(added(&[(7, 1)]), &Renumber::Same, Spare::default())
+            .expect("nothing is taken out");
+        let second = first
+            .merged(added(&[(7, 2)]), &Renumber::Same, Spare::default())
+            .expect("nothing is taken out");
+        let third = second
+            .merged(added(&[(7, 0)]), &Renumber::Same, Spare::default())
+            .expect("nothing is taken out");
         assert_eq!(third.owners(), expected);
     }
 }
@@ -110,7 +116,7 @@ fn toy_circle(bits: u32, seed: u64) -> Points {
 
 fn points_of(bits: u32, points: &[(u64, u32)]) -> Points {
     let empty = Points::empty(bits, TieOrder::LowestIdFirst);
-    empty.merged(added(points), &Renumber::Same).expect("nothing is taken out")
+    empty.merged(added(points), &Renumber::Same, Spare::default()).expect("nothing is taken out")
 }
 
 fn added(points: &[(u64, u32)]) -> PointEdits {

@@ -12,7 +12,7 @@ use crate::{
     circle::Circle,
     limits::{NODES_MAX, ROUNDING_POINTS},
     node::Node,
-    points::{PointEdits, Renumber},
+    points::{PointEdits, Renumber, Spare},
     scheme::{NodeName, PointRule, Scheme, WeightedName},
 };
 
@@ -130,8 +130,12 @@ impl<'r, N, S: Scheme> NodePlan<'r, N, S> {
 }
 
 impl<N, S: Scheme + Clone> Ring<N, S> {
-    /// The ring of the planned nodes.
-    pub(super) fn assemble(&self, plan: NodePlan<'_, N, S>) -> Result<Self, BuildError> {
+    /// The ring of the planned nodes, in the memory of `spare` where it fits.
+    pub(super) fn assemble(
+        &self,
+        plan: NodePlan<'_, N, S>,
+        spare: Spare,
+    ) -> Result<Self, BuildError> {
         let rule = self.scheme.point_rule();
         let counts = self.next_counts(&plan, rule)?;
         let mut edits = PointEdits::default();
@@ -145,9 +149,10 @@ impl<N, S: Scheme + Clone> Ring<N, S> {
                 .wrapping_sub(sum_of(old, &edits.removed[removed..]))
                 .wrapping_add(sum_of(new, &edits.added[added..]));
         }
-        let points = self.circle.points.merged(edits, &plan.renumber()).ok_or_else(|| {
-            self.broken_scheme("it gave other points for a node than the first time".to_owned())
-        })?;
+        let points =
+            self.circle.points.merged(edits, &plan.renumber(), spare).ok_or_else(|| {
+                self.broken_scheme("it gave other points for a node than the first time".to_owned())
+            })?;
         Ok(Self {
             scheme: self.scheme.clone(),
             points_per_weight_unit: self.points_per_weight_unit,

@@ -11,6 +11,7 @@ use crate::{
         SPREAD_POINTS_MIN,
     },
     node::Node,
+    points::Spare,
     scheme::{PointRule, Scheme, Xxh3},
 };
 
@@ -103,7 +104,7 @@ impl<N, S: Scheme + Clone> RingBuilder<N, S> {
         }
         let ring = Ring::without_nodes(self.scheme, points_per_weight_unit, self.max_points);
         let plan = NodePlan::replacing(&ring, self.nodes)?;
-        ring.assemble(plan)
+        ring.assemble(plan, Spare::default())
     }
 
     /// The points per weight unit, 0 under a scheme that has none.

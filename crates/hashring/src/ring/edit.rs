@@ -5,7 +5,7 @@ use std::{iter::Peekable, sync::Arc};
 use thiserror::Error;
 
 use super::{BuildError, Ring, assemble::NodePlan};
-use crate::{node::Node, node_id::NodeId, scheme::Scheme};
+use crate::{node::Node, node_id::NodeId, points::Spare, scheme::Scheme};
 
 /// One change of a ring's nodes, for [`Ring::apply`].
 #[derive(Clone, Debug)]
@@ -66,6 +66,47 @@ impl<N, S: Scheme + Clone> Ring<N, S> {
     where
         N: Clone,
     {
+        self.apply_in(Spare::default(), edits)
+    }
+
+    /// The same as [`apply`](Self::apply), written to the memory of a ring that nobody needs any
+    /// more, where that fits.
+    ///
+    /// A ring of 100,000 points takes 1.7 MB. Where rings follow each other often, fresh memory for
+    /// each costs as much as the copy, and now and then several times that.
+    ///
+    /// ```
+    /// use hashring::{Edit, Ring};
+    ///
+    /// let first: Ring = Ring::builder().nodes(["a", "b", "c"]).build()?;
+    /// let second = first.apply([Edit::remove("c")])?;
+    /// let third = second.apply_reusing(first, [Edit::reweight("a", 2)])?;
+    /// assert_eq!(third.total_weight(), 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`apply`](Self::apply). The old ring is gone then, too.
+    pub fn apply_reusing(
+        &self,
+        old: Self,
+        edits: impl IntoIterator<Item = Edit<N>>,
+    ) -> Result<Self, UpdateError>
+    where
+        N: Clone,
+    {
+        self.apply_in(old.circle.points.into(), edits)
+    }
+
+    fn apply_in(
+        &self,
+        spare: Spare,
+        edits: impl IntoIterator<Item = Edit<N>>,
+    ) -> Result<Self, UpdateError>
+    where
+        N: Clone,
+    {
         let mut edits: Vec<_> = edits.into_iter().collect();
         edits.sort_by(|a, b| a.id().cmp(b.id()));
         let mut plan = NodePlan::new(self);
@@ -77,7 +118,7 @@ impl<N, S: Scheme + Clone> Ring<N, S> {
             plan.keep_until(found.unwrap_or_else(|slot| slot));
             plan.put(found.is_ok(), after);
         }
-        Ok(self.assemble(plan.finish()?)?)
+        Ok(self.assemble(plan.finish()?, spare)?)
     }
 
     /// The ring of exactly these nodes under the same options.
@@ -96,7 +137,7 @@ impl<N, S: Scheme + Clone> Ring<N, S> {
         I::Item: Into<Arc<Node<N>>>,
     {
         let plan = NodePlan::replacing(self, nodes.into_iter().map(Into::into).collect())?;
-        self.assemble(plan)
+        self.assemble(plan, Spare::default())
     }
 }
 

@@ -154,12 +154,16 @@ fn check_history<S: Scheme + Clone>(
     let mut nodes = BTreeMap::new();
     let mut singly = builder.clone().build().expect("no nodes are a ring");
     let mut in_batches = singly.clone();
-    let mut by_lists = singly.clone();
+    let (mut by_lists, mut older) = (singly.clone(), singly.clone());
+    let mut reusing;
     for next in steps {
         let edits = edits_between(&nodes, next);
         for edit in edits.iter().rev() {
             singly = singly.apply([edit.clone()]).expect("the edit fits the ring");
         }
+        // A ring of some time ago, which may be smaller or larger.
+        let old = std::mem::replace(&mut older, in_batches.clone());
+        reusing = in_batches.apply_reusing(old, edits.clone()).expect("the edits fit the ring");
         in_batches = in_batches.apply(edits).expect("the edits fit the ring");
         by_lists = by_lists
             .with_nodes(
@@ -173,6 +177,8 @@ fn check_history<S: Scheme + Clone>(
         let fresh = builder.clone().nodes(fresh_nodes).build().expect("the nodes are valid");
         prop_assert_eq!(&singly, &fresh);
         prop_assert_eq!(&in_batches, &fresh);
+        prop_assert_eq!(&reusing, &fresh);
+        prop_assert_eq!(reusing.checksum(), fresh.checksum());
         prop_assert_eq!(&by_lists, &fresh);
         prop_assert_eq!(singly.checksum(), fresh.checksum());
     }

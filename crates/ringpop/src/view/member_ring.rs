@@ -135,8 +135,26 @@ impl MemberRing {
         placement: PlacementChoice,
         edits: Vec<Edit<Owner>>,
     ) -> Result<Self, UpdateError> {
+        self.next_reusing(None, placement, edits)
+    }
+
+    /// The same, in the memory of `old`, which nobody needs any more, where it fits.
+    pub(crate) fn next_reusing(
+        &self,
+        old: Option<Self>,
+        placement: PlacementChoice,
+        edits: Vec<Edit<Owner>>,
+    ) -> Result<Self, UpdateError> {
         if placement == self.placement() {
-            return self.apply(edits);
+            return match (&self.0, old.map(|old| old.0)) {
+                (Placed::Ring(ring), Some(Placed::Ring(old))) => {
+                    Ok(Self(Placed::Ring(ring.apply_reusing(old, edits)?)))
+                }
+                (Placed::Ringpop(ring), Some(Placed::Ringpop(old))) => {
+                    Ok(Self(Placed::Ringpop(ring.apply_reusing(old, edits)?)))
+                }
+                _ => self.apply(edits),
+            };
         }
         // Two placements may have limits that only the nodes of one keep; rendezvous has none.
         let nodes = Rendezvous::<Owner>::new(std::iter::empty::<Node<Owner>>())?;

@@ -99,6 +99,8 @@ pub(crate) struct Publisher {
     named_rings: NamedRingsPublisher,
     /// The zone of a member has changed since the latest view.
     zones_changed: bool,
+    /// A ring that nobody needs any more: the next one takes its memory.
+    old_ring: Option<MemberRing>,
     pub(super) waiting: Waiting,
     /// Points that all members together may have on the ring.
     pub(super) points_max: u32,
@@ -109,6 +111,7 @@ impl Publisher {
         Self {
             named_rings: NamedRingsPublisher::new(&views.local, &views.definitions),
             zones_changed: false,
+            old_ring: None,
             views,
             claims: Claims::default(),
             touched: BTreeSet::new(),
@@ -161,7 +164,7 @@ impl Publisher {
         let Edits { edits, mut change } = edits;
         let ring = match edits.is_empty() && placement == former.ring.placement() {
             true => Ok(former.ring.clone()),
-            false => former.ring.next(placement, edits).map(Arc::new),
+            false => former.ring.next_reusing(self.old_ring.take(), placement, edits).map(Arc::new),
         };
         let (ring, failure) = match ring {
             Ok(ring) => (ring, None),
@@ -180,7 +183,7 @@ impl Publisher {
         let ring_checksum = change.checksum_after;
         let dissent = self.dissent(&members, placement);
         let off_ring = off_ring_changes(&former.off_ring, &off);
-        self.views.replace(View {
+        let old = self.views.replace(View {
             members,
             damped,
             shared_identities,
@@ -192,6 +195,7 @@ impl Publisher {
             named_rings,
             subrings,
         });
+        self.old_ring = old.and_then(Arc::into_inner).or(self.old_ring.take());
         if cap.is_some() {
             self.views.capped.fetch_add(1, Ordering::Relaxed);
         }

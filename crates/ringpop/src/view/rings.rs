@@ -39,19 +39,22 @@ impl Rings {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Another ring follows.
-    pub(super) fn push(&self, ring: Arc<MemberRing>) {
+    /// Another ring follows. Gives the last one that is not kept any more, if any.
+    pub(super) fn push(&self, ring: Arc<MemberRing>) -> Option<Arc<MemberRing>> {
         let mut recent = self.lock();
         recent.push_back(ring);
         let mut bytes: usize = recent.iter().map(|ring| ring.size_bytes()).sum();
+        let mut old = None;
         while recent.len() > 1 && (recent.len() > OWNED_RINGS_MAX || bytes > OWNED_RINGS_BYTES_MAX)
         {
-            bytes -= recent.pop_front().map_or(0, |ring| ring.size_bytes());
+            old = recent.pop_front();
+            bytes -= old.as_ref().map_or(0, |ring| ring.size_bytes());
         }
         // Under the lock: numbers and rings belong together.
         let generation = self.generation.fetch_add(1, Ordering::Release) + 1;
         drop(recent);
         self.changed.send_replace(generation);
+        old
     }
 
     #[inline]
