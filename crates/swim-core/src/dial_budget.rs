@@ -19,12 +19,12 @@ pub(crate) struct DialBudget {
 impl DialBudget {
     /// Whether another request is within the budget; if so, it is charged.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
-        self.take_at(now, STRANGER_DIAL_INTERVAL)
+        self.take_at(now, STRANGER_DIAL_INTERVAL, STRANGER_DIALS_BURST)
     }
 
-    /// The same with another interval between requests.
-    pub(crate) fn take_at(&mut self, now: Instant, interval: Duration) -> bool {
-        let burst: Duration = interval * (STRANGER_DIALS_BURST - 1);
+    /// The same with another interval between requests and another burst.
+    pub(crate) fn take_at(&mut self, now: Instant, interval: Duration, burst: u32) -> bool {
+        let burst: Duration = interval * (burst - 1);
         if self.paid > now + burst {
             return false;
         }

@@ -126,10 +126,24 @@ pub const NEWCOMERS_OF_MEMBERS_MAX: usize = 4096;
 /// The same for one member: one that lies leaves room for others.
 pub const NEWCOMERS_OF_MEMBER_MAX: usize = 1024;
 
-/// Interval between pings of newcomers that members named: 250 pings a second. A
-/// cluster of 1,000 that starts at once knows itself within seconds. At most 25 KB a
-/// second.
-pub const NEWCOMER_OF_MEMBERS_INTERVAL: Duration = Duration::from_millis(4);
+/// Interval between pings of newcomers that members named: 25 pings a second. Where
+/// more come at once, a second answer or the list of a host that was joined is sooner
+/// there than their own answers, for less: each ping of a newcomer opens a connection.
+pub const NEWCOMER_OF_MEMBERS_INTERVAL: Duration = Duration::from_millis(40);
+
+/// Such pings that may be sent at once.
+pub const NEWCOMERS_OF_MEMBERS_BURST: u32 = 8;
+
+/// Time between two second looks at the lists of the hosts that were joined; half of it
+/// is by chance.
+pub const SECOND_LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Second looks after a join: some six seconds. Members that start together do so
+/// within a few.
+pub const SECOND_LOOKS_MAX: u32 = 8;
+
+/// Newcomers that must be held for a second look. Fewer are pinged as soon.
+pub const SECOND_LOOK_NEWCOMERS_MIN: usize = 8;
 
 /// Time before a newcomer that did not answer is pinged again because a member names
 /// it.

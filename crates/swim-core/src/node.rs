@@ -32,6 +32,7 @@ mod packet;
 mod reactions;
 mod reconfigure;
 mod routine;
+mod second_look;
 mod stability;
 
 pub use commands::CommandError;
@@ -39,6 +40,7 @@ use commands::check_public;
 pub use getters::SuspicionState;
 pub use reconfigure::ReconfigureError;
 use routine::Routine;
+use second_look::SecondLooks;
 
 /// The membership machine of one process.
 ///
@@ -215,6 +217,7 @@ pub struct Node {
     dial_back: DialBack,
     redial: Redial,
     routine: Routine,
+    second_looks: SecondLooks,
     /// When gossip that did not fit last led to a sync.
     last_sync: Option<Instant>,
     /// Whether the next difference is synced in any case.
@@ -319,6 +322,7 @@ impl Node {
             dial_back: DialBack::default(),
             redial: Redial::default(),
             routine: Routine::default(),
+            second_looks: SecondLooks::default(),
             last_sync: None,
             backstop_due: false,
         })
@@ -411,6 +415,7 @@ impl Node {
                 Timer::View => self.core.announce_view(),
                 Timer::DialBack => self.dial_back.start(&mut self.core),
                 Timer::Newcomers => self.core.on_newcomers_due(),
+                Timer::SecondLook => self.on_second_look_due(),
             }
         }
     }

@@ -27,6 +27,8 @@ pub(crate) enum Purpose {
     Sync,
     /// A page of a peer's member list, for a reverse full sync.
     ReverseSync,
+    /// A page of the list of a host that was joined, some time after the join.
+    SecondLook,
     /// A page of the member list of another partition.
     HealList,
     /// A ping that brings changes to another partition.

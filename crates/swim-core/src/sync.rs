@@ -28,10 +28,11 @@ pub(crate) struct Syncs(Vec<Job>);
 struct Job {
     /// The number of the request under way.
     seq: u64,
+    purpose: Purpose,
     peer: Address,
     received: usize,
     applied: usize,
-    /// `None` for a reverse full sync.
+    /// `None` where only the list of the peer is asked for.
     exchange: Option<Exchange>,
 }
 
@@ -59,8 +60,9 @@ impl Syncs {
             return;
         }
         core.stats.syncs_started += 1;
+        let purpose = if whole_list { Purpose::ReverseSync } else { Purpose::Sync };
         let (seq, exchange) = if whole_list {
-            (ask_for_list(core, peer.clone(), None), None)
+            (ask_for_list(core, purpose, peer.clone(), None), None)
         } else {
             let buckets = core.members.suitable_buckets();
             let step = SyncStep::Compare { digests: core.members.digests(buckets) };
@@ -69,7 +71,19 @@ impl Syncs {
             let exchange = Exchange { buckets, differing: None, push };
             (send_step(core, peer.clone(), step), Some(exchange))
         };
-        self.0.push(Job { seq, peer: peer.clone(), received: 0, applied: 0, exchange });
+        self.0.push(Job { seq, purpose, peer: peer.clone(), received: 0, applied: 0, exchange });
+    }
+
+    /// Asks a host that was joined for its list once more, unless enough syncs are under way.
+    pub(crate) fn look_again(&mut self, core: &mut Core, peer: Address) {
+        if self.0.len() >= core.config.sync_jobs_max() {
+            core.stats.syncs_omitted += 1;
+            return;
+        }
+        core.stats.syncs_started += 1;
+        let purpose = Purpose::SecondLook;
+        let seq = ask_for_list(core, purpose, peer.clone(), None);
+        self.0.push(Job { seq, purpose, peer, received: 0, applied: 0, exchange: None });
     }
 
     /// The peer answered a step of a full sync by digests.
@@ -108,7 +122,7 @@ impl Syncs {
         self.0.push(job);
     }
 
-    /// A page of the peer's list arrived, for a reverse full sync.
+    /// A page of the peer's list arrived, for a reverse full sync or a second look.
     pub(crate) fn on_page(
         &mut self,
         core: &mut Core,
@@ -124,7 +138,7 @@ impl Syncs {
         if endless || job.received > core.config.members_max() {
             job.end_invalid(core);
         } else if let Some(cursor) = next {
-            job.seq = ask_for_list(core, job.peer.clone(), Some(cursor));
+            job.seq = ask_for_list(core, job.purpose, job.peer.clone(), Some(cursor));
             self.0.push(job);
         } else {
             job.end(core, true);
@@ -159,7 +173,8 @@ impl Syncs {
 
     pub(crate) fn check(&self, core: &Core) {
         assert!(self.0.len() <= core.config.sync_jobs_max(), "full syncs are bounded");
-        let syncs = |purpose| matches!(purpose, Purpose::Sync | Purpose::ReverseSync);
+        let syncs =
+            |purpose| matches!(purpose, Purpose::Sync | Purpose::ReverseSync | Purpose::SecondLook);
         assert_eq!(core.requests.count(syncs), self.0.len(), "one request for each full sync");
     }
 }
@@ -186,7 +201,7 @@ fn send_step(core: &mut Core, peer: Address, step: SyncStep) -> u64 {
     core.request(Purpose::Sync, peer, core.config.sync_timeout(), Body::Sync(step))
 }
 
-fn ask_for_list(core: &mut Core, peer: Address, cursor: Option<Cursor>) -> u64 {
+fn ask_for_list(core: &mut Core, purpose: Purpose, peer: Address, cursor: Option<Cursor>) -> u64 {
     let body = core.join_body(cursor);
-    core.request(Purpose::ReverseSync, peer, core.config.sync_timeout(), body)
+    core.request(purpose, peer, core.config.sync_timeout(), body)
 }

@@ -34,6 +34,8 @@ pub(crate) enum Timer {
     DialBack,
     /// The next newcomers are pinged.
     Newcomers,
+    /// This member looks again at the list of a host that it has joined.
+    SecondLook,
 }
 
 /// An ordered set of deadlines. The part that sets one remembers it and cancels it:

@@ -5,7 +5,8 @@
 //! take most keys away from the members that serve them. So a newcomer comes onto the
 //! ring on evidence that one process cannot make up: this member has reached it, or
 //! two members named it in answers to requests of this one. A host that this member
-//! joins or merges with is believed, because discovery lists it. Until then a
+//! joins or merges with is believed, because discovery lists it; where many newcomers
+//! come at once, its list is asked for again (`node/second_look.rs`). Until then a
 //! newcomer is held, off the ring and not gossiped, and pinged within a budget that
 //! the senders which name newcomers share evenly.
 
@@ -19,8 +20,8 @@ use crate::dial_budget::DialBudget;
 use crate::event::Cause;
 use crate::limits::{
     NEWCOMER_OF_MEMBERS_INTERVAL, NEWCOMER_PAUSE, NEWCOMERS_MAX, NEWCOMERS_OF_MEMBER_MAX,
-    NEWCOMERS_OF_MEMBERS_MAX, NEWCOMERS_OF_SOURCE_MAX, NEWCOMERS_UNREACHED_MAX,
-    STRANGER_DIAL_INTERVAL,
+    NEWCOMERS_OF_MEMBERS_BURST, NEWCOMERS_OF_MEMBERS_MAX, NEWCOMERS_OF_SOURCE_MAX,
+    NEWCOMERS_UNREACHED_MAX, STRANGER_DIAL_INTERVAL, STRANGER_DIALS_BURST,
 };
 use crate::member::{Member, Status};
 use crate::message::Change;
@@ -114,6 +115,13 @@ impl Named {
 
     fn wait(&mut self, address: Address, source: &Address) {
         self.waiting.entry(source.clone()).or_default().push(address);
+    }
+}
+
+impl Newcomers {
+    /// How many are held.
+    pub(crate) fn held(&self) -> usize {
+        self.held.len()
     }
 }
 
@@ -218,10 +226,10 @@ impl Core {
     pub(crate) fn on_newcomers_due(&mut self) {
         self.newcomers.next = None;
         for way in [BY_REQUESTS, BY_MEMBERS] {
-            let interval = ping_interval(way);
+            let (interval, burst) = ping_rate(way);
             while let Some(address) = self.next_newcomer(way) {
                 let named = &mut self.newcomers.named[way];
-                if !named.budget.take_at(self.now, interval) {
+                if !named.budget.take_at(self.now, interval, burst) {
                     named.first = Some(address);
                     self.newcomers.next = Some(self.now + STRANGER_DIAL_INTERVAL);
                     break;
@@ -330,8 +338,12 @@ impl Core {
     }
 }
 
-const fn ping_interval(way: usize) -> Duration {
-    if way == BY_MEMBERS { NEWCOMER_OF_MEMBERS_INTERVAL } else { STRANGER_DIAL_INTERVAL }
+/// The interval between the pings of newcomers, and how many may be sent at once.
+const fn ping_rate(way: usize) -> (Duration, u32) {
+    match way {
+        BY_MEMBERS => (NEWCOMER_OF_MEMBERS_INTERVAL, NEWCOMERS_OF_MEMBERS_BURST),
+        _ => (STRANGER_DIAL_INTERVAL, STRANGER_DIALS_BURST),
+    }
 }
 
 /// Most newcomers of one sender that wait at once.

@@ -238,7 +238,9 @@ impl Node {
 /// How far a reply is believed about other members.
 const fn trust(purpose: Option<Purpose>, from_member: bool) -> Trust {
     match purpose {
-        Some(Purpose::Join | Purpose::HealList | Purpose::HealPing) => Trust::Listed,
+        Some(Purpose::Join | Purpose::SecondLook | Purpose::HealList | Purpose::HealPing) => {
+            Trust::Listed
+        }
         _ if from_member => Trust::Member,
         _ => Trust::Stranger,
     }

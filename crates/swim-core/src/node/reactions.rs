@@ -127,7 +127,8 @@ impl Node {
             | Purpose::Join
             | Purpose::HealList
             | Purpose::Sync
-            | Purpose::ReverseSync => {
+            | Purpose::ReverseSync
+            | Purpose::SecondLook => {
                 core.reject(from, Rejection::UnexpectedReply);
                 return;
             }
@@ -163,7 +164,7 @@ impl Node {
                 self.heal.on_page(&mut self.core, (from, *seq), changes, next);
                 self.on_heal_step();
             }
-            Purpose::ReverseSync => {
+            Purpose::ReverseSync | Purpose::SecondLook => {
                 self.syncs.on_page(&mut self.core, (*seq, trust), changes, next);
             }
             _ => {}
@@ -229,7 +230,9 @@ impl Node {
             Purpose::SecondPing(slot) => self.probes.on_second_unanswered(core, slot, seq),
             Purpose::PingReq(slot) => self.probes.on_helper_unanswered(core, slot, seq),
             Purpose::Relay => self.relays.on_no_answer(core, seq),
-            Purpose::Sync | Purpose::ReverseSync => self.syncs.on_no_answer(core, seq),
+            Purpose::Sync | Purpose::ReverseSync | Purpose::SecondLook => {
+                self.syncs.on_no_answer(core, seq);
+            }
             Purpose::HealList | Purpose::HealPing => self.heal.on_no_answer(core, seq),
             Purpose::DialBack => self.dial_back.on_no_answer(core, seq),
             Purpose::Newcomer => core.on_newcomer_unanswered(seq),
@@ -253,11 +256,13 @@ impl Node {
                 self.state = State::Ready;
                 self.core.assume_contact();
                 let members = self.core.members.len();
+                let hosts = joined.clone();
                 self.core.event(Event::JoinComplete { joined, duration, members });
                 self.core.announce_view();
                 // No member knows this one yet: it spreads itself.
                 self.core.spread_local();
                 self.start_routine();
+                self.start_second_looks(hosts);
             }
             Some(JoinEnd::Failed { duration, failure, failures }) => {
                 self.state = State::Idle;

@@ -18,6 +18,7 @@ pub(super) struct Routine {
     sync: Option<Instant>,
     discovery: Option<Instant>,
     redial: Option<Instant>,
+    pub(super) second_look: Option<Instant>,
     /// How long a member that is alone waited before it last asked discovery.
     lone_delay: Duration,
 }
@@ -27,12 +28,13 @@ impl Routine {
         self.period.is_some()
     }
 
-    fn entries(&mut self) -> [(&mut Option<Instant>, Timer); 4] {
+    fn entries(&mut self) -> [(&mut Option<Instant>, Timer); 5] {
         [
             (&mut self.period, Timer::Period),
             (&mut self.sync, Timer::Sync),
             (&mut self.discovery, Timer::Discovery),
             (&mut self.redial, Timer::Redial),
+            (&mut self.second_look, Timer::SecondLook),
         ]
     }
 
@@ -42,6 +44,7 @@ impl Routine {
             (self.sync, Timer::Sync),
             (self.discovery, Timer::Discovery),
             (self.redial, Timer::Redial),
+            (self.second_look, Timer::SecondLook),
         ];
         for (at, timer) in entries {
             if let Some(at) = at {
@@ -67,7 +70,12 @@ impl Node {
     }
 
     /// At a random time within `span` from `earliest` on.
-    fn arm_within(&mut self, earliest: Duration, span: Duration, timer: Timer) -> Instant {
+    pub(super) fn arm_within(
+        &mut self,
+        earliest: Duration,
+        span: Duration,
+        timer: Timer,
+    ) -> Instant {
         let micros = usize::try_from(span.as_micros()).unwrap_or(usize::MAX);
         let extra = Duration::from_micros(self.core.rng.below(micros) as u64);
         let at = self.core.now + earliest + extra;

@@ -222,6 +222,36 @@ fn members_that_join_at_once_are_all_added() {
     cluster.until("all know them", secs(10), |c| c.agree(N + 60));
 }
 
+fn joins(cluster: &Cluster) -> usize {
+    let is_join = |body: &Body| matches!(body, Body::Join { .. });
+    cluster.sent().iter().filter(|(_, sent)| is_join(&sent.message.body)).count()
+}
+
+/// Most of them join while the hosts know few of the others, and look again at what the hosts
+/// know. They do so while newcomers are many, and some seconds at most.
+#[test]
+fn members_that_start_together_look_again_at_the_lists_of_their_hosts() {
+    let n = 120;
+    let mut cluster = Cluster::new(config());
+    (0..n).for_each(|i| cluster.start(i, 0..3));
+    cluster.until("all know them", Duration::from_millis(2500), |c| c.agree(n));
+    cluster.run_for(secs(8));
+    cluster.forget_traffic();
+    cluster.start(n, 0..3);
+    cluster.run_for(secs(10));
+    assert!(cluster.agree(n + 1));
+    assert!(joins(&cluster) <= 3, "one newcomer is no reason: {}", joins(&cluster));
+}
+
+/// Nobody else names it, and its silence is no proof: the host that was joined knows better.
+#[test]
+fn a_newcomer_that_one_member_alone_reaches_is_on_the_list_of_a_host() {
+    let mut cluster = Cluster::new(config());
+    cluster.cut(&[1], &[2]);
+    (0..3).for_each(|i| cluster.start(i, [0]));
+    cluster.until("all know it", secs(6), |c| c.agree(3));
+}
+
 /// A member that hears of a newcomer by a request only and cannot reach it learns of it
 /// from the answers of the others.
 #[test]
