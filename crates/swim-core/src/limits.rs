@@ -134,13 +134,13 @@ pub const NEWCOMER_OF_MEMBERS_INTERVAL: Duration = Duration::from_millis(40);
 /// Such pings that may be sent at once.
 pub const NEWCOMERS_OF_MEMBERS_BURST: u32 = 8;
 
-/// Time between two second looks at the lists of the hosts that were joined; half of it
-/// is by chance.
-pub const SECOND_LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// Time between two second looks at the lists of the hosts that were joined, on
+/// average; each is drawn between half of it and one and a half.
+pub const SECOND_LOOK_INTERVAL: Duration = Duration::from_millis(300);
 
-/// Second looks after a join: some six seconds. Members that start together do so
-/// within a few.
-pub const SECOND_LOOKS_MAX: u32 = 8;
+/// Second looks after a join: some seven seconds. By then a thousand members that start
+/// together know nearly all of each other.
+pub const SECOND_LOOKS_MAX: u32 = 24;
 
 /// Newcomers that must be held for a second look. Fewer are pinged as soon.
 pub const SECOND_LOOK_NEWCOMERS_MIN: usize = 8;
