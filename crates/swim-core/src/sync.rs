@@ -55,33 +55,43 @@ impl Syncs {
         if !whole_list && self.0.iter().any(|job| job.peer == *peer) {
             return;
         }
-        if self.0.len() >= core.config.sync_jobs_max() {
-            core.stats.syncs_omitted += 1;
+        if !self.has_room(core) {
             return;
         }
-        core.stats.syncs_started += 1;
-        let purpose = if whole_list { Purpose::ReverseSync } else { Purpose::Sync };
-        let (seq, exchange) = if whole_list {
-            (ask_for_list(core, purpose, peer.clone(), None), None)
-        } else {
-            let buckets = core.members.suitable_buckets();
-            let step = SyncStep::Compare { digests: core.members.digests(buckets) };
-            let buckets = u16::try_from(buckets).expect("buckets are at most BUCKETS_MAX");
-            let push = Some(beginning(buckets));
-            let exchange = Exchange { buckets, differing: None, push };
-            (send_step(core, peer.clone(), step), Some(exchange))
-        };
-        self.0.push(Job { seq, purpose, peer: peer.clone(), received: 0, applied: 0, exchange });
+        if whole_list {
+            self.list(core, Purpose::ReverseSync, peer.clone());
+            return;
+        }
+        let buckets = core.members.suitable_buckets();
+        let step = SyncStep::Compare { digests: core.members.digests(buckets) };
+        let buckets = u16::try_from(buckets).expect("buckets are at most BUCKETS_MAX");
+        let push = Some(beginning(buckets));
+        let exchange = Some(Exchange { buckets, differing: None, push });
+        let (purpose, peer) = (Purpose::Sync, peer.clone());
+        let seq = send_step(core, peer.clone(), step);
+        self.0.push(Job { seq, purpose, peer, received: 0, applied: 0, exchange });
     }
 
     /// Asks a host that was joined for its list once more, unless enough syncs are under way.
     pub(crate) fn look_again(&mut self, core: &mut Core, peer: Address) {
-        if self.0.len() >= core.config.sync_jobs_max() {
-            core.stats.syncs_omitted += 1;
-            return;
+        if self.has_room(core) {
+            self.list(core, Purpose::SecondLook, peer);
         }
-        core.stats.syncs_started += 1;
-        let purpose = Purpose::SecondLook;
+    }
+
+    /// Whether another sync may start, which is counted either way.
+    fn has_room(&self, core: &mut Core) -> bool {
+        let has_room = self.0.len() < core.config.sync_jobs_max();
+        let count = match has_room {
+            true => &mut core.stats.syncs_started,
+            false => &mut core.stats.syncs_omitted,
+        };
+        *count += 1;
+        has_room
+    }
+
+    /// Begins to ask for the list of a peer.
+    fn list(&mut self, core: &mut Core, purpose: Purpose, peer: Address) {
         let seq = ask_for_list(core, purpose, peer.clone(), None);
         self.0.push(Job { seq, purpose, peer, received: 0, applied: 0, exchange: None });
     }

@@ -14,7 +14,7 @@ pub(crate) const FAILED: i32 = 1;
 pub(crate) const USAGE: i32 = 2;
 
 /// Runs a command that must fail, and gives what it said.
-async fn complaint(arguments: &[&str], code: i32) -> String {
+pub(crate) async fn complaint(arguments: &[&str], code: i32) -> String {
     let mut command = ringpop(arguments);
     let output = command.stdout(Stdio::piped()).stderr(Stdio::piped()).output();
     let output = timeout(PATIENCE, output).await;

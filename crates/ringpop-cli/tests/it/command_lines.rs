@@ -8,7 +8,7 @@ use std::path::Path;
 use rcgen::{CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use serde_json::Value;
 
-use crate::bad_input::{FAILED, USAGE, complains};
+use crate::bad_input::{FAILED, USAGE, complains, complaint};
 use crate::support::ports::Ports;
 use crate::support::process::{Process, ringpop};
 
@@ -204,8 +204,12 @@ async fn peers_that_cannot_be_joined_are_named_with_the_cause() {
     };
     fails(peer.clone(), &["refused", "nothing listens there"]).await;
     let name = "nowhere.invalid:20000".to_owned();
+    let arguments = node(&name);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let message = complaint(&arguments, FAILED).await;
     // On a busy machine the resolver may take longer than a dial.
-    fails(name, &["nowhere.invalid:20000", "resolve"]).await;
+    let reasons = ["the name does not resolve", "the resolver is slow or silent"];
+    assert!(reasons.iter().any(|reason| message.contains(reason)), "{message}");
     {
         let silent = TcpListener::bind(&peer).unwrap();
         fails(peer.clone(), &["did not answer in time"]).await;
