@@ -17,7 +17,7 @@ use smol_str::SmolStr;
 /// assert_eq!(id, "10.0.0.7:4040");
 /// assert_eq!(id.split_once(':'), Some(("10.0.0.7", "4040")));
 /// ```
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(SmolStr);
 
 impl NodeId {
@@ -26,6 +26,21 @@ impl NodeId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl Clone for NodeId {
+    /// A short id is copied whole. Were both kinds cloned in one place, their parts would meet on
+    /// the stack in overlapping pieces, and reading them back would stall the processor for longer
+    /// than all the rest of a clone.
+    #[inline]
+    fn clone(&self) -> Self {
+        #[cold]
+        #[inline(never)]
+        fn shared(id: &NodeId) -> NodeId {
+            NodeId(id.0.clone())
+        }
+        if self.0.is_heap_allocated() { shared(self) } else { Self(self.0.clone()) }
     }
 }
 
