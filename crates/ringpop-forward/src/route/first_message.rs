@@ -23,9 +23,10 @@ pub(crate) enum MessageKey {
 pub(crate) fn message_key(
     buffer: &ReplayBuffer,
     field: &[u32],
+    protocol: Protocol,
     headers: &HeaderMap,
 ) -> Result<MessageKey, KeyError> {
-    if Protocol::of(headers) == Protocol::GrpcWebText {
+    if protocol == Protocol::GrpcWebText {
         return Err(KeyError::Base64Message);
     }
     let bytes = contiguous(buffer.frames());
@@ -126,7 +127,7 @@ mod tests {
         assert!(matches!(filled, std::task::Poll::Ready(Ok(()))));
         let mut headers = HeaderMap::new();
         headers.insert(GRPC_ENCODING_HEADER, encoding.parse().unwrap());
-        message_key(&buffer, &[1], &headers)
+        message_key(&buffer, &[1], Protocol::of(&headers), &headers)
     }
 
     fn framed(flag: u8, message: &[u8]) -> Vec<u8> {

@@ -53,7 +53,7 @@ pub(crate) struct Call<T> {
     /// The call comes from a process that is no member.
     is_channel: bool,
     /// The ownership of a stream's key, until a handler is chosen.
-    pub(crate) ownership: Option<Ownership>,
+    pub(crate) ownership: Option<Box<Ownership>>,
 }
 
 /// How far a request came.
@@ -306,7 +306,7 @@ impl<T> Call<T> {
         if !self.route.unary && self.only_owner.is_none() && !self.via.is_stated {
             // Before the decision, so no change of the ring falls between the two.
             let resolver = Arc::clone(self.resolver());
-            self.ownership = Some(Ownership::new(resolver, key.clone()));
+            self.ownership = Some(Box::new(Ownership::new(resolver, key.clone())));
         }
         let place = self.find_place(key);
         let here = matches!(place, Placement::Local);

@@ -169,7 +169,7 @@ impl<S, T> Peeking<S, T> {
             return Poll::Ready(Ok(None));
         };
         loop {
-            match message_key(&self.buffer, field, &self.call.head.headers)? {
+            match message_key(&self.buffer, field, self.call.protocol, &self.call.head.headers)? {
                 MessageKey::Found(key) => return Poll::Ready(Ok(Some(key))),
                 MessageKey::Missing => return Poll::Ready(Ok(None)),
                 MessageKey::Need(bytes) => match self.buffer.poll_fill(cx, bytes) {
@@ -237,7 +237,8 @@ pin_project! {
             #[pin]
             timer: Option<Sleep>,
             call: Option<Call<T>>,
-            lost: Option<Lost>,
+            // In a box, for streams alone have one, and each layer around copies the whole future.
+            lost: Option<Box<Lost>>,
         },
         There { future: Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>> },
     }
@@ -249,7 +250,7 @@ impl<S: Service<Request<Body>>, T> State<S, T> {
             return Self::Answered { response: Some(call.answer_exceeded()) };
         }
         call.count_here();
-        let lost = call.follow_here();
+        let lost = call.follow_here().map(Box::new);
         let head = std::mem::replace(&mut call.head, Request::new(()).into_parts().0);
         let future = LocalCall::new(local, Request::from_parts(head, body));
         Self::Here { future, timer: None, call: Some(call), lost }
@@ -388,7 +389,7 @@ fn poll_here<F, E, T>(
     future: Pin<&mut F>,
     mut timer: Pin<&mut Option<Sleep>>,
     call: &mut Option<Call<T>>,
-    lost: &mut Option<Lost>,
+    lost: &mut Option<Box<Lost>>,
 ) -> Poll<Result<Response<Body>, E>>
 where
     F: Future<Output = Result<Response<Body>, E>>,
@@ -398,7 +399,8 @@ where
     let running = call.as_ref().expect("polled after it was ready");
     if let Poll::Ready(result) = finished {
         let call = call.take().expect("it was there a line ago");
-        return Poll::Ready(result.map(|response| call.finish_here(response, lost.take())));
+        let lost = lost.take().map(|lost| *lost);
+        return Poll::Ready(result.map(|response| call.finish_here(response, lost)));
     }
     if let Some(lost) = lost
         && let Poll::Ready(owner) = Pin::new(lost).poll(cx)
