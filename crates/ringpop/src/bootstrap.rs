@@ -17,7 +17,8 @@ use crate::state::State;
 #[non_exhaustive]
 pub struct Bootstrapped {
     /// The members that this one joined. Empty when discovery knows nobody
-    /// else: this member is a cluster of its own.
+    /// else: this member is a cluster of its own; also when it had joined
+    /// in an earlier call that was given up.
     pub joined: Vec<Address>,
     /// Members known afterwards, this one included.
     pub members: usize,

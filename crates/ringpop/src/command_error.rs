@@ -120,9 +120,16 @@ pub enum RejoinError {
     /// The member is not ready.
     #[error("this member is {0}, only one that is ready and has left the ring comes back")]
     State(State),
-    /// The member is on the ring, or is still leaving it.
+    /// The member is on the ring.
     #[error("this member has not left the ring")]
     NotAway,
+    /// The member has joined again, and its keys come once their state is here. That goes on;
+    /// another call waits for it.
+    #[error(
+        "this member has joined again, but the state of its keys was not here in the time that was \
+         given; the keys come as soon as it is"
+    )]
+    KeysLate,
     /// No member could be joined.
     #[error(transparent)]
     Join(#[from] BootstrapError),

@@ -60,6 +60,8 @@ pub(crate) struct OwnLabels {
     /// All but weight and zone.
     pub(crate) others: Vec<(String, String)>,
     pub(crate) weight: Option<u32>,
+    /// The weight that was asked for last, until the planned move to it is done.
+    pub(crate) asked_weight: Option<Option<u32>>,
     pub(crate) zone: Option<String>,
     /// What this member asks for; rendezvous needs no label.
     pub(crate) placement: PlacementChoice,
@@ -147,6 +149,11 @@ impl OwnLabels {
                 self.others.len() < before
             }
         }
+    }
+
+    /// The weight on the ring that the application wants, whether it is reached or not.
+    pub(crate) fn wanted_weight(&self) -> u32 {
+        self.asked_weight.unwrap_or(self.weight).unwrap_or(1)
     }
 
     /// As they travel. `local` is the address of this member.

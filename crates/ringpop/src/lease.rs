@@ -113,7 +113,8 @@ impl Leases {
     }
 
     /// Waits until this member holds the lease of a key's slot, which it does some time after the
-    /// ring gave it the slot; for ever when the ring does not. Give it a limit.
+    /// ring gave it the slot; for ever when the ring does not, and after the member has stopped.
+    /// Give it a limit.
     pub async fn granted(&self, key: &[u8]) -> Lease {
         let mut changed = self.table.changed();
         loop {

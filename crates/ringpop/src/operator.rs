@@ -1,12 +1,14 @@
 //! What operators have a running member do.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use swim_core::{
     Address, CommandError, Config, Event as SwimEvent, Instant, Labels, Member, Node, Status,
 };
 use swim_driver::{Discover as _, Stopped, WaitError};
-use tokio::time::timeout;
+use tokio::sync::oneshot;
+use tokio::time::{Instant as Clock, timeout};
 
 use crate::bootstrap::{BootstrapError, Bootstrapped};
 use crate::command_error::{HealError, LeaveRingError, ReapError, RejoinError, SetLabelsError};
@@ -111,6 +113,10 @@ impl Ringpop {
     /// Unlike [`leave`](Self::leave), it is no part of a shutdown: this member stays ready, goes on
     /// to serve, forwards what it gets to the owners, and comes back by [`rejoin`](Self::rejoin).
     ///
+    /// With a [hook](crate::Builder::hand_off) half of the time at most is for handing state over.
+    /// The member leaves in any case: also when the time is over before, and when the future is
+    /// dropped. When no other member is left, it goes on to handle what comes.
+    ///
     /// ```
     /// # use std::time::Duration;
     /// # use ringpop::Ringpop;
@@ -131,14 +137,7 @@ impl Ringpop {
     /// When this member is not ready, has left already or has stopped. Members that did not
     /// confirm within `limit` are no error: they learn it by gossip.
     pub async fn leave_ring(&self, limit: Duration) -> Result<usize, LeaveRingError> {
-        let state = self.state();
-        if state != State::Ready {
-            return Err(LeaveRingError::State(state));
-        }
-        self.0.hooks.run(HookPoint::BeforeLeave, &self.0.address).await;
-        let told = self.go(limit, Node::leave).await?;
-        self.0.hooks.run(HookPoint::AfterLeave, &self.0.address).await;
-        Ok(told)
+        self.go(limit, Node::leave, [HookPoint::BeforeLeave, HookPoint::AfterLeave]).await
     }
 
     /// Declares this member faulty and tells the others, within `limit`; gives how many members
@@ -163,64 +162,103 @@ impl Ringpop {
     ///
     /// As [`leave_ring`](Self::leave_ring).
     pub async fn evict_self(&self, limit: Duration) -> Result<usize, LeaveRingError> {
-        let state = self.state();
-        if state != State::Ready {
-            return Err(LeaveRingError::State(state));
-        }
-        self.0.hooks.run(HookPoint::BeforeEvictSelf, &self.0.address).await;
-        let told = self.go(limit, Node::evict_self).await?;
-        self.0.hooks.run(HookPoint::AfterEvictSelf, &self.0.address).await;
-        Ok(told)
+        self.go(limit, Node::evict_self, [HookPoint::BeforeEvictSelf, HookPoint::AfterEvictSelf])
+            .await
     }
 
-    /// Goes as the machine is told, and waits until the others know.
+    /// Goes as the machine is told, and waits until the others know. In a task of its own: a member
+    /// that had handed its keys over and then did not go would own nothing for good.
     async fn go(
         &self,
         limit: Duration,
         go: fn(&mut Node, Instant) -> Result<(), CommandError>,
+        [before, after]: [HookPoint; 2],
     ) -> Result<usize, LeaveRingError> {
+        let state = self.state();
+        if state != State::Ready {
+            return Err(LeaveRingError::State(state));
+        }
+        let inner = Arc::clone(&self.0);
         let over = |_: &Node, event: &SwimEvent| match event {
             SwimEvent::LeaveComplete { acknowledged, .. } => Some(*acknowledged),
             _ => None,
         };
-        let leaving = async {
-            planned::off_ring(&self.0, limit / 2).await;
-            self.0.handle.until(go, over).await
+        let leaving = tokio::spawn(async move {
+            inner.hooks.run(before, &inner.address).await;
+            let began = Clock::now();
+            // A move that takes longer is given up by going.
+            let _ = timeout(limit, planned::off_ring(&inner, limit / 2)).await;
+            let left = limit.saturating_sub(began.elapsed());
+            let told = match timeout(left, inner.handle.until(go, over)).await {
+                Ok(told) => told?,
+                Err(_elapsed) => 0,
+            };
+            inner.hooks.run(after, &inner.address).await;
+            Ok(told)
+        });
+        leaving.await.unwrap_or(Err(LeaveRingError::Stopped))
+    }
+
+    /// Whether this member has left; waits while it is leaving.
+    async fn is_away(&self) -> Result<bool, BootstrapError> {
+        let is_leaving = |node: &mut Node, _| match node.state() {
+            swim_core::State::Leaving => Ok(()),
+            state => Err(state),
         };
-        match timeout(limit, leaving).await {
-            Ok(left) => Ok(left?),
-            Err(_elapsed) => Ok(0),
+        let over = |_: &Node, event: &SwimEvent| {
+            matches!(event, SwimEvent::LeaveComplete { .. }).then_some(())
+        };
+        match self.0.handle.until(is_leaving, over).await {
+            Ok(()) => Ok(true),
+            Err(WaitError::Refused(state)) => Ok(state != swim_core::State::Ready),
+            Err(WaitError::Stopped(_)) => Err(BootstrapError::Stopped),
         }
     }
 
     /// Comes back after [`leave_ring`](Self::leave_ring) or [`evict_self`](Self::evict_self),
-    /// within `limit` beside the times of its hooks. Dropping the future gives up; it may be tried
-    /// again.
+    /// within `limit` beside the times of its hooks. Dropping the future gives up, and another call
+    /// goes on from there. A member that has joined by then gets its keys all the same, once their
+    /// state is here.
     ///
     /// # Errors
     ///
-    /// When this member has not left, or no member that discovery lists could be joined.
+    /// When this member has not left, no member that discovery lists could be joined, or the state
+    /// of its keys is not here in time.
     pub async fn rejoin(&self, limit: Duration) -> Result<Bootstrapped, RejoinError> {
         let state = self.state();
         if state != State::Ready {
             return Err(RejoinError::State(state));
         }
-        let away = |node: &mut Node, _| {
-            let state = node.state();
-            !matches!(state, swim_core::State::Ready | swim_core::State::Leaving)
-        };
-        if !self.0.handle.with(away).await.map_err(|_| BootstrapError::Stopped)? {
+        let began = Clock::now();
+        let away = timeout(limit, self.is_away()).await.map_err(|_| RejoinError::TimedOut)?;
+        let has_joined = !away?;
+        // One that an earlier call has joined may have no keys yet.
+        if has_joined && !self.0.labels.lock().await.waits {
             return Err(RejoinError::NotAway);
         }
+        let limit = limit.saturating_sub(began.elapsed());
         self.0.hooks.run(HookPoint::BeforeRejoin, &self.0.address).await;
+        let began = Clock::now();
         let joining = async {
-            self.stay_off_ring().await?;
-            let joined = self.join().await?;
-            self.come_onto_ring().await?;
-            Ok::<_, BootstrapError>(joined)
+            if !has_joined {
+                self.stay_off_ring().await?;
+            }
+            self.join().await
         };
         let joined = timeout(limit, joining).await.map_err(|_| RejoinError::TimedOut)??;
-        self.0.hooks.run(HookPoint::AfterRejoin, &self.0.address).await;
+        let (come, comes) = oneshot::channel();
+        let member = self.clone();
+        let coming = tokio::spawn(async move {
+            member.come_onto_ring().await?;
+            // Whether anybody waits for it or not.
+            let _ = come.send(());
+            member.0.hooks.run(HookPoint::AfterRejoin, &member.0.address).await;
+            Ok::<_, BootstrapError>(())
+        });
+        let left = limit.saturating_sub(began.elapsed());
+        // It fails with the task, which says why.
+        let _ = timeout(left, comes).await.map_err(|_| RejoinError::KeysLate)?;
+        coming.await.unwrap_or(Err(BootstrapError::Stopped))?;
         Ok(joined.bootstrapped)
     }
 

@@ -24,7 +24,7 @@ use swim_core::{Address, Member, Status};
 use tokio::sync::mpsc;
 use tokio::time::{Instant as Clock, timeout_at};
 
-pub(crate) use self::mover::{change_weight, off_ring};
+pub(crate) use self::mover::{Turn, change_to_asked_weight, change_weight, off_ring};
 use self::offers::PlaceOffer;
 pub(crate) use self::offers::PlaceOffers;
 pub(crate) use self::service::PlannedMovesService;
@@ -49,7 +49,7 @@ pub(crate) struct Planner {
     /// How long state may be handed over in one move.
     limit: Duration,
     /// Held by the move of this member: one follows the other.
-    own: tokio::sync::Mutex<()>,
+    own: Arc<tokio::sync::Mutex<()>>,
     /// The moves in which this member hands over or gets state, by the member that planned them.
     parts: Mutex<BTreeMap<Address, PlannedMove>>,
     /// How long this member stands by in a roll; `None`: it takes no part in rolls by version.
@@ -105,7 +105,7 @@ impl Planner {
             sending,
             hook: settings.hook,
             limit: settings.limit,
-            own: tokio::sync::Mutex::new(()),
+            own: Arc::default(),
             parts: Mutex::default(),
             roll_wait: settings.roll_wait,
             offers,
@@ -114,6 +114,11 @@ impl Planner {
             moving,
             counts: Counts::default(),
         }
+    }
+
+    /// Waits until no move of this member is under way; none begins until the turn is over.
+    pub(crate) async fn turn(&self) -> Turn {
+        Arc::clone(&self.own).lock_owned().await
     }
 
     /// How long state may be handed over in one move.

@@ -160,9 +160,11 @@ impl View {
         self.members.iter().filter(|member| member.status.is_reachable())
     }
 
-    /// Why a reachable member is kept off the ring; `None` for one that is not.
+    /// Why a reachable member is kept off the ring, by any spelling of its address; `None` for one
+    /// that is not.
     #[must_use]
     pub fn off_ring(&self, address: &str) -> Option<&OffRing> {
+        let address = self.member(address)?.address.as_str();
         let place = self.off_ring.binary_search_by(|(off, _)| off.as_str().cmp(address));
         place.ok().map(|place| &self.off_ring[place].1)
     }
@@ -191,10 +193,11 @@ impl View {
         self.member(address)?.labels.get(ZONE_LABEL)
     }
 
-    /// A member, as this one sees it.
+    /// A member, as this one sees it, by any spelling of its address.
     #[must_use]
     pub fn member(&self, address: &str) -> Option<&Member> {
-        self.members.get(address)
+        let known = self.members.get(address);
+        known.or_else(|| self.members.get(Address::new(address).ok()?.as_str()))
     }
 }
 

@@ -111,8 +111,13 @@ impl Handle {
         act: impl FnOnce(&mut Node, Instant) -> Result<(), E> + Send + 'static,
     ) -> Result<Joining, WaitError<E>> {
         let (sender, progress) = watch::channel(None);
-        self.watch(act, follow(sender)).await?;
-        Ok(Joining { handle: self.clone(), progress, is_over: false })
+        // From before the machine is asked: it may begin although nobody waits for its answer.
+        let mut joining = Joining { handle: self.clone(), progress, is_over: false };
+        if let Err(refused) = self.watch(act, follow(sender)).await {
+            joining.is_over = true;
+            return Err(refused);
+        }
+        Ok(joining)
     }
 }
 

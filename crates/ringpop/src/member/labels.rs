@@ -113,21 +113,31 @@ impl Ringpop {
         &self,
         change: impl FnOnce(&mut OwnLabels) -> Result<(), SetLabelsError>,
     ) -> Result<(), SetLabelsError> {
-        let (is_ready, mut planned) = (self.state() == State::Ready, None);
+        let state = self.state();
+        if state == State::Stopped {
+            return Err(SetLabelsError::Stopped);
+        }
+        let (is_ready, mut is_planned) = (state == State::Ready, false);
         let all_but_weight = |own: &mut OwnLabels| {
-            let before = own.weight;
+            let reached = own.weight;
+            // The change is one of what was asked for last, which a move may be under way to.
+            let asked = own.asked_weight.unwrap_or(reached);
+            own.weight = asked;
             change(own)?;
             // One that waits for its keys has the new weight when it gets them.
-            if is_ready && !own.waits && own.weight != before {
-                planned = Some(own.weight);
-                own.weight = before;
+            if is_ready && !own.waits {
+                is_planned = own.weight != asked;
+                if is_planned {
+                    own.asked_weight = Some(own.weight);
+                }
+                own.weight = reached;
             }
             Ok(())
         };
         self.0.update_labels(all_but_weight).await?;
-        let Some(weight) = planned else { return Ok(()) };
-        let limit = self.0.planner.limit();
-        let settle = move |own: &mut OwnLabels| own.weight = weight;
-        planned::change_weight(&self.0, weight.unwrap_or(1), limit, settle).await
+        if !is_planned {
+            return Ok(());
+        }
+        planned::change_to_asked_weight(&self.0, self.0.planner.limit()).await
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use ringpop_forward::ForwardService;
+use swim_core::Node;
 use swim_driver::Stopped;
 use tokio::time::Instant as Clock;
 use tonic::body::Body;
@@ -15,6 +16,7 @@ use tower_service::Service;
 
 use super::Ringpop;
 use crate::bootstrap::{self, BootstrapError, Bootstrapped, Joined};
+use crate::gossip::reachable;
 use crate::inner::Expected;
 use crate::labels::OwnLabels;
 use crate::lifecycle::Lifecycle;
@@ -83,7 +85,8 @@ impl Ringpop {
 
     /// Finds the other members and joins them. After that, this member owns
     /// keys. Takes at most the join duration of the configuration; dropping
-    /// the future gives up.
+    /// the future gives up, and another call goes on from there: a member that has joined by then
+    /// stays joined.
     ///
     /// Discovery is asked again after each pause. When it has nobody to join
     /// for [`Builder::start_alone_after`], this member begins a cluster of its
@@ -149,9 +152,12 @@ impl Ringpop {
     /// Has a member own nothing when it joins, where it has to wait, and forgets what it had
     /// planned and whose place it had before it left.
     pub(crate) async fn stay_off_ring(&self) -> Result<(), BootstrapError> {
+        // A move that is under way would go on to say what it plans.
+        let _turn = self.0.planner.turn().await;
         let waits = self.0.planner.joins_without_keys();
         let change = |own: &mut OwnLabels| {
             own.next = None;
+            own.weight = own.asked_weight.take().unwrap_or(own.weight);
             own.waits = waits;
             own.place = OwnPlace::default();
             Ok(())
@@ -172,8 +178,17 @@ impl Ringpop {
         self.take_keys().await.map_err(|_| BootstrapError::Stopped)
     }
 
+    /// Joins, unless an earlier call that was given up has.
     pub(crate) async fn join(&self) -> Result<Joined, BootstrapError> {
         let inner = &self.0;
+        let joined =
+            |node: &mut Node, _| (node.state() == swim_core::State::Ready).then(|| reachable(node));
+        if let Some(members) =
+            inner.handle.with(joined).await.map_err(|_| BootstrapError::Stopped)?
+        {
+            let bootstrapped = Bootstrapped { joined: Vec::new(), members };
+            return Ok(Joined { bootstrapped, alone: None });
+        }
         if inner.checks_address {
             own_address::check(&inner.address, inner.instance, &inner.security).await?;
         }

@@ -60,7 +60,8 @@ impl Ringpop {
     /// serve, and forwards what it gets to the owners. Gives whether it was not drained before.
     ///
     /// With a [hook](crate::Builder::hand_off) its state is handed over before, and this waits for
-    /// that. The last member stays on the ring: nobody could take its keys over.
+    /// that; it goes on when the future is dropped. The last member stays on the ring: nobody could
+    /// take its keys over.
     ///
     /// ```
     /// # use ringpop::Ringpop;
@@ -80,13 +81,14 @@ impl Ringpop {
     ///
     /// When the member has stopped.
     pub async fn drain(&self) -> Result<bool, SetLabelsError> {
+        let planner = &self.0.planner;
+        let turn = planner.turn().await;
         let is_new = self.0.labels.lock().await.standing.draining_since.is_none();
         let settle = |own: &mut OwnLabels| {
             own.standing.draining_since.get_or_insert_with(unix_ms);
         };
-        let planner = &self.0.planner;
         if is_new && self.hands_over() && planner.has_others_on_ring() {
-            planned::change_weight(&self.0, 0, planner.limit(), settle).await?;
+            planned::change_weight(&self.0, turn, 0, planner.limit(), settle).await?;
         } else {
             let change = |own: &mut OwnLabels| {
                 settle(own);
@@ -99,17 +101,19 @@ impl Ringpop {
 
     /// Puts this member back on the ring after [`drain`](Self::drain), in steps where there is a
     /// [slow start](crate::Builder::slow_start), and once the state of its keys is here where there
-    /// is a [hook](crate::Builder::hand_off). Gives whether it was drained.
+    /// is a [hook](crate::Builder::hand_off). A drain that is under way ends first. Gives whether
+    /// it was drained.
     ///
     /// # Errors
     ///
     /// When the member has stopped.
     pub async fn undrain(&self) -> Result<bool, SetLabelsError> {
+        let turn = self.0.planner.turn().await;
         let hands_over = self.hands_over();
         let (mut was_drained, mut weight) = (false, 1);
         let change = |own: &mut OwnLabels| {
             was_drained = own.standing.draining_since.take().is_some();
-            weight = own.weight.unwrap_or(1);
+            weight = own.wanted_weight();
             // It owns nothing until its keys' state is here.
             own.waits |= was_drained && hands_over;
             Ok(())
@@ -117,7 +121,7 @@ impl Ringpop {
         self.0.update_labels(change).await?;
         if was_drained && hands_over {
             let limit = self.0.planner.limit();
-            planned::change_weight(&self.0, weight, limit, |own| own.waits = false).await?;
+            planned::change_weight(&self.0, turn, weight, limit, |own| own.waits = false).await?;
         }
         Ok(was_drained)
     }
@@ -155,6 +159,9 @@ impl Ringpop {
             return Err(EvictError::Time(time));
         }
         let until = unix_ms().saturating_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+        if self.state() == State::Stopped {
+            return Err(EvictError::Stopped);
+        }
         let target = self.evictable(address)?;
         self.hold_eviction(target, false, until).await?;
         Ok(until)
@@ -166,12 +173,13 @@ impl Ringpop {
     ///
     /// When the member is not evicted, this member holds too many evictions or has stopped.
     pub async fn undo_evict(&self, address: &str) -> Result<(), EvictError> {
-        let evicted = self
-            .view()
-            .evictions
-            .iter()
-            .find(|evicted| evicted.target.as_str() == address)
-            .cloned();
+        if self.state() == State::Stopped {
+            return Err(EvictError::Stopped);
+        }
+        // Under the spelling of members, whichever it was evicted by.
+        let target =
+            Address::new(address).map_err(|_| EvictError::NotEvicted(address.to_owned()))?;
+        let evicted = self.view().evictions.iter().find(|known| known.target == target).cloned();
         let Some(evicted) = evicted.filter(|evicted| !evicted.is_undone) else {
             return Err(EvictError::NotEvicted(address.to_owned()));
         };

@@ -68,8 +68,8 @@ impl Ringpop {
     /// keys.
     pub(super) async fn take_keys(&self) -> Result<(), SetLabelsError> {
         let weight = self.take_a_free_place().await?;
-        let limit = self.0.planner.limit();
-        planned::change_weight(&self.0, weight, limit, |own| own.waits = false).await
+        let (turn, limit) = (self.0.planner.turn().await, self.0.planner.limit());
+        planned::change_weight(&self.0, turn, weight, limit, |own| own.waits = false).await
     }
 
     /// Gives the weight of this member.
@@ -79,7 +79,7 @@ impl Ringpop {
         let mut weight = 1;
         let change = |own: &mut OwnLabels| {
             own.place = free.map_or(OwnPlace::Identity, OwnPlace::Taken);
-            weight = own.weight.unwrap_or(1);
+            weight = own.wanted_weight();
             Ok(())
         };
         self.0.update_labels(change).await?;

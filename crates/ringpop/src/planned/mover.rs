@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use swim_core::wire::pb;
 use swim_core::{Address, Member};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedMutexGuard, Semaphore};
 use tokio::time::{Instant as Clock, sleep, sleep_until, timeout_at};
 
 use super::reach::{Answers as _, Reach};
@@ -25,6 +25,9 @@ use crate::peer_clocks::RoundTrip;
 use crate::state::State;
 use crate::weight::NextWeight;
 
+/// The turn of one move of this member; dropping it ends it.
+pub(crate) type Turn = OwnedMutexGuard<()>;
+
 /// Changes the weight of this member on the ring together with all others, after state was handed
 /// over, within `limit`; then `settle` makes it what this member says of itself. When there is
 /// nobody to plan with, or it cannot be planned, only that is done, and the others follow one after
@@ -37,44 +40,80 @@ use crate::weight::NextWeight;
 /// When this member begins to stop, which changes its weight to nothing, or has stopped.
 pub(crate) async fn change_weight(
     inner: &Arc<Inner>,
+    turn: Turn,
     weight: u32,
     limit: Duration,
     settle: impl FnOnce(&mut OwnLabels) + Send + 'static,
 ) -> Result<(), SetLabelsError> {
+    let mover = Arc::clone(inner);
+    let moving = async move { move_to(&mover, &turn, weight, limit, settle).await };
+    until_it_drains(inner, moving).await
+}
+
+/// Changes the weight of this member, as [`change_weight`], to the one that was asked for last when
+/// its turn comes. Of several calls the first takes along what all others asked for until then.
+///
+/// # Errors
+///
+/// As [`change_weight`].
+pub(crate) async fn change_to_asked_weight(
+    inner: &Arc<Inner>,
+    limit: Duration,
+) -> Result<(), SetLabelsError> {
+    let mover = Arc::clone(inner);
+    let moving = async move {
+        let turn = mover.planner.turn().await;
+        let Some(asked) = mover.labels.lock().await.asked_weight else { return Ok(()) };
+        let settle = move |own: &mut OwnLabels| {
+            own.weight = asked;
+            // Another call may have asked for another one meanwhile, and has a turn of its own.
+            if own.asked_weight == Some(asked) {
+                own.asked_weight = None;
+            }
+        };
+        move_to(&mover, &turn, asked.unwrap_or(1), limit, settle).await
+    };
+    until_it_drains(inner, moving).await
+}
+
+/// Runs a move in a task of its own, until this member begins to stop.
+async fn until_it_drains(
+    inner: &Arc<Inner>,
+    moving: impl Future<Output = Result<(), SetLabelsError>> + Send + 'static,
+) -> Result<(), SetLabelsError> {
     let inner = Arc::clone(inner);
     let moving = tokio::spawn(async move {
-        let planned = async {
-            let _one_at_a_time = inner.planner.own.lock().await;
-            plan(&inner, &inner.planner, &Aim { weight, successor: None }, limit).await;
-            let settle = |own: &mut OwnLabels| {
-                own.next = None;
-                settle(own);
-                Ok(())
-            };
-            inner.update_labels(settle).await
-        };
         tokio::select! {
             biased;
             () = inner.lifecycle.reached(State::Draining) => Err(SetLabelsError::Stopped),
-            changed = planned => changed,
+            changed = moving => changed,
         }
     });
     moving.await.unwrap_or(Err(SetLabelsError::Stopped))
 }
 
+async fn move_to(
+    inner: &Arc<Inner>,
+    _turn: &Turn,
+    weight: u32,
+    limit: Duration,
+    settle: impl FnOnce(&mut OwnLabels) + Send,
+) -> Result<(), SetLabelsError> {
+    plan(inner, &inner.planner, &Aim { weight, successor: None }, limit).await;
+    let settle = |own: &mut OwnLabels| {
+        own.next = None;
+        settle(own);
+        Ok(())
+    };
+    inner.update_labels(settle).await
+}
+
 /// Takes this member off the ring together with all others, after its state was handed over, within
-/// `limit`. It says so until it leaves, which has to follow.
-///
-/// It goes on when the future is dropped.
+/// `limit`. It says so until it leaves, which has to follow, also when the future is dropped.
 pub(crate) async fn off_ring(inner: &Arc<Inner>, limit: Duration) {
-    let inner = Arc::clone(inner);
-    let moving = tokio::spawn(async move {
-        let _one_at_a_time = inner.planner.own.lock().await;
-        let successor = hand_place_on(&*inner, &inner.planner, limit).await;
-        plan(&inner, &inner.planner, &Aim { weight: 0, successor }, limit).await;
-    });
-    // It ends early with the runtime.
-    let _ = moving.await;
+    let _turn = inner.planner.turn().await;
+    let successor = hand_place_on(&**inner, &inner.planner, limit).await;
+    plan(inner, &inner.planner, &Aim { weight: 0, successor }, limit).await;
 }
 
 /// What a member plans.

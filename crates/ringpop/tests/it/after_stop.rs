@@ -8,6 +8,10 @@ use ringpop::{RejoinError, Ringpop, ServeError, SetLabelsError, State};
 
 use crate::cluster::{PATIENCE, cluster_with};
 
+fn too_many_labels() -> Labels {
+    Labels::new((0..16).map(|i| (format!("label-{i}"), String::new()))).unwrap()
+}
+
 async fn stopped() -> Ringpop {
     let mut members = cluster_with(2, |builder| builder.config(Config::local())).await;
     let member = members.pop().unwrap();
@@ -33,6 +37,12 @@ async fn every_command_fails_and_says_that_the_member_has_stopped() {
         member.set_weight(2).await.unwrap_err().to_string(),
         member.set_zone("a").await.unwrap_err().to_string(),
         member.change_labels([("role", "api")], []).await.unwrap_err().to_string(),
+        // More labels than there may be: that it has stopped matters more.
+        member.set_labels(too_many_labels()).await.unwrap_err().to_string(),
+        member.evict(member.whoami(), Duration::from_secs(60)).await.unwrap_err().to_string(),
+        member.undo_evict(member.whoami()).await.unwrap_err().to_string(),
+        member.drain().await.unwrap_err().to_string(),
+        member.undrain().await.unwrap_err().to_string(),
         member.reconfigure(Config::local()).await.unwrap_err().to_string(),
         member.config().await.unwrap_err().to_string(),
         member.reap("127.0.0.1:1").await.unwrap_err().to_string(),

@@ -120,6 +120,29 @@ async fn one_that_names_only_this_member_is_nobody_and_so_is_a_name_that_does_no
 }
 
 #[tokio::test]
+async fn a_bootstrap_that_was_given_up_after_the_join_goes_on_from_there() {
+    let first = alone().await;
+    let told = Told::default();
+    told.set(&[first.whoami()]);
+    let expected = Duration::from_secs(3);
+    let builder = builder(PATIENCE, None).discovery(Arc::new(told)).expect(9, expected);
+    let member = serving(builder).await;
+    let waiting = member.clone();
+    let bootstrap = tokio::spawn(async move { waiting.bootstrap().await });
+    let joined = async {
+        let mut views = first.views();
+        views.wait_for(|view| view.ring.len() == 2).await.map(|_| ())
+    };
+    timeout(PATIENCE, joined).await.unwrap().unwrap();
+    bootstrap.abort();
+    assert!(bootstrap.await.unwrap_err().is_cancelled(), "it waits for members that never come");
+    assert_eq!(member.state(), State::Bound);
+    let begun = timeout(PATIENCE, member.bootstrap()).await.unwrap().unwrap();
+    assert_eq!((begun.joined.len(), begun.members, member.state()), (0, 2, State::Ready));
+    member.leave_ring(PATIENCE).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_wait_beyond_the_time_of_a_join_ends_with_it() {
     let limit = Duration::from_millis(1500);
     let told = Arc::new(Told::default());

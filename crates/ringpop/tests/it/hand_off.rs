@@ -18,6 +18,7 @@ use tonic::service::Routes as Services;
 
 use crate::echo::{METHOD, call, channel};
 
+mod cut_short;
 mod errors;
 mod waiting;
 

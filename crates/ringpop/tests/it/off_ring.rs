@@ -88,6 +88,20 @@ async fn an_eviction_spreads_is_undone_by_another_member_and_the_newest_counts()
 }
 
 #[tokio::test]
+async fn a_member_is_evicted_and_put_back_by_any_spelling_of_its_address() {
+    let cluster = Cluster::start(2).await.unwrap();
+    let port = cluster.address(1).rsplit(':').next().unwrap();
+    for spelling in [format!("[::ffff:127.0.0.1]:{port}"), format!("[0:0:0::ffff:7f00:1]:{port}")] {
+        cluster.member(0).evict(&spelling, MINUTE).await.unwrap();
+        until_off(&cluster, &[1]).await;
+        let view = cluster.member(0).view();
+        assert!(view.off_ring(&spelling).is_some() && view.member(&spelling).is_some());
+        cluster.member(0).undo_evict(&spelling).await.unwrap();
+        until_off(&cluster, &[]).await;
+    }
+}
+
+#[tokio::test]
 async fn an_eviction_ends_by_itself() {
     let cluster = Cluster::start(3).await.unwrap();
     let began = Instant::now();

@@ -201,6 +201,11 @@ async fn a_join_that_is_dropped_or_cancelled_is_given_up() {
     let joining = handle.join(vec![address(9)]).await.unwrap();
     joining.cancel().await;
     assert_eq!(handle.with(|node, _| node.state()).await, Ok(State::Idle));
+
+    // Before the machine has answered that it joins.
+    let joining = timeout(Duration::ZERO, handle.join(vec![address(9)])).await;
+    assert!(joining.is_err(), "its task has not run yet");
+    assert_eq!(handle.with(|node, _| node.state()).await, Ok(State::Idle));
 }
 
 /// A member that left in order is not brought back by a join that was given up late.
