@@ -6,6 +6,7 @@ mod event;
 mod faults;
 mod http;
 mod metrics;
+mod ports;
 mod ready;
 mod registered;
 mod report;
@@ -19,7 +20,7 @@ use ringpop::discovery::{Address, Discovery, DiscoveryError, DiscoveryUrl, JsonF
 use ringpop::forward::{Explain, Policy, Routes, with_causes};
 use ringpop::hand_off::Map;
 use ringpop::swim::Config;
-use ringpop::{BindError, Problem, Ringpop, State, TracingReload};
+use ringpop::{BindError, Builder, Problem, Ringpop, State, TracingReload};
 use tokio::net::lookup_host;
 use tokio::time::{sleep, timeout};
 use tracing_subscriber::EnvFilter;
@@ -44,10 +45,10 @@ use crate::stop::{Stop, Why};
 
 pub(crate) async fn run(args: NodeArgs) -> Result<(), Failure> {
     let log = log(args.verbose);
-    if args.check {
-        return check::run(&args).await;
-    }
     let faults = args.faults.then(Faults::new);
+    if args.check {
+        return check::run(&args, log, faults.as_ref()).await;
+    }
     let stdin = args.exit_with_stdin.then(|| {
         faults::tie_to_parent();
         faults::take_lines(faults.clone())
@@ -81,12 +82,7 @@ impl Member {
         log: TracingReload,
         faults: Option<&Faults>,
     ) -> Result<Self, Failure> {
-        if args.http.as_ref() == Some(&args.listen) {
-            return Err(Failure::Usage(format!(
-                "--http and --listen are both {}: give HTTP a port of its own",
-                args.listen
-            )));
-        }
+        ports::check(args)?;
         let listener = match &args.http {
             Some(address) => Some(http::bind(address, "--http").await?),
             None => None,
@@ -94,7 +90,9 @@ impl Member {
         let admin_listener = admin_http::bind(&args.admin).await?;
         let recorder = listener.is_some().then(metrics::install).transpose()?;
         let store = kv::store();
-        let node = bind(args, log, faults, &store).await?;
+        let listen = resolve(&args.listen).await?;
+        let builder = builder(args, log, faults, listen, &store).await?;
+        let node = builder.listen(listen).bind().await.map_err(unbound)?;
         let reporter = Reporter::start(Output::new(args.run.json), node.events());
         let server = KvServer::new(KvService::new(store));
         let client = KvClient::new(node.forwarder().client(server.clone()));
@@ -172,18 +170,19 @@ impl Member {
     }
 }
 
-async fn bind(
+/// The member that the settings ask for, but for the port that it takes: `--check` builds the same
+/// one and binds it elsewhere, so that no setting is left out there.
+async fn builder(
     args: &NodeArgs,
     log: TracingReload,
     faults: Option<&Faults>,
+    listen: SocketAddr,
     store: &Arc<Map>,
-) -> Result<Ringpop, Failure> {
-    let listen = resolve(&args.listen).await?;
+) -> Result<Builder, Failure> {
     if let Some(address) = &args.advertise {
         check_advertised(address).await;
     }
     let mut builder = Ringpop::builder(&args.app)
-        .listen(listen)
         .advertise(advertised(args, listen)?)
         .config(config(args)?)
         .discovery(discovery(&args.source).await?)
@@ -223,14 +222,19 @@ async fn bind(
     if let Some(faults) = faults {
         builder = faults.apply(builder, &args.listen, listen)?;
     }
-    builder.bind().await.map_err(|error| match error {
+    Ok(builder)
+}
+
+/// Why there is no member, and whose fault it is.
+fn unbound(error: BindError) -> Failure {
+    match error {
         BindError::OwnLabel(_)
         | BindError::IdentityEmpty
         | BindError::Label(_)
         | BindError::Config(_)
         | BindError::Forwarder(_) => Failure::Usage(error.to_string()),
         error => Failure::failed(with_causes(&error)),
-    })
+    }
 }
 
 /// The timings of the membership protocol.

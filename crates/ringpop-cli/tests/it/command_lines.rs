@@ -101,6 +101,12 @@ const WRONG: &[(&str, &[&str])] = &[
     ("NODE --attempt-timeout 2h", &["attempt_timeout is 7200s", "3600s"]),
     ("NODE --hedge-after 10us", &["hedge_after", "1ms"]),
     ("NODE --http 127.0.0.1:20000", &["--http and --listen are both", "a port of its own"]),
+    ("NODE --admin-http 127.0.0.1:20000", &["--admin-http and --listen are both", "of its own"]),
+    ("NODE --http 0.0.0.0:20000", &["--http 0.0.0.0:20000", "have one port"]),
+    ("NODE --http 127.0.0.1:1 --admin-http 127.0.0.1:1", &["--admin-http and --http are both"]),
+    ("NODE --label weight=3 --weight 2", &["`weight`", "more than once"]),
+    ("NODE --label ring-draining=3", &["`ring-draining`", "set by the member itself"]),
+    ("NODE --max-timeout 10000d", &["max_timeout"]),
     ("NODE --http 127.0.0.1", &["no port"]),
     ("NODE extra", &["'extra'"]),
     ("NODE --http 8100", &["8100", "host:port"]),
@@ -160,6 +166,11 @@ async fn lines_that_cannot_mean_anything() {
         let arguments: Vec<String> = words_of.collect();
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         complains(&arguments, USAGE, words).await;
+        // What a member refuses, its check refuses with the same words.
+        if let ["node", rest @ ..] = &arguments[..] {
+            let checked = [&["node", "--check"], rest].concat();
+            assert_eq!(complaint(&checked, USAGE).await, complaint(&arguments, USAGE).await);
+        }
     }
 }
 
@@ -177,6 +188,36 @@ async fn labels_that_are_reserved() {
     let mut line: Vec<&str> = NODE.split(' ').collect();
     line.extend(["--label", "__identity=x"]);
     complains(&line, USAGE, &["reserved"]).await;
+}
+
+/// `--check` fails as the member would also where the fault is in the host and its files.
+#[tokio::test]
+async fn a_check_fails_as_its_member_would() {
+    let ports = Ports::claim(2);
+    let (listen, other) = (ports.grpc(0), ports.grpc(1));
+    let node = ["--listen", &listen, "--peers", &listen];
+    for (more, words) in [
+        (&["--admin-token-file", "/nope"][..], &["/nope"][..]),
+        (&["--tls-cert", "/nope", "--tls-key", "/nope", "--tls-ca", "/nope"], &["/nope"]),
+        (&["--http", "192.0.2.1:20000"], &["no such address", "--http"]),
+        (&["--admin-http", "192.0.2.1:20000"], &["no such address", "--admin-http"]),
+        (&["--advertise", "0.0.0.0:1"], &["0.0.0.0"]),
+    ] {
+        let member = [&["node"], &node[..], more].concat();
+        let checked = [&["node", "--check"], &node[..], more].concat();
+        complains(&member, FAILED, words).await;
+        assert_eq!(complaint(&checked, FAILED).await, complaint(&member, FAILED).await);
+    }
+    let foreign = ["node", "--listen", "192.0.2.1:20000", "--peers", "a:1"];
+    let checked = [&foreign[..], &["--check"]].concat();
+    assert_eq!(complaint(&checked, FAILED).await, complaint(&foreign, FAILED).await);
+
+    // It takes none of the ports: the member may run meanwhile.
+    let taken = [TcpListener::bind(&listen).unwrap(), TcpListener::bind(&other).unwrap()];
+    let checked = [&["node", "--check", "--http", &other], &node[..]].concat();
+    let output = ringpop(&checked).output().await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    drop(taken);
 }
 
 #[tokio::test]

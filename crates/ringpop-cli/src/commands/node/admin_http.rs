@@ -16,6 +16,14 @@ pub(super) async fn bind(args: &AdminArgs) -> Result<Option<TcpListener>, Failur
     }
 }
 
+/// Fails when the host has no such address, and takes no port of it.
+pub(super) async fn try_host(args: &AdminArgs) -> Result<(), Failure> {
+    match &args.admin_http {
+        Some(address) => http::try_host(address, "--admin-http").await,
+        None => Ok(()),
+    }
+}
+
 /// Serves it until it is told to stop.
 pub(super) fn start(listener: TcpListener, node: &Ringpop, args: &AdminArgs) -> HttpServer {
     let admin = AdminHttp::new(node, args.access());

@@ -33,21 +33,27 @@ pub(super) struct HttpServer {
 
 /// Takes the port.
 pub(super) async fn bind(address: &Address, option: &str) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address.as_str()).await.map_err(|error| {
-        let (reason, advice) = match error.kind() {
-            io::ErrorKind::AddrInUse => (
-                "the port is in use".to_owned(),
-                "stop what listens there or choose another address",
-            ),
-            io::ErrorKind::AddrNotAvailable => {
-                ("this host has no such address".to_owned(), "choose one of this host's addresses")
-            }
-            _ => (error.to_string(), "choose another address"),
-        };
-        Failure::Failed(format!(
-            "cannot serve HTTP on {address} ({reason}): {advice} with {option}"
-        ))
-    })
+    TcpListener::bind(address.as_str()).await.map_err(|error| cannot(&error, address, option))
+}
+
+/// Fails as [`bind`] does when the host has no such address. It takes a free port for a moment
+/// instead of that one.
+pub(super) async fn try_host(address: &Address, option: &str) -> Result<(), Failure> {
+    let bound = TcpListener::bind((address.host(), 0)).await;
+    bound.map(drop).map_err(|error| cannot(&error, address, option))
+}
+
+fn cannot(error: &io::Error, address: &Address, option: &str) -> Failure {
+    let (reason, advice) = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            ("the port is in use".to_owned(), "stop what listens there or choose another address")
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            ("this host has no such address".to_owned(), "choose one of this host's addresses")
+        }
+        _ => (error.to_string(), "choose another address"),
+    };
+    Failure::Failed(format!("cannot serve HTTP on {address} ({reason}): {advice} with {option}"))
 }
 
 impl HttpServer {

@@ -1,7 +1,7 @@
 //! `--register`: this member in a registry, with a check there that follows its readiness.
 
 use ringpop::discovery::Record;
-use ringpop::discovery::url::RegistrationUrl;
+use ringpop::discovery::url::{Registering, RegistrationUrl};
 use ringpop::{Event, Ringpop, State};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -23,11 +23,20 @@ impl Registered {
         node: &Ringpop,
     ) -> Result<Self, Failure> {
         let (ready, is_ready) = watch::channel(false);
-        let registering = url
-            .register(record(args, node)?, is_ready)
-            .map_err(|error| Failure::Usage(error.to_string()))?;
+        let registering = registering(url, args, node, is_ready)?;
         tokio::spawn(follow(node.clone(), ready));
         Ok(Self(tokio::spawn(registering)))
+    }
+
+    /// Fails as [`Self::start`] does, and registers nothing.
+    pub(super) fn check(
+        url: &RegistrationUrl,
+        args: &NodeArgs,
+        node: &Ringpop,
+    ) -> Result<(), Failure> {
+        let (_, is_ready) = watch::channel(false);
+        // It does nothing before it is polled.
+        registering(url, args, node, is_ready).map(drop)
     }
 
     /// Waits until the registry has forgotten the member, which begins to stop.
@@ -37,6 +46,16 @@ impl Registered {
             tracing::warn!("the registry does not answer: this member may stay registered");
         }
     }
+}
+
+fn registering(
+    url: &RegistrationUrl,
+    args: &NodeArgs,
+    node: &Ringpop,
+    is_ready: watch::Receiver<bool>,
+) -> Result<Registering, Failure> {
+    let registering = url.register(record(args, node)?, is_ready);
+    registering.map_err(|error| Failure::Usage(error.to_string()))
 }
 
 /// Tells whether the member is ready, until it begins to stop.
