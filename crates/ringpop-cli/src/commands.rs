@@ -21,6 +21,7 @@ mod ownership;
 mod ping;
 mod reap;
 mod ring;
+mod standing;
 mod stats;
 mod status;
 mod top;

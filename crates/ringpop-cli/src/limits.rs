@@ -100,6 +100,10 @@ pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
 /// member itself does at most.
 pub(crate) const CLUSTER_TIMEOUT: Duration = Duration::from_secs(65);
 
+/// Latest time that is shown as a date: the end of the year 9999, beyond which there is no form for
+/// dates. Times come from other processes.
+pub(crate) const SHOWN_UNIX_MS_MAX: u64 = 253_402_300_799_999;
+
 /// How often `heal` heals by default, as in ringpop-admin.
 pub(crate) const HEAL_TRIES: u32 = 10;
 

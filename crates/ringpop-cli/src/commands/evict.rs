@@ -6,6 +6,7 @@ use std::time::Duration;
 use ringpop::admin_client::{DrainRequest, EvictRequest, UndoEvictRequest, UndrainRequest};
 use serde::Serialize;
 
+use super::standing::Standing;
 use crate::admin::{Admin, Client};
 use crate::args::{DrainArgs, EvictArgs};
 use crate::failure::Failure;
@@ -27,7 +28,8 @@ pub(super) async fn evict(args: EvictArgs) -> Result<(), Failure> {
         admin.ask(CLUSTER_TIMEOUT, request, call).await?;
     }
     let evicted_ms = time.map(|time| time.as_millis().try_into().unwrap_or(u64::MAX));
-    Output::new(args.target.json).emit(&Evicted { address, evicted_ms });
+    let standing = Standing::of(&admin, &address).await?;
+    Output::new(args.target.json).emit(&Evicted { address, evicted_ms, standing });
     Ok(())
 }
 
@@ -36,17 +38,28 @@ struct Evicted {
     address: String,
     /// For how long; `null` when an eviction ended.
     evicted_ms: Option<u64>,
+    #[serde(flatten)]
+    standing: Standing,
 }
 
 impl fmt::Display for Evicted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let address = printable(&self.address);
-        match self.evicted_ms {
-            Some(ms) => {
-                let time = humantime::format_duration(Duration::from_millis(ms));
-                write!(f, "{address} owns no keys for {time}; `--undo` ends that")
+        let (address, standing) = (printable(&self.address), &self.standing);
+        let Some(ms) = self.evicted_ms else {
+            if standing.is_on_ring() {
+                return write!(f, "{address} owns keys again");
             }
-            None => write!(f, "{address} owns keys again"),
+            return write!(f, "{address} is not evicted any more; {}", standing.remaining());
+        };
+        let time = humantime::format_duration(Duration::from_millis(ms));
+        if standing.owns_keys() {
+            return write!(f, "{address} is evicted for {time}, but {}", standing.kept());
+        }
+        match standing.beside_eviction() {
+            None => write!(f, "{address} owns no keys for {time}; `--undo` ends that"),
+            Some(why) => {
+                write!(f, "{address} is evicted for {time}; it is off the ring anyway: {why}")
+            }
         }
     }
 }
@@ -61,23 +74,48 @@ pub(super) async fn drain(args: DrainArgs) -> Result<(), Failure> {
         admin.ask(CLUSTER_TIMEOUT, DrainRequest {}, call).await?.changed
     };
     let address = args.target.address.to_string();
-    Output::new(args.target.json).emit(&Drained { address, drained: !args.undo, changed });
+    let standing = Standing::of_asked(&admin).await?;
+    Output::new(args.target.json).emit(&Drained {
+        address,
+        drained: !args.undo,
+        changed,
+        standing,
+    });
     Ok(())
 }
 
 #[derive(Debug, Serialize)]
 struct Drained {
     address: String,
+    /// Whether it is to be off the ring; `share` tells whether it is.
     drained: bool,
     /// Whether it was not so before.
     changed: bool,
+    #[serde(flatten)]
+    standing: Standing,
 }
 
 impl fmt::Display for Drained {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, drained, changed } = self;
-        let how = if *drained { "is drained and serves on" } else { "owns keys again" };
-        let already = if *changed { "" } else { ", as before" };
-        write!(f, "{address} {how}{already}")
+        let Self { address, drained, changed, standing } = self;
+        match (drained, changed) {
+            (true, _) => {
+                let already = if *changed { "" } else { ", as before" };
+                if standing.owns_keys() {
+                    return write!(f, "{address} is drained{already}, but {}", standing.kept());
+                }
+                write!(f, "{address} is drained and serves on{already}")?;
+                match standing.beside_drain() {
+                    Some(why) => write!(f, "; it is off the ring anyway: {why}"),
+                    None => Ok(()),
+                }
+            }
+            (false, true) if standing.is_on_ring() => write!(f, "{address} owns keys again"),
+            (false, false) if standing.is_on_ring() => write!(f, "{address} owns keys, as before"),
+            (false, true) => {
+                write!(f, "{address} is not drained any more; {}", standing.remaining())
+            }
+            (false, false) => write!(f, "{address} was not drained; {}", standing.remaining()),
+        }
     }
 }

@@ -20,6 +20,7 @@ mod ring;
 mod runs_all;
 mod scripts;
 mod settings;
+mod standing;
 mod support;
 mod tls;
 mod tools;

@@ -12,6 +12,7 @@ use super::cluster::Update;
 use super::event::DevEvent;
 use crate::admin::{Admin, Client};
 use crate::commands::node::Fault;
+use crate::commands::standing::Standing;
 use crate::failure::Failure;
 use crate::limits::{ANSWER_TIMEOUT, CLUSTER_TIMEOUT, DEV_EVICTION, DEV_NODES_MAX};
 
@@ -275,14 +276,22 @@ async fn carry_out(admin: &Admin, ask: Ask) -> Result<String, Failure> {
             let time_ms = DEV_EVICTION.as_millis().try_into().unwrap_or(u64::MAX);
             let request = EvictRequest { address: admin.address().to_owned(), time_ms };
             admin.ask(CLUSTER_TIMEOUT, request, call).await?;
-            format!("owns no keys for {} s", DEV_EVICTION.as_secs())
+            let (standing, time) = (Standing::of_asked(admin).await?, DEV_EVICTION.as_secs());
+            match standing.owns_keys() {
+                true => format!("is evicted for {time} s, but {}", standing.kept()),
+                false => format!("owns no keys for {time} s"),
+            }
         }
         Ask::UndoEvict => {
             let call =
                 |mut client: Client, request| async move { client.undo_evict(request).await };
             let request = UndoEvictRequest { address: admin.address().to_owned() };
             admin.ask(CLUSTER_TIMEOUT, request, call).await?;
-            "owns keys again".to_owned()
+            let standing = Standing::of_asked(admin).await?;
+            match standing.is_on_ring() {
+                true => "owns keys again".to_owned(),
+                false => format!("is not evicted any more; {}", standing.remaining()),
+            }
         }
     })
 }
