@@ -27,6 +27,11 @@ pub(super) async fn run(args: ConfigArgs) -> Result<(), Failure> {
             )));
         };
         if let Some(value) = value {
+            if changed.iter().any(|setting: &Setting| setting.name == name) {
+                return Err(Failure::Usage(format!(
+                    "{name} is set more than once: give it one value"
+                )));
+            }
             let value = Some(parse(name, value, former)?);
             changed.push(Setting { name: name.to_owned(), value });
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::{self, Write as _};
 
 use ringpop::admin_client::{ChangeLabelsRequest, Label};
 use ringpop::limits::WEIGHT_LABEL;
@@ -18,11 +19,34 @@ pub(super) async fn labels(args: LabelsArgs) -> Result<(), Failure> {
     let admin = Admin::of(&args.target)?;
     let labels = if args.set.is_empty() && args.remove.is_empty() {
         own(&admin).await?
+    } else if args.remove.is_empty() {
+        change(&admin, args.set, Vec::new()).await?
     } else {
-        change(&admin, args.set, args.remove).await?
+        let before = own(&admin).await?;
+        let labels = change(&admin, args.set, args.remove.clone()).await?;
+        tell_unremoved(&args.remove, &before, &labels);
+        labels
     };
     Output::new(args.target.json).emit(&Labels(labels));
     Ok(())
+}
+
+/// Says on standard error which labels were not removed. A label that is not there is no failure,
+/// as the caller wanted it to be gone, but its key may have been mistyped.
+fn tell_unremoved(
+    keys: &[String],
+    before: &BTreeMap<String, String>,
+    after: &BTreeMap<String, String>,
+) {
+    for key in keys {
+        let why = match (before.contains_key(key), after.contains_key(key)) {
+            (false, _) => "there was no such label",
+            (true, true) => "the member sets it by itself",
+            (true, false) => continue,
+        };
+        // When nobody reads, the labels that are written next still tell.
+        let _ = writeln!(io::stderr(), "warning: label {key:?} was not removed: {why}");
+    }
 }
 
 pub(super) async fn weight(args: WeightArgs) -> Result<(), Failure> {

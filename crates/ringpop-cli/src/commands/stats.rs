@@ -1,6 +1,6 @@
 //! `ringpop stats`: what a member counts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use ringpop::admin_client::GetStatusResponse;
@@ -9,16 +9,43 @@ use serde::Serialize;
 use crate::admin::Admin;
 use crate::args::StatsArgs;
 use crate::failure::Failure;
+use crate::limits::KEY_LIKENESS_MIN;
 use crate::output::{Output, columns, printable};
 use crate::watch;
 
 pub(super) async fn run(args: StatsArgs) -> Result<(), Failure> {
     let admin = Admin::of(&args.target)?;
     watch::answer(&args.watch, Output::new(args.target.json), || async {
-        Ok(Stats::new(admin.status().await?, &args))
+        let status = admin.status().await?;
+        check_prefix(&status, &args)?;
+        Ok(Stats::new(status, &args))
     })
     .await
     .map(drop)
+}
+
+/// A name that no counter has was mistyped: an empty answer would say that nothing was counted.
+fn check_prefix(status: &GetStatusResponse, args: &StatsArgs) -> Result<(), Failure> {
+    let Some(prefix) = args.prefix.as_deref() else { return Ok(()) };
+    let names = || status.counters.iter().map(|counter| counter.name.as_str());
+    if names().any(|name| name.starts_with(prefix)) {
+        return Ok(());
+    }
+    // The part up to the first point, which is a prefix as people type it.
+    let groups: BTreeSet<_> = names().filter_map(|name| name.split_inclusive('.').next()).collect();
+    let typed = prefix.to_lowercase();
+    let likeness = |name: &str| strsim::jaro_winkler(&typed, name);
+    let nearest = names().chain(groups.iter().copied());
+    let nearest = nearest.max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
+    let advice = match nearest.filter(|name| likeness(name) >= KEY_LIKENESS_MIN) {
+        Some(nearest) => format!("did you mean {:?}?", printable(nearest)),
+        None => {
+            let groups: Vec<_> = groups.iter().map(|group| printable(group)).collect();
+            format!("their names begin with {}", groups.join(", "))
+        }
+    };
+    let address = &args.target.address;
+    Err(Failure::Usage(format!("no counter of {address} begins with {prefix:?}: {advice}")))
 }
 
 #[derive(Debug, Serialize)]

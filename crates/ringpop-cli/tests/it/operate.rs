@@ -192,4 +192,36 @@ async fn questions_that_cannot_be_answered_say_why() {
     complains(&["config", &nobody, "budy"], USAGE, &["\"budy\"", "ringpop config"]).await;
     complains(&["config", &nobody, "buddy=perhaps"], USAGE, &["true or false"]).await;
     complains(&["config", &nobody, "suspect_timeout=3"], USAGE, &["200ms"]).await;
+    let twice = ["config", &nobody, "suspect_timeout=3s", "suspect_timeout=4s"];
+    complains(&twice, USAGE, &["suspect_timeout is set more than once"]).await;
+    for (prefix, words) in [
+        ("nope", &["\"nope\"", "admin., ", "membership."][..]),
+        ("MEMBERSHIP", &["\"MEMBERSHIP\"", "did you mean \"membership.\""]),
+        ("membership.ping_sent", &["did you mean \"membership.pings_sent\""]),
+    ] {
+        complains(&["stats", &nobody, prefix], USAGE, words).await;
+        complains(&["stats", &nobody, prefix, "--all", "--json"], USAGE, words).await;
+    }
+    let nothing = text(&["stats", &nobody, "admin.commands_refused"]).await;
+    assert!(nothing.contains("--all shows what is zero"), "{nothing}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_label_that_is_not_removed_is_told() {
+    let cluster = Cluster::start(1);
+    cluster.converged().await;
+    let address = &*cluster.ports.grpc(0);
+    json(&["drain", address]).await;
+    json(&["labels", address, "--set", "role=api", "--set", "rack=1"]).await;
+    let line = ["labels", address, "--remove", "nope", "--remove", "role"];
+    let line = [&line[..], &["--remove", "ring-draining"]].concat();
+    let removed = output(&line).await;
+    assert!(removed.status.success(), "{removed:?}");
+    assert_eq!(
+        String::from_utf8(removed.stderr).unwrap(),
+        "warning: label \"nope\" was not removed: there was no such label\n\
+         warning: label \"ring-draining\" was not removed: the member sets it by itself\n"
+    );
+    let left = String::from_utf8(removed.stdout).unwrap();
+    assert!(left.contains("rack=1") && !left.contains("role"), "{left}");
 }
