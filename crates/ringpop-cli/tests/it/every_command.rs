@@ -117,15 +117,35 @@ fn all_complain(outputs: &[(&str, Output)], code: i32, words: &[&str]) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_word_of_the_help_is_tried_here() {
+/// The words that `--help` lists.
+async fn words_of_help() -> BTreeSet<String> {
     let help = text(&["--help"]).await;
     let listed = help.split("Commands:").nth(1).unwrap().split("\n\n").next().unwrap();
-    let listed: BTreeSet<_> = listed.lines().filter_map(|line| line.split(' ').nth(2)).collect();
-    let listed: BTreeSet<_> = listed.into_iter().filter(|word| !word.is_empty()).collect();
+    let words = listed.lines().filter_map(|line| line.split(' ').nth(2));
+    words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+/// The table of the README has all commands, and none that there is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_word_of_the_help_is_in_the_table_of_the_readme() {
+    let readme = include_str!("../../README.md");
+    let rows = readme.lines().skip_while(|line| !line.starts_with("| command |")).skip(2);
+    let mut described = BTreeSet::from(["help".to_owned()]);
+    for row in rows.take_while(|line| line.starts_with('|')) {
+        // What stands between back quotes in the first cell, without `ringpop` and arguments.
+        let lines = row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2);
+        let words = lines.map(|line| line.trim_start_matches("ringpop ").split(' ').next());
+        described.extend(words.flatten().map(str::to_owned));
+    }
+    assert_eq!(words_of_help().await, described);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_word_of_the_help_is_tried_here() {
+    let listed = words_of_help().await;
     let tried = ASKING.iter().chain(["status", "wait"].iter());
     let tried: BTreeSet<_> =
-        tried.filter_map(|line| line.split(' ').next()).chain(OTHERS).collect();
+        tried.filter_map(|line| line.split(' ').next()).chain(OTHERS).map(str::to_owned).collect();
     assert_eq!(listed, tried);
 }
 
