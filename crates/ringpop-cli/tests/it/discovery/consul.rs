@@ -101,10 +101,12 @@ async fn a_registration_that_cannot_be_says_what_to_do() {
     for part in ["\"127.0.0.1:", "is not registered", "http://127.0.0.1:9", "that it runs"] {
         assert!(message.contains(part), "{part}: {message}");
     }
-    let output = node("consul:kv", &["--weight", "0"]).output().await.unwrap();
-    let message = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{message}");
-    assert!(message.contains("weights of Consul begin at 1"), "{message}");
+    for more in [&["--weight", "0"][..], &["--weight", "0", "--check"]] {
+        let output = node("consul:kv", more).output().await.unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        assert!(message.contains("weights of Consul begin at 1"), "{message}");
+    }
 }
 
 fn keys() -> Vec<String> {
