@@ -191,6 +191,13 @@ fn is_name(name: &str) -> bool {
     if numeric {
         return name.parse::<Ipv4Addr>().is_ok();
     }
+    // By the URL standard a host whose last part is a number, in hexadecimal as well, is an IPv4
+    // address. Resolvers read such spellings differently.
+    let last = name.rsplit('.').next().unwrap_or(name).to_ascii_lowercase();
+    let hex = last.strip_prefix("0x");
+    if hex.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+        return false;
+    }
     let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     name.len() <= 253
         && name.split('.').all(|label| {

@@ -202,8 +202,17 @@ fn impossible_name(name: &str) -> Option<&'static str> {
         }
     }
     let last = name.rsplit('.').next().unwrap_or(name);
-    let number = last.bytes().all(|b| b.is_ascii_digit());
-    number.then_some("it is neither an IPv4 address nor a name")
+    is_number(last).then_some("it is neither an IPv4 address nor a name")
+}
+
+/// Whether the last part of a host makes it an IPv4 address by the URL standard ("ends in a
+/// number checker"), in a spelling that resolvers read differently.
+fn is_number(part: &str) -> bool {
+    let hex = part.strip_prefix("0x").or_else(|| part.strip_prefix("0X"));
+    match hex {
+        Some(digits) => digits.bytes().all(|b| b.is_ascii_hexdigit()),
+        None => part.bytes().all(|b| b.is_ascii_digit()),
+    }
 }
 
 impl fmt::Display for Address {
@@ -331,6 +340,10 @@ mod tests {
             ("a/b:7100", "character"),
             ("10.0.0.256:7100", "neither"),
             ("10.0.0:7100", "neither"),
+            ("0x7f000001:7100", "neither"),
+            ("0X7F000001:7100", "neither"),
+            ("0x:7100", "neither"),
+            ("127.0.0.0x1:7100", "neither"),
             (&long_label, "63"),
             (&long_name, "253"),
         ] {
@@ -345,6 +358,9 @@ mod tests {
             "localhost:1",
             "worker_1.a-b.internal:65535",
             "1a.2b:1",
+            "0xyz:1",
+            "0x7f.internal:1",
+            "7f:1",
             "169.254.1.1:1",
             "127.0.0.1:7100",
             "[::1]:7100",

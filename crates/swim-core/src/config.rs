@@ -281,7 +281,9 @@ fields! {
     /// Most members in the list, whatever their status; changes about
     /// further ones are refused and counted. At least 2; 100,000 everywhere.
     members_max: usize;
-    /// Number and length of the labels that this member may give itself. Members
+    /// Number and length of the labels that this member may give itself: 5 labels
+    /// with keys of 32 bytes and values of 128 everywhere; at most 16, 256 and
+    /// 1,024. In the crate `ringpop` zone and weight count among them. Members
     /// with different limits work together: the labels of others are bounded by
     /// [`limits`](crate::limits) only.
     label_limits: LabelLimits;

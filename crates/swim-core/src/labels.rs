@@ -52,7 +52,7 @@ impl Labels {
             check_size(&key, &value, LABEL_KEY_BYTES_MAX, LABEL_VALUE_BYTES_MAX)?;
             map.insert(key, value);
             if map.len() > LABELS_MAX {
-                return Err(LabelError::TooMany { count: map.len(), max: LABELS_MAX });
+                return Err(too_many(map.keys(), LABELS_MAX));
             }
         }
         Ok(Self::from_map(map))
@@ -111,13 +111,12 @@ impl Labels {
     ///
     /// When a public label is too long or there are too many of them.
     pub fn check(&self, limits: &LabelLimits) -> Result<(), LabelError> {
-        let mut count = 0;
-        for (key, value) in self.iter().filter(|(key, _)| !key.starts_with(INTERNAL_PREFIX)) {
+        let public = || self.iter().filter(|(key, _)| !key.starts_with(INTERNAL_PREFIX));
+        for (key, value) in public() {
             check_size(key, value, limits.key_bytes, limits.value_bytes)?;
-            count += 1;
         }
-        if count > limits.count {
-            return Err(LabelError::TooMany { count, max: limits.count });
+        if public().count() > limits.count {
+            return Err(too_many(public().map(|(key, _)| key), limits.count));
         }
         Ok(())
     }
@@ -209,10 +208,15 @@ pub enum LabelError {
         max: usize,
     },
     /// There are too many labels.
-    #[error("{count} labels, at most {max} are allowed")]
+    #[error(
+        "{} labels count (`{}`), at most {max} may be set; remove one{}",
+        .keys.len(),
+        .keys.join("`, `"),
+        more_advice(*.max)
+    )]
     TooMany {
-        /// Number of labels.
-        count: usize,
+        /// The keys of all labels that count, sorted, each cut to 32 characters.
+        keys: Vec<String>,
         /// The bound.
         max: usize,
     },
@@ -221,13 +225,27 @@ pub enum LabelError {
     Internal(String),
 }
 
+/// What else can be done about too many labels: the protocol has a bound that no setting changes.
+const fn more_advice(max: usize) -> &'static str {
+    if max < PUBLIC_LABELS_MAX { ", or raise the setting `label_limits`" } else { "" }
+}
+
+fn too_many(keys: impl IntoIterator<Item = impl AsRef<str>>, max: usize) -> LabelError {
+    let keys = keys.into_iter().map(|key| cut(key.as_ref())).collect();
+    LabelError::TooMany { keys, max }
+}
+
+/// The first characters of a key: a message repeats no huge text.
+fn cut(key: &str) -> String {
+    key.chars().take(32).collect()
+}
+
 fn check_size(key: &str, value: &str, key_max: usize, value_max: usize) -> Result<(), LabelError> {
     if key.is_empty() {
         return Err(LabelError::EmptyKey);
     }
     if key.len() > key_max {
-        let cut = key.chars().take(32).collect();
-        return Err(LabelError::KeyTooLong { key: cut, bytes: key.len(), max: key_max });
+        return Err(LabelError::KeyTooLong { key: cut(key), bytes: key.len(), max: key_max });
     }
     if value.len() > value_max {
         return Err(LabelError::ValueTooLong {
@@ -287,7 +305,7 @@ mod tests {
         assert!(labels(&[("a", "1"), ("__identity", "long enough")]).check(&limits).is_ok());
         assert!(matches!(
             labels(&[("a", "1"), ("b", "1")]).check(&limits),
-            Err(LabelError::TooMany { count: 2, max: 1 })
+            Err(LabelError::TooMany { keys, max: 1 }) if keys == ["a", "b"]
         ));
         assert!(matches!(
             labels(&[("long", "1")]).check(&limits),
@@ -297,6 +315,21 @@ mod tests {
             labels(&[("a", "long")]).check(&limits),
             Err(LabelError::ValueTooLong { bytes: 4, max: 3, .. })
         ));
+    }
+
+    #[test]
+    fn too_many_labels_are_named_and_so_is_the_setting_that_allows_more() {
+        let six = [("a", "1"), ("b", "1"), ("c", "1"), ("d", "1"), ("weight", "2"), ("zone", "x")];
+        let error = labels(&six).check(&LabelLimits::default()).unwrap_err().to_string();
+        let expected = "6 labels count (`a`, `b`, `c`, `d`, `weight`, `zone`), at most \
+                        5 may be set; remove one, or raise the setting `label_limits`";
+        assert_eq!(error, expected);
+        let many = (0..=LABELS_MAX).map(|i| (i.to_string(), "x"));
+        let error = Labels::new(many).unwrap_err().to_string();
+        assert!(
+            error.contains("at most 32 may be set; remove one") && !error.contains("label_limits"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -12,7 +12,9 @@ use crate::heal::Heal;
 use crate::join::{Join, NoAnswer};
 use crate::labels::{IDENTITY_LABEL, Labels};
 use crate::leave::Leave;
-use crate::limits::{APP_BYTES_MAX, CAUSE_BYTES_MAX, INSTANT_MAX, UNIX_MS_MAX};
+use crate::limits::{
+    APP_BYTES_MAX, CAUSE_BYTES_MAX, INSTANT_MAX, LABEL_VALUE_BYTES_MAX, UNIX_MS_MAX,
+};
 use crate::member::{Member, Status};
 use crate::message::Message;
 use crate::probe::Probes;
@@ -305,6 +307,12 @@ impl Node {
         check_public(&labels)?;
         labels.check(&config.label_limits())?;
         let labels = match identity {
+            Some(identity) if identity.len() > LABEL_VALUE_BYTES_MAX => {
+                return Err(ConfigError::Identity {
+                    bytes: identity.len(),
+                    max: LABEL_VALUE_BYTES_MAX,
+                });
+            }
             Some(identity) => labels.with(IDENTITY_LABEL, &identity)?,
             None => labels,
         };

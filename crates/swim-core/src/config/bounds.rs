@@ -48,6 +48,14 @@ pub enum ConfigError {
         /// The bound.
         max: usize,
     },
+    /// The identity is too long.
+    #[error("identity has {bytes} bytes, it must have at most {max}; choose a shorter name")]
+    Identity {
+        /// Length of the identity.
+        bytes: usize,
+        /// The bound.
+        max: usize,
+    },
     /// The labels of the local member are refused.
     #[error(transparent)]
     Labels(#[from] crate::labels::LabelError),

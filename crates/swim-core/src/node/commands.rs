@@ -16,6 +16,17 @@ pub enum CommandError {
     /// `leave` was called on a member that has not joined.
     #[error("this member has not joined, it cannot leave")]
     NotJoined,
+    /// `heal` or `discovered` was called on a member that is not in the cluster.
+    #[error(
+        "this member {}, it cannot {action}; join first",
+        if *.has_left { "has left" } else { "has not joined" }
+    )]
+    Outside {
+        /// What cannot be done.
+        action: &'static str,
+        /// Whether this member was in the cluster and has left it, or is leaving.
+        has_left: bool,
+    },
     /// `reap` named a member that is unknown or not gone.
     #[error("{0} is not known as faulty or left, it cannot be reaped")]
     NotGone(Address),

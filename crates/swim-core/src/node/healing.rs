@@ -19,9 +19,7 @@ impl Node {
     /// When this member has not joined, or has left.
     pub fn discovered(&mut self, now: Instant, hosts: Vec<Address>) -> Result<(), CommandError> {
         self.advance_to(now);
-        if self.state != State::Ready {
-            return Err(CommandError::NotJoined);
-        }
+        self.check_inside("look for hosts that discovery lists")?;
         if self.core.config.heal_probability_base() > 0 {
             self.redial.on_listed(&mut self.core, &mut self.heal, hosts);
         }
@@ -39,11 +37,18 @@ impl Node {
     /// When this member has not joined, or has left.
     pub fn heal(&mut self, now: Instant, hosts: Vec<Address>) -> Result<(), CommandError> {
         self.advance_to(now);
-        if self.state != State::Ready {
-            return Err(CommandError::NotJoined);
-        }
+        self.check_inside("heal partitions")?;
         self.heal.start(&mut self.core, hosts);
         Ok(())
+    }
+
+    /// Refuses a command that only a member of the cluster can follow.
+    const fn check_inside(&self, action: &'static str) -> Result<(), CommandError> {
+        match self.state {
+            State::Ready => Ok(()),
+            State::Idle | State::Joining => Err(CommandError::Outside { action, has_left: false }),
+            State::Leaving | State::Left => Err(CommandError::Outside { action, has_left: true }),
+        }
     }
 
     /// Whether this member is cut off from its cluster, as far as it can tell.

@@ -61,3 +61,17 @@ fn commands_out_of_order_are_refused() {
     cluster.start_as(7, "app", Labels::default());
     assert!(cluster.command(7, |node, now| node.leave(now)).is_err());
 }
+
+#[test]
+fn what_only_a_member_of_the_cluster_can_do_is_named_when_it_is_refused() {
+    let mut cluster = Cluster::joined(lan(), 2);
+    cluster.command(0, |node, now| node.leave(now)).unwrap();
+    cluster.start_as(7, "app", Labels::default());
+    for (i, state) in [(0, "has left"), (7, "has not joined")] {
+        let error = cluster.command(i, |node, now| node.heal(now, vec![])).unwrap_err();
+        let expected = format!("this member {state}, it cannot heal partitions; join first");
+        assert_eq!(error.to_string(), expected);
+        let error = cluster.command(i, |node, now| node.discovered(now, vec![])).unwrap_err();
+        assert!(error.to_string().contains("it cannot look for hosts"), "{error}");
+    }
+}

@@ -99,12 +99,23 @@ fn members_with_narrow_limits_pass_on_what_they_would_not_say() {
     cluster.until("one view of seven", secs(30), |c| c.agree(7));
 }
 
+/// The message is about the setting, not about the label that carries it.
+#[test]
+fn an_identity_that_is_too_long_is_refused_by_its_name() {
+    let cluster = Cluster::joined(Config::lan(), 2);
+    let identity = Some("x".repeat(10_000));
+    let init = Init { identity, ..init(&cluster, 2, Labels::default()) };
+    let error = Node::new(Config::lan(), init).unwrap_err().to_string();
+    let expected = "identity has 10000 bytes, it must have at most 1024; choose a shorter name";
+    assert_eq!(error, expected);
+}
+
 /// The other side of the rule: a member's own limits are an error, not a
 /// silence.
 #[test]
 fn own_limits_bind_what_a_member_says_of_itself() {
     let labels = Labels::new((0..6).map(|i| (format!("k{i}"), "v"))).unwrap();
-    let too_many = LabelError::TooMany { count: 6, max: 5 };
+    let too_many = LabelError::TooMany { keys: (0..6).map(|i| format!("k{i}")).collect(), max: 5 };
     let mut cluster = Cluster::joined(Config::lan(), 2);
     let made = Node::new(Config::lan(), init(&cluster, 2, labels.clone()));
     assert_eq!(made.unwrap_err(), ConfigError::Labels(too_many.clone()));

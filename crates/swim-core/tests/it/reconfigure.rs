@@ -41,7 +41,9 @@ fn what_cannot_change_is_named() {
     assert_eq!(error, "members_max is 2, but this member holds 3 already; raise the bound");
     let limits = LabelLimits { count: 1, ..LabelLimits::default() };
     let error = refused(|config| config.label_limits(limits));
-    assert_eq!(error, "label_limits: 2 labels, at most 1 are allowed");
+    let expected = "label_limits: 2 labels count (`a`, `b`), at most 1 may be set; \
+                    remove one, or raise the setting `label_limits`";
+    assert_eq!(error, expected);
 }
 
 /// The same settings again change nothing: no timer, no message, no event.
