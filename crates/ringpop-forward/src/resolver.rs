@@ -75,6 +75,13 @@ pub trait Resolver: Send + Sync + 'static {
         Box::pin(pending())
     }
 
+    /// Why no key has an owner now, for the answer to a call that finds none.
+    ///
+    /// The default tells nothing.
+    fn why_nobody(&self) -> Option<String> {
+        None
+    }
+
     /// What a call waits for that this process would handle, when its key is about to move to
     /// another owner. Afterwards it is placed anew. The wait must have bounds of its own; the
     /// deadline of the call ends it as well.
@@ -109,6 +116,10 @@ impl<R: Resolver + ?Sized> Resolver for Arc<R> {
 
     fn changed(&self, seen: u64) -> Changed {
         (**self).changed(seen)
+    }
+
+    fn why_nobody(&self) -> Option<String> {
+        (**self).why_nobody()
     }
 
     fn hold(&self, key: &[u8]) -> Option<Held> {

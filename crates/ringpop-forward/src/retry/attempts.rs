@@ -343,7 +343,10 @@ impl<T: PeerTransport> Attempts<T> {
                 None => Status::unavailable(error.to_string()),
             },
             Failure::NoOwner => {
-                Status::unavailable(format!("no owner is known for the key; {}", why.reason()))
+                let cause = self.call.resolver().why_nobody();
+                let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+                let reason = why.reason();
+                Status::unavailable(format!("no owner is known for the key{cause}; {reason}"))
             }
         };
         let shared = &self.call.shared;

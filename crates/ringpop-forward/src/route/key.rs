@@ -188,6 +188,8 @@ impl fmt::Debug for KeySource {
 pub(crate) enum KeyError {
     #[error("routing key is missing: {0}")]
     Missing(String),
+    #[error("the key given to the client is empty; give it a key of at least one byte")]
+    EmptyAtClient,
     #[error("routing key has {0} bytes, at most {KEY_BYTES_MAX} are allowed")]
     TooLong(usize),
     #[error("metadata {KEY_BIN_HEADER} is not base64")]

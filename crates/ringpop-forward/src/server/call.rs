@@ -52,6 +52,8 @@ pub(crate) struct Call<T> {
     policy: Option<Arc<Policy>>,
     /// The call comes from a process that is no member.
     is_channel: bool,
+    /// The client was made for one key, whatever the messages say.
+    is_client_for_key: bool,
     /// The ownership of a stream's key, until a handler is chosen.
     pub(crate) ownership: Option<Box<Ownership>>,
 }
@@ -148,6 +150,7 @@ pub(crate) fn admit<T>(shared: &Arc<Shared<T>>, origin: &Origin, mut head: Parts
         Origin::Server => (None, None, false),
         Origin::Client(target) => (target.key.clone(), target.owner.clone(), target.is_channel),
     };
+    let is_client_for_key = target_key.is_some();
     let key = match head_key(&route, &mut head, target_key) {
         Ok(key) => key,
         // It is not asked for.
@@ -174,6 +177,7 @@ pub(crate) fn admit<T>(shared: &Arc<Shared<T>>, origin: &Origin, mut head: Parts
         is_stated,
         policy: options.policy,
         is_channel,
+        is_client_for_key,
         ownership: None,
     };
     let key = if is_stated { HeadKey::Found(key.found().unwrap_or_else(Key::none)) } else { key };
@@ -421,6 +425,8 @@ impl<T> Call<T> {
         }
         match self.shared.settings.missing_key {
             MissingKey::Local => Ok((Placement::Local, Key::none())),
+            // No metadata would help: the key of the client counts, and it is empty.
+            MissingKey::Refuse if self.is_client_for_key => Err(KeyError::EmptyAtClient),
             MissingKey::Refuse => Err(KeyError::Missing(self.route.key.describe())),
         }
     }

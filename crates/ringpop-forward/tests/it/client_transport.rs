@@ -45,6 +45,17 @@ async fn a_fixed_key_sends_every_call_to_its_owner() {
 }
 
 #[tokio::test]
+async fn a_client_that_was_given_an_empty_key_says_so() {
+    let here = Node::start(&Ring::default());
+    let local = TestServer(here.handler.clone());
+    let mut client = TestClient::new(here.forwarder.client_for("", local));
+    let status = client.unary(Ask::new("k", "")).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    let expected = "the key given to the client is empty; give it a key of at least one byte";
+    assert_eq!(status.message(), expected);
+}
+
+#[tokio::test]
 async fn each_of_several_owners_has_a_client_of_its_own() {
     let ring = Ring::default();
     let (here, second) = (Node::start(&ring), Node::start(&ring));
