@@ -13,6 +13,7 @@ use crate::hooks::HooksError;
 use crate::labels::OwnLabelError;
 use crate::limits::{HAND_OFF_LIMIT_MAX, HAND_OFF_LIMIT_MIN, MOVING_CALLS_MAX, ROLL_WAIT_MAX};
 use crate::placement::PlacementError;
+use crate::ring_options::RingConditionError;
 use crate::slow_start::SlowStartError;
 
 /// What to do when a port cannot be taken.
@@ -76,6 +77,14 @@ pub enum BindError {
     RingTwice {
         /// The name.
         name: String,
+    },
+    /// A ring has a condition that no member can meet.
+    #[error("ring {ring:?}: {why}")]
+    RingCondition {
+        /// The name of the ring.
+        ring: String,
+        /// The condition, and what is wrong with it.
+        why: RingConditionError,
     },
     /// There are too many rings.
     #[error("{rings} rings beside the main one, there may be {max}")]

@@ -157,7 +157,7 @@ pub use problem::Problem;
 pub use ring_client::{RingClient, RingClientBuilder, RingClientError, RingClientStats};
 #[cfg(feature = "ring-list")]
 pub use ring_list::RingList;
-pub use ring_options::RingOptions;
+pub use ring_options::{RingConditionError, RingOptions};
 pub use server::ServeError;
 pub use shutdown::ShutdownReport;
 pub use slow_start::{SlowStart, SlowStartError};

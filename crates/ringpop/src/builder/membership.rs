@@ -11,7 +11,7 @@ use crate::inner::Expected;
 
 impl Builder {
     /// A stable name that places this member on the ring: it owns the same keys when it comes back
-    /// at another address. Default: the address.
+    /// at another address. It has 1 to 1,024 bytes, not only white space. Default: the address.
     pub fn identity(mut self, identity: impl Into<String>) -> Self {
         self.identity = Some(identity.into());
         self
@@ -20,6 +20,11 @@ impl Builder {
     /// Adds a label that all members see. Each key may be given once; a label
     /// `weight` or `zone` is the same as [`weight`](Self::weight) or
     /// [`zone`](Self::zone).
+    ///
+    /// There may be 5 labels, with keys of 1 to 32 bytes and values of up to 128. The weight, the
+    /// zone and a [placement](Self::placement) other than rendezvous count among the 5 when they
+    /// are set. [`ConfigBuilder::label_limits`](swim_core::ConfigBuilder::label_limits) raises
+    /// these limits, up to 16 labels, 256 bytes and 1,024.
     pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.labels.push((key.into(), value.into()));
         self
@@ -33,7 +38,8 @@ impl Builder {
         self
     }
 
-    /// The failure domain of this member.
+    /// The failure domain of this member. It travels as a [label](Self::label) and is bound by the
+    /// same limits: up to 128 bytes by default.
     pub fn zone(mut self, zone: impl Into<String>) -> Self {
         self.zone = Some(zone.into());
         self

@@ -93,7 +93,10 @@ impl Builder {
             if self.rings[..i].iter().any(|other| other.name == *name) {
                 return Err(BindError::RingTwice { name: name.to_string() });
             }
-            options.check()?;
+            options.check_placement()?;
+            if let Err(why) = options.check_conditions() {
+                return Err(BindError::RingCondition { ring: name.to_string(), why });
+            }
         }
         let is_known = |name: &String| self.rings.iter().any(|ring| *ring.name == **name);
         match self.ring_routes.iter().find(|(name, _)| !is_known(name)) {

@@ -241,6 +241,10 @@ async fn rings_that_cannot_mean_anything_are_refused() {
     assert!(matches!(&unknown, BindError::RingUnknown { name } if name == "a"), "{unknown}");
     let points = ring().placement(PlacementChoice::Ring { points: 0 });
     assert!(matches!(error(builder().ring("a", points)).await, BindError::Placement(_)));
+    let nobody = error(builder().ring("a", ring().label("role", "x").label("role", "y"))).await;
+    assert!(matches!(&nobody, BindError::RingCondition { ring, .. } if ring == "a"), "{nobody}");
+    let text = nobody.to_string();
+    assert!(text.starts_with(r#"ring "a": the conditions on the label `role`"#), "{text}");
     let twice = builder()
         .ring("a", ring())
         .routes(Routes::new().header(RUN))
