@@ -110,10 +110,11 @@ impl HealthCheck {
     }
 
     /// The longest time from a fault to the label that takes the member off the ring: each failure
-    /// after a pause, and without an answer.
+    /// after a pause, and without an answer. [`Duration::MAX`] when it is longer than that.
     #[must_use]
     pub fn off_within(&self) -> Duration {
-        (self.interval + self.timeout) * self.failures
+        // `check` has not looked at the settings yet: they may be of any size.
+        self.interval.saturating_add(self.timeout).saturating_mul(self.failures)
     }
 
     pub(crate) fn check(&self) -> Result<(), HealthCheckError> {
@@ -317,6 +318,18 @@ mod tests {
         ] {
             let error = check.check().unwrap_err().to_string();
             assert!(error.contains(part) && error.contains("must be from"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_time_until_a_member_is_off_is_told_for_settings_of_any_size() {
+        let long = Duration::from_secs(u64::MAX / 2);
+        for check in [
+            check().interval(Duration::MAX),
+            check().timeout(Duration::MAX),
+            check().interval(long).failures(100),
+        ] {
+            assert_eq!(check.off_within(), Duration::MAX);
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::store::{LeaseError, LeaseStore, Session};
+use crate::clock::after;
 
 /// A store of leases in memory: for the members of one process, in tests. Clones are one store.
 #[derive(Debug, Clone, Default)]
@@ -59,14 +60,14 @@ impl LeaseStore for MemoryLeases {
         state.sessions.retain(|_, end| now < *end);
         state.opened += 1;
         let id = format!("{holder}-{}", state.opened);
-        state.sessions.insert(id.clone(), now + ttl);
+        state.sessions.insert(id.clone(), after(now, ttl));
         Ok(Session { id, ttl, holder: holder.to_owned() })
     }
 
     async fn renew(&self, session: &Session) -> Result<(), LeaseError> {
         let mut state = self.lock();
         state.alive(&session.id)?;
-        state.sessions.insert(session.id.clone(), Instant::now() + session.ttl);
+        state.sessions.insert(session.id.clone(), after(Instant::now(), session.ttl));
         Ok(())
     }
 
@@ -100,5 +101,18 @@ impl LeaseStore for MemoryLeases {
     async fn close(&self, session: &Session) -> Result<(), LeaseError> {
         self.lock().sessions.remove(&session.id);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_session_may_last_for_ever() {
+        let store = MemoryLeases::default();
+        let session = store.open("me", Duration::MAX).await.unwrap();
+        store.renew(&session).await.unwrap();
+        assert_eq!(store.acquire(&session, 1).await.unwrap(), 1);
     }
 }

@@ -55,7 +55,9 @@ pub(crate) fn start(inner: &Arc<Inner>) {
 /// The others send, too. By chance, members do not do it together.
 fn pause(interval: Duration, members: usize) -> Duration {
     let mean = interval.saturating_mul(u32::try_from(members.max(1)).unwrap_or(u32::MAX));
-    mean.mul_f64(0.5 + fastrand::f64())
+    let part = 0.5 + fastrand::f64();
+    // The product is longer than a `Duration` can be when the mean is near the longest one.
+    Duration::try_from_secs_f64(mean.as_secs_f64() * part).unwrap_or(Duration::MAX)
 }
 
 async fn send(inner: &Arc<Inner>) {
@@ -68,5 +70,19 @@ async fn send(inner: &Arc<Inner>) {
     match Ringpop(Arc::clone(inner)).update_labels(set).await {
         Ok(()) => propagation.count_sent(),
         Err(error) => tracing::debug!(member = %inner.address, %error, "no beacon could be sent"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_interval_has_a_pause() {
+        for members in [1, 1000] {
+            assert!(pause(Duration::MAX, members) >= Duration::MAX / 2);
+            let interval = Duration::from_secs(10);
+            assert!(pause(interval, members) >= interval / 2);
+        }
     }
 }

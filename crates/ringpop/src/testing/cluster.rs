@@ -15,6 +15,7 @@ use super::Network;
 use crate::bind_error::BindError;
 use crate::bootstrap::BootstrapError;
 use crate::builder::Builder;
+use crate::clock::after;
 use crate::member::Ringpop;
 use crate::server::ServeError;
 use crate::server::phase::Server;
@@ -368,7 +369,7 @@ impl Cluster {
         condition: impl Fn(&Self) -> bool,
     ) -> Result<(), ClusterError> {
         let patience = self.setup.patience;
-        let deadline = Instant::now() + patience;
+        let deadline = after(Instant::now(), patience);
         while !condition(self) {
             if Instant::now() >= deadline {
                 let (what, views) = (what.to_owned(), self.views());

@@ -44,17 +44,23 @@ pub struct FakeRing {
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FakeRingError {
-    /// An address is none.
-    #[error("{address:?} is no address: {source}; write it as host:port")]
+    /// An address is not of the form host:port.
+    #[error(transparent)]
+    Spelling(#[from] ringpop_discovery::AddressError),
+    /// No member can have this address.
+    #[error("no member can have the address {address:?}: {why}; give each member one of its own")]
     Address {
         /// The text.
         address: String,
         /// The fault.
-        source: AddressError,
+        why: String,
     },
     /// A key is given to a member that is not on the ring.
     #[error("{0} is not on this ring; add it first")]
     Unknown(Address),
+    /// A member is to be removed that is not on the ring.
+    #[error("{0} cannot be removed, it is not on this ring; check its spelling")]
+    Stranger(Address),
     /// The ring cannot have so many members.
     #[error(transparent)]
     Ring(#[from] UpdateError),
@@ -64,9 +70,17 @@ pub enum FakeRingError {
 }
 
 fn address(text: &str) -> Result<Address, FakeRingError> {
-    Address::new(text)
-        .and_then(|address| address.check_diallable().map(|()| address))
-        .map_err(|source| FakeRingError::Address { address: text.to_owned(), source })
+    let spelled: ringpop_discovery::Address = text.parse()?;
+    let address = Address::new(spelled.as_str());
+    let address = address.and_then(|address| address.check_diallable().map(|()| address));
+    address.map_err(|error| {
+        // The advice of that error is for those who advertise an address, which nobody does here.
+        let why = match error {
+            AddressError::Undiallable { why, .. } => why.to_owned(),
+            error => error.to_string(),
+        };
+        FakeRingError::Address { address: text.to_owned(), why }
+    })
 }
 
 impl FakeRing {
@@ -103,9 +117,12 @@ impl FakeRing {
     ///
     /// # Errors
     ///
-    /// When the address is none.
+    /// When the address is none, or no member of the ring has it.
     pub fn remove(&self, member: &str) -> Result<(), FakeRingError> {
         let address = address(member)?;
+        if self.views.load().member(address.as_str()).is_none() {
+            return Err(FakeRingError::Stranger(address));
+        }
         let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
         given.values_mut().for_each(|owners| owners.retain(|owner| *owner != address));
         given.retain(|_, owners| !owners.is_empty());
@@ -113,7 +130,8 @@ impl FakeRing {
         self.publish(address, None)
     }
 
-    /// Gives a key to these members, best first, whatever the ring says.
+    /// Gives a key to these members, best first, whatever the ring says. A member that is named
+    /// twice counts where it is named first. Without members, the ring decides again.
     ///
     /// # Errors
     ///
@@ -131,12 +149,19 @@ impl FakeRing {
                 None => Err(FakeRingError::Unknown(address)),
             }
         };
-        let owners: Vec<Address> = owners.into_iter().map(known).collect::<Result<_, _>>()?;
+        let mut distinct: Vec<Address> = Vec::new();
+        for owner in owners {
+            let owner = known(owner)?;
+            // Two spellings of one address are one owner.
+            if !distinct.contains(&owner) {
+                distinct.push(owner);
+            }
+        }
         let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
-        if owners.is_empty() {
+        if distinct.is_empty() {
             given.remove(key);
         } else {
-            given.insert(key.to_owned(), owners);
+            given.insert(key.to_owned(), distinct);
         }
         Ok(())
     }
@@ -165,7 +190,7 @@ impl Lookup for FakeRing {
         let given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
         let first: Vec<&str> = given.get(key).into_iter().flatten().map(Address::as_str).collect();
         let view = self.views.load();
-        let all = view.lookup_n(key, n + first.len());
+        let all = view.lookup_n(key, n.saturating_add(first.len()));
         let rest = all.into_iter().filter(|owner| !first.contains(owner));
         first.iter().copied().chain(rest).take(n).map(|owner| self.owner(owner)).collect()
     }
@@ -210,5 +235,40 @@ mod tests {
         let error = ring.give(b"key", [MEMBERS[2]]).unwrap_err().to_string();
         assert!(error.contains(MEMBERS[2]), "{error}");
         assert!(FakeRing::new("", MEMBERS).is_err());
+    }
+
+    #[test]
+    fn owners_are_distinct_however_they_are_spelled_and_however_many_are_asked_for() {
+        let ring = FakeRing::new("a:1", ["b:1"]).unwrap();
+        ring.give(b"key", ["b:1", "B:1", "b:01"]).unwrap();
+        for n in [2, usize::MAX] {
+            let owners = ring.lookup_n(b"key", n);
+            let owners: Vec<&str> = owners.iter().map(Owner::address).collect();
+            assert_eq!(owners, ["b:1", "a:1"]);
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_of_a_member_is_refused_with_advice_that_helps_here() {
+        let none: [&str; 0] = [];
+        for (text, part) in [
+            ("h", "host:port"),
+            ("h:", "from 1 to 65535"),
+            ("h:x", "from 1 to 65535"),
+            ("0.0.0.0:1", "it stands for all addresses of a host; give each member"),
+        ] {
+            let error = FakeRing::new(text, none).unwrap_err().to_string();
+            assert!(error.contains(part) && error.contains(text), "{error}");
+            assert!(!error.contains("advertise"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_member_that_is_not_on_the_ring_cannot_be_removed() {
+        let ring = ring();
+        let error = ring.remove("zzz:1").unwrap_err().to_string();
+        assert_eq!(error, "zzz:1 cannot be removed, it is not on this ring; check its spelling");
+        ring.remove(MEMBERS[1]).unwrap();
+        assert!(ring.remove(MEMBERS[1]).is_err(), "it is gone already");
     }
 }
