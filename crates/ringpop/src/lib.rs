@@ -154,7 +154,9 @@ pub use owned::Owned;
 pub use owner::Owner;
 pub use placement::{PlacementChoice, PlacementError};
 pub use problem::Problem;
-pub use ring_client::{RingClient, RingClientBuilder, RingClientError, RingClientStats};
+pub use ring_client::{
+    RingClient, RingClientBuilder, RingClientError, RingClientFailure, RingClientStats,
+};
 #[cfg(feature = "ring-list")]
 pub use ring_list::RingList;
 pub use ring_options::{RingConditionError, RingOptions};

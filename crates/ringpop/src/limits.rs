@@ -387,6 +387,9 @@ pub(crate) const RING_CLIENT_PAUSE_MIN: Duration = Duration::from_millis(50);
 /// Longest such pause: a cluster that is back is found within it.
 pub(crate) const RING_CLIENT_PAUSE_MAX: Duration = Duration::from_secs(2);
 
+/// A client logs at most once in this time that no member tells it the ring.
+pub(crate) const RING_CLIENT_LOG_INTERVAL: Duration = Duration::from_secs(30);
+
 /// How long a request for the plain list of the ring may wait for a change: shorter than most
 /// proxies wait for an answer.
 #[cfg(feature = "ring-list")]

@@ -1,5 +1,7 @@
 //! Clients that are no members and know the ring: they send each call to the owner of its key.
 
+mod failure;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -7,8 +9,7 @@ use std::time::Duration;
 use hashring::{BuildError, Edit, Node, UpdateError};
 use ringpop_discovery::Discovery;
 use ringpop_forward::{
-    Changed, ConfigError, Forwarder, H2Config, Owner, Owners, Peer, Policy, Resolver, RingChannel,
-    Routes,
+    Changed, Forwarder, H2Config, Owner, Owners, Peer, Policy, Resolver, RingChannel, Routes,
 };
 use swim_driver::{Discover as _, Hosts};
 use tokio::sync::watch;
@@ -16,6 +17,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::transport::Endpoint;
 
+use self::failure::Failures;
+pub use self::failure::{RingClientError, RingClientFailure};
 use crate::generated as proto;
 use crate::generated::ring_watch_client::RingWatchClient;
 use crate::limits::{
@@ -75,18 +78,6 @@ pub struct RingClientBuilder {
     security: Security,
 }
 
-/// Why a [`RingClient`] cannot be set up.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RingClientError {
-    /// The forwarder cannot be set up.
-    #[error(transparent)]
-    Forwarder(#[from] ConfigError),
-    /// An empty ring cannot be made.
-    #[error(transparent)]
-    Ring(#[from] BuildError),
-}
-
 /// What a [`RingClient`] has seen since it began.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -123,13 +114,15 @@ impl RingClient {
         }
     }
 
-    /// The channel, for any number of generated clients. Before the first ring, calls fail.
+    /// The channel, for any number of generated clients. Before the first ring, calls fail with
+    /// the [last failure](Self::last_failure).
     #[must_use]
     pub fn channel(&self) -> RingChannel {
         self.channel.clone()
     }
 
-    /// Waits for the first ring.
+    /// Waits for the first ring, for as long as no member tells it: a wrong application name or
+    /// certificate keeps it waiting for ever. [`last_failure`](Self::last_failure) says why.
     pub async fn ready(&self) {
         let mut epoch = self.known.epoch.subscribe();
         // The sender lives as long as this.
@@ -151,6 +144,14 @@ impl RingClient {
             failovers: calls.rerouted,
             ..self.known.stats()
         }
+    }
+
+    /// Why the last member that was asked tells the ring no more, or never told it; `None` when no
+    /// watch has failed. It stays when another member tells the ring: [`stats`](Self::stats) say
+    /// how old that is.
+    #[must_use]
+    pub fn last_failure(&self) -> Option<RingClientFailure> {
+        self.known.failures.last()
     }
 
     /// The name of this client in the log and among metrics.
@@ -205,13 +206,15 @@ impl RingClientBuilder {
     ///
     /// # Errors
     ///
-    /// A setting of the connections is out of its range.
+    /// The name of the application or that of the client is empty or too long, or a setting of
+    /// the connections is out of its range.
     ///
     /// # Panics
     ///
     /// Outside a tokio runtime with its timer enabled.
     pub fn build(self) -> Result<RingClient, RingClientError> {
         let Self { app, name, discovery, routes, policy, connections, security } = self;
+        failure::check_names(&app, name.as_deref())?;
         let known = Arc::new(Known::new()?);
         let resolver: Arc<Known> = Arc::clone(&known);
         let forwarder = Forwarder::builder(resolver)
@@ -236,7 +239,7 @@ struct Known {
     epoch: watch::Sender<u64>,
     changes: AtomicU64,
     watches: AtomicU64,
-    failures: AtomicU64,
+    failures: Failures,
     mismatches: AtomicU64,
     /// When a member said something last.
     told: Mutex<Option<Instant>>,
@@ -265,7 +268,7 @@ impl Known {
             ring: Latest::new(ring),
             changes: AtomicU64::new(0),
             watches: AtomicU64::new(0),
-            failures: AtomicU64::new(0),
+            failures: Failures::default(),
             mismatches: AtomicU64::new(0),
             told: Mutex::new(None),
         })
@@ -279,7 +282,7 @@ impl Known {
         RingClientStats {
             changes: self.changes.load(Ordering::Acquire),
             watches: self.watches.load(Ordering::Relaxed),
-            failures: self.failures.load(Ordering::Relaxed),
+            failures: self.failures.count(),
             mismatches: self.mismatches.load(Ordering::Relaxed),
             age: self
                 .told
@@ -339,6 +342,14 @@ impl Resolver for Known {
     fn changed(&self, seen: u64) -> Changed {
         another(&self.epoch, seen)
     }
+
+    fn why_nobody(&self) -> Option<String> {
+        if self.has_ring() {
+            return None;
+        }
+        let cause = self.failures.last().map(|failure| format!(": {failure}"));
+        Some(format!("no member has told this client the ring{}", cause.unwrap_or_default()))
+    }
 }
 
 /// Follows the ring of one member after the other.
@@ -359,17 +370,33 @@ impl Follower {
                 let before = self.known.stats().changes;
                 self.known.watches.fetch_add(1, Ordering::Relaxed);
                 let why = self.watch(&address).await;
-                self.known.failures.fetch_add(1, Ordering::Relaxed);
                 let client = &self.name;
                 tracing::debug!(%client, member = %address, %why, "the ring is watched at another member");
+                self.known.failures.of_member(address, why);
                 if self.known.stats().changes > before {
                     pause = RING_CLIENT_PAUSE_MIN;
                 }
             }
-            let client = &self.name;
-            tracing::warn!(%client, ?pause, "no member tells the ring; the last one is used on");
+            self.warn();
             sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
             pause = (pause * 2).min(RING_CLIENT_PAUSE_MAX);
+        }
+    }
+
+    /// Tells people that no member tells the ring: why, and what that means for calls.
+    fn warn(&self) {
+        let Some((cause, held_back)) = self.known.failures.to_log() else { return };
+        let client = &self.name;
+        if self.known.has_ring() {
+            tracing::warn!(
+                %client, %cause, held_back,
+                "no member tells the ring; calls go on by the last one that was told"
+            );
+        } else {
+            tracing::warn!(
+                %client, %cause, held_back,
+                "no member has told the ring yet; calls fail until one does"
+            );
         }
     }
 
@@ -385,10 +412,15 @@ impl Follower {
                 hosts.retain(|host| !candidates.contains(host));
                 fastrand::shuffle(&mut hosts);
                 candidates.extend(hosts);
+                if candidates.is_empty() {
+                    self.known.failures.of_discovery("it lists no member".to_owned());
+                }
             }
             Err(error) => {
                 let client = &self.name;
                 tracing::debug!(%client, %error, "discovery lists nobody to ask for the ring");
+                let why = ringpop_forward::with_causes(&error);
+                self.known.failures.of_discovery(why);
             }
         }
         candidates
@@ -408,7 +440,7 @@ impl Follower {
             let answers = timeout(RING_WATCH_SILENCE_MAX, client.watch(request.clone())).await;
             let mut answers = match answers {
                 Ok(Ok(answers)) => answers.into_inner(),
-                Ok(Err(status)) => return ringpop_forward::explain_failure(&status),
+                Ok(Err(status)) => return failure::explain(&status),
                 Err(_) => return silence(),
             };
             let unusable = loop {
@@ -418,7 +450,7 @@ impl Follower {
                         Err(unusable) => break unusable,
                     },
                     Ok(Ok(None)) => return "it ended the watch".to_owned(),
-                    Ok(Err(status)) => return status.message().to_owned(),
+                    Ok(Err(status)) => return failure::explain(&status),
                     Err(_) => return silence(),
                 }
             };

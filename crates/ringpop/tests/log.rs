@@ -14,7 +14,7 @@ use ringpop::admin_client::{AdminClient, ChangeLabelsRequest, GetHotKeysRequest,
 use ringpop::discovery::StaticList;
 use ringpop::forward::{Tls, TlsFiles};
 use ringpop::swim::Config;
-use ringpop::{AdminAccess, BindError, BootstrapError, Problem, Ringpop};
+use ringpop::{AdminAccess, BindError, BootstrapError, Problem, RingClient, Ringpop};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -210,6 +210,32 @@ async fn a_name_that_does_not_resolve_and_a_port_of_another_server_are_named() {
 
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
     says(None, &closed, &["nothing listens there"]).await;
+}
+
+/// A client that never had a ring must not say that it uses one.
+#[tokio::test]
+async fn why_a_client_has_no_ring_is_named() {
+    let log = Log::get();
+    let (_files, tls) = Authority::new().member();
+    let (plain, encrypted) = (alone(None).await, alone(Some(&tls)).await);
+    for (app, name, member, cause) in [
+        (
+            "other",
+            "client-of-another",
+            &plain,
+            r#"it says: this is a member of the application "test""#,
+        ),
+        ("test", "client-without-tls", &encrypted, "TLS"),
+    ] {
+        let list = StaticList::from_addresses([member.whoami()]).unwrap();
+        let client = RingClient::builder(app, list).name(name).build().unwrap();
+        let line = log.line(&["WARN", name, member.whoami()]).await;
+        println!("{line}");
+        assert!(line.contains("no member has told the ring yet"), "{line}");
+        let failure = client.last_failure().unwrap();
+        println!("{failure}");
+        assert!(line.contains(cause) && failure.cause.contains(cause), "{line}: {failure}");
+    }
 }
 
 #[tokio::test]

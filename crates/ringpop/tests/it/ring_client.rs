@@ -149,8 +149,25 @@ async fn members_of_another_application_tell_nothing() {
     let client = client("another", &[&members[0]]);
     until("it is refused", || client.stats().failures > 1).await;
     assert!(client.ring().is_empty());
+    let failure = client.last_failure().unwrap();
+    assert_eq!(failure.member.as_deref(), Some(members[0].whoami()));
+    assert!(failure.cause.contains("test"), "the application of the member: {failure}");
     let status = call(&mut client.channel(), "key").await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    let cause = "no member has told this client the ring: ";
+    assert!(status.message().contains(cause), "{status:?}");
+    assert!(status.message().contains(&failure.to_string()), "{status:?}");
+}
+
+/// Members refuse such names, too.
+#[tokio::test]
+async fn names_that_are_empty_are_refused() {
+    let list = || StaticList::from_addresses(["10.0.0.1:7100"]).unwrap();
+    let error = RingClient::builder("", list()).build().unwrap_err();
+    let member = Ringpop::builder("").bind().await.unwrap_err();
+    assert_eq!(error.to_string(), member.to_string());
+    let error = RingClient::builder("test", list()).name("").build().unwrap_err();
+    assert!(error.to_string().contains("the name of the client is empty"), "{error}");
 }
 
 #[tokio::test]
