@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use self::begun::Shutdown;
 pub use self::begun::ShutdownReport;
+use crate::clock::after;
 use crate::gossip::reachable;
 use crate::hooks::HookPoint;
 use crate::inner::Inner;
@@ -28,7 +29,7 @@ use crate::state::State;
 
 /// Begins to stop, or hurries a stop that was begun, and waits within `limit`.
 pub(crate) async fn run(inner: &Arc<Inner>, limit: Duration) -> ShutdownReport {
-    let deadline = after(limit);
+    let deadline = after(Instant::now(), limit);
     let mut report = begin(inner, deadline);
     let wait = report.wait_for(Option::is_some);
     match tokio::time::timeout_at(deadline + MARGIN, wait).await {
@@ -43,16 +44,9 @@ pub(crate) async fn run(inner: &Arc<Inner>, limit: Duration) -> ShutdownReport {
 /// Beyond its deadline, a shutdown only has to end a task.
 const MARGIN: Duration = Duration::from_secs(1);
 
-/// The end of a limit. A time that the clock cannot hold never comes; a day is as good.
-fn after(limit: Duration) -> Instant {
-    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-    let now = Instant::now();
-    now.checked_add(limit).filter(|end| end.checked_add(MARGIN).is_some()).unwrap_or(now + DAY)
-}
-
 /// Leaves, tells the others within `limit`, and gives how many confirmed it.
 pub(crate) async fn leave_within(inner: &Arc<Inner>, limit: Duration) -> usize {
-    let deadline = after(limit);
+    let deadline = after(Instant::now(), limit);
     let (_unchanged, changes) = watch::channel(deadline);
     let was_ready = begin_to_drain(inner);
     let mut deadline = Deadline(changes);
@@ -214,24 +208,4 @@ async fn stop_server(inner: &Inner, deadline: &mut Deadline) -> u64 {
         let _ = task.await;
     }
     cut_off
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_limit_that_the_clock_cannot_hold_is_a_day() {
-        let now = Instant::now();
-        // The longest that it can hold, by whole seconds.
-        let holds = |seconds: &u64| now.checked_add(Duration::from_secs(*seconds)).is_some();
-        let longest = (0..64)
-            .rev()
-            .fold(0, |longest, bit| Some(longest | 1 << bit).filter(holds).unwrap_or(longest));
-        for limit in [Duration::from_secs(longest), Duration::MAX] {
-            let left = (after(limit) + MARGIN).saturating_duration_since(now);
-            assert!(left < Duration::from_secs(2 * 24 * 60 * 60), "{left:?}");
-        }
-        assert!(after(Duration::from_secs(5)) < now + Duration::from_secs(6));
-    }
 }

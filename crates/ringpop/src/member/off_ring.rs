@@ -218,7 +218,7 @@ impl Ringpop {
             // Later than what is known of it, whatever the clocks say.
             let known = held.iter().filter(|held| held.target == target).chain(newest);
             let known = known.map(|known| known.stamp).max();
-            let stamp = known.map_or(0, |known| known + 1).max(unix_ms());
+            let stamp = known.map_or(0, |known| known.saturating_add(1)).max(unix_ms());
             held.retain(|held| held.target != target);
             full = held.len() >= EVICTIONS_MAX;
             if !full {
