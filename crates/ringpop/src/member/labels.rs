@@ -131,6 +131,8 @@ impl Ringpop {
                     own.asked_weight = Some(own.weight);
                 }
                 own.weight = reached;
+            } else {
+                own.asked_weight = None;
             }
             Ok(())
         };

@@ -110,6 +110,27 @@ async fn of_two_weights_the_later_counts_while_a_move_is_under_way() {
 }
 
 #[tokio::test]
+async fn a_weight_that_is_set_while_keys_come_counts_when_they_have_come() {
+    let (cluster, hooks) = held_up().await;
+    let member = cluster.member(0).clone();
+    member.drain().await.unwrap();
+    hooks.of(1).began.send_modify(Vec::clear);
+    let undrained = tokio::spawn({
+        let member = member.clone();
+        async move { member.undrain().await }
+    });
+    hooks.of(1).saw("give").await;
+    member.set_weight(2).await.unwrap();
+    assert!(undrained.await.unwrap().unwrap());
+    let weight_is_2 = |cluster: &Cluster| {
+        let address = cluster.address(0);
+        let weight = |m: &ringpop::Ringpop| m.view().ring.node(address).map(|node| node.weight());
+        cluster.running().all(|m| weight(m) == Some(2))
+    };
+    cluster.until("all have the later weight", weight_is_2).await.unwrap();
+}
+
+#[tokio::test]
 async fn an_undrain_ends_the_drain_that_is_under_way() {
     let steps = |i| if i == 0 { [Step::Hangs, Step::Done, Step::Done] } else { Script::all_done() };
     let (cluster, hooks) = scripted(3, HELD_UP, steps).await;
