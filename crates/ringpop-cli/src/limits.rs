@@ -12,9 +12,9 @@ pub(crate) const SETTING_PREFIX: &str = "RINGPOP_";
 /// Largest file of settings in bytes: every option with a long list of peers.
 pub(crate) const SETTINGS_BYTES_MAX: u64 = 1024 * 1024;
 
-/// How like an unknown key a known one must be to be offered, from 0 to 1, by the measure of Jaro
+/// How like an unknown name a known one must be to be offered, from 0 to 1, by the measure of Jaro
 /// and Winkler: a letter or two that are wrong, missing or swapped.
-pub(crate) const KEY_LIKENESS_MIN: f64 = 0.8;
+pub(crate) const NAME_LIKENESS_MIN: f64 = 0.8;
 
 /// Longest key of the key-value service in bytes. Keys are names; a kilobyte is a long one.
 pub(crate) const KEY_BYTES_MAX: usize = 1024;

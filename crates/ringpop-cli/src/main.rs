@@ -17,6 +17,7 @@ mod limits;
 mod live_ring;
 #[cfg(test)]
 mod manifests;
+mod nearest;
 mod output;
 mod percent;
 mod progress;

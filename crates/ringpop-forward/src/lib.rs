@@ -167,6 +167,7 @@ pub use limits::{
 };
 #[cfg(feature = "direct")]
 pub use limits::{DIRECT_BYTES_MAX, DIRECT_KEYS_MAX};
+pub use log_limit::LogLimit;
 #[cfg(feature = "metrics")]
 pub use metrics::{MetricDescription, MetricKind, MetricsObserver};
 pub use observe::{AttemptEnd, ForwardEvent, Observer, RetriedAt};

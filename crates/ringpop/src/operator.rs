@@ -114,8 +114,8 @@ impl Ringpop {
     /// to serve, forwards what it gets to the owners, and comes back by [`rejoin`](Self::rejoin).
     ///
     /// With a [hook](crate::Builder::hand_off) half of the time at most is for handing state over.
-    /// The member leaves in any case: also when the time is over before, and when the future is
-    /// dropped. When no other member is left, it goes on to handle what comes.
+    /// The member leaves even when the time ends before that or the future is dropped. When no
+    /// other member is left, it goes on to handle what comes.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -179,20 +179,12 @@ impl Ringpop {
             return Err(LeaveRingError::State(state));
         }
         let inner = Arc::clone(&self.0);
-        let over = |_: &Node, event: &SwimEvent| match event {
-            SwimEvent::LeaveComplete { acknowledged, .. } => Some(*acknowledged),
-            _ => None,
-        };
         let leaving = tokio::spawn(async move {
             inner.hooks.run(before, &inner.address).await;
-            let began = Clock::now();
+            let mut time = TimeLeft(limit);
             // A move that takes longer is given up by going.
-            let _ = timeout(limit, planned::off_ring(&inner, limit / 2)).await;
-            let left = limit.saturating_sub(began.elapsed());
-            let told = match timeout(left, inner.handle.until(go, over)).await {
-                Ok(told) => told?,
-                Err(_elapsed) => 0,
-            };
+            time.bound(planned::off_ring(&inner, limit / 2)).await;
+            let told = time.bound(inner.handle.until(go, left)).await.transpose()?.unwrap_or(0);
             inner.hooks.run(after, &inner.address).await;
             Ok(told)
         });
@@ -205,11 +197,8 @@ impl Ringpop {
             swim_core::State::Leaving => Ok(()),
             state => Err(state),
         };
-        let over = |_: &Node, event: &SwimEvent| {
-            matches!(event, SwimEvent::LeaveComplete { .. }).then_some(())
-        };
-        match self.0.handle.until(is_leaving, over).await {
-            Ok(()) => Ok(true),
+        match self.0.handle.until(is_leaving, left).await {
+            Ok(_told) => Ok(true),
             Err(WaitError::Refused(state)) => Ok(state != swim_core::State::Ready),
             Err(WaitError::Stopped(_)) => Err(BootstrapError::Stopped),
         }
@@ -229,23 +218,20 @@ impl Ringpop {
         if state != State::Ready {
             return Err(RejoinError::State(state));
         }
-        let began = Clock::now();
-        let away = timeout(limit, self.is_away()).await.map_err(|_| RejoinError::TimedOut)?;
-        let has_joined = !away?;
+        let mut time = TimeLeft(limit);
+        let has_joined = !time.bound(self.is_away()).await.ok_or(RejoinError::TimedOut)??;
         // One that an earlier call has joined may have no keys yet.
         if has_joined && !self.0.labels.lock().await.waits {
             return Err(RejoinError::NotAway);
         }
-        let limit = limit.saturating_sub(began.elapsed());
         self.0.hooks.run(HookPoint::BeforeRejoin, &self.0.address).await;
-        let began = Clock::now();
         let joining = async {
             if !has_joined {
                 self.stay_off_ring().await?;
             }
             self.join().await
         };
-        let joined = timeout(limit, joining).await.map_err(|_| RejoinError::TimedOut)??;
+        let joined = time.bound(joining).await.ok_or(RejoinError::TimedOut)??;
         let (come, comes) = oneshot::channel();
         let member = self.clone();
         let coming = tokio::spawn(async move {
@@ -255,9 +241,8 @@ impl Ringpop {
             member.0.hooks.run(HookPoint::AfterRejoin, &member.0.address).await;
             Ok::<_, BootstrapError>(())
         });
-        let left = limit.saturating_sub(began.elapsed());
         // It fails with the task, which says why.
-        let _ = timeout(left, comes).await.map_err(|_| RejoinError::KeysLate)?;
+        let _ = time.bound(comes).await.ok_or(RejoinError::KeysLate)?;
         coming.await.unwrap_or(Err(BootstrapError::Stopped))?;
         Ok(joined.bootstrapped)
     }
@@ -308,6 +293,27 @@ impl Ringpop {
         })
         .await?;
         self.all_labels().await
+    }
+}
+
+/// What is left of the limit of a command. The hooks of an application have times of their own.
+struct TimeLeft(Duration);
+
+impl TimeLeft {
+    /// Does a part of the command; `None` when the time was over first.
+    async fn bound<T>(&mut self, part: impl Future<Output = T>) -> Option<T> {
+        let began = Clock::now();
+        let done = timeout(self.0, part).await.ok();
+        self.0 = self.0.saturating_sub(began.elapsed());
+        done
+    }
+}
+
+/// How many members confirmed a leave, at its end.
+fn left(_: &Node, event: &SwimEvent) -> Option<usize> {
+    match event {
+        SwimEvent::LeaveComplete { acknowledged, .. } => Some(*acknowledged),
+        _ => None,
     }
 }
 

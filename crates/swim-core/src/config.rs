@@ -10,7 +10,7 @@ mod coalescing;
 mod damping;
 mod setting;
 
-pub use bounds::ConfigError;
+pub use bounds::{ConfigError, check_app};
 use bounds::{at_least, within};
 pub use coalescing::Coalescing;
 pub use damping::Damping;

@@ -95,7 +95,9 @@ pub mod wire;
 
 pub use self::core::VOTES_LABEL;
 pub use address::{Address, AddressError};
-pub use config::{Coalescing, Config, ConfigBuilder, ConfigError, Damping, Setting, SettingError};
+pub use config::{
+    Coalescing, Config, ConfigBuilder, ConfigError, Damping, Setting, SettingError, check_app,
+};
 pub use dialect::Dialect;
 pub use event::{
     Cause, DampingEnd, Event, Isolation, JoinFailure, Output, Path, Rejection, Transmit,

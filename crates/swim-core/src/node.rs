@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::address::Address;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, check_app};
 use crate::core::Core;
 use crate::dial_back::DialBack;
 use crate::dialect::Dialect;
@@ -12,9 +12,7 @@ use crate::heal::Heal;
 use crate::join::{Join, NoAnswer};
 use crate::labels::{IDENTITY_LABEL, Labels};
 use crate::leave::Leave;
-use crate::limits::{
-    APP_BYTES_MAX, CAUSE_BYTES_MAX, INSTANT_MAX, LABEL_VALUE_BYTES_MAX, UNIX_MS_MAX,
-};
+use crate::limits::{CAUSE_BYTES_MAX, INSTANT_MAX, LABEL_VALUE_BYTES_MAX, UNIX_MS_MAX};
 use crate::member::{Member, Status};
 use crate::message::Message;
 use crate::probe::Probes;
@@ -301,9 +299,7 @@ impl Node {
     ) -> Result<Self, ConfigError> {
         let Init { app, address, identity, labels, seed, now, unix_ms } = init;
         address.check_diallable()?;
-        if app.is_empty() || app.len() > APP_BYTES_MAX {
-            return Err(ConfigError::AppName { bytes: app.len(), max: APP_BYTES_MAX });
-        }
+        check_app(&app)?;
         check_public(&labels)?;
         labels.check(&config.label_limits())?;
         let labels = match identity {

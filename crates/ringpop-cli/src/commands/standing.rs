@@ -1,5 +1,5 @@
-//! Where a member stands with the ring. Commands that change it say what is so after them: a member
-//! may be off the ring for several reasons, and a command ends one of them at most.
+//! Where a member stands with the ring. Commands that change it report it afterwards: a member may
+//! be off the ring for several reasons, and a command ends one of them at most.
 
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
@@ -92,14 +92,14 @@ impl Standing {
         self.share > 0.0
     }
 
-    /// What it owns although it was to be off the ring, behind the name of the member.
+    /// The keys that a member keeps which should be off the ring, to follow its name.
     pub(super) fn kept(&self) -> String {
         let percent = self.share * 100.0;
         let why = if self.others_own { "" } else { ", since no other member is on the ring" };
         format!("it keeps {percent:.1} % of the keys{why}")
     }
 
-    /// What is so although a command was to put it back.
+    /// The standing of a member that a command should have put back.
     pub(super) fn remaining(&self) -> String {
         match self.owns_keys() {
             true if self.off_ring.is_empty() => "it owns keys".to_owned(),

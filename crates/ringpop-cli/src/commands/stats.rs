@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::admin::Admin;
 use crate::args::StatsArgs;
 use crate::failure::Failure;
-use crate::limits::KEY_LIKENESS_MIN;
+use crate::nearest::nearest;
 use crate::output::{Output, columns, printable};
 use crate::watch;
 
@@ -33,11 +33,7 @@ fn check_prefix(status: &GetStatusResponse, args: &StatsArgs) -> Result<(), Fail
     }
     // The part up to the first point, which is a prefix as people type it.
     let groups: BTreeSet<_> = names().filter_map(|name| name.split_inclusive('.').next()).collect();
-    let typed = prefix.to_lowercase();
-    let likeness = |name: &str| strsim::jaro_winkler(&typed, name);
-    let nearest = names().chain(groups.iter().copied());
-    let nearest = nearest.max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
-    let advice = match nearest.filter(|name| likeness(name) >= KEY_LIKENESS_MIN) {
+    let advice = match nearest(&prefix.to_lowercase(), names().chain(groups.iter().copied())) {
         Some(nearest) => format!("did you mean {:?}?", printable(nearest)),
         None => {
             let groups: Vec<_> = groups.iter().map(|group| printable(group)).collect();

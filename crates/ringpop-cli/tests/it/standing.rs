@@ -1,4 +1,4 @@
-//! What commands say that they have done to the place of a member on the ring is so.
+//! Commands tell the truth about the place of a member on the ring.
 
 use crate::operate::{json, text};
 use crate::support::ports::Ports;

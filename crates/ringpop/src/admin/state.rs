@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ringpop_forward::LogLimit;
 use swim_core::Address;
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
 
 use super::access::AdminAccess;
 use super::comparing::Comparing;
@@ -27,8 +27,8 @@ pub(crate) struct AdminState {
     pub(super) commands: AtomicU64,
     pub(super) commands_refused: AtomicU64,
     pub(super) readers_refused: AtomicU64,
-    /// When a refused command was told last.
-    refusal_told: Mutex<Option<Instant>>,
+    /// Of the lines about refused commands.
+    refusal_log: Mutex<LogLimit>,
     /// How the application has its log controlled.
     pub(super) log_control: Option<Box<dyn LogControl>>,
     pub(crate) comparing: Comparing,
@@ -55,7 +55,7 @@ impl AdminState {
             commands: AtomicU64::new(0),
             commands_refused: AtomicU64::new(0),
             readers_refused: AtomicU64::new(0),
-            refusal_told: Mutex::new(None),
+            refusal_log: Mutex::new(LogLimit::new(ADMIN_LOG_INTERVAL)),
             log_control,
             comparing,
             latency: Arc::default(),
@@ -68,12 +68,11 @@ impl AdminState {
     /// Tells the log of a refused command, at most once in an interval: callers without access must
     /// not be able to fill the log.
     pub(super) fn tell_refusal(&self, member: &Address, command: &str, peer: Option<SocketAddr>) {
-        let mut told = self.refusal_told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.is_some_and(|told| told.elapsed() < ADMIN_LOG_INTERVAL) {
+        let mut limit = self.refusal_log.lock().unwrap_or_else(PoisonError::into_inner);
+        if limit.pass().is_none() {
             return;
         }
-        *told = Some(Instant::now());
-        drop(told);
+        drop(limit);
         tracing::warn!(
             %member,
             command,

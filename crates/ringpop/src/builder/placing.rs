@@ -94,9 +94,8 @@ impl Builder {
                 return Err(BindError::RingTwice { name: name.to_string() });
             }
             options.check_placement()?;
-            if let Err(why) = options.check_conditions() {
-                return Err(BindError::RingCondition { ring: name.to_string(), why });
-            }
+            let refused = |why| BindError::RingCondition { ring: name.to_string(), why };
+            options.check_conditions().map_err(refused)?;
         }
         let is_known = |name: &String| self.rings.iter().any(|ring| *ring.name == **name);
         match self.ring_routes.iter().find(|(name, _)| !is_known(name)) {

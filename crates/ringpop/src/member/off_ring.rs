@@ -206,9 +206,6 @@ impl Ringpop {
         is_undone: bool,
         until: u64,
     ) -> Result<(), EvictError> {
-        if self.state() == State::Stopped {
-            return Err(EvictError::Stopped);
-        }
         let view = self.view();
         let by = self.0.address.clone();
         let newest = view.evictions.iter().find(|known| known.target == target);

@@ -46,7 +46,10 @@ pub(crate) async fn change_weight(
     settle: impl FnOnce(&mut OwnLabels) + Send + 'static,
 ) -> Result<(), SetLabelsError> {
     let mover = Arc::clone(inner);
-    let moving = async move { move_to(&mover, &turn, weight, limit, settle).await };
+    let moving = async move {
+        let _turn = turn;
+        move_to(&mover, weight, limit, settle).await
+    };
     until_it_drains(inner, moving).await
 }
 
@@ -62,7 +65,7 @@ pub(crate) async fn change_to_asked_weight(
 ) -> Result<(), SetLabelsError> {
     let mover = Arc::clone(inner);
     let moving = async move {
-        let turn = mover.planner.turn().await;
+        let _turn = mover.planner.turn().await;
         let Some(asked) = mover.labels.lock().await.asked_weight else { return Ok(()) };
         let settle = move |own: &mut OwnLabels| {
             own.weight = asked;
@@ -71,7 +74,7 @@ pub(crate) async fn change_to_asked_weight(
                 own.asked_weight = None;
             }
         };
-        move_to(&mover, &turn, asked.unwrap_or(1), limit, settle).await
+        move_to(&mover, asked.unwrap_or(1), limit, settle).await
     };
     until_it_drains(inner, moving).await
 }
@@ -92,9 +95,9 @@ async fn until_it_drains(
     moving.await.unwrap_or(Err(SetLabelsError::Stopped))
 }
 
+/// Moves in a turn that the caller has.
 async fn move_to(
     inner: &Arc<Inner>,
-    _turn: &Turn,
     weight: u32,
     limit: Duration,
     settle: impl FnOnce(&mut OwnLabels) + Send,

@@ -6,8 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hashring::BuildError;
-use ringpop_forward::ConfigError;
-use swim_core::limits::APP_BYTES_MAX;
+use ringpop_forward::{ConfigError, LogLimit};
 use tokio::time::Instant;
 use tonic::Status;
 
@@ -35,10 +34,7 @@ pub enum RingClientError {
 
 /// Refuses the names of applications that members refuse, and an empty name of the client.
 pub(super) fn check_names(app: &str, name: Option<&str>) -> Result<(), RingClientError> {
-    if !(1..=APP_BYTES_MAX).contains(&app.len()) {
-        let (bytes, max) = (app.len(), APP_BYTES_MAX);
-        return Err(swim_core::ConfigError::AppName { bytes, max }.into());
-    }
+    swim_core::check_app(app)?;
     match name {
         Some("") => Err(RingClientError::NameEmpty),
         _ => Ok(()),
@@ -75,16 +71,22 @@ impl fmt::Display for RingClientFailure {
 }
 
 /// The failures of one client.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Failures(Mutex<Inner>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
     /// Watches at members that failed.
     count: u64,
     last: Option<Last>,
-    logged: Option<Instant>,
-    held_back: u64,
+    log: LogLimit,
+}
+
+impl Default for Failures {
+    fn default() -> Self {
+        let log = LogLimit::new(RING_CLIENT_LOG_INTERVAL);
+        Self(Mutex::new(Inner { count: 0, last: None, log }))
+    }
 }
 
 #[derive(Debug)]
@@ -123,20 +125,17 @@ impl Failures {
     /// The last failure in words, and how many times it was not logged before; `None` when the log
     /// has had a line within [`RING_CLIENT_LOG_INTERVAL`].
     pub(super) fn to_log(&self) -> Option<(String, u64)> {
+        let held_back = self.lock().log.pass()?;
         let last = self.last();
-        let mut inner = self.lock();
-        if inner.logged.is_some_and(|logged| logged.elapsed() < RING_CLIENT_LOG_INTERVAL) {
-            inner.held_back += 1;
-            return None;
-        }
-        inner.logged = Some(Instant::now());
         let cause = last.map_or_else(|| "nobody is listed".to_owned(), |last| last.to_string());
-        Some((cause, std::mem::take(&mut inner.held_back)))
+        Some((cause, held_back))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use swim_core::limits::APP_BYTES_MAX;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]

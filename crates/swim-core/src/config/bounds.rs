@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::limits::DURATION_MAX;
+use crate::limits::{APP_BYTES_MAX, DURATION_MAX};
 
 /// A value of a configuration is out of its range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,6 +62,19 @@ pub enum ConfigError {
     /// The address of the local member is refused.
     #[error(transparent)]
     Address(#[from] crate::address::AddressError),
+}
+
+/// Refuses a name that no application can have: it has 1 to
+/// [`APP_BYTES_MAX`](crate::limits::APP_BYTES_MAX) bytes.
+///
+/// # Errors
+///
+/// [`ConfigError::AppName`].
+pub const fn check_app(app: &str) -> Result<(), ConfigError> {
+    if app.is_empty() || app.len() > APP_BYTES_MAX {
+        return Err(ConfigError::AppName { bytes: app.len(), max: APP_BYTES_MAX });
+    }
+    Ok(())
 }
 
 /// Checks the lower bound of a duration, and the upper one that all have.

@@ -8,7 +8,8 @@ use toml::{Table, Value};
 
 use super::{LINE_ONLY, Origin, Values, is_flag, is_list, long};
 use crate::failure::Failure;
-use crate::limits::{KEY_LIKENESS_MIN, SETTINGS_BYTES_MAX};
+use crate::limits::SETTINGS_BYTES_MAX;
+use crate::nearest::nearest;
 use crate::source::Source;
 
 pub(super) fn read(path: &Path, options: &[&Arg]) -> Result<BTreeMap<String, Values>, Failure> {
@@ -38,10 +39,8 @@ fn unknown(key: &str, options: &[&Arg]) -> String {
     if LINE_ONLY.contains(&key) {
         return format!("the key `{key}`, which only the command line may have");
     }
-    let likeness = |name: &str| strsim::jaro_winkler(key, name);
     let names = options.iter().map(|arg| long(arg)).filter(|name| !LINE_ONLY.contains(name));
-    let nearest = names.max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
-    match nearest.filter(|name| likeness(name) >= KEY_LIKENESS_MIN) {
+    match nearest(key, names) {
         Some(nearest) => format!("an unknown key `{key}`: did you mean `{nearest}`?"),
         None => format!("an unknown key `{key}`: `ringpop node --check` lists those there are"),
     }

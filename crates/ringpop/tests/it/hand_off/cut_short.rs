@@ -8,7 +8,7 @@ use ringpop::swim::Status;
 use ringpop::testing::Cluster;
 use tokio::time::timeout;
 
-use super::{LONG, Script, Step, scripted};
+use super::{Hooks, LONG, Script, Step, scripted};
 
 /// Longer than all that a test waits for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -30,9 +30,10 @@ async fn all_on_ring(cluster: &Cluster, n: usize) {
     cluster.until("all are on the ring", all).await.unwrap();
 }
 
-/// A cluster of three. A move that member 1 has to give state for takes [`HELD_UP`].
-async fn held_up() -> (Cluster, super::Hooks<Script>) {
-    let steps = |i| if i == 1 { [Step::Hangs, Step::Done, Step::Done] } else { Script::all_done() };
+/// A cluster of three. A move that the member `by` has to give state for takes [`HELD_UP`].
+async fn held_up(by: usize) -> (Cluster, Hooks<Script>) {
+    let steps =
+        move |i| if i == by { [Step::Hangs, Step::Done, Step::Done] } else { Script::all_done() };
     scripted(3, HELD_UP, steps).await
 }
 
@@ -52,8 +53,7 @@ async fn a_leave_of_no_time_is_a_leave_and_ends_with_a_rejoin() {
 
 #[tokio::test]
 async fn a_leave_whose_caller_has_gone_goes_on() {
-    let steps = |i| if i == 0 { [Step::Hangs, Step::Done, Step::Done] } else { Script::all_done() };
-    let (cluster, hooks) = scripted(3, HELD_UP, steps).await;
+    let (cluster, hooks) = held_up(0).await;
     let leaver = cluster.member(0).clone();
     let leaving = tokio::spawn(async move { leaver.leave_ring(LONG).await });
     hooks.of(0).saw("give").await;
@@ -65,7 +65,7 @@ async fn a_leave_whose_caller_has_gone_goes_on() {
 
 #[tokio::test]
 async fn a_rejoin_whose_keys_are_late_says_so_and_goes_on() {
-    let (cluster, _hooks) = held_up().await;
+    let (cluster, _hooks) = held_up(1).await;
     cluster.member(0).leave_ring(PATIENCE).await.unwrap();
     has_left(&cluster, 0).await;
     let late = cluster.member(0).rejoin(HELD_UP / 2).await;
@@ -78,7 +78,7 @@ async fn a_rejoin_whose_keys_are_late_says_so_and_goes_on() {
 
 #[tokio::test]
 async fn a_rejoin_of_no_time_can_be_tried_again() {
-    let (cluster, _hooks) = held_up().await;
+    let (cluster, _hooks) = held_up(1).await;
     for limit in [0, 1, 5, 20] {
         cluster.member(0).leave_ring(PATIENCE).await.unwrap();
         has_left(&cluster, 0).await;
@@ -90,7 +90,7 @@ async fn a_rejoin_of_no_time_can_be_tried_again() {
 
 #[tokio::test]
 async fn of_two_weights_the_later_counts_while_a_move_is_under_way() {
-    let (cluster, hooks) = held_up().await;
+    let (cluster, hooks) = held_up(1).await;
     let member = cluster.member(0).clone();
     let growing = tokio::spawn(async move { member.set_weight(3).await });
     hooks.of(1).saw("give").await;
@@ -111,7 +111,7 @@ async fn of_two_weights_the_later_counts_while_a_move_is_under_way() {
 
 #[tokio::test]
 async fn a_weight_that_is_set_while_keys_come_counts_when_they_have_come() {
-    let (cluster, hooks) = held_up().await;
+    let (cluster, hooks) = held_up(1).await;
     let member = cluster.member(0).clone();
     member.drain().await.unwrap();
     hooks.of(1).began.send_modify(Vec::clear);
@@ -132,8 +132,7 @@ async fn a_weight_that_is_set_while_keys_come_counts_when_they_have_come() {
 
 #[tokio::test]
 async fn an_undrain_ends_the_drain_that_is_under_way() {
-    let steps = |i| if i == 0 { [Step::Hangs, Step::Done, Step::Done] } else { Script::all_done() };
-    let (cluster, hooks) = scripted(3, HELD_UP, steps).await;
+    let (cluster, hooks) = held_up(0).await;
     let member = cluster.member(0).clone();
     let draining = tokio::spawn(async move { member.drain().await });
     hooks.of(0).saw("give").await;
